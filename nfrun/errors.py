@@ -1,0 +1,96 @@
+"""What is wrong with what the user wrote, and where. Knows nothing of YAML, terminals or runs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_MARK_LIMIT = 40
+_LINE_LIMIT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a text file.
+
+    `file` is shown as given; `line` and `column` count characters from 1, 0 meaning the whole file; `length` is the
+    number of characters to underline; `text` is the source line, "" where there is none to show.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+    length: int = 1
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: where it is, what it is, and what to do about it (`hint`, "" if there is nothing to say)."""
+
+    where: Where
+    what: str
+    hint: str = ""
+
+
+class SpecError(Exception):
+    """Everything that is wrong with a pipeline file or with what was asked of it; never just the first mistake."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}")
+        self.problems = tuple(problems)
+
+
+class HandoffError(Exception):
+    """nfrun itself could not read or write a file it needs (disk full, permission, damage). Not the node's fault."""
+
+
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` was probably meant to be, or None."""
+    found = difflib.get_close_matches(word.lower(), by_lower := {k.lower(): k for k in known}, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def escape(text: str) -> str:
+    r"""`text` with every control and direction-changing character made visible (`\x1b`), newline and tab kept.
+
+    Whatever comes from a file, a node or a table passes through here before it reaches a terminal.
+    """
+    return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """`text` on one line, escaped, with its middle left out where it is longer than `limit` characters."""
+    text = escape(text).replace("\n", "\\n").replace("\t", "\\t")
+    return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[-(limit // 3) :]}"
+
+
+def render(problem: Problem) -> str:
+    """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
+    where = problem.where
+    head = f"{escape(where.file)}{str(where)[len(where.file) :]}: {escape(problem.what)}"
+    hint = escape(problem.hint)
+    if not where.line or not where.text:
+        return f"{head}\n   {hint}" if hint else head
+    # A window of a very long line, so that the caret stays in sight.
+    start = max(0, where.column - 1 - _LINE_LIMIT // 2) if len(where.text) > _LINE_LIMIT else 0
+    before, source = where.text[start : where.column - 1], where.text[start : start + _LINE_LIMIT]
+    lead = "".join("\t" if c == "\t" else " " * len(escape(c)) for c in before)
+    mark = "^" * max(1, min(where.length, _MARK_LIMIT, _LINE_LIMIT - len(before)))
+    number = f"{where.line:>5}"
+    return f"{head}\n{number} | {escape(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
+
+
+def render_all(problems: Sequence[Problem], limit: int = 50) -> str:
+    """All problems in file order, the first `limit` in full and the rest counted."""
+    ordered = sorted(problems, key=lambda p: (p.where.file, p.where.line, p.where.column))
+    shown = [render(p) for p in ordered[:limit]]
+    if len(ordered) > limit:
+        shown.append(f"… and {len(ordered) - limit} more problems")
+    return "\n".join(shown)
