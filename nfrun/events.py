@@ -1,0 +1,242 @@
+"""All that can happen in a run: outcomes go into the scheduler, events come out. Values only; decides nothing.
+
+Times (`at`) are seconds since the run began, durations are seconds. The JSON form of an event (`to_json`) is a promise
+to users of `--events`: fields may be added, none is renamed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An output of a node as it travels between nodes: what it is and where it lies, never the table itself.
+
+    `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
+    `column: type` pairs; `path` is the Arrow IPC file, None while there is none; `digest` is that of the content, None
+    until it has been computed.
+    """
+
+    id: str
+    rows: int
+    bytes: int
+    schema: str
+    path: str | None = None
+    digest: str | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One line of a user's traceback: `file`, `line` counted from 1, the function's name and the source text."""
+
+    file: str
+    line: int
+    function: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. Strings only: it crosses the borders of processes and hosts.
+
+    `kind` is `error` (the node raised or exited with a status), `timeout`, `io` (nfrun could not read or write a file;
+    never retried), `cancelled` or `lost` (its worker vanished). `details` is text to show as it is, such as the end of
+    a shell node's stderr; `inputs` is one line for each input, `name: rows, schema`.
+    """
+
+    kind: str
+    type: str
+    message: str
+    frames: tuple[Frame, ...] = ()
+    details: str = ""
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an executor says about one attempt.
+
+    `lost` says why the worker vanished: not the node's fault, so it has a budget of its own. `took` is seconds of work,
+    measured where the work was; `published` seconds waited to hand the outputs on; `opened` seconds waited for each
+    input, by output id.
+    """
+
+    node: str
+    attempt: int
+    failure: Failure | None = None
+    lost: str | None = None
+    outputs: Mapping[str, Ref] = field(default_factory=dict)
+    took: float = 0.0
+    published: float = 0.0
+    opened: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The first event. `nodes` and `slots` are counts."""
+
+    at: float
+    nodes: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """At once the order to an executor and the fact for the reports. `queued`: seconds between ready and started."""
+
+    at: float
+    node: str
+    attempt: int
+    inputs: Mapping[str, Ref] = field(default_factory=dict)
+    queued: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished:
+    at: float
+    node: str
+    attempt: int
+    outputs: Mapping[str, Ref] = field(default_factory=dict)
+    took: float = 0.0
+    published: float = 0.0
+    opened: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRetrying:
+    """An attempt failed and the next one starts after `delay` seconds."""
+
+    at: float
+    node: str
+    attempt: int
+    delay: float
+    failure: Failure
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed:
+    at: float
+    node: str
+    attempt: int
+    failure: Failure
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSkipped:
+    """Never started, since it needs `because`, which failed."""
+
+    at: float
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCancelled:
+    """Never started, or stopped before its end: the run was cancelled, or another node failed."""
+
+    at: float
+    node: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStopped:
+    """The order to an executor to stop this attempt; what it says afterwards no longer counts after a timeout."""
+
+    at: float
+    node: str
+    attempt: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReleased:
+    """No reader is left, and the run does not keep this output."""
+
+    at: float
+    output: str
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPublished:
+    """The output's content is settled: its digest is known and, unless nothing is written, its file is in place."""
+
+    at: float
+    output: str
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLogged:
+    """A line that a node printed or logged. `level` is `stdout`, `stderr` or a logging level in lower case."""
+
+    at: float
+    node: str
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProgressed:
+    """How far a node says it is: `done` of `total`, in units of the node's own; `total` None if it cannot say."""
+
+    at: float
+    node: str
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The last event. `status` is `ok`, `failed` or `cancelled`; `error` says what broke outside of any node."""
+
+    at: float
+    status: str
+    error: str = ""
+
+
+Event = (
+    RunStarted
+    | NodeStarted
+    | NodeFinished
+    | NodeRetrying
+    | NodeFailed
+    | NodeSkipped
+    | NodeCancelled
+    | AttemptStopped
+    | OutputReleased
+    | OutputPublished
+    | NodeLogged
+    | NodeProgressed
+    | RunFinished
+)
+
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def event_name(kind: type[Any]) -> str:
+    """The name of an event in JSON: `NodeStarted` is `node_started`."""
+    return _WORD.sub("_", kind.__name__).lower()
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as JSON values: its name under `event`, then its fields."""
+    return {"event": event_name(type(event)), **{f.name: _plain(getattr(event, f.name)) for f in fields(event)}}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

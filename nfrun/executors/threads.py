@@ -1,0 +1,112 @@
+"""Runs attempts on daemon threads, and coroutines on one event loop. Knows no scheduler: it is told whom to tell.
+
+The threads are our own, since those of `concurrent.futures` are joined at exit: a node stuck in a sleep would keep the
+process from ever leaving. A thread cannot be killed: a stopped attempt is abandoned and another thread takes its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from queue import SimpleQueue
+from typing import Any
+
+from nfrun.events import NodeStarted, Outcome
+from nfrun.executors import Settle
+from nfrun.kinds.kind import Stop
+
+Wait = Callable[[Coroutine[Any, Any, Any]], Any]
+Work = Callable[[NodeStarted, Stop, Wait], Outcome]
+
+
+class ThreadExecutor:
+    """As many threads as there are attempts at once; each takes the attempt that `settle` answers, or waits for one.
+
+    `work(start, stop, wait)` makes an attempt and never raises.
+    """
+
+    def __init__(self, work: Work, settle: Settle) -> None:
+        self._work = work
+        self._settle = settle
+        self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+        self._closed = False
+        self._stops: dict[tuple[str, int], Stop] = {}
+        self._loop = _Loop()
+
+    def start(self, attempt: NodeStarted) -> None:
+        """Begin an attempt on a thread that waits for one, or on a new one. Never blocks."""
+        with self._lock:
+            self._stops[attempt.node, attempt.attempt] = Stop()
+            if self._idle:
+                self._idle -= 1  # taken now, so that two attempts never count on the same idle thread
+            else:
+                self._threads += 1
+                name = f"nfrun-worker-{self._threads}"
+                threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._queue.put(attempt)
+
+    def stop(self, node: str, attempt: int) -> None:
+        """Ask an attempt to stop: a child process is signalled, a coroutine cancelled; Python code is left alone."""
+        with self._lock:
+            # It may have been answered by `settle` and not be under way yet: then it begins stopped.
+            stop = self._stops.setdefault((node, attempt), Stop())
+        # On a thread of its own: what a stop calls may wait for a lock, and this must not.
+        threading.Thread(target=stop.request, name="nfrun-stop", daemon=True).start()
+
+    def close(self) -> None:
+        """End the threads that wait, and the event loop."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._queue.put(None)
+        self._loop.close()
+
+    def _serve(self) -> None:
+        while (attempt := self._queue.get()) is not None:
+            following: NodeStarted | None = attempt
+            while following is not None:
+                following = self._one(following)
+            with self._lock:
+                if self._closed:
+                    return
+                self._idle += 1
+
+    def _one(self, attempt: NodeStarted) -> NodeStarted | None:
+        key = (attempt.node, attempt.attempt)
+        with self._lock:
+            stop = self._stops.setdefault(key, Stop())
+        outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
+        with self._lock:
+            self._stops.pop(key, None)
+        return self._settle(outcome)
+
+
+class _Loop:
+    """One event loop on a thread of its own, started when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any], stop: Stop) -> Any:
+        """Run the coroutine to its end and return its result; a stop cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        with stop.calling(future.cancel):
+            return future.result()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="nfrun-loop", daemon=True).start()
+            return self._loop

@@ -1,0 +1,355 @@
+"""Hands Arrow tables from node to node: by reference at once, through a memory-mapped IPC file ever after.
+
+Knows outputs by their `Ref`, not which node comes next: the scheduler says when an output is released. Files are
+written once under another name, renamed, and from then on only mapped or unlinked: truncating a mapped file kills its
+readers with SIGBUS. They are written through ordinary writes: on a full disk a memory map opened for writing dies in
+the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.errors import HandoffError
+from nfrun.events import Ref
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MODES = ("auto", "mmap", "memory")
+MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
+
+Stage = Enum("Stage", "WAITING WRITING SETTLED")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One output. It has a table, a file, or both for a moment; `bytes` count against the budget while it waits."""
+
+    ref: Ref
+    table: Any = None
+    stage: Stage = Stage.WAITING
+    wanted: bool = False  # someone waits for its file
+    released: bool = False
+    error: str = ""
+    written: bool = False
+    bytes: int = field(default=0)
+
+
+class Store:
+    """The outputs of one run.
+
+    `mode` is `auto` (readers get the table at once, the file is written behind them), `mmap` (the file is written
+    before anyone reads, and everyone maps it) or `memory` (no files but those that someone asks for). Outputs in `keep`
+    are always settled: their digest is computed and, unless the mode is `memory`, their file written. At most `budget`
+    bytes wait to be written; beyond that `publish` waits.
+
+    `published(ref)` is called, on the writer's thread or the caller's, when an output is settled; `broken(message)`
+    when one cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: str = "auto",
+        keep: frozenset[str] = frozenset(),
+        budget: int | None = None,
+        published: Callable[[Ref], None] = lambda ref: None,
+        broken: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._keep = keep
+        self._budget = budget if budget is not None else quarter_of_memory()
+        self._published = published
+        self._broken = broken
+        self._entries: dict[tuple[str, int], _Entry] = {}
+        self._queue: deque[_Entry] = deque()
+        self._trash: deque[str] = deque()
+        self._pending = 0
+        self._busy = False
+        self._closed = False
+        self._change = threading.Condition()
+        self._writer: threading.Thread | None = None
+
+    # -- what nodes do ---------------------------------------------------------------------------------------------
+
+    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+        """Take over an output and return what travels in its place.
+
+        A reader is written batch by batch as it is read, or read into memory where the mode is `memory`. Raises
+        HandoffError if the file cannot be written; whatever the reader raises passes through.
+        """
+        import pyarrow as pa
+
+        path = None if self._mode == "memory" else str(self._folder / f"{output}.{attempt}.arrow")
+        if isinstance(value, pa.RecordBatchReader):
+            if path is not None and not _has_dictionary(value.schema):
+                return self._publish_file(output, attempt, path, value)
+            value = value.read_all()
+        ref = Ref(output, value.num_rows, value.nbytes, schema_line(value.schema), path, None, attempt)
+        if self._mode == "mmap" and path is not None:
+            return self._publish_file(output, attempt, path, value)
+        entry = _Entry(ref, value, bytes=ref.bytes)
+        with self._change:
+            # One output may be larger than the whole budget: it passes when nothing else waits.
+            self._change.wait_for(lambda: not self._pending or self._pending + entry.bytes <= self._budget)
+            self._entries[output, attempt] = entry
+            if path is None and output not in self._keep:
+                entry.stage = Stage.SETTLED
+            else:
+                self._enqueue(entry)
+        return ref
+
+    def open(self, ref: Ref) -> pa.Table:
+        """The table: the very one that was published while it is in memory, else its file, mapped.
+
+        Raises HandoffError if there is neither.
+        """
+        entry = self._entries.get((ref.id, ref.attempt))
+        table = entry.table if entry else None
+        return table if table is not None else open_file(self.file(ref))
+
+    def file(self, ref: Ref) -> Path:
+        """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""
+        with self._change:
+            entry = self._entries.get((ref.id, ref.attempt))
+            if entry is None:
+                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+            entry.wanted = True
+            while not entry.written:
+                if entry.error:
+                    raise HandoffError(entry.error)
+                if entry.stage is Stage.SETTLED:  # kept in memory, or hashed just before it was wanted
+                    entry.stage = Stage.WAITING
+                    entry.bytes = entry.ref.bytes
+                    self._enqueue(entry)
+                self._change.wait_for(lambda: entry.stage is Stage.SETTLED)
+            return self._path(entry)
+
+    # -- what the run does -----------------------------------------------------------------------------------------
+
+    def release(self, ref: Ref) -> None:
+        """Nobody will open this output any more: forget the table, remove the file or do not write it at all.
+
+        Does no I/O itself: files are unlinked by the writer, off the path of whoever calls.
+        """
+        with self._change:
+            entry = self._entries.pop((ref.id, ref.attempt), None)
+            if entry is None:
+                return
+            entry.released = True
+            if entry.stage is not Stage.WRITING:
+                entry.table = None
+                self._settle(entry)
+                if entry.written:
+                    self._throw_away(str(self._path(entry)))
+
+    def settled(self, seconds: float | None = None) -> bool:
+        """Wait until nothing is left to write, hash or unlink, at most these seconds; whether that is so."""
+        with self._change:
+            return self._change.wait_for(lambda: not (self._queue or self._busy or self._trash), seconds)
+
+    def close(self) -> None:
+        """Settle, end the writer, and let go of all tables; files of kept outputs stay."""
+        self.settled()
+        with self._change:
+            self._closed = True
+            self._entries.clear()
+            self._change.notify_all()
+        if self._writer is not None:
+            self._writer.join()
+        with suppress(OSError):
+            self._folder.rmdir()  # only if nothing is in it
+
+    # -- the writer ------------------------------------------------------------------------------------------------
+
+    def _path(self, entry: _Entry) -> Path:
+        return Path(entry.ref.path or self._folder / f"{entry.ref.id}.{entry.ref.attempt}.arrow")
+
+    def _enqueue(self, entry: _Entry) -> None:
+        self._pending += entry.bytes
+        self._queue.append(entry)
+        self._wake()
+
+    def _throw_away(self, path: str) -> None:
+        self._trash.append(path)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write_behind, name="nfrun-writer", daemon=True)
+            self._writer.start()
+        self._change.notify_all()
+
+    def _settle(self, entry: _Entry) -> None:
+        """The entry waits for nothing more. Called with the lock held."""
+        self._pending -= entry.bytes
+        entry.bytes = 0
+        entry.stage = Stage.SETTLED
+        self._change.notify_all()
+
+    def _write_behind(self) -> None:
+        while True:
+            with self._change:
+                self._busy = False
+                self._change.notify_all()
+                self._change.wait_for(lambda: self._queue or self._trash or self._closed)
+                if not self._queue and not self._trash:
+                    return
+                self._busy = True
+                entry = self._queue.popleft() if self._queue else None
+                trash = None if entry else self._trash.popleft()
+                if entry is not None:
+                    if entry.released:
+                        continue
+                    entry.stage = Stage.WRITING
+            if trash is not None:
+                with suppress(OSError):
+                    Path(trash).unlink()
+            elif entry is not None:
+                self._write(entry)
+
+    def _write(self, entry: _Entry) -> None:
+        from nfrun.digest import digest
+
+        error, written, content = "", False, None
+        try:
+            if entry.ref.path is not None or entry.wanted:
+                _, content = write_file(entry.table, self._path(entry))
+                written = True
+            else:
+                content = digest(entry.table)
+        except Exception as failed:  # whatever went wrong here must reach those who wait for it
+            error = _said(failed, entry.ref)
+        with self._change:
+            first = entry.ref.digest is None
+            entry.ref = replace(entry.ref, digest=content)
+            entry.written, entry.error = written, error
+            if entry.released and written:
+                self._throw_away(str(self._path(entry)))
+            if entry.released or (written and self._mode != "memory"):
+                entry.table = None  # from now on readers map the file
+            self._settle(entry)
+        if error:
+            self._broken(error)
+        elif first and not entry.released:
+            self._published(entry.ref)
+
+    def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> Ref:
+        import pyarrow as pa
+
+        size = Ref(output, 0, 0, schema_line(value.schema), path, None, attempt)
+        theirs: list[Exception] = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from value
+            except Exception as error:  # the node's own, whatever its type; not ours to explain
+                theirs.append(error)
+                raise
+
+        source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
+        try:
+            (rows, total), content = write_file(source, Path(path))
+        except (OSError, pa.ArrowException) as error:
+            if theirs:
+                raise theirs[0] from None
+            raise HandoffError(_said(error, size)) from error
+        ref = replace(size, rows=rows, bytes=total, digest=content)
+        with self._change:
+            self._entries[output, attempt] = _Entry(ref, stage=Stage.SETTLED, written=True)
+        self._published(ref)
+        return ref
+
+
+def write_file(value: pa.Table | pa.RecordBatchReader, path: Path) -> tuple[tuple[int, int], str]:
+    """Write an Arrow IPC file, all of it or nothing, read-only; returns ((rows, bytes in memory), digest of content).
+
+    Batches of fewer than 65,536 rows are joined; nothing is compressed, so that the file can be mapped and used in
+    place; nothing is synced. Raises OSError.
+    """
+    import pyarrow as pa
+
+    from nfrun.digest import Digest
+
+    rows = total = 0
+    partial = path.with_name(f"{path.name}.{threading.get_ident():x}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = Digest(value.schema)
+    # Chunks may have different dictionaries, which an IPC file cannot hold.
+    table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
+    try:
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            for batch in _batches(table):
+                content.add(batch)
+                writer.write_batch(batch)
+                rows += batch.num_rows
+                total += batch.nbytes
+        partial.chmod(0o444)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    return (rows, total), content.hexdigest()
+
+
+def open_file(path: Path) -> pa.Table:
+    """The table in an Arrow IPC file that nfrun wrote in this run, memory-mapped: no bytes are copied or even read.
+
+    Raises HandoffError.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
+    except (OSError, pa.ArrowException) as error:
+        raise HandoffError(f"cannot open {path.name}: {error}") from error
+
+
+def schema_line(schema: pa.Schema) -> str:
+    """The schema on one line: `name: type, …`."""
+    return ", ".join(f"{column.name}: {column.type}" for column in schema)
+
+
+def quarter_of_memory() -> int:
+    """A quarter of the machine's memory, in bytes; 1 GiB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (ValueError, OSError, AttributeError):
+        return 1 << 30
+
+
+def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches of a table or reader, small neighbours joined to at least MIN_ROWS."""
+    import pyarrow as pa
+
+    small: list[pa.RecordBatch] = []
+    count = 0
+    for batch in value.to_batches() if isinstance(value, pa.Table) else value:
+        small.append(batch)
+        count += batch.num_rows
+        if count >= MIN_ROWS:
+            yield small[0] if len(small) == 1 else pa.concat_batches(small)
+            small, count = [], 0
+    if small:
+        yield small[0] if len(small) == 1 else pa.concat_batches(small)
+
+
+def _has_dictionary(schema: pa.Schema) -> bool:
+    return any("dictionary<" in str(column.type) for column in schema)
+
+
+def _said(error: Exception, ref: Ref) -> str:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot write the output '{ref.id}' ({ref.bytes:,} bytes): {reason}"

@@ -1,0 +1,189 @@
+"""The kind `python`: calls a plain function and takes what it returns as tables. Knows no files and no threads."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nfrun.callables import Library, find_module
+from nfrun.errors import near
+from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.spec import NodeSpec
+
+_SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a function receives in a parameter called `context`.
+
+    `run` is the run's id, `node` the node's, `attempt` counts from 1. `scratch` is a folder of this attempt's own,
+    removed when it ends; `env` holds the environment; `log` writes to the run's reports, and `progress(done, total)`
+    says how far the node is, in units of its own.
+    """
+
+    run: str
+    node: str
+    attempt: int
+    env: Mapping[str, str]
+    log: logging.Logger
+    _job: Job
+
+    @property
+    def scratch(self) -> Path:
+        """A folder of this attempt's own."""
+        return self._job.scratch()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the attempt was told to stop; a long loop that looks now and then ends sooner."""
+        return self._job.stop.requested
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Say how far the node is."""
+        self._job.progress(done, total)
+
+
+def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
+    """The module and the function exist and take what the node gives, as far as reading the source can tell."""
+    module, _, function = node.body.partition(":")
+    found = library.find(module, function)
+    if found.problem:
+        yield Mistake(("python",), found.problem, found.hint)
+    signature = found.signature
+    if signature is None:
+        return
+    given = [(("inputs", i.name), i.name, "an input") for i in node.inputs]
+    given += [(("with", name), name, "a value") for name in node.with_]
+    names = {name for _, name, _ in given}
+    for path, name, what in given:
+        if name not in signature.names and not signature.takes_rest:
+            guess = near(name, [n for n in signature.names if n not in names])
+            hint = f"did you mean '{guess}'?" if guess else f"{function}() is at {signature.where}"
+            yield Mistake(path, f"{function}() has no argument '{name}', which is given as {what}", hint, at_key=True)
+    missing = [n for n in signature.required if n not in names and n != "context"]
+    if missing and not any(near(name, missing) for name in names - set(signature.names)):
+        what = f"{function}() needs {_listed(missing)}, which no input and no 'with' value gives"
+        yield Mistake(("python",), what, f"{function}() is at {signature.where}")
+    if signature.positional_only:
+        what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
+        yield Mistake(("python",), what, f"{function}() is at {signature.where}")
+
+
+def run(job: Job) -> Mapping[str, Any]:
+    """Import the function, call it, wait for it if it is `async`, and take what it returns as tables."""
+    module, _, name = job.node.body.partition(":")
+    function = _function(module, name, job.folder)
+    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in job.node.inputs} | dict(job.node.with_)
+    if "context" not in arguments and _takes_context(function):
+        arguments["context"] = Context(job.run, job.node.id, job.attempt, job.environ, _logger(job), job)
+    result = function(**arguments)
+    if inspect.iscoroutine(result):
+        result = job.wait(result)
+    return _outputs(job.node, result)
+
+
+def _function(module: str, name: str, folder: Path) -> Any:
+    found = find_module(module, folder)
+    if sys.path[0] != str(folder):
+        sys.path.insert(0, str(folder))  # as Python does for a script: its neighbours can be imported
+        importlib.invalidate_caches()
+    loaded = importlib.import_module(module)
+    origin = getattr(loaded, "__file__", None)
+    if found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py"):
+        what = f"the module '{module}' beside the pipeline file is hidden by another of that name ({origin})"
+        raise NodeError(what, "give it another name")
+    function = getattr(loaded, name, None)
+    if function is None:
+        raise NodeError(f"the module '{module}' has no function '{name}'")
+    if not callable(function):
+        raise NodeError(f"'{module}:{name}' is a {type(function).__name__}, not a function")
+    return function
+
+
+def _takes_context(function: Any) -> bool:
+    try:
+        return "context" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
+    if len(node.outputs) < 2:
+        name = node.outputs[0] if node.outputs else ""
+        return {} if result is None else {name: to_table(result)}
+    listed = _listed(node.outputs)
+    if not isinstance(result, Mapping):
+        raise NodeError(
+            f"the node has the outputs {listed}, but the function returned {_a(result)}, not a mapping of those"
+        )
+    unknown = [str(key) for key in result if key not in node.outputs]
+    missing = [name for name in node.outputs if name not in result]
+    if unknown or missing:
+        what = f"it also returned {_listed(unknown)}" if unknown else f"it did not return {_listed(missing)}"
+        raise NodeError(f"the node has the outputs {listed}, but {what}")
+    return {name: to_table(result[name]) for name in node.outputs if result[name] is not None}
+
+
+def to_table(value: Any) -> Any:
+    """A `pyarrow.Table`, or a `RecordBatchReader` where the value is one, from what a function may return.
+
+    Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
+    mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.
+    """
+    import pyarrow as pa
+
+    if isinstance(value, pa.Table | pa.RecordBatchReader):
+        return value
+    if isinstance(value, pa.RecordBatch):
+        return pa.Table.from_batches([value])
+    try:
+        if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+            return pa.table(value)
+        if isinstance(value, Mapping):
+            return pa.Table.from_pylist([_row(value)])
+        if isinstance(value, list | tuple) and all(isinstance(row, Mapping) for row in value):
+            keys = dict.fromkeys(str(key) for row in value for key in row)
+            rows = [{str(key): item for key, item in row.items()} for row in value]
+            return pa.table({key: [row.get(key) for row in rows] for key in keys})
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise NodeError(f"the function returned {_a(value)} that does not make a table: {error}") from None
+    raise NodeError(
+        f"the function returned {_a(value)}, which is not a table",
+        "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None",
+    )
+
+
+def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
+    for key, item in value.items():
+        if isinstance(item, list | tuple | Mapping | set) or hasattr(item, "__arrow_c_array__"):
+            raise NodeError(
+                f"the function returned a mapping whose '{key}' is {_a(item)}",
+                f"a mapping makes one row and holds scalars ({_SCALARS}); for columns return pyarrow.table(...)",
+            )
+    return {str(key): item for key, item in value.items()}
+
+
+def _logger(job: Job) -> logging.Logger:
+    class Forward(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            job.log(record.levelname.lower(), self.format(record))
+
+    # Not from getLogger: that keeps every logger for ever, and those above would print the line a second time.
+    logger = logging.Logger(f"nfrun.{job.node.id}")
+    logger.addHandler(Forward())
+    return logger
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _a(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,44 @@
+"""The kind `write`: a table becomes a file, all of it or nothing. Knows no formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nfrun import formats
+from nfrun.callables import Library
+from nfrun.expressions import has_expression
+from nfrun.kinds.kind import Job, Mistake
+from nfrun.spec import NodeSpec
+
+
+def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
+    """A write node takes one input and no options, and writes to a path."""
+    if len(node.inputs) != 1:
+        yield Mistake(("write",), f"a write node has exactly one input; this one has {len(node.inputs)}", at_key=True)
+    if len(node.outputs) > 1:
+        yield Mistake(("outputs",), "a write node has one output: path, rows and bytes", at_key=True)
+    for name in node.with_:
+        yield Mistake(("with", name), "a write node takes no values", at_key=True)
+    if has_expression(node.body):
+        return
+    if "://" in node.body:
+        hint = "write to a path, and let a 'run' node copy it"
+        yield Mistake(("write",), "a write node cannot write to a URI", hint)
+    elif formats.format_of(node.body) is None:
+        known = ", ".join(formats.FORMATS)
+        yield Mistake(("write",), "the ending of this file does not tell its format", f"there is {known}")
+
+
+def run(job: Job) -> Mapping[str, Any]:
+    """Write the input beside its final name and rename it. The output is one row: path, rows, bytes.
+
+    Raises `nfrun.formats.FormatError` and OSError.
+    """
+    import pyarrow as pa
+
+    table = job.table(job.node.inputs[0].name)
+    size = formats.write_table(table, job.folder / job.node.body)
+    name = job.node.outputs[0] if job.node.outputs else ""
+    # The path as the file has it, so that the content of this output is the same in every folder.
+    return {name: pa.table({"path": [job.node.body], "rows": [table.num_rows], "bytes": [size]})}

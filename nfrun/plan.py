@@ -1,0 +1,189 @@
+"""What depends on what, and what follows from it: stages, ranks, the longest path. Knows no files and no time of day.
+
+A `Plan` is all that the scheduler is told. Variations of *what* runs are functions from Plan to Plan; there is one
+engine and it has no modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+from nfrun.spec import NEVER, Pipeline, Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """All that the scheduler may know about a node.
+
+    `needs` names the nodes that must have finished well, `after` those that must merely have ended; `reads` the outputs
+    it opens (`node` or `node.output`), each from a node in `needs`. `cost` is the seconds it is expected to take, or 1
+    where nothing is known, so that a rank counts hops. `resources` are taken from the plan's capacity while it runs. A
+    `gate` does nothing: it ends by itself, unseen.
+    """
+
+    name: str
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    cost: float = 1.0
+    retry: Retry = NEVER
+    timeout: float | None = None
+    resources: tuple[tuple[str, float], ...] = (("cpu", 1.0),)
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Nodes in the order of the file, in stages, with the outputs the run keeps and how much may run at once.
+
+    `stages[i]` holds the nodes whose longest chain of needs has i links. `ranks[name]` is the cost of the most
+    expensive path from the start of that node to the end of the run. `slots` is the capacity of the resource `cpu`.
+    """
+
+    nodes: Mapping[str, Node]
+    stages: tuple[tuple[str, ...], ...]
+    ranks: Mapping[str, float]
+    keep: frozenset[str]
+    slots: int
+
+    @property
+    def work(self) -> float:
+        """The sum of all costs, in seconds (or in nodes, where no cost is known)."""
+        return sum(node.cost for node in self.nodes.values())
+
+
+def make_plan(nodes: Iterable[Node], keep: Iterable[str] = (), slots: int = 1) -> Plan:
+    """The plan for these nodes. Raises `graphlib.CycleError` on a cycle and `ValueError` on a name not defined."""
+    by_name = {node.name: node for node in nodes}
+    for node in by_name.values():
+        for name in (*node.needs, *node.after):
+            if name not in by_name:
+                raise ValueError(f"node {node.name!r} needs {name!r}, which is not in the plan")
+    stages = make_stages({node.name: (*node.needs, *node.after) for node in by_name.values()})
+    return Plan(by_name, stages, _ranks(by_name, stages), frozenset(keep), slots)
+
+
+def plan_of(pipeline: Pipeline, *, slots: int = 1, costs: Mapping[str, float] | None = None) -> Plan:
+    """The plan of a pipeline.
+
+    `costs` are seconds recorded for some of the nodes; the others are then expected to take the mean of those, so that
+    seconds and hops are never added up.
+    """
+    known = {name: seconds for name, seconds in (costs or {}).items() if name in pipeline.nodes}
+    usual = sum(known.values()) / len(known) if known else 1.0
+    nodes = [
+        Node(
+            name=spec.id,
+            needs=spec.upstream,
+            reads=tuple(dict.fromkeys(i.output for i in spec.inputs)),
+            cost=known.get(spec.id, usual),
+            retry=spec.retry,
+            timeout=spec.timeout,
+            resources=(("cpu", spec.cpu),),
+        )
+        for spec in pipeline.nodes.values()
+    ]
+    return make_plan(nodes, pipeline.outputs.values(), slots)
+
+
+def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """The names in stages, each stage in the order of `graph`. Raises `graphlib.CycleError`."""
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    place = {name: i for i, name in enumerate(graph)}
+    stages = []
+    while ready := sorter.get_ready():
+        stages.append(tuple(sorted(ready, key=place.__getitem__)))
+        sorter.done(*ready)
+    return tuple(stages)
+
+
+def _ranks(nodes: Mapping[str, Node], stages: Sequence[Sequence[str]]) -> dict[str, float]:
+    below = dict.fromkeys(nodes, 0.0)
+    ranks: dict[str, float] = {}
+    for stage in reversed(stages):
+        for name in stage:
+            node = nodes[name]
+            rank = ranks[name] = node.cost + below[name]
+            for need in (*node.needs, *node.after):
+                if below[need] < rank:
+                    below[need] = rank
+    return ranks
+
+
+def longest_path(plan: Plan, cost: Mapping[str, float] | None = None) -> tuple[list[str], float]:
+    """The most expensive path of needs and its cost, by `cost` of each node (nodes it lacks cost 0), or by the plan's.
+
+    Among equals the path that comes first in the file.
+    """
+    total: dict[str, float] = {}
+    came_from: dict[str, str | None] = {}
+    for stage in plan.stages:
+        for name in stage:
+            node = plan.nodes[name]
+            best, previous = 0.0, None
+            for need in node.needs:
+                if total[need] > best or previous is None:
+                    best, previous = total[need], need
+            total[name] = best + (node.cost if cost is None else cost.get(name, 0.0))
+            came_from[name] = previous
+    if not total:
+        return [], 0.0
+    end = max(total, key=total.__getitem__)
+    path: list[str] = []
+    step: str | None = end
+    while step is not None:
+        path.append(step)
+        step = came_from[step]
+    return path[::-1], total[end]
+
+
+def best_speedup(work: float, longest: float, slots: int) -> float:
+    """How many times faster than one after the other this can be at best: `work / max(longest, work / slots)`.
+
+    The two bounds are those of Graham (1966): no schedule beats the longest path, nor the work shared out evenly.
+    """
+    return work / max(longest, work / slots) if work else 1.0
+
+
+def sequential(plan: Plan) -> Plan:
+    """The same nodes, one at a time."""
+    return replace(plan, slots=1)
+
+
+def with_barriers(plan: Plan) -> Plan:
+    """The same nodes, each stage waiting for the whole of the one before, whatever came of it.
+
+    For comparison only: stages are for people, and waiting for them costs time (see `bench/`). A gate between two
+    stages keeps the number of edges linear.
+    """
+    nodes: dict[str, Node] = {}
+    gate: tuple[str, ...] = ()
+    for i, stage in enumerate(plan.stages):
+        for name in stage:
+            nodes[name] = replace(plan.nodes[name], after=gate)
+        gate = (f"|{i}",)  # no node of a file can have this name
+        nodes[gate[0]] = Node(gate[0], after=stage, cost=0.0, gate=True)
+    barred = make_plan(nodes.values(), plan.keep, plan.slots)
+    # Reports show the stages of the file, not those with gates between them.
+    return replace(barred, stages=plan.stages)
+
+
+def find_cycles(graph: Mapping[str, Sequence[str]], limit: int = 10) -> list[list[str]]:
+    """Up to `limit` cycles that share no node, each as its names in the order in which one needs the next."""
+    left = {name: list(needs) for name, needs in graph.items()}
+    cycles: list[list[str]] = []
+    while len(cycles) < limit:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            # graphlib gives predecessors first and repeats the first name at the end.
+            cycle = list(reversed(error.args[1][1:]))
+            cycles.append(cycle)
+            gone = set(cycle)
+            left = {name: [n for n in needs if n not in gone] for name, needs in left.items() if name not in gone}
+        else:
+            break
+    return cycles

@@ -1,0 +1,107 @@
+"""The run as one JSON document on a stream: `nfrun run --json`. Its keys are a promise to users."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from nfrun.events import Event, to_json
+from nfrun.reports.record import NodeRecord, Record
+
+
+class Document:
+    """Writes the document when the run has ended.
+
+    `outputs` maps the shown names to output ids; `peak_rss` tells the most memory that the process held, in bytes.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        stream: TextIO,
+        *,
+        run: str,
+        name: str,
+        outputs: Mapping[str, str],
+        peak_rss: Callable[[], int],
+    ) -> None:
+        self._record = record
+        self._stream = stream
+        self._run = run
+        self._name = name
+        self._outputs = outputs
+        self._peak_rss = peak_rss
+
+    def event(self, event: Event) -> None:
+        self._record.event(event)
+
+    def close(self) -> None:
+        json.dump(self.as_json(), self._stream, indent=2)
+        self._stream.write("\n")
+        self._stream.flush()
+
+    def as_json(self) -> dict[str, Any]:
+        """The document, times in seconds rounded to microseconds."""
+        record, end = self._record, self._record.end
+        refs = {name: record.refs[id] for name, id in self._outputs.items() if id in record.refs}
+        return {
+            "run": self._run,
+            "name": self._name,
+            "status": end.status if end else "failed",
+            "error": (end.error or None) if end else "the run did not end",
+            "wall_s": _round(end.at if end else record.at),
+            "sequential_s": _round(record.sequential),
+            "critical_path_s": _round(record.critical_path()[1]),
+            "critical_path": record.critical_path()[0],
+            "peak_rss_bytes": self._peak_rss(),
+            "stages": [
+                {
+                    "index": stage.index,
+                    "nodes": list(stage.names),
+                    "wall_s": _round(stage.wall),
+                    "busy_s": _round(stage.busy),
+                }
+                for stage in record.stages()
+            ],
+            "nodes": {name: _node(record.nodes[name]) for name in record.plan.nodes if name in record.nodes},
+            "outputs": {
+                name: {"path": ref.path, "rows": ref.rows, "bytes": ref.bytes, "digest": ref.digest}
+                for name, ref in refs.items()
+            },
+        }
+
+
+class EventLines:
+    """Writes every event as a line of JSON the moment it comes: `nfrun run --events FILE`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def event(self, event: Event) -> None:
+        self._stream.write(json.dumps(to_json(event)) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _node(node: NodeRecord) -> dict[str, Any]:
+    failure = node.failure
+    return {
+        "status": node.status,
+        "stage": node.stage,
+        "attempts": node.attempts,
+        "started_s": None if node.started is None else _round(node.started),
+        "took_s": _round(node.took),
+        "queued_s": _round(node.queued),
+        "handoff_s": _round(node.handoff),
+        "rows": node.rows,
+        "bytes": node.bytes,
+        "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,
+        "because": node.because or None,
+    }
+
+
+def _round(value: float) -> float:
+    return round(value, 6)

@@ -1,0 +1,152 @@
+"""Folds the events of a run into what is known of each node and stage. Other reports are views of it; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nfrun.events import (
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeProgressed,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    OutputPublished,
+    Ref,
+    RunFinished,
+)
+from nfrun.plan import Plan, longest_path
+
+
+@dataclass(slots=True)
+class NodeRecord:
+    """What is known of a node. Times are seconds: `started` and `ended` since the run's start, `took` of all its
+    attempts together, `handoff` waited by it or its readers for its outputs. `because` names the failed node that it
+    was skipped for."""
+
+    stage: int
+    status: str = "waiting"
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    took: float = 0.0
+    queued: float = 0.0
+    handoff: float = 0.0
+    rows: int = 0
+    bytes: int = 0
+    failure: Failure | None = None
+    because: str = ""
+    progress: tuple[float, float | None] | None = None
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """A stage as it was: `wall` from its first start to its last end, `busy` the seconds of work of all its nodes."""
+
+    index: int
+    names: tuple[str, ...]
+    wall: float = 0.0
+    busy: float = 0.0
+    rows: int = 0
+    bytes: int = 0
+    handoff: float = 0.0
+
+    @property
+    def parallelism(self) -> float:
+        """How many nodes were at work on average."""
+        return self.busy / self.wall if self.wall else 0.0
+
+
+@dataclass
+class Record:
+    """The state of a run so far. Feed it with `event`; it never raises on an event it does not know."""
+
+    plan: Plan
+    nodes: dict[str, NodeRecord] = field(init=False)
+    refs: dict[str, Ref] = field(default_factory=dict)
+    end: RunFinished | None = None
+    at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
+
+    def event(self, event: Event) -> None:
+        self.at = max(self.at, event.at)
+        if isinstance(event, OutputPublished):
+            self.refs[event.output] = event.ref
+        elif isinstance(event, RunFinished):
+            self.end = event
+        else:
+            name = getattr(event, "node", None)
+            if name in self.nodes:
+                self._node(self.nodes[name], event)
+
+    def _node(self, node: NodeRecord, event: Event) -> None:
+        if isinstance(event, NodeStarted):
+            node.status = "running"
+            node.attempts = event.attempt
+            node.queued += event.queued
+            node.started = event.at if node.started is None else node.started
+            node.progress = None
+        elif isinstance(event, NodeProgressed):
+            node.progress = (event.done, event.total)
+        elif isinstance(event, NodeRetrying):
+            node.status = "retrying"
+            node.took += event.took
+            node.failure = event.failure
+        elif isinstance(event, NodeFinished):
+            self._finished(node, event)
+        elif isinstance(event, NodeFailed):
+            node.status, node.ended, node.failure = "failed", event.at, event.failure
+            node.took += event.took
+        elif isinstance(event, NodeSkipped):
+            node.status, node.because = "skipped", event.because
+        elif isinstance(event, NodeCancelled):
+            node.status = "cancelled"
+            node.ended = event.at if node.started is not None else None
+
+    def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
+        node.status, node.ended, node.failure = "ok", event.at, None
+        node.took += event.took
+        node.handoff += event.published
+        node.rows = sum(ref.rows for ref in event.outputs.values())
+        node.bytes = sum(ref.bytes for ref in event.outputs.values())
+        for output, waited in event.opened.items():
+            self.nodes[output.partition(".")[0]].handoff += waited
+        self.refs.update(event.outputs)
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    def named(self, status: str) -> list[str]:
+        """The nodes with this status, in the order of the file."""
+        return [name for name in self.plan.nodes if name in self.nodes and self.nodes[name].status == status]
+
+    @property
+    def sequential(self) -> float:
+        """Seconds of work of all nodes together: what one after the other would have taken, without any waiting."""
+        return sum(node.took for node in self.nodes.values())
+
+    def critical_path(self) -> tuple[list[str], float]:
+        """The chain of needs that took longest, and its seconds of work."""
+        return longest_path(self.plan, {name: node.took for name, node in self.nodes.items()})
+
+    def stages(self) -> list[StageRecord]:
+        """Every stage, in order."""
+        return [self._stage(i, names) for i, names in enumerate(self.plan.stages)]
+
+    def _stage(self, index: int, names: tuple[str, ...]) -> StageRecord:
+        nodes: Mapping[str, NodeRecord] = {name: self.nodes[name] for name in names}
+        spans = [(n.started, n.ended) for n in nodes.values() if n.started is not None and n.ended is not None]
+        return StageRecord(
+            index=index,
+            names=names,
+            wall=max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0,
+            busy=sum(node.took for node in nodes.values()),
+            rows=sum(node.rows for node in nodes.values()),
+            bytes=sum(node.bytes for node in nodes.values()),
+            handoff=sum(node.handoff for node in nodes.values()),
+        )

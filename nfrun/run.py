@@ -1,0 +1,178 @@
+"""Carries events out: orders to executors, releases to the store, all of them to the reports. Decides nothing.
+
+The thread that ends an attempt applies its outcome itself, under one lock, and keeps the next node for itself: no
+thread in between has to wake up first. The main thread only waits for timers, for signals and for the end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    NodeStarted,
+    Outcome,
+    OutputPublished,
+    OutputReleased,
+    Ref,
+    RunFinished,
+)
+from nfrun.executors import Executor, Settle
+from nfrun.handoff import Store
+from nfrun.plan import Plan
+from nfrun.schedule import Scheduler
+
+GRACE_SECONDS = 5.0
+
+
+class Run:
+    """One run of a plan. Times are seconds since it was made.
+
+    `tell(event)` must not block. After `cancel` what still runs has `grace` seconds to end.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        tell: Callable[[Event], None],
+        *,
+        keep_going: bool = False,
+        seed: int = 0,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self._scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
+        self._tell = tell
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        # Only a SimpleQueue may be put into from a signal handler, which may interrupt its own `get`.
+        self._mail: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._wake_at: float | None = None
+        self._give_up_at: float | None = None
+        self._error = ""
+        self.abandoned = 0  # attempts that were left to themselves
+
+    def now(self) -> float:
+        """Seconds since the run was made."""
+        return time.monotonic() - self._began
+
+    def published(self, ref: Ref) -> None:
+        """For the store: an output is settled."""
+        self._tell(OutputPublished(self.now(), ref.id, ref))
+
+    def broken(self, message: str) -> None:
+        """For the store, from any thread: something outside of any node broke, and the run cannot be completed."""
+
+        def stop() -> None:
+            self._error = self._error or message
+            self._cancel(message)
+
+        self._mail.put(stop)
+
+    def cancel(self, why: str) -> None:
+        """Stop the run; a second call leaves at once. From any thread, and from signal handlers."""
+        self._mail.put(lambda: self._cancel(why))
+
+    def go(self, make_executor: Callable[[Settle], Executor], store: Store) -> RunFinished:
+        """Run to the end and return the last event. `make_executor` is given what to call with each outcome.
+
+        Raises whatever shows a bug of nfrun's own.
+        """
+        self._store = store
+        self._executor = make_executor(self._settle)
+        try:
+            with self._lock:
+                self._carry_out(self._scheduler.begin(self.now()))
+            while not self._scheduler.done:
+                self._wait()
+            # The outputs that the run keeps are a part of it: it ends when they are in place.
+            while not store.settled(0.05) and not self._gave_up():
+                self._read_mail(0)
+            self._read_mail(0)
+        finally:
+            self._executor.close()
+        (end,) = self._scheduler.finish(self.now(), self._error)
+        self._tell(end)
+        assert isinstance(end, RunFinished)
+        return end
+
+    # -- on the main thread ----------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        with self._lock:
+            times = [at for at in (self._scheduler.wake_at, self._give_up_at) if at is not None]
+            self._wake_at = min(times, default=None)
+        self._read_mail(None if self._wake_at is None else max(0.0, self._wake_at - self.now()))
+        with self._lock:
+            if self._gave_up():
+                self.abandoned += self._scheduler.running
+                self._carry_out(self._scheduler.abandon(self.now()))
+            else:
+                self._carry_out(self._scheduler.tick(self.now()))
+
+    def _read_mail(self, seconds: float | None) -> None:
+        """Do what was asked for, waiting up to these seconds (None: for ever) for the first letter."""
+        try:
+            letter = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
+            while True:
+                letter()
+                letter = self._mail.get_nowait()
+        except Empty:
+            pass
+
+    def _cancel(self, why: str) -> None:
+        with self._lock:
+            first = self._give_up_at is None
+            self._give_up_at = self.now() + self._grace if first else self.now()
+            self._carry_out(self._scheduler.cancel(self.now(), why))
+
+    def _gave_up(self) -> bool:
+        return self._give_up_at is not None and self.now() >= self._give_up_at
+
+    # -- on the thread that ended an attempt -----------------------------------------------------------------------
+
+    def _settle(self, outcome: Outcome) -> NodeStarted | None:
+        try:
+            with self._lock:
+                events = self._scheduler.outcome(self.now(), outcome)
+                if not events:  # it was given up before: nobody will read what it made
+                    for ref in outcome.outputs.values():
+                        self._store.release(ref)
+                mine = self._carry_out(events, keep_one=True)
+                wake_at = self._scheduler.wake_at
+                sooner = wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)
+            if self._scheduler.done or sooner:
+                self._mail.put(lambda: None)
+            return mine
+        except BaseException as error:
+            # A bug of ours. On this thread nobody would ever see it, and the run would wait for ever.
+            self._mail.put(lambda error=error: _raise(error))  # type: ignore[misc]
+            return None
+
+    # -- with the lock held ----------------------------------------------------------------------------------------
+
+    def _carry_out(self, events: Iterable[Event], *, keep_one: bool = False) -> NodeStarted | None:
+        """Do what the events order. With `keep_one`, the first node to start is returned instead of started."""
+        kept: NodeStarted | None = None
+        for event in events:
+            self._tell(event)
+            if isinstance(event, NodeStarted):
+                if keep_one and kept is None:
+                    kept = event
+                else:
+                    self._executor.start(event)
+            elif isinstance(event, OutputReleased):
+                self._store.release(event.ref)
+            elif isinstance(event, AttemptStopped):
+                if event.why == "timeout":
+                    self.abandoned += 1
+                self._executor.stop(event.node, event.attempt)
+        return kept
+
+
+def _raise(error: BaseException) -> None:
+    raise error

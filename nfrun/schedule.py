@@ -1,0 +1,335 @@
+"""Decides what runs when. A plain value: no threads, no files, no clock; it is told the time and answers with events.
+
+Every node is in exactly one state. The work per outcome is proportional to the node's own edges: counters and heaps,
+never a search through what is pending. Only lists and dicts in a fixed order, so the same calls give the same events.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator
+from enum import Enum
+
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputReleased,
+    Ref,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.plan import Node, Plan
+
+State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
+
+# A worker that vanishes is not the node's fault; but a node that takes its worker along every time must end too.
+LOST_BUDGET = 2
+
+Demand = tuple[tuple[str, float], ...]
+
+
+class Scheduler:
+    """The state of one run of a plan.
+
+    Call `begin` once, then `outcome` for every attempt that ended, `tick` whenever `wake_at` has come, and `cancel` to
+    stop. All take the time in seconds and return the events that follow, in order; each `NodeStarted` and
+    `AttemptStopped` among them is also an order to be carried out. When `done`, call `finish` for the last event.
+
+    `keep_going` runs what does not depend on a failed node; otherwise nothing is started after a failure. `seed` makes
+    the jitter of retries repeatable.
+    """
+
+    def __init__(self, plan: Plan, *, keep_going: bool = False, seed: int = 0) -> None:
+        self.plan = plan
+        self._keep_going = keep_going
+        self._seed = seed
+        self._names = list(plan.nodes)
+        self._index = {name: i for i, name in enumerate(self._names)}
+        self._nodes = list(plan.nodes.values())
+        count = len(self._nodes)
+        self._state = [State.WAITING] * count
+        self._attempt = [0] * count
+        self._failures = [0] * count
+        self._losses = [0] * count
+        self._ready_at = [0.0] * count
+        self._missing = [len(node.needs) + len(node.after) for node in self._nodes]
+        # (dependent, whether it needs a good end)
+        self._dependents: list[list[tuple[int, bool]]] = [[] for _ in range(count)]
+        self._readers: dict[str, int] = {}
+        self._outputs: dict[str, Ref] = {}
+        for i, node in enumerate(self._nodes):
+            for name in node.needs:
+                self._dependents[self._index[name]].append((i, True))
+            for name in node.after:
+                self._dependents[self._index[name]].append((i, False))
+            for output in node.reads:
+                self._readers[output] = self._readers.get(output, 0) + 1
+        self._capacity: dict[str, float] = {"cpu": float(plan.slots)}
+        self._free = dict(self._capacity)
+        self._demand = [self._demand_of(node) for node in self._nodes]
+        # One heap for each different demand: the best node that fits is at the top of one of them.
+        self._heaps: dict[Demand, list[tuple[float, int]]] = {demand: [] for demand in self._demand}
+        # (when, node, attempt, whether it ends a back-off; otherwise it ends the time that the attempt is allowed)
+        self._timers: list[tuple[float, int, int, bool]] = []
+        self._abandoned: set[tuple[int, int]] = set()
+        self._left = count
+        self._running = 0
+        self._stopped: str | None = None  # why nothing new starts
+        self._cancelled = False
+        self._failed = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every node has ended."""
+        return self._left == 0
+
+    @property
+    def running(self) -> int:
+        """How many attempts are under way."""
+        return self._running
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `tick` has something to do, or None."""
+        while self._timers:
+            when, i, attempt, backoff = self._timers[0]
+            if self._attempt[i] == attempt and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
+                return when
+            heapq.heappop(self._timers)
+        return None
+
+    def state(self, node: str) -> State:
+        """The state that the node is in."""
+        return self._state[self._index[node]]
+
+    def begin(self, now: float) -> list[Event]:
+        """Start what needs nothing."""
+        events: list[Event] = [RunStarted(now, sum(not n.gate for n in self._nodes), self.plan.slots)]
+        for i, missing in enumerate(list(self._missing)):
+            if not missing:
+                self._make_ready(now, i, events)
+        self._dispatch(now, events)
+        return events
+
+    def outcome(self, now: float, outcome: Outcome) -> list[Event]:
+        """An attempt ended. Raises ValueError, changing nothing, if that attempt is not under way.
+
+        An attempt that was given up (its time was over) may still report; that changes nothing and gives no events.
+        """
+        i = self._index.get(outcome.node, -1)
+        if (i, outcome.attempt) in self._abandoned:
+            self._abandoned.remove((i, outcome.attempt))
+            return []
+        if i < 0 or self._state[i] is not State.RUNNING or self._attempt[i] != outcome.attempt:
+            raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
+        self._give_back(i)
+        events: list[Event] = []
+        failure = outcome.failure
+        if outcome.lost is not None:
+            failure = Failure("lost", "WorkerLost", outcome.lost)
+        if failure is None:
+            events.append(
+                NodeFinished(
+                    now, outcome.node, outcome.attempt, outcome.outputs, outcome.took, outcome.published, outcome.opened
+                )
+            )
+            self._outputs.update(outcome.outputs)
+            self._end(now, i, State.FINISHED, events)
+            for output in outcome.outputs:
+                self._release_unread(now, output, events)
+        else:
+            self._fail(now, i, failure, outcome.took, events)
+        self._dispatch(now, events)
+        return events
+
+    def tick(self, now: float) -> list[Event]:
+        """End back-offs and attempts whose time has come."""
+        events: list[Event] = []
+        while (when := self.wake_at) is not None and when <= now:
+            _, i, attempt, backoff = heapq.heappop(self._timers)
+            if backoff:
+                self._make_ready(now, i, events)
+                continue
+            timeout = self._nodes[i].timeout
+            self._abandoned.add((i, attempt))
+            self._give_back(i)
+            events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
+            failure = Failure("timeout", "Timeout", f"took longer than its timeout of {timeout:g} s")
+            self._fail(now, i, failure, timeout or 0.0, events)
+        self._dispatch(now, events)
+        return events
+
+    def cancel(self, now: float, why: str) -> list[Event]:
+        """Start nothing more and order what runs to stop. Safe to call again."""
+        events: list[Event] = []
+        if not self._cancelled:
+            self._cancelled = True
+            self._stop_starting(now, why, events)
+            for i, state in enumerate(self._state):
+                if state is State.RUNNING:
+                    events.append(AttemptStopped(now, self._names[i], self._attempt[i], why))
+        return events
+
+    def abandon(self, now: float) -> list[Event]:
+        """Wait no longer for attempts that did not stop: all that is left ends as cancelled."""
+        events = self.cancel(now, "cancelled")
+        for i, state in enumerate(self._state):
+            if state is State.RUNNING:
+                self._abandoned.add((i, self._attempt[i]))
+                self._give_back(i)
+                self._cancel_node(now, i, events)
+        return events
+
+    def finish(self, now: float, error: str = "") -> list[Event]:
+        """The last event. `error` says what broke outside of any node. Raises ValueError while a node has not ended."""
+        if not self.done:
+            raise ValueError("nodes are still under way")
+        status = "failed" if self._failed or error else "cancelled" if self._cancelled else "ok"
+        return [RunFinished(now, status, error)]
+
+    # -- one node changes its state --------------------------------------------------------------------------------
+
+    def _make_ready(self, now: float, i: int, events: list[Event]) -> None:
+        self._state[i] = State.READY
+        self._ready_at[i] = now
+        heapq.heappush(self._heaps[self._demand[i]], (-self.plan.ranks[self._names[i]], i))
+
+    def _start(self, now: float, i: int, events: list[Event]) -> None:
+        node = self._nodes[i]
+        self._state[i] = State.RUNNING
+        self._attempt[i] += 1
+        self._running += 1
+        for resource, amount in self._demand[i]:
+            self._free[resource] -= amount
+        if node.timeout is not None:
+            heapq.heappush(self._timers, (now + node.timeout, i, self._attempt[i], False))
+        inputs = {output: self._outputs[output] for output in node.reads if output in self._outputs}
+        events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
+
+    def _give_back(self, i: int) -> None:
+        self._running -= 1
+        for resource, amount in self._demand[i]:
+            self._free[resource] += amount
+
+    def _fail(self, now: float, i: int, failure: Failure, took: float, events: list[Event]) -> None:
+        name, attempt = self._names[i], self._attempt[i]
+        if failure.kind == "cancelled" and self._cancelled:
+            self._cancel_node(now, i, events)
+        elif self._may_retry(i, failure):
+            delay = self._delay(i, failure)
+            self._state[i] = State.BACKOFF
+            events.append(NodeRetrying(now, name, attempt, delay, failure, took))
+            heapq.heappush(self._timers, (now + delay, i, attempt, True))
+        else:
+            self._failed = True
+            events.append(NodeFailed(now, name, attempt, failure, took))
+            self._end(now, i, State.FAILED, events)
+            if not self._keep_going:
+                self._stop_starting(now, f"node {name!r} failed", events)
+
+    def _may_retry(self, i: int, failure: Failure) -> bool:
+        if self._stopped is not None or failure.kind in ("io", "cancelled"):
+            return False
+        if failure.kind == "lost":
+            self._losses[i] += 1
+            return self._losses[i] <= LOST_BUDGET
+        self._failures[i] += 1
+        return self._failures[i] <= self._nodes[i].retry.max
+
+    def _delay(self, i: int, failure: Failure) -> float:
+        if failure.kind == "lost":
+            return 0.0
+        retry = self._nodes[i].retry
+        try:
+            longest = min(retry.max_delay, retry.delay * retry.backoff ** (self._failures[i] - 1))
+        except OverflowError:
+            longest = retry.max_delay
+        share = random.Random(f"{self._seed}:{self._names[i]}:{self._attempt[i]}").random()
+        return longest * (1 - retry.jitter * share)
+
+    def _cancel_node(self, now: float, i: int, events: list[Event]) -> None:
+        events.append(NodeCancelled(now, self._names[i], self._stopped or "cancelled"))
+        self._end(now, i, State.CANCELLED, events)
+
+    def _end(self, now: float, i: int, state: State, events: list[Event]) -> None:
+        """The node ends; so does, in turn, everything that can no longer start. A loop, as chains can be long."""
+        because = self._names[i]
+        self._state[i] = state
+        pending = [i]
+        while pending:
+            ended = pending.pop()
+            self._left -= 1
+            for output in self._nodes[ended].reads:
+                self._readers[output] -= 1
+                self._release_unread(now, output, events)
+            good = self._state[ended] is State.FINISHED
+            for dependent, needed in self._dependents[ended]:
+                if self._state[dependent] is not State.WAITING:
+                    continue
+                self._missing[dependent] -= 1
+                if needed and not good and state is not State.CANCELLED:
+                    self._state[dependent] = State.SKIPPED
+                    events.append(NodeSkipped(now, self._names[dependent], because))
+                    pending.append(dependent)
+                elif not self._missing[dependent]:
+                    if self._nodes[dependent].gate:
+                        self._state[dependent] = State.FINISHED
+                        pending.append(dependent)
+                    elif self._stopped is None:
+                        self._make_ready(now, dependent, events)
+
+    def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
+        if output in self._outputs and not self._readers.get(output) and output not in self.plan.keep:
+            events.append(OutputReleased(now, output, self._outputs.pop(output)))
+
+    def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
+        if self._stopped is not None:
+            return
+        self._stopped = why
+        for heap in self._heaps.values():
+            heap.clear()
+        for i, state in enumerate(self._state):
+            if state in (State.WAITING, State.READY, State.BACKOFF):
+                self._state[i] = State.CANCELLED
+                if not self._nodes[i].gate:
+                    events.append(NodeCancelled(now, self._names[i], why))
+                self._left -= 1
+                for output in self._nodes[i].reads:
+                    self._readers[output] -= 1
+                    self._release_unread(now, output, events)
+
+    # -- which node is next ----------------------------------------------------------------------------------------
+
+    def _dispatch(self, now: float, events: list[Event]) -> None:
+        for i in self._startable():
+            self._start(now, i, events)
+
+    def _startable(self) -> Iterator[int]:
+        """The ready nodes that fit into what is free, the longest remaining path first.
+
+        A node that does not fit is overtaken by smaller ones: idle slots cost more than a late start.
+        """
+        while self._stopped is None:
+            best: list[tuple[float, int]] | None = None
+            for demand, heap in self._heaps.items():
+                if heap and (best is None or heap[0] < best[0]) and self._fits(demand):
+                    best = heap
+            if best is None:
+                return
+            yield heapq.heappop(best)[1]
+
+    def _fits(self, demand: Demand) -> bool:
+        return all(amount <= self._free[resource] + 1e-9 for resource, amount in demand)
+
+    def _demand_of(self, node: Node) -> Demand:
+        # More than there is would never start: such a node gets all there is, as with Snakemake's threads.
+        return tuple(sorted((name, min(amount, self._capacity[name])) for name, amount in node.resources))

@@ -1,0 +1,97 @@
+"""What a pipeline file says, checked and typed. Knows neither YAML nor how any of it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+KIND_KEYS = ("python", "sql", "run", "read", "write")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What to do when an attempt fails.
+
+    Up to `max` further attempts. Before the n-th of them passes `delay * backoff ** (n - 1)` seconds, at most
+    `max_delay`, shortened by a random share of up to `jitter` (0 to 1), so that nodes that failed together do not come
+    back together.
+    """
+
+    max: int = 0
+    delay: float = 1.0
+    backoff: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 0.5
+
+
+NEVER = Retry()
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter of the pipeline. `type` is a JSON Schema type; `required` if it has no default."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool = False
+    enum: tuple[Any, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """`name` is what the node calls it; `node` gives it; `output` is its id, `node` or `node.output`."""
+
+    name: str
+    node: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node as the file has it, `defaults` merged in.
+
+    `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
+    names under `outputs:`; none means one output without a name, whose id is the node's. `timeout` is in seconds,
+    `cpu` in slots.
+    """
+
+    id: str
+    kind: str
+    body: str
+    inputs: tuple[Input, ...]
+    with_: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    needs: tuple[str, ...]
+    env: Mapping[str, str]
+    format: str = "arrow"
+    retry: Retry = NEVER
+    timeout: float | None = None
+    cpu: float = 1.0
+    description: str = ""
+
+    @property
+    def output_ids(self) -> tuple[str, ...]:
+        """The ids of all its outputs."""
+        return tuple(f"{self.id}.{name}" for name in self.outputs) or (self.id,)
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """Every node it waits for, each once: those it reads, then those it merely needs."""
+        return tuple(dict.fromkeys([*(i.node for i in self.inputs), *self.needs]))
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A whole pipeline file. `folder` is what its paths are relative to; `outputs` maps shown names to output ids."""
+
+    file: str
+    folder: str
+    name: str
+    description: str
+    params: Mapping[str, Param]
+    env: Mapping[str, str]
+    nodes: Mapping[str, NodeSpec]
+    outputs: Mapping[str, str]
