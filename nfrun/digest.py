@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 from xxhash import xxh3_128
 
-# Goes into every digest: raise the number whenever the same table would get another digest.
-_VERSION = b"nfrun table digest 1"
+_VERSION = b"nfrun table digest 1"  # to be raised whenever the same table would get another digest
 
 
 class Digest:

@@ -55,6 +55,7 @@ _MAGIC = {
     b"\xfe\xff": "UTF-16 text, not UTF-8",
 }
 _EXPECTED = {"parquet": ("a Parquet file",), "arrow": ("an Arrow file", "an Arrow stream")}
+_NO_FORMAT = f"known are {', '.join(FORMATS)}"
 
 
 class FormatError(ValueError):
@@ -81,7 +82,7 @@ def read_table(
 
     `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), or a URI of one file.
     Several files follow one another, with their types widened to fit (int and float give float) and null where a file
-    lacks a column. `format` overrules the ending, `columns` picks and orders, `delimiter` and `null_values` are for csv.
+    lacks a column. `format` overrules the ending, `columns` picks and orders; `delimiter`, `null_values`: csv.
 
     csv: UTF-8 with a header; types are inferred from all rows (a column that is not UTF-8 is binary). As in pyarrow, an
     empty field, NA, NULL, nan and the like are null in columns that are not text, and themselves in columns of text.
@@ -91,7 +92,7 @@ def read_table(
     people's, and one that is cut short while it is mapped kills the process.
     """
     if format is not None and format not in FORMATS:
-        raise FormatError(f"unknown format '{format}': known are {', '.join(FORMATS)}")
+        raise FormatError(f"unknown format '{format}': {_NO_FORMAT}")
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
@@ -121,7 +122,7 @@ def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
     """
     kind = format or format_of(path.name)
     if kind not in FORMATS:
-        raise FormatError(_unknown(path.name) if format is None else f"unknown format '{format}'")
+        raise FormatError(_unknown(path.name) if format is None else f"unknown format '{format}': {_NO_FORMAT}")
     if path.exists() and not path.is_file():
         # A rename would put a file in the place of /dev/null or a pipe, for everyone.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
@@ -234,13 +235,17 @@ def _read_file(
     """The file's table: all its columns, or at least those of `columns` that it has."""
     ending, compression = _endings(file.path)
     with _reasons(f"{file.name} cannot be read as {kind}"):
-        with file.open() as head:
-            size, start = head.size(), head.read(8)
+        try:
+            with file.open() as head:
+                size, start = head.size(), head.read(8)
+        except FileNotFoundError as error:
+            raise FormatError(f"no such file: {file.name}") from error
         if not size and kind != "jsonl":
             raise ValueError("the file is empty")
         found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
-        if found not in _EXPECTED.get(kind, (None,)) and (found or kind == "arrow") and not compression:
-            raise ValueError(f"it is {found or 'neither an Arrow file nor an Arrow stream'}")
+        expected = _EXPECTED.get(kind, (None,))  # text begins with anything
+        if size and found not in expected and not (compression and None in expected):
+            raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
         if kind == "csv":
             table = _read_csv(file, columns, delimiter or ("\t" if ending == ".tsv" else ","), null_values)
         else:
@@ -262,8 +267,9 @@ def _read_parquet(file: _File, columns: Sequence[str] | None) -> pa.Table:
     from pyarrow.parquet import ParquetFile
 
     with file.open() as source, ParquetFile(source) as parquet:
-        # A name that the file lacks is ignored here; one with a dot may bring more than was asked for.
-        return parquet.read(columns=None if columns is None else list(columns))
+        # All of them where one is missing: the message tells all names. (ParquetFile would leave it out silently.)
+        known = columns is not None and set(columns) <= set(parquet.schema_arrow.names)
+        return parquet.read(columns=list(columns or ()) if known else None)
 
 
 def _stream(file: _File) -> Any:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.events import Event, NodeFinished, RunFinished
+from nfrun.spec import Pipeline
 
 WORK = ".nfrun"
 
@@ -26,6 +27,11 @@ class WorkFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @classmethod
+    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
+        """The folder that was asked for, or `.nfrun` beside the pipeline file."""
+        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK)
 
     def run_folder(self, run_id: str) -> Path:
         """Make the folder of a new run. Raises OSError."""

@@ -42,13 +42,14 @@ SMALL = st.integers(-100, 100)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 BYTES = st.binary(max_size=20)
 INSTANT = st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1))
+FLOATS = (pa.float64(), st.floats())
 LEAVES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.null(), st.none()),
     (pa.bool_(), st.booleans()),
     *((kind, SMALL) for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64())),
     *((kind, st.integers(0, 200)) for kind in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())),
     *((kind, SMALL.map(float)) for kind in (pa.float16(), pa.float32(), pa.float64())),
-    (pa.float64(), st.floats()),
+    FLOATS,
     *((kind, TEXT) for kind in (pa.string(), pa.large_string(), pa.string_view())),
     *((kind, BYTES) for kind in (pa.binary(), pa.large_binary(), pa.binary_view())),
     (pa.binary(3), st.binary(min_size=3, max_size=3)),
@@ -224,15 +225,12 @@ def test_streaming_gives_the_digest_of_the_table(table: pa.Table, size: int) -> 
 @given(st.data())
 def test_equal_digests_mean_equal_values(data: st.DataObject) -> None:
     """Two columns of one type have the same digest exactly when they hold the same values."""
-    column = data.draw(
-        st.sampled_from([c for c in LEAVES if c[1] is not LEAVES[13][1]]).flatmap(
-            lambda leaf: st.one_of(st.just(leaf), nested(st.just(leaf)))
-        )
-    )
+    leaves = st.sampled_from([leaf for leaf in LEAVES if leaf is not FLOATS])  # 0.0 equals -0.0, a NaN not itself
+    column = data.draw(leaves.flatmap(lambda leaf: st.one_of(st.just(leaf), nested(st.just(leaf)))))
     length = data.draw(st.integers(1, 3))
     one, other = data.draw(filled(column, length)), data.draw(filled(column, length))
     same = digest(pa.table({"x": one})) == digest(pa.table({"x": other}))
-    assert same == (repr(one.to_pylist()) == repr(other.to_pylist()))
+    assert same == one.equals(other)
 
 
 def with_nulls(kind: pa.DataType, valid: int, length: int, *buffers: bytes, children: Any = None) -> pa.Array:

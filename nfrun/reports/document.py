@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from nfrun.events import Event, to_json
+from nfrun.events import Event
 from nfrun.reports.record import NodeRecord, Record
 
 
-class Document:
+class RunDocument:
     """Writes the document when the run has ended.
 
     `outputs` maps the shown names to output ids; `peak_rss` tells the most memory that the process held, in bytes.
@@ -34,7 +34,7 @@ class Document:
         self._peak_rss = peak_rss
 
     def event(self, event: Event) -> None:
-        self._record.event(event)
+        """Nothing to note: the record has it."""
 
     def close(self) -> None:
         json.dump(self.as_json(), self._stream, indent=2)
@@ -70,20 +70,6 @@ class Document:
                 for name, ref in refs.items()
             },
         }
-
-
-class EventLines:
-    """Writes every event as a line of JSON the moment it comes: `nfrun run --events FILE`."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def event(self, event: Event) -> None:
-        self._stream.write(json.dumps(to_json(event)) + "\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def _node(node: NodeRecord) -> dict[str, Any]:

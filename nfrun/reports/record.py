@@ -1,4 +1,4 @@
-"""Folds the events of a run into what is known of each node and stage. Other reports are views of it; writes nothing."""
+"""Folds the events of a run into what is known of each node and stage. Writes nothing: other reports are its views."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StageRecord:
 
 @dataclass
 class Record:
-    """The state of a run so far. Feed it with `event`; it never raises on an event it does not know."""
+    """The state of a run so far: the first of the reports, so that those after it find it up to date."""
 
     plan: Plan
     nodes: dict[str, NodeRecord] = field(init=False)
@@ -84,6 +84,9 @@ class Record:
             name = getattr(event, "node", None)
             if name in self.nodes:
                 self._node(self.nodes[name], event)
+
+    def close(self) -> None:
+        """Nothing to write."""
 
     def _node(self, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeStarted):

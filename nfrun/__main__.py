@@ -1,0 +1,5 @@
+"""`python -m nfrun` is `nfrun`."""
+
+from nfrun.cli import main
+
+main()

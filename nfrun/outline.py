@@ -1,0 +1,103 @@
+"""How a plan is shown before anything runs: as text, JSON, Mermaid or Graphviz. Returns strings; prints nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from nfrun.errors import escape
+from nfrun.plan import Plan, best_speedup, longest_path
+from nfrun.reports.amounts import count, seconds
+from nfrun.spec import NodeSpec, Pipeline
+
+FORMATS = ("text", "json", "mermaid", "dot")
+
+
+def outline(pipeline: Pipeline, plan: Plan, format: str, recorded: Mapping[str, float]) -> str:
+    """The plan in one of FORMATS. `recorded` are the seconds that nodes took in earlier runs."""
+    if format == "json":
+        return json.dumps(as_json(pipeline, plan), indent=2)
+    if format == "mermaid":
+        return "\n".join(_mermaid(pipeline))
+    if format == "dot":
+        return "\n".join(_dot(pipeline))
+    return "\n".join(_text(pipeline, plan, recorded))
+
+
+def as_json(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
+    """The plan as JSON values. Its keys are a promise to users."""
+    stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
+    return {
+        "name": pipeline.name,
+        "stages": [list(stage) for stage in plan.stages],
+        "nodes": {
+            name: {
+                "kind": spec.kind,
+                "stage": stage_of[name],
+                "inputs": {item.name: item.output for item in spec.inputs},
+                "needs": list(spec.needs),
+                "outputs": list(spec.output_ids),
+            }
+            for name, spec in pipeline.nodes.items()
+        },
+        "edges": [list(edge) for edge in _edges(pipeline)],
+        "longest_path": longest_path(plan)[0],
+    }
+
+
+def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    for name, spec in pipeline.nodes.items():
+        for need in spec.upstream:
+            yield need, name
+
+
+def _text(pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float]) -> Iterator[str]:
+    edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
+    sizes = f"{count(len(plan.nodes), 'node')}, {count(len(plan.stages), 'stage')}, {count(edges, 'edge')}"
+    yield f"{escape(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
+    width = min(30, max(map(len, plan.nodes)))
+    for i, stage in enumerate(plan.stages):
+        yield f"\nstage {i + 1}  ({count(len(stage), 'node')})"
+        for name in stage:
+            spec = pipeline.nodes[name]
+            took = f"  {seconds(recorded[name])}" if name in recorded else ""
+            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}"
+    path, longest = longest_path(plan)
+    shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
+    yield f"\nlongest path: {' -> '.join(shown)} ({count(len(path), 'node')})"
+    known = len(recorded.keys() & plan.nodes.keys())
+    ratio = best_speedup(plan.work, longest, plan.slots)
+    if known:
+        basis = f"{seconds(plan.work)} of work, {seconds(longest)} on the longest path, as recorded"
+        basis += "" if known == len(plan.nodes) else f" for {known} of {count(len(plan.nodes), 'node')}"
+    else:
+        basis = "nothing recorded yet: as if every node took the same time"
+    yield f"best possible with {count(plan.slots, 'worker')}: {ratio:.1f}x faster than one after the other ({basis})"
+
+
+def _reads(spec: NodeSpec) -> str:
+    reads = ", ".join(
+        i.output if i.name in (i.output, i.output.partition(".")[2]) else f"{i.name}={i.output}" for i in spec.inputs
+    )
+    needs = ", ".join(spec.needs)
+    return (f"  reads {reads}" if reads else "") + (f"  needs {needs}" if needs else "")
+
+
+def _mermaid(pipeline: Pipeline) -> Iterator[str]:
+    # Numbered, since some names, such as 'end', mean something to Mermaid.
+    number = {name: f"n{i}" for i, name in enumerate(pipeline.nodes)}
+    yield "flowchart LR"
+    for name, spec in pipeline.nodes.items():
+        yield f'  {number[name]}["{name}<br/><small>{spec.kind}</small>"]'
+    for start, end in _edges(pipeline):
+        yield f"  {number[start]} --> {number[end]}"
+
+
+def _dot(pipeline: Pipeline) -> Iterator[str]:
+    yield "digraph pipeline {"
+    yield "  rankdir=LR; node [shape=box];"
+    for name, spec in pipeline.nodes.items():
+        yield f'  "{name}" [label="{name}\\n{spec.kind}"];'
+    for start, end in _edges(pipeline):
+        yield f'  "{start}" -> "{end}";'
+    yield "}"

@@ -1,0 +1,22 @@
+"""Every event as a line of JSON the moment it comes: `nfrun run --events FILE`. Its fields are a promise to users."""
+
+from __future__ import annotations
+
+import json
+from typing import TextIO
+
+from nfrun.events import Event, to_json
+
+
+class EventsFile:
+    """Writes events to a stream, which it closes after the last one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def event(self, event: Event) -> None:
+        self._stream.write(json.dumps(to_json(event)) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,109 @@
+"""The live view on a terminal: at most 16 rows, whatever the number of nodes. Shows; decides nothing."""
+
+from __future__ import annotations
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nfrun.errors import escape, shorten
+from nfrun.events import Event, NodeLogged
+from nfrun.reports.amounts import seconds
+from nfrun.reports.record import Record, StageRecord
+
+ROWS = 16
+_STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for what is left out of each, at most 16
+_BAR = 24
+
+
+class LiveView:
+    """Draws the state of the run over and over until it ends; then only what nodes printed is left of it."""
+
+    def __init__(self, record: Record, console: Console, name: str) -> None:
+        self._record = record
+        self._console = console
+        self._name = name
+        self._live = Live(
+            get_renderable=lambda: self,
+            console=console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._clock = console.get_time
+        self._began = self._clock()
+        self._live.start()
+
+    def event(self, event: Event) -> None:
+        if isinstance(event, NodeLogged):
+            line = f"{event.node} | {shorten(event.text, 2_000)}"
+            self._console.print(Text(line), soft_wrap=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # On rich's own thread, while the record goes on changing: its nodes are never added or removed.
+        yield self.view(self._clock() - self._began)
+
+    def view(self, now: float) -> Group:
+        """The rows to show `now` seconds after the start."""
+        record = self._record
+        running = [name for name, node in record.nodes.items() if node.status == "running"]
+        failed = [name for name, node in record.nodes.items() if node.status in ("failed", "retrying")]
+        ended = sum(node.status not in ("waiting", "running", "retrying") for node in record.nodes.values())
+        broken = sum(record.nodes[name].status == "failed" for name in failed)
+        head = Text.assemble(
+            (escape(self._name), "bold"),
+            f"  {ended:,}/{len(record.nodes):,} nodes  {len(running)} running  ",
+            (f"{broken} failed  " if broken else "", "red"),
+            seconds(now),
+        )
+        return Group(head, *self._stages(), *self._running(running, now), *self._failures(failed))
+
+    def _stages(self) -> list[Table | Text]:
+        """The stages around the first one that is not complete."""
+        stages = self._record.stages()
+        done = [sum(self._record.nodes[n].ended is not None for n in stage.names) for stage in stages]
+        current = next((i for i, stage in enumerate(stages) if done[i] < len(stage.names)), len(stages) - 1)
+        first = max(0, min(current - 1, len(stages) - _STAGES))
+        rows: list[Table | Text] = [_stage(stages[i], done[i]) for i in range(first, min(first + _STAGES, len(stages)))]
+        if len(stages) > _STAGES:
+            rows.append(Text(f"  … {len(stages):,} stages", style="dim"))
+        return rows
+
+    def _running(self, names: list[str], now: float) -> list[Text]:
+        names.sort(key=lambda name: self._record.nodes[name].started or 0.0)
+        rows = []
+        for name in names[: _RUNNING - 1]:
+            node = self._record.nodes[name]
+            done, total = node.progress or (0.0, None)
+            how_far = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
+            rows.append(Text(f"  > {shorten(name, 40)}  {seconds(max(0.0, now - (node.started or 0.0)))}{how_far}"))
+        if len(names) >= _RUNNING:
+            rows.append(Text(f"    … and {len(names) - _RUNNING + 1:,} more running", style="dim"))
+        return rows
+
+    def _failures(self, names: list[str]) -> list[Text]:
+        rows = []
+        for name in names[-_FAILED:]:
+            node = self._record.nodes[name]
+            message = node.failure.message if node.failure else ""
+            rows.append(
+                Text(f"  ! {shorten(name, 40)} {node.status}: {shorten(message, 80)}", style="red", no_wrap=True)
+            )
+        return rows
+
+
+def _stage(stage: StageRecord, done: int) -> Table:
+    row = Table.grid(padding=(0, 1))
+    for width in (12, _BAR, None):
+        row.add_column(width=width, no_wrap=True)
+    total = len(stage.names)
+    names = shorten(", ".join(stage.names[:8]), 60)
+    row.add_row(f"  stage {stage.index + 1}", ProgressBar(total, done, width=_BAR), f"{done:,}/{total:,}  {names}")
+    return row

@@ -1,0 +1,60 @@
+"""One line for each thing that happens, for pipes, CI logs and dumb terminals."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from nfrun.errors import escape, shorten
+from nfrun.events import (
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeLogged,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.reports.amounts import count, seconds
+
+
+class PlainLines:
+    """Writes lines to a stream: ends, retries and what nodes say; with `verbose` also every start."""
+
+    def __init__(self, stream: TextIO, name: str, *, verbose: bool = False) -> None:
+        self._stream = stream
+        self._name = name
+        self._verbose = verbose
+
+    def event(self, event: Event) -> None:
+        line = self._line(event)
+        if line:
+            self._stream.write(f"{event.at:9.3f} s  {line}\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        pass
+
+    def _line(self, event: Event) -> str:
+        if isinstance(event, RunStarted):
+            return f"{escape(self._name)}: {count(event.nodes, 'node')}, up to {event.slots} at a time"
+        if isinstance(event, NodeStarted) and self._verbose:
+            return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
+        if isinstance(event, NodeFinished):
+            rows = sum(ref.rows for ref in event.outputs.values())
+            return f"{event.node} finished in {seconds(event.took)}" + (
+                f", {count(rows, 'row')}" if event.outputs else ""
+            )
+        if isinstance(event, NodeRetrying):
+            reason = shorten(event.failure.message, 200)
+            return f"{event.node} failed, next attempt in {seconds(event.delay)}: {reason}"
+        if isinstance(event, NodeFailed):
+            return f"{event.node} failed: {shorten(event.failure.message, 200)}"
+        if isinstance(event, NodeSkipped):
+            return f"{event.node} skipped: it needs {event.because}"
+        if isinstance(event, NodeLogged):
+            return f"{event.node} | {shorten(event.text, 2_000)}"
+        if isinstance(event, RunFinished):
+            return f"{escape(self._name)}: {event.status}"
+        return ""
