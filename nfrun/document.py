@@ -6,20 +6,19 @@ import bisect
 import gc
 import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.errors import Problem, SpecError, Where, near, shorten
+from nfrun.textfile import NOT_TEXT, read_text, refuse
+from nfrun.yaml_errors import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 
-MAX_BYTES = 67_108_864
-MAX_DEPTH = 64
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000
 
@@ -28,11 +27,6 @@ MAX_PROBLEMS = 1_000
 Place = int
 _LENGTH = 0xFFFF_FFFF
 
-# What libyaml counts as a line break, less NEL: that is a control character, which it never gets to see (`_clean`).
-_BREAK = re.compile("\r\n|[\r\n\u2028\u2029]")
-_NOT_TEXT = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+|[\udc80-\udcff]+|[\ud800-\udc7f\udd00-\udfff\ufffe\uffff]+"
-)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT = re.compile("[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")  # scans fast
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -40,7 +34,6 @@ _ESCAPE = re.compile(r"\\(?:x(.{2})|u(.{4})|U(.{8})|(.))", re.DOTALL)
 _COMMENT_OR_TAB = re.compile("#[^\r\n\u2028\u2029]*|\t+")
 _ANCHOR = re.compile("&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*")
 _TAG = re.compile(r"!\S*")
-_WORD = re.compile(r"\w[^\s:]*|.?", re.DOTALL)
 
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -52,35 +45,6 @@ _BASED = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _SUSPECT = "-+.0123456789~nNtTfF"  # a plain scalar that starts with anything else is a string
-
-_TAB = "a tab where YAML needs spaces", "use spaces to indent and to separate"
-_QUOTE = "put the whole value in quotes"
-_TOO_DEEP = f"nesting deeper than {MAX_DEPTH} levels", "write it flatter, or close a bracket"
-_UNCLOSED = "this quote is never closed", "end the value with the same quote; inside '…' write '' for a quote"
-# What libyaml says, whether it is best shown where the construct began, what it means, and what to do about it.
-_SYNTAX = (
-    ("expected alphabetic or numeric", True, "'{char}' at the start of a value makes it an anchor or alias", _QUOTE),
-    ("expected <document start>", False, "this does not belong to what is above it",
-     "check the indentation, and that the brackets and quotes above end where they should"),
-    ("expected comment or line break", False, "'{char}' cannot follow '|' or '>'", "start the text on the next line"),
-    ("expected '-' indicator", False, "this is not a list item, but the lines above it are",
-     "start it with '- ', or indent it like what it belongs to"),
-    ("expected ',' or ']'", True, "this '[' is not closed, or a ',' is missing inside it", "close it with ']'"),
-    ("expected ',' or '}'", True, "this '{' is not closed, or a ',' is missing inside it", "close it with '}'"),
-    ("expected node content", False, "a value cannot start with '{char}'", _QUOTE),
-    ("expected ':'", True, "there is no ': ' after this key", "write 'key: value', with a space after the colon"),
-    ("expected key", False, "more text after the end of a value", f"{_QUOTE}; inside '…' write '' for a quote"),
-    ("cannot start any token", False, "a value cannot start with '{char}'", _QUOTE),
-    ("unknown directive name", True, "a line cannot start with '%'", _QUOTE),
-    ("incompatible YAML document", False, "this version of YAML is not supported", "remove the line, or write 1.2"),
-    ("maximum nesting depth", False, *_TOO_DEEP),
-    ("unexpected end of stream", True, *_UNCLOSED),
-    ("unexpected document indicator", True, *_UNCLOSED),
-    ("unknown escape character", False, "'{pair}' is no escape in double quotes",
-     r"write '\\' for a backslash, or use single quotes"),
-    ("block sequence entries are not allowed", False, "a list cannot start here",
-     "put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
-)  # fmt: skip
 
 
 class Map(dict[str, Any]):
@@ -112,14 +76,14 @@ class _Source:
     def line(self, offset: int) -> tuple[int, int]:
         """The number of the line, from 1, in which the character at `offset` stands, and the offset of its start."""
         if not self.starts:
-            self.starts = [0, *(m.end() for m in _BREAK.finditer(self.text))]
+            self.starts = [0, *(m.end() for m in BREAK.finditer(self.text))]
         number = bisect.bisect_right(self.starts, offset)
         return number, self.starts[number - 1]
 
     def where(self, place: Place) -> Where:
         number, first = self.line(place >> 32)
         if number not in self.lines:
-            end = _BREAK.search(self.text, first)
+            end = BREAK.search(self.text, first)
             self.lines[number] = self.text[first : end.start() if end else None]
         text = self.lines[number]
         column = (place >> 32) - first + 1
@@ -305,7 +269,7 @@ class _Builder:
         start = event.start_mark.index
         if depth > MAX_DEPTH:
             # Not worth going on: libyaml's time grows with the square of the depth.
-            self.add(start, 1, *_TOO_DEEP)
+            self.add(start, 1, *TOO_DEEP)
             raise _Enough
         if event.anchor is not None or event.tag is not None:
             start = self.properties(event)
@@ -358,7 +322,7 @@ class _Builder:
             what = "the merge key '<<' is not part of YAML 1.2"
             hint = "write the keys out, or use 'defaults:' for what all nodes share"
         elif isinstance(value, Map) and start and self.text.startswith("{{", start - 1):
-            what, hint = "'{{' starts a mapping inside a mapping", f'{_QUOTE}: "{{{{ … }}}}"'
+            what, hint = "'{{' starts a mapping inside a mapping", f'{QUOTE}: "{{{{ … }}}}"'
         elif isinstance(value, Map | Seq):
             what = f"a {'mapping' if isinstance(value, Map) else 'list'} cannot be a key"
         elif not written:
@@ -382,50 +346,21 @@ class _Builder:
         if self.has_tabs:
             for found in _COMMENT_OR_TAB.finditer(self.text, self.seen, end):
                 if found[0][0] == "\t":
-                    self.add(found.start(), len(found[0]), *_TAB)
-
-
-def _syntax(error: Any, text: str) -> tuple[int, int, str, str]:
-    """libyaml's words for what it could not read in a reader's: offset and length in `text`, what it is, a hint."""
-    said, at = str(getattr(error, "problem", error)), getattr(getattr(error, "problem_mark", None), "index", 0)
-    began: int = getattr(getattr(error, "context_mark", None), "index", at)
-    before = _BREAK.split(text[:at])[-1]
-    at_end = at >= len(text.rstrip())
-    what, hint = f"this is not YAML: {shorten(said, 200)}", ""
-    if text.startswith("\t", at):
-        return at, 1, *_TAB
-    if "mapping values are not allowed" in said and re.search(r":\s", before):
-        what, hint = "a ': ' inside a value", _QUOTE
-    elif "mapping values are not allowed" in said:
-        at -= len(before.lstrip())
-        what, hint = "a key cannot stand here", "check the indentation, and that the line above has its ':'"
-    elif "expected key" in said and not before.strip():
-        what, hint = "this line does not fit the mapping above it", "the keys of a mapping start in the same column"
-    elif "expected node content" in said and at_end:
-        at, what, hint = began, "the file ends in the middle of this", "close the brackets"
-    else:
-        for needle, at_began, known, advice in _SYNTAX:
-            if needle in said:
-                at, hint = began if at_began else at, advice
-                what = known.replace("{char}", shorten(text[at : at + 1])).replace("{pair}", shorten(text[at : at + 2]))
-                break
-    at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is nothing to see
-    word = _WORD.match(text, at)
-    return at, word.end() - at if word else 1, what, hint
+                    self.add(found.start(), len(found[0]), *TAB)
 
 
 def _clean(builder: _Builder, text: str) -> str:
     """`text` as libyaml can read it, of the same length: what is no text is refused here and replaced there."""
     if _TEXT.fullmatch(text):
         return text
-    for found in _NOT_TEXT.finditer(text):
+    for found in NOT_TEXT.finditer(text):
         code, length = ord(found[0][0]), len(found[0])
         if 0xDC80 <= code <= 0xDCFF:
             what, hint = f"the byte 0x{code - 0xDC00:02x} is not UTF-8", "save the file as UTF-8"
         else:
             what, hint = f"the {'character' if code >= 0xD800 else 'control character'} U+{code:04X}", "remove it"
         builder.add(found.start(), length, what, hint)
-    return _NOT_TEXT.sub(lambda m: "\ufffd" * len(m[0]), text)
+    return NOT_TEXT.sub(lambda m: "\ufffd" * len(m[0]), text)
 
 
 def parse(text: str, file: str) -> Document:
@@ -446,7 +381,7 @@ def parse(text: str, file: str) -> Document:
     except _Enough:
         pass
     except YAMLError as error:
-        start, length, what, hint = _syntax(error, source.text)
+        start, length, what, hint = explain(error, source.text)
         builder.problems.append(Problem(source.where(start << 32 | length), what, hint))
     finally:
         if collecting:
@@ -454,62 +389,14 @@ def parse(text: str, file: str) -> Document:
     if builder.problems:
         raise SpecError(sorted(builder.problems, key=lambda p: (p.where.line, p.where.column)))
     if not top or top[0] is None:
-        _refuse(file, "the file is empty", "a pipeline file has at least 'name:' and 'nodes:'")
+        refuse(file, "the file is empty", "a pipeline file has at least 'name:' and 'nodes:'")
     return Document(file, top[0], top.places[0], source)
-
-
-def _refuse(file: str, what: str, hint: str) -> NoReturn:
-    raise SpecError([Problem(Where(file), what, hint)])
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
     """The YAML document in the file `path`, called `shown` (the path itself if None) in messages.
 
-    Only regular files are read, in UTF-8, up to MAX_BYTES. Raises SpecError for everything that is wrong.
+    Raises SpecError for everything that is wrong.
     """
     name = os.fspath(path) if shown is None else shown
-    path = Path(path)
-    data = b""
-    try:
-        status = path.stat()  # before opening: a FIFO would wait for its writer
-        if stat.S_ISDIR(status.st_mode):
-            _refuse(name, "this is a folder, not a file", "give the YAML file inside it")
-        if not stat.S_ISREG(status.st_mode):
-            _refuse(name, "this is not a regular file", "save what it gives to a file, and give that")
-        if status.st_size <= MAX_BYTES:
-            with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)  # it may have grown
-    except (FileNotFoundError, NotADirectoryError):
-        _refuse(name, "there is no such file", _similar(path))
-    except PermissionError:
-        _refuse(name, "there is no permission to read this file", "check its mode, and those of the folders above it")
-    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
-        _refuse(name, f"this file cannot be read: {(isinstance(error, OSError) and error.strerror) or error}", "")
-    if max(status.st_size, len(data)) > MAX_BYTES:
-        size = max(status.st_size, len(data)) / 2**20
-        _refuse(name, f"this file has {size:,.1f} MB; the limit is {MAX_BYTES >> 20} MB", "is it a data file?")
-    return parse(_decode(data, name), name)
-
-
-def _similar(path: Path) -> str:
-    """The hint for a file that is not there."""
-    try:
-        found = near(path.name, [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")])
-    except (OSError, ValueError):
-        found = None
-    return f"did you mean '{shorten(str(path.with_name(found)), 200)}'?" if found else "check the path"
-
-
-def _decode(data: bytes, name: str) -> str:
-    for wide, mark, bare in (
-        ("UTF-32", (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), rb"(?:\0\0\0[^\0])+|(?:[^\0]\0\0\0)+"),
-        ("UTF-16", (b"\xff\xfe", b"\xfe\xff"), rb"(?:\0[^\0])+|(?:[^\0]\0)+"),
-    ):
-        if data.startswith(mark) or re.fullmatch(bare, data[:64]):
-            _refuse(name, f"this file is {wide}", "save it as UTF-8")
-    # Bytes that are not UTF-8 become lone surrogates, one each: `parse` can show each of them in its place.
-    text = data.decode("utf-8", "surrogateescape")
-    sample = text[:10_000]
-    if "\0" in text or sum(len(m[0]) for m in _NOT_TEXT.finditer(sample)) > 0.3 * len(sample):
-        _refuse(name, "this is a binary file, not text", "a pipeline file is YAML text in UTF-8")
-    return text
+    return parse(read_text(Path(path), name), name)

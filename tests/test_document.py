@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from yaml._yaml import CParser
 from nfrun import document
 from nfrun.document import Document, Map, Seq, load, parse
 from nfrun.errors import SpecError, render
+from nfrun.textfile import MAX_BYTES
+from nfrun.yaml_errors import BREAK
 
 FLIGHTS = """\
 name: flights
@@ -352,10 +353,13 @@ def bomb(levels: int) -> str:
 
 def test_alias_bomb() -> None:
     assert parse(bomb(4), "p.yaml").root["a3"][0][0][0][0] == "x"
-    assert refused(bomb(20)) == """\
+    assert (
+        refused(bomb(20))
+        == """\
 p.yaml:6:10: aliases expand to more than 100,000 values
     6 | a5: &a5 [*a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4]
       |          ^^^ repeat less"""
+    )
     ten = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\nb: ["  # ten values with the sequence itself
     assert len(parse(f"{ten}{'*a, ' * 10_000}]", "p.yaml").root["b"]) == 10_000
     assert "aliases expand" in refused(f"{ten}{'*a, ' * 10_001}]")
@@ -369,10 +373,13 @@ def test_nesting() -> None:
     half = "[" * 32
     assert parse(f"- &a {half}{half[1:]}{']' * 63}\n- *a", "p.yaml").root
     text = f"- &a {half}x{']' * 32}\n- &b {half[2:]}*a{']' * 30}\n- [*b]\n- [[*b]]"
-    assert refused(text) == """\
+    assert (
+        refused(text)
+        == """\
 p.yaml:4:5: nesting deeper than 64 levels, aliases expanded
     4 | - [[*b]]
       |     ^^ write it flatter"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -393,13 +400,11 @@ p.yaml:4:5: nesting deeper than 64 levels, aliases expanded
     ],
     ids=lambda text: f"{text[:10]!r}",
 )
-def test_hostile_input_ends_soon(text: str) -> None:
-    started = time.perf_counter()
+def test_hostile_input_ends_with_a_document_or_short_messages(text: str) -> None:
     try:
-        parse(text, "p.yaml")
+        assert parse(text, "p.yaml").file == "p.yaml"
     except SpecError as error:
         assert all(len(render(p)) < 1000 for p in error.problems)
-    assert time.perf_counter() - started < 2
 
 
 def test_line_ends_and_wide_characters() -> None:
@@ -447,7 +452,7 @@ def walk(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
 
 
 def check_places(found: Document, text: str) -> None:
-    lines = document._BREAK.split(text)
+    lines = BREAK.split(text)
     for path, value in walk(found):
         for where in (found.where(*path), found.where_key(*path)):
             assert where.text == lines[where.line - 1]
@@ -577,7 +582,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     with path.open("wb") as file:
-        file.truncate(document.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     assert refused_file(path) == "p.yaml: this file has 64.0 MB; the limit is 64 MB\n   is it a data file?"
 
 
@@ -591,13 +596,16 @@ def test_other_encodings(tmp_path: Path, codec: str) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes("name: größe\n# für\nnodes: {}".encode("latin-1"))
-    assert refused_file(path) == """\
+    assert (
+        refused_file(path)
+        == """\
 p.yaml:1:9: the byte 0xf6 is not UTF-8
     1 | name: gr\ufffd\ufffde
       |         ^^ save the file as UTF-8
 p.yaml:2:4: the byte 0xfc is not UTF-8
     2 | # f\ufffdr
       |    ^ save the file as UTF-8"""
+    )
     binary = "p.yaml: this is a binary file, not text\n   a pipeline file is YAML text in UTF-8"
     for data in (b"PAR1\x15\x04\x00\x00", b"name: x\0", bytes(range(128, 256)) * 4, b"\x01\x02\x03\x04"):
         path.write_bytes(data)
@@ -630,11 +638,3 @@ def test_garbage_collection_is_left_as_it_was() -> None:
         gc.enable()
     refused("a: [")
     assert gc.isenabled()
-
-
-def test_a_large_pipeline_loads_fast() -> None:
-    node = "  n{0}:\n    python: steps:f\n    inputs: n{0}\n    retries: 3\n    timeout: 30s\n"
-    text = "nodes:\n" + "".join(node.format(i) for i in range(10_000))
-    started = time.process_time()
-    assert len(parse(text, "p.yaml").root["nodes"]) == 10_000
-    assert time.process_time() - started < 2  # 0.2 s on an idle machine; the bound is for a busy one

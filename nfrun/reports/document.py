@@ -19,7 +19,7 @@ class RunDocument:
     def __init__(
         self,
         record: Record,
-        stream: TextIO,
+        stream: IO[str],
         *,
         run: str,
         name: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from typing import IO
 
 from nfrun.events import Event, to_json
 
@@ -11,7 +11,7 @@ from nfrun.events import Event, to_json
 class EventsFile:
     """Writes events to a stream, which it closes after the last one."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def event(self, event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import IO
 
 from nfrun.errors import escape, shorten
 from nfrun.events import (
@@ -22,7 +22,7 @@ from nfrun.reports.amounts import count, seconds
 class PlainLines:
     """Writes lines to a stream: ends, retries and what nodes say; with `verbose` also every start."""
 
-    def __init__(self, stream: TextIO, name: str, *, verbose: bool = False) -> None:
+    def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
         self._stream = stream
         self._name = name
         self._verbose = verbose

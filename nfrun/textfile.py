@@ -1,0 +1,72 @@
+"""Reads a text file that a user wrote: decides what is one at all. Knows nothing of what stands in it."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import NoReturn
+
+from nfrun.errors import Problem, SpecError, Where, near, shorten
+
+MAX_BYTES = 67_108_864
+
+NOT_TEXT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+|[\udc80-\udcff]+|[\ud800-\udc7f\udd00-\udfff\ufffe\uffff]+"
+)
+
+
+def read_text(path: Path, name: str) -> str:
+    """The text of the file, called `name` in messages; bytes that are not UTF-8 become lone surrogates, one each.
+
+    Only regular files are read, up to MAX_BYTES. Raises SpecError for whatever is not a text file.
+    """
+    data = b""
+    try:
+        status = path.stat()  # before opening: a FIFO would wait for its writer
+        if stat.S_ISDIR(status.st_mode):
+            refuse(name, "this is a folder, not a file", "give the YAML file inside it")
+        if not stat.S_ISREG(status.st_mode):
+            refuse(name, "this is not a regular file", "save what it gives to a file, and give that")
+        if status.st_size <= MAX_BYTES:
+            with path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)  # it may have grown
+    except (FileNotFoundError, NotADirectoryError):
+        refuse(name, "there is no such file", _similar(path))
+    except PermissionError:
+        refuse(name, "there is no permission to read this file", "check its mode, and those of the folders above it")
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
+        refuse(name, f"this file cannot be read: {(isinstance(error, OSError) and error.strerror) or error}", "")
+    if max(status.st_size, len(data)) > MAX_BYTES:
+        size = max(status.st_size, len(data)) / 2**20
+        refuse(name, f"this file has {size:,.1f} MB; the limit is {MAX_BYTES >> 20} MB", "is it a data file?")
+    return _decode(data, name)
+
+
+def refuse(file: str, what: str, hint: str) -> NoReturn:
+    """Raises SpecError for a mistake that concerns the whole file."""
+    raise SpecError([Problem(Where(file), what, hint)])
+
+
+def _similar(path: Path) -> str:
+    """The hint for a file that is not there."""
+    try:
+        found = near(path.name, [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")])
+    except (OSError, ValueError):
+        found = None
+    return f"did you mean '{shorten(str(path.with_name(found)), 200)}'?" if found else "check the path"
+
+
+def _decode(data: bytes, name: str) -> str:
+    for wide, mark, bare in (
+        ("UTF-32", (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), rb"(?:\0\0\0[^\0])+|(?:[^\0]\0\0\0)+"),
+        ("UTF-16", (b"\xff\xfe", b"\xfe\xff"), rb"(?:\0[^\0])+|(?:[^\0]\0)+"),
+    ):
+        if data.startswith(mark) or re.fullmatch(bare, data[:64]):
+            refuse(name, f"this file is {wide}", "save it as UTF-8")
+    # Lone surrogates for what is not UTF-8: `parse` can show each of them in its place.
+    text = data.decode("utf-8", "surrogateescape")
+    sample = text[:10_000]
+    if "\0" in text or sum(len(m[0]) for m in NOT_TEXT.finditer(sample)) > 0.3 * len(sample):
+        refuse(name, "this is a binary file, not text", "a pipeline file is YAML text in UTF-8")
+    return text

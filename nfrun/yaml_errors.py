@@ -1,0 +1,72 @@
+"""Says in a reader's words what libyaml could not read, and where. Knows nothing of what YAML means."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nfrun.errors import shorten
+
+MAX_DEPTH = 64
+
+# What libyaml counts as a line break, less NEL: a control character, which it never gets to see (`document._clean`).
+BREAK = re.compile("\r\n|[\r\n\u2028\u2029]")
+_WORD = re.compile(r"\w[^\s:]*|.?", re.DOTALL)
+
+TAB = "a tab where YAML needs spaces", "use spaces to indent and to separate"
+QUOTE = "put the whole value in quotes"
+TOO_DEEP = f"nesting deeper than {MAX_DEPTH} levels", "write it flatter, or close a bracket"
+_UNCLOSED = "this quote is never closed", "end the value with the same quote; inside '…' write '' for a quote"
+# What libyaml says, whether it is best shown where the construct began, what it means, and what to do about it.
+_SYNTAX = (
+    ("expected alphabetic or numeric", True, "'{char}' at the start of a value makes it an anchor or alias", QUOTE),
+    ("expected <document start>", False, "this does not belong to what is above it",
+     "check the indentation, and that the brackets and quotes above end where they should"),
+    ("expected comment or line break", False, "'{char}' cannot follow '|' or '>'", "start the text on the next line"),
+    ("expected '-' indicator", False, "this is not a list item, but the lines above it are",
+     "start it with '- ', or indent it like what it belongs to"),
+    ("expected ',' or ']'", True, "this '[' is not closed, or a ',' is missing inside it", "close it with ']'"),
+    ("expected ',' or '}'", True, "this '{' is not closed, or a ',' is missing inside it", "close it with '}'"),
+    ("expected node content", False, "a value cannot start with '{char}'", QUOTE),
+    ("expected ':'", True, "there is no ': ' after this key", "write 'key: value', with a space after the colon"),
+    ("expected key", False, "more text after the end of a value", f"{QUOTE}; inside '…' write '' for a quote"),
+    ("cannot start any token", False, "a value cannot start with '{char}'", QUOTE),
+    ("unknown directive name", True, "a line cannot start with '%'", QUOTE),
+    ("incompatible YAML document", False, "this version of YAML is not supported", "remove the line, or write 1.2"),
+    ("maximum nesting depth", False, *TOO_DEEP),
+    ("unexpected end of stream", True, *_UNCLOSED),
+    ("unexpected document indicator", True, *_UNCLOSED),
+    ("unknown escape character", False, "'{pair}' is no escape in double quotes",
+     r"write '\\' for a backslash, or use single quotes"),
+    ("block sequence entries are not allowed", False, "a list cannot start here",
+     "put each '- ' on a line of its own; a text that starts with '- ' needs quotes"),
+)  # fmt: skip
+
+
+def explain(error: Any, text: str) -> tuple[int, int, str, str]:
+    """libyaml's words for what it could not read in a reader's: offset and length in `text`, what it is, a hint."""
+    said, at = str(getattr(error, "problem", error)), getattr(getattr(error, "problem_mark", None), "index", 0)
+    began: int = getattr(getattr(error, "context_mark", None), "index", at)
+    before = BREAK.split(text[:at])[-1]
+    at_end = at >= len(text.rstrip())
+    what, hint = f"this is not YAML: {shorten(said, 200)}", ""
+    if text.startswith("\t", at):
+        return at, 1, *TAB
+    if "mapping values are not allowed" in said and re.search(r":\s", before):
+        what, hint = "a ': ' inside a value", QUOTE
+    elif "mapping values are not allowed" in said:
+        at -= len(before.lstrip())
+        what, hint = "a key cannot stand here", "check the indentation, and that the line above has its ':'"
+    elif "expected key" in said and not before.strip():
+        what, hint = "this line does not fit the mapping above it", "the keys of a mapping start in the same column"
+    elif "expected node content" in said and at_end:
+        at, what, hint = began, "the file ends in the middle of this", "close the brackets"
+    else:
+        for needle, at_began, known, advice in _SYNTAX:
+            if needle in said:
+                at, hint = began if at_began else at, advice
+                what = known.replace("{char}", shorten(text[at : at + 1])).replace("{pair}", shorten(text[at : at + 2]))
+                break
+    at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is nothing to see
+    word = _WORD.match(text, at)
+    return at, word.end() - at if word else 1, what, hint
