@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import IO, Any
 
 from nfrun.events import Event
 from nfrun.reports.record import NodeRecord, Record
