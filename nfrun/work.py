@@ -23,6 +23,7 @@ from typing import Any
 
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, Frame, NodeStarted, Outcome, Ref
+from nfrun.formats import FormatError
 from nfrun.handoff import Store
 from nfrun.kinds import KINDS
 from nfrun.kinds.kind import Job, NodeError, Stop
@@ -185,7 +186,7 @@ class _Attempt:
             return Failure("io", type(error).__name__, _text(error), inputs=inputs)
         if isinstance(error, NodeError):
             return Failure("error", "", _text(error), details=error.details, inputs=inputs)
-        if type(error).__module__ == "nfrun.formats":
+        if isinstance(error, FormatError):
             return Failure("error", "", _text(error), inputs=inputs)
         frames = user_frames(error.__traceback__, Path(self.work.pipeline.folder))
         details = "\n".join(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))

@@ -40,5 +40,7 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 
 def run(job: Job) -> Mapping[str, Any]:
     """Read it all. Raises `nfrun.formats.FormatError`."""
+    from nfrun.files import read_table
+
     name = job.node.outputs[0] if job.node.outputs else ""
-    return {name: formats.read_table(job.node.body, base=job.folder, **job.node.with_)}
+    return {name: read_table(job.node.body, base=job.folder, **job.node.with_)}

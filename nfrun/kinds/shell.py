@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun import formats
 from nfrun.callables import Library
+from nfrun.formats import FormatError
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.spec import NodeSpec
 
@@ -34,6 +34,8 @@ def run(job: Job) -> Mapping[str, Any]:
 
     Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal.
     """
+    from nfrun.files import read_table
+
     node, scratch = job.node, job.scratch()
     outputs = {name: scratch / f"output{name and '_' + name}.{node.format}" for name in node.outputs or ("",)}
     environ = {**job.environ, **_values(job), **_input_files(job, scratch)}
@@ -47,8 +49,8 @@ def run(job: Job) -> Mapping[str, Any]:
         if not path.exists():
             continue
         try:
-            tables[name] = formats.read_table(str(path), base=scratch, format=node.format)
-        except formats.FormatError as error:
+            tables[name] = read_table(str(path), base=scratch, format=node.format)
+        except FormatError as error:
             variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
     return tables
@@ -114,13 +116,15 @@ def _shell() -> list[str]:
 
 
 def _input_files(job: Job, scratch: Path) -> dict[str, str]:
+    from nfrun.files import write_table
+
     files = {}
     for item in job.node.inputs:
         if job.node.format == "arrow":
             path = job.file(item.name)
         else:
             path = scratch / f"input_{item.name}.{job.node.format}"
-            formats.write_table(job.table(item.name), path)
+            write_table(job.table(item.name), path)
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
 

@@ -37,8 +37,10 @@ def run(job: Job) -> Mapping[str, Any]:
     """
     import pyarrow as pa
 
+    from nfrun.files import write_table
+
     table = job.table(job.node.inputs[0].name)
-    size = formats.write_table(table, job.folder / job.node.body)
+    size = write_table(table, job.folder / job.node.body)
     name = job.node.outputs[0] if job.node.outputs else ""
     # The path as the file has it, so that the content of this output is the same in every folder.
     return {name: pa.table({"path": [job.node.body], "rows": [table.num_rows], "bytes": [size]})}
