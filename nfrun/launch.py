@@ -74,6 +74,9 @@ def launch(options: Options) -> tuple[int, bool]:
     os.environ.update(bound.env)  # nodes share this process
     events = options.events.open("w", encoding="utf-8") if options.events else None
 
+    # Before the clock starts: else whichever node is the first to make a table would be charged for it.
+    import pyarrow  # noqa: F401
+
     record = Record(plan)
     tables = _Tables()
     reports = _reports(options, bound, document, record, tables, run_id, events)

@@ -1,0 +1,1 @@
+"""Benchmarks of nfrun: every claim a ratio of things measured in the same run, interleaved."""

@@ -1,0 +1,51 @@
+"""`python -m bench`: run the benchmarks and print what they found; `--json FILE` keeps it."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench import blog, handoff, scale
+from bench.measure import Line, machine
+
+SUITES = {"blog": blog.measure, "handoff": handoff.measure, "scale": scale.measure}
+
+
+def main(
+    suites: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(SUITES)}; all if left out.")] = None,
+    repeat: Annotated[int, typer.Option(help="How often each variant is measured.", min=1)] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
+) -> None:
+    """Measure, print ratios, and leave with 1 if a bar is missed."""
+    # A start without compiled bytecode measures the compiler.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(__file__).parents[1] / "nfrun", quiet=1)
+    found: list[Line] = []
+    print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    for name in suites or SUITES:
+        with tempfile.TemporaryDirectory() as folder:
+            for line in SUITES[name](Path(folder), repeat):
+                found.append(line)
+                _print(line)
+    if json_file:
+        results = {"machine": machine(), "repeat": repeat, "results": [asdict(line) for line in found]}
+        json_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    sys.exit(1 if any(line.holds is False for line in found) else 0)
+
+
+def _print(line: Line) -> None:
+    verdict = {True: "holds", False: "MISSED", None: ""}[line.holds]
+    figures = f"{line.measured}  against {line.against}"
+    print(f"{line.what:<60} {line.ratio:>8.3f} {line.bar:>8} {verdict:<7} {figures}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
