@@ -1,0 +1,398 @@
+"""Decides how tables lie in files that other tools know: Parquet, CSV, JSON lines, Arrow. Knows no nodes or handoffs.
+
+What a round trip keeps: `arrow` everything; `parquet` all but a few units and encodings (dates in ms become days, times
+in s become ms, dictionaries of other than strings and bytes become plain); `jsonl` and `csv` what their text can tell.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.errors import near, shorten
+from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, URI, FormatError, endings, format_of
+from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
+
+_NO_FORMAT = f"known are {', '.join(FORMATS)}"
+_BATCH = 65536  # rows turned to JSON at a time
+_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes: no value may be longer than a block; a C int holds the most
+_MAGIC = {
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"\xff\xff\xff\xff": "an Arrow stream",
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\xff\xfe": "UTF-16 text, not UTF-8",
+    b"\xfe\xff": "UTF-16 text, not UTF-8",
+}
+_EXPECTED = {"parquet": ("a Parquet file",), "arrow": ("an Arrow file", "an Arrow stream")}
+
+
+def read_table(
+    source: str,
+    *,
+    base: Path,
+    columns: Sequence[str] | None = None,
+    delimiter: str | None = None,
+    null_values: Sequence[str] | None = None,
+    format: str | None = None,
+) -> pa.Table:
+    """The table in the file, or the files, that `source` names; checked in full, and wholly in memory.
+
+    `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), or a URI of one file.
+    Several files follow one another, with their types widened to fit (int and float give float) and null where a file
+    lacks a column. `format` overrules the ending, `columns` picks and orders; `delimiter`, `null_values`: csv.
+
+    csv: UTF-8 with a header; types are inferred from all rows (a column that is not UTF-8 is binary). As in pyarrow, an
+    empty field, NA, NULL, nan and the like are null in columns that are not text, and themselves in columns of text.
+    `null_values` replaces that list, and counts for text as well. jsonl: an empty file is a table without columns.
+
+    Raises FormatError; OSError where the system refuses (permission, disk). Never memory-maps: the files are other
+    people's, and one that is cut short while it is mapped kills the process.
+    """
+    if format is not None and format not in FORMATS:
+        raise FormatError(f"unknown format '{format}': {_NO_FORMAT}")
+    if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
+        raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
+    options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
+    parts = []
+    for file in _files(source, base):
+        kind = format or format_of(file.path)
+        if kind is None:
+            raise FormatError(_unknown(file.name))
+        for option, value in options.items():
+            if value is not None and kind not in READ_OPTIONS[option]:
+                raise FormatError(f"{file.name} is read as {kind}, which has no {option}: that is for csv")
+        parts.append((file.name, _read_file(file, kind, columns, delimiter, null_values)))
+    table = parts[0][1] if len(parts) == 1 else _join(source, parts)
+    return table if columns is None else _select(table, columns, _shown(source))
+
+
+def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
+    """Write the table to `path`, whole or not at all, and return the file's size in bytes.
+
+    The format is that of the ending where `format` is None; csv and jsonl are compressed by the ending .gz, .bz2, .zst.
+    Folders are made. Whoever reads `path` meanwhile keeps the old file; of several writers the last one wins.
+
+    csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
+    unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
+
+    Raises FormatError where the format cannot hold the table; OSError where the system refuses.
+    """
+    kind = format or format_of(path.name)
+    if kind not in FORMATS:
+        raise FormatError(_unknown(path.name) if format is None else f"unknown format '{format}': {_NO_FORMAT}")
+    if path.exists() and not path.is_file():
+        # A rename would put a file in the place of /dev/null or a pipe, for everyone.
+        raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name of its own: one made from the file's could be too long, or match a glob for such files.
+    temp = path.parent / f".nfrun-{os.urandom(8).hex()}.tmp"
+    compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
+    try:
+        with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(temp), "wb") as file:
+            if compression:
+                with pa.CompressedOutputStream(file, compression) as packed:
+                    _WRITERS[kind](table, packed, path)
+            else:
+                _WRITERS[kind](table, file, path)
+        size = temp.stat().st_size
+        temp.replace(path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    return size
+
+
+# ------------------------------------------------------------------ which files
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str  # as people know it
+    path: str
+    filesystem: Any = None  # None: this machine's
+
+    def open(self) -> Any:
+        return self.filesystem.open_input_file(self.path) if self.filesystem else pa.OSFile(os.fsencode(self.path))
+
+
+def _files(source: str, base: Path) -> list[_File]:
+    uri = URI.match(source)
+    if uri and uri[1].lower() == "file":
+        return _local(unquote(source[uri.end() :]), base)
+    if not uri:
+        return _local(source, base)
+    if uri[1].lower() in ("http", "https"):
+        raise FormatError(
+            f"{_shown(source)} cannot be read from here: fetch it in a `run` node with"
+            f' curl -fsSL {_shown(source)} -o "$NFRUN_OUTPUT"'
+        )
+    from pyarrow.fs import FileSystem
+
+    with _reasons(f"{_shown(source)} cannot be opened"):
+        filesystem, path = FileSystem.from_uri(source)
+    return [_File(_shown(source), path, filesystem)]
+
+
+def _shown(source: str) -> str:
+    """A URI may carry a password, and an error message is kept in logs."""
+    return re.sub("://[^/@]*@", "://", source)
+
+
+def _local(source: str, base: Path) -> list[_File]:
+    path = base / source
+    if path.is_dir():
+        raise FormatError(f"{source} is a folder: name its files, as in {source.rstrip('/')}/*.parquet")
+    if path.exists():
+        return [_File(source, str(path))]
+    if has_magic(source):
+        # Not Path.glob, which finds hidden files. root_dir: brackets in the name of the base folder are no pattern.
+        found = sorted(n for n in glob(source, root_dir=base, recursive=True) if (base / n).is_file())  # noqa: PTH207
+        if not found:
+            raise FormatError(f"no file matches {source}")
+        return [_File(name, str(base / name)) for name in found]
+    if not path.parent.is_dir():
+        raise FormatError(f"no such file: {source} (there is no folder {Path(source).parent})")
+    meant = near(path.name, (p.name for p in path.parent.iterdir()))
+    hint = f" (did you mean {Path(source).with_name(meant)}?)" if meant else ""
+    raise FormatError(f"no such file: {source}{hint}")
+
+
+def _unknown(name: str) -> str:
+    return f"{name} has an ending that says no format: known are {' '.join(ENDINGS)}; .gz .bz2 .zst after csv and jsonl"
+
+
+# ------------------------------------------------------------------ reading
+
+
+@contextmanager
+def _reasons(what: str) -> Iterator[None]:
+    """Turn what Arrow says about the content into one line after `what`; let through what the system says."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise FormatError(f"{what}: {shorten(str(error).strip(), 240)}") from error
+
+
+def _read_file(
+    file: _File, kind: str, columns: Sequence[str] | None, delimiter: str | None, null_values: Sequence[str] | None
+) -> pa.Table:
+    """The file's table: all its columns, or at least those of `columns` that it has."""
+    ending, compression = endings(file.path)
+    with _reasons(f"{file.name} cannot be read as {kind}"):
+        try:
+            with file.open() as head:
+                size, start = head.size(), head.read(8)
+        except FileNotFoundError as error:
+            raise FormatError(f"no such file: {file.name}") from error
+        if not size and kind != "jsonl":
+            raise ValueError("the file is empty")
+        found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
+        expected = _EXPECTED.get(kind, (None,))  # text begins with anything
+        if size and found not in expected and not (compression and None in expected):
+            raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
+        if kind == "csv":
+            table = _read_csv(file, columns, delimiter or ("\t" if ending == ".tsv" else ","), null_values)
+        else:
+            table = {"arrow": _read_arrow, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](file, columns)
+        table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: what reads the table later may crash
+        table.schema.names  # noqa: B018  (raises where a name is not UTF-8)
+    return table
+
+
+def _read_arrow(file: _File, columns: Sequence[str] | None) -> pa.Table:
+    with file.open() as source:
+        data = source.read_buffer()
+    opened = pa.ipc.open_file if data.slice(0, 6).equals(pa.py_buffer(b"ARROW1")) else pa.ipc.open_stream
+    with opened(data) as reader:
+        return reader.read_all()
+
+
+def _read_parquet(file: _File, columns: Sequence[str] | None) -> pa.Table:
+    from pyarrow.parquet import ParquetFile
+
+    with file.open() as source, ParquetFile(source) as parquet:
+        # All of them where one is missing: the message tells all names. (ParquetFile would leave it out silently.)
+        known = columns is not None and set(columns) <= set(parquet.schema_arrow.names)
+        return parquet.read(columns=list(columns or ()) if known else None)
+
+
+def _stream(file: _File) -> Any:
+    compression = COMPRESSIONS.get(endings(file.path)[1])
+    return pa.CompressedInputStream(file.open(), compression) if compression else file.open()
+
+
+def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
+    """`read` with a block size that its longest value fits into: pyarrow gives up where one is longer than a block."""
+    block = _BLOCK
+    while True:
+        try:
+            return read(block)
+        except pa.ArrowInvalid as error:
+            # The second text is that of a header longer than a block.
+            short = "straddling object" in str(error) or "CSV file or block" in str(error)
+            if not short or block == _MAX_BLOCK:
+                raise
+            block = min(block * 16, _MAX_BLOCK)
+
+
+def _read_csv(file: _File, columns: Sequence[str] | None, delimiter: str, nulls: Sequence[str] | None) -> pa.Table:
+    from pyarrow import csv
+
+    def read(block: int, include: Sequence[str] | None = columns, threads: bool = True) -> pa.Table:
+        convert = csv.ConvertOptions(include_columns=list(dict.fromkeys(include or [])))
+        if nulls is not None:
+            convert.null_values, convert.strings_can_be_null = list(nulls), True
+        with _stream(file) as stream:
+            return csv.read_csv(
+                stream,
+                csv.ReadOptions(block_size=block, use_threads=threads),
+                csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert,
+            )
+
+    try:
+        return _growing(read)
+    except KeyError:  # a column is missing: another file may have it, and if none does, the message tells all names
+        return _growing(partial(read, include=None))
+    except pa.ArrowInvalid as error:
+        if "Expected" in str(error):
+            _growing(partial(read, threads=False))  # fails again, and only this way tells the row
+        raise
+
+
+def _read_jsonl(file: _File, columns: Sequence[str] | None) -> pa.Table:
+    from pyarrow import json as arrow_json
+
+    def read(block: int) -> pa.Table:
+        with _stream(file) as stream:
+            return arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=block))
+
+    try:
+        return _growing(read)
+    except pa.ArrowInvalid as error:
+        if str(error) == "Empty JSON file":
+            return pa.table({})  # what a filter writes that lets nothing through
+        raise
+
+
+def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
+    """All rows in order. Where types do not fit, the error names the column and the two files."""
+    seen: dict[
+        str, tuple[str, pa.Field]
+    ] = {}  # by column: the first file that has more than nulls in it, widened since
+    for name, table in parts:
+        for field in table.schema:
+            other, known = seen.get(field.name, (name, field))
+            try:
+                wider = pa.unify_schemas([pa.schema([known]), pa.schema([field])], promote_options="permissive").field(
+                    0
+                )
+            except pa.ArrowException as error:
+                raise FormatError(
+                    f"{other} and {name} do not fit together: column '{field.name}' is {known.type} in the one"
+                    f" and {field.type} in the other"
+                ) from error
+            seen[field.name] = (name if pt.is_null(known.type) else other, wider)
+    with _reasons(f"the files of {source} do not fit together"):
+        return pa.concat_tables([table for _, table in parts], promote_options="permissive")
+
+
+def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
+    names = table.schema.names
+    for column in columns:
+        if column not in names:
+            meant = near(column, names)
+            hint = f"did you mean '{meant}'?" if meant else f"it has {shorten(', '.join(names), 120) or 'none'}"
+            raise FormatError(f"{source} has no column '{column}': {hint}")
+        if names.count(column) > 1:
+            raise FormatError(f"{source} has {names.count(column)} columns named '{column}'")
+    return table.select(list(columns))
+
+
+# ------------------------------------------------------------------ writing
+
+
+def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
+    # The file format has one dictionary per column; chunks may each have their own.
+    table = table.unify_dictionaries()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_parquet(table: pa.Table, file: Any, path: Path) -> None:
+    from pyarrow.parquet import write_table as write
+
+    columns = [_plain(column) for column in table.columns]
+    write(pa.table(columns, table.schema.names) if columns else table, file)
+
+
+def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
+    from pyarrow import csv
+
+    if not table.num_columns:
+        raise ValueError("it has no columns")
+    columns = [_csv_text(column) for column in table.columns]
+    if len(columns) == 1 and columns[0].null_count:
+        # A row with nothing in its only field is an empty line, which readers skip: write "" instead.
+        columns = [columns[0].cast(pa.large_string()).fill_null("")]
+    delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
+    csv.write_csv(pa.table(columns, table.schema.names), file, csv.WriteOptions(delimiter=delimiter))
+
+
+def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
+    names = table.schema.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"it has several columns named '{twice}'")
+    columns = [_plain(column) for column in table.columns]
+    forms = [json_form(column.type) for column in columns]
+    for batch in pa.table(columns, names).to_batches(max_chunksize=_BATCH):
+        values = [json_values(array, form) for array, form in zip(batch.columns, forms, strict=True)]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+        file.write("".join([encode_json(row) + "\n" for row in rows]).encode())
+
+
+_WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
+    "arrow": _write_arrow,
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+}
+
+
+def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column as pyarrow can write it, as JSON text where it cannot."""
+    column = _plain(column)
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if pt.is_string_view(kind):
+        return column.cast(pa.large_string())
+    if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
+        return column
+    form = json_form(kind)
+    encode = encode_json if pt.is_nested(kind) else str
+    chunks = [[None if v is None else encode(v) for v in json_values(chunk, form)] for chunk in column.chunks]
+    return pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in chunks], pa.large_string())
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column without runs, which no format but Arrow's knows."""
+    import pyarrow.compute as pc
+
+    return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column

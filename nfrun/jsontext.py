@@ -1,0 +1,113 @@
+"""Decides how Arrow values look as JSON: ISO 8601 for times, text for decimals, base64 for bytes. Knows no files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How values of a type become JSON: cast to `kind` by Arrow, then, where there is one, through `convert`.
+
+    Times and decimals become text in Arrow, not by way of Python's: nanoseconds do not fit a datetime (nor do most
+    years), and pyarrow would make pandas objects of them where pandas happens to be installed.
+    """
+
+    kind: pa.DataType
+    convert: Callable[[Any], Any] | None = None
+
+
+def json_values(array: pa.Array, form: Form) -> list[Any]:
+    if pt.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if array.type != form.kind:
+        array = array.cast(form.kind)
+    values: list[Any] = array.to_pylist()
+    convert = form.convert
+    return values if convert is None else [None if v is None else convert(v) for v in values]
+
+
+def json_form(kind: pa.DataType) -> Form:
+    if pt.is_dictionary(kind):
+        return json_form(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return Form(kind.storage_type, _uuid) if kind == pa.uuid() else json_form(kind.storage_type)
+    if pt.is_floating(kind):
+        return Form(kind, lambda v: v if math.isfinite(v) else None)
+    if is_bytes(kind):
+        return Form(kind, lambda v: base64.b64encode(v).decode())
+    if pt.is_timestamp(kind):
+        return Form(pa.string(), _iso)
+    if pt.is_decimal(kind) or pt.is_date(kind) or pt.is_time(kind):
+        return Form(pa.string())
+    if pt.is_duration(kind):
+        return Form(pa.int64(), partial(_period, digits={"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]))
+    if pt.is_interval(kind):
+        return Form(kind, lambda v: f"P{v.months}M{v.days}DT{_seconds(v.nanoseconds, 9)}S")
+    if pt.is_nested(kind):
+        return _nested_form(kind)
+    return Form(kind)
+
+
+def _nested_form(kind: pa.DataType) -> Form:
+    if pt.is_map(kind):
+        # Not an object: keys need not be strings, nor unique.
+        return _nested_form(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
+    if pt.is_struct(kind):
+        forms = {field.name: json_form(field.type) for field in kind}
+        inner = {name: form.convert for name, form in forms.items() if form.convert}
+        struct = pa.struct([(name, form.kind) for name, form in forms.items()])
+        return Form(struct if struct.names == kind.names else kind, partial(_each_field, inner) if inner else None)
+    if pt.is_union(kind) or pt.is_run_end_encoded(kind):
+        raise ValueError(f"there is no text form for {kind}")
+    form = json_form(kind.value_type)
+    # A list view stays one: casting those inside a list to lists loses their values (pyarrow 26).
+    views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
+    listed = (kind if form.kind == kind.value_type else pa.list_view(form.kind)) if views else pa.large_list(form.kind)
+    return Form(listed, partial(_each_item, form.convert) if form.convert else None)
+
+
+def _each_field(converts: Mapping[str, Callable[[Any], Any]], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: converts[k](v) if v is not None and k in converts else v for k, v in row.items()}
+
+
+def _each_item(convert: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    return [None if v is None else convert(v) for v in items]
+
+
+def _uuid(value: bytes) -> str:
+    return str(uuid.UUID(bytes=value))
+
+
+def _iso(text: str) -> str:
+    """Arrow's "2024-01-01 10:00:00+0100" as ISO 8601 has it: with a T, and a colon in the offset."""
+    text = text.replace(" ", "T", 1)
+    return f"{text[:-2]}:{text[-2:]}" if text[-5] in "+-" else text
+
+
+def _seconds(value: int, digits: int) -> str:
+    whole, part = divmod(abs(value), 10**digits)
+    fraction = f"{part:0{digits}}".rstrip("0") if part else ""
+    return f"{'-' if value < 0 else ''}{whole}{'.' if fraction else ''}{fraction}"
+
+
+def _period(value: int, digits: int) -> str:
+    return f"PT{_seconds(value, digits)}S"
