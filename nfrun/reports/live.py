@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nfrun.errors import escape, shorten
-from nfrun.events import Event, NodeLogged
+from nfrun.events import AttemptStopped, Event, NodeLogged
 from nfrun.reports.amounts import seconds
 from nfrun.reports.record import Record, StageRecord
 
@@ -40,8 +40,9 @@ class LiveView:
 
     def event(self, event: Event) -> None:
         if isinstance(event, NodeLogged):
-            line = f"{event.node} | {shorten(event.text, 2_000)}"
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(f"{event.node} | {shorten(event.text, 2_000)}"), soft_wrap=True)
+        elif isinstance(event, AttemptStopped):
+            self._console.print(Text(f"{event.node} told to stop: {escape(event.why)}"), soft_wrap=True)
 
     def close(self) -> None:
         self._live.stop()

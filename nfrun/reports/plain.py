@@ -6,6 +6,7 @@ from typing import IO
 
 from nfrun.errors import escape, shorten
 from nfrun.events import (
+    AttemptStopped,
     Event,
     NodeFailed,
     NodeFinished,
@@ -51,6 +52,8 @@ class PlainLines:
             return f"{event.node} failed, next attempt in {seconds(event.delay)}: {reason}"
         if isinstance(event, NodeFailed):
             return f"{event.node} failed: {shorten(event.failure.message, 200)}"
+        if isinstance(event, AttemptStopped):
+            return f"{event.node} told to stop: {escape(event.why)}"
         if isinstance(event, NodeSkipped):
             return f"{event.node} skipped: it needs {event.because}"
         if isinstance(event, NodeLogged):

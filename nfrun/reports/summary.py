@@ -71,12 +71,8 @@ class Summary:
             table.add_row(
                 str(stage.index + 1),
                 Text(f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names),
-                seconds(stage.wall),
-                seconds(stage.busy),
-                f"{stage.parallelism:.1f}",
-                f"{stage.rows:,}",
-                size(stage.bytes),
-                seconds(stage.handoff),
+                *([seconds(stage.wall), seconds(stage.busy), f"{stage.parallelism:.1f}"] if stage.wall else [""] * 3),
+                *([f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)] if stage.wall else [""] * 3),
             )
         self._err.print(table)
         if len(stages) > _MOST_STAGES:
@@ -88,7 +84,7 @@ class Summary:
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
         self._err.print(Text(f"critical path {seconds(longest)}: {' -> '.join(shown)}"), soft_wrap=True)
-        if wall > 0:
+        if wall > 0 and record.end and record.end.status == "ok":
             ratio = record.sequential / wall
             line = f"sequential {seconds(record.sequential)} -> {seconds(wall)} ({ratio:.1f}x)"
             self._err.print(Text(line, style="bold"))
