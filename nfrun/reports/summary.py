@@ -120,22 +120,22 @@ class Summary:
     # -- failures --------------------------------------------------------------------------------------------------
 
     def _print_failures(self) -> None:
+        """What went wrong, the failures themselves last: the end is what people read first."""
         record = self._record
-        failed = record.named("failed")
-        for name in failed[:_MOST_FAILURES]:
-            self._err.print(
-                Text(failure_text(name, record.nodes[name], self._place(name), self._skipped(name))), soft_wrap=True
-            )
-        if len(failed) > _MOST_FAILURES:
-            self._err.print(f"… and {count(len(failed) - _MOST_FAILURES, 'more node')} failed")
-        cancelled = record.named("cancelled")
+        failed, cancelled = record.named("failed"), record.named("cancelled")
         if record.end and record.end.error:
             self._err.print(Text(f"nfrun: {escape(record.end.error)}"), soft_wrap=True)
         elif record.end and record.end.status == "cancelled":
             done = len(record.named("ok"))
             self._err.print(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
-        elif cancelled and failed:
-            self._err.print(f"not started after the failure: {_few(cancelled)}; -k runs what does not depend on it")
+        elif cancelled:
+            line = f"not started after the failure: {_few(cancelled)}; -k runs what does not depend on it"
+            self._err.print(line, soft_wrap=True)
+        if len(failed) > _MOST_FAILURES:
+            self._err.print(f"{count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
+        for name in failed[:_MOST_FAILURES]:
+            text = failure_text(name, record.nodes[name], self._place(name), self._skipped(name))
+            self._err.print(Text(text), soft_wrap=True)
 
     def _skipped(self, failed: str) -> list[str]:
         return [n for n in self._record.named("skipped") if self._record.nodes[n].because == failed]

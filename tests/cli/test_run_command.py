@@ -1,0 +1,344 @@
+"""`nfrun run` as its users meet it: what is printed where, exit codes, JSON, events, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+STEPS = '''
+import asyncio
+import os
+import time
+import pyarrow as pa
+
+def numbers(count=3):
+    print(f"making {count}")
+    return pa.table({"n": range(count)})
+
+def double(table):
+    return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
+
+async def wait(**inputs):
+    await asyncio.sleep(0)
+    return {"waited": True}
+
+def fail(table):
+    """Fails."""
+    raise LookupError("no column 'price'")
+
+def hang(**inputs):
+    print("hanging", flush=True)
+    while True:
+        time.sleep(1)
+'''
+
+TWO = """\
+name: two
+params: {count: 3}
+nodes:
+  numbers:
+    python: steps:numbers
+    with: {count: "${{ params.count }}"}
+  double:
+    python: steps:double
+    inputs: {table: numbers}
+"""
+
+FAILING = """\
+nodes:
+  numbers: {python: "steps:numbers"}
+  bad: {python: "steps:fail", inputs: {table: numbers}}
+  after: {python: "steps:double", inputs: {table: bad}}
+  other: {python: "steps:wait", inputs: [numbers]}
+  last: {python: "steps:wait", inputs: [other]}
+"""
+
+
+class Folder:
+    """A folder with pipelines, and nfrun run in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "steps.py").write_text(STEPS, encoding="utf-8")
+        (path / "two.yaml").write_text(TWO, encoding="utf-8")
+        (path / "failing.yaml").write_text(FAILING, encoding="utf-8")
+        self.env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
+
+    def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nfrun", *arguments],
+            cwd=self.path,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def document(self, *arguments: str) -> dict[str, Any]:
+        done = self.nfrun("run", *arguments, "--json")
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_results_go_to_stdout_and_all_else_to_stderr(folder: Folder) -> None:
+    done = folder.nfrun("run", "two.yaml")
+    assert done.returncode == 0
+    head, *rest = done.stdout.strip().splitlines()
+    assert head.startswith("double: 3 rows, 1 column ")
+    assert head.endswith("double.1.arrow")
+    assert [line.strip() for line in rest if line.strip()] == ["n", "─", "0", "2", "4"]
+    assert "two: 2 nodes, up to" in done.stderr
+    assert "numbers | making 3" in done.stderr
+    assert "double finished in" in done.stderr
+    assert "critical path" in done.stderr
+    assert "sequential" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_no_colour_on_a_pipe_even_if_forced_but_where_asked_for(folder: Folder) -> None:
+    assert "\x1b" not in "".join(folder.nfrun("run", "two.yaml", FORCE_COLOR="1").stdout)
+    assert "\x1b[" in folder.nfrun("run", "two.yaml", "--color", "always").stdout
+
+
+def test_quiet_prints_nothing_unless_something_fails(folder: Folder) -> None:
+    done = folder.nfrun("run", "two.yaml", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert folder.nfrun("run", "failing.yaml", "-q").stderr.startswith(
+        "\nfailing.yaml:3:3: node 'bad' failed: KeyError"
+    )
+
+
+def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
+    document = folder.document("two.yaml", "-p", "count=5")
+    assert document["status"] == "ok"
+    assert document["name"] == "two"
+    assert [stage["nodes"] for stage in document["stages"]] == [["numbers"], ["double"]]
+    assert {"wall_s", "busy_s", "index"} <= document["stages"][0].keys()
+    assert document["critical_path"] == ["numbers", "double"]
+    assert document["sequential_s"] >= document["critical_path_s"] > 0
+    assert document["wall_s"] > 0
+    assert document["peak_rss_bytes"] > 1_000_000
+    node = document["nodes"]["double"]
+    assert (node["status"], node["stage"], node["attempts"], node["rows"], node["error"]) == ("ok", 1, 1, 5, None)
+    assert {"started_s", "took_s", "queued_s", "handoff_s", "bytes"} <= node.keys()
+    output = document["outputs"]["double"]
+    assert output["rows"] == 5
+    assert output["digest"].startswith("xxh3_128:")
+    with pa.memory_map(output["path"]) as file:
+        assert pa.ipc.open_file(file).read_all().to_pydict() == {"n": [0, 2, 4, 6, 8]}
+
+
+def test_only_kept_outputs_are_left_on_disk(folder: Folder) -> None:
+    document = folder.document("two.yaml")
+    run = folder.path / ".nfrun" / "runs" / document["run"]
+    assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow"]
+    assert (run / "double.1.arrow").stat().st_mode & 0o777 == 0o444
+    assert (folder.path / ".nfrun").stat().st_mode & 0o777 == 0o700
+    assert (folder.path / ".nfrun" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_work_folder_elsewhere(folder: Folder) -> None:
+    document = folder.document("two.yaml", "--work", "elsewhere/work")
+    assert (folder.path / "elsewhere" / "work" / "runs" / document["run"]).is_dir()
+    assert not (folder.path / ".nfrun").exists()
+
+
+def test_memory_writes_no_file_and_gives_the_same_digest(folder: Folder) -> None:
+    written, kept = folder.document("two.yaml"), folder.document("two.yaml", "--handoff", "memory")
+    assert kept["outputs"]["double"]["path"] is None
+    assert kept["outputs"]["double"]["digest"] == written["outputs"]["double"]["digest"]
+    assert not (folder.path / ".nfrun" / "runs" / kept["run"]).exists()
+
+
+def test_every_event_is_a_line_of_json(folder: Folder) -> None:
+    assert folder.nfrun("run", "two.yaml", "-q", "--events", "events.jsonl").returncode == 0
+    lines = [json.loads(line) for line in (folder.path / "events.jsonl").read_text().splitlines()]
+    names = [line["event"] for line in lines]
+    assert names[0] == "run_started"
+    assert names[-1] == "run_finished"
+    assert sorted(names[1:-1]) == [
+        *("node_finished", "node_finished", "node_logged", "node_started", "node_started"),
+        *("output_published", "output_released"),
+    ]
+    assert all(a["at"] <= b["at"] for a, b in pairwise(lines))
+    (logged,) = [line for line in lines if line["event"] == "node_logged"]
+    assert (logged["node"], logged["level"], logged["text"]) == ("numbers", "stdout", "making 3")
+
+
+def test_a_failure_is_told_last_with_all_that_helps(folder: Folder) -> None:
+    done = folder.nfrun("run", "failing.yaml", "-j", "1", "--schedule", "sequential")
+    assert done.returncode == 1
+    assert (
+        done.stderr[done.stderr.index("not started") :]
+        == """\
+not started after the failure: other, last; -k runs what does not depend on it
+
+failing.yaml:3:3: node 'bad' failed: LookupError: no column 'price'
+  steps.py:21 in fail
+    raise LookupError("no column 'price'")
+  inputs
+    table: 3 rows, n: int64
+  skipped after
+"""
+    )
+
+
+def test_after_a_failure_nothing_more_starts_unless_asked_to_keep_going(folder: Folder) -> None:
+    stopped = folder.document("failing.yaml", "-j", "1", "--schedule", "sequential")
+    assert {name: node["status"] for name, node in stopped["nodes"].items()} == {
+        "numbers": "ok",
+        "bad": "failed",
+        "after": "skipped",
+        "other": "cancelled",
+        "last": "cancelled",
+    }
+    going = folder.document("failing.yaml", "-k")
+    assert {name: node["status"] for name, node in going["nodes"].items()} == {
+        "numbers": "ok",
+        "bad": "failed",
+        "after": "skipped",
+        "other": "ok",
+        "last": "ok",
+    }
+    assert going["status"] == stopped["status"] == "failed"
+    assert going["nodes"]["after"]["because"] == "bad"
+
+
+def test_a_module_that_fails_to_import_shows_the_users_own_lines(folder: Folder) -> None:
+    (folder.path / "broken.py").write_text("import steps\n\nsteps.nothing()\n\ndef go():\n    pass\n")
+    (folder.path / "p.yaml").write_text("nodes: {a: {python: 'broken:go'}}\n")
+    done = folder.nfrun("run", "p.yaml", "-q")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "\np.yaml:1:9: node 'a' failed: AttributeError: module 'steps' has no attribute 'nothing'\n"
+        "  broken.py:3 in <module>\n"
+        "    steps.nothing()\n"
+    )
+
+
+def test_control_bytes_of_nodes_and_tables_never_reach_the_terminal(folder: Folder) -> None:
+    (folder.path / "evil.py").write_text(
+        "def go():\n    print('\\x1b[2J [bold]x[/bold]')\n    return [{'a': '\\x1b]0;x\\x07', '[red]': '\\u202e'}]\n"
+        "def bad(a):\n    raise ValueError('\\x1b[31m')\n"
+    )
+    (folder.path / "p.yaml").write_text(
+        "nodes: {a: {python: 'evil:go'}, b: {python: 'evil:bad', inputs: a}}\noutputs: {a: a}\n"
+    )
+    done = folder.nfrun("run", "p.yaml")
+    printed = done.stdout + done.stderr
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert "\u202e" not in printed
+    assert "\\x1b[2J [bold]x[/bold]" in done.stderr
+    assert "[red]" in done.stdout
+    assert "\\u202e" in done.stdout
+
+
+def test_parameters_from_a_file_and_from_the_command_line(folder: Folder) -> None:
+    (folder.path / "params.yaml").write_text("count: 7\n")
+    assert folder.document("two.yaml", "--params-file", "params.yaml")["nodes"]["double"]["rows"] == 7
+    both = folder.document("two.yaml", "--params-file", "params.yaml", "-p", "count=2")
+    assert both["nodes"]["double"]["rows"] == 2
+    wrong = folder.nfrun("run", "two.yaml", "-p", "count=many")
+    assert wrong.returncode == 2
+    assert wrong.stderr == "two.yaml: the parameter 'count' must be of type integer, not 'many'\n"
+    unknown = folder.nfrun("run", "two.yaml", "-p", "cuont=1")
+    assert unknown.returncode == 2
+    assert unknown.stderr == "two.yaml: the pipeline has no parameter 'cuont'\n   did you mean 'count'?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["two.yaml", "-j", "0"], "'0' is neither auto nor a number from 1 to 10,000"),
+        (["two.yaml", "-p", "count"], "'count' is not NAME=VALUE"),
+        (["two.yaml", "--schedule", "fast"], "'fast' is not one of"),
+        (["nope.yaml"], "nope.yaml: there is no such file\n"),
+        (["."], ".: this is a folder, not a file\n   give the YAML file inside it\n"),
+    ],
+)
+def test_wrong_command_lines(folder: Folder, arguments: list[str], message: str) -> None:
+    done = folder.nfrun("run", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_an_events_file_that_cannot_be_made(folder: Folder) -> None:
+    done = folder.nfrun("run", "two.yaml", "--events", "no/such/folder/events")
+    assert done.returncode == 74
+    assert done.stderr == "nfrun: [Errno 2] No such file or directory: 'no/such/folder/events'\n"
+
+
+def test_output_into_a_closed_pipe_is_no_error(folder: Folder) -> None:
+    command = f'{sys.executable} -m nfrun run two.yaml -p count=100000 | head -c 1; echo "${{PIPESTATUS[0]}}"'
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder.path, env=folder.env, capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code", "why"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_a_signal_ends_a_script_at_once_and_its_children_with_it(
+    folder: Folder, number: signal.Signals, code: int, why: str
+) -> None:
+    (folder.path / "p.yaml").write_text("nodes: {a: {run: 'sleep 300 & echo $! > pid; echo started >&2; wait'}}\n")
+    process = _started(folder, "p.yaml")
+    child = int(_content(folder.path / "pid"))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert f"a told to stop: {why}" in err
+    assert "cancelled: 0 nodes finished, 1 did not" in err
+    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]
+
+
+def test_a_second_ctrl_c_leaves_a_stuck_node_at_once(folder: Folder) -> None:
+    (folder.path / "p.yaml").write_text("nodes: {a: {python: 'steps:hang'}}\n")
+    process = _started(folder, "p.yaml")
+    assert process.stderr is not None
+    while "hanging" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    while "told to stop" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=4)  # less than the grace period of 5 seconds
+    assert process.returncode == 130
+    assert "cancelled: 0 nodes finished, 1 did not" in err
+
+
+def _started(folder: Folder, pipeline: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nfrun", "run", pipeline],
+        cwd=folder.path,
+        env=folder.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _content(path: Path) -> str:
+    """What is in the file, once something is."""
+    while not path.exists() or not path.read_text().strip():
+        os.sched_yield()
+    return path.read_text()
