@@ -61,7 +61,7 @@ def _text(pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float]) -> Iter
         for name in stage:
             spec = pipeline.nodes[name]
             took = f"  {seconds(recorded[name])}" if name in recorded else ""
-            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}"
+            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}".rstrip()
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({count(len(path), 'node')})"

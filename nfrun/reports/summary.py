@@ -18,7 +18,8 @@ from nfrun.reports.record import NodeRecord, Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MOST_STAGES, _MOST_OUTPUTS, _MOST_ROWS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 10, 12, 5
+_MOST_STAGES, _MOST_OUTPUTS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 12, 5
+_MOST_ROWS, _FIRST_ROWS = 25, 10  # a table of more rows than the one is cut to the other
 
 
 class Summary:
@@ -111,11 +112,12 @@ class Summary:
             table.add_column(Text(shorten(column, 40)), justify="right" if numeric else "left", overflow="fold")
         if len(columns) < data.num_columns:
             table.add_column(f"… {data.num_columns - len(columns)} more")
-        for row in _rows(data, len(columns)):
+        rows = _rows(data, len(columns))
+        for row in rows:
             table.add_row(*[Text(cell) for cell in row])
         self._out.print(table)
-        if data.num_rows > _MOST_ROWS:
-            self._out.print(f"… and {count(data.num_rows - _MOST_ROWS, 'more row')}", style="dim")
+        if len(rows) < data.num_rows:
+            self._out.print(f"… and {count(data.num_rows - len(rows), 'more row')}", style="dim")
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ def _few(names: list[str]) -> str:
 
 
 def _rows(data: pa.Table, columns: int) -> list[list[str]]:
-    head = data.slice(0, _MOST_ROWS)
+    head = data if data.num_rows <= _MOST_ROWS else data.slice(0, _FIRST_ROWS)
     cells = [[_cell(value) for value in head.column(i).to_pylist()] for i in range(columns)]
     more = [[""] * head.num_rows] if columns < data.num_columns else []
     return [list(row) for row in zip(*cells, *more, strict=True)]

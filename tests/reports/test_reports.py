@@ -1,0 +1,387 @@
+"""Reports are folds over events: fed by hand here, without a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    Failure,
+    Frame,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeLogged,
+    NodeProgressed,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    OutputPublished,
+    Ref,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.plan import Node, Plan, make_plan
+from nfrun.reports import Telling
+from nfrun.reports.amounts import count, seconds, size
+from nfrun.reports.document import RunDocument
+from nfrun.reports.events_file import EventsFile
+from nfrun.reports.live import ROWS, LiveView
+from nfrun.reports.plain import PlainLines
+from nfrun.reports.record import Record
+from nfrun.reports.summary import Summary, failure_text
+
+FAILURE = Failure(
+    "error",
+    "ValueError",
+    "no \x1b[31mgood",
+    (Frame("steps.py", 3, "go", "x = 1"),),
+    "caused by rain",
+    ("a: 1 rows, x: int64",),
+)
+
+
+def plan(**needs: str) -> Plan:
+    nodes = [
+        Node(n, tuple(filter(None, need.split())), reads=tuple(filter(None, need.split()))) for n, need in needs.items()
+    ]
+    return make_plan(nodes, slots=2)
+
+
+def ref(id: str, rows: int = 3, size: int = 24) -> Ref:
+    return Ref(id, rows, size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
+
+
+# a and b at once, then c, which reads a
+EVENTS: list[Event] = [
+    RunStarted(0.0, 3, 2),
+    NodeStarted(0.0, "a", 1),
+    NodeStarted(0.1, "b", 1, queued=0.1),
+    NodeFinished(1.0, "a", 1, {"a": ref("a")}, took=0.9, published=0.01),
+    NodeStarted(1.0, "c", 1, {"a": ref("a")}),
+    NodeRetrying(1.5, "b", 1, 0.5, FAILURE, took=1.4),
+    NodeStarted(2.0, "b", 2),
+    NodeFinished(2.5, "b", 2, {"b": ref("b", 5, 40)}, took=0.5),
+    NodeFinished(3.0, "c", 1, {"c": ref("c", 1, 8)}, took=1.9, opened={"a": 0.02}),
+    OutputPublished(3.1, "c", ref("c", 1, 8)),
+    RunFinished(3.2, "ok"),
+]
+
+
+def fed(events: list[Event], of: Plan) -> Record:
+    record = Record(of)
+    for event in events:
+        record.event(event)
+    return record
+
+
+@pytest.fixture
+def record() -> Record:
+    return fed(EVENTS, plan(a="", b="", c="a"))
+
+
+def test_a_node_adds_up_over_its_attempts(record: Record) -> None:
+    b = record.nodes["b"]
+    assert (b.status, b.attempts, b.started, b.ended, b.queued, b.rows, b.bytes) == ("ok", 2, 0.1, 2.5, 0.1, 5, 40)
+    assert b.took == pytest.approx(1.9)
+    assert b.failure is None
+
+
+def test_what_readers_wait_counts_for_the_node_that_made_the_output(record: Record) -> None:
+    assert record.nodes["a"].handoff == pytest.approx(0.03)
+    assert record.nodes["c"].handoff == 0.0
+
+
+def test_stages_and_critical_path(record: Record) -> None:
+    first, second = record.stages()
+    assert (first.names, first.wall, first.rows, first.bytes) == (("a", "b"), 2.5, 8, 64)
+    assert first.busy == pytest.approx(2.8)
+    assert first.parallelism == pytest.approx(1.12)
+    assert (second.names, second.wall) == (("c",), 2.0)
+    path, longest = record.critical_path()
+    assert path == ["a", "c"]
+    assert longest == pytest.approx(2.8)
+    assert record.sequential == pytest.approx(4.7)
+
+
+def test_nodes_that_did_not_run_have_no_times() -> None:
+    events: list[Event] = [
+        NodeStarted(0.0, "a", 1),
+        NodeFailed(1.0, "a", 1, FAILURE, took=1.0),
+        NodeSkipped(1.0, "c", "a"),
+        NodeCancelled(1.0, "b", "node 'a' failed"),
+    ]
+    record = fed(events, plan(a="", b="", c="a"))
+    assert [record.nodes[name].status for name in "abc"] == ["failed", "cancelled", "skipped"]
+    assert record.nodes["c"].because == "a"
+    assert record.nodes["b"].ended is None
+    assert record.stages()[1].wall == 0.0
+    assert record.named("failed") == ["a"]
+
+
+def test_the_json_document(record: Record) -> None:
+    out = io.StringIO()
+    document = RunDocument(record, out, run="r1", name="p", outputs={"result": "c", "gone": "x"}, peak_rss=lambda: 7)
+    document.close()
+    found = json.loads(out.getvalue())
+    assert out.getvalue().endswith("}\n")
+    assert found["run"] == "r1"
+    assert (found["status"], found["error"], found["wall_s"], found["peak_rss_bytes"]) == ("ok", None, 3.2, 7)
+    assert found["sequential_s"] == 4.7
+    assert found["critical_path_s"] == 2.8
+    assert found["stages"][0] == {"index": 0, "nodes": ["a", "b"], "wall_s": 2.5, "busy_s": 2.8}
+    assert found["nodes"]["a"] == {
+        "status": "ok",
+        "stage": 0,
+        "attempts": 1,
+        "started_s": 0.0,
+        "took_s": 0.9,
+        "queued_s": 0.0,
+        "handoff_s": 0.03,
+        "rows": 3,
+        "bytes": 24,
+        "error": None,
+        "because": None,
+    }
+    assert found["outputs"] == {"result": {"path": "/w/c.1.arrow", "rows": 1, "bytes": 8, "digest": "xxh3_128:00"}}
+
+
+def test_the_events_file_has_a_line_for_each_event() -> None:
+    lines: list[str] = []
+
+    class Keep(io.StringIO):
+        def close(self) -> None:
+            lines.extend(self.getvalue().splitlines())
+            super().close()
+
+    report = EventsFile(Keep())
+    for event in EVENTS:
+        report.event(event)
+    report.close()
+    assert len(lines) == len(EVENTS)
+    assert json.loads(lines[1]) == {
+        "event": "node_started",
+        "at": 0.0,
+        "node": "a",
+        "attempt": 1,
+        "inputs": {},
+        "queued": 0.0,
+    }
+    assert json.loads(lines[5])["failure"]["frames"] == [
+        {"file": "steps.py", "line": 3, "function": "go", "source": "x = 1"}
+    ]
+
+
+def test_plain_lines() -> None:
+    out = io.StringIO()
+    report = PlainLines(out, "p")
+    for event in [
+        *EVENTS[:7],
+        NodeLogged(2.1, "b", "stdout", "hi \x1b[1m"),
+        NodeFailed(2.2, "b", 2, FAILURE),
+        NodeSkipped(2.3, "d", "b"),
+        AttemptStopped(2.4, "c", 1, "Ctrl-C"),
+        RunFinished(3.2, "failed"),
+    ]:
+        report.event(event)
+    assert (
+        out.getvalue()
+        == """\
+    0.000 s  p: 3 nodes, up to 2 at a time
+    1.000 s  a finished in 900 ms, 3 rows
+    1.500 s  b failed, next attempt in 500 ms: no \\x1b[31mgood
+    2.100 s  b | hi \\x1b[1m
+    2.200 s  b failed: no \\x1b[31mgood
+    2.300 s  d skipped: it needs b
+    2.400 s  c told to stop: Ctrl-C
+    3.200 s  p: failed
+"""
+    )
+
+
+def test_plain_lines_tell_starts_when_verbose() -> None:
+    out = io.StringIO()
+    report = PlainLines(out, "p", verbose=True)
+    report.event(NodeStarted(0.5, "b", 1))
+    report.event(NodeStarted(1.5, "b", 2))
+    assert out.getvalue() == "    0.500 s  b started\n    1.500 s  b started (attempt 2)\n"
+
+
+@pytest.mark.parametrize("running", [0, 3, 900])
+@pytest.mark.parametrize("failed", [0, 2, 50])
+def test_the_live_view_has_at_most_16_rows(running: int, failed: int) -> None:
+    of = plan(**{f"n{i}": f"n{i - 100}" if i >= 100 else "" for i in range(2_000)})
+    events: list[Event] = [NodeStarted(0.0, f"n{i}", 1) for i in range(running + failed)]
+    events += [NodeFailed(1.0, f"n{i}", 1, FAILURE) for i in range(failed)]
+    events += [NodeProgressed(1.0, f"n{i}", 1, 2) for i in range(failed, failed + running)]
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
+    view = LiveView(fed(events, of), console, "big")
+    try:
+        with console.capture() as capture:
+            console.print(view.view(2.0))
+    finally:
+        view.close()
+    lines = capture.get().rstrip("\n").split("\n")
+    assert len(lines) <= ROWS == 16
+    assert lines[0].startswith(f"big  {failed:,}/2,000 nodes  {running} running")
+    assert ("… 20 stages" in capture.get()) is True
+    assert (f"and {running - 5:,} more running" in capture.get()) == (running > 5)
+    assert ("! n0 failed" in capture.get() or failed != 2) is True
+    assert "\x1b[31m" not in capture.get()
+
+
+def summary(record: Record, table: pa.Table | None = None, **options: Any) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    Summary(
+        record,
+        Console(file=out, width=100, color_system=None),
+        Console(file=err, width=100, color_system=None),
+        outputs={"result": "c"},
+        table=lambda id: table,
+        place=lambda node: f"p.yaml:4:3 ({node})",
+        **options,
+    ).close()
+    return out.getvalue(), err.getvalue()
+
+
+def test_the_summary_of_a_good_run(record: Record) -> None:
+    out, err = summary(record, pa.table({"n": [1, None], "[b]x[/b]": ["\x1b[1m", "[red]"]}))
+    assert [line.split() for line in err.strip().splitlines() if line.strip()] == [
+        ["stage", "nodes", "wall", "busy", "parallel", "rows", "bytes", "handoff"],
+        ["─" * 62],
+        ["1", "2:", "a,", "b", "2.50", "s", "2.80", "s", "1.1", "8", "64", "B", "30.0", "ms"],
+        ["2", "c", "2.00", "s", "1.90", "s", "0.9", "1", "8", "B", "0", "us"],
+        ["critical", "path", "2.80", "s:", "a", "->", "c"],
+        ["sequential", "4.70", "s", "->", "3.20", "s", "(1.5x)"],
+    ]
+    assert out.splitlines()[1] == "result: 2 rows, 2 columns /w/c.1.arrow"
+    assert "[b]x[/b]" in out
+    assert "\\x1b[1m" in out
+    assert "[red]" in out
+    assert "\x1b" not in out
+
+
+def test_a_long_output_is_cut_and_counted(record: Record) -> None:
+    assert "more row" not in summary(record, pa.table({"n": range(25)}))[0]
+    out = summary(record, pa.table({"n": range(26)}))[0]
+    assert "… and 16 more rows" in out
+    wide = summary(record, pa.table({f"c{i}": [i] for i in range(20)}))[0]
+    assert "… 8 more" in wide
+
+
+def test_columns_of_one_name_are_shown(record: Record) -> None:
+    out = summary(record, pa.table([[1], [2]], names=["x", "x"]))[0]
+    assert out.split()[-2:] == ["1", "2"]
+
+
+def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
+    events: list[Event] = [
+        NodeStarted(0.0, "a", 1),
+        NodeFailed(1.0, "a", 1, FAILURE, took=1.0),
+        NodeSkipped(1.0, "c", "a"),
+        NodeCancelled(1.0, "b", "node 'a' failed"),
+        RunFinished(1.0, "failed"),
+    ]
+    _, err = summary(fed(events, plan(a="", b="", c="a")), quiet=True)
+    assert (
+        err
+        == """\
+not started after the failure: b; -k runs what does not depend on it
+
+p.yaml:4:3 (a): node 'a' failed: ValueError: no \\x1b[31mgood
+  steps.py:3 in go
+    x = 1
+  caused by rain
+  inputs
+    a: 1 rows, x: int64
+  skipped c
+"""
+    )
+
+
+def test_no_speed_is_claimed_for_a_run_that_did_not_end_well() -> None:
+    events: list[Event] = [NodeStarted(0.0, "a", 1), NodeCancelled(1.0, "a", "Ctrl-C"), RunFinished(1.0, "cancelled")]
+    _, err = summary(fed(events, plan(a="")))
+    assert "sequential" not in err
+    assert err.endswith("cancelled: 0 nodes finished, 1 did not\n")
+
+
+def test_what_broke_outside_of_nodes_is_told() -> None:
+    events: list[Event] = [NodeCancelled(1.0, "a", "x"), RunFinished(1.0, "failed", "cannot write 'a': disk full")]
+    assert summary(fed(events, plan(a="")))[1].endswith("nfrun: cannot write 'a': disk full\n")
+
+
+def test_many_skipped_nodes_are_counted() -> None:
+    node = fed([NodeFailed(1.0, "a", 3, FAILURE)], plan(a="")).nodes["a"]
+    node.attempts = 3
+    text = failure_text("a", node, "p.yaml:1:1", [f"n{i}" for i in range(100)])
+    assert "node 'a' failed after 3 attempts: ValueError" in text
+    assert text.endswith("skipped n0, n1, n2, n3, n4, n5 and 94 more")
+
+
+def test_a_report_that_raises_is_left_out_and_told_once() -> None:
+    class Bad:
+        def event(self, event: Event) -> None:
+            raise RuntimeError("oh")
+
+        def close(self) -> None:
+            raise AssertionError("it was left out")
+
+    class Good:
+        def __init__(self) -> None:
+            self.seen: list[Event] = []
+            self.closed = False
+
+        def event(self, event: Event) -> None:
+            self.seen.append(event)
+
+        def close(self) -> None:
+            self.closed = True
+
+    good, said = Good(), list[str]()
+    telling = Telling([Bad(), good], said.append)
+    for event in EVENTS:
+        telling.tell(event)
+    telling.close()
+    assert good.seen == EVENTS
+    assert good.closed
+    assert said == ["nfrun: the report Bad stopped: RuntimeError: oh"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 us"),
+        (0.000_85, "850 us"),
+        (0.0034, "3.4 ms"),
+        (0.0949, "94.9 ms"),
+        (0.25, "250 ms"),
+        (0.9994, "999 ms"),
+        (1.25, "1.25 s"),
+        (9.996, "10.0 s"),
+        (59.9, "59.9 s"),
+        (250, "4 m 10 s"),
+        (7_260, "2 h 1 m"),
+    ],
+)
+def test_seconds(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_400, "99.4 kB"), (999_600, "1.0 MB"), (10**13, "10.0 TB")],
+)
+def test_size(value: int, text: str) -> None:
+    assert size(value) == text
+
+
+def test_count() -> None:
+    assert [count(n, "row") for n in (0, 1, 27_004)] == ["0 rows", "1 row", "27,004 rows"]

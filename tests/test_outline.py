@@ -1,0 +1,100 @@
+"""How a plan is shown: exact texts, and the JSON that programs rely on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nfrun.outline import outline
+from nfrun.plan import plan_of
+from nfrun.read import read_pipeline
+from nfrun.spec import Pipeline
+
+FILE = """\
+name: etl
+nodes:
+  load: {run: "true", outputs: [good, bad]}
+  users: {run: "true"}
+  join: {run: "true", inputs: {left: load.good, right: users}}
+  end: {run: "true", inputs: [join, load.bad], needs: users}
+"""
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    (tmp_path / "etl.yaml").write_text(FILE)
+    return read_pipeline(tmp_path / "etl.yaml")[0]
+
+
+def test_text(pipeline: Pipeline) -> None:
+    assert (
+        outline(pipeline, plan_of(pipeline, slots=2), "text", {})
+        == """\
+etl: 4 nodes, 3 stages, 5 edges, at most 2 wide
+
+stage 1  (2 nodes)
+  load   run
+  users  run
+
+stage 2  (1 node)
+  join   run     reads left=load.good, right=users
+
+stage 3  (1 node)
+  end    run     reads join, load.bad  needs users
+
+longest path: load -> join -> end (3 nodes)
+best possible with 2 workers: 1.3x faster than one after the other \
+(nothing recorded yet: as if every node took the same time)"""
+    )
+
+
+def test_text_with_what_earlier_runs_took(pipeline: Pipeline) -> None:
+    recorded = {"load": 1.0, "users": 0.5, "join": 0.25, "end": 0.25}
+    text = outline(pipeline, plan_of(pipeline, slots=4, costs=recorded), "text", recorded)
+    assert "  users  run     500 ms\n" in text
+    assert text.endswith(
+        "best possible with 4 workers: 1.3x faster than one after the other "
+        "(2.00 s of work, 1.50 s on the longest path, as recorded)"
+    )
+    some = outline(pipeline, plan_of(pipeline, slots=4, costs={"load": 1.0}), "text", {"load": 1.0})
+    assert some.endswith("as recorded for 1 of 4 nodes)")
+
+
+def test_json(pipeline: Pipeline) -> None:
+    assert json.loads(outline(pipeline, plan_of(pipeline), "json", {})) == {
+        "name": "etl",
+        "stages": [["load", "users"], ["join"], ["end"]],
+        "nodes": {
+            "load": {"kind": "run", "stage": 0, "inputs": {}, "needs": [], "outputs": ["load.good", "load.bad"]},
+            "users": {"kind": "run", "stage": 0, "inputs": {}, "needs": [], "outputs": ["users"]},
+            "join": {
+                "kind": "run",
+                "stage": 1,
+                "inputs": {"left": "load.good", "right": "users"},
+                "needs": [],
+                "outputs": ["join"],
+            },
+            "end": {
+                "kind": "run",
+                "stage": 2,
+                "inputs": {"join": "join", "bad": "load.bad"},
+                "needs": ["users"],
+                "outputs": ["end"],
+            },
+        },
+        "edges": [["load", "join"], ["users", "join"], ["join", "end"], ["load", "end"], ["users", "end"]],
+        "longest_path": ["load", "join", "end"],
+    }
+
+
+def test_mermaid_and_dot(pipeline: Pipeline) -> None:
+    plan = plan_of(pipeline)
+    mermaid = outline(pipeline, plan, "mermaid", {}).splitlines()
+    assert mermaid[:2] == ["flowchart LR", '  n0["load<br/><small>run</small>"]']
+    assert mermaid[-1] == "  n1 --> n3"  # 'end' itself would break the diagram
+    dot = outline(pipeline, plan, "dot", {}).splitlines()
+    assert dot[0] == "digraph pipeline {"
+    assert '  "join" -> "end";' in dot
+    assert dot[-1] == "}"
