@@ -187,7 +187,7 @@ def _console(stream: IO[str], color: str) -> Console:
         force_terminal=terminal or color == "always",
         no_color=not colored,
         color_system="auto" if colored else None,
-        width=None if terminal else 120,
+        width=None if terminal else 200,
         markup=False,
         emoji=False,
         highlight=False,

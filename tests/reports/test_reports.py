@@ -221,8 +221,9 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int) -> None:
     events: list[Event] = [NodeStarted(0.0, f"n{i}", 1) for i in range(running + failed)]
     events += [NodeFailed(1.0, f"n{i}", 1, FAILURE) for i in range(failed)]
     events += [NodeProgressed(1.0, f"n{i}", 1, 2) for i in range(failed, failed + running)]
-    console = Console(file=io.StringIO(), width=100, force_terminal=True, color_system=None)
-    view = LiveView(fed(events, of), console, "big")
+    console = Console(width=100, color_system=None)
+    terminal = Console(file=io.StringIO(), width=100, force_terminal=True)
+    view = LiveView(fed(events, of), terminal, "big")
     try:
         with console.capture() as capture:
             console.print(view.view(2.0))
@@ -255,7 +256,7 @@ def test_the_summary_of_a_good_run(record: Record) -> None:
     out, err = summary(record, pa.table({"n": [1, None], "[b]x[/b]": ["\x1b[1m", "[red]"]}))
     assert [line.split() for line in err.strip().splitlines() if line.strip()] == [
         ["stage", "nodes", "wall", "busy", "parallel", "rows", "bytes", "handoff"],
-        ["─" * 62],
+        ["─" * 69],
         ["1", "2:", "a,", "b", "2.50", "s", "2.80", "s", "1.1", "8", "64", "B", "30.0", "ms"],
         ["2", "c", "2.00", "s", "1.90", "s", "0.9", "1", "8", "B", "0", "us"],
         ["critical", "path", "2.80", "s:", "a", "->", "c"],
