@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -67,12 +68,12 @@ def launch(options: Options) -> tuple[int, bool]:
     run_id = new_run_id()
     typed = _params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
+    events = options.events.open("w", encoding="utf-8") if options.events else None
     work_folder = WorkFolder.beside(pipeline, options.work)
     folder = work_folder.run_folder(run_id)
     costs = work_folder.timings(pipeline.file)
     plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=costs))
     os.environ.update(bound.env)  # nodes share this process
-    events = options.events.open("w", encoding="utf-8") if options.events else None
 
     # Before the clock starts: else whichever node is the first to make a table would be charged for it.
     import pyarrow  # noqa: F401
@@ -81,7 +82,7 @@ def launch(options: Options) -> tuple[int, bool]:
     tables = _Tables()
     reports = _reports(options, bound, document, record, tables, run_id, events)
     telling = Telling([*reports, Timings(work_folder, pipeline.file)])
-    run = Run(plan, telling.tell, keep_going=options.keep_going, seed=hash(run_id))
+    run = Run(plan, telling.tell, keep_going=options.keep_going, seed=zlib.crc32(run_id.encode()))
     store = Store(folder, mode=options.handoff, keep=plan.keep, published=run.published, broken=run.broken)
     tables.store, tables.record = store, record
 

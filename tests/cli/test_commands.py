@@ -1,0 +1,127 @@
+"""The commands beside `run`, and what each sort of failure of nfrun itself looks like and exits with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nfrun import __version__, journal
+from nfrun.cli import app
+from nfrun.errors import HandoffError
+
+TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> str:
+    (tmp_path / "two.yaml").write_text(TWO)
+    return str(tmp_path / "two.yaml")
+
+
+def nfrun(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, arguments)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_version() -> None:
+    assert nfrun("--version") == (0, f"nfrun {__version__}\n", "")
+
+
+def test_help_names_every_command() -> None:
+    code, out, _ = nfrun("--help")
+    assert code == 0
+    assert [word for word in ("run", "plan", "validate", "schema") if f"  {word} " not in out] == []
+
+
+def test_the_schema_is_the_file_in_the_repository() -> None:
+    text = (Path(__file__).parents[2] / "schemas" / "pipeline.schema.json").read_text()
+    assert nfrun("schema") == (0, text, "")
+
+
+def test_plan_shows_stages_and_runs_nothing(two: str) -> None:
+    code, out, err = nfrun("plan", two, "-j", "3")
+    assert (code, err) == (0, "")
+    assert out.startswith("two: 2 nodes, 2 stages, 1 edge, at most 1 wide\n")
+    assert "best possible with 3 workers: 1.0x faster" in out
+    assert sorted(path.name for path in Path(two).parent.iterdir()) == ["two.yaml"]
+
+
+def test_plan_as_json(two: str) -> None:
+    code, out, _ = nfrun("plan", two, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["stages"] == [["a"], ["b"]]
+
+
+def test_plan_uses_what_earlier_runs_took(two: str) -> None:
+    journal.WorkFolder(Path(two).parent / ".nfrun").write_timings(two, {"a": 2.0, "b": 1.0})
+    assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
+
+
+def test_validate_tells_of_every_file(two: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("nodes:\n  a: {run: echo, inputs: b}\n  c: {}\n")
+    bad = str(tmp_path / "bad.yaml")
+    code, out, err = nfrun("validate", two, bad)
+    assert code == 2
+    assert out == f"{two}: ok, 2 nodes\n"
+    assert f"{bad}:2:26: node 'a' reads 'b', which is not defined" in err
+    assert f"{bad}:3:3: node 'c' has no kind" in err
+
+
+def test_validate_as_json(two: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("nodes:\n  a: {run: echo, inputs: b}\n")
+    bad = str(tmp_path / "bad.yaml")
+    code, out, err = nfrun("validate", "--json", two, bad)
+    assert (code, err) == (2, "")
+    good, wrong = json.loads(out)["files"]
+    assert good == {"file": two, "ok": True, "problems": []}
+    (problem,) = wrong["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == (bad, 2, 26)
+    assert problem["message"] == "node 'a' reads 'b', which is not defined"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RuntimeError("oh \x1b[31m"), 70, "this is a bug in nfrun, please report it: RuntimeError: oh \\x1b[31m\n"),
+        (
+            HandoffError("cannot write the output 'a': No space left on device"),
+            74,
+            "nfrun: cannot write the output 'a'",
+        ),
+        (OSError(28, "No space left on device", "x"), 74, "nfrun: [Errno 28] No space left on device: 'x'\n"),
+        (PermissionError(13, "Permission denied", "/w/.nfrun"), 77, "nfrun: no permission: /w/.nfrun\n"),
+        (KeyboardInterrupt(), 130, "nfrun: interrupted\n"),
+    ],
+)
+def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
+    two: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(journal.WorkFolder, "run_folder", fail)
+    found, out, err = nfrun("run", two)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_plan_and_validate_import_neither_arrow_nor_users_code(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("open('imported', 'w')\ndef go(): pass\n")
+    (tmp_path / "p.yaml").write_text(
+        "nodes: {a: {python: 'steps:go'}, b: {read: x.csv}, c: {write: y.csv, inputs: b}}\n"
+    )
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom nfrun.cli import app\n"
+        "for command in ('plan', 'validate'):\n    done = CliRunner().invoke(app, [command, 'p.yaml'])\n"
+        "    assert done.exit_code == 0, done.output\n"
+        "print([m for m in ('pyarrow', 'duckdb', 'numpy', 'jinja2', 'steps') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert not (tmp_path / "imported").exists()
