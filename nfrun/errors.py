@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
 
@@ -60,7 +60,8 @@ def near(word: str, known: Iterable[str]) -> str | None:
 def escape(text: str) -> str:
     r"""`text` with every control and direction-changing character made visible (`\x1b`), newline and tab kept.
 
-    Whatever comes from a file, a node or a table passes through here before it reaches a terminal.
+    So are lone surrogates, which stand for bytes of a file name that are not text and cannot be printed. Whatever
+    comes from a file, a node or a table passes through here before it reaches a terminal.
     """
     return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
 
@@ -68,7 +69,7 @@ def escape(text: str) -> str:
 def shorten(text: str, limit: int = 60) -> str:
     """`text` on one line, escaped, with its middle left out where it is longer than `limit` characters."""
     text = escape(text).replace("\n", "\\n").replace("\t", "\\t")
-    return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[-(limit // 3) :]}"
+    return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[len(text) - limit // 3 :]}"
 
 
 def render(problem: Problem) -> str:
@@ -92,5 +93,6 @@ def render_all(problems: Sequence[Problem], limit: int = 50) -> str:
     ordered = sorted(problems, key=lambda p: (p.where.file, p.where.line, p.where.column))
     shown = [render(p) for p in ordered[:limit]]
     if len(ordered) > limit:
-        shown.append(f"… and {len(ordered) - limit} more problems")
+        more = len(ordered) - limit
+        shown.append(f"… and {more} more problem{'s' if more != 1 else ''}")
     return "\n".join(shown)

@@ -116,7 +116,7 @@ def _ranks(nodes: Mapping[str, Node], stages: Sequence[Sequence[str]]) -> dict[s
 def longest_path(plan: Plan, cost: Mapping[str, float] | None = None) -> tuple[list[str], float]:
     """The most expensive path of needs and its cost, by `cost` of each node (nodes it lacks cost 0), or by the plan's.
 
-    Among equals the path that comes first in the file.
+    Among equals the path that ends in the earliest stage, by way of the first of each node's needs.
     """
     total: dict[str, float] = {}
     came_from: dict[str, str | None] = {}
@@ -164,8 +164,10 @@ def with_barriers(plan: Plan) -> Plan:
     for i, stage in enumerate(plan.stages):
         for name in stage:
             nodes[name] = replace(plan.nodes[name], after=gate)
-        gate = (f"|{i}",)  # no node of a file can have this name
-        nodes[gate[0]] = Node(gate[0], after=stage, cost=0.0, gate=True)
+        name = f"|{i}"  # no node of a file can have this name
+        # A stage that was skipped as a whole has ended early; the gate before it has perhaps not.
+        nodes[name] = Node(name, after=(*stage, *gate), cost=0.0, gate=True)
+        gate = (name,)
     barred = make_plan(nodes.values(), plan.keep, plan.slots)
     # Reports show the stages of the file, not those with gates between them.
     return replace(barred, stages=plan.stages)

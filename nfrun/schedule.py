@@ -174,6 +174,7 @@ class Scheduler:
         if not self._cancelled:
             self._cancelled = True
             self._stop_starting(now, why, events)
+            self._stopped = why  # what runs now ends because of this, even if a node had failed before
             for i, state in enumerate(self._state):
                 if state is State.RUNNING:
                     events.append(AttemptStopped(now, self._names[i], self._attempt[i], why))
@@ -222,7 +223,7 @@ class Scheduler:
 
     def _fail(self, now: float, i: int, failure: Failure, took: float, events: list[Event]) -> None:
         name, attempt = self._names[i], self._attempt[i]
-        if failure.kind == "cancelled" and self._cancelled:
+        if self._cancelled and failure.kind in ("cancelled", "timeout"):
             self._cancel_node(now, i, events)
         elif self._may_retry(i, failure):
             delay = self._delay(i, failure)
@@ -252,7 +253,7 @@ class Scheduler:
         try:
             longest = min(retry.max_delay, retry.delay * retry.backoff ** (self._failures[i] - 1))
         except OverflowError:
-            longest = retry.max_delay
+            longest = retry.max_delay if retry.delay else 0.0
         share = random.Random(f"{self._seed}:{self._names[i]}:{self._attempt[i]}").random()
         return longest * (1 - retry.jitter * share)
 

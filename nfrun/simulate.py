@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections.abc import Callable
 
@@ -22,13 +23,14 @@ def simulate(plan: Plan, pretend: Pretend, *, keep_going: bool = False, seed: in
     scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
     coming: list[tuple[float, int, Outcome]] = []
     log: list[Event] = []
+    order = itertools.count()
 
     def carry_out(now: float, events: list[Event]) -> None:
         log.extend(events)
         for event in events:
             if isinstance(event, NodeStarted):
                 outcome = pretend(event)
-                heapq.heappush(coming, (now + outcome.took, len(log) + len(coming), outcome))
+                heapq.heappush(coming, (now + outcome.took, next(order), outcome))
 
     now = 0.0
     carry_out(now, scheduler.begin(now))

@@ -1,0 +1,792 @@
+"""What holds in every run, over random plans, failures, timeouts, lost workers, slots and cancels, in virtual time.
+
+A trial drives a scheduler through a whole run and keeps every call with its answer. The laws are then read off the log
+by `Seen`, a slow and plain fold over the events that shares nothing with the scheduler.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import Any
+
+import pytest
+
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputReleased,
+    Ref,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
+from nfrun.schedule import LOST_BUDGET, Scheduler, State
+from nfrun.simulate import by_cost, makespan, random_plan, simulate
+from nfrun.spec import Retry
+
+SEEDS = range(200)
+SCHEDULES = ("eager", "barriers", "sequential")
+GRACE = 1.0
+
+End = NodeFinished | NodeFailed | NodeSkipped | NodeCancelled
+
+
+# -- a run in virtual time ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the scheduler. `argument` is the outcome, or why the run is cancelled."""
+
+    at: float
+    method: str
+    argument: Outcome | str | None = None
+
+    def make(self, scheduler: Scheduler) -> list[Event]:
+        arguments = () if self.argument is None else (self.argument,)
+        events: list[Event] = getattr(scheduler, self.method)(self.at, *arguments)
+        return events
+
+
+@dataclass
+class Trial:
+    """A plan, the calls that were made and what was answered to each."""
+
+    seed: int
+    schedule: str
+    plan: Plan
+    keep_going: bool
+    cancel_at: float | None
+    calls: list[Call] = field(default_factory=list)
+    answers: list[list[Event]] = field(default_factory=list)
+
+    @property
+    def log(self) -> list[Event]:
+        return [event for events in self.answers for event in events]
+
+    @property
+    def names(self) -> list[str]:
+        return [node.name for node in self.plan.nodes.values() if not node.gate]
+
+    def of(self, *kinds: type[Any]) -> list[Any]:
+        return [event for event in self.log if isinstance(event, kinds)]
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(self.plan, keep_going=self.keep_going, seed=self.seed)
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, {self.schedule}"
+
+
+class Seen:
+    """What the events say so far: who runs, who waits for another attempt, who has ended and how."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.slots = float(plan.slots)
+        self.running: dict[str, NodeStarted] = {}
+        self.retrying: dict[str, NodeRetrying] = {}
+        self.again: dict[str, NodeRetrying] = {}  # those whose back-off is over
+        self.ended: dict[str, End] = {}
+        self.alive: dict[str, Ref] = {}
+        self.released: dict[str, Ref] = {}
+        self.given_up: set[tuple[str, int]] = set()
+        self.stopped = False
+        self.ticked: float | None = None
+
+    def hear(self, call: Call) -> None:
+        """What follows is what was answered to this call."""
+        self.ticked = call.at if call.method == "tick" else None
+        for name, retrying in list(self.retrying.items()):
+            if self.ticked is not None and retrying.at + retrying.delay <= self.ticked:
+                self.again[name] = self.retrying.pop(name)
+
+    def add(self, event: Event, keep_going: bool) -> None:
+        if isinstance(event, NodeStarted):
+            self.again.pop(event.node, None)
+            self.running[event.node] = event
+        elif isinstance(event, NodeRetrying):
+            del self.running[event.node]
+            over = self.ticked is not None and event.at + event.delay <= self.ticked
+            (self.again if over else self.retrying)[event.node] = event
+        elif isinstance(event, End):
+            if isinstance(event, NodeCancelled) and (start := self.running.get(event.node)):
+                self.given_up.add((event.node, start.attempt))
+            self.running.pop(event.node, None)
+            self.retrying.pop(event.node, None)
+            self.again.pop(event.node, None)
+            self.ended[event.node] = event
+            if isinstance(event, NodeFinished):
+                self.alive.update(event.outputs)
+            self.stopped = self.stopped or (isinstance(event, NodeFailed) and not keep_going)
+        elif isinstance(event, OutputReleased):
+            self.released[event.output] = self.alive.pop(event.output)
+        elif isinstance(event, AttemptStopped) and event.why == "timeout":
+            self.given_up.add((event.node, event.attempt))
+
+    def demand(self, name: str) -> float:
+        return min(dict(self.plan.nodes[name].resources).get("cpu", 0.0), self.slots)
+
+    @property
+    def free(self) -> float:
+        return self.slots - sum(self.demand(name) for name in self.running)
+
+    def fits(self, name: str) -> bool:
+        return self.demand(name) <= self.free + 1e-6
+
+    def over(self, name: str) -> bool:
+        """Whether what `after` names has ended, a gate being what it waits for."""
+        node = self.plan.nodes[name]
+        return all(self.over(n) for n in node.after) if node.gate else name in self.ended
+
+    def may_start(self, name: str) -> bool:
+        node = self.plan.nodes[name]
+        return all(isinstance(self.ended.get(n), NodeFinished) for n in node.needs) and all(map(self.over, node.after))
+
+    def ready(self, name: str) -> bool:
+        waits = name in self.running or name in self.ended or name in self.retrying
+        return not waits and (name in self.again or self.may_start(name))
+
+
+def outputs_of(name: str) -> tuple[str, ...]:
+    return (f"{name}.left", f"{name}.right") if int(name[1:]) % 3 == 0 else (name,)
+
+
+def draw_plan(draw: random.Random) -> Plan:
+    count = draw.choice((1, 3, 8, 15, 30))
+    reach = draw.choice((3, 30))
+    nodes: list[Node] = []
+    for i in range(count):
+        before = [f"n{j}" for j in range(max(0, i - reach), i)]
+        needs = draw.sample(before, min(len(before), draw.randint(0, 3)))
+        after = draw.sample(before, min(len(before), 1)) if draw.random() < 0.15 else []
+        retry = Retry(
+            max=draw.choice((0, 0, 1, 3)),
+            delay=draw.choice((0.0, 0.5, 2.0)),
+            backoff=draw.choice((1.0, 2.0, 1e200)),
+            max_delay=draw.choice((1.5, 60.0)),
+            jitter=draw.choice((0.0, 0.5, 1.0)),
+        )
+        nodes.append(
+            Node(
+                name=f"n{i}",
+                needs=tuple(needs),
+                after=tuple(after),
+                reads=tuple(output for need in needs for output in outputs_of(need) if draw.random() < 0.7),
+                cost=draw.choice((0.5, 1.0, 1.0, 5.0)),
+                retry=retry,
+                timeout=draw.choice((None, None, 0.75, 1.5)),
+                resources=draw.choice(((), (("cpu", 0.4),), *[(("cpu", n),) for n in (1.0, 1.0, 1.0, 2.0, 99.0)])),
+            )
+        )
+    keep = [output for node in nodes for output in outputs_of(node.name) if draw.random() < 0.15]
+    return make_plan(nodes, keep, draw.choice((1, 2, 3, 8)))
+
+
+def draw_outcome(draw: random.Random, start: NodeStarted, trouble: float) -> tuple[float, Outcome]:
+    """How long the attempt takes, mostly a round number so that much happens at once, and what comes of it."""
+    took = draw.choice((0.0, 0.5, 1.0, 1.0, 2.0, draw.uniform(0.0, 4.0)))
+    node, attempt, chance = start.node, start.attempt, draw.random()
+    if chance < trouble:
+        kind = draw.choice(("error", "error", "error", "io", "cancelled"))
+        return took, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), took=took)
+    if chance < trouble * 1.7:
+        return took, Outcome(node, attempt, lost="the worker vanished", took=took)
+    refs = {output: Ref(output, attempt, i, "", attempt=attempt) for i, output in enumerate(outputs_of(node))}
+    return took, Outcome(node, attempt, outputs=refs, took=took)
+
+
+def make_trial(seed: int, schedule: str) -> Trial:
+    """Drive one run to its end, checking on the way that the scheduler's properties agree with its events."""
+    draw = random.Random(f"{seed} {schedule}")
+    plan = draw_plan(random.Random(seed))
+    plan = {"eager": lambda p: p, "barriers": with_barriers, "sequential": sequential}[schedule](plan)
+    cancel_at = draw.choice((None, None, 0.0, draw.uniform(0.0, 12.0)))
+    trial = Trial(seed, schedule, plan, draw.random() < 0.6, cancel_at)
+    trouble = draw.choice((0.0, 0.1, 0.3))
+    scheduler, seen = trial.scheduler(), Seen(plan)
+    coming: dict[tuple[str, int], tuple[float, Outcome]] = {}
+
+    def call(at: float, method: str, argument: Outcome | str | None = None) -> None:
+        trial.calls.append(Call(at, method, argument))
+        events = trial.calls[-1].make(scheduler)
+        trial.answers.append(events)
+        seen.hear(trial.calls[-1])
+        for event in events:
+            seen.add(event, trial.keep_going)
+            if isinstance(event, NodeStarted):
+                took, outcome = draw_outcome(random.Random(f"{seed} {event.node} {event.attempt}"), event, trouble)
+                coming[event.node, event.attempt] = at + took, outcome
+            elif isinstance(event, AttemptStopped) and (key := (event.node, event.attempt)) in coming:
+                obeys = draw.choice(("at once", "not at all", "hangs"))
+                if obeys == "hangs":
+                    del coming[key]
+                elif obeys == "at once":
+                    failure = Failure("cancelled", "Stop", "was told to stop")
+                    coming[key] = min(coming[key], (at + 0.25, Outcome(*key, failure)), key=lambda pair: pair[0])
+        agree(scheduler, seen)
+
+    call(0.0, "begin")
+    while not scheduler.done or coming:
+        assert len(trial.calls) < 2_000, f"{trial} does not come to an end"
+        choices: list[tuple[float, float, str, Outcome | str | None]] = [
+            (at, draw.random(), "outcome", outcome) for at, outcome in coming.values()
+        ]
+        if scheduler.wake_at is not None:
+            choices.append((scheduler.wake_at, draw.random(), "tick", None))
+        if trial.cancel_at is not None:
+            if not any(c.method == "cancel" for c in trial.calls):
+                choices.append((trial.cancel_at, draw.random(), "cancel", "interrupted"))
+            elif not scheduler.done and not any(c.method == "abandon" for c in trial.calls):
+                choices.append((trial.cancel_at + GRACE, draw.random(), "abandon", None))
+        at, _, method, argument = min(choices, key=lambda choice: choice[:2])
+        if draw.random() < 0.2 and trial.calls[-1].at < at:
+            call(draw.uniform(trial.calls[-1].at, at), "tick")  # before its time
+        if isinstance(argument, Outcome):
+            del coming[argument.node, argument.attempt]
+        call(at, method, argument)
+    call(trial.calls[-1].at, "finish")
+    return trial
+
+
+def agree(scheduler: Scheduler, seen: Seen) -> None:
+    """What the scheduler says of itself is what follows from its events."""
+    assert scheduler.running == len(seen.running)
+    names = [node.name for node in seen.plan.nodes.values() if not node.gate]
+    assert scheduler.done == all(name in seen.ended for name in names)
+    times = [retrying.at + retrying.delay for retrying in seen.retrying.values()]
+    for name, start in seen.running.items():
+        timeout = seen.plan.nodes[name].timeout
+        times += [] if timeout is None else [start.at + timeout]
+    assert scheduler.wake_at == min(times, default=None)
+    ends = {NodeFinished: "FINISHED", NodeFailed: "FAILED", NodeSkipped: "SKIPPED", NodeCancelled: "CANCELLED"}
+    for name in names:
+        if name in seen.ended:
+            expected = State[ends[type(seen.ended[name])]]
+        elif name in seen.running:
+            expected = State.RUNNING
+        elif name in seen.retrying:
+            expected = State.BACKOFF
+        else:
+            expected = State.READY if seen.ready(name) else State.WAITING
+        assert scheduler.state(name) is expected
+
+
+@cache
+def trials() -> list[Trial]:
+    return [make_trial(seed, schedule) for seed in SEEDS for schedule in SCHEDULES]
+
+
+def steps(trial: Trial) -> Iterator[tuple[Call, Event, Seen]]:
+    """Each event with the call that caused it and what was seen before it."""
+    seen = Seen(trial.plan)
+    for call, events in zip(trial.calls, trial.answers, strict=True):
+        seen.hear(call)
+        for event in events:
+            yield call, event, seen
+            seen.add(event, trial.keep_going)
+
+
+def below(plan: Plan, name: str) -> set[str]:
+    """All that needs this node, whatever is between."""
+    found: set[str] = {name}
+    for node in (plan.nodes[n] for stage in plan.stages for n in stage):
+        if found.intersection(node.needs):
+            found.add(node.name)
+    return found - {name}
+
+
+# -- the laws ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_trials_are_worth_their_name() -> None:
+    assert len(trials()) == len(SEEDS) * len(SCHEDULES)
+    counts = Counter(type(event) for trial in trials() for event in trial.log)
+    rarest = min((AttemptStopped, NodeCancelled, NodeFailed, NodeSkipped, NodeRetrying), key=counts.__getitem__)
+    assert counts[rarest] > 100, rarest
+    assert Counter(trial.of(RunFinished)[0].status for trial in trials()).keys() == {"ok", "failed", "cancelled"}
+    assert sum(call.method == "abandon" for trial in trials() for call in trial.calls) > 10
+    unheard = [t for t in trials() for c, a in zip(t.calls, t.answers, strict=True) if c.method == "outcome" and not a]
+    assert len(unheard) > 50
+
+
+def test_every_node_ends_exactly_once_and_gates_are_never_seen() -> None:
+    for trial in trials():
+        ends = Counter(event.node for event in trial.of(NodeFinished, NodeFailed, NodeSkipped, NodeCancelled))
+        assert ends == dict.fromkeys(trial.names, 1), trial
+        assert {event.node for event in trial.of(NodeStarted, NodeRetrying, AttemptStopped)} <= set(trial.names), trial
+        assert trial.log[0] == RunStarted(0.0, len(trial.names), trial.plan.slots), trial
+
+
+def test_nothing_happens_to_a_node_after_its_end() -> None:
+    for trial in trials():
+        for _, event, seen in steps(trial):
+            assert getattr(event, "node", None) not in seen.ended, trial
+
+
+def test_attempts_are_counted_from_one_and_each_follows_the_one_before() -> None:
+    for trial in trials():
+        last: dict[str, int] = {}
+        for _, event, seen in steps(trial):
+            if isinstance(event, NodeStarted):
+                assert event.node not in seen.running, trial
+                assert event.attempt == last.get(event.node, 0) + 1, trial
+                last[event.node] = event.attempt
+            elif isinstance(event, NodeFinished | NodeFailed | NodeRetrying | AttemptStopped):
+                assert seen.running[event.node].attempt == event.attempt, trial
+
+
+def test_never_more_runs_than_the_slots_allow() -> None:
+    for trial in trials():
+        for _, event, seen in steps(trial):
+            assert not isinstance(event, NodeStarted) or seen.fits(event.node), trial
+            assert trial.schedule != "sequential" or sum(seen.demand(n) > 0.5 for n in seen.running) <= 1, trial
+
+
+def test_nothing_starts_before_all_it_needs_has_finished_and_all_it_comes_after_has_ended() -> None:
+    for trial in trials():
+        original = draw_plan(random.Random(trial.seed))
+        for _, event, seen in steps(trial):
+            if isinstance(event, NodeStarted):
+                node = original.nodes[event.node]
+                assert all(isinstance(seen.ended.get(need), NodeFinished) for need in node.needs), trial
+                assert all(name in seen.ended for name in node.after), trial
+
+
+def test_with_barriers_nothing_starts_before_every_earlier_stage_has_ended() -> None:
+    for trial in trials():
+        if trial.schedule == "barriers":
+            stage_of = {name: i for i, stage in enumerate(trial.plan.stages) for name in stage}
+            for _, event, seen in steps(trial):
+                if isinstance(event, NodeStarted):
+                    earlier = trial.plan.stages[: stage_of[event.node]]
+                    assert all(name in seen.ended for stage in earlier for name in stage), trial
+
+
+def test_an_attempt_is_given_all_it_reads_and_none_of_it_has_been_released() -> None:
+    for trial in trials():
+        for _, event, seen in steps(trial):
+            if isinstance(event, NodeStarted):
+                reads = trial.plan.nodes[event.node].reads
+                assert not seen.released.keys() & set(reads), trial
+                assert event.inputs == {output: seen.alive[output] for output in reads}, trial
+
+
+def test_an_output_is_released_once_when_its_last_reader_has_ended_and_never_if_it_is_kept() -> None:
+    for trial in trials():
+        seen = Seen(trial.plan)
+        for events in trial.answers:
+            for event in events:
+                if isinstance(event, OutputReleased):
+                    assert seen.alive[event.output] == event.ref, trial
+                    assert event.output not in seen.released, trial
+                seen.add(event, trial.keep_going)
+            readers = {
+                output: [n.name for n in trial.plan.nodes.values() if output in n.reads]
+                for output in [*seen.alive, *seen.released]
+            }
+            # Not one event later than needed: after every call, exactly what nobody waits for is gone.
+            for output in seen.alive:
+                assert output in trial.plan.keep or not all(name in seen.ended for name in readers[output]), trial
+            for output in seen.released:
+                assert output not in trial.plan.keep and all(name in seen.ended for name in readers[output]), trial
+
+
+def test_with_keep_going_a_failed_node_skips_exactly_what_depends_on_it() -> None:
+    for trial in trials():
+        failed = [event.node for event in trial.of(NodeFailed)]
+        skipped: dict[str, str] = {event.node: event.because for event in trial.of(NodeSkipped)}
+        for name, because in skipped.items():
+            assert because in failed and name in below(trial.plan, because), trial
+        doomed = set().union(*(below(trial.plan, name) for name in failed))
+        cancelled = {event.node for event in trial.of(NodeCancelled)}
+        assert doomed - cancelled == skipped.keys(), trial
+        if trial.keep_going and trial.cancel_at is None:
+            assert not cancelled, trial
+
+
+def test_what_is_skipped_is_skipped_at_once_because_of_the_first_failure() -> None:
+    for trial in trials():
+        for events in trial.answers:
+            failed = ""
+            for event in events:
+                failed = event.node if isinstance(event, NodeFailed) else failed
+                assert not isinstance(event, NodeSkipped) or event.because == failed, trial
+
+
+def test_without_keep_going_nothing_starts_after_a_failure_and_what_waits_is_cancelled_at_once() -> None:
+    for trial in trials():
+        for _, event, seen in steps(trial):
+            assert not (isinstance(event, NodeStarted | NodeRetrying) and seen.stopped), trial
+        if not trial.keep_going and (failures := trial.of(NodeFailed)):
+            for event in trial.of(NodeCancelled, NodeSkipped):
+                assert event.at <= failures[0].at or trial.cancel_at is not None, trial
+
+
+def test_after_a_cancel_nothing_starts_and_all_that_runs_is_told_to_stop() -> None:
+    for trial in trials():
+        seen, cancelled = Seen(trial.plan), False
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            if call.method == "cancel":
+                cancelled = True
+                stops = [e for e in events if isinstance(e, AttemptStopped)]
+                assert stops == [
+                    AttemptStopped(call.at, n, seen.running[n].attempt, "interrupted")
+                    for n in trial.names
+                    if n in seen.running
+                ], trial
+                left = [n for n in trial.names if n not in seen.running and n not in seen.ended]
+                assert {e.node for e in events if isinstance(e, NodeCancelled)} == set(left), trial
+            for event in events:
+                seen.add(event, trial.keep_going)
+                assert not (cancelled and isinstance(event, NodeStarted | NodeRetrying | NodeSkipped)), trial
+            if call.method == "abandon":
+                assert not seen.running and seen.ended.keys() == set(trial.names), trial
+
+
+def test_a_cancelled_node_says_what_stopped_it() -> None:
+    for trial in trials():
+        stop = ""
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            stop = "interrupted" if call.method == "cancel" else stop
+            for event in events:
+                if isinstance(event, NodeFailed) and not trial.keep_going:
+                    stop = stop or f"node {event.node!r} failed"
+                assert not isinstance(event, NodeCancelled) or event.why == stop, trial
+
+
+def test_the_run_ends_once_as_failed_as_cancelled_or_as_ok() -> None:
+    for trial in trials():
+        (end,) = trial.of(RunFinished)
+        cancelled = any(call.method == "cancel" for call in trial.calls)
+        assert end.status == ("failed" if trial.of(NodeFailed) else "cancelled" if cancelled else "ok"), trial
+        assert trial.log[-1] is end, trial
+        if end.status == "ok":
+            assert len(trial.of(NodeFinished)) == len(trial.names), trial
+
+
+def test_a_back_off_lasts_as_long_as_its_retry_says_and_no_attempt_starts_before_it_is_over() -> None:
+    for trial in trials():
+        failures: Counter[str] = Counter()
+        for call, event, seen in steps(trial):
+            if isinstance(event, NodeRetrying):
+                retry = trial.plan.nodes[event.node].retry
+                if event.failure.kind == "lost":
+                    assert event.delay == 0.0, trial
+                    continue
+                failures[event.node] += 1
+                power = math.inf if retry.backoff > 1e9 and failures[event.node] > 2 else 0.0
+                growth = power or retry.backoff ** (failures[event.node] - 1)
+                longest = min(retry.max_delay, retry.delay * growth) if retry.delay else 0.0
+                assert longest * (1 - retry.jitter) <= event.delay <= longest, trial
+            elif isinstance(event, NodeStarted):
+                assert event.node not in seen.retrying, trial
+            if isinstance(event, NodeStarted) and (retrying := seen.again.get(event.node)):
+                assert event.at >= retrying.at + retrying.delay, trial
+                assert event.attempt == retrying.attempt + 1, trial
+                assert call.method != "begin", trial
+
+
+def test_a_node_has_the_attempts_that_its_retries_and_its_lost_workers_allow_and_no_more() -> None:
+    for trial in trials():
+        failures: Counter[str] = Counter()
+        losses: Counter[str] = Counter()
+        for _, event, seen in steps(trial):
+            if isinstance(event, NodeRetrying | NodeFailed):
+                most = trial.plan.nodes[event.node].retry.max
+                (losses if event.failure.kind == "lost" else failures)[event.node] += 1
+                left = failures[event.node] <= most and losses[event.node] <= LOST_BUDGET
+                may = left and event.failure.kind not in ("io", "cancelled") and not seen.stopped
+                cancelled = trial.cancel_at is not None and event.at >= trial.cancel_at
+                assert isinstance(event, NodeFailed) if not may else isinstance(event, NodeRetrying) or cancelled, trial
+            elif isinstance(event, NodeStarted):
+                assert event.attempt <= 1 + trial.plan.nodes[event.node].retry.max + LOST_BUDGET, trial
+
+
+def test_an_attempt_is_stopped_when_its_time_is_over_and_not_before() -> None:
+    for trial in trials():
+        for _, event, seen in steps(trial):
+            if isinstance(event, AttemptStopped) and event.why == "timeout":
+                assert event.at == seen.running[event.node].at + (trial.plan.nodes[event.node].timeout or 0.0), trial
+            elif isinstance(event, NodeFinished) and (timeout := trial.plan.nodes[event.node].timeout) is not None:
+                assert event.at <= seen.running[event.node].at + timeout, trial
+
+
+def test_no_slot_is_idle_while_a_ready_node_fits() -> None:
+    for trial in trials():
+        seen, cancelled = Seen(trial.plan), False
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            cancelled = cancelled or call.method == "cancel"
+            seen.hear(call)
+            for event in events:
+                seen.add(event, trial.keep_going)
+            if not cancelled and not seen.stopped:
+                for name in trial.names:
+                    assert not (seen.ready(name) and seen.fits(name)), trial
+
+
+def test_of_the_ready_nodes_that_fit_the_one_with_the_longest_path_before_it_starts_first() -> None:
+    for trial in trials():
+        place = {name: i for i, name in enumerate(trial.plan.nodes)}
+        for _, event, seen in steps(trial):
+            if isinstance(event, NodeStarted):
+                fitting = [n for n in trial.names if seen.ready(n) and seen.fits(n)]
+                assert event.node == min(fitting, key=lambda n: (-trial.plan.ranks[n], place[n])), trial
+
+
+def test_the_time_in_the_queue_counts_from_the_moment_the_node_became_ready() -> None:
+    for trial in trials():
+        ready_at: dict[str, float] = {}
+        seen = Seen(trial.plan)
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            seen.hear(call)
+            for event in events:
+                if not isinstance(event, NodeStarted):
+                    seen.add(event, trial.keep_going)
+            for name in trial.names:
+                if seen.ready(name):
+                    ready_at.setdefault(name, call.at)
+            for event in events:
+                if isinstance(event, NodeStarted):
+                    assert event.queued == event.at - ready_at.pop(event.node), trial
+                    seen.add(event, trial.keep_going)
+
+
+def test_the_log_is_in_the_order_of_time_and_every_event_bears_the_time_of_its_call() -> None:
+    for trial in trials():
+        times = [event.at for event in trial.log]
+        assert times == sorted(times), trial
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            assert all(event.at == call.at for event in events), trial
+
+
+def test_the_same_input_gives_the_same_log() -> None:
+    for trial in trials()[::5]:
+        assert make_trial(trial.seed, trial.schedule).log == trial.log, trial
+
+
+def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
+    code = (
+        "from nfrun.simulate import *; from nfrun.plan import with_barriers\n"
+        "from nfrun.events import Outcome, Failure\n"
+        "plan = random_plan(5, 300)\n"
+        "fail = lambda s: Outcome(s.node, s.attempt, Failure('error', 'E', '') if hash(s.at) % 9 == 0 else None)\n"
+        "print(simulate(plan, by_cost(plan)), simulate(with_barriers(plan), fail, keep_going=True))\n"
+    )
+    run = partial(subprocess.run, [sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    logs = {run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
+    assert len(logs) == 1
+
+
+def test_replaying_the_calls_gives_the_log() -> None:
+    for trial in trials():
+        scheduler = trial.scheduler()
+        assert [call.make(scheduler) for call in trial.calls] == trial.answers, trial
+
+
+def test_a_tick_before_its_time_says_nothing_and_changes_nothing() -> None:
+    for trial in trials()[::3]:
+        scheduler = trial.scheduler()
+        for call, answer in zip(trial.calls, trial.answers, strict=True):
+            assert call.make(scheduler) == answer, trial
+            if scheduler.wake_at is None or scheduler.wake_at > call.at:
+                assert scheduler.tick(call.at) == [], trial
+
+
+def test_what_an_attempt_that_was_given_up_says_later_changes_nothing() -> None:
+    for trial in trials():
+        given_up: set[tuple[str, int]] = set()
+        scheduler = trial.scheduler()
+        for call, answer in zip(trial.calls, trial.answers, strict=True):
+            if isinstance(call.argument, Outcome):
+                key = call.argument.node, call.argument.attempt
+                assert (answer == []) == (key in given_up), trial
+                if key in given_up:
+                    continue  # the others must go as if it had never come
+            assert call.make(scheduler) == answer, trial
+            started = [e for e in answer if isinstance(e, AttemptStopped) and e.why == "timeout"]
+            given_up.update((e.node, e.attempt) for e in started)
+            if call.method == "abandon":
+                cancelled = {e.node for e in answer if isinstance(e, NodeCancelled)}
+                attempts = {e.node: e.attempt for e in trial.of(NodeStarted)}
+                given_up.update((name, attempts[name]) for name in cancelled)
+
+
+def test_an_outcome_that_makes_no_sense_raises_and_changes_nothing() -> None:
+    for trial in trials()[::2]:
+        draw = random.Random(trial.seed)
+        scheduler, seen = trial.scheduler(), Seen(trial.plan)
+        reported: set[tuple[str, int]] = set()
+        for call, answer in zip(trial.calls, trial.answers, strict=True):
+            for name in [*draw.sample(trial.names, min(3, len(trial.names))), "nobody", "|0"]:
+                current = seen.running.get(name)
+                for attempt in (-1, 0, 1, 2):
+                    under_way = current is not None and current.attempt == attempt
+                    if under_way or ((name, attempt) in seen.given_up and (name, attempt) not in reported):
+                        continue
+                    with pytest.raises(ValueError, match=f"attempt {attempt} of node .* is not under way"):
+                        scheduler.outcome(call.at, Outcome(name, attempt, outputs={name: Ref(name, 1, 1, "")}))
+            assert call.make(scheduler) == answer, trial
+            if isinstance(call.argument, Outcome):
+                reported.add((call.argument.node, call.argument.attempt))
+            for event in answer:
+                seen.add(event, trial.keep_going)
+
+
+def test_a_copy_that_was_told_nonsense_goes_on_like_the_untouched_one() -> None:
+    for trial in trials()[:30]:
+        scheduler = trial.scheduler()
+        half = len(trial.calls) // 2
+        for call in trial.calls[:half]:
+            call.make(scheduler)
+        touched = copy.deepcopy(scheduler)
+        for name in [*trial.names, "nobody"]:
+            with pytest.raises(ValueError, match="not under way"):
+                touched.outcome(99.0, Outcome(name, 99))
+        rest = trial.calls[half:]
+        assert [call.make(touched) for call in rest] == [call.make(scheduler) for call in rest], trial
+
+
+def test_with_a_cpu_for_each_node_the_run_is_within_the_bound_of_graham() -> None:
+    for seed in range(60):
+        slots = 1 + seed % 7
+        drawn = random_plan(seed, 120, slots=slots, reach=(5, 20, 200)[seed % 3])
+        nodes = [replace(node, resources=(("cpu", 1.0),)) for node in drawn.nodes.values()]
+        plan = make_plan(nodes, slots=slots)
+        work, longest = plan.work, longest_path(plan)[1]
+        eager = makespan(plan)
+        assert max(longest, work / slots) <= eager + 1e-9, seed
+        assert eager <= work / slots + longest * (1 - 1 / slots) + 1e-9, seed
+        assert makespan(sequential(plan)) == pytest.approx(work), seed
+        assert eager <= work + 1e-9, seed
+
+
+# -- work per outcome --------------------------------------------------------------------------------------------------
+
+
+class Meter:
+    """Counts what is read from and written to the lists and dicts of a scheduler. (heapq goes past it: O(log n).)"""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.count = 0
+        for name, value in vars(scheduler).items():
+            if isinstance(value, list | dict):
+                setattr(scheduler, name, self.metered(value))
+
+    def metered(self, value: list[Any] | dict[Any, Any]) -> Any:
+        meter = self
+        kind = type(value)
+        for key, item in enumerate(value) if isinstance(value, list) else value.items():
+            if isinstance(item, list):
+                value[key] = self.metered(item)
+
+        def one(method: str) -> Any:
+            def call(self: Any, *arguments: Any) -> Any:
+                meter.count += 1
+                return getattr(kind, method)(self, *arguments)
+
+            return call
+
+        def each(method: str) -> Any:
+            def call(self: Any) -> Any:
+                for item in getattr(kind, method)(self):
+                    meter.count += 1
+                    yield item
+
+            return call
+
+        def whole(method: str) -> Any:
+            def call(self: Any, *arguments: Any) -> Any:
+                meter.count += len(self)
+                return getattr(kind, method)(self, *arguments)
+
+            return call
+
+        methods: dict[str, Any] = {name: one(name) for name in ("__getitem__", "__setitem__")}
+        if kind is list:
+            methods |= {name: whole(name) for name in ("__contains__", "count", "index", "remove", "copy")}
+            methods |= {"__iter__": each("__iter__")}
+        else:
+            methods |= {name: one(name) for name in ("get", "__contains__", "pop")}
+            methods |= {name: each(name) for name in ("__iter__", "items", "keys", "values")}
+        return type("Metered", (kind,), methods)(value)
+
+
+def chain(count: int) -> list[Node]:
+    return [Node(f"n{i}", needs=(f"n{i - 1}",) if i else (), reads=(f"n{i - 1}",) if i else ()) for i in range(count)]
+
+
+def fan(count: int) -> list[Node]:
+    """One node that many read, all of which one reads."""
+    leaves = tuple(f"n{i}" for i in range(1, count - 1))
+    return [
+        Node("n0"),
+        *(Node(name, needs=("n0",), reads=("n0",), retry=Retry(max=1), timeout=3.0) for name in leaves),
+        Node("end", needs=leaves, reads=leaves),
+    ]
+
+
+@pytest.mark.parametrize("shape", [chain, fan])
+@pytest.mark.parametrize("barriers", [False, True])
+def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: Any, barriers: bool) -> None:
+    count = 5_000 if barriers else 20_000
+    plan = make_plan(shape(count), slots=4)
+    plan = with_barriers(plan) if barriers else plan
+    edges = Counter(name for node in plan.nodes.values() for name in (*node.needs, *node.after))
+    edges.update({node.name: len(node.needs) + len(node.after) for node in plan.nodes.values()})
+    scheduler = Scheduler(plan)
+    running = [event for event in scheduler.begin(0.0) if isinstance(event, NodeStarted)]
+    meter = Meter(scheduler)
+    ended = touched = 0
+    failed_once = {f"n{i}" for i in range(1, count, 10)} if shape is fan else set()
+    now = 0.0
+    while running:
+        start = running.pop(0)
+        now += 0.01
+        if start.node in failed_once and start.attempt == 1:
+            events = scheduler.outcome(now, Outcome(start.node, 1, Failure("error", "E", "")))
+        else:
+            outputs = {start.node: Ref(start.node, 0, 0, "")}
+            events = scheduler.outcome(now, Outcome(start.node, start.attempt, outputs=outputs))
+            ended += 1
+        events += scheduler.tick(now)
+        if not scheduler.running and scheduler.wake_at is not None:
+            now = scheduler.wake_at
+            events += scheduler.tick(now)
+        starts = [event for event in events if isinstance(event, NodeStarted)]
+        running += starts
+        touched += 1 + edges[start.node] + len(events)
+        # Summed up, as a timer that is no longer needed is thrown away by a later call.
+        assert meter.count < 40 * touched
+    assert scheduler.done and ended == count
+
+
+# -- size --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_nodes_are_planned_and_run() -> None:
+    plan = random_plan(1, 100_000, slots=64, reach=2_000)
+    log = simulate(plan, by_cost(plan))
+    kinds = Counter(type(event) for event in log)
+    unkept = sum(name not in plan.keep for name in plan.nodes)
+    assert kinds == {RunStarted: 1, NodeStarted: 100_000, NodeFinished: 100_000, OutputReleased: unkept, RunFinished: 1}
+    assert sum(map(len, plan.stages)) == 100_000
+    assert log[-1] == RunFinished(log[-1].at, "ok")

@@ -1,0 +1,162 @@
+"""The JSON form of the events, which is a promise: fields may be added, none is renamed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+from typing import get_args
+
+import pytest
+
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    Failure,
+    Frame,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeLogged,
+    NodeProgressed,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputPublished,
+    OutputReleased,
+    Ref,
+    RunFinished,
+    RunStarted,
+    event_name,
+    to_json,
+)
+
+REF = Ref("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2)
+REF_JSON = {
+    "id": "a.left",
+    "rows": 3,
+    "bytes": 24,
+    "schema": "x: int64",
+    "path": "/tmp/a.arrow",
+    "digest": "xxh3:1",
+    "attempt": 2,
+}
+FAILURE = Failure("error", "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",))
+FAILURE_JSON = {
+    "kind": "error",
+    "type": "KeyError",
+    "message": "'x'",
+    "frames": [{"file": "steps.py", "line": 7, "function": "join", "source": "row['x']"}],
+    "details": "stderr",
+    "inputs": ["a: 3 rows, x"],
+}
+
+PROMISED: list[tuple[Event, dict[str, object]]] = [
+    (RunStarted(0.0, 3, 2), {"event": "run_started", "at": 0.0, "nodes": 3, "slots": 2}),
+    (
+        NodeStarted(0.5, "a", 1, {"a.left": REF}, 0.25),
+        {
+            "event": "node_started",
+            "at": 0.5,
+            "node": "a",
+            "attempt": 1,
+            "inputs": {"a.left": REF_JSON},
+            "queued": 0.25,
+        },
+    ),
+    (
+        NodeFinished(1.0, "a", 2, {"a.left": REF}, 0.5, 0.1, {"b": 0.2}),
+        {
+            "event": "node_finished",
+            "at": 1.0,
+            "node": "a",
+            "attempt": 2,
+            "outputs": {"a.left": REF_JSON},
+            "took": 0.5,
+            "published": 0.1,
+            "opened": {"b": 0.2},
+        },
+    ),
+    (
+        NodeRetrying(1.0, "a", 1, 2.0, FAILURE, 0.5),
+        {
+            "event": "node_retrying",
+            "at": 1.0,
+            "node": "a",
+            "attempt": 1,
+            "delay": 2.0,
+            "failure": FAILURE_JSON,
+            "took": 0.5,
+        },
+    ),
+    (
+        NodeFailed(1.0, "a", 1, FAILURE, 0.5),
+        {"event": "node_failed", "at": 1.0, "node": "a", "attempt": 1, "failure": FAILURE_JSON, "took": 0.5},
+    ),
+    (NodeSkipped(1.0, "b", "a"), {"event": "node_skipped", "at": 1.0, "node": "b", "because": "a"}),
+    (NodeCancelled(1.0, "b", "why"), {"event": "node_cancelled", "at": 1.0, "node": "b", "why": "why"}),
+    (
+        AttemptStopped(1.0, "b", 3, "timeout"),
+        {"event": "attempt_stopped", "at": 1.0, "node": "b", "attempt": 3, "why": "timeout"},
+    ),
+    (
+        OutputReleased(1.0, "a.left", REF),
+        {"event": "output_released", "at": 1.0, "output": "a.left", "ref": REF_JSON},
+    ),
+    (
+        OutputPublished(1.0, "a.left", REF),
+        {"event": "output_published", "at": 1.0, "output": "a.left", "ref": REF_JSON},
+    ),
+    (
+        NodeLogged(1.0, "a", "stdout", "hello"),
+        {"event": "node_logged", "at": 1.0, "node": "a", "level": "stdout", "text": "hello"},
+    ),
+    (
+        NodeProgressed(1.0, "a", 3.0, None),
+        {"event": "node_progressed", "at": 1.0, "node": "a", "done": 3.0, "total": None},
+    ),
+    (
+        RunFinished(9.0, "failed", "disk full"),
+        {"event": "run_finished", "at": 9.0, "status": "failed", "error": "disk full"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "promised"), PROMISED, ids=lambda value: type(value).__name__)
+def test_an_event_in_json_has_the_promised_names_and_values(event: Event, promised: dict[str, object]) -> None:
+    assert {key: to_json(event)[key] for key in promised} == promised
+
+
+@pytest.mark.parametrize("event", [event for event, _ in PROMISED], ids=lambda event: type(event).__name__)
+def test_an_event_in_json_is_plain_begins_with_its_name_and_leaves_out_no_field(event: Event) -> None:
+    told = to_json(event)
+    assert list(told) == ["event", *(f.name for f in fields(event))]
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+
+
+def test_every_event_is_promised_has_a_name_of_its_own_and_a_time() -> None:
+    kinds = get_args(Event)
+    assert {type(event) for event, _ in PROMISED} == set(kinds)
+    assert len({event_name(kind) for kind in kinds}) == len(kinds)
+    assert all(fields(kind)[0].name == "at" for kind in kinds)
+
+
+def test_the_name_of_an_event_is_in_lower_case_with_underscores() -> None:
+    assert event_name(NodeStarted) == "node_started"
+    assert event_name(RunFinished) == "run_finished"
+
+
+def test_values_cannot_be_changed() -> None:
+    for value in (REF, FAILURE, Outcome("a", 1), *(event for event, _ in PROMISED)):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, "other")
+
+
+def test_two_values_do_not_share_what_they_were_not_given() -> None:
+    assert Outcome("a", 1).outputs is not Outcome("a", 1).outputs
+    assert NodeStarted(0.0, "a", 1).inputs is not NodeStarted(0.0, "a", 1).inputs
+
+
+def test_an_outcome_without_a_failure_went_well() -> None:
+    outcome = Outcome("a", 1)
+    assert (outcome.failure, outcome.lost, outcome.outputs, outcome.took) == (None, None, {}, 0.0)

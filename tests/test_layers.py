@@ -1,0 +1,117 @@
+"""Imports go up one list only, and the pure part is pure. Each line of `LAYERS` may import from the lines before it."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+import nfrun
+
+LAYERS = """
+__init__
+events errors spec
+plan
+schedule
+simulate
+digest formats callables jsontext textfile yaml_errors advice params
+files expressions
+kinds.kind
+kinds.*
+kinds
+document
+schema placing
+read
+bind
+handoff
+journal
+work
+executors
+executors.*
+prints
+run
+reports.amounts reports
+reports.*
+outline
+launch
+cli
+__main__
+"""
+PURE = ("events", "errors", "spec", "plan", "schedule", "simulate")
+IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
+
+ROOT = Path(nfrun.__file__).parent
+PATHS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
+# A name that is written out goes before a pattern.
+ROWS = sorted(
+    ((pattern, row) for row, line in enumerate(LAYERS.split("\n")) for pattern in line.split()),
+    key=lambda pair: "*" in pair[0],
+)
+
+
+def layer(module: str) -> int:
+    rows = [row for pattern, row in ROWS if fnmatch(module, pattern)]
+    assert rows, f"nfrun.{module} has no place in the list of layers"
+    return rows[0]
+
+
+def imported(module: str) -> set[str]:
+    """All it imports, wherever in it: modules of nfrun with a leading dot, of others the top name."""
+    found: set[str] = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import"
+            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            found.update(part if part.removeprefix("nfrun.") in PATHS else node.module or "" for part in parts)
+    ours = {name.removeprefix("nfrun").removeprefix(".") or "__init__" for name in found if name.startswith("nfrun")}
+    return {f".{name}" for name in ours} | {name.split(".")[0] for name in found if not name.startswith("nfrun")}
+
+
+def test_every_line_of_the_list_is_of_use() -> None:
+    used = {layer(module) for module in PATHS}
+    assert used == {row for _, row in ROWS}
+
+
+def test_imports_go_up_the_list_only() -> None:
+    for module in PATHS:
+        for name in sorted(imported(module)):
+            if name.startswith("."):
+                other = name.removeprefix(".")
+                same_folder = "." in module and module.rpartition(".")[0] == other.rpartition(".")[0]
+                assert layer(other) < layer(module) or (layer(other) == layer(module) and same_folder), (
+                    f"nfrun.{module} imports nfrun.{other}"
+                )
+
+
+def test_the_pure_part_knows_no_clock_no_files_no_threads_and_no_logger() -> None:
+    for module in PURE:
+        assert not imported(module) & IMPURE, module
+        calls = [n.func.id for n in ast.walk(TREES[module]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        assert not {"open", "print", "input", "__import__", "exec", "eval", "hash", "id"} & set(calls), module
+
+
+def test_chance_in_the_pure_part_always_has_a_seed() -> None:
+    for module in PURE:
+        for node in ast.walk(TREES[module]):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "random", module
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "random":
+                assert node.attr == "Random", module
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "random.Random":
+                assert node.args, module
+
+
+def test_neither_reports_nor_executors_have_heard_of_the_scheduler() -> None:
+    for module in PATHS:
+        if module.startswith(("reports", "executors", "kinds", "work")):
+            assert not {".schedule", ".simulate", ".run"} & imported(module), module
+
+
+def test_nothing_is_global() -> None:
+    assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]

@@ -1,0 +1,310 @@
+"""What follows from what depends on what: stages, ranks, paths, cycles, and variations of a plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from graphlib import CycleError
+from itertools import pairwise
+
+import pytest
+
+from nfrun.plan import (
+    Node,
+    Plan,
+    best_speedup,
+    find_cycles,
+    longest_path,
+    make_plan,
+    make_stages,
+    plan_of,
+    sequential,
+    with_barriers,
+)
+from nfrun.simulate import random_plan
+from nfrun.spec import Input, NodeSpec, Pipeline, Retry
+
+# a - b - d    costs 1, 5, 1 above; c 2, e 4 below, where e needs nothing and d reads all but e.
+DIAMOND = (
+    Node("a", cost=1.0),
+    Node("b", ("a",), cost=5.0),
+    Node("c", ("a",), cost=2.0),
+    Node("d", ("b", "c"), cost=1.0),
+    Node("e", cost=4.0),
+)
+
+
+def paths_from(plan: Plan, name: str) -> Iterator[tuple[str, ...]]:
+    """Every path from this node to a node that nothing needs or comes after."""
+    nexts = [n.name for n in plan.nodes.values() if name in (*n.needs, *n.after)]
+    for other in nexts:
+        yield from ((name, *path) for path in paths_from(plan, other))
+    if not nexts:
+        yield (name,)
+
+
+def cost_of(plan: Plan, path: tuple[str, ...]) -> float:
+    return sum(plan.nodes[name].cost for name in path)
+
+
+# -- make_plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_has_its_nodes_in_the_order_given_with_stages_and_ranks() -> None:
+    plan = make_plan(DIAMOND, ["d"], 3)
+    assert list(plan.nodes.values()) == list(DIAMOND)
+    assert plan.stages == (("a", "e"), ("b", "c"), ("d",))
+    assert plan.ranks == {"a": 7.0, "b": 6.0, "c": 3.0, "d": 1.0, "e": 4.0}
+    assert plan.keep == frozenset({"d"})
+    assert plan.slots == 3
+    assert plan.work == 13.0
+
+
+def test_a_plan_of_nothing_is_a_plan() -> None:
+    plan = make_plan([])
+    assert (plan.nodes, plan.stages, plan.ranks, plan.work) == ({}, (), {}, 0)
+    assert longest_path(plan) == ([], 0.0)
+    assert with_barriers(plan).nodes == {}
+
+
+def test_a_rank_counts_hops_where_no_cost_is_known() -> None:
+    assert make_plan([Node("a"), Node("b", ("a",)), Node("c", ("b",))]).ranks == {"a": 3.0, "b": 2.0, "c": 1.0}
+
+
+def test_what_a_node_comes_after_counts_for_its_stage_and_for_ranks() -> None:
+    plan = make_plan([Node("a"), Node("b", after=("a",), cost=2.0)])
+    assert plan.stages == (("a",), ("b",))
+    assert plan.ranks == {"a": 3.0, "b": 2.0}
+
+
+def test_a_rank_is_the_cost_of_the_most_expensive_path_to_the_end() -> None:
+    for seed in range(30):
+        plan = random_plan(seed, 12)
+        expected = {name: max(cost_of(plan, path) for path in paths_from(plan, name)) for name in plan.nodes}
+        assert plan.ranks == pytest.approx(expected), seed
+
+
+def test_a_stage_is_the_number_of_links_of_the_longest_chain() -> None:
+    for seed in range(30):
+        plan = random_plan(seed, 40)
+        stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
+        for node in plan.nodes.values():
+            assert stage_of[node.name] == max((stage_of[need] + 1 for need in node.needs), default=0), seed
+
+
+def test_a_name_that_is_not_in_the_plan_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"^node 'b' needs 'a', which is not in the plan$"):
+        make_plan([Node("b", ("a",))])
+    with pytest.raises(ValueError, match=r"^node 'b' needs 'x', which is not in the plan$"):
+        make_plan([Node("b", after=("x",))])
+
+
+def test_a_cycle_is_an_error() -> None:
+    with pytest.raises(CycleError):
+        make_plan([Node("a", ("b",)), Node("b", after=("a",))])
+
+
+def test_a_need_that_is_named_twice_counts_once() -> None:
+    assert make_plan([Node("a"), Node("b", ("a", "a"), after=("a",))]).stages == (("a",), ("b",))
+
+
+# -- plan_of -----------------------------------------------------------------------------------------------------------
+
+
+def spec(name: str, *inputs: tuple[str, str], needs: tuple[str, ...] = (), **more: object) -> NodeSpec:
+    node = NodeSpec(
+        id=name,
+        kind="shell",
+        body="true",
+        inputs=tuple(Input(label, output.split(".")[0], output) for label, output in inputs),
+        with_={},
+        outputs=(),
+        needs=needs,
+        env={},
+    )
+    return replace(node, **more)  # type: ignore[arg-type]
+
+
+def pipeline(*nodes: NodeSpec, outputs: dict[str, str] | None = None) -> Pipeline:
+    return Pipeline("p.yaml", ".", "p", "", {}, {}, {n.id: n for n in nodes}, outputs or {})
+
+
+def test_the_plan_of_a_pipeline_says_what_the_scheduler_may_know() -> None:
+    retry = Retry(max=2)
+    plan = plan_of(
+        pipeline(
+            spec("a", outputs=("left", "right")),
+            spec("z"),
+            spec("b", ("l", "a.left"), ("r", "a.right"), ("again", "a.left"), needs=("z", "a"), retry=retry),
+            spec("c", timeout=5.0, cpu=2.0),
+            outputs={"shown": "a.right", "too": "b"},
+        ),
+        slots=4,
+    )
+    assert list(plan.nodes.values()) == [
+        Node("a"),
+        Node("z"),
+        Node("b", ("a", "z"), reads=("a.left", "a.right"), retry=retry),
+        Node("c", timeout=5.0, resources=(("cpu", 2.0),)),
+    ]
+    assert plan.keep == {"a.right", "b"}
+    assert plan.slots == 4
+
+
+def test_a_node_without_a_recorded_cost_is_expected_to_take_the_mean_of_the_recorded_ones() -> None:
+    nodes = pipeline(spec("a"), spec("b"), spec("c"))
+    plan = plan_of(nodes, costs={"a": 1.0, "b": 4.0, "gone": 1000.0})
+    assert {name: node.cost for name, node in plan.nodes.items()} == {"a": 1.0, "b": 4.0, "c": 2.5}
+
+
+@pytest.mark.parametrize("costs", [None, {}, {"gone": 1000.0}])
+def test_without_recorded_costs_every_node_counts_one(costs: dict[str, float] | None) -> None:
+    plan = plan_of(pipeline(spec("a"), spec("b")), costs=costs)
+    assert [node.cost for node in plan.nodes.values()] == [1.0, 1.0]
+
+
+# -- stages, paths and bounds ------------------------------------------------------------------------------------------
+
+
+def test_stages_keep_the_order_of_the_graph() -> None:
+    graph = {"z": [], "d": ["m"], "m": ["z"], "b": ["z"], "a": []}
+    assert make_stages(graph) == (("z", "a"), ("m", "b"), ("d",))
+    assert make_stages({"c": ["b", "a"], "a": [], "b": []}) == (("a", "b"), ("c",))
+    with pytest.raises(CycleError):
+        make_stages({"a": ["a"]})
+
+
+def test_the_longest_path_is_the_most_expensive_one() -> None:
+    assert longest_path(make_plan(DIAMOND)) == (["a", "b", "d"], 7.0)
+
+
+def test_the_longest_path_may_be_taken_by_other_costs() -> None:
+    plan = make_plan(DIAMOND)
+    assert longest_path(plan, {"a": 1.0, "c": 3.0, "d": 0.5}) == (["a", "c", "d"], 4.5)
+    assert longest_path(plan, {"e": 2.0}) == (["e"], 2.0)
+
+
+def test_among_equals_the_longest_path_ends_in_the_earliest_stage_and_takes_the_first_need() -> None:
+    nodes = [Node("b"), Node("a"), Node("c", ("a", "b")), Node("d", cost=2.0)]
+    assert longest_path(make_plan(nodes)) == (["d"], 2.0)
+    assert longest_path(make_plan(nodes[:3])) == (["a", "c"], 2.0)
+    assert longest_path(make_plan(nodes), {}) == (["b"], 0.0)
+
+
+def test_the_longest_path_does_not_follow_what_merely_comes_after() -> None:
+    plan = make_plan([Node("a", cost=5.0), Node("b", after=("a",), cost=1.0)])
+    assert longest_path(plan) == (["a"], 5.0)
+    assert longest_path(with_barriers(make_plan(DIAMOND))) == longest_path(make_plan(DIAMOND))
+
+
+def test_the_longest_path_is_a_path_and_as_expensive_as_the_highest_rank() -> None:
+    for seed in range(30):
+        plan = random_plan(seed, 200)
+        path, cost = longest_path(plan)
+        assert cost == pytest.approx(max(plan.ranks.values())) == pytest.approx(cost_of(plan, tuple(path))), seed
+        assert not plan.nodes[path[0]].needs, seed
+        for before, name in pairwise(path):
+            assert before in plan.nodes[name].needs, seed
+
+
+@pytest.mark.parametrize(
+    ("work", "longest", "slots", "times"),
+    [(12.0, 3.0, 8, 4.0), (12.0, 3.0, 2, 2.0), (12.0, 3.0, 1, 1.0), (12.0, 12.0, 4, 1.0), (0.0, 0.0, 4, 1.0)],
+)
+def test_the_best_speedup_is_bounded_by_the_longest_path_and_by_the_slots(
+    work: float, longest: float, slots: int, times: float
+) -> None:
+    assert best_speedup(work, longest, slots) == times
+
+
+# -- Plan to Plan ------------------------------------------------------------------------------------------------------
+
+
+def test_sequential_is_the_same_plan_with_one_slot() -> None:
+    plan = make_plan(DIAMOND, ["d"], 3)
+    assert sequential(plan) == make_plan(DIAMOND, ["d"], 1)
+    assert plan.slots == 3
+
+
+def test_with_barriers_each_stage_comes_after_a_gate_that_comes_after_the_stage_before() -> None:
+    plan = with_barriers(make_plan(DIAMOND, ["d"], 3))
+    after = {name: node.after for name, node in plan.nodes.items()}
+    assert after == {
+        "a": (),
+        "e": (),
+        "|0": ("a", "e"),
+        "b": ("|0",),
+        "c": ("|0",),
+        "|1": ("b", "c", "|0"),
+        "d": ("|1",),
+        "|2": ("d", "|1"),
+    }
+    assert [name for name, node in plan.nodes.items() if node.gate] == ["|0", "|1", "|2"]
+    assert all(plan.nodes[node.name] == replace(node, after=after[node.name]) for node in DIAMOND)
+
+
+def test_with_barriers_work_stages_keep_and_slots_stay_what_they_were() -> None:
+    plan = make_plan(DIAMOND, ["d"], 3)
+    barred = with_barriers(plan)
+    assert (barred.stages, barred.keep, barred.slots, barred.work) == (plan.stages, plan.keep, plan.slots, plan.work)
+    assert barred.ranks["c"] == 3.0 and barred.ranks["a"] == barred.ranks["|0"] + 1.0 == 7.0
+    assert barred.ranks["e"] == barred.ranks["|0"] + 4.0
+
+
+def test_barriers_on_barriers_change_nothing() -> None:
+    barred = with_barriers(make_plan(DIAMOND))
+    assert with_barriers(barred) == barred
+
+
+def test_barriers_keep_the_number_of_edges_linear() -> None:
+    count = 200
+    left = [Node(f"a{i}") for i in range(count)]
+    plan = with_barriers(make_plan([*left, *(Node(f"b{i}", (f"a{i}",)) for i in range(count))]))
+    assert sum(len(node.after) for node in plan.nodes.values()) == 3 * count + 1
+
+
+# -- cycles ------------------------------------------------------------------------------------------------------------
+
+
+def rotations(cycle: list[str]) -> list[list[str]]:
+    return [cycle[i:] + cycle[:i] for i in range(len(cycle))]
+
+
+def test_a_cycle_is_told_in_the_order_in_which_one_needs_the_next() -> None:
+    (cycle,) = find_cycles({"a": ["c"], "b": ["a"], "c": ["b"], "d": ["a"]})
+    assert cycle in rotations(["a", "c", "b"])
+
+
+def test_a_node_that_needs_itself_is_a_cycle() -> None:
+    assert find_cycles({"a": ["a"], "b": ["a"]}) == [["a"]]
+
+
+def test_where_there_is_no_cycle_none_is_found() -> None:
+    assert find_cycles({}) == []
+    assert find_cycles({"a": ["b"], "b": ["missing"]}) == []
+
+
+def test_cycles_that_share_no_node_are_all_found_up_to_the_limit() -> None:
+    graph = {f"{side}{i}": [f"{'b' if side == 'a' else 'a'}{i}"] for i in range(12) for side in "ab"}
+    cycles = find_cycles(graph)
+    assert len(cycles) == 10
+    assert len({name for cycle in cycles for name in cycle}) == 20
+    assert len(find_cycles(graph, limit=3)) == 3
+    assert len(find_cycles(graph, limit=99)) == 12
+    assert graph["a0"] == ["b0"]
+
+
+def test_every_cycle_found_is_one_and_breaking_them_all_leaves_none() -> None:
+    for seed in range(50):
+        draw = random.Random(seed)
+        names = [f"n{i}" for i in range(12)]
+        graph = {name: draw.sample(names, draw.randint(0, 2)) for name in names}
+        cycles = find_cycles(graph, limit=99)
+        for cycle in cycles:
+            for name, following in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+                assert following in graph[name], seed
+        gone = [name for cycle in cycles for name in cycle]
+        assert len(gone) == len(set(gone)), seed
+        rest = {name: [n for n in needs if n not in gone] for name, needs in graph.items() if name not in gone}
+        make_stages(rest)

@@ -1,0 +1,151 @@
+"""Pretended runs: their logs, to the event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from nfrun.events import (
+    AttemptStopped,
+    Failure,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputReleased,
+    Ref,
+    RunFinished,
+    RunStarted,
+)
+from nfrun.plan import Node, make_plan, sequential, with_barriers
+from nfrun.simulate import by_cost, makespan, random_plan, simulate
+from nfrun.spec import Retry
+
+A, B = Ref("a", 0, 0, ""), Ref("b", 0, 0, "")
+
+
+def test_a_chain_runs_from_end_to_end() -> None:
+    plan = make_plan([Node("a", cost=2.0), Node("b", ("a",), reads=("a",), cost=3.0)], keep=["b"])
+    assert simulate(plan, by_cost(plan)) == [
+        RunStarted(0.0, 2, 1),
+        NodeStarted(0.0, "a", 1),
+        NodeFinished(2.0, "a", 1, {"a": A}, 2.0),
+        NodeStarted(2.0, "b", 1, {"a": A}),
+        NodeFinished(5.0, "b", 1, {"b": B}, 3.0),
+        OutputReleased(5.0, "a", A),
+        RunFinished(5.0, "ok"),
+    ]
+
+
+def test_a_plan_of_nothing_ends_at_once() -> None:
+    assert simulate(make_plan([]), by_cost(make_plan([]))) == [RunStarted(0.0, 0, 1), RunFinished(0.0, "ok")]
+    assert makespan(make_plan([])) == 0.0
+
+
+def test_an_attempt_that_is_stopped_at_its_timeout_still_reports_later_and_nobody_listens() -> None:
+    plan = make_plan([Node("a", timeout=1.0, retry=Retry(max=1, delay=4.0, jitter=0.0))])
+    took = {1: 3.0, 2: 0.5}
+    failure = Failure("timeout", "Timeout", "took longer than its timeout of 1 s")
+    assert simulate(plan, lambda start: Outcome("a", start.attempt, took=took[start.attempt])) == [
+        RunStarted(0.0, 1, 1),
+        NodeStarted(0.0, "a", 1),
+        AttemptStopped(1.0, "a", 1, "timeout"),
+        NodeRetrying(1.0, "a", 1, 4.0, failure, 1.0),
+        NodeStarted(5.0, "a", 2),
+        NodeFinished(5.5, "a", 2, {}, 0.5),
+        RunFinished(5.5, "ok"),
+    ]
+
+
+def test_an_attempt_that_ends_just_as_its_time_is_over_has_ended() -> None:
+    plan = make_plan([Node("a", timeout=1.0)])
+    assert simulate(plan, lambda start: Outcome("a", 1, took=1.0))[-1] == RunFinished(1.0, "ok")
+
+
+@pytest.mark.parametrize("keep_going", [True, False])
+def test_keep_going_is_told_to_the_scheduler(keep_going: bool) -> None:
+    plan = make_plan([Node("a"), Node("b", ("a",)), Node("c")])
+    failure = Failure("error", "E", "broke")
+    log = simulate(
+        plan,
+        lambda start: Outcome(start.node, 1, failure if start.node == "a" else None, took=1.0),
+        keep_going=keep_going,
+    )
+    assert log[2:4] == [NodeFailed(1.0, "a", 1, failure, 1.0), NodeSkipped(1.0, "b", "a")]
+    assert (NodeFinished(2.0, "c", 1, {}, 1.0) in log) is keep_going
+    assert log[-1].status == "failed"  # type: ignore[union-attr]
+
+
+def test_the_seed_decides_the_jitter() -> None:
+    plan = make_plan([Node("a", retry=Retry(max=1))])
+    logs = [
+        simulate(plan, lambda s: Outcome("a", s.attempt, Failure("error", "E", "") if s.attempt == 1 else None), seed=n)
+        for n in (0, 0, 1)
+    ]
+    assert logs[0] == logs[1] != logs[2]
+
+
+def test_attempts_that_end_at_the_same_time_report_in_the_order_of_their_starts() -> None:
+    plan = make_plan([Node(f"n{i}") for i in range(20)], slots=20)
+    finished = [event.node for event in simulate(plan, by_cost(plan)) if isinstance(event, NodeFinished)]
+    assert finished == list(plan.nodes)
+
+
+def test_reports_that_nobody_listens_to_do_not_disturb_that_order() -> None:
+    def late(name: str, delay: float) -> Node:
+        return Node(name, cost=9.0, timeout=2.5, retry=Retry(max=1, delay=delay, jitter=0.0))
+
+    plan = make_plan([late("s", 1.5), late("t", 50.0), Node("x", cost=9.0), Node("y")], slots=3)
+    took = {("s", 1): 3.0, ("t", 1): 3.0, ("x", 1): 60.0, ("y", 1): 3.5, ("s", 2): 2.0, ("t", 2): 1.0}
+    log = simulate(plan, lambda start: Outcome(start.node, start.attempt, took=took[start.node, start.attempt]))
+    ends = [(event.at, event.node) for event in log if isinstance(event, NodeFinished)]
+    assert ends == [(6.0, "y"), (6.0, "s"), (53.5, "t"), (60.0, "x")]
+
+
+def test_a_run_that_can_never_end_is_an_error_and_not_a_loop() -> None:
+    plan = make_plan([Node("a", resources=(("cpu", float("nan")),))])
+    with pytest.raises(RuntimeError, match=r"^the scheduler waits for nothing, and is not done$"):
+        simulate(plan, by_cost(plan))
+
+
+def test_the_makespan_is_what_the_schedule_makes_of_the_costs() -> None:
+    nodes = [Node("a", cost=1.0), Node("b", cost=4.0), Node("c", ("a",), cost=4.0), Node("d", ("b",), cost=1.0)]
+    plan = make_plan(nodes, slots=2)
+    assert makespan(plan) == 5.0
+    assert makespan(with_barriers(plan)) == 8.0
+    assert makespan(sequential(plan)) == 10.0
+
+
+def test_by_cost_takes_the_cost_of_the_node_and_hands_on_one_output() -> None:
+    plan = make_plan([Node("a", cost=2.5)])
+    assert by_cost(plan)(NodeStarted(7.0, "a", 3)) == Outcome("a", 3, outputs={"a": A}, took=2.5)
+
+
+def test_a_random_plan_depends_on_its_seed_alone() -> None:
+    assert random_plan(3, 100) == random_plan(3, 100) != random_plan(4, 100)
+
+
+def test_a_random_plan_is_as_it_was_asked_for() -> None:
+    plan = random_plan(7, 500, slots=6, most_needs=4, reach=9)
+    place = {name: i for i, name in enumerate(plan.nodes)}
+    assert list(place) == [f"n{i}" for i in range(500)]
+    assert plan.slots == 6
+    needs = Counter(len(node.needs) for node in plan.nodes.values())
+    assert set(needs) == {0, 1, 2, 3, 4}
+    for name, node in plan.nodes.items():
+        assert all(1 <= place[name] - place[need] <= 9 for need in node.needs)
+        assert len(set(node.needs)) == len(node.needs)
+        assert set(node.reads) <= set(node.needs)
+        assert 0.05 <= node.cost <= 10.0
+    assert 0 < len(plan.keep) < 500
+
+
+def test_a_random_plan_runs_to_its_end() -> None:
+    for seed in range(5):
+        plan = random_plan(seed, 1_000)
+        log = simulate(plan, by_cost(replace(plan)))
+        assert sum(isinstance(event, NodeFinished) for event in log) == 1_000, seed
