@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from nfrun.callables import Library
 from nfrun.document import Document, parse
 from nfrun.errors import Problem, SpecError, Where, near, shorten
-from nfrun.expressions import ExpressionError, evaluate, has_expression
-from nfrun.read import has_type, text
+from nfrun.expressions import ExpressionError, Flaw, evaluate, has_expression
+from nfrun.kinds import KINDS
+from nfrun.params import has_type
+from nfrun.placing import where_of
+from nfrun.read import text
 from nfrun.spec import NodeSpec, Pipeline
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -35,12 +40,12 @@ def bind(
         raise SpecError(problems)
     run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
     names: dict[str, Mapping[str, Any]] = {"params": params, "env": environ, "run": run}
-    binder = _Binder(document, problems, names)
-    env = {key: text(binder.value(value, ("env", key))) for key, value in pipeline.env.items()}
+    binder = _Binder(document, problems, names, Library(Path(pipeline.folder)))
+    env = {key: binder.variable(value, ("env", key)) for key, value in pipeline.env.items()}
     binder.names = {**names, "env": {**environ, **env}}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     if problems:
-        raise SpecError(problems)
+        raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated at every node
     return replace(pipeline, env=env, nodes=nodes)
 
 
@@ -49,25 +54,40 @@ class _Binder:
     document: Document
     problems: list[Problem]
     names: Mapping[str, Mapping[str, Any]]
+    library: Library
 
     def node(self, spec: NodeSpec) -> NodeSpec:
-        path = ("nodes", spec.id)
+        path, before = ("nodes", spec.id), len(self.problems)
         body, env = spec.body, spec.env
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
-                self.problem((*path, spec.kind), f"'{spec.kind}' must be a string, and this is {shorten(repr(value))}")
-            body = str(value)
+                what = f"'{spec.kind}' must be a string, and this is {shorten(text(value))}"
+                self.problem(self.document.where(*path, spec.kind), what)
+                return spec
+            body = value
         if env:
-            env = {key: text(self.value(value, self.env_path(path, key))) for key, value in env.items()}
+            env = {key: self.variable(value, self.env_path(path, key)) for key, value in env.items()}
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         if body is spec.body and not env and not with_:
             return spec
-        return replace(spec, body=body, env=env, with_=with_)
+        bound = replace(spec, body=body, env=env, with_=with_)
+        if spec.kind in ("read", "write") and len(self.problems) == before:
+            # What reading the file could not see: an ending, or an option, that an expression has made.
+            for found in KINDS[spec.kind].check(bound, self.library):
+                self.problem(self.document.where(*path, *found.path), found.what, found.hint)
+        return bound
 
     def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
         own = self.document.root["nodes"][path[1]].get("env", {})
         return (*path, "env", key) if key in own else ("defaults", "env", key)
+
+    def variable(self, value: str, path: tuple[str, ...]) -> str:
+        found = self.value(value, path)
+        if found is None or isinstance(found, dict | list):
+            what = f"variable '{path[-1]}' must be a string, a number or true or false, not {text(found)}"
+            self.problem(self.document.where(*path), shorten(what, 200))
+        return text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
         """The value as plain lists, mappings and scalars, every string in it evaluated."""
@@ -77,7 +97,8 @@ class _Binder:
             try:
                 return evaluate(value, self.names)
             except ExpressionError as error:
-                self.problem(path, str(error))
+                where = where_of(self.document, path, value, Flaw(error.start, error.length, ""))
+                self.problem(where, str(error))
                 return ""
         if isinstance(value, dict):
             return {key: self.value(item, (*path, key)) for key, item in value.items()}
@@ -85,8 +106,8 @@ class _Binder:
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         return value
 
-    def problem(self, path: tuple[str | int, ...], what: str) -> None:
-        self.problems.append(Problem(self.document.where(*path), what))
+    def problem(self, where: Where, what: str, hint: str = "") -> None:
+        self.problems.append(Problem(where, what, hint))
 
 
 def _params(
@@ -105,7 +126,7 @@ def _params(
             shown = f"'{shorten(given[name])}'"
         elif name in typed:
             value, wrong = typed[name], not has_type(typed[name], param.type)
-            shown = shorten(str(value))
+            shown = "nothing" if value is None else shorten(text(value))
         elif param.required:
             hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
             problems.append(Problem(Where(pipeline.file), f"the parameter '{name}' has no value", hint))
@@ -119,8 +140,15 @@ def _params(
             listed = ", ".join(text(choice) for choice in param.enum)
             what = f"the parameter '{name}' must be one of {listed}, not {shown}"
             problems.append(Problem(Where(pipeline.file), what, param.help))
-        values[name] = value
+        values[name] = _plain(value)
     return values
+
+
+def _plain(value: Any) -> Any:
+    """The value without the places in its file."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_text(given: str, wanted: str) -> tuple[Any, bool]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import sys
 import tokenize
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -26,11 +27,15 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What reading told: `problem` and `hint` if it cannot work; a signature where one can be seen, else None."""
+    """What reading told: `problem` and `hint` if it cannot work; a signature where one can be seen, else None.
+
+    `unreadable` where the module itself is at fault, whichever function of it is asked for.
+    """
 
     problem: str = ""
     hint: str = ""
     signature: Signature | None = None
+    unreadable: bool = False
 
 
 @dataclass
@@ -40,43 +45,71 @@ class Library:
     folder: Path
     _modules: dict[str, ast.Module | Found] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
+    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
 
     def find(self, module: str, function: str) -> Found:
-        """What can be said of `module:function` without importing anything."""
-        if module not in self._modules:
-            self._modules[module] = self._read(module)
-        tree = self._modules[module]
-        if isinstance(tree, Found):
-            return tree
-        return _look_up(tree, function, self._shown(self._sources[module]))
+        """What can be said of `module:function` without importing anything.
+
+        That a module cannot be read is told once: it is one mistake, however many nodes use it.
+        """
+        key = module, function
+        if key not in self._found:
+            if module not in self._modules:
+                self._modules[module] = self._read(module)
+            tree = self._modules[module]
+            if isinstance(tree, Found):
+                self._modules[module] = Found() if tree.unreadable else tree
+                return tree
+            self._found[key] = _look_up(tree, function, self._shown(self._sources[module]))
+        return self._found[key]
 
     def _read(self, module: str) -> ast.Module | Found:
         spec = find_module(module, self.folder)
         if spec is None:
             return self._no_module(module)
+        if spec.origin is None and spec.submodule_search_locations is not None:
+            return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
-            return Found()  # compiled, built in or a bare folder: left to the run
+            return Found()  # compiled or built in: left to the run
         self._sources[module] = spec.origin
         try:
-            with tokenize.open(spec.origin) as file:
-                return ast.parse(file.read(), spec.origin)
+            with tokenize.open(spec.origin) as file, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # such as of odd escapes in a string: that is for the run
+                source = file.read()
+                compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, and sees more than a parser
+                return ast.parse(source, spec.origin)
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
-            return Found(f"{self._shown(spec.origin)}{line}: {error.msg}", f"the module '{module}' cannot be read")
+            fault = error.msg.replace(f" for {spec.origin!r}", "")
+            hint = f"the module '{module}' cannot be read"
+            return Found(f"{self._shown(spec.origin)}{line}: {fault}", hint, unreadable=True)
         except (OSError, UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
-            return Found(f"the module '{module}' cannot be read: {shorten(str(error), 200)}")
+            why = str(error.strerror if isinstance(error, OSError) else error)
+            return Found(f"the module '{shorten(module)}' cannot be read: {shorten(why, 200)}", unreadable=True)
 
     def _no_module(self, module: str) -> Found:
-        beside = sorted(path.stem for path in self.folder.glob("*.py"))
-        guess = near(module, beside)
-        hint = (
-            f"did you mean '{guess}'?" if guess else f"there is no {module.split('.')[0]}.py beside the pipeline file"
-        )
-        return Found(f"there is no module '{module}'", hint)
+        first, *inner = module.split(".")
+        package = find_module(first, self.folder) if inner else None
+        places = [self.folder] if package is None else map(Path, package.submodule_search_locations or ())
+        before = "" if package is None else f"{first}."
+        known = [f"{before}{name}" for name in _modules_in(places)]
+        guess = near(module, known) or (first if package and not known else None)
+        if guess:
+            hint = f"did you mean '{guess}'?"
+        elif package is None:
+            hint = f"there is no {shorten(first)}.py beside the pipeline file, and no such module is installed"
+        else:
+            hint = f"there is {shorten(', '.join(known), 100)}"
+        return Found(f"there is no module '{shorten(module)}'", hint)
+
+    def _bare_folder(self, module: str, places: list[str]) -> Found:
+        known = [f"{module}.{name}" for name in _modules_in(map(Path, places))]
+        hint = f"a module in it: {shorten(', '.join(known), 100)}" if known else "there is no module in it"
+        return Found(f"'{shorten(module)}' is a folder without an __init__.py, and has no functions", hint)
 
     def _shown(self, origin: str) -> str:
         path = Path(origin)
-        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else path.name
+        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else "/".join(path.parts[-2:])
 
 
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
@@ -87,19 +120,31 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
     places: list[str] | None = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
     parts = module.split(".")
-    if parts[0] in sys.builtin_module_names:
-        return ModuleSpec(module, None, origin="built-in")
     for i in range(len(parts)):
         if places is None:
             return None
+        name = ".".join(parts[: i + 1])
         try:
-            spec = PathFinder.find_spec(".".join(parts[: i + 1]), places)
+            spec = PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
         except (ImportError, ValueError, OSError):
             return None
         if spec is None:
             return None
         places = list(spec.submodule_search_locations) if spec.submodule_search_locations is not None else None
     return spec
+
+
+def _find_elsewhere(name: str) -> ModuleSpec | None:
+    """What the other finders know, built in ones and those of packages installed for editing."""
+    found = (finder.find_spec(name, None) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
+
+
+def _modules_in(folders: Iterable[Path]) -> list[str]:
+    """The names of the modules and packages in the folders."""
+    inside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    names = [path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    return sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
 
 
 def _look_up(tree: ast.Module, function: str, file: str) -> Found:
@@ -114,13 +159,15 @@ def _look_up(tree: ast.Module, function: str, file: str) -> Found:
         else:
             bound = list(_bound(statement))
             names.extend(bound)
-            # A star import or a module-level __getattr__ may provide any name.
-            unclear = unclear or function in bound or "*" in bound
+            # A star import, a module-level __getattr__, globals() or exec() may provide any name.
+            unclear = unclear or function in bound or "*" in bound or _is_dynamic(statement)
     if unclear or "__getattr__" in names:
         return Found()
     if not functions:
-        guess = near(function, (name for name in names if not name.startswith("_")))
-        return Found(f"{file} has no function '{function}'", f"did you mean '{guess}'?" if guess else "")
+        public = [name for name in dict.fromkeys(names) if not name.startswith("_")]
+        guess = near(function, public)
+        hint = f"did you mean '{guess}'?" if guess else f"there is {shorten(', '.join(public), 100)}" if public else ""
+        return Found(f"{file} has no function '{shorten(function)}'", hint)
     if len(functions) > 1 or functions[0].decorator_list:
         return Found()  # which one counts, or what a decorator made of it, is only known at the run
     return Found(signature=_signature(functions[0], file))
@@ -148,10 +195,18 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
         for alias in statement.names:
             yield alias.asname or alias.name.split(".")[0]
     else:
-        targets = [getattr(statement, "target", None), *getattr(statement, "targets", [])]
-        for target in targets:
-            if isinstance(target, ast.AST):
-                yield from (name.id for name in ast.walk(target) if isinstance(name, ast.Name))
+        yield from (name.id for name in _names_in(statement) if isinstance(name.ctx, ast.Store))
+
+
+def _is_dynamic(statement: ast.stmt) -> bool:
+    return any(name.id in ("globals", "vars", "exec", "setattr") for name in _names_in(statement))
+
+
+def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
+    """The names in a statement, without those in the statements inside of it."""
+    for part in ast.iter_child_nodes(statement):
+        if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))
 
 
 def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef, file: str) -> Signature:

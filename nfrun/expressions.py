@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 OPEN = "${{"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 _MOST = 1_000_000  # characters or items that one operation may make
+# What a filter or method may make of a small value stays small: none of these pads, repeats or formats.
+_FILTERS = (
+    *("abs", "capitalize", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower"),
+    *("max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim", "unique", "upper"),
+)
+_MOST_GUESSES = 300  # among more names it takes too long to find the nearest, once for each mistake
+_WIDE = re.compile("[0-9]{5}")  # a width of that many digits in a format
+# What people coming from other tools expect there to be.
+_ELSEWHERE = {
+    **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "what a node gives is read with 'inputs'"),
+    **dict.fromkeys(("secrets", "env_var"), "take it from the environment: env.NAME"),
+    **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,10 @@ class Flaw:
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be evaluated; the text says why."""
+    """An expression that cannot be evaluated; the text says why. It is that at `start` of what was evaluated."""
+
+    start = 0
+    length = 1
 
 
 def has_expression(text: str) -> bool:
@@ -58,24 +75,31 @@ def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
 
     Raises ExpressionError.
     """
-    stripped = text.strip()
-    whole = _EXPRESSION.fullmatch(stripped)
+
+    def value_of(match: re.Match[str]) -> Any:
+        try:
+            return _value(match[1].strip(), names)
+        except ExpressionError as error:
+            error.start, error.length = match.start(), len(match[0])
+            raise
+
+    whole = _EXPRESSION.fullmatch(text, len(text) - len(text.lstrip()), len(text.rstrip()))
     if whole:
-        return _value(whole[1].strip(), names)
+        return value_of(whole)
+    return _EXPRESSION.sub(lambda match: _as_text(value_of(match), match), text)
 
-    def as_text(match: re.Match[str]) -> str:
-        value = _value(match[1].strip(), names)
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if value is None or isinstance(value, list | dict):
-            raise ExpressionError(f"'{shorten(match[1].strip())}' is {_kind(value)}, which cannot be part of a text")
-        return str(value)
 
-    return _EXPRESSION.sub(as_text, text)
+def _as_text(value: Any, match: re.Match[str]) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, list | dict):
+        error = ExpressionError(f"'{shorten(match[1].strip())}' is {_kind(value)}, which cannot be part of a text")
+        error.start, error.length = match.start(), len(match[0])
+        raise error
+    return str(value)
 
 
 def _check_one(code: str, names: Mapping[str, Collection[str] | None]) -> Iterator[tuple[str, str]]:
-    from jinja2 import nodes
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
@@ -83,26 +107,46 @@ def _check_one(code: str, names: Mapping[str, Collection[str] | None]) -> Iterat
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-    except TemplateSyntaxError as error:
-        yield f"'{shorten(code)}' is not an expression: {shorten(error.message or 'syntax error', 100)}", ""
+    except RecursionError:
+        yield f"'{shorten(code)}' is nested too deeply", ""
         return
+    except TemplateSyntaxError as error:
+        why = (error.message or "syntax error").replace("end of print statement", "end of expression")
+        yield f"'{shorten(code)}' is not an expression: {shorten(re.sub(' at [0-9]+$', '', why), 100)}", ""
+        return
+    try:
+        yield from dict.fromkeys(_check_tree(tree, names))
+    except RecursionError:
+        yield f"'{shorten(code)}' is nested too deeply", ""
+
+
+def _check_tree(tree: Any, names: Mapping[str, Collection[str] | None]) -> Iterator[tuple[str, str]]:
+    from jinja2 import nodes
+
     for name in tree.find_all(nodes.Name):
-        if name.ctx == "load" and name.name not in names:
-            guess = near(name.name, names)
-            hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(names)}"
+        if name.name not in names:
+            hint = _ELSEWHERE.get(name.name) or _there_is(name.name, names)
             yield f"there is nothing called '{shorten(name.name)}' in expressions", hint
-    uses: list[nodes.Getattr | nodes.Getitem] = [*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)]
-    for use in uses:
-        if not isinstance(use.node, nodes.Name):
-            continue
-        known = names.get(use.node.name)
-        key = (
-            use.attr if isinstance(use, nodes.Getattr) else use.arg.value if isinstance(use.arg, nodes.Const) else None
-        )
-        if known is not None and isinstance(key, str) and key not in known:
-            guess = near(key, known)
-            hint = f"did you mean '{guess}'?" if guess else ""
-            yield f"'{use.node.name}' has no '{shorten(key)}'", hint
+    for filter in tree.find_all(nodes.Filter):
+        if filter.name not in _FILTERS:
+            yield f"there is no filter '{shorten(filter.name)}' in expressions", _there_is(filter.name, _FILTERS)
+    for test in tree.find_all(nodes.Test):
+        if test.name not in (tests := _environment().tests):
+            yield f"there is no test '{shorten(test.name)}' in expressions", _there_is(test.name, tests)
+    for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
+        key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
+        known = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
+        if isinstance(key, str) and key.startswith("__"):
+            yield f"'{shorten(key)}' is out of reach of expressions", ""
+        elif known is not None and isinstance(key, str) and key not in known:
+            yield f"'{use.node.name}' has no '{shorten(key)}'", _there_is(key, known)
+
+
+def _there_is(word: str, known: Collection[str]) -> str:
+    """The hint for a name that does not exist."""
+    if len(known) <= _MOST_GUESSES and (guess := near(word, known)):
+        return f"did you mean '{shorten(guess)}'?"
+    return f"there is {shorten(', '.join(known), 300)}" if known else "the file has none"
 
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -113,25 +157,38 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
         value = _environment().compile_expression(code, undefined_to_none=False)(**names)
         if isinstance(value, Undefined):
             str(value)  # a strict undefined raises, saying what is missing
-        return _plain(value, code)
+        return _plain(value, code, [_MOST])
     except ExpressionError:
         raise
     except TemplateError as error:
-        raise ExpressionError(f"'{shorten(code)}': {shorten(error.message or type(error).__name__, 200)}") from None
+        why = (error.message or type(error).__name__).replace("'dict object' has no attribute", "there is no")
+        raise ExpressionError(f"'{shorten(code)}': {shorten(why, 200)}") from None
+    except RecursionError:
+        raise ExpressionError(f"'{shorten(code)}' is nested too deeply") from None
     except Exception as error:  # whatever the operators of the values raise
         raise ExpressionError(f"'{shorten(code)}': {type(error).__name__}: {shorten(str(error), 200)}") from None
 
 
-def _plain(value: Any, code: str) -> Any:
-    """The value as what YAML could have said; anything else, such as a generator or a function, is refused."""
-    if value is None or isinstance(value, bool | int | float):
+def _plain(value: Any, code: str, left: list[int]) -> Any:
+    """The value as what YAML could have said; anything else, such as a generator or a function, is refused.
+
+    `left` holds how many values there may still be: a list that has a list many times over is small in memory only.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise ExpressionError(f"'{shorten(code)}' is too large")
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ExpressionError(f"'{shorten(code)}' is not a finite number")
         return value
     if isinstance(value, str):
         return str(value)
     if isinstance(value, list | tuple):
-        return [_plain(item, code) for item in value]
+        return [_plain(item, code, left) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, code) for key, item in value.items()}
+        return {str(key): _plain(item, code, left) for key, item in value.items()}
     raise ExpressionError(f"'{shorten(code)}' is {_kind(value)}, not a value")
 
 
@@ -146,17 +203,31 @@ def _environment() -> SandboxedEnvironment:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Bounded(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset({"*", "**"})
+        intercepted_binops = frozenset({"*", "**", "%"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**" and (abs(left) > _MOST or abs(right) > 64):
                 raise SecurityError("this power is too large")
+            if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
+                raise SecurityError("this format is too wide")
             if operator == "*":
                 for one, other in ((left, right), (right, left)):
                     if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _MOST:
                         raise SecurityError("this product is too large")
             return super().call_binop(context, operator, left, right)
 
+        def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+            # Of methods only some of strings can make much out of little: by a width.
+            if any(isinstance(arg, int) and abs(arg) > 9_999 for arg in (*args, *kwargs.values())):
+                raise SecurityError("this width is too large")
+            return super().call(context, obj, *args, **kwargs)
+
+        def wrap_str_format(self, value: Any) -> Any:
+            if isinstance(text := getattr(value, "__self__", None), str) and _WIDE.search(text):
+                raise SecurityError("this format is too wide")
+            return super().wrap_str_format(value)
+
     environment = Bounded(undefined=StrictUndefined, autoescape=False)
     environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in _FILTERS}
     return environment

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 MODES = ("auto", "mmap", "memory")
 MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
+_HURRY_SECONDS = 0.1  # for the writer, where nobody wants to wait for it
 
 Stage = Enum("Stage", "WAITING WRITING SETTLED")
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One output. It has a table, a file, or both for a moment; `bytes` count against the budget while it waits."""
+    """One output. It has a table, a file, or both for a moment; `waits` bytes of the budget are its own meanwhile."""
 
     ref: Ref
     table: Any = None
@@ -41,7 +42,7 @@ class _Entry:
     released: bool = False
     error: str = ""
     written: bool = False
-    bytes: int = field(default=0)
+    waits: int = 0
 
 
 class Store:
@@ -53,7 +54,7 @@ class Store:
     bytes wait to be written; beyond that `publish` waits.
 
     `published(ref)` is called, on the writer's thread or the caller's, when an output is settled; `broken(message)`
-    when one cannot be written.
+    when one cannot be written. Neither may raise.
     """
 
     def __init__(
@@ -87,27 +88,28 @@ class Store:
         """Take over an output and return what travels in its place.
 
         A reader is written batch by batch as it is read, or read into memory where the mode is `memory`. Raises
-        HandoffError if the file cannot be written; whatever the reader raises passes through.
+        HandoffError if the file cannot be written or the store is closed; whatever the reader raises passes through.
         """
         import pyarrow as pa
 
+        self._refuse_if_closed(output)
         path = None if self._mode == "memory" else str(self._folder / f"{output}.{attempt}.arrow")
         if isinstance(value, pa.RecordBatchReader):
-            if path is not None and not _has_dictionary(value.schema):
+            if path is not None and not any(_has_dictionary(column.type) for column in value.schema):
                 return self._publish_file(output, attempt, path, value)
             value = value.read_all()
         ref = Ref(output, value.num_rows, value.nbytes, schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
-        entry = _Entry(ref, value, bytes=ref.bytes)
+        entry = _Entry(ref, value)
         with self._change:
-            # One output may be larger than the whole budget: it passes when nothing else waits.
-            self._change.wait_for(lambda: not self._pending or self._pending + entry.bytes <= self._budget)
-            self._entries[output, attempt] = entry
             if path is None and output not in self._keep:
                 entry.stage = Stage.SETTLED
             else:
+                self._change.wait_for(lambda: self._closed or self._has_room(ref.bytes))
+                self._refuse_if_closed(output)
                 self._enqueue(entry)
+            self._entries[output, attempt] = entry
         return ref
 
     def open(self, ref: Ref) -> pa.Table:
@@ -123,17 +125,16 @@ class Store:
         """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""
         with self._change:
             entry = self._entries.get((ref.id, ref.attempt))
-            if entry is None:
-                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
-            entry.wanted = True
-            while not entry.written:
+            while entry is not None and not entry.written and not entry.released:
                 if entry.error:
                     raise HandoffError(entry.error)
+                entry.wanted = True
                 if entry.stage is Stage.SETTLED:  # kept in memory, or hashed just before it was wanted
-                    entry.stage = Stage.WAITING
-                    entry.bytes = entry.ref.bytes
                     self._enqueue(entry)
                 self._change.wait_for(lambda: entry.stage is Stage.SETTLED)
+            # Released while somebody waits: an attempt that was given up is still at it.
+            if entry is None or entry.released:
+                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
             return self._path(entry)
 
     # -- what the run does -----------------------------------------------------------------------------------------
@@ -144,45 +145,67 @@ class Store:
         Does no I/O itself: files are unlinked by the writer, off the path of whoever calls.
         """
         with self._change:
-            entry = self._entries.pop((ref.id, ref.attempt), None)
-            if entry is None:
-                return
-            entry.released = True
-            if entry.stage is not Stage.WRITING:
-                entry.table = None
-                self._settle(entry)
-                if entry.written:
-                    self._throw_away(str(self._path(entry)))
+            self._release(ref.id, ref.attempt)
 
     def settled(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to write, hash or unlink, at most these seconds; whether that is so."""
         with self._change:
             return self._change.wait_for(lambda: not (self._queue or self._busy or self._trash), seconds)
 
-    def close(self) -> None:
-        """Settle, end the writer, and let go of all tables; files of kept outputs stay."""
-        self.settled()
+    def close(self, *, wait: bool = True) -> None:
+        """End the writer and let go of all tables; files of kept outputs stay, and no others.
+
+        Unless `wait`, what is not written yet is given up. Closing again does nothing.
+        """
         with self._change:
+            if self._closed:
+                return
+            # From now on nothing is published: who comes late was given up, and nobody would clean up behind it.
             self._closed = True
-            self._entries.clear()
+            for output, attempt in list(self._entries):
+                if output not in self._keep or not wait:
+                    self._release(output, attempt, keep_file=output in self._keep)
             self._change.notify_all()
         if self._writer is not None:
-            self._writer.join()
+            self._writer.join(None if wait else _HURRY_SECONDS)
+        with self._change:
+            self._entries.clear()
+        for partial in self._folder.glob("*.partial"):  # of attempts that were given up while they wrote
+            with suppress(OSError):
+                partial.unlink()
         with suppress(OSError):
             self._folder.rmdir()  # only if nothing is in it
 
-    # -- the writer ------------------------------------------------------------------------------------------------
+    # -- with the lock held ----------------------------------------------------------------------------------------
+
+    def _has_room(self, size: int) -> bool:
+        """One output may be larger than the whole budget: it passes when nothing else waits."""
+        return not self._pending or self._pending + size <= self._budget
+
+    def _refuse_if_closed(self, output: str) -> None:
+        if self._closed:
+            raise HandoffError(f"the output '{output}' comes too late: the run is over")
+
+    def _release(self, output: str, attempt: int, *, keep_file: bool = False) -> None:
+        entry = self._entries.pop((output, attempt), None)
+        if entry is None:
+            return
+        entry.released = True
+        if entry.stage is not Stage.WRITING:  # else the writer sees to it
+            entry.table = None
+            self._settle(entry)
+            if entry.written and not keep_file:
+                self._trash.append(str(self._path(entry)))
+                self._wake()
 
     def _path(self, entry: _Entry) -> Path:
         return Path(entry.ref.path or self._folder / f"{entry.ref.id}.{entry.ref.attempt}.arrow")
 
     def _enqueue(self, entry: _Entry) -> None:
-        self._pending += entry.bytes
+        entry.stage = Stage.WAITING
+        entry.waits = entry.ref.bytes
+        self._pending += entry.waits
         self._queue.append(entry)
-        self._wake()
-
-    def _throw_away(self, path: str) -> None:
-        self._trash.append(path)
         self._wake()
 
     def _wake(self) -> None:
@@ -192,11 +215,13 @@ class Store:
         self._change.notify_all()
 
     def _settle(self, entry: _Entry) -> None:
-        """The entry waits for nothing more. Called with the lock held."""
-        self._pending -= entry.bytes
-        entry.bytes = 0
+        """The entry waits for nothing more."""
+        self._pending -= entry.waits
+        entry.waits = 0
         entry.stage = Stage.SETTLED
         self._change.notify_all()
+
+    # -- the writer ------------------------------------------------------------------------------------------------
 
     def _write_behind(self) -> None:
         while True:
@@ -207,8 +232,9 @@ class Store:
                 if not self._queue and not self._trash:
                     return
                 self._busy = True
-                entry = self._queue.popleft() if self._queue else None
-                trash = None if entry else self._trash.popleft()
+                # Unlinking first: it frees the room on the disk that writing needs.
+                trash = self._trash.popleft() if self._trash else None
+                entry = None if trash else self._queue.popleft()
                 if entry is not None:
                     if entry.released:
                         continue
@@ -220,29 +246,31 @@ class Store:
                 self._write(entry)
 
     def _write(self, entry: _Entry) -> None:
-        from nfrun.digest import digest
-
         error, written, content = "", False, None
         try:
             if entry.ref.path is not None or entry.wanted:
                 _, content = write_file(entry.table, self._path(entry))
                 written = True
             else:
+                from nfrun.digest import digest
+
                 content = digest(entry.table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = _said(failed, entry.ref)
         with self._change:
-            first = entry.ref.digest is None
+            first, released = entry.ref.digest is None, entry.released
             entry.ref = replace(entry.ref, digest=content)
             entry.written, entry.error = written, error
-            if entry.released and written:
-                self._throw_away(str(self._path(entry)))
-            if entry.released or (written and self._mode != "memory"):
+            if released and written:
+                self._trash.append(str(self._path(entry)))
+            if released or (written and self._mode != "memory"):
                 entry.table = None  # from now on readers map the file
             self._settle(entry)
+        if released:
+            return  # what became of it concerns nobody any more
         if error:
             self._broken(error)
-        elif first and not entry.released:
+        elif first:
             self._published(entry.ref)
 
     def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> Ref:
@@ -261,12 +289,18 @@ class Store:
         source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
         try:
             (rows, total), content = write_file(source, Path(path))
-        except (OSError, pa.ArrowException) as error:
+        except BaseException as error:
             if theirs:
-                raise theirs[0] from None
-            raise HandoffError(_said(error, size)) from error
+                raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
+            if isinstance(error, OSError | pa.ArrowException):
+                raise HandoffError(_said(error, size)) from error
+            raise
         ref = replace(size, rows=rows, bytes=total, digest=content)
         with self._change:
+            if self._closed:
+                with suppress(OSError):
+                    Path(path).unlink()
+            self._refuse_if_closed(output)
             self._entries[output, attempt] = _Entry(ref, stage=Stage.SETTLED, written=True)
         self._published(ref)
         return ref
@@ -289,7 +323,7 @@ def write_file(value: pa.Table | pa.RecordBatchReader, path: Path) -> tuple[tupl
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
     try:
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        with pa.OSFile(os.fsencode(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             for batch in _batches(table):
                 content.add(batch)
                 writer.write_batch(batch)
@@ -312,7 +346,7 @@ def open_file(path: Path) -> pa.Table:
     import pyarrow as pa
 
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path), "r")).read_all()
+        return pa.ipc.open_file(pa.memory_map(os.fsencode(path), "r")).read_all()
     except (OSError, pa.ArrowException) as error:
         raise HandoffError(f"cannot open {path.name}: {error}") from error
 
@@ -346,10 +380,18 @@ def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]
         yield small[0] if len(small) == 1 else pa.concat_batches(small)
 
 
-def _has_dictionary(schema: pa.Schema) -> bool:
-    return any("dictionary<" in str(column.type) for column in schema)
+def _has_dictionary(kind: pa.DataType) -> bool:
+    """Whether there is a dictionary anywhere in the type: its batches may differ in it, which a file cannot hold."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    parts = [kind.field(i).type for i in range(kind.num_fields)]
+    return isinstance(kind, pa.DictionaryType) or any(_has_dictionary(part) for part in parts)
 
 
 def _said(error: Exception, ref: Ref) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"cannot write the output '{ref.id}' ({ref.bytes:,} bytes): {reason}"
+    # The system's own words: Arrow puts others around them.
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    size = f" ({ref.bytes:,} bytes)" if ref.bytes else ""
+    return f"cannot write the output '{ref.id}'{size}: {reason}"

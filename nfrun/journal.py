@@ -12,6 +12,7 @@ from nfrun.events import Event, NodeFinished, RunFinished
 from nfrun.spec import Pipeline
 
 WORK = ".nfrun"
+_CENTURY = 3.2e9  # seconds; what claims more is not a time, and infinity would spoil every rank
 
 
 def new_run_id() -> str:
@@ -35,10 +36,9 @@ class WorkFolder:
 
     def run_folder(self, run_id: str) -> Path:
         """Make the folder of a new run. Raises OSError."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ignore = self.path / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
         folder = self.path / "runs" / run_id
         folder.mkdir(parents=True)
         return folder
@@ -47,11 +47,11 @@ class WorkFolder:
         """Seconds that each node took when it last finished; empty where nothing is recorded or readable."""
         try:
             found = json.loads(self._timings(pipeline).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(found, dict):
             return {}
-        return {k: float(v) for k, v in found.items() if isinstance(v, int | float) and v >= 0}
+        return {k: float(v) for k, v in found.items() if type(v) in (int, float) and 0 <= v < _CENTURY}
 
     def write_timings(self, pipeline: str, seconds: dict[str, float]) -> None:
         """Record seconds by node, beside those recorded before. Raises OSError."""
@@ -59,8 +59,12 @@ class WorkFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         rounded = {name: round(took, 6) for name, took in seconds.items()}
-        partial.write_text(json.dumps({**self.timings(pipeline), **rounded}), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps({**self.timings(pipeline), **rounded}), encoding="utf-8")
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def _timings(self, pipeline: str) -> Path:
         return self.path / "timings" / f"{Path(pipeline).name}.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import TextIO
+from typing import Any, TextIO
 
 from nfrun.work import Log, current_node
 
@@ -29,6 +29,18 @@ class Prints(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         return "utf-8"
 
+    @property
+    def buffer(self) -> io.RawIOBase:
+        """For those who print bytes."""
+        return _Bytes(self)
+
+    def reconfigure(self, **options: object) -> None:
+        """There is nothing to set; it would be an error to have no such method."""
+
+    def fileno(self) -> int:
+        """For child processes: what they print cannot be told apart, and goes where nobody's prints go."""
+        return self._beside.fileno()
+
     def writable(self) -> bool:
         return True
 
@@ -47,17 +59,42 @@ class Prints(io.TextIOBase):
             self._say(node, line)
         return len(text)
 
+    def end_line(self, node: str) -> None:
+        """Log the line that the node began and never ended."""
+        with self._lock:
+            line = self._begun.pop(node, "")
+        if line:
+            self._say(node, line)
+
     def flush(self) -> None:
         if not current_node.get():
             self._beside.flush()
 
     def finish(self) -> None:
-        """Log the lines that never ended."""
-        with self._lock:
-            begun, self._begun = self._begun, {}
-        for node, line in begun.items():
-            self._say(node, line)
+        """Log all lines that never ended."""
+        for node in list(self._begun):
+            self.end_line(node)
 
     def _say(self, node: str, line: str) -> None:
-        # Progress bars draw over themselves; only what stays visible is kept.
-        self._log(node, self._level, line.rstrip("\r").rpartition("\r")[2])
+        line = _visible(line)
+        for start in range(0, len(line) or 1, _MOST):
+            self._log(node, self._level, line[start : start + _MOST])
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, prints: Prints) -> None:
+        self._prints = prints
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._prints.write(bytes(data).decode(errors="replace"))
+        return len(data)
+
+
+def _visible(line: str) -> str:
+    """What is left of a line on a terminal: progress bars draw over themselves."""
+    # Half a character, which no stream takes, as in the name of a file that is not UTF-8.
+    line = line.encode(errors="backslashreplace").decode()
+    return line.rstrip("\r").rpartition("\r")[2]

@@ -6,26 +6,28 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nfrun.advice import NODE_KEYS, means_kind
 from nfrun.callables import Library
 from nfrun.document import Document, load
-from nfrun.errors import Problem, SpecError, Where, near, shorten
-from nfrun.expressions import OPEN, Flaw, check, has_expression
+from nfrun.errors import Problem, SpecError, near, shorten
 from nfrun.kinds import KINDS
+from nfrun.params import check_param, param_of
+from nfrun.placing import check_expressions
 from nfrun.plan import find_cycles
 from nfrun.schema import check_schema
 from nfrun.spec import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 
 Keys = tuple[str | int, ...]
 
-RUN_NAMES = ("id", "name", "folder")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 366 * 86400.0  # waits of the operating system end at some 290 years; nobody means more than one
+_MOST_HINTS = 50  # no more are shown, and to look for one in 10,000 names takes 20 ms
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
-_MOST_PROBLEMS = 1000  # of one sort; more than that is one mistake made by a program
-_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+# Of a node's keys those that tell a kind nothing: it can be checked although they are wrong.
+_APART = ("needs", "format", "retries", "timeout", "executor", "resources", "env", "description")
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
@@ -38,7 +40,8 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
     reader = _Reader(document, Path(path).absolute().parent)
     pipeline = reader.read()
     if reader.problems or pipeline is None:
-        raise SpecError(reader.problems)
+        # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
+        raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.where.line, p.where.column)))
     return pipeline, document
 
 
@@ -50,53 +53,40 @@ def seconds(value: str | float) -> float:
     return float(value)
 
 
-def type_of(value: Any) -> str:
-    """The JSON Schema type of a value of the file."""
-    return _JSON_TYPES.get(type(value), "array" if isinstance(value, list) else "object")
-
-
-def has_type(value: Any, wanted: str) -> bool:
-    """Whether a value of the file may stand for a parameter of this type; a whole number is a number too."""
-    return type_of(value) == wanted or (wanted == "number" and type_of(value) == "integer")
-
-
-def strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Every string in a nested value, with its path. No recursion problem: documents are at most 64 deep."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from strings(item, (*path, key))
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield from strings(item, (*path, i))
+def text(value: Any) -> str:
+    """A scalar of the file as an environment variable: true and false in lower case."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass
 class _Reader:
-    """Reads one document. Collects problems and goes on; a value with a problem is left out of what follows."""
+    """Reads one document. Collects problems and goes on; a value with a problem is left out of what follows.
+
+    `wrong` are the paths of problems, `bad` those and the ones around them. `unclear` are the nodes with a key that
+    does not exist: whatever seems to be missing there may be what that key was meant to be.
+    """
 
     document: Document
     folder: Path
     problems: list[Problem] = field(default_factory=list)
+    wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
+    unclear: set[str] = field(default_factory=set)
 
     def read(self) -> Pipeline | None:
-        for path, problem in islice(check_schema(self.document), _MOST_PROBLEMS):
-            self.problems.append(problem)
-            self.spoil(path)
         root = self.document.root
-        if not isinstance(root, dict) or not isinstance(root.get("nodes"), dict):
+        self.schema_and_expressions()
+        if not isinstance(root, dict):
             return None
-        self.names(root["nodes"])
+        bodies = self.mapping(root, "nodes")
+        self.names(bodies)
         params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
         defaults = self.mapping(root, "defaults")
-        nodes = {
-            name: self.node(name, body, defaults) for name, body in root["nodes"].items() if isinstance(body, dict)
-        }
+        nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         self.references(nodes)
         self.cycles(nodes)
-        self.expressions(root, params)
         self.kinds(nodes)
         name = root.get("name")
         return Pipeline(
@@ -117,6 +107,7 @@ class _Reader:
 
     def spoil(self, path: Keys) -> None:
         """Remember that there is a problem here, and so within everything around it."""
+        self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -125,11 +116,19 @@ class _Reader:
         return found if isinstance(found, dict) else {}
 
     def printable(self, name: str) -> str:
-        if not name.isprintable() or not name.strip():
+        if ("name",) not in self.bad and not name.isprintable():
             self.problem(("name",), "a pipeline's name is printable text on one line")
         return name
 
-    # -- names and parameters --------------------------------------------------------------------------------------
+    def schema_and_expressions(self) -> None:
+        """Where an expression stands in a place that has none, that is told, and not what else the place wants."""
+        broken = dict(check_schema(self.document))
+        for path, problem in [*check_expressions(self.document, broken), *broken.items()]:
+            if path not in self.wrong or path not in broken:
+                self.problems.append(problem)
+            self.spoil(path)
+            if len(path) == 3 and path[0] == "nodes" and path[2] not in NODE_KEYS:
+                self.unclear.add(str(path[1]))
 
     def names(self, nodes: Mapping[str, Any]) -> None:
         seen: dict[str, str] = {}
@@ -143,61 +142,37 @@ class _Reader:
                 self.problem(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
     def param(self, name: str, value: Any) -> Param:
+        param = param_of(name, value)
         path: Keys = ("params", name)
-        if not isinstance(value, dict):
-            return Param(name, type_of(value), value)
-        default = value.get("default")
-        choices = value.get("enum")
-        wanted = value.get("type") or type_of(default if "default" in value else (choices or [""])[0])
-        if "default" in value and not has_type(default, wanted) and (*path, "type") not in self.bad:
-            what = f"the default of '{name}' must be of type {wanted}, and is of type {type_of(default)}"
-            self.problem((*path, "default"), what)
-        if isinstance(choices, list):
-            for i, choice in enumerate(choices):
-                if not has_type(choice, wanted):
-                    what = f"'{name}' is of type {wanted}, and this value of type {type_of(choice)}"
-                    self.problem((*path, "enum", i), what)
-            if "default" in value and default not in choices:
-                self.problem((*path, "default"), f"the default of '{name}' is not one of its 'enum'")
-        return Param(
-            name=name,
-            type=str(wanted),
-            default=default,
-            required="default" not in value,
-            enum=tuple(choices) if isinstance(choices, list) else (),
-            help=str(value.get("help", "")),
-        )
+        if isinstance(value, dict) and path not in self.bad:
+            for inner, what, hint in check_param(param):
+                self.problem((*path, *inner), what, hint)
+        return param
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeSpec:
         path: Keys = ("nodes", name)
-        kinds = [key for key in KIND_KEYS if key in body]
-        if len(kinds) != 1:
-            listed = ", ".join(KIND_KEYS)
-            what = f"node '{shorten(name)}' has {len(kinds)} kinds: {', '.join(kinds)}" if kinds else ""
-            self.problem(path, what or f"node '{shorten(name)}' has no kind", f"give it one of {listed}", at_key=True)
-        kind = kinds[0] if len(kinds) == 1 else ""
+        kind = self.kind(name, body)
         merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
         merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
         with_ = self.mapping(merged, "with")
-        outputs = tuple(merged.get("outputs", ()))
-        if kind != "run":
-            self.shell_only(path, body, kind)
-        inputs = tuple(self.inputs(path, merged.get("inputs", [])))
+        if kind and kind != "run":
+            self.shell_only(path, body)
+        inputs = tuple(self.inputs(path, body.get("inputs", [])))
         given = {i.name for i in inputs}
         for key in with_:
             if key in given:
-                self.problem((*path, "with", key), f"'{key}' is both an input and a value", at_key=True)
-        needs = merged.get("needs", [])
+                self.problem((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
+        needs = [] if (*path, "needs") in self.wrong else _items(body.get("needs"))
         return NodeSpec(
             id=name,
             kind=kind,
             body=str(merged.get(kind, "")),
             inputs=inputs,
             with_=with_,
-            outputs=outputs,
-            needs=(needs,) if isinstance(needs, str) else tuple(needs),
+            outputs=self.output_names(path, merged.get("outputs", [])),
+            needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
             env={
                 key: text(value)
                 for part in (defaults, body)
@@ -205,66 +180,97 @@ class _Reader:
                 if isinstance(value, str | int | float)
             },
             format=merged.get("format", "arrow"),
-            retry=_retry(merged.get("retries", 0)),
-            timeout=seconds(merged["timeout"]) if "timeout" in merged else None,
+            retry=self.retry(path, merged.get("retries", 0)),
+            timeout=self.seconds((*path, "timeout"), merged["timeout"]) if "timeout" in merged else None,
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
         )
 
-    def shell_only(self, path: Keys, body: Mapping[str, Any], kind: str) -> None:
+    def kind(self, name: str, body: Mapping[str, Any]) -> str:
+        """The kind key of a node, "" where it has none or several."""
+        kinds = [key for key in body if key in KIND_KEYS]
+        if len(kinds) > 1:
+            what = f"node '{shorten(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
+            self.problem(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
+        elif not kinds and not any(means_kind(key) for key in body if key not in NODE_KEYS):
+            hint = f"give it one of {', '.join(KIND_KEYS)}"
+            self.problem(("nodes", name), f"node '{shorten(name)}' has no kind", hint, at_key=True)
+        return kinds[0] if len(kinds) == 1 else ""
+
+    def seconds(self, path: Keys, value: str | float) -> float:
+        found = seconds(value)
+        if found > _LONGEST:
+            inside = self.document.root["nodes"][path[1]]
+            self.problem(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
+        return found
+
+    def retry(self, path: Keys, value: Any) -> Retry:
+        if not isinstance(value, dict):
+            return Retry(max=int(value)) if value else NEVER
+        settings: dict[str, Any] = {"max": int(value["max"])}
+        for key, setting in value.items():
+            if key.endswith("delay"):
+                settings[key] = self.seconds((*path, "retries", key), setting)
+            elif key != "max":
+                settings[key] = float(setting)
+        return Retry(**settings)
+
+    def shell_only(self, path: Keys, body: Mapping[str, Any]) -> None:
         if "format" in body:
             what = "'format' is what a shell script reads and writes; only a 'run' node has it"
-            self.problem((*path, "format"), what, at_key=True)
-        if "env" in body and kind:
+            hint = "the ending of the file says it" if "read" in body or "write" in body else "remove it"
+            self.problem((*path, "format"), what, hint, at_key=True)
+        if "env" in body:
             what = "'env' of a node reaches only a 'run' node: the others share one process"
             self.problem((*path, "env"), what, "put it under 'env' of the file", at_key=True)
 
+    def output_names(self, path: Keys, names: list[str]) -> tuple[str, ...]:
+        seen: dict[str, str] = {}
+        for i, name in enumerate(names):
+            if seen.setdefault(name.lower(), name) != name:
+                what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
+                self.problem((*path, "outputs", i), what, "files would clash on some systems: rename one")
+        return tuple(names)
+
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
-        path = (*path, "inputs")
-        items: list[tuple[Keys, str | None, Any]] = []
-        if isinstance(value, str):
-            items = [(path, None, value)]
-        elif isinstance(value, list):
-            items = [((*path, i), None, ref) for i, ref in enumerate(value)]
-        elif isinstance(value, dict):
-            items = [((*path, name), name, ref) for name, ref in value.items()]
         seen: set[str] = set()
-        for where, given, ref in items:
-            if where in self.bad and where != path:
+        for step, name, ref in _named(value):
+            where = (*path, "inputs", *step)
+            if where in self.wrong:
                 continue
-            node, _, output = ref.partition(".")
-            name = given or output or node
             if name in seen:
-                hint = f"give them names: {{name: {ref}}}"
-                self.problem(where, f"two inputs are called '{name}'", hint)
+                self.problem(
+                    where, f"two inputs are called '{name}'", f"name them: inputs: {{{name}: {ref}, other: …}}"
+                )
             elif not name.isidentifier():
-                hint = f"give it one: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
+                hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
                 self.problem(where, f"'{shorten(name)}' cannot be the name of an input", hint)
             seen.add(name)
-            yield Input(name, node, ref)
+            yield Input(name, ref.partition(".")[0], ref)
 
     # -- what nodes say of one another -----------------------------------------------------------------------------
 
     def references(self, nodes: dict[str, NodeSpec]) -> None:
         """Check every reference, and give the one that names a lone output by its node that output's id."""
+        bodies = self.document.root.get("nodes")
         for name, spec in list(nodes.items()):
-            value = self.document.root["nodes"][name].get("inputs")
             inputs = []
-            for i, item in enumerate(spec.inputs):
-                step = () if isinstance(value, str) else (i,) if isinstance(value, list) else (item.name,)
-                output = self.reference(name, item.output, nodes, ("nodes", name, "inputs", *step))
+            steps = {given: step for step, given, _ in _named(bodies[name].get("inputs"))} if spec.inputs else {}
+            for item in spec.inputs:
+                path: Keys = ("nodes", name, "inputs", *steps[item.name])
+                output = self.reference(name, item.output, nodes, path)
                 if output:
                     inputs.append(Input(item.name, item.node, output))
             needs = []
-            value = self.document.root["nodes"][name].get("needs")
-            for i, need in enumerate(spec.needs):
-                path: Keys = ("nodes", name, "needs", *(() if isinstance(value, str) else (i,)))
+            for step, need in _items(bodies[name].get("needs") if spec.needs else []):
+                path = ("nodes", name, "needs", *step)
+                if path in self.wrong:
+                    continue
                 if need == name:
-                    self.problem(path, f"node '{name}' needs itself")
-                elif need not in self.document.root["nodes"]:
-                    self.problem(
-                        path, f"node '{name}' needs '{shorten(need)}', which is not defined", self.meant(need, nodes)
-                    )
+                    self.problem(path, f"node '{name}' needs itself", "remove it")
+                elif need not in bodies:
+                    what = f"node '{shorten(name)}' needs '{shorten(need)}', which is not defined"
+                    self.problem(path, what, self.meant(need, name, {}))
                 elif need in nodes:
                     needs.append(need)
             # Only what holds, so that the search for cycles goes on with the rest. A copy costs 10 us.
@@ -272,15 +278,16 @@ class _Reader:
                 nodes[name] = replace(spec, inputs=tuple(inputs), needs=tuple(needs))
 
     def reference(self, name: str, ref: str, nodes: Mapping[str, NodeSpec], path: Keys) -> str | None:
+        """The id of the output that is meant, None where there is none."""
         node, _, output = ref.partition(".")
         reader = f"node '{shorten(name)}' reads" if name else "'outputs' shows"
         if node == name:
-            self.problem(path, f"node '{name}' reads itself")
+            self.problem(path, f"node '{name}' reads itself", "a node reads the outputs of others")
             return None
         if node not in self.document.root["nodes"]:
-            self.problem(path, f"{reader} '{shorten(ref)}', which is not defined", self.meant(ref, nodes))
+            self.problem(path, f"{reader} '{shorten(ref)}', which is not defined", self.meant(ref, name, nodes))
             return None
-        if node not in nodes or ("nodes", node, "outputs") in self.bad:
+        if node not in nodes or node in self.unclear or ("nodes", node, "outputs") in self.bad:
             return None
         named = nodes[node].outputs
         if not output and len(named) > 1:
@@ -289,108 +296,93 @@ class _Reader:
             return None
         if output and output not in named:
             guess = near(output, named)
-            hint = f"did you mean '{node}.{guess}'?" if guess else f"there is {', '.join(named) or f'{node!r} itself'}"
+            hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
+            hint = hint or (f"there is {_listed(f'{node}.{n}' for n in named)}" if named else f"did you mean '{node}'?")
             self.problem(path, f"node '{node}' has no output '{shorten(output)}'", hint)
             return None
         return f"{node}.{named[0]}" if named and not output else ref
 
-    def meant(self, ref: str, nodes: Mapping[str, NodeSpec]) -> str:
-        """The hint for a reference to something that does not exist."""
-        wanted = ref.partition(".")[0]
+    def meant(self, ref: str, name: str, nodes: Mapping[str, NodeSpec]) -> str:
+        """The hint for a reference of node `name` to what does not exist; `nodes` are those whose outputs count."""
+        wanted, _, output = ref.partition(".")
         for spec in nodes.values():
             if wanted in spec.outputs:
                 return f"did you mean '{spec.id}.{wanted}'?"
-        guess = near(wanted, self.document.root["nodes"])
-        return f"did you mean '{guess}' (line {self.document.where_key('nodes', guess).line})?" if guess else ""
+        known = [other for other in self.document.root["nodes"] if other != name]
+        guess = near(wanted, known) if len(self.problems) < _MOST_HINTS else None
+        if guess:
+            whole = f"{guess}.{output}" if guess in nodes and output in nodes[guess].outputs else guess
+            return f"did you mean '{shorten(whole)}' (line {self.document.where_key('nodes', guess).line})?"
+        return f"there is {_listed(known)}" if 0 < len(known) <= 10 else ""
 
     def cycles(self, nodes: Mapping[str, NodeSpec]) -> None:
         for cycle in find_cycles({name: spec.upstream for name, spec in nodes.items()}):
             shown = [*cycle[:5], "…", *cycle[-2:]] if len(cycle) > 10 else cycle
-            count = f" ({len(cycle)} nodes)" if len(cycle) > 10 else ""
+            count = f" ({len(cycle):,} nodes)" if len(cycle) > 10 else ""
             circle = " -> ".join([*shown, cycle[0]])
+            body = self.document.root["nodes"][cycle[0]]
+            paths = [
+                ("nodes", cycle[0], key, *step)
+                for key in ("inputs", "needs")
+                for step, _, ref in _named(body.get(key))
+                if ref.partition(".")[0] == cycle[1]
+            ]
             what = f"these nodes need one another in a circle{count}: {circle}"
-            self.problem(("nodes", cycle[0]), what, "take one of these references out", at_key=True)
+            self.problem(paths[0], what, "remove one of these references")
 
     def outputs(self, root: Mapping[str, Any], nodes: Mapping[str, NodeSpec]) -> dict[str, str]:
         if "outputs" in root:
             found = {}
             for name, ref in self.mapping(root, "outputs").items():
-                if ("outputs", name) not in self.bad and isinstance(ref, str):
+                if ("outputs", name) not in self.bad and "nodes" in root:
                     found[name] = self.reference("", ref, nodes, ("outputs", name)) or ref
             return found
         read = {item.output for spec in nodes.values() for item in spec.inputs}
         return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
 
-    # -- expressions and kinds -------------------------------------------------------------------------------------
-
-    def expressions(self, root: Mapping[str, Any], params: Mapping[str, Param]) -> None:
-        names = {"params": list(params), "env": None, "run": RUN_NAMES}
-        for path, value in strings(root):
-            if not has_expression(value):
-                continue
-            if not _may_hold_expressions(path):
-                self.problem(path, "an expression is not evaluated here", _instead(path))
-                continue
-            for flaw in check(value, names):
-                where = self.inside(path, flaw)
-                self.problems.append(Problem(where, flaw.what, flaw.hint))
-                self.spoil(path)
-
-    def inside(self, path: Keys, flaw: Flaw) -> Where:
-        """The place of a flaw within a string, where the string stands in the file as it is."""
-        where = self.document.where(*path)
-        for quote in (0, 1):
-            start = where.column - 1 + quote + flaw.start
-            if where.text[start : start + 3] == OPEN:
-                return Where(where.file, where.line, start + 1, flaw.length, where.text)
-        return where
-
     def kinds(self, nodes: Mapping[str, NodeSpec]) -> None:
         library = Library(self.folder)
+        writers: dict[str, str] = {}
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
-            touched = any((*path, key) in self.bad for key in (spec.kind, "inputs", "with", "outputs"))
-            if spec.kind and not touched:
-                for mistake in KINDS[spec.kind].check(spec, library):
-                    where: Keys = (*path, *self.as_written(path, spec, mistake.path))
-                    self.problem(where, mistake.what, mistake.hint, at_key=mistake.at_key)
+            if not spec.kind or (
+                path in self.bad
+                and any((*path, key) in self.bad for key in self.document.root["nodes"][name] if key not in _APART)
+            ):
+                continue
+            for mistake in KINDS[spec.kind].check(spec, library):
+                where: Keys = (*path, *self.as_written(spec, mistake.path))
+                named = mistake.at_key and len(where) == len(path) + len(mistake.path)
+                self.problem(where, mistake.what, mistake.hint, at_key=named)
+            if spec.kind == "write" and (first := writers.setdefault(os.path.normpath(spec.body), name)) != name:
+                line = self.document.where_key("nodes", first).line
+                self.problem((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
 
-    def as_written(self, path: Keys, spec: NodeSpec, inner: Keys) -> Keys:
-        """An input's path by its name becomes its path in the list it stands in."""
-        value = self.document.root["nodes"][path[1]].get("inputs")
-        if len(inner) == 2 and inner[0] == "inputs" and not isinstance(value, dict):
-            if isinstance(value, list):
-                return ("inputs", [i.name for i in spec.inputs].index(str(inner[1])))
-            return ("inputs",)
-        return inner
-
-
-def text(value: Any) -> str:
-    """A scalar of the file as an environment variable: true and false in lower case."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _retry(value: Any) -> Retry:
-    if isinstance(value, int):
-        return Retry(max=value) if value else NEVER
-    if not isinstance(value, dict):
-        return NEVER
-    settings: dict[str, Any] = {key: seconds(v) if key.endswith("delay") else v for key, v in value.items()}
-    return Retry(**settings)
+    def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
+        """An input's path by its name becomes its path in the form that the file has."""
+        value = self.document.root["nodes"][spec.id].get("inputs")
+        if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
+            return inner
+        return next(("inputs", *step) for step, name, _ in _named(value) if name == inner[1])
 
 
-def _may_hold_expressions(path: Keys) -> bool:
-    if path[0] == "env" or path[:2] == ("defaults", "env"):
-        return True
-    return path[0] == "nodes" and len(path) > 2 and path[2] in ("with", "env", "read", "write")
+def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
+    """The references under `inputs` or `needs`, in whichever form, with the step that leads to each."""
+    if isinstance(value, str):
+        yield (), value
+    elif isinstance(value, dict):
+        yield from (((key,), item) for key, item in value.items())
+    elif isinstance(value, list):
+        yield from (((i,), item) for i, item in enumerate(value))
 
 
-def _instead(path: Keys) -> str:
-    key = path[2] if path[0] == "nodes" and len(path) > 2 else path[0]
-    return {
-        "sql": "put it under 'with' and write $name: values are bound, never pasted into a query",
-        "run": "put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
-        "python": "which function runs is fixed; put values under 'with'",
-        "inputs": "what a node reads is fixed; put values under 'with'",
-        "needs": "what a node needs is fixed",
-    }.get(str(key), "expressions stand in 'with', 'env', 'read' and 'write'")
+def _named(value: Any) -> Iterator[tuple[Keys, str, str]]:
+    """The same with the name that each reference gives to an input, without what is no reference."""
+    for step, ref in _items(value):
+        if isinstance(ref, str):
+            node, _, output = ref.partition(".")
+            yield step, str(step[0]) if isinstance(value, dict) else output or node, ref
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"'{shorten(name)}'" for name in names)

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from nfrun.events import (
     AttemptStopped,
     Event,
+    NodeFinished,
     NodeStarted,
     Outcome,
     OutputPublished,
@@ -54,6 +55,9 @@ class Run:
         self._wake_at: float | None = None
         self._give_up_at: float | None = None
         self._error = ""
+        # By output and attempt: whether that attempt gave it and it is not released, and what was settled before that.
+        self._given: set[tuple[str, int]] = set()
+        self._early: dict[tuple[str, int], Ref] = {}
         self.abandoned = 0  # attempts that were left to themselves
 
     def now(self) -> float:
@@ -61,21 +65,29 @@ class Run:
         return time.monotonic() - self._began
 
     def published(self, ref: Ref) -> None:
-        """For the store: an output is settled."""
-        self._tell(OutputPublished(self.now(), ref.id, ref))
+        """For the store, from any thread: an output is settled.
+
+        Told once its node has finished, and never if that attempt failed or was given up.
+        """
+        key = (ref.id, ref.attempt)
+        with self._lock:
+            if key in self._given:
+                self._tell(OutputPublished(self.now(), ref.id, ref))
+            else:
+                self._early[key] = ref
 
     def broken(self, message: str) -> None:
         """For the store, from any thread: something outside of any node broke, and the run cannot be completed."""
 
         def stop() -> None:
             self._error = self._error or message
-            self._cancel(message)
+            self._cancel(message, hurry=False)
 
         self._mail.put(stop)
 
     def cancel(self, why: str) -> None:
         """Stop the run; a second call leaves at once. From any thread, and from signal handlers."""
-        self._mail.put(lambda: self._cancel(why))
+        self._mail.put(lambda: self._cancel(why, hurry=True))
 
     def go(self, make_executor: Callable[[Settle], Executor], store: Store) -> RunFinished:
         """Run to the end and return the last event. `make_executor` is given what to call with each outcome.
@@ -94,7 +106,10 @@ class Run:
                 self._read_mail(0)
             self._read_mail(0)
         finally:
-            self._executor.close()
+            self._executor.close(0.0 if self._gave_up() else self._grace)
+        if self._gave_up():
+            self.abandoned += not store.settled(0)  # the disk may hang as a node does
+            store.close(wait=False)
         (end,) = self._scheduler.finish(self.now(), self._error)
         self._tell(end)
         assert isinstance(end, RunFinished)
@@ -124,10 +139,12 @@ class Run:
         except Empty:
             pass
 
-    def _cancel(self, why: str) -> None:
+    def _cancel(self, why: str, *, hurry: bool) -> None:
         with self._lock:
-            first = self._give_up_at is None
-            self._give_up_at = self.now() + self._grace if first else self.now()
+            if self._give_up_at is None:
+                self._give_up_at = self.now() + self._grace
+            elif hurry:
+                self._give_up_at = self.now()
             self._carry_out(self._scheduler.cancel(self.now(), why))
 
     def _gave_up(self) -> bool:
@@ -140,7 +157,9 @@ class Run:
             with self._lock:
                 events = self._scheduler.outcome(self.now(), outcome)
                 if not events:  # it was given up before: nobody will read what it made
+                    self.abandoned -= 1
                     for ref in outcome.outputs.values():
+                        self._early.pop((ref.id, ref.attempt), None)
                         self._store.release(ref)
                 mine = self._carry_out(events, keep_one=True)
                 wake_at = self._scheduler.wake_at
@@ -165,13 +184,23 @@ class Run:
                     kept = event
                 else:
                     self._executor.start(event)
+            elif isinstance(event, NodeFinished):
+                self._outputs_of(event)
             elif isinstance(event, OutputReleased):
+                self._given.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
                     self.abandoned += 1
                 self._executor.stop(event.node, event.attempt)
         return kept
+
+    def _outputs_of(self, finished: NodeFinished) -> None:
+        for ref in finished.outputs.values():
+            key = (ref.id, ref.attempt)
+            self._given.add(key)
+            if key in self._early:
+                self._tell(OutputPublished(self.now(), ref.id, self._early.pop(key)))
 
 
 def _raise(error: BaseException) -> None:

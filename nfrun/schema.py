@@ -1,19 +1,26 @@
-"""Holds a document against the JSON Schema of pipeline files, and says what is wrong in plain words. Knows no runs."""
+"""Holds a document against the JSON Schema of pipeline files, and finds what is wrong. Words are `advice`'s matter."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from nfrun import advice
 from nfrun.document import Document
 from nfrun.errors import Problem, near, shorten
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
 
+Keys = tuple[str | int, ...]
+
+_MOST = 1000  # of one sort; more than that is one mistake made by a program
 _TYPES = {
     "object": "a mapping",
     "array": "a list",
@@ -21,23 +28,19 @@ _TYPES = {
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
-    "null": "nothing",
 }
+_BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
 
-# What people coming from other tools write.
-_SYNONYMS = {
-    "nodes": ("steps", "tasks", "jobs", "stages", "pipeline"),
-    "needs": ("depends_on", "depends", "dependencies", "after", "upstream"),
-    "inputs": ("input", "deps"),
-    "outputs": ("output", "outs"),
-    "run": ("command", "cmd", "shell", "script", "bash"),
-    "python": ("function", "call", "callable", "uses"),
-    "with": ("args", "arguments", "kwargs", "options"),
-    "retries": ("retry",),
-    "params": ("parameters", "vars", "variables"),
-    "sql": ("query", "duckdb"),
-}
-_MEANT = {synonym: word for word, synonyms in _SYNONYMS.items() for synonym in synonyms}
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A rule of the schema that the value at `path`, or the key there, does not keep."""
+
+    path: Keys
+    rule: str
+    what: str
+    hint: str = ""
+    at_key: bool = False
 
 
 @cache
@@ -54,103 +57,123 @@ def schema_text() -> str:
 def _validator() -> Draft202012Validator:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(schema_text()))
+    schema = json.loads(schema_text())
+    return Draft202012Validator(_inlined(schema, schema["$defs"]))
 
 
-def check_schema(document: Document) -> Iterator[tuple[tuple[str | int, ...], Problem]]:
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """The schema with its definitions where they are used: following references takes a third of the time.
+
+    And with `\\Z` for `$` at the end of a pattern: to Python a `$` also matches before a final newline.
+    """
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+    inlined = {key: _inlined(value, definitions) for key, value in schema.items() if key != "$defs"}
+    if isinstance(pattern := inlined.get("pattern"), str):
+        inlined["pattern"] = re.sub(r"\$\Z", r"\\Z", pattern)
+    return inlined
+
+
+def check_schema(document: Document) -> Iterator[tuple[Keys, Problem]]:
     """Every place where the document is not as the schema says, each with its path in the document."""
-    for error in _validator().iter_errors(document.root):
-        path = tuple(error.absolute_path)
-        for deeper, problem in _problems(document, path, error):
-            yield (*path, *deeper), problem
+    errors = islice(_validator().iter_errors(document.root), _MOST)
+    breaks = [found for error in errors for found in _breaks(error)]
+    for found in _without_astray(document, breaks):
+        where = document.where_key(*found.path) if found.at_key else document.where(*found.path)
+        yield found.path, Problem(where, found.what, found.hint)
 
 
-def _problems(
-    document: Document, path: tuple[str | int, ...], error: ValidationError
-) -> Iterator[tuple[tuple[str, ...], Problem]]:
+def _breaks(error: ValidationError) -> Iterator[Break]:
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, wanted, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
-    name = _name(path)
-    where = document.where(*path)
-    if rule == "additionalProperties":
-        known = list(schema.get("properties", {}))
-        for key in value:
-            if key not in known:
-                yield (key,), Problem(document.where_key(*path, key), *_unknown_key(key, known, path))
+    path: Keys = tuple(error.absolute_path)
+    name = advice.name_of(path)
+    if "propertyNames" in error.absolute_schema_path:
+        what = f"'{shorten(value)}' cannot be the name of {advice.thing_in(path)}"
+        yield Break((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
+    elif rule == "additionalProperties":
+        yield from _unknown_keys(path, value, list(schema.get("properties", {})))
     elif rule == "required":
+        strays = [key for key in value if advice.is_stray_node(path, value, key)]
         for key in wanted:
-            if key not in value:
-                yield (), Problem(where, f"{name} needs '{key}'", _nearest_key(key, value))
-    elif "propertyNames" in error.absolute_schema_path:
-        yield (value,), Problem(document.where_key(*path, value), *_bad_key(value, schema, path))
+            # A key that was meant to be this one is a mistake that has been told already.
+            if key not in value and not any(advice.meant(k, [key]) for k in value if k not in schema["properties"]):
+                hint = f"indent '{shorten(strays[0])}' and the other nodes below 'nodes:'" if strays else ""
+                yield Break(path, rule, f"{name} needs '{key}'", hint or advice.example(path, schema))
+    elif rule in ("type", "enum") and value is None:
+        hint = f"one of {', '.join(wanted)}" if rule == "enum" else advice.example(path, schema)
+        yield Break(path, "empty", f"{name} is empty", hint)
     elif rule == "type":
-        types = [wanted] if isinstance(wanted, str) else list(wanted)
-        yield (), Problem(where, f"{name} must be {' or '.join(_TYPES[t] for t in types)}, not {_shown(value)}")
+        types = [_TYPES[word] for word in ([wanted] if isinstance(wanted, str) else wanted)]
+        listed = " or ".join(part for part in (", ".join(types[:-1]), types[-1]) if part)
+        hint = advice.wrong_type(path, value, schema)
+        yield Break(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
     elif rule == "enum":
-        guess = near(value, wanted) if isinstance(value, str) else None
-        hint = f"did you mean '{guess}'?" if guess else ""
-        if name == "'executor'":
-            hint = "other executors are not there yet"
+        guess = near(value, wanted) or advice.meant(value, wanted) if isinstance(value, str) else None
+        hint = f"did you mean '{guess}'?" if guess else advice.KEYS.get(value, "") if isinstance(value, str) else ""
         what = f"one of {', '.join(wanted)}" if len(wanted) > 1 else f"'{wanted[0]}'"
-        yield (), Problem(where, f"{name} must be {what}, not {_shown(value)}", hint)
+        yield Break(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
+    elif rule == "pattern" and not value.strip():
+        yield Break(path, "empty", f"{name} is empty", advice.example(path, schema))
     elif rule == "pattern":
-        yield (), Problem(where, f"{name} cannot be {_shown(value)}", schema.get("patternErrorMessage", ""))
-    elif rule in ("minimum", "maximum", "exclusiveMinimum"):
-        bound = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}[rule]
-        yield (), Problem(where, f"{name} must be {bound} {wanted}, not {_shown(value)}")
-    elif rule in ("minProperties", "minItems", "minLength"):
-        yield (), Problem(where, f"{name} is empty")
+        yield Break(path, rule, f"{name} cannot be {_shown(value)}", advice.repair(path, value, schema))
+    elif rule in _BOUNDS:
+        yield Break(path, rule, f"{name} must be {_BOUNDS[rule]} {wanted}, not {_shown(value)}")
+    elif rule in ("minProperties", "minItems"):
+        yield Break(path, "empty", f"{name} is empty", advice.example(path, schema))
     elif rule == "uniqueItems":
-        twice = next(item for i, item in enumerate(value) if item in value[:i])
-        yield (), Problem(where, f"{name} has {_shown(twice)} twice")
+        twice = next(i for i, item in enumerate(value) if item in value[:i])
+        yield Break((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
+    elif rule == "maxLength":
+        yield Break(path, rule, f"{name} is longer than {wanted} characters")
     else:
-        yield (), Problem(where, f"{name}: {shorten(error.message, 200)}")
+        raise NotImplementedError(f"no words for the rule '{rule}' of the schema")
 
 
-def _unknown_key(key: str, known: list[str], path: tuple[str | int, ...]) -> tuple[str, str]:
-    place = _place(path)
-    guess = _MEANT.get(key) if _MEANT.get(key) in known else near(key, known)
-    hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
-    return f"'{shorten(key)}' is not a key of {place}", hint
+def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Break]:
+    unknown = [key for key in value if key not in known and not advice.is_stray_node(path, value, key)]
+    nobody = unknown == list(value) and not any(advice.meant(key, known) for key in unknown)
+    if nobody and len(path) == 2 and path[0] == "params":
+        what = f"{advice.name_of(path)} has none of {', '.join(known)}"
+        yield Break(path, "additionalProperties", what, "a mapping as default is written default: {…}")
+        return
+    for key in unknown:
+        what = f"'{shorten(key)}' is not a key of {advice.place_of(path)}"
+        yield Break((*path, key), "additionalProperties", what, advice.unknown_key(key, value[key], known, path), True)
 
 
-def _bad_key(key: str, schema: Mapping[str, Any], path: tuple[str | int, ...]) -> tuple[str, str]:
-    what = {"nodes": "a node", "params": "a parameter", "inputs": "an input", "env": "an environment variable"}
-    last = str(path[-1]) if path else ""
-    thing = what.get(last, "an output" if last == "outputs" else "a value")
-    return f"'{shorten(key)}' cannot be the name of {thing}", schema.get("patternErrorMessage", "")
+def _without_astray(document: Document, breaks: list[Break]) -> list[Break]:
+    """Without what is wrong only because it was not indented: an empty key, then keys that do not belong here.
 
-
-def _nearest_key(key: str, value: Mapping[str, Any]) -> str:
-    found = next((k for k in value if _MEANT.get(k) == key), None) or near(key, value)
-    return f"did you mean it by '{shorten(found)}'?" if found else ""
-
-
-def _place(path: tuple[str | int, ...]) -> str:
-    if not path:
-        return "a pipeline file"
-    if len(path) == 2 and path[0] == "nodes":
-        return "a node"
-    if len(path) == 2 and path[0] == "params":
-        return "a parameter"
-    return f"'{path[-1]}'"
-
-
-def _name(path: tuple[str | int, ...]) -> str:
-    if not path:
-        return "a pipeline file"
-    if isinstance(path[-1], int):
-        return f"an item of '{path[-2]}'"
-    if len(path) == 2 and path[0] in ("nodes", "params"):
-        return (
-            f"{'node' if path[0] == 'nodes' else 'parameter'} '{shorten(path[1])}'" if isinstance(path[1], str) else ""
-        )
-    return f"'{shorten(path[-1])}'"
+    They are one mistake, which is told at the empty key.
+    """
+    told = {found.path: found for found in breaks}
+    dropped: set[Keys] = set()
+    for found in breaks:
+        if found.rule != "empty" or not found.path:
+            continue
+        around, key = found.path[:-1], found.path[-1]
+        siblings = list(advice.value_at(document.root, around))
+        astray = []
+        for sibling in siblings[siblings.index(key) + 1 :] if isinstance(key, str) else []:
+            stray = told.get((*around, sibling))
+            if stray is None or not (stray.rule == "additionalProperties" or advice.is_node_key(stray.path)):
+                break
+            astray.append(stray)
+        if astray:
+            dropped.update(stray.path for stray in astray)
+            first = astray[0].path
+            line = document.where_key(*first).line
+            hint = f"indent what belongs to it: '{shorten(str(first[-1]))}' (line {line})"
+            told[found.path] = replace(found, hint=hint)
+    return [told.get(found.path, found) for found in breaks if found.path not in dropped]
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

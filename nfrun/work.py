@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 import time
@@ -18,7 +20,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from nfrun.errors import HandoffError
@@ -69,6 +70,7 @@ class Work:
             return attempt.make()
         finally:
             current_node.reset(token)
+            _end_lines(start.node)
             attempt.clean()
 
 
@@ -182,32 +184,53 @@ class _Attempt:
         )
         if self.stop.requested:
             return Failure("cancelled", "Cancelled", "stopped")
-        if isinstance(error, HandoffError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
-            return Failure("io", type(error).__name__, _text(error), inputs=inputs)
         if isinstance(error, NodeError):
             return Failure("error", "", _text(error), details=error.details, inputs=inputs)
         if isinstance(error, FormatError):
             return Failure("error", "", _text(error), inputs=inputs)
-        frames = user_frames(error.__traceback__, Path(self.work.pipeline.folder))
+        if isinstance(error, HandoffError):
+            return Failure("io", type(error).__name__, _text(error), inputs=inputs)
+        kind = "io" if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else "error"
+        frames = user_frames(error, Path(self.work.pipeline.folder))
         details = "\n".join(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))
-        return Failure("error", type(error).__name__, _text(error), frames, details, inputs)
+        return Failure(kind, type(error).__name__, _text(error), frames, details, inputs)
 
 
-def user_frames(tb: TracebackType | None, folder: Path) -> tuple[Frame, ...]:
-    """The frames of a traceback that are the user's, and the last one wherever it is; none of nfrun's own.
+def _end_lines(node: str) -> None:
+    """What the node began to print is a line now."""
+    for stream in (sys.stdout, sys.stderr):
+        end_line = getattr(stream, "end_line", None)  # those of nfrun.prints have it, and the run may have none
+        if end_line is not None:
+            end_line(node)
 
-    Files in the pipeline's folder are shown relative to it.
+
+def user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
+    """The frames of an error's traceback that are the user's, and the last one wherever it is.
+
+    None of nfrun's own, of the import system, nor of compiled modules, which have no source to show. Files in the
+    pipeline's folder are shown relative to it. A syntax error points at its place.
     """
-    ours = f"{Path(__file__).parent}{os.sep}"
     libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-    frames = [f for f in traceback.extract_tb(tb) if not f.filename.startswith((ours, "<frozen "))]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
     theirs = [f for f in frames if not f.filename.startswith(libraries)]
-    if frames and theirs and frames[-1] is not theirs[-1]:
+    if theirs and frames[-1] is not theirs[-1]:
         theirs.append(frames[-1])
     shown = theirs or frames
     if len(shown) > _MOST_FRAMES:  # a recursion: both its ends tell more than its middle
         shown = shown[: _MOST_FRAMES // 2] + shown[-_MOST_FRAMES // 2 :]
-    return tuple(Frame(_shown(f.filename, folder), f.lineno or 0, f.name, (f.line or "").strip()) for f in shown)
+    found = [Frame(_shown(f.filename, folder), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
+    if isinstance(error, SyntaxError) and error.filename:
+        found.append(Frame(_shown(error.filename, folder), error.lineno or 0, "<module>", _clean(error.text or "")))
+    return tuple(found)
+
+
+def _is_machinery(file: str) -> bool:
+    hidden = (f"{Path(__file__).parent}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen ")
+    return file.startswith(hidden) or file.endswith((".pyx", ".pxi"))
+
+
+def _clean(line: str) -> str:
+    return line.strip().encode(errors="backslashreplace").decode()
 
 
 def _shown(file: str, folder: Path) -> str:
@@ -216,7 +239,7 @@ def _shown(file: str, folder: Path) -> str:
 
 def _causes(error: BaseException) -> list[BaseException]:
     """What led to the error, nearest first, and the members of a group."""
-    causes: list[BaseException] = list(getattr(error, "exceptions", ()))[:3]
+    causes = list(error.exceptions[:3]) if isinstance(error, BaseExceptionGroup) else []
     step: BaseException | None = error
     while step is not None and len(causes) < 3:
         step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
@@ -228,8 +251,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _text(error: BaseException) -> str:
     try:
         text = str(error) or ("" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
-    except Exception as broken:
+    except BaseException as broken:
         text = f"<its message cannot be shown: {type(broken).__name__}>"
     if isinstance(error, SystemExit):
-        text = f"the node called sys.exit({text})"
+        text = f"the node called sys.exit({'' if error.code is None else text})"
+    text = text.encode(errors="backslashreplace").decode()  # half a character, which no report can write
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… ({len(text):,} characters)"

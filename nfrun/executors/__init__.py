@@ -22,6 +22,9 @@ class Executor(Protocol):
         """Ask an attempt to stop, if it is still under way. Never blocks."""
         ...
 
-    def close(self) -> None:
-        """Let go of what is idle. Does not wait for attempts that do not end."""
+    def close(self, patience: float = 0.0) -> None:
+        """Let go of what is idle, and kill what can be killed once `patience` seconds are over.
+
+        Does not wait for attempts that can only end by themselves.
+        """
         ...

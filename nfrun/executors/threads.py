@@ -30,7 +30,7 @@ class ThreadExecutor:
         self._work = work
         self._settle = settle
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # notified whenever an attempt has ended
         self._threads = 0
         self._idle = 0
         self._closed = False
@@ -57,11 +57,15 @@ class ThreadExecutor:
         # On a thread of its own: what a stop calls may wait for a lock, and this must not.
         threading.Thread(target=stop.request, name="nfrun-stop", daemon=True).start()
 
-    def close(self) -> None:
-        """End the threads that wait, and the event loop."""
+    def close(self, patience: float = 0.0) -> None:
+        """End the threads that wait, and the event loop; a child process has `patience` seconds to end by itself."""
         with self._lock:
+            self._lock.wait_for(lambda: not any(stop.killable for stop in self._stops.values()), patience)
             self._closed = True
             idle, self._idle = self._idle, 0
+            left = list(self._stops.values())
+        for stop in left:
+            stop.kill()
         for _ in range(idle):
             self._queue.put(None)
         self._loop.close()
@@ -80,9 +84,13 @@ class ThreadExecutor:
         key = (attempt.node, attempt.attempt)
         with self._lock:
             stop = self._stops.setdefault(key, Stop())
-        outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
+        try:
+            outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
+        except BaseException as error:  # a bug of ours, or no memory left; without an outcome the run would never end
+            outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
         with self._lock:
             self._stops.pop(key, None)
+            self._lock.notify_all()
         return self._settle(outcome)
 
 
@@ -94,10 +102,29 @@ class _Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], stop: Stop) -> Any:
-        """Run the coroutine to its end and return its result; a stop cancels it."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
-        with stop.calling(future.cancel):
-            return future.result()
+        """Run the coroutine to its end and return its result; a stop cancels it, and then too it has ended."""
+        loop = self._started()
+        tasks: list[asyncio.Task[Any] | None] = []
+
+        async def run() -> Any:
+            tasks.append(asyncio.current_task())
+            if stop.requested:
+                coroutine.close()
+                raise asyncio.CancelledError
+            return await coroutine
+
+        def cancel() -> None:
+            # Not the future's own cancel(): that would leave the coroutine behind, still at its `finally`.
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks if task])
+
+        future = asyncio.run_coroutine_threadsafe(run(), loop)
+        try:
+            with stop.calling(cancel):
+                return future.result()
+        finally:
+            # An error knows this frame: in a circle the tables of the coroutine would stay alive.
+            tasks.clear()
+            del future
 
     def close(self) -> None:
         with self._lock:
@@ -108,5 +135,14 @@ class _Loop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="nfrun-loop", daemon=True).start()
+                threading.Thread(target=_serve, args=[self._loop], name="nfrun-loop", daemon=True).start()
             return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            continue  # asyncio lets these end the whole loop, which the other nodes need
+        return

@@ -33,34 +33,56 @@ class NodeError(Exception):
 
 
 class Stop:
-    """Whether an attempt should stop, and what to call then. Safe to use from several threads."""
+    """Whether an attempt should stop, and what to call then. Safe to use from several threads.
+
+    What is called is called with the lock held, so that it never acts on something that is over: a process number may
+    be another's by then. It must be quick and not raise.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._callbacks: list[Callable[[], object]] = []
+        self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
+        self._killed = False
         self.requested = False
+
+    @property
+    def killable(self) -> bool:
+        """Whether what is under way can be made to end."""
+        with self._lock:
+            return any(kill for _, kill in self._callbacks)
 
     def request(self) -> None:
         """Ask the attempt to stop. Calls whatever is registered, once; safe to call again."""
         with self._lock:
-            first, self.requested = not self.requested, True
-            callbacks = list(self._callbacks) if first else []
-        for callback in callbacks:
-            callback()
+            if not self.requested:
+                self.requested = True
+                for callback, _ in self._callbacks:
+                    callback()
+
+    def kill(self) -> None:
+        """Make the attempt end, where that is possible."""
+        self.request()
+        with self._lock:
+            self._killed = True
+            for _, kill in self._callbacks:
+                if kill:
+                    kill()
 
     @contextmanager
-    def calling(self, callback: Callable[[], object]) -> Iterator[None]:
-        """While inside, `callback` is what a stop calls; at once if it was requested before."""
+    def calling(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Iterator[None]:
+        """While inside, `callback` is what a stop calls, and `kill` ends it for good; at once if asked for before."""
+        entry = (callback, kill)
         with self._lock:
-            self._callbacks.append(callback)
-            requested = self.requested
-        try:
-            if requested:
+            self._callbacks.append(entry)
+            if self.requested:
                 callback()
+            if self._killed and kill:
+                kill()
+        try:
             yield
         finally:
             with self._lock:
-                self._callbacks.remove(callback)
+                self._callbacks.remove(entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import logging
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nfrun.callables import Library, find_module
-from nfrun.errors import near
+from nfrun.callables import Library, Signature, find_module
+from nfrun.errors import near, shorten
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.spec import NodeSpec
 
@@ -56,37 +57,55 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     found = library.find(module, function)
     if found.problem:
         yield Mistake(("python",), found.problem, found.hint)
-    signature = found.signature
-    if signature is None:
-        return
-    given = [(("inputs", i.name), i.name, "an input") for i in node.inputs]
-    given += [(("with", name), name, "a value") for name in node.with_]
-    names = {name for _, name, _ in given}
-    for path, name, what in given:
-        if name not in signature.names and not signature.takes_rest:
-            guess = near(name, [n for n in signature.names if n not in names])
-            hint = f"did you mean '{guess}'?" if guess else f"{function}() is at {signature.where}"
-            yield Mistake(path, f"{function}() has no argument '{name}', which is given as {what}", hint, at_key=True)
-    missing = [n for n in signature.required if n not in names and n != "context"]
-    if missing and not any(near(name, missing) for name in names - set(signature.names)):
-        what = f"{function}() needs {_listed(missing)}, which no input and no 'with' value gives"
-        yield Mistake(("python",), what, f"{function}() is at {signature.where}")
+    if found.signature is not None:
+        yield from _check_arguments(node, function, found.signature)
+
+
+def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[Mistake]:
+    """A name that the function lacks and an argument that nobody gives are told as one where they probably are one."""
+    place = f"{function}({shorten(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
-        yield Mistake(("python",), what, f"{function}() is at {signature.where}")
+        yield Mistake(("python",), what, place)
+    given: dict[str, tuple[str, str]] = dict.fromkeys(node.with_, ("with", ""))
+    given |= {item.name: ("inputs", item.output) for item in node.inputs}
+    missing = [name for name in signature.required if name not in given and name != "context"]
+    taken = (*signature.names, *signature.positional_only)
+    unknown = [name for name in given if name not in taken and not signature.takes_rest]
+    free = [name for name in signature.names if name not in given]
+    unclear = 0
+    for name in unknown:
+        key, ref = given[name]
+        guess = near(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
+        hint = f"did you mean '{guess}'?" if guess else place
+        if guess and name in ref.split("."):  # the input has no name of its own
+            hint = f"name it: inputs: {{{guess}: {ref}}}"
+        if guess in missing:
+            missing.remove(guess)
+        unclear += not guess
+        what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
+        yield Mistake((key, name), what, hint, at_key=True)
+    if len(missing) > unclear:
+        what = f"{function}() needs {shorten(_listed(missing), 100)}, which no input and no 'with' value gives"
+        yield Mistake(("python",), what, place)
 
 
 def run(job: Job) -> Mapping[str, Any]:
     """Import the function, call it, wait for it if it is `async`, and take what it returns as tables."""
     module, _, name = job.node.body.partition(":")
     function = _function(module, name, job.folder)
-    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in job.node.inputs} | dict(job.node.with_)
+    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in job.node.inputs}
+    arguments |= copy.deepcopy(dict(job.node.with_))  # the next attempt must find them as they were
     if "context" not in arguments and _takes_context(function):
         arguments["context"] = Context(job.run, job.node.id, job.attempt, job.environ, _logger(job), job)
     result = function(**arguments)
-    if inspect.iscoroutine(result):
-        result = job.wait(result)
+    if inspect.isawaitable(result):
+        result = job.wait(result if inspect.iscoroutine(result) else _awaiting(result))
     return _outputs(job.node, result)
+
+
+async def _awaiting(value: Any) -> Any:
+    return await value
 
 
 def _function(module: str, name: str, folder: Path) -> Any:
@@ -103,7 +122,7 @@ def _function(module: str, name: str, folder: Path) -> Any:
     if function is None:
         raise NodeError(f"the module '{module}' has no function '{name}'")
     if not callable(function):
-        raise NodeError(f"'{module}:{name}' is a {type(function).__name__}, not a function")
+        raise NodeError(f"'{module}:{name}' is {_a(function)}, not a function")
     return function
 
 
@@ -173,7 +192,13 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
 def _logger(job: Job) -> logging.Logger:
     class Forward(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            job.log(record.levelname.lower(), self.format(record))
+            try:
+                lines = self.format(record).split("\n")
+            except Exception:  # the arguments do not fit the text: as everywhere in logging, that ends no program
+                self.handleError(record)
+                return
+            for line in lines:
+                job.log(record.levelname.lower(), line)
 
     # Not from getLogger: that keeps every logger for ever, and those above would print the line a second time.
     logger = logging.Logger(f"nfrun.{job.node.id}")
@@ -186,4 +211,5 @@ def _listed(names: Any) -> str:
 
 
 def _a(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"

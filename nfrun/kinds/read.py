@@ -18,12 +18,11 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     if node.inputs:
         yield Mistake(("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True)
     if len(node.outputs) > 1:
-        yield Mistake(("outputs",), "a read node has one output", at_key=True)
-    if not has_expression(node.body) and formats.format_of(node.body) is None and "format" not in node.with_:
-        known = ", ".join(formats.FORMATS)
-        yield Mistake(
-            ("read",), "the ending of this file does not tell its format", f"or say with: {{format: …}}, one of {known}"
-        )
+        yield Mistake(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
+    kind = None if has_expression(node.body) else formats.format_of(node.body)
+    if kind is None and not has_expression(node.body):
+        known = f"known are {' '.join(formats.ENDINGS)}"
+        yield Mistake(("read",), "the ending of this file does not tell its format", known)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
             guess = near(name, formats.READ_OPTIONS)
@@ -31,11 +30,14 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
             yield Mistake(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
         elif isinstance(value, str) and has_expression(value):
             continue
-        elif name in ("columns", "null_values"):
+        elif kind is not None and kind not in formats.READ_OPTIONS[name]:
+            what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
+            yield Mistake(("with", name), what, "remove it", at_key=True)
+        elif name != "delimiter":
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                yield Mistake(("with", name), f"'{name}' is a list of strings")
-        elif not isinstance(value, str):
-            yield Mistake(("with", name), f"'{name}' is a string")
+                yield Mistake(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
+        elif not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n':
+            yield Mistake(("with", name), "'delimiter' must be one ASCII character", "for example delimiter: ';'")
 
 
 def run(job: Job) -> Mapping[str, Any]:

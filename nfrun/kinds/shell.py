@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -21,12 +22,13 @@ from nfrun.spec import NodeSpec
 # What is left of a script that was told to end is killed after these seconds.
 TERM_SECONDS = 2.0
 _TAIL = 4096  # bytes of stderr shown in an error
+_LOGGED = 1 << 18  # bytes at the end of stdout and stderr that are logged
+_GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     """Nothing more to see before the run: `with` values arrive as text, and the script is the shell's to judge."""
-    if not node.body.strip():
-        yield Mistake(("run",), "the script is empty")
+    yield from ()
 
 
 def run(job: Job) -> Mapping[str, Any]:
@@ -38,7 +40,8 @@ def run(job: Job) -> Mapping[str, Any]:
 
     node, scratch = job.node, job.scratch()
     outputs = {name: scratch / f"output{name and '_' + name}.{node.format}" for name in node.outputs or ("",)}
-    environ = {**job.environ, **_values(job), **_input_files(job, scratch)}
+    outer = {name: value for name, value in job.environ.items() if not name.startswith(_GIVEN)}  # nfrun inside nfrun
+    environ = {**outer, **_values(job), **_input_files(job, scratch)}
     for name, path in outputs.items():
         environ[f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"] = str(path)
     if len(node.outputs) == 1:
@@ -46,17 +49,21 @@ def run(job: Job) -> Mapping[str, Any]:
     _execute(job, environ, scratch)
     tables = {}
     for name, path in outputs.items():
+        variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
         if not path.exists():
             continue
+        if not path.is_file():  # to read a pipe would be to wait for ever
+            raise NodeError(f"${variable} is not an ordinary file")
         try:
-            tables[name] = read_table(str(path), base=scratch, format=node.format)
+            tables[name] = read_table(path.name, base=scratch, format=node.format)
         except FormatError as error:
-            variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
     return tables
 
 
 def _execute(job: Job, environ: Mapping[str, str], scratch: Path) -> None:
+    if job.stop.requested:
+        raise NodeError("stopped")
     # Files, not pipes: a child left in the background that holds a pipe open would keep us waiting for ever.
     out, err = scratch / "stdout", scratch / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -80,15 +87,15 @@ def _execute(job: Job, environ: Mapping[str, str], scratch: Path) -> None:
         _signal(process, signal.SIGTERM)
         kill.start()
 
-    with job.stop.calling(stop):
+    with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
         _await_end(process)
     kill.cancel()
     for path, level in ((out, "stdout"), (err, "stderr")):
-        for line in _tail(path).splitlines():
-            job.log(level, line)
+        for line in io.StringIO(_tail(path, _LOGGED), newline="\n"):
+            job.log(level, line.rstrip("\r\n").rpartition("\r")[2])  # what stays of a progress bar
     status = process.returncode
     if status:
-        raise NodeError(_ending(status), _tail(err))
+        raise NodeError(_ending(status), _tail(err, _TAIL))
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:
@@ -137,12 +144,16 @@ def _values(job: Job) -> dict[str, str]:
     return values
 
 
-def _tail(path: Path) -> str:
+def _tail(path: Path, most: int) -> str:
+    """The end of a text, of at most so many bytes, and whole lines where it has been cut."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL))
-        text = file.read().decode(errors="replace")
-    return text if size <= _TAIL else "…" + text.partition("\n")[2]
+        file.seek(max(0, size - most))
+        text = file.read(most).decode(errors="replace")
+    if size <= most:
+        return text
+    _, _, whole = text.partition("\n")
+    return "…" + (whole or text)
 
 
 def _ending(status: int) -> str:

@@ -18,7 +18,12 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     if find_spec("duckdb") is None:
         yield Mistake(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
     if len(node.outputs) > 1:
-        yield Mistake(("outputs",), "a sql node has one output", at_key=True)
+        yield Mistake(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
+    seen: dict[str, str] = {}
+    for item in node.inputs:
+        if seen.setdefault(item.name.lower(), item.name) != item.name:
+            what = f"'{item.name}' and '{seen[item.name.lower()]}' are one table to SQL, which ignores case"
+            yield Mistake(("inputs", item.name), what, "rename one", at_key=True)
 
 
 def run(job: Job) -> Mapping[str, Any]:
@@ -32,18 +37,30 @@ def run(job: Job) -> Mapping[str, Any]:
     except ImportError:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
-    # Without this a table missing in the query would be looked up among the Python variables of our own frames.
-    connection = duckdb.connect(":memory:", config={"python_enable_replacements": "false"})
+    config: dict[str, Any] = {
+        # Without this a table missing in the query would be looked up among the Python variables of our own frames.
+        "python_enable_replacements": "false",
+        "file_search_path": str(job.folder),  # for read_csv('…') and the like, as with all paths in the file
+        "temp_directory": str(job.scratch()),  # else what does not fit into memory goes to the working directory
+    }
+    connection = duckdb.connect(":memory:", config=config)
     try:
         for item in job.node.inputs:
             connection.register(item.name, job.table(item.name))
         with job.stop.calling(connection.interrupt):
-            result = None
-            for statement in connection.extract_statements(job.node.body):
-                wanted = {name: value for name, value in job.node.with_.items() if name in statement.named_parameters}
-                result = connection.execute(statement, wanted)
-            if result is None:
+            statements = connection.extract_statements(job.node.body)
+            if not statements:
                 raise NodeError("the query is empty")
+            for statement in statements:
+                if job.stop.requested:  # an interrupt between two statements has no effect
+                    raise NodeError("stopped")
+                wanted = {name: value for name, value in job.node.with_.items() if name in statement.named_parameters}
+                if statement is not statements[-1]:
+                    connection.execute(statement, wanted)
+            # Not execute() here: its result is copied row by row on its way to Arrow.
+            result = connection.sql(statement, params=wanted)
+            if result is None:
+                raise NodeError("the last statement gives no table")
             name = job.node.outputs[0] if job.node.outputs else ""
             return {name: result.to_arrow_table()}
     except duckdb.Error as error:

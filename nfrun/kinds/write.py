@@ -15,19 +15,22 @@ from nfrun.spec import NodeSpec
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     """A write node takes one input and no options, and writes to a path."""
     if len(node.inputs) != 1:
-        yield Mistake(("write",), f"a write node has exactly one input; this one has {len(node.inputs)}", at_key=True)
+        what = f"a write node has exactly one input; this one has {len(node.inputs)}"
+        hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
+        yield Mistake(("inputs",) if node.inputs else ("write",), what, hint, at_key=True)
     if len(node.outputs) > 1:
-        yield Mistake(("outputs",), "a write node has one output: path, rows and bytes", at_key=True)
+        hint = "leave 'outputs' out: it is a row with path, rows and bytes"
+        yield Mistake(("outputs",), "a write node has one output", hint, at_key=True)
     for name in node.with_:
-        yield Mistake(("with", name), "a write node takes no values", at_key=True)
+        yield Mistake(("with", name), "a write node takes no values", "remove it", at_key=True)
     if has_expression(node.body):
         return
     if "://" in node.body:
         hint = "write to a path, and let a 'run' node copy it"
         yield Mistake(("write",), "a write node cannot write to a URI", hint)
     elif formats.format_of(node.body) is None:
-        known = ", ".join(formats.FORMATS)
-        yield Mistake(("write",), "the ending of this file does not tell its format", f"there is {known}")
+        known = f"known are {' '.join(formats.ENDINGS)}"
+        yield Mistake(("write",), "the ending of this file does not tell its format", known)
 
 
 def run(job: Job) -> Mapping[str, Any]:

@@ -1,0 +1,206 @@
+"""What somebody probably meant by a key or value that the schema refuses. Knows no documents and no places in files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from nfrun.errors import near, shorten
+from nfrun.spec import KIND_KEYS
+
+Keys = tuple[str | int, ...]
+
+# What people coming from other tools write.
+_SYNONYMS = {
+    "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
+    "needs": ("depends_on", "depends", "dependencies", "after", "upstream", "wait_for"),
+    "inputs": ("input", "deps", "in"),
+    "outputs": ("output", "outs", "out", "returns"),
+    "run": ("command", "cmd", "shell", "script", "bash", "bash_command"),
+    "python": ("function", "call", "callable", "python_callable", "uses", "func"),
+    "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
+    "retries": ("retry", "max_retries", "attempts"),
+    "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
+    "params": ("parameters", "vars", "variables", "args", "inputs"),
+    "sql": ("query", "duckdb", "select"),
+    "read": ("source", "load", "path", "file"),
+    "write": ("sink", "save", "target"),
+    "description": ("desc", "doc", "docs", "help", "comment", "title"),
+    "defaults": ("default_args", "config", "settings"),
+    "env": ("environment", "envs"),
+    "resources": ("cpu", "cpus", "slots", "pool_slots"),
+    "max": ("count", "limit", "times", "attempts", "retries"),
+    "delay": ("wait", "interval", "retry_delay"),
+    "default": ("value",),
+    "enum": ("choices", "options", "values", "allowed"),
+    "help": ("description", "doc"),
+    "string": ("str", "text", "date", "datetime"),
+    "integer": ("int",),
+    "number": ("float", "double", "decimal"),
+    "boolean": ("bool",),
+    "array": ("list", "sequence"),
+    "object": ("dict", "map", "mapping"),
+}
+
+_LATER = "nfrun cannot do that yet"
+_STARTED = "a pipeline starts when somebody runs it; leave that to cron or CI"
+_ONLY_CPU = "of resources only cpu is counted so far"
+_GO_ON = "nfrun run --keep-going runs what does not depend on a failed node"
+_FOLDER = "a script starts in the pipeline's folder; use cd in it"
+_KEY_IS_NAME = "the name of a node is the key above it"
+KEYS = {
+    **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "secrets", "schema"), _LATER),
+    **dict.fromkeys(("checks", "tests", "cache", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
+    **dict.fromkeys(("http", "pipeline", "use", "process", "dask"), _LATER),
+    **dict.fromkeys(("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"), _GO_ON),
+    **dict.fromkeys(("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"), _STARTED),
+    **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), _ONLY_CPU),
+    **dict.fromkeys(("cwd", "wdir", "workdir", "working-directory", "working_dir"), _FOLDER),
+    **dict.fromkeys(("name", "id", "task_id"), _KEY_IS_NAME),
+    "required": "a parameter without a default must be given",
+    "version": "files of nfrun have no version",
+}
+_KIND_LATER = ("model", "http", "pipeline", "use")
+
+_SETTINGS = ("format", "retries", "timeout", "executor", "resources", "env", "description")
+NODE_KEYS = (*KIND_KEYS, "inputs", "with", "outputs", "needs", *_SETTINGS)
+_NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
+_THINGS = {
+    "nodes": "a node",
+    "params": "a parameter",
+    "inputs": "an input",
+    "env": "an environment variable",
+    "outputs": "an output",
+    "with": "a value",
+}
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant by a word of another tool, or by a misspelt one."""
+    choices = list(known)
+    return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or near(word, choices)
+
+
+def means_kind(key: str) -> bool:
+    """Whether a key of a node that does not exist was meant to say what kind of node it is."""
+    return key in _KIND_LATER or meant(key, NODE_KEYS) in KIND_KEYS
+
+
+def name_of(path: Keys) -> str:
+    """What the value at this path is called in a message."""
+    if not path:
+        return "a pipeline file"
+    last = path[-1]
+    if isinstance(last, int):
+        return f"an item of '{path[-2]}'"
+    sort = {"nodes": "node ", "params": "parameter "}.get(str(path[0]), "") if len(path) == 2 else ""
+    if not sort and len(path) >= 2 and path[-2] in _NAMED and (path[0] != "nodes" or len(path) == 4):
+        sort = f"{_NAMED[str(path[-2])]} "
+    return f"{sort}'{shorten(last)}'"
+
+
+def thing_in(path: Keys) -> str:
+    """What a name stands for in the mapping at this path."""
+    return _THINGS.get(str(path[-1]) if path else "", "a value")
+
+
+def place_of(path: Keys) -> str:
+    """What the mapping at this path is called in a message about its keys."""
+    if not path or (len(path) == 2 and path[0] in ("nodes", "params")):
+        return thing_in(path[:1]) if path else "a pipeline file"
+    return f"'{path[-1]}'"
+
+
+def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
+    """What to do about a key that does not exist."""
+    of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
+    if key in KEYS and (of_node_or_file or key == "required"):
+        return KEYS[key]
+    if guess := meant(key, known):
+        return f"did you mean '{guess}'?"
+    if not path and isinstance(value, dict) and any(kind in value for kind in KIND_KEYS):
+        return "if this is a node, indent it below 'nodes'"
+    return f"there is {', '.join(known)}"
+
+
+def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
+    """What to write where a value of another type stands."""
+    if is_node_key(path):
+        return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"
+    if isinstance(value, list) and path == ("nodes",):
+        return "write the name of each node, such as 'extract:', where '- ' stands"
+    if isinstance(value, list) and len(path) == 2 and path[0] == "nodes":
+        return "a node is no list: remove the '- '"
+    if isinstance(value, dict) and len(path) == 4 and path[2] == "inputs" and _are_references(value):
+        return f"did you mean inputs: {shorten(_flow(value), 100)}?"
+    if isinstance(value, str) and schema["type"] != "string" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
+        return "remove the quotes"
+    if isinstance(value, bool | int | float) and schema["type"] == "string" and schema.get("pattern", r"\S") == r"\S":
+        return "put it in quotes"
+    return example(path, schema)
+
+
+def example(path: Keys, schema: Mapping[str, Any]) -> str:
+    """An example of what may stand here, or what the schema says in words."""
+    if not path or isinstance(path[-1], int) or not schema.get("examples"):
+        return str(schema.get("patternErrorMessage", ""))
+    return f"for example {shorten(path[-1])}: {_flow(schema['examples'][0])}"
+
+
+def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
+    """What a text that does not fit the pattern was probably meant to be; else how to write one."""
+    pattern = re.compile(schema["pattern"])
+    key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
+    fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
+    if fits:
+        return f"did you mean '{shorten(fits)}'?"
+    parts = re.split(r"[,\s]+", value.strip(" ,[]"))
+    if key in ("inputs", "needs") and len(parts) > 1 and all(map(pattern.search, parts)):
+        return f"did you mean [{shorten(', '.join(parts))}]?"
+    return str(schema.get("patternErrorMessage", ""))
+
+
+def _candidates(key: str, value: str) -> Iterator[str]:
+    """What a text may have been meant to be, the likeliest first."""
+    yield value.strip()
+    if key == "python":
+        path = re.sub(r"\.py\b|\(.*\)|\s", "", value).removeprefix("./").replace("/", ".").replace("::", ":")
+        yield path
+        yield ":".join(path.rsplit(".", 1))
+    elif key == "needs":
+        yield value.partition(".")[0]
+    elif duration := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", value):
+        unit = duration[2].lower()
+        number = duration[1] if duration[1][0] != "." else f"0{duration[1]}"
+        if not unit.startswith("mo"):
+            yield number + ("ms" if unit in ("ms", "msec") or unit.startswith("mil") else unit[:1] or "s")
+
+
+def is_node_key(path: Keys) -> bool:
+    """Whether a key of a node stands where the name of a node belongs."""
+    return len(path) == 2 and path[0] == "nodes" and path[1] in NODE_KEYS
+
+
+def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
+    """Whether a node stands at the top of a file that has no 'nodes'."""
+    body = value[key]
+    return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KIND_KEYS)
+
+
+def value_at(root: Any, path: Keys) -> Any:
+    """The value at the path of a document."""
+    for step in path:
+        root = root[step]
+    return root
+
+
+def _are_references(value: Mapping[str, Any]) -> bool:
+    return all(isinstance(item, str) for item in value.values())
+
+
+def _flow(value: Any) -> str:
+    """A small value as one line of YAML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{shorten(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else shorten(str(value))

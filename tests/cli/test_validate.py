@@ -1,0 +1,175 @@
+"""`nfrun validate`: all problems of all files at once, on the right stream, with the right exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nfrun.cli import app
+
+GOOD = "nodes:\n  a: {run: x}\n  b: {run: x, inputs: a}\n"
+BAD = "nodes:\n  extract: {run: x}\n  join: {run: x, inputs: [extrat], retries: -1}\n"
+TOLD = """\
+bad.yaml:3:27: node 'join' reads 'extrat', which is not defined
+    3 |   join: {run: x, inputs: [extrat], retries: -1}
+      |                           ^^^^^^ did you mean 'extract' (line 2)?
+bad.yaml:3:45: 'retries' must be at least 0, not -1
+    3 |   join: {run: x, inputs: [extrat], retries: -1}
+      |                                             ^^
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(GOOD)
+    Path("bad.yaml").write_text(BAD)
+
+
+def nfrun(*arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_as_a_program() -> None:
+    """Once as people call it: nothing else in this file starts a process."""
+    environ = {**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "nfrun", "validate", "good.yaml", "bad.yaml"],
+        capture_output=True,
+        text=True,
+        env=environ,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (2, "good.yaml: ok, 2 nodes\n", TOLD)
+
+
+def test_good() -> None:
+    assert nfrun("validate", "good.yaml") == (0, "good.yaml: ok, 2 nodes\n", "")
+
+
+def test_all_files_are_looked_at() -> None:
+    Path("other.yaml").write_text("nodes:\n")
+    Path("worse.yaml").write_text("nodes: [\n")
+    code, out, err = nfrun("validate", "bad.yaml", "worse.yaml", "good.yaml", "other.yaml")
+    assert (code, out) == (2, "good.yaml: ok, 2 nodes\n")
+    assert err.startswith(TOLD)
+    assert [line.split(": ")[0] for line in err.splitlines() if ".yaml:" in line] == [
+        "bad.yaml:3:27",
+        "bad.yaml:3:45",
+        "other.yaml:1:1",
+        "worse.yaml:1:8",
+    ]
+
+
+def test_json() -> None:
+    code, out, err = nfrun("validate", "--json", "good.yaml", "bad.yaml")
+    assert (code, err) == (2, "")
+    documents: list[dict[str, Any]] = json.loads(out)["files"]
+    assert documents == [
+        {"file": "good.yaml", "ok": True, "problems": []},
+        {
+            "file": "bad.yaml",
+            "ok": False,
+            "problems": [
+                {
+                    "file": "bad.yaml",
+                    "line": 3,
+                    "column": 27,
+                    "message": "node 'join' reads 'extrat', which is not defined",
+                    "hint": "did you mean 'extract' (line 2)?",
+                },
+                {
+                    "file": "bad.yaml",
+                    "line": 3,
+                    "column": 45,
+                    "message": "'retries' must be at least 0, not -1",
+                    "hint": "",
+                },
+            ],
+        },
+    ]
+
+
+def test_every_command_refuses_it_with_the_same_words() -> None:
+    assert nfrun("plan", "bad.yaml") == (2, "", TOLD)
+    assert nfrun("run", "bad.yaml") == (2, "", TOLD)
+    assert not Path(".nfrun").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00",
+        b"\xff\xfe\x00",
+        b"nodes:\n\ta: {}\n",
+        b"nodes: &a [*a]\n",
+        b"- [\n",
+        b"nodes: {a: {run: x, inputs: [[[[[[]]]]]]}}\n",
+        b"nodes:\n  a: {run: x}\n---\nnodes: {}\n",
+        b"nodes:\n  ? [a]\n  : {run: x}\n",
+        b"nodes:\n  a: !!python/object:os.system {run: x}\n",
+        b"null\n",
+        b"nodes:\n  a: {run: x, with: {v: .nan}}\n",
+    ],
+)
+def test_whatever_is_in_a_file_ends_in_words(content: bytes) -> None:
+    Path("odd.yaml").write_bytes(content)
+    code, out, err = nfrun("validate", "odd.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("odd.yaml") and "Traceback" not in err and "bug" not in err
+    assert err.replace("\n", "").replace("\t", "").isprintable()
+
+
+def test_files_that_are_none() -> None:
+    for name in ("nope.yaml", "."):
+        code, out, err = nfrun("validate", name)
+        assert code == 2 and out == "" and err.startswith(name) and err.count("\n") <= 2
+
+
+def test_control_characters_in_the_name_of_the_file() -> None:
+    name = "\x1b[31m\u202e.yaml"
+    Path(name).write_text("nodes:\n")
+    _, _, err = nfrun("validate", name)
+    assert err.startswith("\\x1b[31m\\u202e.yaml:1:1: 'nodes' is empty\n")
+
+
+def test_no_file_is_a_usage_error() -> None:
+    assert nfrun("validate")[0] == 2
+
+
+def test_parameters_are_refused_with_their_names() -> None:
+    Path("p.yaml").write_text("params: {month: 1}\nnodes:\n  a: {run: 'true'}\n")
+    code, out, err = nfrun("run", "p.yaml", "-p", "mnth=2", "-p", "month=two")
+    assert (code, out) == (2, "")
+    assert err == "\n".join(
+        [
+            "p.yaml: the pipeline has no parameter 'mnth'",
+            "   did you mean 'month'?",
+            "p.yaml: the parameter 'month' must be of type integer, not 'two'",
+            "",
+        ]
+    )
+    Path("params.yaml").write_text("month: x\n")
+    assert nfrun("run", "p.yaml", "--params-file", "params.yaml")[0] == 2
+    Path("params.yaml").write_text("month: [\n")
+    code, _, err = nfrun("run", "p.yaml", "--params-file", "params.yaml")
+    assert code == 2 and err.startswith("params.yaml:")
+    assert nfrun("run", "p.yaml", "--params-file", "nope.yaml")[0] == 2
+
+
+def test_300_problems_are_cut_short_for_people_only() -> None:
+    text = "nodes:\n" + "".join(f"  n{i}: {{run: x, inputs: zz{i}, retries: -1}}\n" for i in range(150))
+    Path("many.yaml").write_text(text)
+    code, _, err = nfrun("validate", "many.yaml")
+    assert code == 2 and err.endswith("… and 250 more problems\n")
+    assert len(json.loads(nfrun("validate", "--json", "many.yaml")[1])["files"][0]["problems"]) == 300

@@ -1,0 +1,122 @@
+"""What several tests share: one attempt at one node, with a real store and nothing around it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.events import Failure, NodeStarted, Outcome
+from nfrun.executors.threads import _Loop
+from nfrun.handoff import Store
+from nfrun.kinds.kind import Stop
+from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.work import Work
+
+_MODULES = (f"steps_{number}" for number in itertools.count())
+
+
+@dataclass
+class Trial:
+    """Makes single attempts in `folder`. `logged` and `progress` are what the nodes said."""
+
+    folder: Path
+    store: Store
+    loop: _Loop
+    stop: Stop = field(default_factory=Stop)
+    logged: list[tuple[str, str]] = field(default_factory=list)
+    progress: list[tuple[float, float | None]] = field(default_factory=list)
+    environ: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
+
+    def __post_init__(self) -> None:
+        self.wait = partial(self.loop.wait, stop=self.stop)
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def module(self, source: str) -> str:
+        """Write a module beside the pipeline file; returns its name."""
+        name = next(_MODULES)
+        (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
+        return name
+
+    def spec(self, kind: str, body: str, inputs: Mapping[str, Any] = {}, **more: Any) -> NodeSpec:
+        given = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
+        more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
+        return NodeSpec("node", kind, body, given, **more)
+
+    def work(self, *specs: NodeSpec, read: bool = False) -> Work:
+        nodes = {spec.id: spec for spec in specs}
+        if read:  # a second node, so that somebody reads what the first gives
+            reads = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(specs[0].output_ids))
+            nodes["reader"] = NodeSpec("reader", "run", "true", reads, {}, (), (), {})
+        pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, nodes, {})
+        return Work(
+            pipeline,
+            self.store,
+            "run-1",
+            self.scratch,
+            self.environ,
+            log=lambda node, level, line: self.logged.append((level, line)),
+            progress=lambda node, done, total: self.progress.append((done, total)),
+        )
+
+    def run(
+        self,
+        kind: str,
+        body: str,
+        inputs: Mapping[str, pa.Table] = {},
+        *,
+        attempt: int = 1,
+        read: bool = False,
+        **more: Any,
+    ) -> Outcome:
+        """One attempt at a node called `node`, on this thread."""
+        refs = {f"from_{name}": self.store.publish(f"from_{name}", attempt, table) for name, table in inputs.items()}
+        start = NodeStarted(0.0, "node", attempt, refs)
+        work = self.work(self.spec(kind, body, inputs, **more), read=read)
+        outcome = work(start, self.stop, self.wait)
+        assert not self.scratch.exists() or not list(self.scratch.iterdir()), "no scratch is left"
+        return outcome
+
+    def python(self, source: str, inputs: Mapping[str, pa.Table] = {}, **more: Any) -> Outcome:
+        """One attempt at the function `f` of this source."""
+        return self.run("python", f"{self.module(source)}:f", inputs, **more)
+
+    def tables(self, outcome: Outcome) -> dict[str, pa.Table]:
+        assert outcome.failure is None, outcome.failure
+        return {output: self.store.open(ref) for output, ref in outcome.outputs.items()}
+
+    def table(self, outcome: Outcome) -> pa.Table:
+        """The only output."""
+        (table,) = self.tables(outcome).values()
+        return table
+
+
+def failed(outcome: Outcome) -> Failure:
+    """Why it failed."""
+    assert outcome.failure is not None
+    assert not outcome.outputs
+    return outcome.failure
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    path, modules = list(sys.path), set(sys.modules)
+    store, loop = Store(tmp_path / "run", mode="memory"), _Loop()
+    yield Trial(tmp_path, store, loop)
+    loop.close()
+    store.close()
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if name.startswith("steps_"):
+            del sys.modules[name]

@@ -1,0 +1,298 @@
+"""Values put into a pipeline: parameters by text and by file, expressions with their types, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.bind import bind
+from nfrun.document import parse
+from nfrun.errors import SpecError, render_all
+from nfrun.read import read_pipeline
+from nfrun.spec import Pipeline
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def bound(
+    text: str,
+    given: Mapping[str, str] | None = None,
+    typed: str = "{}",
+    environ: Mapping[str, str] | None = None,
+) -> Pipeline:
+    Path("p.yaml").write_text(text, encoding="utf-8")
+    pipeline, document = read_pipeline("p.yaml")
+    return bind(
+        pipeline,
+        document,
+        given=given or {},
+        typed=parse(typed, "params.yaml").root,
+        environ=environ or {},
+        run_id="r1",
+    )
+
+
+def refused(text: str, given: Mapping[str, str] | None = None, typed: str = "{}") -> str:
+    with pytest.raises(SpecError) as caught:
+        bound(text, given, typed)
+    return render_all(caught.value.problems)
+
+
+def value(param: str, given: str | None = None, typed: str = "{}") -> Any:
+    """What a parameter `x` becomes."""
+    text = f'params: {{x: {param}}}\nnodes:\n  a: {{run: x, with: {{v: "${{{{ params.x }}}}"}}}}\n'
+    return bound(text, {} if given is None else {"x": given}, typed).nodes["a"].with_["v"]
+
+
+def told(param: str, given: str | None = None, typed: str = "{}") -> str:
+    """What is said of a parameter `x`."""
+    return refused(f"params: {{x: {param}}}\nnodes:\n  a: {{run: x}}\n", {} if given is None else {"x": given}, typed)
+
+
+@pytest.mark.parametrize(
+    ("param", "given", "expected"),
+    [
+        ("1", "2", 2),
+        ("1", " 2 ", 2),
+        ("1", "-5", -5),
+        ("1", "0x10", 16),
+        ("1.5", "2", 2),
+        ("1.5", "1e3", 1000.0),
+        ("1.5", "-.5", -0.5),
+        ("a", "b", "b"),
+        ("a", "", ""),
+        ("a", " b ", " b "),
+        ("a", "1", "1"),
+        ("a", "true", "true"),
+        ("a", "null", "null"),
+        ("a", "[1, 2]", "[1, 2]"),
+        ("a", "k=v=w", "k=v=w"),
+        ("a", "${{ params.x }}", "${{ params.x }}"),
+        ("a", "é\u202e\x1b", "é\u202e\x1b"),
+        ("true", "false", False),
+        ("true", "no", False),
+        ("true", "0", False),
+        ("false", "True", True),
+        ("false", "on", True),
+        ("false", "YES", True),
+        ("[1]", "[1, {a: b}]", [1, {"a": "b"}]),
+        ("[1]", "- 1\n- 2", [1, 2]),
+        ("[1]", "[]", []),
+        ("{default: {k: v}}", "{k: [w]}", {"k": ["w"]}),
+        ("{default: {k: v}}", "k: w", {"k": "w"}),
+        ("{enum: [UA, DL]}", "DL", "DL"),
+        ("{enum: [1, 2]}", "2", 2),
+        ("{type: number, enum: [1, 2.5]}", "1", 1),
+    ],
+)
+def test_a_value_as_text(param: str, given: str, expected: Any) -> None:
+    found = value(param, given)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("param", "typed", "expected"),
+    [
+        ("1", "{x: 2}", 2),
+        ("1.5", "{x: 2}", 2),
+        ("a", "{x: b}", "b"),
+        ("true", "{x: false}", False),
+        ("[1]", "{x: [2]}", [2]),
+        ("{default: {}}", "{x: {k: v}}", {"k": "v"}),
+        ("{type: string}", "{x: ''}", ""),
+    ],
+)
+def test_a_value_from_a_file(param: str, typed: str, expected: Any) -> None:
+    found = value(param, None, typed)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+def test_the_default_and_which_value_wins() -> None:
+    assert value("1") == 1
+    assert value("1", "3", "{x: 2}") == 3
+
+
+@pytest.mark.parametrize(
+    ("param", "given", "message"),
+    [
+        ("1", "two", "the parameter 'x' must be of type integer, not 'two'"),
+        ("1", "", "the parameter 'x' must be of type integer, not ''"),
+        ("1", "1.5", "the parameter 'x' must be of type integer, not '1.5'"),
+        ("1", "true", "the parameter 'x' must be of type integer, not 'true'"),
+        ("1", "'1'", "the parameter 'x' must be of type integer, not ''1''"),
+        ("1", "99999999999999999999", "the parameter 'x' must be of type integer, not '99999999999999999999'"),
+        ("1.5", "nan", "the parameter 'x' must be of type number, not 'nan'"),
+        ("1.5", ".inf", "the parameter 'x' must be of type number, not '.inf'"),
+        ("true", "maybe", "the parameter 'x' must be of type boolean, not 'maybe'"),
+        ("true", "", "the parameter 'x' must be of type boolean, not ''"),
+        ("[1]", "1", "the parameter 'x' must be of type array, not '1'"),
+        ("[1]", "[1", "the parameter 'x' must be of type array, not '[1'"),
+        ("[1]", "*a", "the parameter 'x' must be of type array, not '*a'"),
+        ("{default: {}}", "[1]", "the parameter 'x' must be of type object, not '[1]'"),
+        ("{default: {}}", "a: 1\n\ta: 2", "the parameter 'x' must be of type object, not 'a: 1\\n\\ta: 2'"),
+        ("1", "\x1b[31m\u202e", "the parameter 'x' must be of type integer, not '\\x1b[31m\\u202e'"),
+        ("1", "9" * 500, f"the parameter 'x' must be of type integer, not '{'9' * 39}…{'9' * 20}'"),
+        ("{enum: [UA, DL]}", "ua", "the parameter 'x' must be one of UA, DL, not 'ua'"),
+        ("{enum: [true]}", "no", "the parameter 'x' must be one of true, not 'no'"),
+        (
+            "{default: 1, help: Which month}",
+            "two",
+            "the parameter 'x' must be of type integer, not 'two'\n   Which month",
+        ),
+    ],
+)
+def test_text_that_is_refused(param: str, given: str, message: str) -> None:
+    assert told(param, given) == f"p.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("param", "typed", "message"),
+    [
+        ("1", "{x: '2'}", "the parameter 'x' must be of type integer, not 2"),
+        ("1", "{x: 2.0}", "the parameter 'x' must be of type integer, not 2.0"),
+        ("1", "{x: }", "the parameter 'x' must be of type integer, not nothing"),
+        ("{default: {}}", "{x: null}", "the parameter 'x' must be of type object, not nothing"),
+        ("1", "{x: true}", "the parameter 'x' must be of type integer, not true"),
+        ("a", "{x: 1}", "the parameter 'x' must be of type string, not 1"),
+        ("{enum: [UA, DL]}", "{x: AA}", "the parameter 'x' must be one of UA, DL, not AA"),
+    ],
+)
+def test_a_file_that_is_refused(param: str, typed: str, message: str) -> None:
+    assert told(param, None, typed) == f"p.yaml: {message}"
+
+
+def test_names_that_do_not_exist_and_values_that_are_missing_are_told_together() -> None:
+    text = "params: {month: 1, day: {type: integer, help: Day of the month}, x: {}}\nnodes:\n  a: {run: x}\n"
+    text = text.replace(", x: {}", ", carrier: {type: string}")
+    assert refused(text, {"mnth": "1", "q\x1b": "2"}, "{zzz: 1}") == "\n".join(
+        [
+            "p.yaml: the pipeline has no parameter 'zzz'",
+            "   its parameters: month, day, carrier",
+            "p.yaml: the pipeline has no parameter 'mnth'",
+            "   did you mean 'month'?",
+            "p.yaml: the pipeline has no parameter 'q\\x1b'",
+            "   its parameters: month, day, carrier",
+            "p.yaml: the parameter 'day' has no value",
+            "   give it with -p day=… (Day of the month)",
+            "p.yaml: the parameter 'carrier' has no value",
+            "   give it with -p carrier=…",
+        ]
+    )
+
+
+def test_a_pipeline_without_parameters() -> None:
+    message = refused("nodes:\n  a: {run: x}\n", {"x": "1"})
+    assert message == "p.yaml: the pipeline has no parameter 'x'\n   its parameters: none"
+
+
+# -- expressions -------------------------------------------------------------------------------------------------------
+
+TEXT = """\
+params: {month: 2, names: [a, b], on: true}
+env: {TZ: UTC, HERE: "${{ env.HOME }}/x", M: "${{ params.month }}", ON: "${{ params.on }}"}
+defaults: {env: {D: "${{ env.M }}"}}
+nodes:
+  a:
+    run: x
+    env: {A: "${{ env.HERE }}", B: 1}
+    with:
+      month: "${{ params.month }}"
+      text: "month ${{ params.month }}"
+      deep: [{names: "${{ params.names }}", run: "${{ run.id }}"}]
+      plain: [1, null]
+  r: {read: "data/${{ params.month }}.csv", with: {columns: "${{ params.names }}"}}
+  w: {write: "${{ run.name }}/${{ env.M }}.parquet", inputs: r}
+"""
+
+
+def test_everything_is_evaluated_where_it_stands() -> None:
+    pipeline = bound(TEXT, environ={"HOME": "/home/u"})
+    assert pipeline.env == {"TZ": "UTC", "HERE": "/home/u/x", "M": "2", "ON": "true"}
+    nodes = pipeline.nodes
+    assert nodes["a"].with_ == {
+        "month": 2,
+        "text": "month 2",
+        "deep": [{"names": ["a", "b"], "run": "r1"}],
+        "plain": [1, None],
+    }
+    assert nodes["a"].env == {"D": "2", "A": "/home/u/x", "B": "1"}
+    assert (nodes["r"].body, nodes["r"].with_) == ("data/2.csv", {"columns": ["a", "b"]})
+    assert nodes["w"].body == "p/2.parquet"
+    assert nodes["a"].body == "x"
+
+
+def test_values_are_plain_data() -> None:
+    with_ = bound(TEXT, environ={"HOME": "/"}).nodes["a"].with_
+    assert type(with_["deep"]) is list and type(with_["deep"][0]) is dict and type(with_["deep"][0]["names"]) is list
+
+
+def test_all_errors_at_their_places() -> None:
+    text = """\
+params: {x: 3, l: [1]}
+env: {E: "a ${{ env.NOPE }}"}
+defaults: {env: {D: "${{ params.l }}"}}
+nodes:
+  a:
+    run: x
+    with:
+      v: |
+        first
+        then ${{ params.x / 0 }}
+      w: ["${{ params.l.append(1) }}", "${{ 1 }} and ${{ params.l }}"]
+  r: {read: "${{ params.x }}"}
+  s: {read: "${{ params.l }}"}
+"""
+    assert refused(text) == "\n".join(
+        [
+            "p.yaml:2:13: 'env.NOPE': there is no 'NOPE'",
+            '    2 | env: {E: "a ${{ env.NOPE }}"}',
+            "      |             ^^^^^^^^^^^^^^^",
+            "p.yaml:3:21: variable 'D' must be a string, a number or true or false, not [1]",
+            '    3 | defaults: {env: {D: "${{ params.l }}"}}',
+            "      |                     ^^^^^^^^^^^^^^^^^",
+            "p.yaml:10:14: 'params.x / 0': ZeroDivisionError: division by zero",
+            "   10 |         then ${{ params.x / 0 }}",
+            "      |              ^^^^^^^^^^^^^^^^^^^",
+            "p.yaml:11:12: 'params.l.append(1)': access to attribute 'append' of 'list' object is unsafe.",
+            '   11 |       w: ["${{ params.l.append(1) }}", "${{ 1 }} and ${{ params.l }}"]',
+            "      |            ^^^^^^^^^^^^^^^^^^^^^^^^^",
+            "p.yaml:11:54: 'params.l' is a list, which cannot be part of a text",
+            '   11 |       w: ["${{ params.l.append(1) }}", "${{ 1 }} and ${{ params.l }}"]',
+            "      |                                                      ^^^^^^^^^^^^^^^",
+            "p.yaml:12:13: 'read' must be a string, and this is 3",
+            '   12 |   r: {read: "${{ params.x }}"}',
+            "      |             ^^^^^^^^^^^^^^^^^",
+            "p.yaml:13:13: 'read' must be a string, and this is [1]",
+            '   13 |   s: {read: "${{ params.l }}"}',
+            "      |             ^^^^^^^^^^^^^^^^^",
+        ]
+    )
+
+
+def test_a_default_that_is_wrong_at_every_node_is_told_once() -> None:
+    nodes = "nodes:\n  a: {run: x}\n  b: {run: x}\n  c: {run: x}\n"
+    message = refused('defaults: {env: {D: "${{ env.NOPE }}"}}\n' + nodes)
+    assert message.count("p.yaml:") == 1
+    assert message.startswith("p.yaml:1:22: 'env.NOPE': there is no 'NOPE'\n")
+
+
+def test_what_an_expression_has_made_is_checked_before_anything_runs() -> None:
+    text = """\
+params: {ending: csv, sep: ";"}
+nodes:
+  a: {read: "x.${{ params.ending }}", with: {delimiter: "${{ params.sep }}"}}
+  b: {write: "y.${{ params.ending }}", inputs: a}
+"""
+    assert bound(text).nodes["a"].with_ == {"delimiter": ";"}
+    message = refused(text, {"ending": "xlsx", "sep": ";;"})
+    assert [line for line in message.split("\n") if line.startswith("p.yaml")] == [
+        "p.yaml:3:13: the ending of this file does not tell its format",
+        "p.yaml:3:57: 'delimiter' must be one ASCII character",
+        "p.yaml:4:14: the ending of this file does not tell its format",
+    ]

@@ -1,0 +1,226 @@
+"""What can be said of a function by reading its module, and that reading runs nothing."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from nfrun.callables import Found, Library, Signature, find_module
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def find(folder: Path, source: str, function: str = "f") -> Found:
+    # Of its own folder: Python remembers for a moment what is in one.
+    place = folder / f"m{len(list(folder.iterdir()))}"
+    place.mkdir()
+    (place / "steps.py").write_text(source, encoding="utf-8")
+    return Library(place).find("steps", function)
+
+
+@pytest.mark.parametrize(
+    ("source", "signature"),
+    [
+        ("def f(): ...", Signature("steps.py:1", (), ())),
+        ("\n\ndef f(a, b=1): ...", Signature("steps.py:3", ("a", "b"), ("a",))),
+        ("def f(a, *, b, c=2): ...", Signature("steps.py:1", ("a", "b", "c"), ("a", "b"))),
+        ("def f(a, b=1, /, c=2): ...", Signature("steps.py:1", ("c",), (), ("a",))),
+        ("def f(a, *rest, b): ...", Signature("steps.py:1", ("a", "b"), ("a", "b"))),
+        ("def f(a, **rest): ...", Signature("steps.py:1", ("a",), ("a",), takes_rest=True)),
+        ("async def f(a): ...", Signature("steps.py:1", ("a",), ("a",))),
+        ("if True:\n    def f(a): ...", Signature("steps.py:2", ("a",), ("a",))),
+        ("try:\n    def f(a): ...\nfinally:\n    pass", Signature("steps.py:2", ("a",), ("a",))),
+        ("while 1:\n    match 1:\n        case 1:\n            def f(a): ...", Signature("steps.py:4", ("a",), ("a",))),
+        ("def other():\n    def f(x): ...\ndef f(a): ...", Signature("steps.py:3", ("a",), ("a",))),
+        ("class C:\n    def f(self): ...\ndef f(a): ...", Signature("steps.py:3", ("a",), ("a",))),
+    ],
+)
+def test_a_signature(folder: Path, source: str, signature: Signature) -> None:
+    assert find(folder, source) == Found(signature=signature)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@decorated\ndef f(a): ...",
+        "def f(a): ...\ndef f(b): ...",
+        "try:\n    import x\n    def f(a): ...\nexcept ImportError:\n    def f(b): ...",
+        "f = lambda a: a",
+        "f: object = print",
+        "(f, g) = 1, 2",
+        "class f: ...",
+        "import f",
+        "import f.g",
+        "from x import f",
+        "from x import y as f",
+        "from x import *",
+        "def __getattr__(name): ...",
+        "for f in (): ...",
+        "with open('x') as f: ...",
+        "if (f := 1): ...",
+        "globals()['f'] = print",
+        "exec('def f(): ...')",
+        "if 1:\n    vars().update(f=print)",
+    ],
+)
+def test_what_only_the_run_can_tell(folder: Path, source: str) -> None:
+    assert find(folder, source) == Found()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def extract(): ...", Found("steps.py has no function 'extrat'", "did you mean 'extract'?")),
+        ("Extrat_ = 1", Found("steps.py has no function 'extrat'", "did you mean 'Extrat_'?")),
+        ("def one(): ...\nTWO = 2\ndef _three(): ...", Found("steps.py has no function 'extrat'", "there is one, TWO")),
+        ("", Found("steps.py has no function 'extrat'")),
+        ("def f():\n    def extrat(): ...", Found("steps.py has no function 'extrat'", "there is f")),
+        ("class C:\n    def extrat(self): ...", Found("steps.py has no function 'extrat'", "there is C")),
+    ],
+)
+def test_no_such_function(folder: Path, source: str, found: Found) -> None:
+    assert find(folder, source, "extrat") == found
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("def f(:\n", "steps.py:1:7: "),
+        ("x = 1\ndef f(a, a): ...\n", "steps.py:2:"),
+        ("return 3\n", "steps.py:1:1: "),
+        ("x = '\0'\n", "steps.py"),
+        ("# coding: nonsense\n", "steps.py: unknown encoding: nonsense"),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_told_once(folder: Path, source: str, problem: str) -> None:
+    (folder / "steps.py").write_text(source)
+    library = Library(folder)
+    first = library.find("steps", "f")
+    assert first.problem.startswith(problem)  # what follows are Python's own words, which change
+    assert str(folder) not in first.problem
+    assert first.hint == "the module 'steps' cannot be read"
+    assert library.find("steps", "f") == library.find("steps", "g") == Found()
+
+
+def test_a_module_that_is_not_utf_8(folder: Path) -> None:
+    (folder / "steps.py").write_bytes(b"# \xff\ndef f(): ...\n")
+    assert Library(folder).find("steps", "f").problem == "steps.py: invalid or missing encoding declaration"
+
+
+def test_a_deeply_nested_module(folder: Path) -> None:
+    (folder / "steps.py").write_text("x = " + "(" * 5000 + ")" * 5000)
+    assert "steps" in Library(folder).find("steps", "f").problem
+
+
+def test_odd_escapes_warn_nobody(folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert find(folder, "def f(): return '\\d'").signature
+
+
+@pytest.fixture
+def packages(folder: Path) -> Path:
+    """A package that would leave a file behind and crash if it were imported."""
+    for name in ("pkg", "pkg/inner", "bare", "empty"):
+        (folder / name).mkdir()
+    trap = "open('imported', 'w').close()\nraise RuntimeError\n"
+    (folder / "pkg" / "__init__.py").write_text(trap + "def top(table): ...\n")
+    (folder / "pkg" / "inner" / "__init__.py").write_text(trap)
+    (folder / "pkg" / "inner" / "deep.py").write_text(trap + "def f(table): ...\n")
+    (folder / "pkg" / "steps.py").write_text(trap + "def f(table): ...\n")
+    (folder / "bare" / "load.py").write_text(trap + "def f(): ...\n")
+    (folder / "steps.py").write_text(trap + "def f(table): ...\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("module", "where"),
+    [
+        ("steps", "steps.py:3"),
+        ("pkg.steps", "pkg/steps.py:3"),
+        ("pkg.inner.deep", "pkg/inner/deep.py:3"),
+        ("bare.load", "bare/load.py:3"),
+    ],
+)
+def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, where: str) -> None:
+    found = Library(packages).find(module, "f")
+    assert found.signature and found.signature.where == where
+    assert not (packages / "imported").exists()
+    assert module.split(".")[0] not in sys.modules
+    assert str(packages) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        ("stesp", Found("there is no module 'stesp'", "did you mean 'steps'?")),
+        ("pgk", Found("there is no module 'pgk'", "did you mean 'pkg'?")),
+        ("pkg.stesp", Found("there is no module 'pkg.stesp'", "did you mean 'pkg.steps'?")),
+        ("pkg.zzzzzz", Found("there is no module 'pkg.zzzzzz'", "there is pkg.inner, pkg.steps")),
+        ("steps.py", Found("there is no module 'steps.py'", "did you mean 'steps'?")),
+        ("bare.laod", Found("there is no module 'bare.laod'", "did you mean 'bare.load'?")),
+        (
+            "qqq.a",
+            Found(
+                "there is no module 'qqq.a'",
+                "there is no qqq.py beside the pipeline file, and no such module is installed",
+            ),
+        ),
+        (
+            "bare",
+            Found("'bare' is a folder without an __init__.py, and has no functions", "a module in it: bare.load"),
+        ),
+        (
+            "empty",
+            Found("'empty' is a folder without an __init__.py, and has no functions", "there is no module in it"),
+        ),
+    ],
+)
+def test_no_such_module(packages: Path, module: str, found: Found) -> None:
+    assert Library(packages).find(module, "f") == found
+    assert not (packages / "imported").exists()
+
+
+def test_installed_modules(folder: Path) -> None:
+    library = Library(folder)
+    for module, function in (("sys", "exit"), ("math", "sqrt"), ("pyarrow", "table"), ("os", "getcwd")):
+        assert library.find(module, function) == Found()
+    found = library.find("json", "dmup")
+    assert (found.problem, found.hint) == ("json/__init__.py has no function 'dmup'", "did you mean 'dump'?")
+
+
+def test_the_folder_comes_first(folder: Path) -> None:
+    (folder / "json.py").write_text("def dumps(table): ...\n")
+    found = Library(folder).find("json", "dumps")
+    assert found.signature and found.signature.where == "json.py:1"
+
+
+def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as packages installed for editing."""
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "mine.py").write_text("def f(table): ...\n")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object, target: object = None) -> object:
+            return find_module(name, folder / "elsewhere") if name == "mine" and path is None else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    found = Library(folder).find("mine", "f")
+    assert found.signature and found.signature.names == ("table",)
+
+
+def test_each_module_is_read_once(folder: Path) -> None:
+    (folder / "steps.py").write_text("def f(a): ...\n")
+    library = Library(folder)
+    assert library.find("steps", "f").signature
+    (folder / "steps.py").write_text("def g(b): ...\n")
+    assert library.find("steps", "f").signature
+    assert library.find("steps", "g").problem == "steps.py has no function 'g'"

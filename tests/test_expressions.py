@@ -1,0 +1,173 @@
+"""Expressions: which types they keep, what is out of their reach, and the words for what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nfrun.expressions import ExpressionError, Flaw, check, evaluate, has_expression
+
+NAMES: dict[str, dict[str, Any]] = {
+    "params": {"x": 3, "s": "ab", "l": [1, 2], "d": {"a": 1}, "b": True, "f": 1.5, "n": None},
+    "env": {"HOME": "/h"},
+    "run": {"id": "r1", "name": "n", "folder": "/f"},
+}
+KNOWN = {"params": list(NAMES["params"]), "env": None, "run": list(NAMES["run"])}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("plain", "plain"),
+        ("${{ params.x }}", 3),
+        ("${{params.x}}", 3),
+        ("  ${{ params.x }}\n", 3),
+        ("${{ params.b }}", True),
+        ("${{ params.f }}", 1.5),
+        ("${{ params.s }}", "ab"),
+        ("${{ params.l }}", [1, 2]),
+        ("${{ params.d }}", {"a": 1}),
+        ("${{ params.n }}", None),
+        ("${{ params }}", NAMES["params"]),
+        ("${{ params['d'].a + 1 }}", 2),
+        ("${{ [params.x, (1, 2)] }}", [3, [1, 2]]),
+        ("${{ {'k': params.x} }}", {"k": 3}),
+        ("${{ params.x > 2 and not params.b }}", False),
+        ("${{ 'big' if params.x > 2 else 'small' }}", "big"),
+        ("a ${{ params.x }} b ${{ params.b }} ${{ params.f }}", "a 3 b true 1.5"),
+        ("${{ params.x }}${{ params.x }}", "33"),
+        ("${{ params.x }} ", 3),
+        ("x${{ params.x }}", "x3"),
+        ("${{ '}}' ~ \"}}\" }}", "}}}}"),
+        ("${{ params.x }} }}", "3 }}"),
+        ("${{ 1 }}{# no comment #}{% no tag %}{{ no }}", "1{# no comment #}{% no tag %}{{ no }}"),
+        ("${{ params.s | upper }}", "AB"),
+        ("${{ params.l | join('-') }}", "1-2"),
+        ("${{ params.l | sum }}", 3),
+        ("${{ env.NOPE | default('z') }}", "z"),
+        ("${{ '%02d' % params.x }}", "03"),
+        ("${{ '{:02}'.format(params.x) }}", "03"),
+        ("${{ params.s.replace('a', 'c') }}", "cb"),
+        ("${{ '<&>' }}", "<&>"),
+        ("${{ 10 // 3 }}", 3),
+        ("${{ 2 ** 10 }}", 1024),
+        ("${{ '-' * 3 }}", "---"),
+    ],
+)
+def test_value(text: str, value: Any) -> None:
+    found = evaluate(text, NAMES)
+    assert (found, type(found)) == (value, type(value))
+    assert list(check(text, KNOWN)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("env.NOPE", "'env.NOPE': there is no 'NOPE'"),
+        ("params.d.q", "'params.d.q': there is no 'q'"),
+        ("params.x + params.s", "'params.x + params.s': TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
+        ("params.x / 0", "'params.x / 0': ZeroDivisionError: division by zero"),
+        ("params.x()", "'params.x()': TypeError: 'int' object is not callable"),
+        ("1e308 * 10", "'1e308 * 10' is not a finite number"),
+        ("(-1) ** 0.5", "'(-1) ** 0.5' is a complex, not a value"),
+        ("params.s.upper", "'params.s.upper' is a builtin_function_or_method, not a value"),
+        # Out of reach.
+        ("params.x.__class__", "'params.x.__class__': access to attribute '__class__' of 'int' object is unsafe."),
+        ("''['__class__']", "'''['__class__']': access to attribute '__class__' of 'str' object is unsafe."),
+        ("params.l.append(1)", "'params.l.append(1)': access to attribute 'append' of 'list' object is unsafe."),
+        ("params.d.update(a=2)", "'params.d.update(a=2)': access to attribute 'update' of 'dict' object is unsafe."),
+        ("params.d.pop('a')", "'params.d.pop('a')': access to attribute 'pop' of 'dict' object is unsafe."),
+        ("range(9)", "'range(9)': 'range' is undefined"),
+        ("'{0.__class__}'.format(1)", "''{0.__class__}'.format(1)': "
+         "access to attribute '__class__' of 'int' object is unsafe."),
+        ("'a' | attr('upper')", "''a' | attr('upper')': No filter named 'attr'."),
+        # Too large.
+        ("9 ** 9 ** 9", "'9 ** 9 ** 9': this power is too large"),
+        ("'a' * 10000000", "''a' * 10000000': this product is too large"),
+        ("10000000 * [0]", "'10000000 * [0]': this product is too large"),
+        ("[[0] * 1000000] * 1000000", "'[[0] * 1000000] * 1000000' is too large"),
+        ("'%99999d' % 1", "''%99999d' % 1': this format is too wide"),
+        ("'%*d' % (99999, 1)", "''%*d' % (99999, 1)': this format is too wide"),
+        ("'a'.ljust(99999)", "''a'.ljust(99999)': this width is too large"),
+        ("'{:>99999}'.format(1)", "''{:>99999}'.format(1)': this format is too wide"),
+        ("'{:>{w}}'.format(1, w=99999)", "''{:>{w}}'.format(1, w=99999)': this width is too large"),
+        ("'a' | center(99999)", "''a' | center(99999)': No filter named 'center'."),
+    ],
+)  # fmt: skip
+def test_error(code: str, why: str) -> None:
+    before = repr(NAMES)
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(f"a ${{{{ 1 }}}} ${{{{ {code} }}}}", NAMES)
+    assert str(caught.value) == why
+    assert (caught.value.start, caught.value.length) == (11, len(code) + 7)
+    assert repr(NAMES) == before
+
+
+@pytest.mark.parametrize("name", ["l", "d", "n"])
+def test_what_cannot_be_part_of_a_text(name: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(f"v${{{{ params.{name} }}}}", NAMES)
+    kind = {"l": "a list", "d": "a dict", "n": "null"}[name]
+    assert str(caught.value) == f"'params.{name}' is {kind}, which cannot be part of a text"
+    assert caught.value.start == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "flaws"),
+    [
+        ("a ${{ params.x", [Flaw(2, 3, "this expression has no end", "close it with }}")]),
+        ("${{ 'a }}", [Flaw(0, 3, "this expression has no end", "close it with }}")]),
+        ("${{ params.x }", [Flaw(0, 3, "this expression has no end", "close it with }}")]),
+        ("${{ }}", [Flaw(0, 6, "this expression is empty", "write one of params, env, run")]),
+        ("${{ x }}", [Flaw(0, 8, "there is nothing called 'x' in expressions", "there is params, env, run")]),
+        ("${{ prams.x }}", [Flaw(0, 14, "there is nothing called 'prams' in expressions", "did you mean 'params'?")]),
+        ("${{ nodes.a }}", [Flaw(0, 14, "there is nothing called 'nodes' in expressions",
+                                 "what a node gives is read with 'inputs'")]),
+        ("${{ secrets.a }}", [Flaw(0, 16, "there is nothing called 'secrets' in expressions",
+                                   "take it from the environment: env.NAME")]),
+        ("${{ github.sha }}", [Flaw(0, 17, "there is nothing called 'github' in expressions",
+                                    "make it a parameter: params.name")]),
+        ("${{ ref('a') }}", [Flaw(0, 15, "there is nothing called 'ref' in expressions",
+                                  "what a node gives is read with 'inputs'")]),
+        ("${{ y.a + y.b }}", [Flaw(0, 16, "there is nothing called 'y' in expressions", "there is params, env, run")]),
+        ("${{ params.y }}", [Flaw(0, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ params['y'] }}", [Flaw(0, 18, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ run.nam }}", [Flaw(0, 14, "'run' has no 'nam'", "did you mean 'name'?")]),
+        ("${{ env.WHATEVER }}", []),
+        ("${{ params[params.s] }}", []),
+        ("${{ params.x }}${{ params.y }}", [Flaw(15, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ 1 | uper }}", [Flaw(0, 15, "there is no filter 'uper' in expressions", "did you mean 'upper'?")]),
+        ("${{ 1 is nonee }}", [Flaw(0, 17, "there is no test 'nonee' in expressions", "did you mean 'none'?")]),
+        ("${{ ''.__class__ }}", [Flaw(0, 19, "'__class__' is out of reach of expressions")]),
+        ("${{ ''['__class__'] }}", [Flaw(0, 22, "'__class__' is out of reach of expressions")]),
+        ("${{ 1 + }}", [Flaw(0, 10, "'1 +' is not an expression: unexpected 'end of expression'")]),
+        ("${{ a; b }}", [Flaw(0, 11, "'a; b' is not an expression: expected token 'end of expression', got ';'")]),
+        ("${{ a = 1 }}", [Flaw(0, 12, "'a = 1' is not an expression: expected token 'end of expression', got '='")]),
+        ("${{ # }}", [Flaw(0, 8, "'#' is not an expression: unexpected char '#'")]),
+    ],
+)  # fmt: skip
+def test_flaws(text: str, flaws: list[Flaw]) -> None:
+    assert list(check(text, KNOWN)) == flaws
+
+
+@pytest.mark.parametrize(
+    "code", ["(" * 3000 + "1" + ")" * 3000, "1" + "+1" * 3000, "-" * 3000 + "1", "not " * 3000 + "1"]
+)
+def test_deep_nesting(code: str) -> None:
+    text = f"${{{{ {code} }}}}"
+    assert all("nested too deeply" in flaw.what for flaw in check(text, KNOWN))
+    try:
+        evaluate(text, NAMES)
+    except ExpressionError as error:
+        assert "nested too deeply" in str(error)
+        assert len(str(error)) < 200
+
+
+def test_a_file_without_params() -> None:
+    assert [flaw.hint for flaw in check("${{ params.x }}", {"params": [], "env": None})] == ["the file has none"]
+
+
+def test_has_expression() -> None:
+    assert has_expression("a ${{ x }}")
+    assert not has_expression("a {{ x }} ${x} $x")

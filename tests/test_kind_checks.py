@@ -1,0 +1,402 @@
+"""What each kind of node refuses before anything runs: the exact words, the place, and that it is told once."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from nfrun.errors import SpecError, render_all
+from nfrun.read import read_pipeline
+
+STEPS = """\
+def load(): ...
+def clean(table): ...
+def join(left, right, how="inner", *, strict): ...
+def pos(a, /, b): ...
+def rest(a, **rest): ...
+def ctx(table, context): ...
+def many(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd): ...
+"""
+
+BASE = ["# a pipeline", "nodes:", "  a: {run: x}", "  s: {run: x, outputs: [early, late]}"]
+
+# A message shows the line that it is about. So these are both what is written into a pipeline file, as the line of that
+# number after BASE, and what must come of it.
+MESSAGES = r"""
+p.yaml:5:15: steps.py has no function 'claen'
+    5 |   b: {python: steps:claen, inputs: {table: a}}
+      |               ^^^^^^^^^^^ did you mean 'clean'?
+
+p.yaml:5:15: there is no module 'stesp'
+    5 |   b: {python: stesp:clean, inputs: {table: a}}
+      |               ^^^^^^^^^^^ did you mean 'steps'?
+
+p.yaml:5:15: there is no module 'steps.py'
+    5 |   b: {python: steps.py:clean, inputs: {table: a}}
+      |               ^^^^^^^^^^^^^^ did you mean 'steps'?
+
+p.yaml:5:15: clean() needs 'table', which no input and no 'with' value gives
+    5 |   b: {python: steps:clean}
+      |               ^^^^^^^^^^^ clean(table) is at steps.py:2
+
+p.yaml:5:15: clean() needs 'table', which no input and no 'with' value gives
+    5 |   b: {python: steps:clean, inputs: []}
+      |               ^^^^^^^^^^^ clean(table) is at steps.py:2
+
+p.yaml:5:36: clean() has no argument 'a', which is given as an input
+    5 |   b: {python: steps:clean, inputs: a}
+      |                                    ^ name it: inputs: {table: a}
+
+p.yaml:5:37: clean() has no argument 'late', which is given as an input
+    5 |   b: {python: steps:clean, inputs: [s.late]}
+      |                                     ^^^^^^ name it: inputs: {table: s.late}
+
+p.yaml:5:37: clean() has no argument 'tabel', which is given as an input
+    5 |   b: {python: steps:clean, inputs: {tabel: a}}
+      |                                     ^^^^^ did you mean 'table'?
+
+p.yaml:5:37: clean() has no argument 'class', which is given as an input
+    5 |   b: {python: steps:clean, inputs: {class: a}}
+      |                                     ^^^^^ did you mean 'table'?
+
+p.yaml:5:55: clean() has no argument 'tabel', which is given as a value
+    5 |   b: {python: steps:clean, inputs: {table: a}, with: {tabel: 3}}
+      |                                                       ^^^^^ clean(table) is at steps.py:2
+
+p.yaml:5:55: clean() has no argument 'month', which is given as a value
+    5 |   b: {python: steps:clean, inputs: {table: a}, with: {month: 3}}
+      |                                                       ^^^^^ clean(table) is at steps.py:2
+
+p.yaml:5:35: clean() has no argument 'Table', which is given as a value
+    5 |   b: {python: steps:clean, with: {Table: 3}}
+      |                                   ^^^^^ did you mean 'table'?
+
+p.yaml:5:28: 'input' is not a key of a node
+    5 |   b: {python: steps:clean, input: {table: a}}
+      |                            ^^^^^ did you mean 'inputs'?
+
+p.yaml:5:28: 'wth' is not a key of a node
+    5 |   b: {python: steps:clean, wth: {table: a}}
+      |                            ^^^ did you mean 'with'?
+
+p.yaml:5:15: join() needs 'right', 'strict', which no input and no 'with' value gives
+    5 |   b: {python: steps:join, inputs: {left: a}}
+      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
+
+p.yaml:5:15: join() needs 'left', 'right', 'strict', which no input and no 'with' value gives
+    5 |   b: {python: steps:join, inputs: [a, s.late]}
+      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
+p.yaml:5:36: join() has no argument 'a', which is given as an input
+    5 |   b: {python: steps:join, inputs: [a, s.late]}
+      |                                    ^ join(left, right, how, strict) is at steps.py:3
+p.yaml:5:39: join() has no argument 'late', which is given as an input
+    5 |   b: {python: steps:join, inputs: [a, s.late]}
+      |                                       ^^^^^^ join(left, right, how, strict) is at steps.py:3
+
+p.yaml:5:15: join() needs 'left', 'right', 'strict', which no input and no 'with' value gives
+    5 |   b: {python: steps:join, inputs: [a]}
+      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
+p.yaml:5:36: join() has no argument 'a', which is given as an input
+    5 |   b: {python: steps:join, inputs: [a]}
+      |                                    ^ join(left, right, how, strict) is at steps.py:3
+
+p.yaml:5:36: join() has no argument 'lfet', which is given as an input
+    5 |   b: {python: steps:join, inputs: {lfet: a, rigth: s.late}, with: {strict: 1}}
+      |                                    ^^^^ did you mean 'left'?
+p.yaml:5:45: join() has no argument 'rigth', which is given as an input
+    5 |   b: {python: steps:join, inputs: {lfet: a, rigth: s.late}, with: {strict: 1}}
+      |                                             ^^^^^ did you mean 'right'?
+
+p.yaml:5:79: join() has no argument 'hwo', which is given as a value
+    5 |   b: {python: steps:join, inputs: {left: a, right: s.late}, with: {strict: 1, hwo: 2}}
+      |                                                                               ^^^ did you mean 'how'?
+
+p.yaml:5:15: join() needs 'right', 'strict', which no input and no 'with' value gives
+    5 |   b: {python: steps:join, inputs: {left: a}, with: {zzz: 1}}
+      |               ^^^^^^^^^^ join(left, right, how, strict) is at steps.py:3
+p.yaml:5:53: join() has no argument 'zzz', which is given as a value
+    5 |   b: {python: steps:join, inputs: {left: a}, with: {zzz: 1}}
+      |                                                     ^^^ join(left, right, how, strict) is at steps.py:3
+
+p.yaml:5:63: join() has no argument 'stric', which is given as a value
+    5 |   b: {python: steps:join, inputs: {left: a, right: a}, with: {stric: 1}}
+      |                                                               ^^^^^ did you mean 'strict'?
+
+p.yaml:5:15: pos() takes 'a' by position only; nfrun gives them by name
+    5 |   b: {python: steps:pos, with: {a: 1, b: 2}}
+      |               ^^^^^^^^^ pos(b) is at steps.py:4
+
+p.yaml:5:15: pos() takes 'a' by position only; nfrun gives them by name
+    5 |   b: {python: steps:pos, with: {b: 2}}
+      |               ^^^^^^^^^ pos(b) is at steps.py:4
+
+p.yaml:5:15: rest() needs 'a', which no input and no 'with' value gives
+    5 |   b: {python: steps:rest, with: {b: 2}}
+      |               ^^^^^^^^^^ rest(a) is at steps.py:5
+
+p.yaml:5:35: ctx() has no argument 'tabel', which is given as an input
+    5 |   b: {python: steps:ctx, inputs: {tabel: a}}
+      |                                   ^^^^^ did you mean 'table'?
+
+p.yaml:5:45: ctx() has no argument 'contxt', which is given as an input
+    5 |   b: {python: steps:ctx, inputs: {table: a, contxt: s.late}}
+      |                                             ^^^^^^ did you mean 'context'?
+
+p.yaml:5:35: load() has no argument 'a', which is given as an input
+    5 |   b: {python: steps:load, inputs: a}
+      |                                   ^ load() is at steps.py:1
+
+p.yaml:5:15: many() needs 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', '… 'x', 'y', 'aa', 'bb', 'cc', 'dd', which no input and no 'with' value gives
+    5 |   b: {python: steps:many, with: {zz: 1}}
+      |               ^^^^^^^^^^ many(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r,…w, x, y, z, aa, bb, cc, dd) is at steps.py:7
+p.yaml:5:34: many() has no argument 'zz', which is given as a value
+    5 |   b: {python: steps:many, with: {zz: 1}}
+      |                                  ^^ did you mean 'z'?
+
+p.yaml:5:27: 'format' is what a shell script reads and writes; only a 'run' node has it
+    5 |   b: {python: steps:load, format: csv}
+      |                           ^^^^^^ remove it
+
+p.yaml:5:27: 'env' of a node reaches only a 'run' node: the others share one process
+    5 |   b: {python: steps:load, env: {A: 1}}
+      |                           ^^^ put it under 'env' of the file
+
+p.yaml:5:13: the ending of this file does not tell its format
+    5 |   b: {read: x.xlsx}
+      |             ^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:13: the ending of this file does not tell its format
+    5 |   b: {read: x}
+      |             ^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:13: the ending of this file does not tell its format
+    5 |   b: {read: x.parquet.gz}
+      |             ^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:13: the ending of this file does not tell its format
+    5 |   b: {read: 'data/*'}
+      |             ^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:20: a read node has no inputs
+    5 |   b: {read: x.csv, inputs: a}
+      |                    ^^^^^^ 'needs:' makes it wait for another node
+
+p.yaml:5:20: a read node has one output
+    5 |   b: {read: x.csv, outputs: [p, q]}
+      |                    ^^^^^^^ leave 'outputs' out
+
+p.yaml:5:20: 'format' is what a shell script reads and writes; only a 'run' node has it
+    5 |   b: {read: x.csv, format: csv}
+      |                    ^^^^^^ the ending of the file says it
+
+p.yaml:5:20: 'env' of a node reaches only a 'run' node: the others share one process
+    5 |   b: {read: x.csv, env: {A: 1}}
+      |                    ^^^ put it under 'env' of the file
+
+p.yaml:5:27: a read node has no option 'sep'
+    5 |   b: {read: x.csv, with: {sep: ';'}}
+      |                           ^^^ there is columns, delimiter, null_values
+
+p.yaml:5:27: a read node has no option 'delimeter'
+    5 |   b: {read: x.csv, with: {delimeter: ';'}}
+      |                           ^^^^^^^^^ did you mean 'delimiter'?
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: ';;'}}
+      |                                      ^^^^ for example delimiter: ';'
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: ''}}
+      |                                      ^^ for example delimiter: ';'
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: 3}}
+      |                                      ^ for example delimiter: ';'
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: "\n"}}
+      |                                      ^^^^ for example delimiter: ';'
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: '"'}}
+      |                                      ^^^ for example delimiter: ';'
+
+p.yaml:5:38: 'delimiter' must be one ASCII character
+    5 |   b: {read: x.csv, with: {delimiter: '§'}}
+      |                                      ^^^ for example delimiter: ';'
+
+p.yaml:5:36: 'columns' must be a list of strings
+    5 |   b: {read: x.csv, with: {columns: a}}
+      |                                    ^ for example columns: [a, b]
+
+p.yaml:5:36: 'columns' must be a list of strings
+    5 |   b: {read: x.csv, with: {columns: [1]}}
+      |                                    ^^^ for example columns: [a, b]
+
+p.yaml:5:40: 'null_values' must be a list of strings
+    5 |   b: {read: x.csv, with: {null_values: NA}}
+      |                                        ^^ for example null_values: [a, b]
+
+p.yaml:5:31: 'delimiter' is for csv, and this file is parquet
+    5 |   b: {read: x.parquet, with: {delimiter: ';'}}
+      |                               ^^^^^^^^^ remove it
+
+p.yaml:5:29: 'null_values' is for csv, and this file is jsonl
+    5 |   b: {read: x.jsonl, with: {null_values: [NA]}}
+      |                             ^^^^^^^^^^^ remove it
+
+p.yaml:5:27: a read node has no option 'format'
+    5 |   b: {read: x.csv, with: {format: csv}}
+      |                           ^^^^^^ there is columns, delimiter, null_values
+
+p.yaml:5:7: a write node has exactly one input; this one has 0
+    5 |   b: {write: x.csv}
+      |       ^^^^^ name it with 'inputs'
+
+p.yaml:5:7: a write node has exactly one input; this one has 0
+    5 |   b: {write: x.csv, inputs: []}
+      |       ^^^^^ name it with 'inputs'
+
+p.yaml:5:21: a write node has exactly one input; this one has 2
+    5 |   b: {write: x.csv, inputs: [a, s.late]}
+      |                     ^^^^^^ write each with a node of its own
+
+p.yaml:5:14: the ending of this file does not tell its format
+    5 |   b: {write: x.xlsx, inputs: a}
+      |              ^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:14: the ending of this file does not tell its format
+    5 |   b: {write: out/, inputs: a}
+      |              ^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+
+p.yaml:5:14: a write node cannot write to a URI
+    5 |   b: {write: s3://b/x.csv, inputs: a}
+      |              ^^^^^^^^^^^^ write to a path, and let a 'run' node copy it
+
+p.yaml:5:39: a write node takes no values
+    5 |   b: {write: x.csv, inputs: a, with: {mode: append}}
+      |                                       ^^^^ remove it
+
+p.yaml:5:32: a write node has one output
+    5 |   b: {write: x.csv, inputs: a, outputs: [p, q]}
+      |                                ^^^^^^^ leave 'outputs' out: it is a row with path, rows and bytes
+
+p.yaml:5:32: 'format' is what a shell script reads and writes; only a 'run' node has it
+    5 |   b: {write: x.csv, inputs: a, format: csv}
+      |                                ^^^^^^ the ending of the file says it
+
+p.yaml:5:22: a sql node has one output
+    5 |   b: {sql: select 1, outputs: [p, q]}
+      |                      ^^^^^^^ leave 'outputs' out
+
+p.yaml:5:37: 'T' and 't' are one table to SQL, which ignores case
+    5 |   b: {sql: select 1, inputs: {t: a, T: s.late}}
+      |                                     ^ rename one
+
+p.yaml:5:22: 'format' is what a shell script reads and writes; only a 'run' node has it
+    5 |   b: {sql: select 1, format: csv}
+      |                      ^^^^^^ remove it
+
+p.yaml:5:22: 'env' of a node reaches only a 'run' node: the others share one process
+    5 |   b: {sql: select 1, env: {A: 1}}
+      |                      ^^^ put it under 'env' of the file
+"""  # noqa: E501
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("steps.py").write_text(STEPS)
+
+
+def told(*nodes: str) -> str:
+    """What is wrong with these nodes after BASE, as it prints; "" if nothing is."""
+    Path("p.yaml").write_text("\n".join([*BASE, *nodes]) + "\n", encoding="utf-8")
+    try:
+        read_pipeline("p.yaml")
+    except SpecError as error:
+        return render_all(error.problems)
+    return ""
+
+
+@pytest.mark.parametrize("message", MESSAGES.strip("\n").split("\n\n"))
+def test_message(message: str) -> None:
+    lines = dict(re.findall(r"^ +([0-9]+) \| (.*)$", message, re.MULTILINE))
+    assert told(*lines.values()) == message
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "{python: steps:load}",
+        "{python: steps:clean, inputs: {table: a}}",
+        "{python: steps:clean, with: {table: [1]}}",
+        "{python: steps:join, inputs: {left: a, right: s.late}, with: {strict: 1, how: x}}",
+        "{python: steps:rest, inputs: a, with: {b: 1, class: 2}}",
+        "{python: steps:ctx, inputs: {table: a}}",
+        "{python: steps:ctx, inputs: {table: a}, with: {context: 1}}",
+        "{python: steps:load, outputs: [p, q], needs: a, retries: 1, timeout: 1s, resources: {cpu: 2}}",
+        "{read: 'data/**/x-*.CSV.gz', with: {columns: [p], null_values: ['', NA], delimiter: '|'}}",
+        '{read: x.csv, with: {delimiter: "\\t"}}',
+        "{read: https://h/x.parquet?v=1, needs: a}",
+        "{read: '${{ env.FILE }}', with: {columns: '${{ env.C }}', delimiter: ';'}}",
+        "{read: x.tsv, outputs: [table]}",
+        "{write: ../out/x.jsonl.zst, inputs: s.late}",
+        "{write: '${{ env.FILE }}', inputs: {t: a}, outputs: [row]}",
+        "{sql: 'select 1; select 2', inputs: {t: a, u: s.late}, with: {v: 1}, outputs: [p]}",
+        "{run: exit 1, inputs: {class: a}, with: {if: 1}, format: csv, env: {A: 1}}",
+    ],
+)
+def test_what_is_right_is_not_told(node: str) -> None:
+    assert told(f"  b: {node}") == ""
+
+
+def test_a_module_that_cannot_be_read_is_told_once() -> None:
+    Path("broken.py").write_text("def f(:\n")
+    nodes = [f"  n{i}: {{python: 'broken:f{i}', inputs: {{table: a}}}}" for i in range(9)]
+    message = told(*nodes)
+    assert message.startswith("p.yaml:5:16: broken.py:1:7: ")
+    assert message.endswith("^^^^^^^^^^^ the module 'broken' cannot be read")
+    assert message.count("p.yaml:") == 1
+
+
+def test_nothing_of_the_users_is_imported() -> None:
+    Path("pkg").mkdir()
+    trap = "open('imported', 'w').close()\nraise RuntimeError\n"
+    Path("pkg/__init__.py").write_text(trap)
+    Path("pkg/steps.py").write_text(trap + "def f(table): ...\n")
+    Path("trap.py").write_text(trap + "def f(table): ...\n")
+    assert told("  b: {python: trap:f, inputs: {table: a}}", "  c: {python: pkg.steps:f, inputs: {table: a}}") == ""
+    assert "has no argument" in told("  b: {python: 'pkg.steps:f', inputs: {table: a, t: a}}")
+    assert not Path("imported").exists()
+
+
+def test_sql_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "nfrun.kinds.sql.find_spec", lambda name: None if name == "duckdb" else importlib.util.find_spec(name)
+    )
+    assert told("  b: {sql: select 1}") == "\n".join(
+        [
+            "p.yaml:5:7: a sql node needs DuckDB, which is not installed",
+            "    5 |   b: {sql: select 1}",
+            "      |       ^^^ install it with: pip install 'nfrun[sql]'",
+        ]
+    )
+
+
+def test_two_nodes_that_write_one_file() -> None:
+    message = told("  b: {write: out/x.csv, inputs: a}", "  c: {write: ./out//x.csv, inputs: a}")
+    assert message == "\n".join(
+        [
+            "p.yaml:6:14: node 'b' (line 5) writes this file too",
+            "    6 |   c: {write: ./out//x.csv, inputs: a}",
+            "      |              ^^^^^^^^^^^^ rename one",
+        ]
+    )
+    assert "writes this file too" in told(
+        "  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.F }}', inputs: a}"
+    )
+    assert told("  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.G }}', inputs: a}") == ""

@@ -1,0 +1,666 @@
+"""What the nodes of each kind do when they run: python, read, write, run and sql."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import select
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Trial, failed
+
+import nfrun.kinds.shell
+from nfrun.events import Outcome
+from nfrun.files import write_table
+from nfrun.kinds.kind import Stop
+from nfrun.kinds.python import to_table
+
+NUMBERS = pa.table({"n": [1, 2, 3]})
+
+
+# ------------------------------------------------------------------ python: calling
+
+
+def test_inputs_and_values_come_by_name(trial: Trial) -> None:
+    source = """
+        def f(table, times, *, word="x", unused=None):
+            return {"rows": table.num_rows * times, "word": word}
+    """
+    outcome = trial.python(source, {"table": NUMBERS}, with_={"times": 2, "word": "y"})
+    assert trial.table(outcome).to_pylist() == [{"rows": 6, "word": "y"}]
+
+
+def test_rest_takes_what_no_other_takes(trial: Trial) -> None:
+    source = """
+        def f(a, **rest):
+            return {"rest": ",".join(rest), "a": a.num_rows}
+    """
+    outcome = trial.python(source, {"a": NUMBERS, "b": NUMBERS}, with_={"c": 1})
+    assert trial.table(outcome).to_pylist() == [{"rest": "b,c", "a": 3}]
+
+
+def test_the_context(trial: Trial) -> None:
+    source = """
+        def f(context):
+            assert context.scratch == context.scratch and context.scratch.is_dir()
+            (context.scratch / "file").write_text("left behind")
+            context.log.info("two %s", "words")
+            context.log.debug("a\\nb")
+            context.log.warning("not %d", "a number")
+            for i in range(1000):
+                context.progress(i, 1000)
+            context.progress(1000, 1000)
+            return {"run": context.run, "node": context.node, "attempt": context.attempt,
+                    "stopped": context.stopped, "env": context.env["COLOUR"]}
+    """
+    outcome = trial.python(source, attempt=3, env={"COLOUR": "red"})
+    expected = {"run": "run-1", "node": "node", "attempt": 3, "stopped": False, "env": "red"}
+    assert trial.table(outcome).to_pylist() == [expected]
+    assert trial.logged == [("info", "two words"), ("debug", "a"), ("debug", "b")]
+    assert trial.progress[0] == (0, 1000)
+    assert trial.progress[-1] == (1000, 1000)
+    assert len(trial.progress) < 1000
+
+
+def test_a_value_called_context_wins(trial: Trial) -> None:
+    outcome = trial.python("def f(context): return {'c': context}", with_={"context": "mine"})
+    assert trial.table(outcome).to_pylist() == [{"c": "mine"}]
+
+
+def test_values_are_fresh_in_every_attempt(trial: Trial) -> None:
+    values = {"items": [1]}
+    module = trial.module("def f(items):\n    items.append(2)\n    return {'n': len(items)}")
+    for attempt in (1, 2):
+        outcome = trial.run("python", f"{module}:f", attempt=attempt, with_=values)
+        assert trial.table(outcome).to_pylist() == [{"n": 2}]
+
+
+def test_neighbours_of_the_file_can_be_imported(trial: Trial) -> None:
+    other = trial.module("WORD = 'hello'")
+    outcome = trial.python(f"def f():\n    import {other}\n    return {{'w': {other}.WORD}}")
+    assert trial.table(outcome).to_pylist() == [{"w": "hello"}]
+
+
+def test_two_coroutines_run_on_one_loop_at_the_same_time(trial: Trial) -> None:
+    source = """
+        import asyncio
+        seen, met = [], None
+        async def f():
+            global met
+            met = met or asyncio.Event()
+            seen.append(asyncio.get_running_loop())
+            if len(seen) == 2:
+                met.set()
+            await asyncio.wait_for(met.wait(), 10)    # each needs the other to have begun
+            return {"loops": len(set(map(id, seen)))}
+    """
+    module = trial.module(source)
+    outcomes: list[Outcome] = []
+    threads = [
+        threading.Thread(target=lambda n=n: outcomes.append(trial.run("python", f"{module}:f", attempt=n)))  # type: ignore[misc]
+        for n in (1, 2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [trial.table(o).to_pylist() for o in outcomes] == [[{"loops": 1}]] * 2
+
+
+def test_whatever_can_be_awaited_is(trial: Trial) -> None:
+    source = """
+        class Soon:
+            def __await__(self):
+                yield
+                return {"n": 1}
+        def f():
+            return Soon()
+    """
+    assert trial.table(trial.python(source)).to_pylist() == [{"n": 1}]
+
+
+def test_a_stop_cancels_a_coroutine_and_waits_for_its_cleaning_up(trial: Trial) -> None:
+    source = """
+        import asyncio
+        done = []
+        async def f(context):
+            context.log.info("begun")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                done.append(context.scratch.exists())
+    """
+    module = trial.module(source)
+    begun = threading.Event()
+    trial.logged = Hearing(begun)  # type: ignore[assignment]
+    stopper = threading.Thread(target=lambda: begun.wait(10) and trial.stop.request())
+    stopper.start()
+    failure = failed(trial.run("python", f"{module}:f"))
+    assert failure.kind == "cancelled"
+    assert __import__(module).done == [True]
+    stopper.join(10)
+
+
+class Hearing(list[tuple[str, str]]):
+    """Sets an event at the first line that is logged."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def append(self, line: tuple[str, str]) -> None:
+        super().append(line)
+        self.event.set()
+
+
+def test_a_coroutine_that_was_stopped_before_it_began(trial: Trial) -> None:
+    trial.stop.request()
+    failure = failed(trial.python("ran = []\nasync def f():\n    ran.append(1)"))
+    assert failure.kind == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["sys.exit(3)", "await asyncio.create_task(leave())", "raise KeyboardInterrupt"])
+def test_leaving_inside_of_a_coroutine_leaves_the_loop_running(trial: Trial, how: str) -> None:
+    source = f"""
+        import asyncio, sys
+        async def leave():
+            sys.exit(3)
+        async def f():
+            {how}
+    """
+    assert failed(trial.python(source)).type in ("SystemExit", "KeyboardInterrupt")
+    assert trial.table(trial.python("async def f(): return {'n': 1}")).num_rows == 1
+
+
+# ------------------------------------------------------------------ python: what it returns
+
+
+class Stream:
+    """As polars and duckdb give their tables."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class Struct:
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return pa.array([{"n": 1}]).__arrow_c_array__(requested_schema)
+
+
+RETURNS: list[tuple[Any, list[dict[str, Any]]]] = [
+    (NUMBERS, [{"n": 1}, {"n": 2}, {"n": 3}]),
+    (NUMBERS.to_batches()[0], [{"n": 1}, {"n": 2}, {"n": 3}]),
+    (NUMBERS.to_reader(), [{"n": 1}, {"n": 2}, {"n": 3}]),
+    (Stream(NUMBERS), [{"n": 1}, {"n": 2}, {"n": 3}]),
+    (Struct(), [{"n": 1}]),
+    ([{"a": 1, "b": "x"}, {"c": None, "a": 2.5}], [{"a": 1, "b": "x", "c": None}, {"a": 2.5, "b": None, "c": None}]),
+    (({"a": 1},), [{"a": 1}]),
+    ([], []),
+    ({"n": 1, "d": dt.date(2024, 1, 1), "x": None}, [{"n": 1, "d": dt.date(2024, 1, 1), "x": None}]),
+    ({}, []),
+    ([{1: 2}], [{"1": 2}]),
+    ([{"nested": {"a": [1]}}], [{"nested": {"a": [1]}}]),
+]
+
+
+@pytest.mark.parametrize(("value", "rows"), RETURNS, ids=lambda v: type(v).__name__)
+def test_what_becomes_a_table(value: Any, rows: list[dict[str, Any]]) -> None:
+    table = to_table(value)
+    assert (table.read_all() if isinstance(table, pa.RecordBatchReader) else table).to_pylist() == rows
+
+
+def test_pandas_becomes_a_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert to_table(pandas.DataFrame({"a": [1, 2], "b": ["x", None]})).to_pydict() == {"a": [1, 2], "b": ["x", None]}
+
+
+def test_duckdb_becomes_a_table() -> None:
+    duckdb = pytest.importorskip("duckdb")
+    assert to_table(duckdb.sql("select 1 as a, 'x' as b")).to_pydict() == {"a": [1], "b": ["x"]}
+
+
+def test_the_table_itself_is_handed_on(trial: Trial) -> None:
+    outcome = trial.python("def f(t): return t", {"t": NUMBERS})
+    assert trial.table(outcome) is NUMBERS
+
+
+def test_none_is_no_output(trial: Trial) -> None:
+    outcome = trial.python("def f(): pass")
+    assert outcome.failure is None
+    assert outcome.outputs == {}
+
+
+def test_none_is_wrong_where_somebody_reads_it(trial: Trial) -> None:
+    failure = failed(trial.python("def f(): pass", read=True))
+    assert (failure.type, failure.message) == ("", "it returned None, but other nodes read 'node'")
+    failure = failed(
+        trial.python("def f(): return {'a': None, 'b': [{'x': 1}]}", outputs=("a", "b"), read=True, attempt=2)
+    )
+    assert failure.message == "it returned None, but other nodes read 'node.a'"
+
+
+def test_several_outputs(trial: Trial) -> None:
+    outcome = trial.python("def f(): return {'b': {'n': 2}, 'a': {'n': 1}}", outputs=("a", "b"))
+    assert {k: t.to_pylist() for k, t in trial.tables(outcome).items()} == {"node.a": [{"n": 1}], "node.b": [{"n": 2}]}
+
+
+def test_one_output_with_a_name(trial: Trial) -> None:
+    outcome = trial.python("def f(): return {'n': 2}", outputs=("only",))
+    assert {k: t.to_pylist() for k, t in trial.tables(outcome).items()} == {"node.only": [{"n": 2}]}
+
+
+SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
+FORMS = "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None"
+AB = "the node has the outputs 'a', 'b'"
+WRONG: list[tuple[str, tuple[str, ...], str, str]] = [
+    ("3", (), "the function returned an int, which is not a table", FORMS),
+    ("'text'", (), "the function returned a str, which is not a table", FORMS),
+    ("[1, 2]", (), "the function returned a list, which is not a table", FORMS),
+    ("(x for x in ())", (), "the function returned a generator, which is not a table", FORMS),
+    (
+        "{'a': [1, 2]}",
+        (),
+        "the function returned a mapping whose 'a' is a list",
+        f"a mapping makes one row and holds scalars ({SCALARS}); for columns return pyarrow.table(...)",
+    ),
+    ("NUMBERS", ("a", "b"), f"{AB}, but the function returned a Table, not a mapping of those", ""),
+    ("None", ("a", "b"), f"{AB}, but the function returned None, not a mapping of those", ""),
+    ("{'a': None}", ("a", "b"), f"{AB}, but it did not return 'b'", ""),
+    ("{'a': None, 'c': 1}", ("a", "b"), f"{AB}, but it also returned 'c'", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "outputs", "message", "details"), WRONG, ids=[w[0] for w in WRONG])
+def test_what_does_not_become_a_table(
+    trial: Trial, value: str, outputs: tuple[str, ...], message: str, details: str
+) -> None:
+    source = f"import pyarrow as pa\nNUMBERS = pa.table({{'n': [1]}})\ndef f(): return {value}"
+    failure = failed(trial.python(source, outputs=outputs))
+    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "", message, details)
+
+
+@pytest.mark.parametrize(
+    "value", ["[{'a': 1}, {'a': 'x'}]", "[{'a': object()}]", "{'a': 2**70}", "{'a': '\\ud800'}", "pa.array([1])"]
+)
+def test_values_that_arrow_does_not_take(trial: Trial, value: str) -> None:
+    failure = failed(trial.python(f"import pyarrow as pa\ndef f(): return {value}"))
+    assert failure.message.startswith("the function returned a")
+    assert failure.frames == ()
+
+
+# ------------------------------------------------------------------ python: not a function
+
+
+def test_what_is_not_a_function(trial: Trial) -> None:
+    module = trial.module("f = 3")
+    assert failed(trial.run("python", f"{module}:f")).message == f"'{module}:f' is an int, not a function"
+    failure = failed(trial.run("python", f"{module}:g", attempt=2))
+    assert failure.message == f"the module '{module}' has no function 'g'"
+
+
+def test_a_module_hidden_by_another(trial: Trial) -> None:
+    (trial.folder / "json.py").write_text("def f(): pass")
+    failure = failed(trial.run("python", "json:f"))
+    assert failure.message.startswith("the module 'json' beside the pipeline file is hidden by another of that name (")
+    assert failure.details == "give it another name"
+
+
+def test_a_module_that_does_not_exist(trial: Trial) -> None:
+    failure = failed(trial.run("python", "steps_not_there:f"))
+    assert (failure.type, failure.message) == ("ModuleNotFoundError", "No module named 'steps_not_there'")
+    assert failure.frames == ()
+
+
+# ------------------------------------------------------------------ read and write
+
+
+def test_read(trial: Trial) -> None:
+    write_table(NUMBERS, trial.folder / "data" / "n.csv")
+    assert trial.table(trial.run("read", "data/n.csv")).equals(NUMBERS)
+    outcome = trial.run("read", "data/*.csv", outputs=("rows",), with_={"columns": ["n"]}, attempt=2)
+    assert list(outcome.outputs) == ["node.rows"]
+
+
+def test_read_what_is_not_there(trial: Trial) -> None:
+    failure = failed(trial.run("read", "no.csv"))
+    assert (failure.kind, failure.type, failure.message) == ("error", "", "no such file: no.csv")
+    assert failure.frames == ()
+
+
+def test_write(trial: Trial) -> None:
+    outcome = trial.run("write", "out/n.parquet", {"t": NUMBERS})
+    path = trial.folder / "out" / "n.parquet"
+    assert pq.read_table(path).equals(NUMBERS)
+    (row,) = trial.table(outcome).to_pylist()
+    assert row == {"path": "out/n.parquet", "rows": 3, "bytes": path.stat().st_size}
+    assert [p.name for p in path.parent.iterdir()] == ["n.parquet"]
+
+
+def test_write_onto_a_folder(trial: Trial) -> None:
+    (trial.folder / "n.csv").mkdir()
+    assert failed(trial.run("write", "n.csv", {"t": NUMBERS})).message == "n.csv is a folder: not replaced"
+
+
+# ------------------------------------------------------------------ run
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "arrow"])
+def test_a_script_sees_and_writes_files(trial: Trial, form: str) -> None:
+    body = 'cp "$NFRUN_INPUT_t" "$NFRUN_OUTPUT"; basename "$NFRUN_INPUT_t" | sed "s/.*[.]//"'
+    outcome = trial.run("run", body, {"t": NUMBERS}, format=form)
+    assert trial.table(outcome).equals(NUMBERS)
+    assert trial.logged == [("stdout", form)]
+
+
+def test_a_script_gets_its_values_as_variables(trial: Trial) -> None:
+    trial.environ |= {"NFRUN_INPUT_outer": "x", "NFRUN_OUTPUT_outer": "x", "NFRUN_WITH_outer": "x", "MINE": "1"}
+    values = {"s": "a b", "n": 1.5, "b": True, "z": None, "l": [1, "é"], "m": {"a": None}}
+    body = 'env | grep -E "^(NFRUN_|MINE|TZ)" | grep -v NFRUN_OUTPUT= | sort; pwd; cat; umask'
+    trial.run("run", body, with_=values, env={"TZ": "UTC"}, attempt=2)
+    assert [line for _, line in trial.logged[:-1]] == [
+        "MINE=1",
+        "NFRUN_ATTEMPT=2",
+        "NFRUN_NODE=node",
+        "NFRUN_RUN=run-1",
+        "NFRUN_WITH_b=true",
+        'NFRUN_WITH_l=[1, "é"]',
+        'NFRUN_WITH_m={"a": null}',
+        "NFRUN_WITH_n=1.5",
+        "NFRUN_WITH_s=a b",
+        "NFRUN_WITH_z=",
+        "TZ=UTC",
+        str(trial.folder),
+    ]
+
+
+@pytest.mark.parametrize("value", ["$(touch pwned)", "`touch pwned`", "'; touch pwned; '", '"; touch pwned; "', "a\nb"])
+def test_a_value_is_never_executed(trial: Trial, value: str) -> None:
+    body = 'printf "v\\n\\"%s\\"\\n" "$(printf %s "$NFRUN_WITH_v" | tr -d \'"\')" > "$NFRUN_OUTPUT"'
+    outcome = trial.run("run", body, with_={"v": value}, format="csv")
+    assert trial.table(outcome).to_pylist() == [{"v": value.replace('"', "")}]
+    assert not (trial.folder / "pwned").exists()
+
+
+def test_a_script_with_several_outputs(trial: Trial) -> None:
+    body = 'echo n > "$NFRUN_OUTPUT_a"; echo 1 >> "$NFRUN_OUTPUT_a"; test -z "${NFRUN_OUTPUT-}"'
+    outcome = trial.run("run", body, outputs=("a", "b"), format="csv")
+    assert {k: t.to_pylist() for k, t in trial.tables(outcome).items()} == {"node.a": [{"n": 1}]}
+    failure = failed(trial.run("run", body, outputs=("a", "b"), format="csv", read=True, attempt=2))
+    assert failure.message == "it wrote nothing to $NFRUN_OUTPUT_b, but other nodes read 'node.b'"
+
+
+def test_a_script_with_one_named_output(trial: Trial) -> None:
+    outcome = trial.run("run", 'test "$NFRUN_OUTPUT" = "$NFRUN_OUTPUT_a"; echo "{}" > "$NFRUN_OUTPUT"',
+                        outputs=("a",), format="jsonl")  # fmt: skip
+    assert list(outcome.outputs) == ["node.a"]
+
+
+def test_a_script_that_writes_nothing(trial: Trial) -> None:
+    assert trial.run("run", "true").outputs == {}
+    failure = failed(trial.run("run", "true", read=True))
+    assert failure.message == "it wrote nothing to $NFRUN_OUTPUT, but other nodes read 'node'"
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "message", "details"),
+    [
+        (
+            'echo hello > "$NFRUN_OUTPUT"',
+            "arrow",
+            "what the script wrote to $NFRUN_OUTPUT is not arrow",
+            "output.arrow cannot be read as arrow: it is not an Arrow file or an Arrow stream",
+        ),
+        (
+            ': > "$NFRUN_OUTPUT"',
+            "csv",
+            "what the script wrote to $NFRUN_OUTPUT is not csv",
+            "output.csv cannot be read as csv: the file is empty",
+        ),
+        ('mkfifo "$NFRUN_OUTPUT"', "csv", "$NFRUN_OUTPUT is not an ordinary file", ""),
+        ('mkdir "$NFRUN_OUTPUT"', "csv", "$NFRUN_OUTPUT is not an ordinary file", ""),
+        ('ln -s /dev/zero "$NFRUN_OUTPUT"', "csv", "$NFRUN_OUTPUT is not an ordinary file", ""),
+    ],
+)
+def test_a_script_that_writes_something_else(trial: Trial, body: str, form: str, message: str, details: str) -> None:
+    failure = failed(trial.run("run", body, format=form))
+    assert (failure.type, failure.message, failure.details) == ("", message, details)
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "details"),
+    [
+        ("echo fine; echo oh no >&2; exit 3", "the script exited with status 3", "oh no\n"),
+        ("false | true; echo never", "the script exited with status 1", ""),
+        ("false; echo never", "the script exited with status 1", ""),
+        ("kill -SEGV $$", "the script was ended by SIGSEGV", ""),
+        ("exit 126", "the script exited with status 126 (not executable)", ""),
+        ("kill -40 $$", "the script was ended by signal 40", ""),
+    ],
+)
+def test_a_script_that_fails(trial: Trial, body: str, message: str, details: str) -> None:
+    failure = failed(trial.run("run", body, {"t": NUMBERS}))
+    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "", message, details)
+    assert failure.inputs == ("t: 3 rows, n: int64",)
+
+
+def test_a_command_that_is_not_there(trial: Trial) -> None:
+    failure = failed(trial.run("run", "no-such-command"))
+    assert failure.message == "the script exited with status 127 (command not found)"
+    assert "no-such-command" in failure.details
+
+
+def test_an_error_shows_the_end_of_stderr(trial: Trial) -> None:
+    failure = failed(trial.run("run", "seq 1 100000 >&2; printf '\\377' >&2; exit 1"))
+    assert failure.details.startswith("…")
+    assert failure.details.endswith("\n99999\n100000\n�")
+    assert len(failure.details) <= 4097
+    lines = [line for level, line in trial.logged if level == "stderr"]
+    assert lines[-2:] == ["100000", "�"]
+    assert len(lines) > 30_000
+
+
+def test_what_a_script_prints_is_logged(trial: Trial) -> None:
+    trial.run("run", "printf '10%%\\r90%%\\r\\n\\nlast'; echo err >&2")
+    assert trial.logged == [("stdout", "90%"), ("stdout", ""), ("stdout", "last"), ("stderr", "err")]
+
+
+def test_a_child_in_the_background_neither_holds_nor_outlives_the_node(trial: Trial) -> None:
+    outcome = trial.run("run", 'sleep 1000 & echo "pid" > "$NFRUN_OUTPUT"; echo $! >> "$NFRUN_OUTPUT"', format="csv")
+    (row,) = trial.table(outcome).to_pylist()
+    assert ended(row["pid"])
+
+
+def test_a_script_has_a_process_group_of_its_own(trial: Trial) -> None:
+    outcome = trial.run("run", 'echo g > "$NFRUN_OUTPUT"; ps -o pgid= -p $$ >> "$NFRUN_OUTPUT" || echo 0 >> "$NFRUN_OUTPUT"', format="csv")  # fmt: skip  # noqa: E501
+    assert trial.table(outcome).to_pylist()[0]["g"] != os.getpgrp()
+
+
+def test_a_script_that_cannot_be_started(trial: Trial) -> None:
+    failure = failed(trial.run("run", "true", with_={"v": "x" * 200_000}))
+    assert failure.message.startswith("the script cannot be started: [Errno 7] Argument list too long")
+    failure = failed(trial.run("run", "true", env={"A": "x\0y"}))
+    assert failure.message == "the script cannot be started: embedded null byte"
+
+
+def ended(pid: int) -> bool:
+    """Whether the process ends; it may still wait to be collected by whoever inherited it."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], 10)[0])
+    finally:
+        os.close(process)
+
+
+def when_there(trial: Trial, name: str, then: Callable[[], object]) -> threading.Thread:
+    """Call it once a script has written into the pipe of this name; its `write` waits for that."""
+    os.mkfifo(trial.folder / name)
+
+    def wait() -> None:
+        with (trial.folder / name).open() as pipe:
+            pipe.read()
+        then()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_stop_ends_a_script(trial: Trial) -> None:
+    thread = when_there(trial, "ready", trial.stop.request)
+    failure = failed(trial.run("run", "trap 'echo bye > said; exit 1' TERM; sleep 1000 & echo > ready; wait"))
+    assert failure.kind == "cancelled"
+    assert (trial.folder / "said").read_text() == "bye\n"
+    thread.join(10)
+
+
+def test_who_does_not_listen_is_killed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nfrun.kinds.shell, "TERM_SECONDS", 0.01)
+    thread = when_there(trial, "ready", trial.stop.request)
+    failure = failed(trial.run("run", "trap '' TERM; echo $$ > pid; echo > ready; while :; do sleep 1000; done"))
+    assert failure.kind == "cancelled"
+    assert ended(int((trial.folder / "pid").read_text()))
+    thread.join(10)
+
+
+def test_a_kill_does_not_wait(trial: Trial) -> None:
+    assert nfrun.kinds.shell.TERM_SECONDS == 2
+    thread = when_there(trial, "ready", trial.stop.kill)
+    failure = failed(trial.run("run", "trap '' TERM; echo > ready; while :; do sleep 1000; done"))
+    assert failure.kind == "cancelled"
+    thread.join(10)
+
+
+def test_a_script_that_was_stopped_before_it_began(trial: Trial) -> None:
+    trial.stop.request()
+    assert failed(trial.run("run", "touch ran")).kind == "cancelled"
+    assert not (trial.folder / "ran").exists()
+
+
+# ------------------------------------------------------------------ what a stop calls
+
+
+def test_a_stop_calls_once_and_never_what_is_over() -> None:
+    stop, calls = Stop(), []
+    with stop.calling(lambda: calls.append("over")):
+        pass
+    with stop.calling(lambda: calls.append("under way"), lambda: calls.append("kill")):
+        assert stop.killable
+        stop.request()
+        stop.request()
+        assert calls == ["under way"]
+        stop.kill()
+    assert calls == ["under way", "kill"]
+    assert not stop.killable
+    with stop.calling(lambda: calls.append("late"), lambda: calls.append("late kill")):
+        pass
+    assert calls[2:] == ["late", "late kill"]
+
+
+# ------------------------------------------------------------------ sql
+
+
+def query(trial: Trial, body: str, inputs: dict[str, pa.Table] | None = None, **more: Any) -> list[dict[str, Any]]:
+    return trial.table(trial.run("sql", body, inputs or {}, **more)).to_pylist()
+
+
+def test_a_query(trial: Trial) -> None:
+    tables = {"a": NUMBERS, "b": pa.table({"n": [2, 3], "s": ["x", None]})}
+    assert query(trial, "select a.n, s from a join b using (n) order by n", tables) == [
+        {"n": 2, "s": "x"},
+        {"n": 3, "s": None},
+    ]
+
+
+def test_the_output_of_a_query_may_have_a_name(trial: Trial) -> None:
+    assert list(trial.run("sql", "select 1 as n", outputs=("rows",)).outputs) == ["node.rows"]
+
+
+VALUES = [1, -1.5, True, "it's; drop table a --", "", None, 2**62, [1, 2], ["a", None], [], {"a": 1}, [{"a": "x"}]]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_values_are_bound(trial: Trial, value: Any) -> None:
+    assert query(trial, "select $v as v", with_={"v": value, "unused": 1}) == [{"v": value}]
+
+
+def test_values_in_a_condition(trial: Trial) -> None:
+    rows = query(trial, "select n from a where n in $list and n > $least", {"a": NUMBERS}, with_={"list": [1, 3], "least": 1})  # fmt: skip  # noqa: E501
+    assert rows == [{"n": 3}]
+
+
+def test_several_statements_give_the_last_result(trial: Trial) -> None:
+    body = "create table t as select n + $k as n from a; insert into t values (100); select sum(n)::int as s from t"
+    assert query(trial, body, {"a": NUMBERS}, with_={"k": 1}) == [{"s": 109}]
+
+
+@pytest.mark.parametrize("name", ["NUMBERS", "job", "wanted", "connection"])
+def test_python_variables_are_no_tables(trial: Trial, name: str) -> None:
+    wanted = NUMBERS
+    failure = failed(trial.run("sql", f"select * from {name}", {"a": wanted}))
+    assert failure.message == f"Catalog Error: Table with name {name} does not exist!"
+    assert failure.frames == ()
+
+
+def test_a_syntax_error_shows_its_place(trial: Trial) -> None:
+    failure = failed(trial.run("sql", "select n frm a", {"a": NUMBERS}))
+    assert failure.type == ""
+    assert failure.message.startswith("Parser Error: syntax error")
+    assert "LINE 1: select n frm a" in failure.details
+    assert failure.inputs == ("a: 3 rows, n: int64",)
+
+
+def test_a_value_that_is_missing(trial: Trial) -> None:
+    assert "v" in failed(trial.run("sql", "select $v as v")).message
+
+
+def test_an_empty_query(trial: Trial) -> None:
+    assert failed(trial.run("sql", " -- nothing\n ")).message == "the query is empty"
+
+
+def test_files_are_found_beside_the_pipeline_file(trial: Trial) -> None:
+    write_table(NUMBERS, trial.folder / "beside.csv")
+    assert query(trial, "select count(*)::int as n from 'beside.csv'") == [{"n": 3}]
+
+
+def test_a_query_warns_of_nothing(trial: Trial, recwarn: pytest.WarningsRecorder) -> None:
+    query(trial, "select 1 as n")
+    assert not recwarn.list
+
+
+def test_a_stop_interrupts_a_query(trial: Trial) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    table = pa.table({"n": range(100_000)})
+    stopped = threading.Event()
+    real = trial.stop.calling
+
+    def calling(callback: Callable[[], object]) -> Any:
+        def keep_at_it() -> None:  # an interrupt is without effect in the moment before the query begins
+            with suppress(duckdb.ConnectionException):  # closed: it has ended
+                while not stopped.wait(0.001):
+                    callback()
+
+        thread = threading.Thread(target=keep_at_it, daemon=True)
+        thread.start()
+        return real(lambda: None)
+
+    trial.stop.calling = calling  # type: ignore[method-assign, assignment]
+    failure = failed(trial.run("sql", "select sum(a.n * b.n % 7 + sqrt(c.n)) from a, a b, a c", {"a": table}))
+    stopped.set()
+    assert failure.message.startswith("INTERRUPT Error")
+
+
+def test_a_query_that_was_stopped_before_it_began(trial: Trial) -> None:
+    trial.stop.request()
+    assert failed(trial.run("sql", "select 1 as n")).kind == "cancelled"

@@ -1,0 +1,597 @@
+"""Carrying out a run for real: threads, a store with files, timeouts, cancelling, and bugs that must not hang it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import nfrun.handoff
+from nfrun.errors import HandoffError
+from nfrun.events import (
+    AttemptStopped,
+    Event,
+    Failure,
+    NodeCancelled,
+    NodeFailed,
+    NodeFinished,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    Outcome,
+    OutputPublished,
+    OutputReleased,
+    Ref,
+    RunFinished,
+    event_name,
+)
+from nfrun.executors.threads import ThreadExecutor
+from nfrun.handoff import MODES, Store
+from nfrun.kinds.kind import Stop
+from nfrun.plan import Node, Plan, make_plan
+from nfrun.run import Run
+from nfrun.simulate import random_plan, simulate
+from nfrun.spec import Retry
+
+TABLE = pa.table({"n": [1, 2, 3]})
+AT_ONCE = Retry(max=1, delay=0.0)
+LONG = 1000.0
+
+Do = Callable[["Trial", NodeStarted, Stop], Failure | None]
+
+
+def ok(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    return None
+
+
+def error(text: str = "no") -> Failure:
+    return Failure("error", "ValueError", text)
+
+
+@dataclass
+class Trial:
+    """One run on threads, with a store of its own. Each attempt opens what it reads, does `do` and publishes."""
+
+    folder: Path
+    plan: Plan
+    do: Do = ok
+    keep_going: bool = False
+    grace: float = LONG
+    mode: str = "auto"
+    budget: int | None = None
+    table: pa.Table = field(default_factory=lambda: TABLE)
+    patience: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.events: list[Event] = []
+        self.come = threading.Condition()
+        self.run = Run(self.plan, self.tell, keep_going=self.keep_going, grace=self.grace)
+        self.store = Store(
+            self.folder / "run",
+            mode=self.mode,
+            keep=self.plan.keep,
+            budget=self.budget,
+            published=self.run.published,
+            broken=self.run.broken,
+        )
+        self.came: list[Any] = []
+
+    def tell(self, event: Event) -> None:
+        with self.come:
+            self.events.append(event)
+            self.come.notify_all()
+
+    def until(self, kind: type[Event], node: str, attempt: int = 1) -> None:
+        """Until there is such an event."""
+
+        def there() -> bool:
+            return any(
+                isinstance(e, kind)
+                and getattr(e, "node", getattr(e, "output", "")) == node
+                and getattr(e, "attempt", attempt) == attempt
+                for e in self.events
+            )
+
+        with self.come:
+            assert self.come.wait_for(there, 10), (kind, node, self.names())
+
+    def work(self, start: NodeStarted, stop: Stop, wait: Any) -> Outcome:
+        for ref in start.inputs.values():
+            assert self.store.open(ref).equals(self.table)
+        failure = self.do(self, start, stop)
+        if failure is not None:
+            return Outcome(start.node, start.attempt, failure)
+        try:
+            ref = self.store.publish(start.node, start.attempt, self.table)
+        except HandoffError as broken:
+            return Outcome(start.node, start.attempt, Failure("io", "HandoffError", str(broken)))
+        return Outcome(start.node, start.attempt, outputs={start.node: ref})
+
+    def make(self, settle: Any) -> ThreadExecutor:
+        executor = ThreadExecutor(self.work, settle)
+        close = executor.close
+
+        def closing(patience: float = 0.0) -> None:
+            self.patience.append(patience)
+            close(0.0)
+
+        executor.close = closing  # type: ignore[method-assign]
+        return executor
+
+    def go(self) -> RunFinished:
+        end = self.run.go(self.make, self.store)
+        assert self.events[-1] is end
+        self.store.close()
+        return end
+
+    def begin(self) -> threading.Thread:
+        """Go on a thread; what came of it is in `came`."""
+
+        def run() -> None:
+            try:
+                self.came.append(self.go())
+            except BaseException as error:
+                self.came.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    def end(self, thread: threading.Thread) -> Any:
+        thread.join(20)
+        assert self.came, self.names()
+        return self.came[0]
+
+    def names(self) -> list[str]:
+        """The events, as `kind node`."""
+        return [
+            f"{event_name(type(e))} {getattr(e, 'node', getattr(e, 'output', ''))}".strip() for e in list(self.events)
+        ]
+
+    def of(self, kind: type[Event]) -> list[str]:
+        return [getattr(e, "node", getattr(e, "output", "")) for e in self.events if isinstance(e, kind)]
+
+    def files(self) -> list[str]:
+        folder = self.folder / "run"
+        return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+
+def chain(*nodes: Node, keep: tuple[str, ...] = (), slots: int = 4) -> Plan:
+    return make_plan(nodes, keep, slots)
+
+
+def reader(name: str, *reads: str, **more: Any) -> Node:
+    return Node(name, reads, reads=reads, **more)
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """What a stuck node waits for; it is let go of at the end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def stuck(held: threading.Event, *names: str, after: Failure | None = None) -> Do:
+    """The first attempt at these nodes hangs."""
+
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        if start.node in names and start.attempt == 1:
+            assert held.wait(20)
+            return after
+        return None
+
+    return do
+
+
+# ------------------------------------------------------------------ well and badly
+
+
+def test_a_run_tells_what_happens_in_order(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("b",)), mode="mmap")
+    assert trial.go().status == "ok"
+    assert trial.names() == [
+        "run_started",
+        "node_started a",
+        "node_finished a",
+        "output_published a",
+        "node_started b",
+        "node_finished b",
+        "output_published b",
+        "output_released a",
+        "run_finished",
+    ]
+    assert trial.files() == ["b.1.arrow"]
+    assert trial.run.abandoned == 0
+    assert trial.patience == [LONG]
+
+
+def test_a_run_without_nodes(tmp_path: Path) -> None:
+    assert Trial(tmp_path, chain()).go().status == "ok"
+
+
+def test_a_failure_stops_what_has_not_begun(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        return error() if start.node == "a" else None
+
+    plan = chain(Node("a", cost=2.0), Node("b"), reader("c", "a"), keep=("b",), slots=1)
+    trial = Trial(tmp_path, plan, do)
+    assert trial.go().status == "failed"
+    assert trial.of(NodeFailed) == ["a"]
+    assert sorted(trial.of(NodeSkipped) + trial.of(NodeCancelled)) == ["b", "c"]
+    assert trial.of(NodeStarted) == ["a"]
+    assert trial.files() == []
+
+
+def test_with_keep_going_only_what_depends_on_it_is_skipped(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        return error() if start.node == "a" else None
+
+    plan = chain(Node("a"), Node("b"), reader("c", "a"), reader("d", "b"), keep=("d",))
+    trial = Trial(tmp_path, plan, do, keep_going=True)
+    assert trial.go().status == "failed"
+    assert (trial.of(NodeFailed), trial.of(NodeSkipped), sorted(trial.of(NodeFinished))) == (["a"], ["c"], ["b", "d"])
+    assert trial.files() == ["d.1.arrow"]
+
+
+def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        return error(str(start.attempt)) if start.attempt < 3 else None
+
+    retry = Retry(max=2, delay=0.01, backoff=2.0, jitter=0.0)
+    trial = Trial(tmp_path, chain(Node("a", retry=retry), keep=("a",)), do)
+    assert trial.go().status == "ok"
+    pauses = [e for e in trial.events if isinstance(e, NodeRetrying)]
+    assert [(e.attempt, e.delay, e.failure.message) for e in pauses] == [(1, 0.01, "1"), (2, 0.02, "2")]
+    starts = [e.at for e in trial.events if isinstance(e, NodeStarted)]
+    assert all(later - pause.at >= pause.delay for pause, later in zip(pauses, starts[1:], strict=True))
+    assert trial.files() == ["a.3.arrow"]
+
+
+def test_a_worker_that_breaks_down_again_and_again_ends_the_node(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        raise SystemExit("a bug")
+
+    trial = Trial(tmp_path, chain(Node("a")), do)
+    assert trial.go().status == "failed"
+    assert trial.of(NodeRetrying) == ["a", "a"]
+    (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
+    assert (end.failure.kind, end.failure.message) == ("lost", "its worker broke down: SystemExit: a bug")
+
+
+# ------------------------------------------------------------------ timeouts
+
+
+def test_a_stuck_node_is_left_to_itself_at_its_timeout(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), reader("b", "a")), stuck(held, "a"))
+    assert trial.go().status == "failed"
+    (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
+    assert (end.failure.kind, end.failure.message) == ("timeout", "took longer than its timeout of 0.01 s")
+    assert trial.run.abandoned == 1
+    assert trial.files() == []
+
+
+def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, held: threading.Event) -> None:
+    """The first attempt hangs and publishes while another node runs, after the second attempt has finished."""
+    late = threading.Event()
+
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        if start.node == "other":
+            assert late.wait(10)
+        elif start.attempt == 1:
+            assert held.wait(10)
+        return None
+
+    plan = chain(Node("a", timeout=0.05, retry=AT_ONCE), Node("other"), keep=("a", "other"))
+    trial = Trial(tmp_path, plan, do, mode="mmap")
+    settled = threading.Event()
+    real = trial.run._settle
+
+    def settle(outcome: Outcome) -> NodeStarted | None:
+        following = real(outcome)
+        if (outcome.node, outcome.attempt) == ("a", 1):
+            settled.set()
+        return following
+
+    trial.run._settle = settle  # type: ignore[method-assign]
+    thread = trial.begin()
+    trial.until(NodeFinished, "a", 2)
+    assert trial.run.abandoned == 1
+    held.set()
+    assert settled.wait(10)
+    late.set()
+    assert trial.end(thread).status == "ok"
+    published = [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished) and e.output == "a"]
+    assert published == [2]
+    assert trial.files() == ["a.2.arrow", "other.1.arrow"]
+    assert trial.run.abandoned == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_comes_after_the_end_leaves_nothing(tmp_path: Path, held: threading.Event, mode: str) -> None:
+    ended = threading.Event()
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), keep=("a",)), stuck(held, "a"), mode=mode)
+    work = trial.work
+
+    def last(start: NodeStarted, stop: Stop, wait: Any) -> Outcome:
+        try:
+            return work(start, stop, wait)
+        finally:
+            ended.set()
+
+    trial.work = last  # type: ignore[method-assign]
+    assert trial.go().status == "failed"
+    held.set()
+    assert ended.wait(10)
+    assert trial.files() == []
+
+
+def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01, retry=replace(AT_ONCE, max=3)), slots=1))
+    trial.do = lambda t, start, stop: None if start.attempt == 3 else (held.wait(20), error())[1]
+    assert trial.go().status == "ok"
+    assert trial.of(AttemptStopped) == ["a", "a"]
+    assert trial.run.abandoned == 2
+
+
+# ------------------------------------------------------------------ cancelling
+
+
+def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        stopped = threading.Event()
+        with stop.calling(stopped.set):
+            assert stopped.wait(10)
+        return Failure("cancelled", "Cancelled", "stopped")
+
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("a",)), do)
+    thread = trial.begin()
+    trial.until(NodeStarted, "a")
+    trial.run.cancel("Ctrl-C")
+    assert trial.end(thread).status == "cancelled"
+    assert sorted(trial.of(NodeCancelled)) == ["a", "b"]
+    assert trial.run.abandoned == 0
+    assert trial.files() == []
+
+
+def test_a_node_that_ends_well_meanwhile_has_ended_well(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("a",)), stuck(held, "a"))
+    thread = trial.begin()
+    trial.until(NodeStarted, "a")
+    trial.run.cancel("Ctrl-C")
+    trial.until(AttemptStopped, "a")
+    held.set()
+    assert trial.end(thread).status == "cancelled"
+    assert (trial.of(NodeFinished), trial.of(NodeCancelled)) == (["a"], ["b"])
+    assert trial.files() == ["a.1.arrow"]
+
+
+def test_after_the_grace_what_hangs_is_left_to_itself(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(held, "a", "b"), grace=0.01)
+    thread = trial.begin()
+    trial.until(NodeStarted, "a")
+    trial.until(NodeStarted, "b")
+    trial.run.cancel("Ctrl-C")
+    assert trial.end(thread).status == "cancelled"
+    assert trial.of(NodeCancelled) == ["a", "b"]
+    assert trial.run.abandoned == 2
+    assert trial.patience == [0.0]
+
+
+def test_a_second_cancel_leaves_at_once(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a")), stuck(held, "a"))
+    thread = trial.begin()
+    trial.until(NodeStarted, "a")
+    trial.run.cancel("Ctrl-C")
+    trial.run.cancel("Ctrl-C")
+    assert trial.end(thread).status == "cancelled"
+    assert trial.run.abandoned == 1
+
+
+def test_a_cancel_before_the_first_node(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), reader("c", "b")))
+    trial.run.cancel("SIGTERM")
+    assert trial.go().status in ("ok", "cancelled")
+
+
+def hold_writes(monkeypatch: pytest.MonkeyPatch, held: threading.Event) -> threading.Event:
+    begun, real = threading.Event(), nfrun.handoff.write_file
+
+    def write(value: Any, path: Path) -> Any:
+        begun.set()
+        assert held.wait(20)
+        return real(value, path)
+
+    monkeypatch.setattr(nfrun.handoff, "write_file", write)
+    return begun
+
+
+def test_a_second_cancel_does_not_wait_for_the_disk(
+    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = hold_writes(monkeypatch, held)
+    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)))
+    thread = trial.begin()
+    trial.until(NodeFinished, "a")
+    assert begun.wait(10)
+    trial.run.cancel("Ctrl-C")
+    trial.run.cancel("Ctrl-C")
+    assert trial.end(thread).status == "cancelled"
+    assert trial.run.abandoned == 1
+    held.set()
+    assert trial.store.settled(10)
+    assert trial.files() == []
+
+
+def test_the_run_ends_when_what_it_keeps_is_written(
+    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = hold_writes(monkeypatch, held)
+    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)))
+    thread = trial.begin()
+    trial.until(NodeFinished, "a")
+    assert begun.wait(10)
+    assert not trial.of(RunFinished)
+    held.set()
+    assert trial.end(thread).status == "ok"
+    assert trial.names()[-2:] == ["output_published a", "run_finished"]
+
+
+# ------------------------------------------------------------------ what breaks outside of nodes
+
+
+def test_a_bug_surfaces_instead_of_hanging(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, chain(Node("a")))
+    trial.work = lambda start, stop, wait: Outcome("nobody", 1)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"^attempt 1 of node 'nobody' is not under way$"):
+        trial.go()
+
+
+def test_an_outcome_told_twice_is_a_bug(tmp_path: Path, held: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(held, "b"))
+    thread = trial.begin()
+    trial.until(NodeFinished, "a")
+    assert trial.run._settle(Outcome("a", 1)) is None
+    assert isinstance(trial.end(thread), ValueError)
+
+
+def test_what_breaks_in_the_store_fails_the_run(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        stopped = threading.Event()
+        with stop.calling(stopped.set):
+            trial.run.broken("the disk is gone")
+            assert stopped.wait(10)
+        trial.run.broken("and gone")  # no second cancel: the node keeps its grace
+        read = threading.Event()
+        trial.run._mail.put(read.set)
+        assert read.wait(10)
+        return None
+
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a")), do)
+    end = trial.go()
+    assert (end.status, end.error) == ("failed", "the disk is gone")
+    assert (trial.of(NodeFinished), trial.of(NodeCancelled)) == (["a"], ["b"])
+
+
+@pytest.mark.parametrize("mode", ["auto", "mmap"])
+def test_a_full_disk_fails_the_run_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    real = pa.OSFile
+    monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
+    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)), mode=mode)
+    end = trial.go()
+    assert end.status == "failed"
+    if mode == "auto":  # found out behind the node's back
+        assert end.error == "cannot write the output 'a' (24 bytes): No space left on device"
+        assert trial.of(NodeFinished) == ["a"]
+    else:
+        (failed,) = (e for e in trial.events if isinstance(e, NodeFailed))
+        assert (failed.failure.kind, failed.failure.message) == (
+            "io",
+            "cannot write the output 'a': No space left on device",
+        )
+    assert trial.of(OutputPublished) == []
+    assert trial.files() == []
+
+
+def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path) -> None:
+    """However soon the writer is done, or the digest would get lost behind it; and never for a failed attempt."""
+
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        trial.run.published(Ref("a", 3, 24, "n: int64", digest="x", attempt=start.attempt))
+        return error() if start.attempt == 1 else None
+
+    trial = Trial(tmp_path, chain(Node("a", retry=AT_ONCE)), do, mode="memory")
+    assert trial.go().status == "ok"
+    assert trial.names()[-4:] == ["node_finished a", "output_published a", "output_released a", "run_finished"]
+    assert [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished)] == [2]
+    trial.run.published(Ref("a", 3, 24, "n: int64", attempt=2))  # released: nobody cares
+    assert len(trial.of(OutputPublished)) == 1
+
+
+# ------------------------------------------------------------------ many plans
+
+
+def fate(seed: int, start: NodeStarted) -> Failure | None:
+    chance = random.Random(f"{seed}:{start.node}:{start.attempt}").random()
+    return error() if chance < 0.15 else None
+
+
+ENDS = {NodeFinished: "ok", NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
+
+
+def ends(events: list[Event]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for event in events:
+        if type(event) in ENDS:
+            name = event.node  # type: ignore[union-attr]
+            assert name not in found, f"{name} ends twice"
+            found[name] = ENDS[type(event)]
+    return found
+
+
+def small_plan(seed: int) -> Plan:
+    plan = random_plan(seed, random.Random(seed).randint(1, 14), slots=1 + seed % 4, reach=6)
+    nodes = [replace(n, retry=replace(n.retry, delay=0.0)) for n in plan.nodes.values()]
+    return make_plan(nodes, plan.keep, plan.slots)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> None:
+    for seed in range(200):
+        plan = small_plan(seed)
+
+        def do(trial: Trial, start: NodeStarted, stop: Stop, seed: int = seed) -> Failure | None:
+            return fate(seed, start)
+
+        def pretend(start: NodeStarted, seed: int = seed) -> Outcome:
+            failure = fate(seed, start)
+            outputs = {} if failure else {start.node: Ref(start.node, 0, 0, "")}
+            return Outcome(start.node, start.attempt, failure, outputs=outputs, took=1.0)
+
+        keep_going = seed % 4 != 0
+        trial = Trial(tmp_path / f"{seed}", plan, do, keep_going=keep_going, mode=mode, budget=30)
+        end = trial.end(trial.begin())
+        assert isinstance(end, RunFinished), (seed, end)
+        simulated = simulate(plan, pretend, keep_going=keep_going)
+        found = ends(trial.events)
+        assert set(found) == set(plan.nodes)
+        assert trial.store._pending == 0
+        if keep_going:  # else it depends on what happens to run when the first one fails
+            assert end.status == simulated[-1].status  # type: ignore[union-attr]
+            assert found == ends(simulated), seed
+            released = sorted(trial.of(OutputReleased))
+            assert released == sorted(e.output for e in simulated if isinstance(e, OutputReleased)), seed
+        last = {e.node: e.attempt for e in trial.events if isinstance(e, NodeFinished)}
+        kept = sorted(f"{name}.{last[name]}.arrow" for name in plan.keep if name in last)
+        assert trial.files() == ([] if mode == "memory" else kept), seed
+        settled = {e.output for e in trial.events if isinstance(e, OutputPublished)}
+        assert settled >= {name for name in plan.keep if name in last}, seed
+
+
+def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
+    for seed in range(60):
+        plan = small_plan(seed)
+        when = random.Random(seed).randint(1, 5)
+        calls = iter(range(1, 1000))
+
+        def do(trial: Trial, start: NodeStarted, stop: Stop, calls: Any = calls, when: int = when) -> Failure | None:
+            if next(calls) == when:
+                trial.run.cancel("Ctrl-C")
+            return None
+
+        trial = Trial(tmp_path / f"{seed}", plan, do, mode=MODES[seed % 3], budget=30)
+        end = trial.end(trial.begin())
+        assert isinstance(end, RunFinished), (seed, end)
+        found = ends(trial.events)
+        assert set(found) == set(plan.nodes)
+        assert "failed" not in found.values()
+        left = {name.split(".")[0] for name in trial.files()}
+        assert left <= set(plan.keep), seed

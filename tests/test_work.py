@@ -1,0 +1,291 @@
+"""One attempt at one node: what it is told to have failed of, what it leaves behind, and what it holds on to."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import Trial, failed
+
+from nfrun.errors import HandoffError
+from nfrun.events import Failure, NodeStarted
+from nfrun.kinds.kind import Stop
+from nfrun.work import current_node
+
+NUMBERS = pa.table({"n": [1, 2, 3]})
+
+
+def shown(failure: Failure, trial: Trial) -> list[tuple[str, int, str, str]]:
+    """The frames, the numbered module's name made plain."""
+    assert all(not frame.file.startswith(str(trial.folder)) for frame in failure.frames)
+    return [
+        ("steps.py" if f.file.startswith("steps_") else f.file, f.line, f.function, f.source) for f in failure.frames
+    ]
+
+
+# ------------------------------------------------------------------ what an error tells
+
+
+def test_an_error_shows_the_users_frames_and_the_inputs(trial: Trial) -> None:
+    source = """
+        def f(table, other):
+            return g(table)
+
+        def g(table):
+            raise ValueError("no good")
+    """
+    failure = failed(trial.python(source, {"table": NUMBERS, "other": pa.table({"s": ["x"], "b": [True]})}))
+    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "ValueError", "no good", "")
+    assert failure.inputs == ("table: 3 rows, n: int64", "other: 1 rows, s: string, b: bool")
+    assert shown(failure, trial) == [
+        ("steps.py", 3, "f", "return g(table)"),
+        ("steps.py", 6, "g", 'raise ValueError("no good")'),
+    ]
+
+
+def test_of_libraries_the_last_frame_is_shown(trial: Trial) -> None:
+    failure = failed(trial.python("import json\ndef f():\n    json.loads('{')"))
+    first, last = shown(failure, trial)
+    assert first == ("steps.py", 3, "f", "json.loads('{')")
+    assert last[0].endswith("json/decoder.py")
+
+
+def test_compiled_modules_have_no_frames(trial: Trial) -> None:
+    failure = failed(trial.python("import pyarrow as pa\ndef f():\n    pa.table({'a': [1]}).cast(pa.schema([]))"))
+    assert [f.function for f in failure.frames] == ["f"]
+
+
+def test_an_error_in_a_coroutine_shows_the_users_frames(trial: Trial) -> None:
+    source = """
+        async def f():
+            await g()
+        async def g():
+            raise ValueError("no good")
+    """
+    failure = failed(trial.python(source))
+    assert [f.function for f in failure.frames] == ["f", "g"]
+
+
+def test_a_module_that_fails_to_import(trial: Trial) -> None:
+    inner = trial.module("def f(): pass\nimport steps_not_there")
+    outer = trial.module(f"import {inner}\ndef f(): pass")
+    failure = failed(trial.run("python", f"{outer}:f"))
+    assert (failure.type, failure.message) == ("ModuleNotFoundError", "No module named 'steps_not_there'")
+    assert [(f.file, f.line, f.function) for f in failure.frames] == [
+        (f"{outer}.py", 1, "<module>"),
+        (f"{inner}.py", 2, "<module>"),
+    ]
+
+
+def test_a_syntax_error_points_at_its_place(trial: Trial) -> None:
+    inner = trial.module("x = 1\ndef f(:\n")
+    outer = trial.module(f"import {inner}")
+    failure = failed(trial.run("python", f"{outer}:f"))
+    assert failure.type == "SyntaxError"
+    assert [(f.file, f.line, f.source) for f in failure.frames] == [
+        (f"{outer}.py", 1, f"import {inner}"),
+        (f"{inner}.py", 2, "def f(:"),
+    ]
+
+
+def test_a_wrong_call_has_no_frames(trial: Trial) -> None:
+    failure = failed(trial.python("def f(a): pass"))
+    assert failure.type == "TypeError"
+    assert failure.message == "f() missing 1 required positional argument: 'a'"
+    assert failure.frames == ()
+
+
+def test_a_recursion_shows_its_two_ends(trial: Trial) -> None:
+    failure = failed(trial.python("def f():\n    g()\ndef g():\n    g()"))
+    assert failure.type == "RecursionError"
+    assert len(failure.frames) == 12
+    assert failure.frames[0].function == "f"
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        ("SystemExit(3)", "SystemExit", "the node called sys.exit(3)"),
+        ("SystemExit()", "SystemExit", "the node called sys.exit()"),
+        ("KeyboardInterrupt()", "KeyboardInterrupt", "KeyboardInterrupt"),
+        ("GeneratorExit()", "GeneratorExit", "GeneratorExit"),
+        ("KeyError('x')", "KeyError", "'x'"),
+        ("ValueError()", "ValueError", "ValueError"),
+        ("Bad()", "Bad", "<its message cannot be shown: ZeroDivisionError>"),
+        ("Worse()", "Worse", "<its message cannot be shown: SystemExit>"),
+        ("Listed()", "Listed", "Listed"),
+        ("ValueError('x' * 5000)", "ValueError", "x" * 4000 + "… (5,000 characters)"),
+        ("ValueError('half \\ud800')", "ValueError", "half \\ud800"),
+        ("MemoryError('all of it')", "MemoryError", "all of it"),
+    ],
+)
+def test_whatever_is_raised_is_told(trial: Trial, raised: str, kind: str, message: str) -> None:
+    source = f"""
+        class Bad(Exception):
+            def __str__(self): return 1 / 0
+        class Worse(Exception):
+            def __str__(self): raise SystemExit
+        class Listed(Exception):
+            exceptions = 3
+        def f():
+            raise {raised}
+    """
+    failure = failed(trial.python(source))
+    assert (failure.kind, failure.type, failure.message) == ("error", kind, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        ("raise ValueError('a') from KeyError('b')", "caused by KeyError: 'b'"),
+        ("raise ValueError('a') from None", ""),
+        (
+            "raise ExceptionGroup('several', [ValueError('a'), KeyError('b'), OSError('c'), OSError('d')])",
+            "caused by ValueError: a\ncaused by KeyError: 'b'\ncaused by OSError: c",
+        ),
+        (
+            "\n    try: 1 / 0\n    except Exception: raise ValueError('a')",
+            "caused by ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_causes_are_told(trial: Trial, body: str, details: str) -> None:
+    assert failed(trial.python(f"def f():\n    {body}")).details == details
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [("OSError(28, 'No space left on device')", "io"), ("OSError(13, 'Permission denied')", "error")],
+)
+def test_a_full_disk_is_io_whoever_met_it(trial: Trial, raised: str, kind: str) -> None:
+    failure = failed(trial.python(f"def f(): raise {raised}"))
+    assert failure.kind == kind
+    assert [f.function for f in failure.frames] == ["f"]
+
+
+def test_an_output_that_cannot_be_published_is_io(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(output: str, attempt: int, value: Any) -> Any:
+        raise HandoffError("cannot write it")
+
+    monkeypatch.setattr(trial.store, "publish", publish)
+    failure = failed(trial.python("def f(): return {'n': 1}"))
+    assert (failure.kind, failure.type, failure.message) == ("io", "HandoffError", "cannot write it")
+
+
+def test_what_was_published_before_a_failure_is_released(trial: Trial) -> None:
+    source = """
+        import pyarrow as pa
+        def batches():
+            raise ValueError("late")
+            yield
+        def f():
+            late = pa.RecordBatchReader.from_batches(pa.schema([("n", pa.int64())]), batches())
+            return {"a": {"n": 1}, "b": late}
+    """
+    failure = failed(trial.python(source, outputs=("a", "b")))
+    assert (failure.type, failure.message) == ("ValueError", "late")
+    assert [f.function for f in failure.frames] == ["batches"]
+    assert not trial.store._entries
+
+
+def test_an_input_that_was_never_given(trial: Trial) -> None:
+    work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
+    outcome = work(NodeStarted(0.0, "node", 1, {}), Stop(), trial.wait)
+    assert failed(outcome).message == "the input 't' has no data: 'from_t' handed nothing on"
+
+
+def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
+    ref = trial.store.publish("from_t", 1, NUMBERS)
+    trial.store.release(ref)
+    work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
+    outcome = work(NodeStarted(0.0, "node", 1, {"from_t": ref}), Stop(), trial.wait)
+    assert failed(outcome).kind == "io"
+
+
+def test_a_stopped_attempt_is_cancelled_whatever_it_raises(trial: Trial) -> None:
+    source = """
+        def f(context):
+            assert not context.stopped
+            context._job.stop.request()
+            assert context.stopped
+            raise ValueError("as I was told to stop")
+    """
+    assert failed(trial.python(source)).kind == "cancelled"
+
+
+def test_a_stopped_attempt_that_ends_well_is_well(trial: Trial) -> None:
+    outcome = trial.python("def f(context):\n    context._job.stop.request()\n    return {'n': 1}")
+    assert outcome.failure is None
+
+
+# ------------------------------------------------------------------ times and traces
+
+
+def test_an_outcome_tells_its_times(trial: Trial) -> None:
+    outcome = trial.python("def f(a, b): return a", {"a": NUMBERS, "b": NUMBERS})
+    assert outcome.took > 0
+    assert outcome.published > 0
+    assert set(outcome.opened) == {"from_a", "from_b"}
+    assert (outcome.node, outcome.attempt, outcome.lost) == ("node", 1, None)
+
+
+def test_prints_are_those_of_the_node(trial: Trial) -> None:
+    source = """
+        from nfrun.work import current_node
+        async def f():
+            return {"node": current_node.get()}
+    """
+    assert trial.table(trial.python(source)).to_pylist() == [{"node": "node"}]
+    assert current_node.get() == ""
+
+
+def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nfrun.prints import Prints
+
+    lines: list[tuple[str, str, str]] = []
+    monkeypatch.setattr("sys.stdout", Prints("stdout", lambda *line: lines.append(line), __import__("io").StringIO()))
+    trial.python("def f(): print('begun', end='')")
+    assert lines == [("node", "stdout", "begun")]
+
+
+def test_the_scratch_folder_goes_even_after_a_failure(trial: Trial) -> None:
+    source = """
+        def f(context):
+            (context.scratch / "deep" / "er").mkdir(parents=True)
+            (context.scratch / "deep" / "file").write_text(str(context.scratch))
+            raise ValueError(context.scratch)
+    """
+    folder = Path(failed(trial.python(source)).message)
+    assert folder.parent == trial.scratch
+    assert folder.name.startswith("node.1.")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("how", ["return table", "raise ValueError('no')"])
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_no_table_is_held_on_to(trial: Trial, how: str, kind: str) -> None:
+    """Not by threads, loops, errors or frames, and without a garbage collection."""
+    module = trial.module(f"{kind} f(table):\n    {how}")
+    table = pa.table({"n": [1]})
+    gone = weakref.ref(table)
+    gc.collect()
+    gc.disable()
+    try:
+        ref = trial.store.publish("from_table", 1, table)
+        del table
+        work = trial.work(trial.spec("python", f"{module}:f", {"table": NUMBERS}))
+        outcome = work(NodeStarted(0.0, "node", 1, {"from_table": ref}), trial.stop, trial.wait)
+        for output in outcome.outputs.values():
+            trial.store.release(output)
+        trial.store.release(ref)
+        idle = threading.Event()
+        trial.loop._started().call_soon_threadsafe(idle.set)
+        assert idle.wait(10)
+        assert gone() is None
+    finally:
+        gc.enable()
