@@ -10,10 +10,9 @@ from typing import Any
 from nfrun.callables import Library
 from nfrun.document import Document, parse
 from nfrun.errors import Problem, SpecError, Where, near, shorten
-from nfrun.expressions import ExpressionError, Flaw, evaluate, has_expression
+from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression
 from nfrun.kinds import KINDS
 from nfrun.params import has_type
-from nfrun.placing import where_of
 from nfrun.read import text
 from nfrun.spec import NodeSpec, Pipeline
 
@@ -97,7 +96,8 @@ class _Binder:
             try:
                 return evaluate(value, self.names)
             except ExpressionError as error:
-                where = where_of(self.document, path, value, Flaw(error.start, error.length, ""))
+                nth = value.count(OPEN, 0, error.start)
+                where = self.document.where_within(path, OPEN, nth, error.length)
                 self.problem(where, str(error))
                 return ""
         if isinstance(value, dict):

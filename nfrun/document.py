@@ -111,6 +111,20 @@ class Document:
         """The place of the key that the last step of `path` names; of the value where that step is an index."""
         return self._source.where(self._find(path)[0])
 
+    def where_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> Where:
+        """The place of `length` characters that begin with the n-th `mark`, from 0, in the string at `path`.
+
+        Text is folded, indented and escaped in a file, so characters of the value cannot be counted off; its marks can.
+        Where they stand behind an alias or are written with escapes, the place of the whole value.
+        """
+        place = self._find(path)[1]
+        at = (place >> 32) - 1
+        for _ in range(nth + 1):
+            at = self._source.text.find(mark, at + 1, (place >> 32) + (place & _LENGTH))
+            if at < 0:
+                return self.where(*path)
+        return self._source.where(at << 32 | length)
+
     def _find(self, path: tuple[str | int, ...]) -> tuple[Place, Place]:
         value, key, place = self.root, self._place, self._place
         for step in path:

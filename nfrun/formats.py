@@ -7,7 +7,12 @@ from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
 # What a reader may be told, and the formats that it means something to.
-READ_OPTIONS: Mapping[str, tuple[str, ...]] = {"columns": FORMATS, "delimiter": ("csv",), "null_values": ("csv",)}
+READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "format": FORMATS,
+    "columns": FORMATS,
+    "delimiter": ("csv",),
+    "null_values": ("csv",),
+}
 ENDINGS: Mapping[str, str] = {
     ".arrow": "arrow",
     ".feather": "arrow",

@@ -113,13 +113,19 @@ class Store:
         return ref
 
     def open(self, ref: Ref) -> pa.Table:
-        """The table: the very one that was published while it is in memory, else its file, mapped.
+        """The table: the very one that was published while it is in memory, else its file, mapped once for all readers.
 
         Raises HandoffError if there is neither.
         """
         entry = self._entries.get((ref.id, ref.attempt))
         table = entry.table if entry else None
-        return table if table is not None else open_file(self.file(ref))
+        if table is None:
+            table = open_file(self.file(ref))
+            with self._change:
+                if entry is not None and not entry.released:
+                    # Two readers may have mapped it at the same time; from now on all share this one.
+                    entry.table = table
+        return table
 
     def file(self, ref: Ref) -> Path:
         """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""

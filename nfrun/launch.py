@@ -78,30 +78,31 @@ def launch(options: Options) -> tuple[int, bool]:
     # Before the clock starts: else whichever node is the first to make a table would be charged for it.
     import pyarrow  # noqa: F401
 
-    record = Record(plan)
-    tables = _Tables()
-    reports = _reports(options, bound, document, record, tables, run_id, events)
-    telling = Telling([*reports, Timings(work_folder, pipeline.file)])
-    run = Run(plan, telling.tell, keep_going=options.keep_going, seed=zlib.crc32(run_id.encode()))
-    store = Store(folder, mode=options.handoff, keep=plan.keep, published=run.published, broken=run.broken)
-    tables.store, tables.record = store, record
+    with _results() as results:
+        record = Record(plan)
+        tables = _Tables()
+        reports = _reports(options, bound, document, record, tables, run_id, events, results)
+        telling = Telling([*reports, Timings(work_folder, pipeline.file)])
+        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=zlib.crc32(run_id.encode()))
+        store = Store(folder, mode=options.handoff, keep=plan.keep, published=run.published, broken=run.broken)
+        tables.store, tables.record = store, record
 
-    def log(node: str, level: str, line: str) -> None:
-        telling.tell(NodeLogged(run.now(), node, level, line))
+        def log(node: str, level: str, line: str) -> None:
+            telling.tell(NodeLogged(run.now(), node, level, line))
 
-    def progress(node: str, done: float, total: float | None) -> None:
-        telling.tell(NodeProgressed(run.now(), node, done, total))
+        def progress(node: str, done: float, total: float | None) -> None:
+            telling.tell(NodeProgressed(run.now(), node, done, total))
 
-    work = Work(bound, store, run_id, folder / "scratch", os.environ.copy(), log, progress)
-    try:
-        with _signals(run) as caught, _prints(log):
-            end = run.go(lambda settle: ThreadExecutor(work, settle), store)
-    finally:
-        telling.close()
-        store.close()
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
-        with suppress(OSError):
-            folder.rmdir()  # only if the run kept nothing
+        work = Work(bound, store, run_id, folder / "scratch", os.environ.copy(), log, progress)
+        try:
+            with _signals(run) as caught, _prints(log):
+                end = run.go(lambda settle: ThreadExecutor(work, settle), store)
+        finally:
+            telling.close()
+            store.close()
+            shutil.rmtree(folder / "scratch", ignore_errors=True)
+            with suppress(OSError):
+                folder.rmdir()  # only if the run kept nothing
     return _exit_code(end, record, caught), run.abandoned > 0
 
 
@@ -145,6 +146,7 @@ def _reports(
     tables: _Tables,
     run_id: str,
     events: IO[str] | None,
+    results: IO[str],
 ) -> Iterator[Report]:
     from nfrun.reports.document import RunDocument
     from nfrun.reports.events_file import EventsFile
@@ -164,7 +166,7 @@ def _reports(
             yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
     yield Summary(
         record,
-        _console(sys.stdout, options.color),
+        _console(results, options.color),
         err,
         outputs={} if options.json else pipeline.outputs,
         table=tables.open,
@@ -172,9 +174,7 @@ def _reports(
         quiet=options.quiet,
     )
     if options.json:
-        yield RunDocument(
-            record, sys.stdout, run=run_id, name=pipeline.name, outputs=pipeline.outputs, peak_rss=_peak_rss
-        )
+        yield RunDocument(record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, peak_rss=_peak_rss)
 
 
 def _console(stream: IO[str], color: str) -> Console:
@@ -225,6 +225,29 @@ def _signals(run: Run) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _results() -> Iterator[IO[str]]:
+    """What was stdout, for results alone: what child processes of nodes print to theirs goes to stderr meanwhile."""
+    try:
+        ours = sys.stdout.fileno() == 1
+    except (OSError, ValueError):
+        ours = False
+    if not ours:  # somebody has put a stream of their own there, who then gets the results
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    stream = os.fdopen(os.dup(kept), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
+    try:
+        yield stream
+    finally:
+        with suppress(BrokenPipeError):  # whoever read it has gone, as with `| head`
+            stream.close()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from nfrun.document import Document
-from nfrun.errors import Problem, Where
+from nfrun.errors import Problem
 from nfrun.expressions import OPEN, Flaw, check, has_expression
 
 Keys = tuple[str | int, ...]
@@ -52,7 +52,7 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
         if "{{" not in value or not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
         for mark, flaw in _flaws(path, value, names):
-            where = where_of(document, path, value, flaw, mark)
+            where = document.where_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)
             yield path, Problem(where, flaw.what, flaw.hint)
 
 
@@ -80,19 +80,3 @@ def _instead(path: Keys) -> str:
     """What to do where expressions are not evaluated."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else path[0]
     return _INSTEAD.get(str(key), _PLACES)
-
-
-def where_of(document: Document, path: Keys, value: str, flaw: Flaw, mark: str = OPEN) -> Where:
-    """The place in the file of a flaw in the string at `path` that begins with `mark`.
-
-    Text is folded, indented and escaped in a file: the n-th mark in the value is the n-th in the source of the value.
-    """
-    # The one use of what a document keeps to itself: nobody else asks for a place inside of a value.
-    source, (_, place) = document._source, document._find(path)
-    begin, end = place >> 32, (place >> 32) + (place & 0xFFFF_FFFF)
-    at = begin - 1
-    for _ in range(value.count(mark, 0, flaw.start) + 1):
-        at = source.text.find(mark, at + 1, end)
-        if at < 0:  # behind an alias, or written with escapes
-            return document.where(*path)
-    return source.where(at << 32 | flaw.length)

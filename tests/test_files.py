@@ -90,7 +90,7 @@ def test_the_ending_tells_the_format(path: str, format: str | None) -> None:
 
 
 def test_options_are_named_with_their_formats() -> None:
-    assert set(READ_OPTIONS) == {"columns", "delimiter", "null_values"}
+    assert set(READ_OPTIONS) == {"format", "columns", "delimiter", "null_values"}
     assert all(set(formats) <= set(FORMATS) for formats in READ_OPTIONS.values())
 
 

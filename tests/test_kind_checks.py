@@ -166,19 +166,19 @@ p.yaml:5:27: 'env' of a node reaches only a 'run' node: the others share one pro
 
 p.yaml:5:13: the ending of this file does not tell its format
     5 |   b: {read: x.xlsx}
-      |             ^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+      |             ^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:13: the ending of this file does not tell its format
     5 |   b: {read: x}
-      |             ^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+      |             ^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:13: the ending of this file does not tell its format
     5 |   b: {read: x.parquet.gz}
-      |             ^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+      |             ^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:13: the ending of this file does not tell its format
     5 |   b: {read: 'data/*'}
-      |             ^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+      |             ^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 
 p.yaml:5:20: a read node has no inputs
     5 |   b: {read: x.csv, inputs: a}
@@ -198,7 +198,7 @@ p.yaml:5:20: 'env' of a node reaches only a 'run' node: the others share one pro
 
 p.yaml:5:27: a read node has no option 'sep'
     5 |   b: {read: x.csv, with: {sep: ';'}}
-      |                           ^^^ there is columns, delimiter, null_values
+      |                           ^^^ there is format, columns, delimiter, null_values
 
 p.yaml:5:27: a read node has no option 'delimeter'
     5 |   b: {read: x.csv, with: {delimeter: ';'}}
@@ -248,9 +248,13 @@ p.yaml:5:29: 'null_values' is for csv, and this file is jsonl
     5 |   b: {read: x.jsonl, with: {null_values: [NA]}}
       |                             ^^^^^^^^^^^ remove it
 
-p.yaml:5:27: a read node has no option 'format'
-    5 |   b: {read: x.csv, with: {format: csv}}
-      |                           ^^^^^^ there is columns, delimiter, null_values
+p.yaml:5:35: 'format' must be one of arrow, csv, jsonl, parquet
+    5 |   b: {read: x.txt, with: {format: xls}}
+      |                                   ^^^
+
+p.yaml:5:42: 'delimiter' is for csv, and this file is jsonl
+    5 |   b: {read: x.csv, with: {format: jsonl, delimiter: ';'}}
+      |                                          ^^^^^^^^^ remove it
 
 p.yaml:5:7: a write node has exactly one input; this one has 0
     5 |   b: {write: x.csv}

@@ -847,7 +847,7 @@ nodes:
 --
 p.yaml:2:13: the ending of this file does not tell its format
     2 |   a: {read: "x\u202e.cvs"}
-      |             ^^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq
+      |             ^^^^^^^^^^^^^ known are .arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; or say with: {format: csv}
 p.yaml:3:15: 'python' cannot be 'm\u202e:f'
     3 |   b: {python: "m\u202e:f"}
       |               ^^^^^^^^^^^ write module:function, such as steps:split

@@ -19,9 +19,10 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
         yield Mistake(("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True)
     if len(node.outputs) > 1:
         yield Mistake(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
-    kind = None if has_expression(node.body) else formats.format_of(node.body)
-    if kind is None and not has_expression(node.body):
-        known = f"known are {' '.join(formats.ENDINGS)}"
+    given = node.with_.get("format")
+    kind = given if given in formats.FORMATS else None if has_expression(node.body) else formats.format_of(node.body)
+    if kind is None and given is None and not has_expression(node.body):
+        known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
         yield Mistake(("read",), "the ending of this file does not tell its format", known)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
@@ -33,6 +34,9 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
             yield Mistake(("with", name), what, "remove it", at_key=True)
+        elif name == "format":
+            if value not in formats.FORMATS:
+                yield Mistake(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
         elif name != "delimiter":
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 yield Mistake(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")

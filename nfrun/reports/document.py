@@ -44,7 +44,8 @@ class RunDocument:
     def as_json(self) -> dict[str, Any]:
         """The document, times in seconds rounded to microseconds."""
         record, end = self._record, self._record.end
-        refs = {name: record.refs[id] for name, id in self._outputs.items() if id in record.refs}
+        # Only what is in place: a run that was left in a hurry may have promised more.
+        refs = {name: ref for name, id in self._outputs.items() if (ref := record.refs.get(id)) and ref.digest}
         return {
             "run": self._run,
             "name": self._name,
