@@ -113,18 +113,14 @@ class Store:
         return ref
 
     def open(self, ref: Ref) -> pa.Table:
-        """The table: the very one that was published while it is in memory, else its file, mapped once for all readers.
+        """The table: the very one that was published while it is in memory, then its file, mapped once for all readers.
 
-        Raises HandoffError if there is neither.
+        Raises HandoffError if it is released.
         """
         entry = self._entries.get((ref.id, ref.attempt))
         table = entry.table if entry else None
         if table is None:
-            table = open_file(self.file(ref))
-            with self._change:
-                if entry is not None and not entry.released:
-                    # Two readers may have mapped it at the same time; from now on all share this one.
-                    entry.table = table
+            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
         return table
 
     def file(self, ref: Ref) -> Path:
@@ -252,11 +248,12 @@ class Store:
                 self._write(entry)
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content = "", False, None
+        error, written, content, mapped = "", False, None, None
         try:
             if entry.ref.path is not None or entry.wanted:
                 _, content = write_file(entry.table, self._path(entry))
                 written = True
+                mapped = open_file(self._path(entry))
             else:
                 from nfrun.digest import digest
 
@@ -269,8 +266,10 @@ class Store:
             entry.written, entry.error = written, error
             if released and written:
                 self._trash.append(str(self._path(entry)))
-            if released or (written and self._mode != "memory"):
-                entry.table = None  # from now on readers map the file
+            if released:
+                entry.table = None
+            elif mapped is not None and self._mode != "memory":
+                entry.table = mapped  # what was published is dropped: from now on readers share the file's pages
             self._settle(entry)
         if released:
             return  # what became of it concerns nobody any more
@@ -302,12 +301,13 @@ class Store:
                 raise HandoffError(_said(error, size)) from error
             raise
         ref = replace(size, rows=rows, bytes=total, digest=content)
+        mapped = open_file(Path(path))
         with self._change:
             if self._closed:
                 with suppress(OSError):
                     Path(path).unlink()
             self._refuse_if_closed(output)
-            self._entries[output, attempt] = _Entry(ref, stage=Stage.SETTLED, written=True)
+            self._entries[output, attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
         self._published(ref)
         return ref
 
