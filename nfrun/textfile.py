@@ -51,10 +51,12 @@ def refuse(file: str, what: str, hint: str) -> NoReturn:
 def _similar(path: Path) -> str:
     """The hint for a file that is not there."""
     try:
-        found = near(path.name, [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")])
+        # Without their endings, which would make any two of them look alike.
+        names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")}
     except (OSError, ValueError):
-        found = None
-    return f"did you mean '{shorten(str(path.with_name(found)), 200)}'?" if found else "check the path"
+        names = {}
+    found = near(path.stem, names)
+    return f"did you mean '{shorten(str(path.with_name(names[found])), 200)}'?" if found else "check the path"
 
 
 def _decode(data: bytes, name: str) -> str:
