@@ -1,5 +1,11 @@
 """`python -m nfrun` is `nfrun`."""
 
-from nfrun.cli import main
+import sys
+
+# Python puts the working directory first, where a file of the user's may have the name of a module that we need. The
+# console script has no such place either.
+sys.path = [place for i, place in enumerate(sys.path) if i or place not in ("", __import__("os").getcwd())]
+
+from nfrun.cli import main  # noqa: E402
 
 main()

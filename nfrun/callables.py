@@ -13,6 +13,9 @@ from pathlib import Path
 
 from nfrun.errors import near, shorten
 
+# What nfrun imports itself: a file of such a name is not found under it, or is found where it must not be.
+_OURS = frozenset({"nfrun", "typer", "rich", "yaml", "jsonschema", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"})
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -67,6 +70,11 @@ class Library:
         spec = find_module(module, self.folder)
         if spec is None:
             return self._no_module(module)
+        first = module.split(".")[0]
+        beside = any((self.folder / name).exists() for name in (f"{first}.py", f"{first}/__init__.py"))
+        if beside and (first in sys.stdlib_module_names or first in _OURS):
+            what = f"the module '{first}' beside the pipeline file has the name of one that is in use already"
+            return Found(what, "rename the file", unreadable=True)
         if spec.origin is None and spec.submodule_search_locations is not None:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):

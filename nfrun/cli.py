@@ -108,6 +108,9 @@ def run(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")] = False,
 ) -> None:
     """Run a pipeline."""
+    import json
+
+    from nfrun.errors import SpecError
     from nfrun.launch import Options, launch
 
     with telling_errors():
@@ -126,7 +129,13 @@ def run(
             quiet=quiet,
             verbose=verbose,
         )
-        code, stuck = launch(options)
+        try:
+            code, stuck = launch(options)
+        except SpecError as error:
+            if as_json:
+                problems = [_problem(problem) for problem in error.problems]
+                print(json.dumps({"status": "failed", "error": str(error), "problems": problems}, indent=2))
+            raise
         if stuck:
             # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
             sys.stdout.flush()
@@ -164,6 +173,7 @@ def validate(
 
     from nfrun.errors import SpecError, escape, render_all
     from nfrun.read import read_pipeline
+    from nfrun.reports.amounts import count
 
     found: list[Problem] = []
     documents = []
@@ -173,7 +183,7 @@ def validate(
             try:
                 spec, _ = read_pipeline(file)
                 if not as_json:
-                    print(f"{escape(str(file))}: ok, {len(spec.nodes):,} nodes")
+                    print(f"{escape(str(file))}: ok, {count(len(spec.nodes), 'node')}")
             except SpecError as error:
                 problems = error.problems
             found.extend(problems)
@@ -190,11 +200,15 @@ def schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
     from nfrun.schema import schema_text
 
-    print(schema_text(), end="")
+    with telling_errors():
+        print(schema_text(), end="")
 
 
 def main() -> NoReturn:
     """The console script."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed before we were started
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
     sys.exit(app())
 
 
@@ -209,6 +223,7 @@ def telling_errors() -> Iterator[None]:
 
     try:
         yield
+        sys.stdout.flush()  # here, where a full disk can still be told
     except typer.Exit:
         raise
     except SpecError as error:

@@ -403,7 +403,7 @@ def parse(text: str, file: str) -> Document:
     if builder.problems:
         raise SpecError(sorted(builder.problems, key=lambda p: (p.where.line, p.where.column)))
     if not top or top[0] is None:
-        refuse(file, "the file is empty", "a pipeline file has at least 'name:' and 'nodes:'")
+        refuse(file, "the file is empty", "a pipeline file has at least 'nodes:'")
     return Document(file, top[0], top.places[0], source)
 
 

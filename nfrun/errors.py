@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -82,10 +83,17 @@ def render(problem: Problem) -> str:
     # A window of a very long line, so that the caret stays in sight.
     start = max(0, where.column - 1 - _LINE_LIMIT // 2) if len(where.text) > _LINE_LIMIT else 0
     before, source = where.text[start : where.column - 1], where.text[start : start + _LINE_LIMIT]
-    lead = "".join("\t" if c == "\t" else " " * len(escape(c)) for c in before)
-    mark = "^" * max(1, min(where.length, _MARK_LIMIT, _LINE_LIMIT - len(before)))
+    lead = "".join("\t" if c == "\t" else " " * _cells(c) for c in before)
+    marked = source[len(before) : len(before) + max(1, min(where.length, _MARK_LIMIT))]
+    mark = "^" * max(1, _cells(marked))
     number = f"{where.line:>5}"
     return f"{head}\n{number} | {escape(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal the text takes, once it is escaped."""
+    wide = (unicodedata.east_asian_width(c) in "WF" for c in escape(text))
+    return len(escape(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def render_all(problems: Sequence[Problem], limit: int = 50) -> str:

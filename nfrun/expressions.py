@@ -29,6 +29,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "what a node gives is read with 'inputs'"),
     **dict.fromkeys(("secrets", "env_var"), "take it from the environment: env.NAME"),
     **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
+    **dict.fromkeys(
+        ("len", "str", "int", "float", "range", "round"), "there are no functions, but filters: value | length"
+    ),
+    "null": "write none",
 }
 
 

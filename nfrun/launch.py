@@ -37,7 +37,7 @@ SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
     "staged": with_barriers,
     "sequential": sequential,
 }
-_SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143)}
+_SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), signal.SIGHUP: ("SIGHUP", 129)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def launch(options: Options) -> tuple[int, bool]:
             shutil.rmtree(folder / "scratch", ignore_errors=True)
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
-    return _exit_code(end, record, caught), run.abandoned > 0
+    return _exit_code(end, record, caught) or (74 if telling.stopped else 0), run.abandoned > 0
 
 
 def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
@@ -111,8 +111,8 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
         return 0
     if caught:
         return _SIGNALS[signal.Signals(caught[0])][1]
-    io = any(node.failure and node.failure.kind == "io" for node in record.nodes.values())
-    return 74 if end.error or io else 1
+    io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
+    return 77 if "PermissionError" in io else 74 if end.error or io else 1
 
 
 class _Tables:
@@ -212,14 +212,16 @@ def _peak_rss() -> int:
 
 @contextmanager
 def _signals(run: Run) -> Iterator[list[int]]:
-    """While inside, Ctrl-C and SIGTERM cancel the run; the numbers of those that came are in the list."""
+    """While inside, Ctrl-C, SIGTERM and SIGHUP cancel the run; the numbers of those that came are in the list."""
     caught: list[int] = []
 
     def cancel(number: int, frame: object) -> None:
         caught.append(number)
         run.cancel(_SIGNALS[signal.Signals(number)][0])
 
-    before = {number: signal.signal(number, cancel) for number in _SIGNALS}
+    # What is ignored stays so: under nohup nobody's terminal closing ends the run.
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, cancel) for number in heeded}
     try:
         yield caught
     finally:

@@ -67,6 +67,8 @@ def _hint(param: Param) -> str:
         return f"write {int(default)}, or type: number"
     if param.type == "string" and isinstance(default, bool | int | float):
         return "put it in quotes"
-    if param.type in ("integer", "number", "boolean") and isinstance(default, str):
-        return "write it without quotes, or type: string"
+    if param.type == "boolean" and isinstance(default, str):
+        return "write true or false"
+    if param.type in ("integer", "number") and isinstance(default, str):
+        return "write a number, without quotes, or type: string"
     return ""

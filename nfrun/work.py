@@ -15,7 +15,7 @@ import sysconfig
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,6 +82,7 @@ class _Attempt:
     wait: Wait
     opened: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
+    reading: float = 0.0
 
     @property
     def spec(self) -> NodeSpec:
@@ -99,7 +100,8 @@ class _Attempt:
             for name in list(results):
                 output = f"{self.spec.id}.{name}" if name else self.spec.id
                 # Taken out, so that nothing here keeps a table alive that the store lets go of.
-                outputs[output] = self.work.store.publish(output, self.start.attempt, results.pop(name))
+                outputs[output] = self.work.store.publish(output, self.start.attempt, self.counted(results.pop(name)))
+            took += self.reading
             published = time.perf_counter() - began - took
         except BaseException as error:  # SystemExit and the like too: a node never ends the run
             took = time.perf_counter() - began
@@ -118,6 +120,26 @@ class _Attempt:
             published=published,
             opened=self.opened,
         )
+
+    def counted(self, value: Any) -> Any:
+        """The output; of a reader, what it takes to make each batch counts as work, not as waiting for the store."""
+        import pyarrow as pa
+
+        if not isinstance(value, pa.RecordBatchReader):
+            return value
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            while True:
+                began = time.perf_counter()
+                try:
+                    batch = value.read_next_batch()
+                except StopIteration:
+                    return
+                finally:
+                    self.reading += time.perf_counter() - began
+                yield batch
+
+        return pa.RecordBatchReader.from_batches(value.schema, batches())
 
     def job(self) -> Job:
         spec, report = self.spec, self.work.progress
@@ -178,7 +200,7 @@ class _Attempt:
 
     def failure(self, error: BaseException) -> Failure:
         inputs = tuple(
-            f"{item.name}: {ref.rows:,} rows, {ref.schema}"
+            f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"
             for item in self.spec.inputs
             if (ref := self.start.inputs.get(item.output))
         )
@@ -190,9 +212,14 @@ class _Attempt:
             return Failure("error", "", _text(error), inputs=inputs)
         if isinstance(error, HandoffError):
             return Failure("io", type(error).__name__, _text(error), inputs=inputs)
-        kind = "io" if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else "error"
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        files = self.spec.kind in ("read", "write") and isinstance(error, OSError)
+        kind = "io" if full or (files and isinstance(error, PermissionError)) else "error"
+        if files:  # nobody's code but ours is to be seen there
+            return Failure(kind, type(error).__name__, _text(error), inputs=inputs)
         frames = user_frames(error, Path(self.work.pipeline.folder))
-        details = "\n".join(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))
+        notes = [str(note) for note in getattr(error, "__notes__", [])]
+        details = "\n".join([*notes, *(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))])
         return Failure(kind, type(error).__name__, _text(error), frames, details, inputs)
 
 

@@ -67,6 +67,11 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
                 at, hint = began if at_began else at, advice
                 what = known.replace("{char}", shorten(text[at : at + 1])).replace("{pair}", shorten(text[at : at + 2]))
                 break
+    line = BREAK.split(text[len(text[:at]) - len(before) : at + 1000])[0]
+    if "expected ',' or" in said and "${{" in line:
+        hint = 'inside { } and [ ] an expression needs quotes: "${{ … }}"'
+    elif "expected ',' or" in said and " #" in line:
+        hint = f"{hint}; ' #' starts a comment: a text that has it needs quotes"
     at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is nothing to see
     word = _WORD.match(text, at)
     return at, word.end() - at if word else 1, what, hint

@@ -197,9 +197,22 @@ def test_installed_modules(folder: Path) -> None:
 
 
 def test_the_folder_comes_first(folder: Path) -> None:
-    (folder / "json.py").write_text("def dumps(table): ...\n")
-    found = Library(folder).find("json", "dumps")
-    assert found.signature and found.signature.where == "json.py:1"
+    (folder / "pytest.py").write_text("def main(table): ...\n")
+    found = Library(folder).find("pytest", "main")
+    assert found.signature and found.signature.where == "pytest.py:1"
+
+
+@pytest.mark.parametrize("name", ["json", "random", "duckdb", "rich"])
+def test_a_file_whose_name_is_taken_is_told(folder: Path, name: str) -> None:
+    """At the run, the import would find the other one."""
+    (folder / f"{name}.py").write_text("def dumps(table): ...\n")
+    found = Library(folder).find(name, "dumps")
+    what = f"the module '{name}' beside the pipeline file has the name of one that is in use already"
+    assert (found.problem, found.hint) == (what, "rename the file")
+
+
+def test_modules_of_python_itself_are_found_where_no_file_hides_them(folder: Path) -> None:
+    assert Library(folder).find("json", "dumps").problem == ""
 
 
 def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

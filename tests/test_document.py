@@ -223,16 +223,16 @@ p.yaml:3:8: the escape '\\U0000007F' makes a control character
     ("a: x\x07\x1by # \x7f\nb: \x85\nc: \ud800\ud800\ufffe", """\
 p.yaml:1:5: the control character U+0007
     1 | a: x\\x07\\x1by # \\x7f
-      |     ^^ remove it
+      |     ^^^^^^^^ remove it
 p.yaml:1:11: the control character U+007F
     1 | a: x\\x07\\x1by # \\x7f
-      |                 ^ remove it
+      |                 ^^^^ remove it
 p.yaml:2:4: the control character U+0085
     2 | b: \\x85
-      |    ^ remove it
+      |    ^^^^ remove it
 p.yaml:3:4: the character U+D800
     3 | c: \ufffd\ufffd\ufffe
-      |    ^^^ remove it"""),
+      |    ^^^^ remove it"""),
     ("a: 1\n--- # again\nb: 2", """\
 p.yaml:2:1: a second document starts here
     2 | --- # again
@@ -262,9 +262,9 @@ p.yaml:2:1: a tab where YAML needs spaces
 p.yaml:3:1: a tab where YAML needs spaces
     3 | \ty
       | ^ use spaces to indent and to separate"""),
-    ("", "p.yaml: the file is empty\n   a pipeline file has at least 'name:' and 'nodes:'"),
-    ("# only\n# comments\n", "p.yaml: the file is empty\n   a pipeline file has at least 'name:' and 'nodes:'"),
-    ("--- ~\n...\n", "p.yaml: the file is empty\n   a pipeline file has at least 'name:' and 'nodes:'"),
+    ("", "p.yaml: the file is empty\n   a pipeline file has at least 'nodes:'"),
+    ("# only\n# comments\n", "p.yaml: the file is empty\n   a pipeline file has at least 'nodes:'"),
+    ("--- ~\n...\n", "p.yaml: the file is empty\n   a pipeline file has at least 'nodes:'"),
 ]  # fmt: skip
 
 
@@ -567,8 +567,8 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         expected = "p.yaml: this is not a regular file\n   save what it gives to a file, and give that"
         assert refused_file(odd) == expected
     assert refused_file("x" * 5000) == "p.yaml: this file cannot be read: File name too long"
-    assert refused_file("a\0b") == "p.yaml: this file cannot be read: embedded null byte"
-    assert "cannot be read" in refused_file("a\ud800b")
+    assert "cannot be read" in refused_file("a\0b") or "no such file" in refused_file("a\0b")  # since Python 3.13
+    assert "cannot be read" in refused_file("a\ud800b") or "no such file" in refused_file("a\ud800b")
 
     def deny(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied")

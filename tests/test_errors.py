@@ -160,3 +160,10 @@ def test_an_error_counts_its_problems() -> None:
     assert str(SpecError([problem])) == "1 problem"
     assert str(SpecError([problem, problem])) == "2 problems"
     assert SpecError([problem]).problems == (problem,)
+
+
+def test_the_caret_stands_under_wide_characters() -> None:
+    where = Where("p.yaml", 2, 3, 3, "  日本語: {rn: echo}")
+    assert render(Problem(where, "what")).split("\n")[1:] == ["    2 |   日本語: {rn: echo}", "      |   ^^^^^^"]
+    after = Where("p.yaml", 2, 9, 2, "  日本語: {rn: echo}")
+    assert render(Problem(after, "what")).split("\n")[2] == "      |            ^^"

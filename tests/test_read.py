@@ -375,7 +375,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
     2 |   x: {type: integer, default: '1'}
-      |                               ^^^ write it without quotes, or type: string
+      |                               ^^^ write a number, without quotes, or type: string
 
 params:
   x: {type: integer, default: 1.0}
@@ -420,7 +420,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type boolean, and is of type string
     2 |   x: {type: boolean, default: 'yes'}
-      |                               ^^^^^ write it without quotes, or type: string
+      |                               ^^^^^ write true or false
 
 params:
   x: {type: array, default: {}}
@@ -468,7 +468,7 @@ nodes:
 --
 p.yaml:2:31: the default of 'x' must be of type integer, and is of type string
     2 |   x: {type: integer, default: x, enum: [1]}
-      |                               ^ write it without quotes, or type: string
+      |                               ^ write a number, without quotes, or type: string
 
 params:
   x: {enum: [null]}

@@ -41,7 +41,7 @@ def test_an_error_shows_the_users_frames_and_the_inputs(trial: Trial) -> None:
     """
     failure = failed(trial.python(source, {"table": NUMBERS, "other": pa.table({"s": ["x"], "b": [True]})}))
     assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "ValueError", "no good", "")
-    assert failure.inputs == ("table: 3 rows, n: int64", "other: 1 rows, s: string, b: bool")
+    assert failure.inputs == ("table: 3 rows, n: int64", "other: 1 row, s: string, b: bool")
     assert shown(failure, trial) == [
         ("steps.py", 3, "f", "return g(table)"),
         ("steps.py", 6, "g", 'raise ValueError("no good")'),

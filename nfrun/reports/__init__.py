@@ -26,12 +26,14 @@ class Report(Protocol):
 class Telling:
     """Gives every event to every report, on a thread of its own: a slow report delays no node.
 
-    A report that raises is left out from then on, which `complain` is told once; the run goes on.
+    A report that raises is left out from then on, which `complain` is told once; the run goes on. `stopped` has the
+    names of those reports.
     """
 
     def __init__(self, reports: Sequence[Report], complain: Callable[[str], object] | None = None) -> None:
         self._reports = list(reports)
         self._complain = complain or (lambda message: print(message, file=sys.stderr))
+        self.stopped: list[str] = []
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._deliver, name="nfrun-reports", daemon=True)
         self._thread.start()
@@ -58,4 +60,5 @@ class Telling:
                 self._reports.remove(report)
             except Exception as error:
                 self._reports.remove(report)
+                self.stopped.append(type(report).__name__)
                 self._complain(f"nfrun: the report {type(report).__name__} stopped: {type(error).__name__}: {error}")

@@ -24,14 +24,18 @@ from nfrun.plan import Plan, longest_path
 
 @dataclass(slots=True)
 class NodeRecord:
-    """What is known of a node. Times are seconds: `started` and `ended` since the run's start, `took` of all its
-    attempts together, `handoff` waited by it or its readers for its outputs. `because` names the failed node that it
-    was skipped for."""
+    """What is known of a node.
+
+    Times are seconds: `started`, `ended` and `since` (the start of its last attempt) count from the run's start, `took`
+    is that of all its attempts together, `handoff` what it or its readers waited for its outputs. `because` names the
+    failed node that it was skipped for.
+    """
 
     stage: int
     status: str = "waiting"
     attempts: int = 0
     started: float | None = None
+    since: float = 0.0
     ended: float | None = None
     took: float = 0.0
     queued: float = 0.0
@@ -94,6 +98,7 @@ class Record:
             node.attempts = event.attempt
             node.queued += event.queued
             node.started = event.at if node.started is None else node.started
+            node.since = event.at
             node.progress = None
         elif isinstance(event, NodeProgressed):
             node.progress = (event.done, event.total)
@@ -109,6 +114,8 @@ class Record:
         elif isinstance(event, NodeSkipped):
             node.status, node.because = "skipped", event.because
         elif isinstance(event, NodeCancelled):
+            if node.status == "running":
+                node.took += event.at - node.since
             node.status = "cancelled"
             node.ended = event.at if node.started is not None else None
 

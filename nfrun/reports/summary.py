@@ -68,7 +68,7 @@ class Summary:
             table.add_column(heading, justify="right", no_wrap=True)
         stages = self._record.stages()
         for stage in stages[:_MOST_STAGES]:
-            names = ", ".join(stage.names[:6])
+            names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
             table.add_row(
                 str(stage.index + 1),
                 Text(f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names),
