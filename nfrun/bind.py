@@ -86,6 +86,8 @@ class _Binder:
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {text(found)}"
             self.problem(self.document.where(*path), shorten(what, 200))
+        if isinstance(found, str) and not _is_text(found):
+            self.problem(self.document.where(*path), f"variable '{path[-1]}' has a character that no variable can have")
         return text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
@@ -108,6 +110,11 @@ class _Binder:
 
     def problem(self, where: Where, what: str, hint: str = "") -> None:
         self.problems.append(Problem(where, what, hint))
+
+
+def _is_text(value: str) -> bool:
+    """Whether the system takes it: it has no NUL, and no half of a character."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
 
 
 def _params(

@@ -42,12 +42,22 @@ class Found:
 
 
 @dataclass
+class _Module:
+    """The names at the top of a module: its functions, whatever else is bound, and whether any other name may exist,
+    as by a star import, a module-level `__getattr__`, `globals()` or `exec()`."""
+
+    file: str
+    functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
+    others: dict[str, None] = field(default_factory=dict)
+    dynamic: bool = False
+
+
+@dataclass
 class Library:
     """Reads each module once. `folder` is searched before the places where Python looks."""
 
     folder: Path
-    _modules: dict[str, ast.Module | Found] = field(default_factory=dict)
-    _sources: dict[str, str] = field(default_factory=dict)
+    _modules: dict[str, _Module | Found] = field(default_factory=dict)
     _found: dict[tuple[str, str], Found] = field(default_factory=dict)
 
     def find(self, module: str, function: str) -> Found:
@@ -59,14 +69,14 @@ class Library:
         if key not in self._found:
             if module not in self._modules:
                 self._modules[module] = self._read(module)
-            tree = self._modules[module]
-            if isinstance(tree, Found):
-                self._modules[module] = Found() if tree.unreadable else tree
-                return tree
-            self._found[key] = _look_up(tree, function, self._shown(self._sources[module]))
+            read = self._modules[module]
+            if isinstance(read, Found):
+                self._modules[module] = Found() if read.unreadable else read
+                return read
+            self._found[key] = _look_up(read, function)
         return self._found[key]
 
-    def _read(self, module: str) -> ast.Module | Found:
+    def _read(self, module: str) -> _Module | Found:
         spec = find_module(module, self.folder)
         if spec is None:
             return self._no_module(module)
@@ -79,13 +89,12 @@ class Library:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
             return Found()  # compiled or built in: left to the run
-        self._sources[module] = spec.origin
         try:
             with tokenize.open(spec.origin) as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # such as of odd escapes in a string: that is for the run
                 source = file.read()
                 compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, and sees more than a parser
-                return ast.parse(source, spec.origin)
+                return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
             fault = error.msg.replace(f" for {spec.origin!r}", "")
@@ -155,30 +164,32 @@ def _modules_in(folders: Iterable[Path]) -> list[str]:
     return sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
 
 
-def _look_up(tree: ast.Module, function: str, file: str) -> Found:
-    functions: list[ast.FunctionDef | ast.AsyncFunctionDef] = []
-    names: list[str] = []
-    unclear = False
+def _module(tree: ast.Module, file: str) -> _Module:
+    """All that the top of a module says of its names, in one pass."""
+    module = _Module(file)
     for statement in _statements(tree.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            names.append(statement.name)
-            if statement.name == function:
-                functions.append(statement)
+            module.functions.setdefault(statement.name, []).append(statement)
+            module.dynamic = module.dynamic or statement.name == "__getattr__"
         else:
-            bound = list(_bound(statement))
-            names.extend(bound)
-            # A star import, a module-level __getattr__, globals() or exec() may provide any name.
-            unclear = unclear or function in bound or "*" in bound or _is_dynamic(statement)
-    if unclear or "__getattr__" in names:
+            module.others.update(dict.fromkeys(_bound(statement)))
+            module.dynamic = module.dynamic or _is_dynamic(statement)
+    module.dynamic = module.dynamic or "*" in module.others
+    return module
+
+
+def _look_up(module: _Module, function: str) -> Found:
+    if module.dynamic or function in module.others:
         return Found()
+    functions = module.functions.get(function, [])
     if not functions:
-        public = [name for name in dict.fromkeys(names) if not name.startswith("_")]
+        public = [name for name in (*module.functions, *module.others) if not name.startswith("_")]
         guess = near(function, public)
         hint = f"did you mean '{guess}'?" if guess else f"there is {shorten(', '.join(public), 100)}" if public else ""
-        return Found(f"{file} has no function '{shorten(function)}'", hint)
+        return Found(f"{module.file} has no function '{shorten(function)}'", hint)
     if len(functions) > 1 or functions[0].decorator_list:
         return Found()  # which one counts, or what a decorator made of it, is only known at the run
-    return Found(signature=_signature(functions[0], file))
+    return Found(signature=_signature(functions[0], module.file))
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -363,11 +363,14 @@ def schema_line(schema: pa.Schema) -> str:
 
 
 def quarter_of_memory() -> int:
-    """A quarter of the machine's memory, in bytes; 1 GiB where the system does not tell."""
+    """A quarter of the memory of the machine, or of the container, in bytes; 1 GiB where the system does not tell."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 1 << 30
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory // 4
 
 
 def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

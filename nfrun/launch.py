@@ -257,10 +257,8 @@ def _prints(log: Callable[[str, str, str], None]) -> Iterator[None]:
     """While inside, what nodes print is logged under their names."""
     out, err = sys.stdout, sys.stderr
     # What nobody in particular prints goes to stderr: stdout is for results.
-    sys.stdout, sys.stderr = prints = Prints("stdout", log, err), Prints("stderr", log, err)
+    sys.stdout, sys.stderr = Prints("stdout", log, err), Prints("stderr", log, err)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = out, err
-        for stream in prints:
-            stream.finish()

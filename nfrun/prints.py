@@ -6,6 +6,7 @@ import io
 import threading
 from typing import Any, TextIO
 
+from nfrun.errors import escape
 from nfrun.work import Log, current_node
 
 _MOST = 16_384  # characters of a line; a longer one is cut into several
@@ -22,7 +23,8 @@ class Prints(io.TextIOBase):
         self._level = level
         self._log = log
         self._beside = beside
-        self._lock = threading.Lock()
+        # Re-entrant: inside `write` the garbage collector may run a `__del__` of the node's that prints.
+        self._lock = threading.RLock()
         self._begun: dict[str, str] = {}
 
     @property
@@ -46,8 +48,8 @@ class Prints(io.TextIOBase):
 
     def write(self, text: str) -> int:
         node = current_node.get()
-        if not node:
-            return self._beside.write(text)
+        if not node:  # such as a thread that a node started
+            return self._beside.write(escape(text))
         with self._lock:
             *lines, rest = (self._begun.pop(node, "") + text).split("\n")
             while len(rest) > _MOST:
@@ -70,10 +72,8 @@ class Prints(io.TextIOBase):
         if not current_node.get():
             self._beside.flush()
 
-    def finish(self) -> None:
-        """Log all lines that never ended."""
-        for node in list(self._begun):
-            self.end_line(node)
+    def close(self) -> None:
+        """Does nothing: one node that closes it must not take it from the others."""
 
     def _say(self, node: str, line: str) -> None:
         line = _visible(line)

@@ -26,8 +26,6 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 366 * 86400.0  # waits of the operating system end at some 290 years; nobody means more than one
 _MOST_HINTS = 50  # no more are shown, and to look for one in 10,000 names takes 20 ms
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
-# Of a node's keys those that tell a kind nothing: it can be checked although they are wrong.
-_APART = ("needs", "format", "retries", "timeout", "executor", "resources", "env", "description")
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
@@ -345,12 +343,13 @@ class _Reader:
         writers: dict[str, str] = {}
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
-            if not spec.kind or (
-                path in self.bad
-                and any((*path, key) in self.bad for key in self.document.root["nodes"][name] if key not in _APART)
-            ):
+            if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
+            wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
             for mistake in KINDS[spec.kind].check(spec, library):
+                # What seems to be missing may be among what is wrong already.
+                if mistake.path[0] in wrong or (mistake.counts and (wrong or name in self.unclear)):
+                    continue
                 where: Keys = (*path, *self.as_written(spec, mistake.path))
                 named = mistake.at_key and len(where) == len(path) + len(mistake.path)
                 self.problem(where, mistake.what, mistake.hint, at_key=named)

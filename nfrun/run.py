@@ -28,6 +28,8 @@ from nfrun.plan import Plan
 from nfrun.schedule import Scheduler
 
 GRACE_SECONDS = 5.0
+# A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.
+_LONGEST_WAIT = 0.1
 
 
 class Run:
@@ -121,7 +123,8 @@ class Run:
         with self._lock:
             times = [at for at in (self._scheduler.wake_at, self._give_up_at) if at is not None]
             self._wake_at = min(times, default=None)
-        self._read_mail(None if self._wake_at is None else max(0.0, self._wake_at - self.now()))
+        wait = _LONGEST_WAIT if self._wake_at is None else min(_LONGEST_WAIT, self._wake_at - self.now())
+        self._read_mail(max(0.0, wait))
         with self._lock:
             if self._gave_up():
                 self.abandoned += self._scheduler.running
@@ -129,8 +132,8 @@ class Run:
             else:
                 self._carry_out(self._scheduler.tick(self.now()))
 
-    def _read_mail(self, seconds: float | None) -> None:
-        """Do what was asked for, waiting up to these seconds (None: for ever) for the first letter."""
+    def _read_mail(self, seconds: float) -> None:
+        """Do what was asked for, waiting up to these seconds for the first letter."""
         try:
             letter = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
             while True:

@@ -116,7 +116,7 @@ class Scheduler:
         events: list[Event] = [RunStarted(now, sum(not n.gate for n in self._nodes), self.plan.slots)]
         for i, missing in enumerate(list(self._missing)):
             if not missing:
-                self._make_ready(now, i, events)
+                self._make_ready(now, i)
         self._dispatch(now, events)
         return events
 
@@ -157,7 +157,7 @@ class Scheduler:
         while (when := self.wake_at) is not None and when <= now:
             _, i, attempt, backoff = heapq.heappop(self._timers)
             if backoff:
-                self._make_ready(now, i, events)
+                self._make_ready(now, i)
                 continue
             timeout = self._nodes[i].timeout
             self._abandoned.add((i, attempt))
@@ -199,7 +199,7 @@ class Scheduler:
 
     # -- one node changes its state --------------------------------------------------------------------------------
 
-    def _make_ready(self, now: float, i: int, events: list[Event]) -> None:
+    def _make_ready(self, now: float, i: int) -> None:
         self._state[i] = State.READY
         self._ready_at[i] = now
         heapq.heappush(self._heaps[self._demand[i]], (-self.plan.ranks[self._names[i]], i))
@@ -286,7 +286,7 @@ class Scheduler:
                         self._state[dependent] = State.FINISHED
                         pending.append(dependent)
                     elif self._stopped is None:
-                        self._make_ready(now, dependent, events)
+                        self._make_ready(now, dependent)
 
     def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
         if output in self._outputs and not self._readers.get(output) and output not in self.plan.keep:

@@ -289,3 +289,48 @@ def test_no_table_is_held_on_to(trial: Trial, how: str, kind: str) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+# ------------------------------------------------------------------ what took how long
+
+
+def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("nfrun.work.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
+    source = """
+        import pyarrow as pa
+        def f():
+            schema = pa.schema([("n", pa.int64())])
+            def batches():
+                for n in range(3):
+                    tick()
+                    yield pa.record_batch([[n]], schema=schema)
+            tick()
+            return pa.RecordBatchReader.from_batches(schema, batches())
+    """
+    outcome = trial.python(source)
+    assert trial.table(outcome).num_rows == 3
+    assert (outcome.took, outcome.published) == (4.0, 0.0)
+
+
+def test_notes_of_an_error_are_shown(trial: Trial) -> None:
+    source = """
+        def f():
+            error = ValueError("no good")
+            error.add_note("row 7")
+            raise error
+    """
+    assert failed(trial.python(source)).details == "row 7"
+
+
+@pytest.mark.parametrize(("error", "kind"), [(PermissionError(13, "denied"), "io"), (OSError(5, "I/O error"), "error")])
+def test_files_of_read_and_write_that_cannot_be_used(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("nfrun.files.read_table", refuse)
+    failure = failed(trial.run("read", "x.csv"))
+    assert (failure.kind, failure.frames, failure.details) == (kind, (), "")

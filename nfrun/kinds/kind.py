@@ -15,13 +15,17 @@ from nfrun.spec import NodeSpec
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong in a node, found without running anything. `path` leads from the node to the value, or to its key
-    where `at_key`."""
+    """What is wrong in a node, found without running anything.
+
+    `path` leads from the node to the value, or to its key where `at_key`. `counts` where it depends on what the node is
+    given as a whole: that something is missing or too many.
+    """
 
     path: tuple[str | int, ...]
     what: str
     hint: str = ""
     at_key: bool = False
+    counts: bool = False
 
 
 class NodeError(Exception):

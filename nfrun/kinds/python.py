@@ -6,6 +6,7 @@ import copy
 import importlib
 import inspect
 import logging
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,8 +48,10 @@ class Context:
         return self._job.stop.requested
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far the node is."""
-        self._job.progress(done, total)
+        """Say how far the node is. Raises ValueError or TypeError for what is no finite number."""
+        if not math.isfinite(done) or not math.isfinite(total or 0):
+            raise ValueError("progress is told in finite numbers")
+        self._job.progress(float(done), None if total is None else float(total))
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
@@ -87,7 +90,7 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
         yield Mistake((key, name), what, hint, at_key=True)
     if len(missing) > unclear:
         what = f"{function}() needs {shorten(_listed(missing), 100)}, which no input and no 'with' value gives"
-        yield Mistake(("python",), what, place)
+        yield Mistake(("python",), what, place, counts=True)
 
 
 def run(job: Job) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
     if len(node.inputs) != 1:
         what = f"a write node has exactly one input; this one has {len(node.inputs)}"
         hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
-        yield Mistake(("inputs",) if node.inputs else ("write",), what, hint, at_key=True)
+        yield Mistake(("inputs",) if node.inputs else ("write",), what, hint, at_key=True, counts=True)
     if len(node.outputs) > 1:
         hint = "leave 'outputs' out: it is a row with path, rows and bytes"
         yield Mistake(("outputs",), "a write node has one output", hint, at_key=True)

@@ -280,6 +280,49 @@ def test_wrong_command_lines(folder: Folder, arguments: list[str], message: str)
     assert "Traceback" not in done.stderr
 
 
+def test_a_wrong_file_is_told_as_json_too(folder: Folder) -> None:
+    (folder.path / "p.yaml").write_text("nodes: {a: {rn: echo}}\n")
+    done = folder.nfrun("run", "p.yaml", "--json")
+    assert done.returncode == 2
+    document = json.loads(done.stdout)
+    assert document["status"] == "failed"
+    assert document["problems"] == [
+        {
+            "file": "p.yaml",
+            "line": 1,
+            "column": 13,
+            "message": "'rn' is not a key of a node",
+            "hint": "did you mean 'run'?",
+        }
+    ]
+    assert "p.yaml:1:13: 'rn' is not a key of a node" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize(
+    "command", ["schema > /dev/full", "run two.yaml --json > /dev/full", "run two.yaml --events /dev/full"]
+)
+def test_results_that_cannot_be_written_are_an_error(folder: Folder, command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m nfrun {command}"],
+        cwd=folder.path,
+        env=folder.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 74
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])
+def test_closed_streams_do_no_harm(folder: Folder, closed: str) -> None:
+    command = f"{sys.executable} -m nfrun run two.yaml {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=folder.path, env=folder.env, capture_output=True, check=False)
+    assert done.returncode == 0
+
+
 def test_an_events_file_that_cannot_be_made(folder: Folder) -> None:
     done = folder.nfrun("run", "two.yaml", "--events", "no/such/folder/events")
     assert done.returncode == 74
@@ -295,7 +338,10 @@ def test_output_into_a_closed_pipe_is_no_error(folder: Folder) -> None:
     assert "Exception" not in done.stderr
 
 
-@pytest.mark.parametrize(("number", "code", "why"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "code", "why"),
+    [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
+)
 def test_a_signal_ends_a_script_at_once_and_its_children_with_it(
     folder: Folder, number: signal.Signals, code: int, why: str
 ) -> None:
