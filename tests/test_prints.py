@@ -72,7 +72,7 @@ def test_a_line_that_never_ends_is_logged_with_its_attempt(prints: Prints, lines
     prints.end_line("a")
     prints.end_line("a")
     assert lines == [("a", "stdout", "begun")]
-    prints.finish()
+    prints.end_line("b")
     assert lines[1:] == [("b", "stdout", "begun")]
 
 
@@ -120,3 +120,30 @@ def test_it_is_enough_of_a_stream(prints: Prints, lines: Lines, monkeypatch: pyt
 
 def test_children_print_where_nobodys_prints_go(lines: Lines) -> None:
     assert Prints("stdout", lambda *line: lines.append(line), sys.__stderr__).fileno() == sys.__stderr__.fileno()
+
+
+def test_a_print_inside_of_a_print_does_not_wait_for_itself(prints: Prints, lines: Lines) -> None:
+    """As when the garbage collector runs a `__del__` of the node's in the middle of `write`."""
+
+    class Nosy(dict[str, str]):
+        def pop(self, *arguments: str) -> str:  # type: ignore[override]
+            prints._begun = {}
+            print("inner", file=prints)
+            return ""
+
+    prints._begun = Nosy()
+    with at("n"):
+        prints.write("outer\n")
+    assert [text for _, _, text in lines] == ["inner", "outer"]
+
+
+def test_control_bytes_of_nobody_in_particular_are_made_visible(prints: Prints, beside: io.StringIO) -> None:
+    prints.write("\x1b[31m")
+    assert beside.getvalue() == "\\x1b[31m"
+
+
+def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: Prints, lines: Lines) -> None:
+    prints.close()
+    with at("b"):
+        print("still there", file=prints)
+    assert lines == [("b", "stdout", "still there")]

@@ -285,11 +285,14 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
         if start.node == "other":
             assert late.wait(10)
         elif start.attempt == 1:
+            clock[0] += 1.0
             assert held.wait(10)
         return None
 
-    plan = chain(Node("a", timeout=0.05, retry=AT_ONCE), Node("other"), keep=("a", "other"))
+    plan = chain(Node("a", timeout=0.5, retry=AT_ONCE), Node("other"), keep=("a", "other"))
     trial = Trial(tmp_path, plan, do, mode="mmap")
+    clock = [0.0]  # turned by hand: the second attempt has all the time it needs
+    trial.run.now = lambda: clock[0]  # type: ignore[method-assign]
     settled = threading.Event()
     real = trial.run._settle
 
@@ -333,8 +336,17 @@ def test_what_comes_after_the_end_leaves_nothing(tmp_path: Path, held: threading
 
 
 def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a", timeout=0.01, retry=replace(AT_ONCE, max=3)), slots=1))
-    trial.do = lambda t, start, stop: None if start.attempt == 3 else (held.wait(20), error())[1]
+    clock = [0.0]  # turned by hand: the third attempt has all the time it needs
+
+    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+        if start.attempt == 3:
+            return None
+        clock[0] += 1.0
+        assert held.wait(20)
+        return error()
+
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.5, retry=replace(AT_ONCE, max=3)), slots=1), do)
+    trial.run.now = lambda: clock[0]  # type: ignore[method-assign]
     assert trial.go().status == "ok"
     assert trial.of(AttemptStopped) == ["a", "a"]
     assert trial.run.abandoned == 2
