@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, handoff, scale
+from bench import blog, flights, handoff, scale
 from bench.measure import Line, machine
 
-SUITES = {"blog": blog.measure, "handoff": handoff.measure, "scale": scale.measure}
+SUITES = {"blog": blog.measure, "flights": flights.measure, "handoff": handoff.measure, "scale": scale.measure}
 
 
 def main(

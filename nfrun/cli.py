@@ -61,7 +61,10 @@ class PlanFormat(StrEnum):
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline file.", show_default=False)]
 Jobs = Annotated[
-    str, typer.Option("-j", "--jobs", metavar="N|auto", help="How many nodes run at once. auto: cores + 4, at most 32.")
+    str,
+    typer.Option(
+        "-j", "--jobs", metavar="N|auto", help="How many nodes run at once. auto: as many as cores, at least 4."
+    ),
 ]
 WorkOption = Annotated[
     Path | None,
@@ -267,7 +270,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
 def _slots(jobs: str) -> int:
     if jobs == "auto":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(32, cores + 4)  # as ThreadPoolExecutor: nodes wait for disks and services as much as they compute
+        return max(4, cores)  # at least 4, since nodes wait for disks and services as much as they compute
     if not jobs.isdecimal() or not 1 <= int(jobs) <= 10_000:
         raise typer.BadParameter(f"'{jobs}' is neither auto nor a number from 1 to 10,000", param_hint="-j")
     return int(jobs)

