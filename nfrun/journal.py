@@ -54,13 +54,15 @@ class WorkFolder:
         return {k: float(v) for k, v in found.items() if type(v) in (int, float) and 0 <= v < _CENTURY}
 
     def write_timings(self, pipeline: str, seconds: dict[str, float]) -> None:
-        """Record seconds by node, beside those recorded before. Raises OSError."""
+        """Record seconds by node, eased by those recorded before. Raises OSError."""
         path = self._timings(pipeline)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-        rounded = {name: round(took, 6) for name, took in seconds.items()}
+        known = self.timings(pipeline)
+        # Falling at once and rising by halves: beside others a node takes longer than it needs.
+        eased = {name: round(min(took, (took + known.get(name, took)) / 2), 6) for name, took in seconds.items()}
         try:
-            partial.write_text(json.dumps({**self.timings(pipeline), **rounded}), encoding="utf-8")
+            partial.write_text(json.dumps({**known, **eased}), encoding="utf-8")
             partial.replace(path)
         except OSError:
             partial.unlink(missing_ok=True)

@@ -52,7 +52,9 @@ def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
     assert work.timings("some/p.yaml") == {}
     work.write_timings("some/p.yaml", {"a": 1.23456789, "b": 2})
     work.write_timings("some/p.yaml", {"b": 3})
-    assert work.timings("p.yaml") == {"a": 1.234568, "b": 3.0}
+    assert work.timings("p.yaml") == {"a": 1.234568, "b": 2.5}, "up by half: beside others a node takes longer"
+    work.write_timings("some/p.yaml", {"b": 1})
+    assert work.timings("p.yaml") == {"a": 1.234568, "b": 1.0}, "down at once"
     assert work.timings("q.yaml") == {}
     assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
 

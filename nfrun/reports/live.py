@@ -63,6 +63,8 @@ class LiveView:
             f"  {ended:,}/{len(record.nodes):,} nodes  {len(running)} running  ",
             (f"{broken} failed  " if broken else "", "red"),
             seconds(now),
+            no_wrap=True,
+            overflow="ellipsis",
         )
         return Group(head, *self._stages(), *self._running(running, now), *self._failures(failed))
 
@@ -74,7 +76,7 @@ class LiveView:
         first = max(0, min(current - 1, len(stages) - _STAGES))
         rows: list[Table | Text] = [_stage(stages[i], done[i]) for i in range(first, min(first + _STAGES, len(stages)))]
         if len(stages) > _STAGES:
-            rows.append(Text(f"  … {len(stages):,} stages", style="dim"))
+            rows.append(_row(f"  … {len(stages):,} stages", "dim"))
         return rows
 
     def _running(self, names: list[str], now: float) -> list[Text]:
@@ -84,9 +86,9 @@ class LiveView:
             node = self._record.nodes[name]
             done, total = node.progress or (0.0, None)
             how_far = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
-            rows.append(Text(f"  > {shorten(name, 40)}  {seconds(max(0.0, now - (node.started or 0.0)))}{how_far}"))
+            rows.append(_row(f"  > {shorten(name, 40)}  {seconds(max(0.0, now - (node.started or 0.0)))}{how_far}"))
         if len(names) >= _RUNNING:
-            rows.append(Text(f"    … and {len(names) - _RUNNING + 1:,} more running", style="dim"))
+            rows.append(_row(f"    … and {len(names) - _RUNNING + 1:,} more running", "dim"))
         return rows
 
     def _failures(self, names: list[str]) -> list[Text]:
@@ -94,10 +96,13 @@ class LiveView:
         for name in names[-_FAILED:]:
             node = self._record.nodes[name]
             message = node.failure.message if node.failure else ""
-            rows.append(
-                Text(f"  ! {shorten(name, 40)} {node.status}: {shorten(message, 80)}", style="red", no_wrap=True)
-            )
+            rows.append(_row(f"  ! {shorten(name, 40)} {node.status}: {shorten(message, 80)}", "red"))
         return rows
+
+
+def _row(text: str, style: str = "") -> Text:
+    """One row, however narrow the terminal is."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _stage(stage: StageRecord, done: int) -> Table:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pyarrow as pa
 import pytest
 
@@ -418,3 +419,21 @@ def _is_gone(pid: int) -> bool:
     """Whether the process has ended; one that nobody has waited for yet has."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip() == "" or done.stdout.strip().startswith("Z")
+
+
+def test_on_a_terminal_the_view_is_live_and_leaves_only_results(folder: Folder) -> None:
+    (folder.path / "p.yaml").write_text("nodes: {a: {run: 'echo seen >&2; until [ -e go ]; do :; done'}}\n")
+    env = {**folder.env, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    env.pop("CI", None)
+    child = pexpect.spawn(
+        sys.executable, ["-m", "nfrun", "run", "p.yaml"], cwd=str(folder.path), env=env, encoding="utf-8", timeout=30
+    )
+    child.expect("0/1 nodes  1 running")
+    child.expect("stage 1")
+    child.expect("> a  ")
+    (folder.path / "go").touch()
+    child.expect("a \\| seen")
+    child.expect("critical path")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
