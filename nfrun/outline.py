@@ -55,13 +55,16 @@ def _text(pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float]) -> Iter
     edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
     sizes = f"{count(len(plan.nodes), 'node')}, {count(len(plan.stages), 'stage')}, {count(edges, 'edge')}"
     yield f"{escape(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
+    if pipeline.description:
+        yield escape(" ".join(pipeline.description.split()))
     width = min(30, max(map(len, plan.nodes)))
     for i, stage in enumerate(plan.stages):
         yield f"\nstage {i + 1}  ({count(len(stage), 'node')})"
         for name in stage:
             spec = pipeline.nodes[name]
             took = f"  {seconds(recorded[name])}" if name in recorded else ""
-            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}".rstrip()
+            told = f"  ({escape(' '.join(spec.description.split()))})" if spec.description else ""
+            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}{told}".rstrip()
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({count(len(path), 'node')})"

@@ -14,8 +14,10 @@ from nfrun.spec import Pipeline
 
 FILE = """\
 name: etl
+description: Extract,
+  then load.
 nodes:
-  load: {run: "true", outputs: [good, bad]}
+  load: {run: "true", outputs: [good, bad], description: From the till}
   users: {run: "true"}
   join: {run: "true", inputs: {left: load.good, right: users}}
   end: {run: "true", inputs: [join, load.bad], needs: users}
@@ -33,9 +35,10 @@ def test_text(pipeline: Pipeline) -> None:
         outline(pipeline, plan_of(pipeline, slots=2), "text", {})
         == """\
 etl: 4 nodes, 3 stages, 5 edges, at most 2 wide
+Extract, then load.
 
 stage 1  (2 nodes)
-  load   run
+  load   run     (From the till)
   users  run
 
 stage 2  (1 node)
