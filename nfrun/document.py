@@ -16,6 +16,7 @@ from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.errors import Problem, SpecError, Where, near, shorten
+from nfrun.scalars import SUSPECT, plain_scalar
 from nfrun.textfile import NOT_TEXT, read_text, refuse
 from nfrun.yaml_errors import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 
@@ -34,17 +35,6 @@ _ESCAPE = re.compile(r"\\(?:x(.{2})|u(.{4})|U(.{8})|(.))", re.DOTALL)
 _COMMENT_OR_TAB = re.compile("#[^\r\n\u2028\u2029]*|\t+")
 _ANCHOR = re.compile("&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*")
 _TAG = re.compile(r"!\S*")
-
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INT = re.compile("[-+]?[0-9]+")
-_BASED = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_SUSPECT = "-+.0123456789~nNtTfF"  # a plain scalar that starts with anything else is a string
 
 
 class Map(dict[str, Any]):
@@ -165,28 +155,6 @@ class _Open:
         self.key_place = 0
 
 
-def _plain(text: str) -> bool | int | float | str | None:
-    """What a plain scalar means in the YAML 1.2 core schema; ValueError(what, hint) if it is refused."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text):
-        # Counted first: int() raises for more than 4,300 digits.
-        if len(text.lstrip("+-0")) <= 19 and -(2**63) <= (number := int(text)) < 2**63:
-            return number
-    elif _BASED.fullmatch(text):
-        if (number := int(text[2:], 8 if text[1] == "o" else 16)) < 2**63:
-            return number
-    elif _FLOAT.fullmatch(text):
-        if abs(real := float(text)) != float("inf"):
-            return real
-        raise ValueError("this number is too large", "put it in quotes if it is text; the largest is about 1.8e308")
-    elif _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"'{text}' is not a finite number", "put it in quotes if it is text")
-    else:
-        return text
-    raise ValueError("this integer does not fit in 64 bits", "put it in quotes if it is text; the largest is 2^63 - 1")
-
-
 class _Builder:
     """Makes values of libyaml's events, and collects what is wrong with them."""
 
@@ -256,9 +224,9 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             start = min(self.properties(event), end)
         if not style:
-            if value[:1] in _SUSPECT:
+            if value[:1] in SUSPECT:
                 try:
-                    value = _plain(value)
+                    value = plain_scalar(value)
                 except ValueError as error:
                     self.add(start, end - start, *error.args)
         elif style == '"' and _CONTROL.search(value):

@@ -18,7 +18,8 @@ import nfrun.handoff
 from nfrun.digest import digest
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
-from nfrun.handoff import MIN_ROWS, MODES, Store, open_file, write_file
+from nfrun.handoff import MODES, Store
+from nfrun.ipc import MIN_ROWS, open_file, write_file
 
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 

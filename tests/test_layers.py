@@ -14,8 +14,8 @@ events errors spec
 plan
 schedule
 simulate
-digest formats callables jsontext textfile yaml_errors advice params
-files expressions
+digest formats callables jsontext textfile yaml_errors scalars advice params
+files expressions ipc
 kinds.kind
 kinds.*
 kinds
