@@ -98,6 +98,8 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
+    """An attempt ended well. `outputs` by output id; `took`, `published` and `opened` as in `Outcome`, in seconds."""
+
     at: float
     node: str
     attempt: int
@@ -121,6 +123,8 @@ class NodeRetrying:
 
 @dataclass(frozen=True, slots=True)
 class NodeFailed:
+    """The last attempt failed. `took` in seconds."""
+
     at: float
     node: str
     attempt: int

@@ -18,6 +18,7 @@ encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def is_bytes(kind: pa.DataType) -> bool:
+    """Whether values of the type are bytes, which JSON has no form for."""
     return bool(
         pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
     )
@@ -36,6 +37,7 @@ class Form:
 
 
 def json_values(array: pa.Array, form: Form) -> list[Any]:
+    """The values as `encode_json` takes them. Raises what Arrow raises where a cast is not possible."""
     if pt.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.type != form.kind:
@@ -46,6 +48,7 @@ def json_values(array: pa.Array, form: Form) -> list[Any]:
 
 
 def json_form(kind: pa.DataType) -> Form:
+    """How values of the type become JSON. Raises ValueError for unions and runs inside of other types."""
     if pt.is_dictionary(kind):
         return json_form(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):

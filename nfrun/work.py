@@ -88,6 +88,11 @@ class _Attempt:
     def spec(self) -> NodeSpec:
         return self.work.pipeline.nodes[self.start.node]
 
+    @cached_property
+    def output_of(self) -> Mapping[str, str]:
+        """The id of the output that each input reads."""
+        return {item.name: item.output for item in self.spec.inputs}
+
     def make(self) -> Outcome:
         began = time.perf_counter()
         outputs: dict[str, Ref] = {}
@@ -169,7 +174,7 @@ class _Attempt:
 
     def timed(self, name: str, take: Callable[[Ref], Any]) -> Any:
         """An input, with the seconds waited for it kept under the output's id."""
-        output = next(item.output for item in self.spec.inputs if item.name == name)
+        output = self.output_of[name]
         ref = self.start.inputs.get(output)
         if ref is None:
             raise NodeError(f"the input '{name}' has no data: '{output}' handed nothing on")
