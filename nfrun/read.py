@@ -286,7 +286,7 @@ class _Reader:
             self.problem(path, f"{reader} '{shorten(ref)}', which is not defined", self.meant(ref, name, nodes))
             return None
         if node not in nodes or node in self.unclear or ("nodes", node, "outputs") in self.bad:
-            return None
+            return ref  # what is wrong there has been told; here it is an input like any other
         named = nodes[node].outputs
         if not output and len(named) > 1:
             listed = " or ".join(f"'{node}.{n}'" for n in named[:5])

@@ -1146,3 +1146,18 @@ def test_any_text_in_an_expression(code: str) -> None:
         evaluate(text, names)
     except ExpressionError as error:
         assert str(error) and "\n" not in str(error)
+
+
+def test_a_mistake_in_a_node_is_no_mistake_of_those_that_read_it(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def load(): ...\ndef join(a, b): ...\n")
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        "nodes:\n  a: {python: 'steps:load', input: x}\n  b: {python: 'steps:load', outputs: []}\n"
+        "  c: {python: 'steps:join', inputs: [a, b]}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        read_pipeline(path)
+    assert [problem.what for problem in caught.value.problems] == [
+        "'input' is not a key of a node",
+        "'outputs' is empty",
+    ]
