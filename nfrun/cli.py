@@ -112,12 +112,9 @@ def run(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")] = False,
 ) -> None:
     """Run a pipeline."""
-    import json
-
-    from nfrun.errors import SpecError
     from nfrun.launch import Options, launch
 
-    with telling_errors():
+    with telling_errors(as_json=as_json):
         options = Options(
             pipeline=pipeline,
             given=_pairs(param or []),
@@ -133,13 +130,7 @@ def run(
             quiet=quiet,
             verbose=verbose,
         )
-        try:
-            code, stuck = launch(options)
-        except SpecError as error:
-            if as_json:
-                problems = [_problem(problem) for problem in error.problems]
-                print(json.dumps({"status": "failed", "error": str(error), "problems": problems}, indent=2))
-            raise
+        code, stuck = launch(options)
         if stuck:
             # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
             sys.stdout.flush()
@@ -223,8 +214,11 @@ def main() -> NoReturn:
 
 
 @contextmanager
-def telling_errors() -> Iterator[None]:
-    """Whatever goes wrong inside becomes a message on stderr and an exit code; nobody sees a traceback of ours."""
+def telling_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Whatever goes wrong inside becomes a message on stderr and an exit code; nobody sees a traceback of ours.
+
+    With `as_json` the problems of a file are a document on stdout too.
+    """
     from nfrun.errors import HandoffError, SpecError, escape, render_all
 
     def leave(code: int, message: str) -> NoReturn:
@@ -237,6 +231,11 @@ def telling_errors() -> Iterator[None]:
     except typer.Exit:
         raise
     except SpecError as error:
+        if as_json:
+            import json
+
+            problems = [_problem(problem) for problem in error.problems]
+            print(json.dumps({"status": "failed", "error": str(error), "problems": problems}, indent=2))
         leave(WRONG, render_all(error.problems))
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.

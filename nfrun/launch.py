@@ -84,12 +84,16 @@ def launch(options: Options) -> tuple[int, bool]:
 
     with _results() as results:
         record = Record(plan)
-        tables = _Tables()
-        reports = _reports(options, bound, document, record, tables, run_id, events, results)
+
+        def table(output: str) -> Any:
+            with suppress(Exception):  # a preview is not worth failing for
+                return store.open(record.refs[output])
+            return None
+
+        reports = _reports(options, bound, document, record, table, run_id, events, results)
         telling = Telling([*reports, Timings(work_folder, pipeline.file)])
         run = Run(plan, telling.tell, keep_going=options.keep_going, seed=zlib.crc32(run_id.encode()))
         store = Store(folder, mode=options.handoff, keep=plan.keep, published=run.published, broken=run.broken)
-        tables.store, tables.record = store, record
 
         def log(node: str, level: str, line: str) -> None:
             telling.tell(NodeLogged(run.now(), node, level, line))
@@ -119,19 +123,6 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
     return 77 if "PermissionError" in io else 74 if end.error or io else 1
 
 
-class _Tables:
-    """Opens kept outputs for the reports, once there is a store to ask."""
-
-    store: Store | None = None
-    record: Record | None = None
-
-    def open(self, output: str) -> Any:
-        assert self.store and self.record
-        with suppress(Exception):  # a preview is not worth failing for
-            return self.store.open(self.record.refs[output])
-        return None
-
-
 def _params_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
@@ -147,7 +138,7 @@ def _reports(
     pipeline: Pipeline,
     document: Document,
     record: Record,
-    tables: _Tables,
+    table: Callable[[str], Any],
     run_id: str,
     events: IO[str] | None,
     results: IO[str],
@@ -173,7 +164,7 @@ def _reports(
         _console(results, options.color),
         err,
         outputs={} if options.json else pipeline.outputs,
-        table=tables.open,
+        table=table,
         place=lambda node: str(document.where_key("nodes", node)),
         cpu=time.process_time,
         quiet=options.quiet,

@@ -10,11 +10,9 @@ from nfrun.plan import Plan, best_speedup, longest_path
 from nfrun.reports.amounts import count, seconds
 from nfrun.spec import NodeSpec, Pipeline
 
-FORMATS = ("text", "json", "mermaid", "dot")
-
 
 def outline(pipeline: Pipeline, plan: Plan, format: str, recorded: Mapping[str, float]) -> str:
-    """The plan in one of FORMATS. `recorded` are the seconds that nodes took in earlier runs."""
+    """The plan as `text`, `json`, `mermaid` or `dot`. `recorded` are the seconds that nodes took in earlier runs."""
     if format == "json":
         return json.dumps(as_json(pipeline, plan), indent=2)
     if format == "mermaid":

@@ -131,7 +131,7 @@ def _breaks(error: ValidationError) -> Iterator[Break]:
     elif rule == "maxLength":
         yield Break(path, rule, f"{name} is longer than {wanted} characters")
     else:
-        raise NotImplementedError(f"no words for the rule '{rule}' of the schema")
+        yield Break(path, rule, f"{name}: {shorten(error.message, 200)}")
 
 
 def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Break]:

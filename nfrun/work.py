@@ -216,7 +216,7 @@ class _Attempt:
         if isinstance(error, FormatError):
             return Failure("error", "", _text(error), inputs=inputs)
         if isinstance(error, HandoffError):
-            return Failure("io", type(error).__name__, _text(error), inputs=inputs)
+            return Failure("io", "", _text(error), inputs=inputs)
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         files = self.spec.kind in ("read", "write") and isinstance(error, OSError)
         kind = "io" if full or (files and isinstance(error, PermissionError)) else "error"

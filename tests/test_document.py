@@ -623,8 +623,7 @@ def test_any_bytes_give_a_document_or_problems(tmp_path_factory: pytest.TempPath
     try:
         load(path)
     except SpecError as error:
-        for problem in error.problems:
-            render(problem).encode()
+        assert all(render(problem).encode() for problem in error.problems)
 
 
 def test_garbage_collection_is_left_as_it_was() -> None:
