@@ -13,10 +13,20 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, flights, handoff, scale
+from bench import blog, flights, handoff, memory, metg, noop, peers, processes, scale, startup
 from bench.measure import Line, machine
 
-SUITES = {"blog": blog.measure, "flights": flights.measure, "handoff": handoff.measure, "scale": scale.measure}
+SUITES = {
+    "noop": noop.measure,
+    "blog": blog.measure,
+    "metg": metg.measure,
+    "flights": flights.measure,
+    "handoff": handoff.measure,
+    "memory": memory.measure,
+    "processes": processes.measure,
+    "scale": scale.measure,
+    "startup": startup.measure,
+}
 
 
 def main(
@@ -27,16 +37,22 @@ def main(
     """Measure, print ratios, and leave with 1 if a bar is missed."""
     # A start without compiled bytecode measures the compiler.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    compileall.compile_dir(Path(__file__).parents[1] / "nfrun", quiet=1)
+    if unknown := [name for name in suites or () if name not in SUITES]:
+        raise typer.BadParameter(f"no such suite: {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    for package in ("nfrun", "bench"):
+        compileall.compile_dir(Path(__file__).parents[1] / package, quiet=1)
     found: list[Line] = []
-    print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    described = {**machine(), **peers.versions()}
+    print(", ".join(f"{key} {value}" for key, value in described.items()))
+    if missing := peers.missing():
+        print(f"left out, since not installed: {', '.join(missing)}; {peers.INSTALL} installs them")
     for name in suites or SUITES:
         with tempfile.TemporaryDirectory() as folder:
             for line in SUITES[name](Path(folder), repeat):
                 found.append(line)
                 _print(line)
     if json_file:
-        results = {"machine": machine(), "repeat": repeat, "results": [asdict(line) for line in found]}
+        results = {"machine": described, "repeat": repeat, "results": [asdict(line) for line in found]}
         json_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     sys.exit(1 if any(line.holds is False for line in found) else 0)
 
@@ -44,7 +60,7 @@ def main(
 def _print(line: Line) -> None:
     verdict = {True: "holds", False: "MISSED", None: ""}[line.holds]
     figures = f"{line.measured}  against {line.against}"
-    print(f"{line.what:<60} {line.ratio:>8.3f} {line.bar:>8} {verdict:<7} {figures}", flush=True)
+    print(f"{line.what:<64} {line.ratio:>8.3f} {line.bar:>8} {verdict:<7} {figures}", flush=True)
 
 
 if __name__ == "__main__":

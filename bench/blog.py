@@ -6,10 +6,14 @@ nodes: 3.2 s, 680 ms, 1.12 s. Nodes wait, as for a model or a service, and hand 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from bench.measure import Line, interleaved, median, run_here, spread
+from bench import noop, peers
+from bench.measure import Line, Sample, clocked, holds, interleaved, median, spread, versus
+from bench.peers import Engine, Shape
 from nfrun.plan import make_stages
 
 _STEPS = """
@@ -33,7 +37,6 @@ TWENTY = {
     for chain in range(5)
     for stage in range(4)
 }
-BAR = 1.03
 SHAPES = {"blog-5": FIVE, "blog-20": TWENTY}
 
 
@@ -62,30 +65,54 @@ def bounds(name: str) -> tuple[float, float, float]:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Makespans inside a warm process, each against the bound that its schedule has."""
-    for name in SHAPES:
-        path = write(folder, name)
-        workers = len(SHAPES[name])
-        run_here(path, slots=workers)
+    """Makespans inside a warm process against the bounds that schedules have, and those of other engines.
+
+    Those of nfrun are by the run's own clock; beside other engines stands all of it, with its start and its end.
+    """
+    for name, nodes in SHAPES.items():
+        shape, workers = shape_of(name), len(nodes)
+        ours = partial(noop.nfrun, work=folder / "runs")
+        engines: dict[str, Engine] = {
+            "nfrun, start and end": ours,
+            **{engine: peers.LOOPS[engine] for engine in ("loop", "gather by stages")},
+            **peers.libraries(),
+        }
+        schedules = {schedule: partial(ours, schedule=schedule) for schedule in ("eager", "staged", "sequential")}
+        variants: dict[str, Callable[[], Sample]] = {
+            **{schedule: partial(_own_clock, engine, shape, workers) for schedule, engine in schedules.items()},
+            **{engine: partial(noop.turn, prepare, shape, workers) for engine, prepare in engines.items()},
+        }
+        interleaved(variants, 1)
+        found = interleaved(variants, repeat)
         work, longest, barriers = bounds(name)
-
-        def makespan(schedule: str, path: Path = path, workers: int = workers) -> float:
-            return float(run_here(path, slots=workers, schedule=schedule)["wall_s"])
-
-        found = interleaved({s: lambda s=s: makespan(s) for s in ("eager", "staged", "sequential")}, repeat)  # type: ignore[misc]
-        for schedule, bound, what in (
-            ("eager", longest, "longest path"),
-            ("staged", barriers, "slowest of each stage"),
-            ("sequential", work, "sum"),
+        for schedule, bound, what, bar in (
+            ("eager", longest, "longest path", "<= 1.01"),
+            ("staged", barriers, "slowest of each stage", "<= 1.03"),
+            ("sequential", work, "sum", "<= 1.03"),
         ):
-            ratio = median(found[schedule]) / bound
-            yield Line(
-                f"{name}, {schedule}: makespan / {what}",
-                spread(found[schedule]),
-                f"{bound * 1e3:.0f} ms",
-                ratio,
-                f"<= {BAR}",
-                ratio <= BAR,
-            )
-        one, many = found["sequential"], found["eager"]
-        yield Line(f"{name}: sequential / eager", spread(one), spread(many), median(one) / median(many))
+            yield _against_bound(f"{name}, {schedule}: makespan / {what}", found[schedule], bound, bar)
+        for engine in engines:
+            yield _against_bound(f"{name}, {engine}: makespan / longest path", found[engine], longest, "")
+        yield versus(f"{name}: sequential / eager", found["sequential"], found["eager"], by="wall")
+
+
+def _own_clock(prepare: Callable[[Shape, int], Callable[[], float]], shape: Shape, workers: int) -> Sample:
+    run = prepare(shape, workers)
+    seconds: list[float] = []
+    sample = clocked(lambda: seconds.append(run()))
+    return replace(sample, wall=seconds[0])
+
+
+def shape_of(name: str) -> Shape:
+    """One of SHAPES for the engines."""
+    nodes = SHAPES[name]
+    needs = {node: (reads,) if reads else () for node, (_, reads) in nodes.items()}
+    return Shape(needs, "wait", {node: {"ms": ms} for node, (ms, _) in nodes.items()}, hands_on=True)
+
+
+def _against_bound(what: str, samples: list[Sample], bound: float, bar: str) -> Line:
+    walls = [sample.wall for sample in samples]
+    ratio = median(walls) / bound
+    told = f"{spread(walls)}, {median([sample.cpu for sample in samples]) * 1e3:.1f} ms CPU"
+    against = f"{bound * 1e3:.0f} ms"
+    return Line(what, told, against, ratio, bar, holds(ratio, bar), min(walls) / bound, max(walls) / bound, wall=ratio)

@@ -1,85 +1,271 @@
-"""A 100 MB table from one producer to three readers: what the readers wait, and what memory it takes."""
+"""Tables from node to node: how long it takes by size and readers, what publishing costs, and what memory."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from bench.measure import Line, interleaved, median, run_fresh, spread
-
-_STEPS = """
 import pyarrow as pa
-import pyarrow.compute as pc
 
-ROWS = 100_000_000 // 16
+from bench.measure import Line, Sample, clocked, holds, interleaved, median, micro, run_here, spread, versus
+from nfrun.digest import digest
+from nfrun.handoff import Store
+from nfrun.ipc import write_file
+from nfrun.jsonhandoff import JsonStore
 
-def make():
-    column = pa.array(range(1000), pa.int64())
-    column = pa.concat_arrays([column] * (ROWS // 1000))
-    return pa.table({"x": column, "y": column.cast(pa.float64())})
+MB = 1_000_000
+SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}
+READERS = (1, 8)
+FREE = 1.05  # with a core that has nothing else to do
+
+# No node makes Python values into arrays: where pandas is installed pyarrow then imports it, and the 40 MB that this
+# takes are not nfrun's.
+_STEPS = """
+import os, zlib
+import pyarrow as pa
+
+def integers(data):
+    return pa.Array.from_buffers(pa.int64(), len(data) // 8, [None, pa.py_buffer(data)])
+
+def make(rows):
+    return pa.table({"x": integers(os.urandom(8 * rows)), "y": integers(os.urandom(8 * rows))})
 
 def read(table):
-    return {"sum": pc.sum(table["x"]).as_py(), "mean": pc.mean(table["y"]).as_py()}
+    checks = [zlib.crc32(chunk.buffers()[1]) for column in table.columns for chunk in column.chunks]
+    return pa.table({"check": integers(sum(checks).to_bytes(8, "little"))})
+
+def change(table, columns=6):
+    x = table["x"].cast(pa.float64(), safe=False)
+    for _ in range(columns):
+        x = x.cast(pa.int64(), safe=False).cast(pa.float64(), safe=False)
+    return pa.table({"x": x, "y": table["y"].cast(pa.float64(), safe=False)})
+"""
+
+# As `bench.memory` reads it, which would take memory to import. What `nfrun run --json` says counts what its parent,
+# this process with its large tables, held when it started it.
+_PEAK = """
+import resource, runpy, sys
+try:
+    runpy.run_module("nfrun", run_name="__main__", alter_sys=True) if sys.argv[1:] else __import__("pyarrow")
+finally:
+    try:
+        lines = open("/proc/self/status").read().splitlines()
+        peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(peak, file=sys.stderr)
 """
 
 
-def write(folder: Path, readers: int) -> Path:
-    """Write the pipeline with that many readers; returns its file."""
-    (folder / "hundred.py").write_text(_STEPS, encoding="utf-8")
-    lines = ["nodes:", "  make: {python: 'hundred:make'}"]
-    lines += [f"  read{i}: {{python: 'hundred:read', inputs: {{table: make}}}}" for i in range(readers)]
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """Memory in fresh processes, all else in this one; fewer turns where a gigabyte is moved in each."""
+    (folder / "tables.py").write_text(_STEPS, encoding="utf-8")
+    yield from _memory(folder, repeat)
+    yield from _makespans(folder, repeat)
+    for what, size in SIZES.items():
+        table = make_table(size)
+        yield from _handoffs(folder / "handoffs", what, table, min(repeat, 3) if size > 100 * MB else repeat)
+        if size >= 100 * MB:
+            yield from _files(folder / "files", what, table, repeat)
+
+
+def make_table(size: int) -> pa.Table:
+    """A table of two columns of random integers, of `size` bytes in all."""
+    rows = size // 16
+    columns = [pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(os.urandom(8 * rows))]) for _ in range(2)]
+    return pa.table(columns, names=["x", "y"])
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+
+def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Line]:
+    for readers in READERS:
+        stores = {
+            "auto": Store(folder),
+            "written": Store(folder, keep=frozenset({"a"})),
+            "mmap": Store(folder, mode="mmap"),
+        }
+        if table.nbytes <= MB:
+            stores["json"] = JsonStore(folder, keep=frozenset(), published=lambda ref: None)
+        ways = {name: partial(_hand_on, store, table, readers) for name, store in stores.items()}
+        found = interleaved(ways, repeat + 1)
+        for store in stores.values():
+            store.close()
+        found = {name: values[1:] for name, values in found.items()}  # the first turn starts threads and imports
+        auto = [publish + sum(waits) for publish, waits in found["auto"]]
+        for name in stores:
+            if name in ("mmap", "json"):
+                other = [publish + sum(waits) for publish, waits in found[name]]
+                row = f"{what} to {_readers(readers)}: {name} / auto"
+                yield Line(row, spread(other), micro(auto), median(other) / median(auto))
+        if table.nbytes >= 100 * MB:
+            longest = [max(waits) for name in ("auto", "written") for _, waits in found[name]]
+            ratio = median(longest) / 1e-4
+            row = f"{what} to {_readers(readers)}, auto: longest wait / 0.1 ms"
+            yield Line(row, micro(longest), "0.1 ms", ratio, "<= 1", ratio <= 1)
+
+
+def _hand_on(store: Store, table: pa.Table, readers: int) -> tuple[float, list[float]]:
+    """Seconds that the producer waits and that each reader does, one right after the other."""
+    began = time.perf_counter()
+    ref = store.publish("a", 1, table)
+    times = [time.perf_counter()]
+    for _ in range(readers):
+        store.open(ref)
+        times.append(time.perf_counter())
+    store.release(ref)
+    store.settled()
+    return times[0] - began, [after - before for before, after in pairwise(times)]
+
+
+def _readers(count: int) -> str:
+    return f"{count} reader{'s' * (count > 1)}"
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Line]:
+    """Publishing against the cheapest way there is to have as many bytes in a file, and against Arrow's own writer."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "a.arrow"
+    write_file(table, path)
+    data = path.read_bytes()
+
+    def writing(write: Callable[[], object]) -> Sample:
+        path.unlink(missing_ok=True)
+        return clocked(write)
+
+    ways: dict[str, Callable[[], object]] = {
+        "raw": partial(_raw, data, path),
+        "published": partial(write_file, table, path),
+        "arrow": partial(_arrow, table, path),
+        "digest": partial(digest, table),
+    }
+    turns = interleaved({name: partial(writing, way) for name, way in ways.items()}, repeat + 1)
+    found = {name: samples[1:] for name, samples in turns.items()}  # the first turn gets the pages from the system
+    shutil.rmtree(folder)
+    pairs = zip(found["published"], found["digest"], strict=True)
+    alone = [Sample(whole.cpu - part.cpu, whole.wall - part.wall) for whole, part in pairs]
+    raw = found["raw"]
+    bar = "<= 1.2" if table.nbytes <= 100 * MB else ""  # of a gigabyte in every turn, who waits is up to the disk
+    yield versus(f"{what} published, without digest / reserve and write", alone, raw, bar, by="wall")
+    yield versus(f"{what} published, without digest / pa.OSFile", alone, found["arrow"], by="wall")
+    yield versus(f"{what}: digest / reserve and write", found["digest"], raw, by="wall")
+
+
+def _raw(data: bytes, path: Path) -> None:
+    left = memoryview(data)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, len(left))
+        while left:
+            left = left[os.write(file, left) :]
+    finally:
+        os.close(file)
+
+
+def _arrow(table: pa.Table, path: Path) -> None:
+    with pa.OSFile(os.fsencode(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+# -- a whole run -------------------------------------------------------------------------------------------------------
+
+
+def _makespans(folder: Path, repeat: int) -> Iterator[Line]:
+    """One node at a time, so that on two cores one is free for whatever writes."""
+    for name, kept in (("between nodes", False), ("all of them kept", True)):
+        path = write_chain(folder, 12, 20 * MB, kept)
+
+        def makespan(handoff: str, path: Path = path) -> float:
+            work = folder / "work"
+            try:
+                return float(run_here(path, slots=1, handoff=handoff, work=work)["wall_s"])
+            finally:
+                shutil.rmtree(work, ignore_errors=True)  # else the disk is busy with it for a long time
+
+        makespan("auto")
+        found = interleaved({handoff: partial(makespan, handoff) for handoff in ("memory", "auto", "mmap")}, repeat)
+        memory, auto, mmap = found["memory"], found["auto"], found["mmap"]
+        ratio, bar = median(auto) / median(memory), f"<= {FREE}"
+        turns = [a / b for a, b in zip(auto, memory, strict=True)]
+        row = f"makespan, 20 MB tables {name}: auto / memory"
+        yield Line(row, spread(auto), spread(memory), ratio, bar, holds(ratio, bar), min(turns), max(turns))
+        row = f"makespan, 20 MB tables {name}: mmap / memory"
+        yield Line(row, spread(mmap), spread(memory), median(mmap) / median(memory))
+
+
+def write_chain(folder: Path, nodes: int, size: int, kept: bool) -> Path:
+    """Write a pipeline of nodes that each read a table of `size` bytes and make another; returns its file."""
+    lines = ["nodes:", f"  n0: {{python: 'tables:make', with: {{rows: {size // 16}}}}}"]
+    lines += [f"  n{i}: {{python: 'tables:change', inputs: {{table: n{i - 1}}}}}" for i in range(1, nodes)]
+    lines += [f"  end: {{python: 'tables:read', inputs: {{table: n{nodes - 1}}}}}"]
+    if kept:
+        lines += ["outputs:", *(f"  n{i}: n{i}" for i in range(nodes))]
+    path = folder / f"chain-{'kept' if kept else 'plain'}.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def write_readers(folder: Path, readers: int) -> Path:
+    """Write a pipeline with that many readers of 100 MB; returns its file."""
+    lines = ["nodes:", f"  make: {{python: 'tables:make', with: {{rows: {100 * MB // 16}}}}}"]
+    lines += [f"  read{i}: {{python: 'tables:read', inputs: {{table: make}}}}" for i in range(readers)]
     path = folder / f"readers-{readers}.yaml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
-def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Each variant in fresh processes, in turns."""
-    three, one = write(folder, 3), write(folder, 1)
-    peaks: dict[str, list[float]] = {}
+def _memory(folder: Path, repeat: int) -> Iterator[Line]:
+    three, one = write_readers(folder, 3), write_readers(folder, 1)
 
-    def run(name: str, path: Path, handoff: str) -> float:
-        _, out = run_fresh("run", str(path), "--json", "-q", "--handoff", handoff)
-        document = json.loads(out)
-        peaks.setdefault(name, []).append(document["peak_rss_bytes"])
-        return float(document["nodes"]["make"]["handoff_s"])
+    def run(path: Path, handoff: str) -> float:
+        return peak_of("run", str(path), "-q", "--handoff", handoff)
 
-    found = interleaved(
-        {
-            "auto, 3 readers": lambda: run("auto, 3 readers", three, "auto"),
-            "mmap, 3 readers": lambda: run("mmap, 3 readers", three, "mmap"),
-            "mmap, 1 reader": lambda: run("mmap, 1 reader", one, "mmap"),
-            "memory, 3 readers": lambda: run("memory, 3 readers", three, "memory"),
-        },
-        repeat,
+    variants: dict[str, Callable[[], float]] = {
+        "import": peak_of,
+        "auto": partial(run, three, "auto"),
+        "memory": partial(run, three, "memory"),
+        "mmap": partial(run, three, "mmap"),
+        "mmap, one": partial(run, one, "mmap"),
+    }
+    peaks = {name: median(found) for name, found in interleaved(variants, min(repeat, 3)).items()}
+    rows: tuple[tuple[str, Any, str, str], ...] = (
+        (
+            "100 MB, 3 readers, auto: peak beyond the table / import pyarrow",
+            peaks["auto"] - 100 * MB,
+            "import",
+            "<= 1.5",
+        ),
+        ("100 MB, 3 readers: peak of auto / of memory", peaks["auto"], "memory", ""),
+        ("100 MB, mmap: peak of three readers / of one", peaks["mmap"], "mmap, one", "<= 1.1"),
     )
-    auto, mmap = found["auto, 3 readers"], found["mmap, 3 readers"]
-    most = 3e-3  # 1 ms for each reader
-    yield Line(
-        "100 MB, auto: producer and three readers wait in all",
-        spread(auto),
-        "1 ms a reader",
-        median(auto) / most,
-        "<= 1",
-        median(auto) <= most,
-    )
-    yield Line("100 MB: mmap waits / auto waits", spread(mmap), spread(auto), median(mmap) / median(auto))
-    peak = {name: median(values) for name, values in peaks.items()}
-    three_peak, one_peak = peak["mmap, 3 readers"], peak["mmap, 1 reader"]
-    yield Line(
-        "100 MB, mmap: peak memory of three readers / of one",
-        megabytes(three_peak),
-        megabytes(one_peak),
-        three_peak / one_peak,
-        "<= 1.1",
-        three_peak <= 1.1 * one_peak,
-    )
-    for name in ("auto, 3 readers", "memory, 3 readers"):
-        what = f"100 MB, {name}: peak memory / of mmap"
-        yield Line(what, megabytes(peak[name]), megabytes(three_peak), peak[name] / three_peak)
+    for what, peak, against, bar in rows:
+        ratio = peak / peaks[against]
+        yield Line(what, megabytes(peak), megabytes(peaks[against]), ratio, bar, holds(ratio, bar))
+
+
+def peak_of(*arguments: str) -> float:
+    """The most bytes that an nfrun with these arguments holds, or an `import pyarrow` without. CalledProcessError."""
+    command = [sys.executable, "-c", _PEAK, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return float(done.stderr.split()[-1])
 
 
 def megabytes(value: float) -> str:
     """A number of bytes in MB."""
-    return f"{value / 1e6:.0f} MB"
+    return f"{value / MB:.0f} MB"

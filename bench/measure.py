@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
+import operator
 import os
 import platform
 import statistics
@@ -14,14 +16,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nfrun.launch import Options, launch
+
+_K = TypeVar("_K")
+_T = TypeVar("_T")
+_SIGNS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the results: what was measured, the ratio of `measured` to `against`, and the bar it is held to."""
+    """One row of the results: what was measured, the ratio of `measured` to `against`, and the bar it is held to.
+
+    `low` and `high` are the smallest and the largest ratio of any one turn. Where both clocks were read, `cpu` and
+    `wall` are the ratios by each; `ratio` is one of them.
+    """
 
     what: str
     measured: str
@@ -29,6 +39,71 @@ class Line:
     ratio: float
     bar: str = ""
     holds: bool | None = None
+    low: float | None = None
+    high: float | None = None
+    cpu: float | None = None
+    wall: float | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement: seconds of processor time of the whole process, and seconds that passed."""
+
+    cpu: float
+    wall: float
+
+
+def clocked(run: Callable[[], object]) -> Sample:
+    """Run it once. The garbage collector works as it always does, but not on what others made before.
+
+    Else each engine would pay for the libraries that all the others have imported.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        return Sample(time.process_time() - cpu, time.perf_counter() - wall)
+    finally:
+        gc.unfreeze()
+
+
+def holds(ratio: float, bar: str) -> bool | None:
+    """Whether a ratio meets a bar such as `<= 1.0` or `> 1`; None if there is none. Raises ValueError for others."""
+    if not bar:
+        return None
+    sign, _, most = bar.partition(" ")
+    if sign not in _SIGNS:
+        raise ValueError(f"no such bar: {bar!r}")
+    return bool(_SIGNS[sign](ratio, float(most)))
+
+
+def versus(
+    what: str, ours: list[Sample], theirs: list[Sample], bar: str = "", *, each: int = 1, by: str = "cpu"
+) -> Line:
+    """The row of two engines measured in turns on `each` nodes, held to its bar by one of the two clocks."""
+    ratios = {
+        clock: median([getattr(s, clock) for s in ours]) / median([getattr(s, clock) for s in theirs])
+        for clock in ("cpu", "wall")
+    }
+    turns = [getattr(a, by) / getattr(b, by) for a, b in zip(ours, theirs, strict=True)]
+    return Line(
+        what,
+        f"{_told(ours, 'cpu', each)} CPU, {_told(ours, 'wall', each)} wall",
+        f"{_told(theirs, 'cpu', each)} CPU, {_told(theirs, 'wall', each)} wall",
+        ratios[by],
+        bar,
+        holds(ratios[by], bar),
+        min(turns),
+        max(turns),
+        ratios["cpu"],
+        ratios["wall"],
+    )
+
+
+def _told(samples: list[Sample], clock: str, each: int) -> str:
+    values = [getattr(sample, clock) / each for sample in samples]
+    return spread(values) if median(values) >= 1e-3 else micro(values)
 
 
 def machine() -> dict[str, Any]:
@@ -44,9 +119,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def interleaved(variants: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
+def interleaved(variants: Mapping[_K, Callable[[], _T]], repeat: int) -> dict[_K, list[_T]]:
     """Measure all variants `repeat` times in turns (A B C A B C), so that a slow moment falls on all of them."""
-    found: dict[str, list[float]] = {name: [] for name in variants}
+    found: dict[_K, list[_T]] = {name: [] for name in variants}
     for _ in range(repeat):
         for name, variant in variants.items():
             found[name].append(variant())
@@ -61,6 +136,11 @@ def median(values: list[float]) -> float:
 def spread(values: list[float]) -> str:
     """`median (min to max)` in milliseconds."""
     return f"{median(values) * 1e3:.1f} ms ({min(values) * 1e3:.1f} to {max(values) * 1e3:.1f})"
+
+
+def micro(values: list[float]) -> str:
+    """The same in microseconds."""
+    return f"{median(values) * 1e6:.1f} us ({min(values) * 1e6:.1f} to {max(values) * 1e6:.1f})"
 
 
 def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:

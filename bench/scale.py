@@ -1,13 +1,49 @@
-"""Large pipelines: 100,000 nodes planned and simulated in virtual time, 10,000 nodes from YAML to a printed plan."""
+"""Large pipelines: files of 1,000 to 100,000 nodes read, checked and planned; 100,000 nodes run in virtual time."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
-from bench.measure import Line, median, run_fresh, spread
+from bench.measure import Line, holds, interleaved, median, run_fresh, spread
 from nfrun.simulate import by_cost, random_plan, simulate
+
+_SIZES = (1_000, 10_000, 100_000)
+_SECONDS, _BYTES = 10.0, 1e9  # for the largest, interpreter start included
+# Imports nothing but what it measures. The peak is not that of `getrusage`, to which what the parent held counts.
+_READ = """
+import sys, time
+from nfrun.plan import plan_of
+from nfrun.read import read_pipeline
+began = time.process_time()
+plan = plan_of(read_pipeline(sys.argv[1])[0])
+ended = time.process_time()
+try:
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+except FileNotFoundError:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+print([ended, ended - began, peak * 1024])
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One reading in a fresh process: seconds that passed, those of the processor, and peak memory in bytes, of the
+    whole process; `work` are the processor's seconds for reading and planning alone."""
+
+    wall: float
+    cpu: float
+    work: float
+    peak: float
 
 
 def write(folder: Path, nodes: int) -> Path:
@@ -25,7 +61,31 @@ def write(folder: Path, nodes: int) -> Path:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Wall seconds, interpreter start included where a process is started."""
+    """Each size in turns; the largest takes 5 s a turn, and two of those are enough."""
+    yield from _loads(folder, min(repeat, 2))
+    yield from _others(folder, min(repeat, 3))
+
+
+def _loads(folder: Path, repeat: int) -> Iterator[Line]:
+    turns = interleaved({f"{size:,}": partial(fresh, write(folder, size)) for size in _SIZES}, repeat)
+    found = dict(zip(_SIZES, turns.values(), strict=True))
+    for size, loads in found.items():
+        last = size == _SIZES[-1]
+        told = f"{spread([load.wall for load in loads])}, {spread([load.cpu for load in loads])} CPU"
+        peak = median([load.peak for load in loads])
+        ratio, full = median([load.wall for load in loads]) / _SECONDS, peak / _BYTES
+        bar = "<= 1" if last else ""
+        what = f"{size:,}-node file: load, validate, plan"
+        yield Line(what, told, f"{_SECONDS:.0f} s", ratio, bar, holds(ratio, bar))
+        yield Line(f"{what}: memory", f"{peak / 1e6:.0f} MB", f"{_BYTES / 1e6:.0f} MB", full, bar, holds(full, bar))
+    each = {size: [load.work / size for load in loads] for size, loads in found.items()}
+    for small, large in pairwise(_SIZES):
+        ratio = median(each[large]) / median(each[small])
+        told, against = (f"{median(each[size]) * 1e6:.1f} us" for size in (large, small))
+        yield Line(f"CPU a node to load, validate, plan: {large:,} / {small:,}", told, against, ratio)
+
+
+def _others(folder: Path, repeat: int) -> Iterator[Line]:
     plans, runs, shown = [], [], []
     path = write(folder, 10_000)
     for _ in range(repeat):
@@ -43,3 +103,11 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     ):
         ratio = median(seconds) / most
         yield Line(what, spread(seconds), f"{most} s", ratio, "<= 1", ratio <= 1)
+
+
+def fresh(path: Path) -> Load:
+    """Read and plan the file in a fresh process. Raises CalledProcessError."""
+    began = time.perf_counter()
+    command = [sys.executable, "-c", _READ, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    return Load(time.perf_counter() - began, *json.loads(done.stdout))

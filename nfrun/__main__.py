@@ -1,12 +1,39 @@
-"""`python -m nfrun` is `nfrun`."""
+"""The way in, of the console script and of `python -m nfrun`. Importing it costs nothing: worker processes do."""
 
-import os
 import sys
+from typing import NoReturn
 
-# Python puts the working directory first, where a file of the user's may have the name of a module that we need. The
-# console script has no such place either. Not by way of pathlib, which is itself such a module.
-sys.path = [place for i, place in enumerate(sys.path) if i or place not in ("", os.getcwd())]  # noqa: PTH109
 
-from nfrun.cli import main  # noqa: E402
+def main() -> NoReturn:
+    """The console script."""
+    import gc
 
-main()
+    gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
+
+    from nfrun.arguments import understood
+    from nfrun.commands import INTERRUPTED, Misuse, ready_streams
+
+    if command := understood(sys.argv[1:]):
+        ready_streams()
+        try:
+            code = command()
+            if not gc.isenabled():  # nothing of the user's ran: there is no garbage that anybody waits for at exit
+                gc.freeze()
+            sys.exit(code)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except Misuse:
+            pass  # it has done nothing yet, and typer tells what is wrong
+
+    from nfrun.cli import main as typer_main
+
+    typer_main()
+
+
+if __name__ == "__main__":
+    import os
+
+    # Python puts the working directory first, where a file of the user's may have the name of a module that we need.
+    # The console script has no such place either. Not by way of pathlib, which is itself such a module.
+    sys.path = [place for i, place in enumerate(sys.path) if i or place not in ("", os.getcwd())]  # noqa: PTH109
+    main()

@@ -52,7 +52,7 @@ _KEY_IS_NAME = "the name of a node is the key above it"
 KEYS = {
     **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "secrets", "schema"), _LATER),
     **dict.fromkeys(("checks", "tests", "cache", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
-    **dict.fromkeys(("http", "pipeline", "use", "process", "dask"), _LATER),
+    **dict.fromkeys(("http", "pipeline", "use", "dask"), _LATER),
     **dict.fromkeys(("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"), _GO_ON),
     **dict.fromkeys(("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"), _STARTED),
     **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), _ONLY_CPU),

@@ -14,7 +14,9 @@ from pathlib import Path
 from nfrun.errors import near, shorten
 
 # What nfrun imports itself: a file of such a name is not found under it, or is found where it must not be.
-_OURS = frozenset({"nfrun", "typer", "rich", "yaml", "jsonschema", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"})
+_OURS = frozenset(
+    {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
+)
 
 
 @dataclass(frozen=True, slots=True)

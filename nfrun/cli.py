@@ -1,27 +1,20 @@
-"""The command line: joins the parts and turns what came of it into words and an exit code. Decides nothing else.
+"""The command line as typer sees it: options with their help, and mistakes in them. What commands do is `commands`.
 
-Every command imports what it needs inside itself: `nfrun --help` must not wait for pyarrow.
+`arguments` understands most command lines without it. An option is one here, and a keyword of the command there.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from nfrun import __version__
-
-if TYPE_CHECKING:
-    from nfrun.errors import Problem
-
-OK, FAILED, WRONG, BUG, IO_ERROR, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 77, 130
+from nfrun import __version__, commands
+from nfrun.commands import INTERRUPTED, OK, Color, Executor, Handoff, Misuse, PlanFormat, Schedule
 
 app = typer.Typer(
     name="nfrun",
@@ -34,37 +27,15 @@ app = typer.Typer(
 )
 
 
-class Schedule(StrEnum):
-    eager = "eager"
-    staged = "staged"
-    sequential = "sequential"
-
-
-class Handoff(StrEnum):
-    auto = "auto"
-    mmap = "mmap"
-    memory = "memory"
-
-
-class Color(StrEnum):
-    auto = "auto"
-    always = "always"
-    never = "never"
-
-
-class PlanFormat(StrEnum):
-    text = "text"
-    json = "json"
-    mermaid = "mermaid"
-    dot = "dot"
-
-
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline file.", show_default=False)]
 Jobs = Annotated[
     str,
     typer.Option(
         "-j", "--jobs", metavar="N|auto", help="How many nodes run at once. auto: as many as cores, at least 4."
     ),
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="Set a parameter of the pipeline.")
 ]
 WorkOption = Annotated[
     Path | None,
@@ -85,9 +56,7 @@ def root(
 @app.command()
 def run(
     pipeline: PipelineFile,
-    param: Annotated[
-        list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="Set a parameter of the pipeline.")
-    ] = None,
+    param: Parameters = None,
     params_file: Annotated[
         Path | None, typer.Option("--params-file", metavar="FILE", help="Parameters from a YAML or JSON file.")
     ] = None,
@@ -97,8 +66,23 @@ def run(
     ] = Schedule.eager,
     handoff: Annotated[
         Handoff,
-        typer.Option(help="auto: by reference, files behind; mmap: through files only; memory: no files."),
+        typer.Option(
+            help="auto: by reference, files behind; mmap: through files only; memory: no files; "
+            "json: as text, for comparison."
+        ),
     ] = Handoff.auto,
+    memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE|auto", help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory."
+        ),
+    ] = "auto",
+    executor: Annotated[
+        Executor,
+        typer.Option(
+            help="Where nodes run. file: as the file says; auto: in processes those that waited for Python's lock."
+        ),
+    ] = Executor.file,
     keep_going: Annotated[
         bool, typer.Option("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     ] = False,
@@ -112,31 +96,25 @@ def run(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")] = False,
 ) -> None:
     """Run a pipeline."""
-    from nfrun.launch import Options, launch
-
-    with telling_errors(as_json=as_json):
-        options = Options(
-            pipeline=pipeline,
-            given=_pairs(param or []),
+    with _usage():
+        code = commands.run(
+            pipeline,
+            param=param or (),
             params_file=params_file,
-            slots=_slots(jobs),
-            schedule=schedule.value,
-            handoff=handoff.value,
+            jobs=jobs,
+            schedule=schedule,
+            handoff=handoff,
+            memory=memory,
+            executor=executor,
             keep_going=keep_going,
             work=work,
             json=as_json,
             events=events,
-            color=color.value,
+            color=color,
             quiet=quiet,
             verbose=verbose,
         )
-        code, stuck = launch(options)
-        if stuck:
-            # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        raise typer.Exit(code)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -147,15 +125,9 @@ def plan(
     work: WorkOption = None,
 ) -> None:
     """Show the stages of a pipeline, without running anything."""
-    from nfrun.journal import WorkFolder
-    from nfrun.outline import outline
-    from nfrun.plan import plan_of
-    from nfrun.read import read_pipeline
-
-    with telling_errors():
-        spec, _ = read_pipeline(pipeline)
-        recorded = WorkFolder.beside(spec, work).timings(spec.file)
-        print(outline(spec, plan_of(spec, slots=_slots(jobs), costs=recorded), format.value, recorded))
+    with _usage():
+        code = commands.plan(pipeline, jobs=jobs, format=format, work=work)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -164,49 +136,53 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")] = False,
 ) -> None:
     """Find all problems of pipeline files, without running anything."""
-    import json
+    raise typer.Exit(commands.validate(*files, json=as_json))
 
-    from nfrun.errors import SpecError, escape, render_all
-    from nfrun.read import read_pipeline
-    from nfrun.reports.amounts import count
 
-    found: list[Problem] = []
-    documents = []
-    with telling_errors():
-        for file in files:
-            problems: tuple[Problem, ...] = ()
-            try:
-                spec, _ = read_pipeline(file)
-                if not as_json:
-                    print(f"{escape(str(file))}: ok, {count(len(spec.nodes), 'node')}")
-            except SpecError as error:
-                problems = error.problems
-            found.extend(problems)
-            documents.append({"file": str(file), "ok": not problems, "problems": [_problem(p) for p in problems]})
-        if as_json:
-            print(json.dumps({"files": documents}, indent=2))
-        elif found:
-            print(render_all(found), file=sys.stderr)
-        raise typer.Exit(WRONG if found else OK)
+@app.command()
+def bench(
+    pipeline: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PIPELINE",
+            help="The pipeline file. Left out: two that come with nfrun, of 5 and of 20 nodes.",
+            show_default=False,
+        ),
+    ] = None,
+    param: Parameters = None,
+    jobs: Annotated[
+        str,
+        typer.Option(
+            "-j",
+            "--jobs",
+            metavar="N|auto",
+            help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
+        ),
+    ] = "auto",
+    repeat: Annotated[
+        int, typer.Option(metavar="N", help="How often each variant is run.", min=1, max=1000, show_default=True)
+    ] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
+    ] = False,
+    color: Annotated[Color, typer.Option(help="Colours in what is printed.")] = Color.auto,
+) -> None:
+    """Measure sequential against DAG, JSON against Arrow, on this machine."""
+    with _usage():
+        code = commands.bench(pipeline, param=param or (), jobs=jobs, repeat=repeat, json=as_json, yes=yes, color=color)
+    raise typer.Exit(code)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of pipeline files, for editors."""
-    from nfrun.schema import schema_text
-
-    with telling_errors():
-        print(schema_text(), end="")
+    raise typer.Exit(commands.schema())
 
 
 def main() -> NoReturn:
-    """The console script."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed before we were started
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
+    """The console script, for whatever `arguments` does not understand."""
+    commands.ready_streams()
     try:
         sys.exit(app())
     except KeyboardInterrupt:
@@ -214,73 +190,11 @@ def main() -> NoReturn:
 
 
 @contextmanager
-def telling_errors(*, as_json: bool = False) -> Iterator[None]:
-    """Whatever goes wrong inside becomes a message on stderr and an exit code; nobody sees a traceback of ours.
-
-    With `as_json` the problems of a file are a document on stdout too.
-    """
-    from nfrun.errors import HandoffError, SpecError, escape, render_all
-
-    def leave(code: int, message: str) -> NoReturn:
-        print(message, file=sys.stderr)
-        raise typer.Exit(code)
-
+def _usage() -> Iterator[None]:
+    """What an option does not take is told as typer tells its own."""
     try:
         yield
-        sys.stdout.flush()  # here, where a full disk can still be told
-    except typer.Exit:
-        raise
-    except SpecError as error:
-        if as_json:
-            import json
+    except Misuse as error:
+        from nfrun.errors import escape
 
-            problems = [_problem(problem) for problem in error.problems]
-            print(json.dumps({"status": "failed", "error": str(error), "problems": problems}, indent=2))
-        leave(WRONG, render_all(error.problems))
-    except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(IO_ERROR) from None
-    except PermissionError as error:
-        leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
-    except (HandoffError, OSError) as error:
-        leave(IO_ERROR, f"nfrun: {escape(str(error))}")
-    except KeyboardInterrupt:
-        leave(INTERRUPTED, "nfrun: interrupted")
-    except Exception as error:
-        if type(error).__module__.startswith("typer"):
-            raise  # a usage error, which typer tells
-        if os.environ.get("NFRUN_DEBUG"):
-            raise
-        text = f"{type(error).__name__}: {error}"
-        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n(NFRUN_DEBUG=1 shows where)")
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"'{text}' is not NAME=VALUE", param_hint="-p")
-        pairs[name.strip()] = value
-    return pairs
-
-
-def _slots(jobs: str) -> int:
-    if jobs == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(4, cores)  # at least 4, since nodes wait for disks and services as much as they compute
-    if not jobs.isdecimal() or not 1 <= int(jobs) <= 10_000:
-        raise typer.BadParameter(f"'{jobs}' is neither auto nor a number from 1 to 10,000", param_hint="-j")
-    return int(jobs)
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    where = problem.where
-    return {
-        "file": where.file,
-        "line": where.line,
-        "column": where.column,
-        "message": problem.what,
-        "hint": problem.hint,
-    }
+        raise typer.BadParameter(escape(str(error)), param_hint=error.option) from None

@@ -1,9 +1,8 @@
-"""A YAML file as plain values that remember where they stand: decides which YAML is taken; knows no pipeline."""
+"""A YAML file as plain values, and where each stands: decides which YAML is taken; knows no pipeline."""
 
 from __future__ import annotations
 
 import bisect
-import gc
 import os
 import re
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.errors import Problem, SpecError, Where, near, shorten
+from nfrun.garbage import no_garbage
+from nfrun.plain import CONTROL, TEXT, plain_values
 from nfrun.scalars import SUSPECT, plain_scalar
 from nfrun.textfile import NOT_TEXT, read_text, refuse
 from nfrun.yaml_errors import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
@@ -28,13 +29,12 @@ MAX_PROBLEMS = 1_000
 Place = int
 _LENGTH = 0xFFFF_FFFF
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_TEXT = re.compile("[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")  # scans fast
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_ESCAPE = re.compile(r"\\(?:x(.{2})|u(.{4})|U(.{8})|(.))", re.DOTALL)
-_COMMENT_OR_TAB = re.compile("#[^\r\n\u2028\u2029]*|\t+")
-_ANCHOR = re.compile("&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*")
-_TAG = re.compile(r"!\S*")
+# As strings, which are compiled when a file has need of them.
+_SURROGATE = "[\ud800-\udfff]"
+_ESCAPE = r"(?s)\\(?:x(.{2})|u(.{4})|U(.{8})|(.))"
+_COMMENT_OR_TAB = "#[^\r\n\u2028\u2029]*|\t+"
+_ANCHOR = "&[0-9A-Za-z_-]+(?:[ \t\r\n\u2028\u2029]|#[^\r\n\u2028\u2029]*)*"
+_TAG = r"!\S*"
 
 
 class Map(dict[str, Any]):
@@ -54,7 +54,7 @@ class Seq(list[Any]):
 
 
 class _Source:
-    """The text of a file, and what stands in which of its lines."""
+    """The text of a file, what stands in which of its lines, and, once somebody asks, the places of its values."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -62,6 +62,7 @@ class _Source:
         self.starts: list[int] = []
         # Problems in one line share one string: a thousand of them in a line of 10 MB would fill the memory.
         self.lines: dict[int, str] = {}
+        self.placed: Seq | None = None
 
     def line(self, offset: int) -> tuple[int, int]:
         """The number of the line, from 1, in which the character at `offset` stands, and the offset of its start."""
@@ -82,11 +83,13 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a YAML file says. `file` is for messages; `root` is a Map, Seq, str, int, float or bool."""
+    """What a YAML file says. `file` is for messages; `root` is a dict, list, str, int, float or bool.
+
+    Places are for messages, and most files give none: they are found in a second reading, when the first is asked for.
+    """
 
     file: str
     root: Any
-    _place: Place = field(repr=False, compare=False)
     _source: _Source = field(repr=False, compare=False)
 
     def where(self, *path: str | int) -> Where:
@@ -116,7 +119,8 @@ class Document:
         return self._source.where(at << 32 | length)
 
     def _find(self, path: tuple[str | int, ...]) -> tuple[Place, Place]:
-        value, key, place = self.root, self._place, self._place
+        top = self._source.placed or _placed(self._source, self._source.text)
+        value, key, place = top[0], top.places[0], top.places[0]
         for step in path:
             if isinstance(value, Map) and isinstance(step, str) and step in value.places:
                 key, place = value.places[step]
@@ -229,7 +233,7 @@ class _Builder:
                     value = plain_scalar(value)
                 except ValueError as error:
                     self.add(start, end - start, *error.args)
-        elif style == '"' and _CONTROL.search(value):
+        elif style == '"' and re.search(CONTROL, value):
             self.escapes(start, end)
         if self.has_tabs:
             self.tabs(start)
@@ -242,10 +246,10 @@ class _Builder:
     def properties(self, event: Any) -> int:
         """Where the value itself starts: for libyaml it starts at its anchor or tag."""
         start: int = event.start_mark.index
-        if event.tag is not None and (tag := _TAG.search(self.text, start)):
+        if event.tag is not None and (tag := re.compile(_TAG).search(self.text, start)):
             what = f"the tag '{shorten(tag[0])}' is not supported"
             self.add(tag.start(), len(tag[0]), what, "remove it; to make a value a string, put it in quotes")
-        return found.end() if (found := _ANCHOR.match(self.text, start)) else start
+        return found.end() if (found := re.compile(_ANCHOR).match(self.text, start)) else start
 
     def open(self, event: Any, depth: int) -> _Open:
         start = event.start_mark.index
@@ -317,32 +321,32 @@ class _Builder:
 
     def escapes(self, start: int, end: int) -> None:
         """Refuses the escapes in a double-quoted scalar that make control characters."""
-        for found in _ESCAPE.finditer(self.text, start, end):
+        for found in re.compile(_ESCAPE).finditer(self.text, start, end):
             code = found[1] or found[2] or found[3]
-            if _CONTROL.match(chr(int(code, 16))) if code else found[4] in "0abvfreN":
+            if re.match(CONTROL, chr(int(code, 16))) if code else found[4] in "0abvfreN":
                 what = f"the escape '{found[0]}' makes a control character"
                 self.add(found.start(), len(found[0]), what, r"only newline (\n) and tab (\t) are allowed")
 
     def tabs(self, end: int) -> None:
         """Refuses the tabs before `end` that are in no scalar; in comments they do no harm."""
         if self.has_tabs:
-            for found in _COMMENT_OR_TAB.finditer(self.text, self.seen, end):
+            for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.seen, end):
                 if found[0][0] == "\t":
                     self.add(found.start(), len(found[0]), *TAB)
 
 
 def _clean(builder: _Builder, text: str) -> str:
     """`text` as libyaml can read it, of the same length: what is no text is refused here and replaced there."""
-    if _TEXT.fullmatch(text):
+    if re.fullmatch(TEXT, text):
         return text
-    for found in NOT_TEXT.finditer(text):
+    for found in re.finditer(NOT_TEXT, text):
         code, length = ord(found[0][0]), len(found[0])
         if 0xDC80 <= code <= 0xDCFF:
             what, hint = f"the byte 0x{code - 0xDC00:02x} is not UTF-8", "save the file as UTF-8"
         else:
             what, hint = f"the {'character' if code >= 0xD800 else 'control character'} U+{code:04X}", "remove it"
         builder.add(found.start(), length, what, hint)
-    return NOT_TEXT.sub(lambda m: "\ufffd" * len(m[0]), text)
+    return re.sub(NOT_TEXT, lambda m: "\ufffd" * len(m[0]), text)
 
 
 def parse(text: str, file: str) -> Document:
@@ -353,26 +357,32 @@ def parse(text: str, file: str) -> Document:
     """
     # Without its byte order mark: libyaml skips one and does not count it, which would put all columns off by one.
     text = text.lstrip("\ufeff")
-    source = _Source(file, text if text.isascii() else _SURROGATE.sub("\ufffd", text))
-    builder = _Builder(source)
-    top = Seq()
-    collecting = gc.isenabled()
-    gc.disable()  # a big file makes a million objects and no garbage: looking for some takes a tenth of the time
-    try:
-        top = builder.build(CParser(_clean(builder, text)).get_event)
-    except _Enough:
-        pass
-    except YAMLError as error:
-        start, length, what, hint = explain(error, source.text)
-        builder.problems.append(Problem(source.where(start << 32 | length), what, hint))
-    finally:
-        if collecting:
-            gc.enable()
-    if builder.problems:
-        raise SpecError(sorted(builder.problems, key=lambda p: (p.where.line, p.where.column)))
+    source = _Source(file, text if text.isascii() else re.sub(_SURROGATE, "\ufffd", text))
+    with no_garbage():
+        top = plain_values(text)
+        if top is None:
+            top = _placed(source, text)
     if not top or top[0] is None:
         refuse(file, "the file is empty", "a pipeline file has at least 'nodes:'")
-    return Document(file, top[0], top.places[0], source)
+    return Document(file, top[0], source)
+
+
+def _placed(source: _Source, text: str) -> Seq:
+    """The values with their places; SpecError with all that is wrong."""
+    builder = _Builder(source)
+    top = Seq()
+    with no_garbage():
+        try:
+            top = builder.build(CParser(_clean(builder, text)).get_event)
+        except _Enough:
+            pass
+        except YAMLError as error:
+            start, length, what, hint = explain(error, source.text)
+            builder.problems.append(Problem(source.where(start << 32 | length), what, hint))
+    if builder.problems:
+        raise SpecError(sorted(builder.problems, key=lambda p: (p.where.line, p.where.column)))
+    source.placed = top
+    return top
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +52,8 @@ class HandoffError(Exception):
 
 def near(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `word` was probably meant to be, or None."""
+    import difflib
+
     found = difflib.get_close_matches(word.lower(), by_lower := {k.lower(): k for k in known}, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 
@@ -92,6 +92,10 @@ def render(problem: Problem) -> str:
 
 def _cells(text: str) -> int:
     """How many columns of a terminal the text takes, once it is escaped."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    import unicodedata
+
     wide = (unicodedata.east_asian_width(c) in "WF" for c in escape(text))
     return len(escape(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
 

@@ -9,10 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
+
+_Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[_Value]) -> type[_Value]:
+    """A dataclass that the type checker holds to be frozen, and that is not at run time.
+
+    Freezing makes every field a call when a value is made: 0.9 us instead of 0.3, several times a node.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+NOTHING: Mapping[str, Any] = {}  # one for all attempts that read, hand on and wait for nothing
+
+
+def _nothing() -> Mapping[str, Any]:
+    return NOTHING
+
+
+@value
 class Ref:
     """An output of a node as it travels between nodes: what it is and where it lies, never the table itself.
 
@@ -30,7 +48,7 @@ class Ref:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """One line of a user's traceback: `file`, `line` counted from 1, the function's name and the source text."""
 
@@ -40,7 +58,7 @@ class Frame:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """Why an attempt failed. Strings only: it crosses the borders of processes and hosts.
 
@@ -57,26 +75,29 @@ class Failure:
     inputs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What an executor says about one attempt.
 
     `lost` says why the worker vanished: not the node's fault, so it has a budget of its own. `took` is seconds of work,
     measured where the work was; `published` seconds waited to hand the outputs on; `opened` seconds waited for each
-    input, by output id.
+    input, by output id. `cpu` is the CPU seconds of the thread that did the work, `locked` the seconds that it waited
+    for the interpreter's lock, as far as could be seen (see `nfrun.contention`).
     """
 
     node: str
     attempt: int
     failure: Failure | None = None
     lost: str | None = None
-    outputs: Mapping[str, Ref] = field(default_factory=dict)
+    outputs: Mapping[str, Ref] = field(default_factory=_nothing)
     took: float = 0.0
     published: float = 0.0
-    opened: Mapping[str, float] = field(default_factory=dict)
+    opened: Mapping[str, float] = field(default_factory=_nothing)
+    cpu: float = 0.0
+    locked: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunStarted:
     """The first event. `nodes` and `slots` are counts."""
 
@@ -85,31 +106,33 @@ class RunStarted:
     slots: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeStarted:
     """At once the order to an executor and the fact for the reports. `queued`: seconds between ready and started."""
 
     at: float
     node: str
     attempt: int
-    inputs: Mapping[str, Ref] = field(default_factory=dict)
+    inputs: Mapping[str, Ref] = field(default_factory=_nothing)
     queued: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeFinished:
-    """An attempt ended well. `outputs` by output id; `took`, `published` and `opened` as in `Outcome`, in seconds."""
+    """An attempt ended well. `outputs` by output id; the seconds are those of its `Outcome`."""
 
     at: float
     node: str
     attempt: int
-    outputs: Mapping[str, Ref] = field(default_factory=dict)
+    outputs: Mapping[str, Ref] = field(default_factory=_nothing)
     took: float = 0.0
     published: float = 0.0
-    opened: Mapping[str, float] = field(default_factory=dict)
+    opened: Mapping[str, float] = field(default_factory=_nothing)
+    cpu: float = 0.0
+    locked: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeRetrying:
     """An attempt failed and the next one starts after `delay` seconds."""
 
@@ -121,7 +144,7 @@ class NodeRetrying:
     took: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeFailed:
     """The last attempt failed. `took` in seconds."""
 
@@ -132,7 +155,7 @@ class NodeFailed:
     took: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeSkipped:
     """Never started, since it needs `because`, which failed."""
 
@@ -141,7 +164,7 @@ class NodeSkipped:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeCancelled:
     """Never started, or stopped before its end: the run was cancelled, or another node failed."""
 
@@ -150,7 +173,7 @@ class NodeCancelled:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptStopped:
     """The order to an executor to stop this attempt; what it says afterwards no longer counts after a timeout."""
 
@@ -160,7 +183,7 @@ class AttemptStopped:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutputReleased:
     """No reader is left, and the run does not keep this output."""
 
@@ -169,7 +192,7 @@ class OutputReleased:
     ref: Ref
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutputPublished:
     """The output's content is settled: its digest is known and, unless nothing is written, its file is in place."""
 
@@ -178,7 +201,7 @@ class OutputPublished:
     ref: Ref
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeLogged:
     """A line that a node printed or logged. `level` is `stdout`, `stderr` or a logging level in lower case."""
 
@@ -188,7 +211,7 @@ class NodeLogged:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NodeProgressed:
     """How far a node says it is: `done` of `total`, in units of the node's own; `total` None if it cannot say."""
 
@@ -198,7 +221,7 @@ class NodeProgressed:
     total: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunFinished:
     """The last event. `status` is `ok`, `failed` or `cancelled`; `error` says what broke outside of any node."""
 

@@ -1,5 +1,6 @@
-"""Hands Arrow tables from node to node: by reference at once, through a memory-mapped IPC file ever after.
+"""Hands Arrow tables from node to node: by reference at once, through a memory-mapped IPC file once there is one.
 
+Decides which outputs become files, and when: at once what is kept or asked for, the rest only if memory is short.
 Knows outputs by their `Ref`, not which node comes next: the scheduler says when an output is released. Files are
 written once under another name, renamed, and from then on only mapped or unlinked: truncating a mapped file kills its
 readers with SIGBUS. They are written through ordinary writes: on a full disk a memory map opened for writing dies in
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.ipc import has_dictionary, open_file, schema_line, write_file
+from nfrun.sizes import quarter_of_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,10 +50,12 @@ class _Entry:
 class Store:
     """The outputs of one run.
 
-    `mode` is `auto` (readers get the table at once, the file is written behind them), `mmap` (the file is written
-    before anyone reads, and everyone maps it) or `memory` (no files but those that someone asks for). Outputs in `keep`
-    are always settled: their digest is computed and, unless the mode is `memory`, their file written. At most `budget`
-    bytes wait to be written; beyond that `publish` waits.
+    `mode` is `auto` (readers get the table at once, files are written behind them), `mmap` (the file is written before
+    anyone reads, and everyone maps it) or `memory` (no files but those that someone asks for). Outputs in `keep` are
+    always settled: their digest is computed and, unless the mode is `memory`, their file written. In `auto` those in
+    `keep` and `ahead` (whose files someone will ask for) are written at once, the others, oldest first, when more than
+    half of `budget` bytes wait: most tables have no reader left long before, and writing those would slow others down.
+    At most `budget` bytes wait to be written; beyond that `publish` waits.
 
     `published(ref)` is called, on the writer's thread or the caller's, when an output is settled; `broken(message)`
     when one cannot be written. Neither may raise.
@@ -63,6 +67,7 @@ class Store:
         *,
         mode: str = "auto",
         keep: frozenset[str] = frozenset(),
+        ahead: frozenset[str] = frozenset(),
         budget: int | None = None,
         published: Callable[[Ref], None] = lambda ref: None,
         broken: Callable[[str], None] = lambda message: None,
@@ -70,16 +75,22 @@ class Store:
         self._folder = folder
         self._mode = mode
         self._keep = keep
+        self._ahead = keep | ahead
         self._budget = budget if budget is not None else quarter_of_memory()
         self._published = published
         self._broken = broken
         self._entries: dict[tuple[str, int], _Entry] = {}
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[_Entry] = deque()  # to be written at once
+        self._later: dict[tuple[str, int], _Entry] = {}  # to be written if memory is short
         self._trash: deque[str] = deque()
         self._pending = 0
+        self._crowd = 0  # of those who wait for room
         self._busy = False
         self._closed = False
-        self._change = threading.Condition()
+        lock = threading.Lock()
+        self._change = threading.Condition(lock)
+        # Of its own: the writer is woken when there is work for it, not by everything that changes.
+        self._work = threading.Condition(lock)
         self._writer: threading.Thread | None = None
 
     # -- what nodes do ---------------------------------------------------------------------------------------------
@@ -93,7 +104,7 @@ class Store:
         import pyarrow as pa
 
         self._refuse_if_closed(output)
-        path = None if self._mode == "memory" else str(self._folder / f"{output}.{attempt}.arrow")
+        path = None if self._mode == "memory" else file_of(self._folder, output, attempt)
         if isinstance(value, pa.RecordBatchReader):
             if path is not None and not any(has_dictionary(column.type) for column in value.schema):
                 return self._publish_file(output, attempt, path, value)
@@ -106,11 +117,25 @@ class Store:
             if path is None and output not in self._keep:
                 entry.stage = Stage.SETTLED
             else:
-                self._change.wait_for(lambda: self._closed or self._has_room(ref.bytes))
+                self._make_room(entry)
                 self._refuse_if_closed(output)
                 self._enqueue(entry)
             self._entries[output, attempt] = entry
         return ref
+
+    def adopt(self, ref: Ref) -> Ref:
+        """Take over an output that another process has written to its file; returns what travels in its place.
+
+        Where the mode is `memory` the file goes as soon as it is mapped. Raises HandoffError as `publish` does.
+        """
+        if self._mode != "memory":
+            self._adopt(ref)
+            return ref
+        path = Path(self._path_of(ref))
+        table = open_file(path)
+        with suppress(OSError):
+            path.unlink()
+        return self.publish(ref.id, ref.attempt, table)
 
     def open(self, ref: Ref) -> pa.Table:
         """The table: the very one that was published while it is in memory, then its file, mapped once for all readers.
@@ -131,13 +156,16 @@ class Store:
                 if entry.error:
                     raise HandoffError(entry.error)
                 entry.wanted = True
-                if entry.stage is Stage.SETTLED:  # kept in memory, or hashed just before it was wanted
+                if self._later.pop((ref.id, ref.attempt), None) is not None:
+                    self._queue.append(entry)
+                    self._wake()
+                elif entry.stage is Stage.SETTLED:  # kept in memory, or hashed just before it was wanted
                     self._enqueue(entry)
                 self._change.wait_for(lambda: entry.stage is Stage.SETTLED)
             # Released while somebody waits: an attempt that was given up is still at it.
             if entry is None or entry.released:
                 raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
-            return self._path(entry)
+            return Path(self._path_of(entry.ref))
 
     # -- what the run does -----------------------------------------------------------------------------------------
 
@@ -150,9 +178,9 @@ class Store:
             self._release(ref.id, ref.attempt)
 
     def settled(self, seconds: float | None = None) -> bool:
-        """Wait until nothing is left to write, hash or unlink, at most these seconds; whether that is so."""
+        """Wait until nothing is left to write now, to hash or to unlink, at most these seconds; whether that is so."""
         with self._change:
-            return self._change.wait_for(lambda: not (self._queue or self._busy or self._trash), seconds)
+            return self._change.wait_for(lambda: not (self._has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """End the writer and let go of all tables; files of kept outputs stay, and no others.
@@ -168,6 +196,7 @@ class Store:
                 if output not in self._keep or not wait:
                     self._release(output, attempt, keep_file=output in self._keep)
             self._change.notify_all()
+            self._work.notify()
         if self._writer is not None:
             self._writer.join(None if wait else _HURRY_SECONDS)
         with self._change:
@@ -178,11 +207,30 @@ class Store:
         with suppress(OSError):
             self._folder.rmdir()  # only if nothing is in it
 
+    def _path_of(self, ref: Ref) -> str:
+        return ref.path or file_of(self._folder, ref.id, ref.attempt)
+
     # -- with the lock held ----------------------------------------------------------------------------------------
 
     def _has_room(self, size: int) -> bool:
         """One output may be larger than the whole budget: it passes when nothing else waits."""
         return not self._pending or self._pending + size <= self._budget
+
+    def _make_room(self, entry: _Entry) -> None:
+        if not self._has_room(entry.ref.bytes):
+            self._crowd += 1
+            self._wake()
+            try:
+                self._change.wait_for(lambda: self._closed or self._has_room(entry.ref.bytes))
+            finally:
+                self._crowd -= 1
+
+    def _has_work(self) -> bool:
+        return bool(self._queue or self._trash) or self._is_short()
+
+    def _is_short(self) -> bool:
+        """Whether outputs are to be written only to let go of their tables."""
+        return bool(self._later) and (self._crowd > 0 or self._pending > self._budget // 2)
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -193,28 +241,31 @@ class Store:
         if entry is None:
             return
         entry.released = True
+        self._later.pop((output, attempt), None)
         if entry.stage is not Stage.WRITING:  # else the writer sees to it
             entry.table = None
             self._settle(entry)
             if entry.written and not keep_file:
-                self._trash.append(str(self._path(entry)))
+                self._trash.append(self._path_of(entry.ref))
                 self._wake()
-
-    def _path(self, entry: _Entry) -> Path:
-        return Path(entry.ref.path or self._folder / f"{entry.ref.id}.{entry.ref.attempt}.arrow")
 
     def _enqueue(self, entry: _Entry) -> None:
         entry.stage = Stage.WAITING
         entry.waits = entry.ref.bytes
         self._pending += entry.waits
-        self._queue.append(entry)
+        if entry.wanted or entry.ref.id in self._ahead:
+            self._queue.append(entry)
+        else:
+            self._later[entry.ref.id, entry.ref.attempt] = entry
+            if self._writer is not None and not self._is_short():
+                return
         self._wake()
 
     def _wake(self) -> None:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_behind, name="nfrun-writer", daemon=True)
             self._writer.start()
-        self._change.notify_all()
+        self._work.notify()
 
     def _settle(self, entry: _Entry) -> None:
         """The entry waits for nothing more."""
@@ -226,17 +277,19 @@ class Store:
     # -- the writer ------------------------------------------------------------------------------------------------
 
     def _write_behind(self) -> None:
+        import nfrun.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
+
         while True:
             with self._change:
                 self._busy = False
                 self._change.notify_all()
-                self._change.wait_for(lambda: self._queue or self._trash or self._closed)
-                if not self._queue and not self._trash:
-                    return
-                self._busy = True
+                self._work.wait_for(lambda: self._has_work() or self._closed)
                 # Unlinking first: it frees the room on the disk that writing needs.
                 trash = self._trash.popleft() if self._trash else None
-                entry = None if trash else self._queue.popleft()
+                entry = None if trash else self._next()
+                if trash is None and entry is None:
+                    return
+                self._busy = True
                 if entry is not None:
                     if entry.released:
                         continue
@@ -247,80 +300,95 @@ class Store:
             elif entry is not None:
                 self._write(entry)
 
+    def _next(self) -> _Entry | None:
+        if self._queue:
+            return self._queue.popleft()
+        return self._later.pop(next(iter(self._later))) if self._is_short() else None
+
     def _write(self, entry: _Entry) -> None:
         error, written, content, mapped = "", False, None, None
+        path = Path(self._path_of(entry.ref))
+        table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
+
+        def give_up_if_released() -> None:
+            if entry.released:
+                raise HandoffError("nobody needs it any more")
+
         try:
             if entry.ref.path is not None or entry.wanted:
-                _, content = write_file(entry.table, self._path(entry))
+                _, content = write_file(table, path, give_up_if_released)
                 written = True
-                mapped = open_file(self._path(entry))
+                mapped = open_file(path)
             else:
                 from nfrun.digest import digest
 
-                content = digest(entry.table)
+                content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = _said(failed, entry.ref)
+        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content)
+        if first and not error and not entry.released:
+            self._published(ref)  # before anyone who waits for it goes on
         with self._change:
-            first, released = entry.ref.digest is None, entry.released
-            entry.ref = replace(entry.ref, digest=content)
+            released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
-                self._trash.append(str(self._path(entry)))
+                self._trash.append(str(path))
             if released:
                 entry.table = None
             elif mapped is not None and self._mode != "memory":
                 entry.table = mapped  # what was published is dropped: from now on readers share the file's pages
             self._settle(entry)
-        if released:
-            return  # what became of it concerns nobody any more
-        if error:
+        if error and not released:  # else it concerns nobody any more
             self._broken(error)
-        elif first:
-            self._published(entry.ref)
 
     def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> Ref:
-        import pyarrow as pa
+        ref = write_output(Path(path), output, attempt, value)
+        self._adopt(ref)
+        return ref
 
-        size = Ref(output, 0, 0, schema_line(value.schema), path, None, attempt)
-        theirs: list[Exception] = []
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                yield from value
-            except Exception as error:  # the node's own, whatever its type; not ours to explain
-                theirs.append(error)
-                raise
-
-        source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
-        try:
-            (rows, total), content = write_file(source, Path(path))
-        except BaseException as error:
-            if theirs:
-                raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
-            if isinstance(error, OSError | pa.ArrowException):
-                raise HandoffError(_said(error, size)) from error
-            raise
-        ref = replace(size, rows=rows, bytes=total, digest=content)
-        mapped = open_file(Path(path))
+    def _adopt(self, ref: Ref) -> None:
+        path = Path(self._path_of(ref))
+        mapped = open_file(path)
         with self._change:
             if self._closed:
                 with suppress(OSError):
-                    Path(path).unlink()
-            self._refuse_if_closed(output)
-            self._entries[output, attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
+                    path.unlink()
+            self._refuse_if_closed(ref.id)
+            self._entries[ref.id, ref.attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
         self._published(ref)
-        return ref
 
 
-def quarter_of_memory() -> int:
-    """A quarter of the memory of the machine, or of the container, in bytes; 1 GiB where the system does not tell."""
+def file_of(folder: Path, output: str, attempt: int) -> str:
+    """The path of an output's file in the folder of its run."""
+    return f"{folder}{os.sep}{output}.{attempt}.arrow"
+
+
+def write_output(path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+    """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
+    import pyarrow as pa
+
+    if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
+        value = value.read_all()
+    size = Ref(output, 0, 0, schema_line(value.schema), str(path), None, attempt)
+    theirs: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from value
+        except Exception as error:  # the node's own, whatever its type; not ours to explain
+            theirs.append(error)
+            raise
+
+    source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
     try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 30
-    with suppress(OSError, ValueError):  # "max" where there is no limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory // 4
+        (rows, total), content = write_file(source, path)
+    except BaseException as error:
+        if theirs:
+            raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
+        if isinstance(error, OSError | pa.ArrowException):
+            raise HandoffError(_said(error, size)) from error
+        raise
+    return replace(size, rows=rows, bytes=total, digest=content)
 
 
 def _said(error: Exception, ref: Ref) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -11,16 +12,21 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.bind import bind
+from nfrun.choice import in_processes
+from nfrun.contention import Contention
 from nfrun.document import Document, load
 from nfrun.errors import Problem, SpecError
 from nfrun.events import NodeLogged, NodeProgressed, RunFinished
-from nfrun.executors.threads import ThreadExecutor
+from nfrun.executors.threads import Make, ThreadExecutor
+from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
-from nfrun.journal import Timings, WorkFolder, new_run_id
+from nfrun.journal import TimingsFile, WorkFolder, new_run_id
+from nfrun.machine import cores, peak_rss, set_allocator
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.prints import Prints
 from nfrun.read import read_pipeline
@@ -38,12 +44,15 @@ SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
     "staged": with_barriers,
     "sequential": sequential,
 }
-_SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), signal.SIGHUP: ("SIGHUP", 129)}
+SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), signal.SIGHUP: ("SIGHUP", 129)}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for on the command line. `slots` is how many nodes run at once."""
+    """What was asked for on the command line. `slots` is how many nodes run at once.
+
+    `memory` is how many bytes may wait to be written; None means a quarter of the memory.
+    """
 
     pipeline: Path
     given: Mapping[str, str]
@@ -58,6 +67,8 @@ class Options:
     color: str
     quiet: bool
     verbose: bool
+    memory: int | None = None
+    executor: str = ""
 
 
 def launch(options: Options) -> tuple[int, bool]:
@@ -72,16 +83,17 @@ def launch(options: Options) -> tuple[int, bool]:
     events = options.events.open("w", encoding="utf-8") if options.events else None
     work_folder = WorkFolder.beside(pipeline, options.work)
     folder = work_folder.run_folder(run_id)
-    costs = work_folder.timings(pipeline.file)
-    plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=costs))
+    recorded = work_folder.timings(pipeline.file)
+    plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
     os.environ.update(bound.env)  # nodes share this process
 
-    # Arrow's own default, mimalloc, makes threads that allocate large tables at once wait for one another: on two cores
-    # the flights of the year took 1.4 times as long with it.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    # Before the clock starts: else whichever node is the first to make a table would be charged for it.
-    import pyarrow  # noqa: F401
+    processes = in_processes(bound, options.executor, recorded)
+    if processes:
+        from nfrun.executors.processes import start_server
 
+        start_server()
+    import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+    make_store = _stores(options, bound, processes)
     with _results() as results:
         record = Record(plan)
 
@@ -91,9 +103,11 @@ def launch(options: Options) -> tuple[int, bool]:
             return None
 
         reports = _reports(options, bound, document, record, table, run_id, events, results)
-        telling = Telling([*reports, Timings(work_folder, pipeline.file)])
-        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=zlib.crc32(run_id.encode()))
-        store = Store(folder, mode=options.handoff, keep=plan.keep, published=run.published, broken=run.broken)
+        telling = Telling([*reports, TimingsFile(work_folder, pipeline.file, recorded, processes)])
+        contention = Contention()
+        seed = zlib.crc32(run_id.encode())
+        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=seed, woke=contention.look)
+        store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
             telling.tell(NodeLogged(run.now(), node, level, line))
@@ -101,10 +115,16 @@ def launch(options: Options) -> tuple[int, bool]:
         def progress(node: str, done: float, total: float | None) -> None:
             telling.tell(NodeProgressed(run.now(), node, done, total))
 
-        work = Work(bound, store, run_id, folder / "scratch", os.environ.copy(), log, progress)
         try:
-            with _signals(run) as caught, _prints(log):
-                end = run.go(lambda settle: ThreadExecutor(work, settle), store)
+            if not gc.isenabled():  # it was put off while starting
+                collect_rarely()
+            with signals(run.cancel) as caught, _prints(log) as end_line:
+                environ = os.environ.copy()
+                work = Work(
+                    bound, store, run_id, folder / "scratch", environ, log, progress, end_line, contention=contention
+                )
+                with _workers(work, store, folder, processes, plan.slots) as make:
+                    end = run.go(lambda settle: ThreadExecutor(make, settle), store)
         finally:
             telling.close()
             store.close()
@@ -114,11 +134,47 @@ def launch(options: Options) -> tuple[int, bool]:
     return _exit_code(end, record, caught) or (74 if telling.stopped else 0), run.abandoned > 0
 
 
+@contextmanager
+def _workers(work: Work, store: Store, folder: Path, nodes: frozenset[str], most: int) -> Iterator[Make]:
+    """What makes the attempts: `work`, with processes for some of the nodes while inside."""
+    if not nodes:
+        yield work
+        return
+    from nfrun.executors.processes import Workers
+
+    workers = Workers(work, store, folder, nodes, most)
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def import_arrow() -> None:
+    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
+    set_allocator()
+    import pyarrow  # noqa: F401
+
+
+def _stores(options: Options, pipeline: Pipeline, processes: frozenset[str]) -> Callable[..., Store]:
+    """What makes the store of a run, some of whose nodes are at work in `processes`."""
+    if options.handoff != "json":
+        elsewhere = [
+            spec
+            for name, spec in pipeline.nodes.items()
+            if name in processes or (spec.kind == "run" and spec.format == "arrow")
+        ]
+        asked_for = frozenset(item.output for spec in elsewhere for item in spec.inputs)
+        return partial(Store, mode=options.handoff, budget=options.memory, ahead=asked_for)
+    from nfrun.jsonhandoff import JsonStore
+
+    return JsonStore
+
+
 def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
     if end.status == "ok":
         return 0
     if caught:
-        return _SIGNALS[signal.Signals(caught[0])][1]
+        return SIGNALS[signal.Signals(caught[0])][1]
     io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
     return 77 if "PermissionError" in io else 74 if end.error or io else 1
 
@@ -151,73 +207,65 @@ def _reports(
     yield record
     if events is not None:
         yield EventsFile(events)
-    err = _console(sys.stderr, options.color)
     if not options.quiet:
         if _is_live(sys.stderr):
             from nfrun.reports.live import LiveView
 
-            yield LiveView(record, err, pipeline.name)
+            yield LiveView(record, console_on(sys.stderr, options.color), pipeline.name)
         else:
             yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
     yield Summary(
         record,
-        _console(results, options.color),
-        err,
+        results,
+        sys.stderr,
+        console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
         table=table,
         place=lambda node: str(document.where_key("nodes", node)),
         cpu=time.process_time,
+        makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
     )
     if options.json:
-        yield RunDocument(record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, peak_rss=_peak_rss)
+        yield RunDocument(record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, peak_rss=peak_rss)
 
 
-def _console(stream: IO[str], color: str) -> Console:
-    """A console that takes no pipe for a terminal, whatever FORCE_COLOR says, and no text for markup."""
-    from rich.console import Console
+def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> float:
+    """Seconds that a run takes whose nodes take these, on the cores that there are."""
+    from nfrun.simulate import makespan
 
-    terminal = stream.isatty()
-    colored = color == "always" or (color == "auto" and terminal and not os.environ.get("NO_COLOR"))
-    return Console(
-        file=stream,
-        force_terminal=terminal or color == "always",
-        no_color=not colored,
-        color_system="auto" if colored else None,
-        width=None if terminal else 200,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        legacy_windows=False,
-    )
+    return makespan(plan_of(pipeline, slots=min(slots, cores()), costs=costs))
+
+
+def console_on(stream: IO[str], color: str) -> Console:
+    """What prints there for people; the first call takes as long as the import of rich."""
+    from nfrun.reports.console import console
+
+    return console(stream, colored=_is_colored(stream, color))
+
+
+def _is_colored(stream: IO[str], color: str) -> bool:
+    """Whether to colour what is written there: no pipe is taken for a terminal, whatever FORCE_COLOR says."""
+    wanted = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return color == "always" or (color == "auto" and wanted)
 
 
 def _is_live(stream: IO[str]) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
 
 
-def _peak_rss() -> int:
-    """The most memory this process held, in bytes; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 @contextmanager
-def _signals(run: Run) -> Iterator[list[int]]:
-    """While inside, Ctrl-C, SIGTERM and SIGHUP cancel the run; the numbers of those that came are in the list."""
+def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
+    """While inside, `cancel(why)` is called on Ctrl-C, SIGTERM and SIGHUP; the numbers of those are in the list."""
     caught: list[int] = []
 
-    def cancel(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         caught.append(number)
-        run.cancel(_SIGNALS[signal.Signals(number)][0])
+        cancel(SIGNALS[signal.Signals(number)][0])
 
     # What is ignored stays so: under nohup nobody's terminal closing ends the run.
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, cancel) for number in heeded}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield caught
     finally:
@@ -249,12 +297,18 @@ def _results() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _prints(log: Callable[[str, str, str], None]) -> Iterator[None]:
-    """While inside, what nodes print is logged under their names."""
+def _prints(log: Callable[[str, str, str], None]) -> Iterator[Callable[[str], None]]:
+    """While inside, what nodes print is logged under their names. Yields what ends the line that a node began."""
     out, err = sys.stdout, sys.stderr
     # What nobody in particular prints goes to stderr: stdout is for results.
-    sys.stdout, sys.stderr = Prints("stdout", log, err), Prints("stderr", log, err)
+    prints = Prints("stdout", log, err), Prints("stderr", log, err)
+    sys.stdout, sys.stderr = prints
+
+    def end_line(node: str) -> None:
+        for stream in prints:
+            stream.end_line(node)
+
     try:
-        yield
+        yield end_line
     finally:
         sys.stdout, sys.stderr = out, err

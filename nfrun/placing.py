@@ -27,16 +27,19 @@ _INSTEAD = {
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run)\b")
 
 
-def strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Every string in a nested value, with its path. No recursion problem: documents are at most 64 deep."""
+def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Every string with the mark in a nested value, with its path. Documents are at most 64 deep: recursion will do."""
     if isinstance(value, str):
-        yield path, value
+        if mark in value:
+            yield path, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from strings(item, (*path, key))
+            if not isinstance(item, str) or mark in item:
+                yield from strings(item, mark, (*path, key))
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            yield from strings(item, (*path, i))
+            if not isinstance(item, str) or mark in item:
+                yield from strings(item, mark, (*path, i))
 
 
 def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Problem]]:
@@ -48,8 +51,8 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
     # A key that does not exist may have been meant to be 'params'.
     known = list(params) if isinstance(params, dict) else None if any(len(path) == 1 for path in broken) else []
     names = {"params": known, "env": None, "run": RUN_NAMES}
-    for path, value in strings(document.root):
-        if "{{" not in value or not path or any(path[:i] in broken for i in range(1, len(path))):
+    for path, value in strings(document.root, "{{"):
+        if not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
         for mark, flaw in _flaws(path, value, names):
             where = document.where_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)

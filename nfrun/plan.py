@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
+from nfrun.garbage import no_garbage
 from nfrun.spec import NEVER, Pipeline, Retry
 
 
@@ -57,12 +58,13 @@ class Plan:
 def make_plan(nodes: Iterable[Node], keep: Iterable[str] = (), slots: int = 1) -> Plan:
     """The plan for these nodes. Raises `graphlib.CycleError` on a cycle and `ValueError` on a name not defined."""
     by_name = {node.name: node for node in nodes}
-    for node in by_name.values():
-        for name in (*node.needs, *node.after):
-            if name not in by_name:
-                raise ValueError(f"node {node.name!r} needs {name!r}, which is not in the plan")
-    stages = make_stages({node.name: (*node.needs, *node.after) for node in by_name.values()})
-    return Plan(by_name, stages, _ranks(by_name, stages), frozenset(keep), slots)
+    graph = {name: node.needs + node.after for name, node in by_name.items()}
+    for name, needs in graph.items():
+        for need in needs:
+            if need not in by_name:
+                raise ValueError(f"node {name!r} needs {need!r}, which is not in the plan")
+    stages = make_stages(graph)
+    return Plan(by_name, stages, _ranks(by_name, graph, stages), frozenset(keep), slots)
 
 
 def plan_of(pipeline: Pipeline, *, slots: int = 1, costs: Mapping[str, float] | None = None) -> Plan:
@@ -73,19 +75,20 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, costs: Mapping[str, float] | 
     """
     known = {name: seconds for name, seconds in (costs or {}).items() if name in pipeline.nodes}
     usual = sum(known.values()) / len(known) if known else 1.0
-    nodes = [
-        Node(
-            name=spec.id,
-            needs=spec.upstream,
-            reads=tuple(dict.fromkeys(i.output for i in spec.inputs)),
-            cost=known.get(spec.id, usual),
-            retry=spec.retry,
-            timeout=spec.timeout,
-            resources=(("cpu", spec.cpu),),
-        )
-        for spec in pipeline.nodes.values()
-    ]
-    return make_plan(nodes, pipeline.outputs.values(), slots)
+    with no_garbage():
+        nodes = [
+            Node(
+                name=spec.id,
+                needs=spec.upstream,
+                reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
+                cost=known.get(spec.id, usual),
+                retry=spec.retry,
+                timeout=spec.timeout,
+                resources=(("cpu", spec.cpu),),
+            )
+            for spec in pipeline.nodes.values()
+        ]
+        return make_plan(nodes, pipeline.outputs.values(), slots)
 
 
 def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
@@ -100,14 +103,15 @@ def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ..
     return tuple(stages)
 
 
-def _ranks(nodes: Mapping[str, Node], stages: Sequence[Sequence[str]]) -> dict[str, float]:
+def _ranks(
+    nodes: Mapping[str, Node], graph: Mapping[str, Sequence[str]], stages: Sequence[Sequence[str]]
+) -> dict[str, float]:
     below = dict.fromkeys(nodes, 0.0)
     ranks: dict[str, float] = {}
     for stage in reversed(stages):
         for name in stage:
-            node = nodes[name]
-            rank = ranks[name] = node.cost + below[name]
-            for need in (*node.needs, *node.after):
+            rank = ranks[name] = nodes[name].cost + below[name]
+            for need in graph[name]:
                 if below[need] < rank:
                     below[need] = rank
     return ranks
@@ -175,7 +179,7 @@ def with_barriers(plan: Plan) -> Plan:
 
 def find_cycles(graph: Mapping[str, Sequence[str]], limit: int = 10) -> list[list[str]]:
     """Up to `limit` cycles that share no node, each as its names in the order in which one needs the next."""
-    left = {name: list(needs) for name, needs in graph.items()}
+    left = graph
     cycles: list[list[str]] = []
     while len(cycles) < limit:
         try:

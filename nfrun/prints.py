@@ -63,6 +63,8 @@ class Prints(io.TextIOBase):
 
     def end_line(self, node: str) -> None:
         """Log the line that the node began and never ended."""
+        if node not in self._begun:
+            return
         with self._lock:
             line = self._begun.pop(node, "")
         if line:

@@ -13,6 +13,7 @@ from nfrun.advice import NODE_KEYS, means_kind
 from nfrun.callables import Library
 from nfrun.document import Document, load
 from nfrun.errors import Problem, SpecError, near, shorten
+from nfrun.garbage import no_garbage
 from nfrun.kinds import KINDS
 from nfrun.params import check_param, param_of
 from nfrun.placing import check_expressions
@@ -25,7 +26,7 @@ Keys = tuple[str | int, ...]
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 366 * 86400.0  # waits of the operating system end at some 290 years; nobody means more than one
 _MOST_HINTS = 50  # no more are shown, and to look for one in 10,000 names takes 20 ms
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
@@ -34,9 +35,10 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
     Raises SpecError with every problem of the file.
     """
     shown = os.fspath(path)
-    document = load(path, shown)
-    reader = _Reader(document, Path(path).absolute().parent)
-    pipeline = reader.read()
+    with no_garbage():
+        document = load(path, shown)
+        reader = _Reader(document, Path(path).absolute().parent)
+        pipeline = reader.read()
     if reader.problems or pipeline is None:
         # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
         raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.where.line, p.where.column)))
@@ -131,12 +133,13 @@ class _Reader:
     def names(self, nodes: Mapping[str, Any]) -> None:
         seen: dict[str, str] = {}
         for name in nodes:
-            first = seen.setdefault(name.lower(), name)
+            lower = name.lower()
+            first = seen.setdefault(lower, name)
             if first != name:
                 line = self.document.where_key("nodes", first).line
                 what = f"'{shorten(name)}' differs from '{shorten(first)}' (line {line}) only in case"
                 self.problem(("nodes", name), what, "files would clash on some systems: rename one", at_key=True)
-            if _DEVICES.fullmatch(name):
+            if lower in _DEVICES:
                 self.problem(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
     def param(self, name: str, value: Any) -> Param:
@@ -152,8 +155,10 @@ class _Reader:
     def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeSpec:
         path: Keys = ("nodes", name)
         kind = self.kind(name, body)
-        merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
-        merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
+        merged = {**defaults, **body}
+        if self.bad:
+            merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
+            merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
         with_ = self.mapping(merged, "with")
         if kind and kind != "run":
             self.shell_only(path, body)
@@ -180,6 +185,7 @@ class _Reader:
             format=merged.get("format", "arrow"),
             retry=self.retry(path, merged.get("retries", 0)),
             timeout=self.seconds((*path, "timeout"), merged["timeout"]) if "timeout" in merged else None,
+            executor=merged.get("executor", ""),
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
         )
@@ -233,13 +239,12 @@ class _Reader:
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         seen: set[str] = set()
         for step, name, ref in _named(value):
-            where = (*path, "inputs", *step)
+            where: Keys = (*path, "inputs", *step)
             if where in self.wrong:
                 continue
             if name in seen:
-                self.problem(
-                    where, f"two inputs are called '{name}'", f"name them: inputs: {{{name}: {ref}, other: …}}"
-                )
+                hint = f"name them: inputs: {{{name}: {ref}, other: …}}"
+                self.problem(where, f"two inputs are called '{name}'", hint)
             elif not name.isidentifier():
                 hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
                 self.problem(where, f"'{shorten(name)}' cannot be the name of an input", hint)
@@ -251,7 +256,11 @@ class _Reader:
     def references(self, nodes: dict[str, NodeSpec]) -> None:
         """Check every reference, and give the one that names a lone output by its node that output's id."""
         bodies = self.document.root.get("nodes")
+        one = {name for name, spec in nodes.items() if not spec.outputs}
         for name, spec in list(nodes.items()):
+            # Of 100,000 nodes most are such, and to look at each reference more closely takes a second.
+            if all(item.output in one and item.output != name for item in spec.inputs) and not spec.needs:
+                continue
             inputs = []
             steps = {given: step for step, given, _ in _named(bodies[name].get("inputs"))} if spec.inputs else {}
             for item in spec.inputs:
@@ -370,9 +379,11 @@ def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
     if isinstance(value, str):
         yield (), value
     elif isinstance(value, dict):
-        yield from (((key,), item) for key, item in value.items())
+        for key, item in value.items():
+            yield (key,), item
     elif isinstance(value, list):
-        yield from (((i,), item) for i, item in enumerate(value))
+        for i, item in enumerate(value):
+            yield (i,), item
 
 
 def _named(value: Any) -> Iterator[tuple[Keys, str, str]]:

@@ -1,14 +1,17 @@
 """Carries events out: orders to executors, releases to the store, all of them to the reports. Decides nothing.
 
 The thread that ends an attempt applies its outcome itself, under one lock, and keeps the next node for itself: no
-thread in between has to wake up first. The main thread only waits for timers, for signals and for the end.
+thread in between has to wake up first. Nor does it wait for that lock: whoever holds it applies this outcome too. The
+main thread only waits for timers, for signals and for the end.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from nfrun.events import (
@@ -35,7 +38,8 @@ _LONGEST_WAIT = 0.1
 class Run:
     """One run of a plan. Times are seconds since it was made.
 
-    `tell(event)` must not block. After `cancel` what still runs has `grace` seconds to end.
+    `tell(event)` must not block. After `cancel` what still runs has `grace` seconds to end. `woke(late)` is called
+    several times a second with the seconds that the main thread woke up too late.
     """
 
     def __init__(
@@ -46,11 +50,14 @@ class Run:
         keep_going: bool = False,
         seed: int = 0,
         grace: float = GRACE_SECONDS,
+        woke: Callable[[float], None] = lambda late: None,
     ) -> None:
         self._scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
         self._tell = tell
         self._grace = grace
+        self._woke = woke
         self._lock = threading.Lock()
+        self._ended: deque[Outcome] = deque()  # outcomes to be applied by whoever holds the lock
         self._began = time.monotonic()
         # Only a SimpleQueue may be put into from a signal handler, which may interrupt its own `get`.
         self._mail: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -72,7 +79,7 @@ class Run:
         Told once its node has finished, and never if that attempt failed or was given up.
         """
         key = (ref.id, ref.attempt)
-        with self._lock:
+        with self._held():
             if key in self._given:
                 self._tell(OutputPublished(self.now(), ref.id, ref))
             else:
@@ -99,7 +106,7 @@ class Run:
         self._store = store
         self._executor = make_executor(self._settle)
         try:
-            with self._lock:
+            with self._held():
                 self._carry_out(self._scheduler.begin(self.now()))
             while not self._scheduler.done:
                 self._wait()
@@ -120,30 +127,33 @@ class Run:
     # -- on the main thread ----------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        with self._lock:
+        with self._held():
             times = [at for at in (self._scheduler.wake_at, self._give_up_at) if at is not None]
             self._wake_at = min(times, default=None)
         wait = _LONGEST_WAIT if self._wake_at is None else min(_LONGEST_WAIT, self._wake_at - self.now())
-        self._read_mail(max(0.0, wait))
-        with self._lock:
+        due = self.now() + wait
+        if not self._read_mail(max(0.0, wait)):
+            self._woke(self.now() - due)
+        with self._held():
             if self._gave_up():
                 self.abandoned += self._scheduler.running
                 self._carry_out(self._scheduler.abandon(self.now()))
             else:
                 self._carry_out(self._scheduler.tick(self.now()))
 
-    def _read_mail(self, seconds: float) -> None:
-        """Do what was asked for, waiting up to these seconds for the first letter."""
+    def _read_mail(self, seconds: float) -> bool:
+        """Do what was asked for, waiting up to these seconds for the first letter; whether there was one."""
+        letter = None
         try:
             letter = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
             while True:
                 letter()
                 letter = self._mail.get_nowait()
         except Empty:
-            pass
+            return letter is not None
 
     def _cancel(self, why: str, *, hurry: bool) -> None:
-        with self._lock:
+        with self._held():
             if self._give_up_at is None:
                 self._give_up_at = self.now() + self._grace
             elif hurry:
@@ -156,39 +166,68 @@ class Run:
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
     def _settle(self, outcome: Outcome) -> NodeStarted | None:
+        self._ended.append(outcome)
+        return self._apply()
+
+    def _apply(self) -> NodeStarted | None:
+        """Apply the outcomes that have come, unless someone is at it, who then applies these too.
+
+        Threads that waited here would from then on take turns: each would find the lock taken by one that waits for the
+        interpreter.
+        """
+        mine: NodeStarted | None = None
         try:
-            with self._lock:
-                events = self._scheduler.outcome(self.now(), outcome)
-                if not events:  # it was given up before: nobody will read what it made
-                    self.abandoned -= 1
-                    for ref in outcome.outputs.values():
-                        self._early.pop((ref.id, ref.attempt), None)
-                        self._store.release(ref)
-                mine = self._carry_out(events, keep_one=True)
-                wake_at = self._scheduler.wake_at
-                sooner = wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)
-            if self._scheduler.done or sooner:
-                self._mail.put(lambda: None)
-            return mine
+            # Looked at again after the lock was let go of: what came in between was left to us.
+            while self._ended and self._lock.acquire(blocking=False):
+                try:
+                    while self._ended:
+                        mine = self._outcome(self._ended.popleft(), mine)
+                finally:
+                    self._lock.release()
         except BaseException as error:
             # A bug of ours. On this thread nobody would ever see it, and the run would wait for ever.
             self._mail.put(lambda error=error: _raise(error))  # type: ignore[misc]
-            return None
+        return mine
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Inside, the lock is held; behind it, what came meanwhile is applied."""
+        with self._lock:
+            yield
+        if self._ended and (mine := self._apply()):
+            self._executor.start(mine)
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
-    def _carry_out(self, events: Iterable[Event], *, keep_one: bool = False) -> NodeStarted | None:
+    def _outcome(self, outcome: Outcome, mine: NodeStarted | None) -> NodeStarted | None:
+        """Apply it; the first node to start is returned instead of started, unless there is one in `mine` already."""
+        scheduler = self._scheduler
+        events = scheduler.outcome(self.now(), outcome)
+        if not events:  # it was given up before: nobody will read what it made
+            self.abandoned -= 1
+            for ref in outcome.outputs.values():
+                self._early.pop((ref.id, ref.attempt), None)
+                self._store.release(ref)
+        mine = self._carry_out(events, mine, keep_one=True)
+        wake_at = scheduler.wake_at
+        if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
+            self._mail.put(lambda: None)
+        return mine
+
+    def _carry_out(
+        self, events: Iterable[Event], kept: NodeStarted | None = None, *, keep_one: bool = False
+    ) -> NodeStarted | None:
         """Do what the events order. With `keep_one`, the first node to start is returned instead of started."""
-        kept: NodeStarted | None = None
         for event in events:
             self._tell(event)
-            if isinstance(event, NodeStarted):
+            if isinstance(event, NodeFinished):
+                if event.outputs:
+                    self._outputs_of(event)
+            elif isinstance(event, NodeStarted):
                 if keep_one and kept is None:
                     kept = event
                 else:
                     self._executor.start(event)
-            elif isinstance(event, NodeFinished):
-                self._outputs_of(event)
             elif isinstance(event, OutputReleased):
                 self._given.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)

@@ -13,28 +13,31 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INT = re.compile("[-+]?[0-9]+")
-_BASED = re.compile("0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-SUSPECT = "-+.0123456789~nNtTfF"  # a plain scalar that starts with anything else is a string
+_BASED = "0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+_NUMERIC = "-+.0123456789"
+SUSPECT = f"{_NUMERIC}~nNtTfF"  # a plain scalar that starts with anything else is a string
 
 
 def plain_scalar(text: str) -> bool | int | float | str | None:
     """What a plain scalar means in the YAML 1.2 core schema; ValueError(what, hint) if it is refused."""
     if text in _WORDS:
         return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
     if _INT.fullmatch(text):
         # Counted first: int() raises for more than 4,300 digits.
         if len(text.lstrip("+-0")) <= 19 and -(2**63) <= (number := int(text)) < 2**63:
             return number
-    elif _BASED.fullmatch(text):
+    elif re.fullmatch(_BASED, text):
         if (number := int(text[2:], 8 if text[1] == "o" else 16)) < 2**63:
             return number
-    elif _FLOAT.fullmatch(text):
+    elif re.fullmatch(_FLOAT, text):
         if abs(real := float(text)) != float("inf"):
             return real
         raise ValueError("this number is too large", "put it in quotes if it is text; the largest is about 1.8e308")
-    elif _NOT_FINITE.fullmatch(text):
+    elif re.fullmatch(_NOT_FINITE, text):
         raise ValueError(f"'{text}' is not a finite number", "put it in quotes if it is text")
     else:
         return text

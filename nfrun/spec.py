@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 KIND_KEYS = ("python", "sql", "run", "read", "write")
@@ -55,7 +55,7 @@ class NodeSpec:
 
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; none means one output without a name, whose id is the node's. `timeout` is in seconds,
-    `cpu` in slots.
+    `cpu` in slots; `executor` is empty where the file leaves it to the run.
     """
 
     id: str
@@ -69,13 +69,14 @@ class NodeSpec:
     format: str = "arrow"
     retry: Retry = NEVER
     timeout: float | None = None
+    executor: str = ""
     cpu: float = 1.0
     description: str = ""
 
     @property
     def output_ids(self) -> tuple[str, ...]:
         """The ids of all its outputs."""
-        return tuple(f"{self.id}.{name}" for name in self.outputs) or (self.id,)
+        return tuple([f"{self.id}.{name}" for name in self.outputs]) if self.outputs else (self.id,)
 
     @property
     def upstream(self) -> tuple[str, ...]:
@@ -95,3 +96,7 @@ class Pipeline:
     env: Mapping[str, str]
     nodes: Mapping[str, NodeSpec]
     outputs: Mapping[str, str]
+
+    def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
+        """The same pipeline with these nodes instead."""
+        return replace(self, nodes=nodes)

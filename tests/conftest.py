@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ class Trial:
     stop: Stop = field(default_factory=Stop)
     logged: list[tuple[str, str]] = field(default_factory=list)
     progress: list[tuple[float, float | None]] = field(default_factory=list)
+    end_line: Callable[[str], None] = lambda node: None
     environ: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class Trial:
             self.environ,
             log=lambda node, level, line: self.logged.append((level, line)),
             progress=lambda node, done, total: self.progress.append((done, total)),
+            end_line=self.end_line,
         )
 
     def run(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from yaml._yaml import CParser
 
 from nfrun import document
-from nfrun.document import Document, Map, Seq, load, parse
+from nfrun.document import Document, load, parse
 from nfrun.errors import SpecError, render
+from nfrun.plain import plain_values
 from nfrun.textfile import MAX_BYTES
 from nfrun.yaml_errors import BREAK
 
@@ -60,8 +61,6 @@ def test_values() -> None:
         "nodes": {"clean": clean, "other": clean, "empty": None},
         "list": ["a", None, ["b", {"c": 1}]],
     }
-    assert type(root) is Map
-    assert type(root["list"]) is Seq
 
 
 @pytest.mark.parametrize(
@@ -444,9 +443,9 @@ def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
 def walk(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
     todo: list[tuple[tuple[str | int, ...], Any]] = [((), found.root)]
     for path, value in todo:
-        if isinstance(value, Map):
+        if isinstance(value, dict):
             todo += [((*path, key), inner) for key, inner in value.items()]
-        elif isinstance(value, Seq):
+        elif isinstance(value, list):
             todo += [((*path, i), inner) for i, inner in enumerate(value)]
     return todo
 
@@ -477,6 +476,15 @@ def outcome(text: str) -> None:
             shown.encode()
     else:
         check_places(found, text.lstrip("\ufeff"))
+    check_the_short_cut(text.lstrip("\ufeff"))
+
+
+def check_the_short_cut(text: str) -> None:
+    """What it takes has no mistakes, and the values are those of the long way."""
+    values = plain_values(text)
+    if values is not None:
+        long = document._placed(document._Source("p.yaml", text), text)
+        assert repr(values) == repr(long)  # which tells 1, 1.0 and True apart, and the order of keys
 
 
 @settings(max_examples=300, deadline=None)
@@ -637,3 +645,37 @@ def test_garbage_collection_is_left_as_it_was() -> None:
         gc.enable()
     refused("a: [")
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "pipelines").rglob("*.yaml")), ids=lambda path: path.name
+)
+def test_ordinary_files_take_the_short_cut(path: Path) -> None:
+    assert plain_values(path.read_text(encoding="utf-8")) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &x 1", "a: [&x 1, *x]", "a: !t 1", "a: ! 1", "a:\t1", "a: 1\na: 2", "a: [", "1: a", "~: a", "<<: {a: 1}",
+     "? [a]\n: b", "[a]: b", "? {a: 1}\n", "a: .nan", "a: 99999999999999999999", 'a: "\\e"', "a\x07", "a: 1\n---\nb: 1",
+     "é: \x85", "a: \ufffe", "[" * 65 + "]" * 65, "&x {}", "&x []"],
+)  # fmt: skip
+def test_the_short_cut_is_for_plain_files_only(text: str) -> None:
+    assert plain_values(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# a\n", "a", "- a\n", "'é': 😀", 'a: "\\t"', "[" * 64 + "]" * 64, "---\na: 1\n..."]
+)
+def test_the_short_cut_is_the_long_way(text: str) -> None:
+    assert plain_values(text) is not None
+    check_the_short_cut(text)
+
+
+def test_places_are_looked_for_when_they_are_asked_for() -> None:
+    found = parse("a: [1, {b: 2}]", "p.yaml")
+    assert found._source.placed is None
+    assert found.where("a", 1, "b").column == 12
+    placed = found._source.placed
+    assert found.where_key("a", 1, "b").column == 9
+    assert found._source.placed is placed is not None

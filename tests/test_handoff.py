@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import nfrun.handoff
-from nfrun.digest import digest
+from nfrun.digest import Digest, digest
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.handoff import MODES, Store
@@ -40,11 +40,11 @@ class Gate:
         self.paths: list[str] = []
         real = getattr(module, name)
 
-        def gated(value: Any, *path: Path) -> Any:
-            self.paths.extend(p.name for p in path)
+        def gated(value: Any, *rest: Any) -> Any:
+            self.paths.extend(given.name for given in rest if isinstance(given, Path))
             self.begun.set()
             assert self.open.wait(60)
-            return real(value, *path)
+            return real(value, *rest)
 
         monkeypatch.setattr(module, name, gated)
 
@@ -111,7 +111,7 @@ def waiting(store: Store, call: Callable[[], Any]) -> tuple[threading.Thread, li
 
 def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, heard = make()
+    store, heard = make(ahead=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert (ref.rows, ref.bytes, ref.schema, ref.digest) == (1000, 8000, "n: int64", None)
     gate.begun.wait(10)
@@ -127,7 +127,7 @@ def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypat
 
 
 def test_auto_drops_the_table_once_its_file_is_there(make: Any) -> None:
-    store, _ = make()
+    store, _ = make(ahead=frozenset("a"))
     table = pa.table({"n": [1]})
     gone = weakref.ref(table)
     store.publish("a", 1, table)
@@ -208,7 +208,7 @@ def test_digests_do_not_depend_on_the_mode_or_the_chunks(make: Any, mode: str) -
 
 def test_what_is_released_before_it_was_written_never_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, heard = make()
+    store, heard = make(ahead=frozenset("ab"))
     first, second = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
     assert gate.begun.wait(10)
     store.release(second)
@@ -220,6 +220,46 @@ def test_what_is_released_before_it_was_written_never_is(make: Any, monkeypatch:
     assert heard.published == []
     with pytest.raises(HandoffError, match=r"^the output 'a' is gone: all its readers had ended$"):
         store.open(first)
+
+
+def test_what_is_released_while_it_is_written_is_not_written_to_its_end(
+    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    taken: list[int] = []
+    real = Digest.add
+
+    def add(self: Digest, batch: pa.RecordBatch) -> None:
+        taken.append(batch.num_rows)
+        begun.set()
+        assert go_on.wait(10)
+        real(self, batch)
+
+    monkeypatch.setattr(Digest, "add", add)
+    batch = pa.record_batch({"n": pa.array([1], pa.int64()).take(pa.array([0] * MIN_ROWS, pa.int32()))})
+    store, heard = make(ahead=frozenset("a"))
+    ref = store.publish("a", 1, pa.Table.from_batches([batch] * 5))
+    assert begun.wait(10)
+    assert [name.rpartition(".")[2] for name in files(store)] == ["partial"]
+    store.release(ref)
+    go_on.set()
+    assert store.settled(10)
+    assert taken == [MIN_ROWS]
+    assert files(store) == []
+    assert heard.published == heard.broken == []
+
+
+def test_what_is_released_while_it_is_hashed_is_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nfrun.digest
+
+    gate = Gate(monkeypatch, nfrun.digest, "digest")
+    store, heard = make(mode="memory", keep=frozenset("a"))
+    ref = store.publish("a", 1, MANY)
+    assert gate.begun.wait(10)
+    store.release(ref)
+    gate.open.set()
+    assert store.settled(10)
+    assert heard.published == []
 
 
 def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
@@ -235,7 +275,7 @@ def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
 
 def test_a_release_frees_who_still_waits_for_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, _ = make(budget=10_000)
+    store, _ = make(budget=10_000, ahead=frozenset({"busy"}))
     busy = store.publish("busy", 1, MANY.slice(0, 1))
     assert gate.begun.wait(10)
     ref = store.publish("a", 1, MANY)
@@ -259,6 +299,60 @@ def test_a_release_lets_go_of_the_table(make: Any) -> None:
     gc.collect()
     assert gone() is None
     assert store._pending == 0
+
+
+# ------------------------------------------------------------------ what is not written at once
+
+
+def test_what_nobody_asks_for_is_not_written_while_there_is_room(make: Any) -> None:
+    store, heard = make(budget=16_000)
+    ref = store.publish("a", 1, MANY)
+    assert store.settled(10)
+    assert store.open(ref) is MANY
+    assert files(store) == []
+    assert open_file(store.file(ref)).equals(MANY)
+    assert store.settled(10)
+    assert files(store) == ["a.1.arrow"]
+    assert [r.digest for r in heard.published] == [digest(MANY)]
+    store.release(ref)
+    assert store.settled(10)
+    assert files(store) == []
+    assert store._pending == 0
+
+
+def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: Any) -> None:
+    store, heard = make(budget=30_000)
+    refs = [store.publish(name, 1, MANY) for name in "abc"]
+    assert store.settled(10)
+    assert [r.id for r in heard.published] == ["a", "b"]
+    assert files(store) == ["a.1.arrow", "b.1.arrow"]
+    assert [store.open(ref) is MANY for ref in refs] == [False, False, True]
+    assert store._pending == 8_000
+    store.release(refs[2])
+    assert (store._pending, store._later) == (0, {})
+
+
+def test_who_waits_for_room_gets_it_from_what_could_have_waited(make: Any) -> None:
+    store, heard = make(budget=20_000)
+    store.publish("a", 1, MANY)
+    assert store.settled(10)
+    assert files(store) == []
+    thread, came = in_thread(lambda: store.publish("b", 1, pa.concat_tables([MANY, MANY])))
+    thread.join(10)
+    assert came[0].id == "b"
+    assert heard.published[0].id == "a"
+
+
+def test_what_the_run_keeps_goes_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    store, _ = make(budget=40_000, keep=frozenset({"first", "kept"}))
+    store.publish("first", 1, MANY)
+    assert gate.begun.wait(10)
+    for name in ("x", "y", "kept"):
+        store.publish(name, 1, MANY)
+    gate.open.set()
+    assert store.settled(10)
+    assert gate.paths == ["first.1.arrow", "kept.1.arrow"]
 
 
 # ------------------------------------------------------------------ the budget
@@ -297,7 +391,7 @@ def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, _ = make(budget=9_000)
+    store, _ = make(budget=9_000, ahead=frozenset("a"))
     store.publish("a", 1, MANY.slice(0, 10))
     assert gate.begun.wait(10)
     ref = store.publish("b", 1, MANY)
@@ -341,7 +435,7 @@ def test_a_failed_write_of_what_was_released_concerns_nobody(make: Any, monkeypa
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
     gate = Gate(monkeypatch)
-    store, heard = make()
+    store, heard = make(ahead=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
     store.release(ref)

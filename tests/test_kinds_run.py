@@ -643,19 +643,19 @@ def test_a_stop_interrupts_a_query(trial: Trial) -> None:
     duckdb = pytest.importorskip("duckdb")
     table = pa.table({"n": range(100_000)})
     stopped = threading.Event()
-    real = trial.stop.calling
 
-    def calling(callback: Callable[[], object]) -> Any:
-        def keep_at_it() -> None:  # an interrupt is without effect in the moment before the query begins
-            with suppress(duckdb.ConnectionException):  # closed: it has ended
-                while not stopped.wait(0.001):
-                    callback()
+    class Persistent(Stop):
+        def calling(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Any:
+            def keep_at_it() -> None:  # an interrupt is without effect in the moment before the query begins
+                with suppress(duckdb.ConnectionException):  # closed: it has ended
+                    while not stopped.wait(0.001):
+                        callback()
 
-        thread = threading.Thread(target=keep_at_it, daemon=True)
-        thread.start()
-        return real(lambda: None)
+            thread = threading.Thread(target=keep_at_it, daemon=True)
+            thread.start()
+            return super().calling(lambda: None)
 
-    trial.stop.calling = calling  # type: ignore[method-assign, assignment]
+    trial.stop = Persistent()
     failure = failed(trial.run("sql", "select sum(a.n * b.n % 7 + sqrt(c.n)) from a, a b, a c", {"a": table}))
     stopped.set()
     assert failure.message.startswith("INTERRUPT Error")

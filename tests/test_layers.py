@@ -10,12 +10,12 @@ import nfrun
 
 LAYERS = """
 __init__
-events errors spec
+events errors spec garbage machine
 plan
-schedule
+schedule compare
 simulate
-digest formats callables jsontext textfile yaml_errors scalars advice params
-files expressions ipc
+digest formats callables jsontext textfile yaml_errors scalars advice params sizes
+files expressions ipc plain
 kinds.kind
 kinds.*
 kinds
@@ -23,18 +23,22 @@ document
 schema placing
 read
 bind
-handoff
-journal
+handoff contention failures
+jsonhandoff journal
+remote choice
 work
-executors
-executors.*
 prints
+executors
+executors.worker
+executors.*
 run
 reports.amounts reports
 reports.*
 outline
 launch
-cli
+trials
+commands
+arguments cli
 __main__
 """
 PURE = ("events", "errors", "spec", "plan", "schedule", "simulate")

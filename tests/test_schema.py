@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from nfrun import schema
 from nfrun.advice import NODE_KEYS
+from nfrun.document import load, parse
 from nfrun.errors import SpecError, render_all
 from nfrun.formats import FORMATS
 from nfrun.read import read_pipeline
@@ -549,25 +553,37 @@ p.yaml:5:15: 'resources' is empty
     5 |   b: {run: x, resources: }
       |               ^^^^^^^^^ for example resources: {cpu: 2}
 
-p.yaml:5:25: 'executor' must be 'thread', not 'process'
-    5 |   b: {run: x, executor: process}
-      |                         ^^^^^^^ nfrun cannot do that yet
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not 'proces'
+    5 |   b: {run: x, executor: proces}
+      |                         ^^^^^^ did you mean 'process'?
 
-p.yaml:5:25: 'executor' must be 'thread', not 'dask'
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not a list
+    5 |   b: {run: x, executor: [process]}
+      |                         ^^^^^^^^^
+
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not a mapping
+    5 |   b: {run: x, executor: {process: 2}}
+      |                         ^^^^^^^^^^^^
+
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not true
+    5 |   b: {run: x, executor: true}
+      |                         ^^^^
+
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not 'dask'
     5 |   b: {run: x, executor: dask}
       |                         ^^^^ nfrun cannot do that yet
 
-p.yaml:5:25: 'executor' must be 'thread', not 'threads'
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not 'threads'
     5 |   b: {run: x, executor: threads}
       |                         ^^^^^^^ did you mean 'thread'?
 
-p.yaml:5:25: 'executor' must be 'thread', not 3
+p.yaml:5:25: 'executor' must be one of thread, process, auto, not 3
     5 |   b: {run: x, executor: 3}
       |                         ^
 
 p.yaml:5:15: 'executor' is empty
     5 |   b: {run: x, executor: }
-      |               ^^^^^^^^ one of thread
+      |               ^^^^^^^^ one of thread, process, auto
 
 p.yaml:5:24: variable 'A' must be a string, a number or true or false, not a list
     5 |   b: {run: x, env: {A: [1]}}
@@ -954,11 +970,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def told(text: str) -> str:
     """What is wrong with the file, as it prints; "" if nothing is."""
     Path("p.yaml").write_text(text, encoding="utf-8")
+    check_the_quick_look(load("p.yaml").root)
     try:
         read_pipeline("p.yaml")
     except SpecError as error:
         return render_all(error.problems, limit=1000)
     return ""
+
+
+def check_the_quick_look(root: Any) -> None:
+    """Both libraries agree, but for names in Python that are not ASCII, which only jsonschema knows."""
+    valid = schema._validator().is_valid(root)
+    if schema._holds(root):
+        assert valid
+    else:
+        assert not valid or not json.dumps(root, ensure_ascii=False).isascii()
 
 
 @pytest.mark.parametrize("message", MESSAGES.strip("\n").split("\n\n"))
@@ -1205,3 +1231,78 @@ def test_a_file_of_3000_mistakes_is_cut_short() -> None:
         read_pipeline("p.yaml")
     assert len(caught.value.problems) == 1000
     assert render_all(caught.value.problems).endswith("… and 950 more problems")
+
+
+# -- the quick look ----------------------------------------------------------------------------------------------------
+
+WHOLE = """
+name: x
+description: x
+params: {a: 1, b: {type: integer, default: 1, enum: [1, 2], help: x}, c: [x], d: {default: {x: 1}}}
+env: {A: x, B: 1, C: true, D: 1.5}
+defaults: {retries: 1, timeout: 30s, executor: thread, resources: {cpu: 2}, env: {A: x}, format: csv}
+nodes:
+  a: {python: "steps.x:f", inputs: {t: b.late}, with: {v: [1, {w: x}]}, outputs: [early, late], needs: [b]}
+  b: {run: x, inputs: a, needs: b, retries: {max: 3, delay: 1s, backoff: 2.5, max_delay: 9, jitter: 0.5}}
+  c: {sql: x, inputs: [a, b.late], timeout: 1.5, retries: 0, description: x, format: arrow}
+  d: {read: x}
+  e: {write: x}
+outputs: {x-y: a.late}
+"""
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for step, item in inner for found in paths(item, (*path, step)))]
+
+
+PATHS = paths(parse(WHOLE, "p.yaml").root)
+# Characters that a document may have; those that a library takes for spaces, digits or letters, and another does not.
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"), max_size=6) | st.text(
+    st.sampled_from("aZ_09.:-smhd \n\t\xa0\u1680\u180e\u2000\u2028\u200b\u3000\ufeff\u0660\xaa\u017f\u212a\U0001d7d8"),
+    max_size=6,
+)
+NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+EDGES = st.sampled_from(
+    [
+        *(None, True, False, 0, 1, 2, -1, 100, 101, 0.0, -0.0, 1.0, 0.5, 1.5, 100.0, 100.5, 2.0**60, 1e308, 2**63 - 1),
+        *("", " ", "x", "a", "a\n", "a.b", "a.b.c", "m:f", "1s", "0s", "0.0s", "00.10s", "1.5h", "1e3", "thread"),
+        *("x" * 64, "x" * 65, "x" * 200, "x" * 201, "😀" * 200, "1" * 9 + "s", "1" * 10 + "s", "é:é", "a:é", "é"),
+        *([], [1], ["a"], ["a", "a"], [1, True], {}, {"a": "a"}, {"é": 1}, {"max": 1}, {"max": 1.0}, {"cpu": 0.5}),
+    ]
+)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.sampled_from(PATHS), st.one_of(EDGES, TEXTS, NUMBERS), st.booleans())
+@example(("nodes", "a", "python"), "steps:é", False)
+@example(("nodes", "a", "python"), "steps:f\n", False)
+@example(("nodes", "b", "retries", "max"), 3.0, False)
+@example(("nodes", "c", "sql"), "\ufeff", False)
+@example(("nodes", "c"), "c ", True)
+def test_what_the_quick_look_takes_jsonschema_takes(path: tuple[Any, ...], put: Any, as_key: bool) -> None:
+    root = parse(WHOLE, "p.yaml").root
+    around: Any = None
+    place = root
+    for step in path:
+        around, place = place, place[step]
+    if around is None:
+        root = put
+    elif as_key and isinstance(around, dict) and isinstance(put, str):
+        around[put] = around.pop(path[-1])
+    else:
+        around[path[-1]] = put
+    check_the_quick_look(root)
+
+
+def test_without_a_quick_look_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_quick", lambda: __import__("no_such_module"))
+    assert list(schema.check_schema(parse("\n".join(BASE), "p.yaml"))) == []
+    [(path, problem)] = schema.check_schema(parse("\n".join([*BASE, "  b: {RUN: x}"]), "p.yaml"))
+    assert (path, problem.what) == (("nodes", "b", "RUN"), "'RUN' is not a key of a node")
+
+
+def test_a_file_without_mistakes_is_not_shown_to_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_validator", lambda: pytest.fail("this takes as long as everything else"))
+    Path("p.yaml").write_text("\n".join(BASE), encoding="utf-8")
+    read_pipeline("p.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 import weakref
 from pathlib import Path
@@ -248,7 +249,9 @@ def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: 
     from nfrun.prints import Prints
 
     lines: list[tuple[str, str, str]] = []
-    monkeypatch.setattr("sys.stdout", Prints("stdout", lambda *line: lines.append(line), __import__("io").StringIO()))
+    prints = Prints("stdout", lambda *line: lines.append(line), io.StringIO())
+    monkeypatch.setattr("sys.stdout", prints)
+    trial.end_line = prints.end_line
     trial.python("def f(): print('begun', end='')")
     assert lines == [("node", "stdout", "begun")]
 

@@ -6,18 +6,20 @@ process from ever leaving. A thread cannot be killed: a stopped attempt is aband
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.events import NodeStarted, Outcome
 from nfrun.executors import Settle
 from nfrun.kinds.kind import Stop
 
+if TYPE_CHECKING:
+    import asyncio
+
 Wait = Callable[[Coroutine[Any, Any, Any]], Any]
-Work = Callable[[NodeStarted, Stop, Wait], Outcome]
+Make = Callable[[NodeStarted, Stop, Wait], Outcome]
 
 
 class ThreadExecutor:
@@ -26,13 +28,14 @@ class ThreadExecutor:
     `work(start, stop, wait)` makes an attempt and never raises.
     """
 
-    def __init__(self, work: Work, settle: Settle) -> None:
+    def __init__(self, work: Make, settle: Settle) -> None:
         self._work = work
         self._settle = settle
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
-        self._lock = threading.Condition()  # notified whenever an attempt has ended
+        self._lock = threading.Condition()  # notified, while somebody waits for it, whenever an attempt has ended
         self._threads = 0
         self._idle = 0
+        self._closing = False
         self._closed = False
         self._stops: dict[tuple[str, int], Stop] = {}
         self._loop = _Loop()
@@ -60,7 +63,8 @@ class ThreadExecutor:
     def close(self, patience: float = 0.0) -> None:
         """End the threads that wait, and the event loop; a child process has `patience` seconds to end by itself."""
         with self._lock:
-            self._lock.wait_for(lambda: not any(stop.killable for stop in self._stops.values()), patience)
+            self._closing = True
+            self._lock.wait_for(lambda: not any(stop.killable for stop in list(self._stops.values())), patience)
             self._closed = True
             idle, self._idle = self._idle, 0
             left = list(self._stops.values())
@@ -82,20 +86,21 @@ class ThreadExecutor:
 
     def _one(self, attempt: NodeStarted) -> NodeStarted | None:
         key = (attempt.node, attempt.attempt)
-        with self._lock:
-            stop = self._stops.setdefault(key, Stop())
+        # No lock here, nor below where it is not needed: what is done to the dictionary is one step for the threads.
+        stop = self._stops.setdefault(key, Stop())
         try:
             outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
         except BaseException as error:  # a bug of ours, or no memory left; without an outcome the run would never end
             outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
-        with self._lock:
-            self._stops.pop(key, None)
-            self._lock.notify_all()
+        self._stops.pop(key, None)
+        if self._closing:
+            with self._lock:
+                self._lock.notify_all()
         return self._settle(outcome)
 
 
 class _Loop:
-    """One event loop on a thread of its own, started when first needed."""
+    """One event loop on a thread of its own, started when first needed, and asyncio imported with it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,6 +108,8 @@ class _Loop:
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], stop: Stop) -> Any:
         """Run the coroutine to its end and return its result; a stop cancels it, and then too it has ended."""
+        import asyncio
+
         loop = self._started()
         tasks: list[asyncio.Task[Any] | None] = []
 
@@ -132,6 +139,8 @@ class _Loop:
                 self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _started(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

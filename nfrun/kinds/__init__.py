@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
 
-from nfrun.kinds import python, read, shell, sql, write
 from nfrun.kinds.kind import Kind
 
-KINDS: Mapping[str, Kind] = {
-    "python": python,
-    "sql": sql,
-    "run": shell,
-    "read": read,
-    "write": write,
-}
+_MODULES = {"python": "python", "sql": "sql", "run": "shell", "read": "read", "write": "write"}
+
+
+class _Kinds(dict[str, Kind]):
+    """Imports the module of a kind when it is first asked for, which is while the file is read and before nodes run."""
+
+    def __missing__(self, name: str) -> Kind:
+        kind = self[name] = cast("Kind", import_module(f"nfrun.kinds.{_MODULES[name]}"))
+        return kind
+
+
+KINDS: Mapping[str, Kind] = _Kinds()

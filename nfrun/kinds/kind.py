@@ -43,6 +43,8 @@ class Stop:
     be another's by then. It must be quick and not raise.
     """
 
+    __slots__ = ("_callbacks", "_killed", "_lock", "requested")  # one is made for every attempt
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
@@ -89,27 +91,48 @@ class Stop:
                 self._callbacks.remove(entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Protocol):
     """One attempt at one node, as its kind sees it.
 
-    `table(name)` opens an input as a `pyarrow.Table`, `file(name)` gives the path of its Arrow IPC file; `scratch()` is
-    a folder of this attempt's own, removed afterwards; `environ` is the whole environment for a child process; `wait`
-    runs a coroutine on the event loop to its end; `log(level, line)` and `progress(done, total)` go to the reports.
+    `folder` is what paths are relative to. `kept` holds what a kind found out in one attempt and wants to know in the
+    next, whichever node that is at.
     """
 
     node: NodeSpec
     attempt: int
     run: str
     folder: Path
-    environ: Mapping[str, str]
-    table: Callable[[str], Any]
-    file: Callable[[str], Path]
-    scratch: Callable[[], Path]
+    kept: dict[Any, Any]
     stop: Stop
-    wait: Callable[[Coroutine[Any, Any, Any]], Any]
-    log: Callable[[str, str], None]
-    progress: Callable[[float, float | None], None]
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The whole environment for a child process."""
+        ...
+
+    def table(self, name: str) -> Any:
+        """Open an input as a `pyarrow.Table`."""
+        ...
+
+    def file(self, name: str) -> Path:
+        """The path of an input's Arrow IPC file."""
+        ...
+
+    def scratch(self) -> Path:
+        """A folder of this attempt's own, removed afterwards."""
+        ...
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the event loop to its end."""
+        ...
+
+    def log(self, level: str, line: str) -> None:
+        """Tell the reports of a line."""
+        ...
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Tell the reports how far the node is."""
+        ...
 
 
 class Kind(Protocol):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
-import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.callables import Library, Signature, find_module
 from nfrun.errors import near, shorten
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.spec import NodeSpec
+
+if TYPE_CHECKING:
+    import logging
 
 _SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
 
@@ -95,16 +97,24 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
 
 def run(job: Job) -> Mapping[str, Any]:
     """Import the function, call it, wait for it if it is `async`, and take what it returns as tables."""
-    module, _, name = job.node.body.partition(":")
-    function = _function(module, name, job.folder)
-    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in job.node.inputs}
-    arguments |= copy.deepcopy(dict(job.node.with_))  # the next attempt must find them as they were
-    if "context" not in arguments and _takes_context(function):
-        arguments["context"] = Context(job.run, job.node.id, job.attempt, job.environ, _logger(job), job)
+    node = job.node
+    found = job.kept.get(node.body)
+    if found is None:
+        module, _, name = node.body.partition(":")
+        function = _function(module, name, job.folder)
+        found = job.kept[node.body] = (function, _takes_context(function))
+    function, takes_context = found
+    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in node.inputs}
+    if node.with_:
+        arguments |= copy.deepcopy(dict(node.with_))  # the next attempt must find them as they were
+    if takes_context and "context" not in arguments:
+        arguments["context"] = Context(job.run, node.id, job.attempt, job.environ, _logger(job), job)
     result = function(**arguments)
+    if result is None and len(node.outputs) < 2:
+        return {}
     if inspect.isawaitable(result):
         result = job.wait(result if inspect.iscoroutine(result) else _awaiting(result))
-    return _outputs(job.node, result)
+    return _outputs(node, result)
 
 
 async def _awaiting(value: Any) -> Any:
@@ -193,6 +203,8 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _logger(job: Job) -> logging.Logger:
+    import logging
+
     class Forward(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             try:

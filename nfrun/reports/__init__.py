@@ -10,9 +10,14 @@ from typing import Protocol
 
 from nfrun.events import Event
 
+_PAUSE_SECONDS = 0.02  # between two looks at what happened: waking up for each event would cost more than telling it
+
 
 class Report(Protocol):
-    """A fold over events: keeps what it needs and writes when it can."""
+    """A fold over events: keeps what it needs and writes when it can.
+
+    It may have an attribute `hears`, a tuple of the types of events that it is told; otherwise it is told all.
+    """
 
     def event(self, event: Event) -> None:
         """Take note of an event. Events come one at a time, in order."""
@@ -34,31 +39,43 @@ class Telling:
         self._reports = list(reports)
         self._complain = complain or (lambda message: print(message, file=sys.stderr))
         self.stopped: list[str] = []
+        self._hearers: dict[type, list[Report]] = {}
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self.tell: Callable[[Event], None] = self._queue.put  # passes an event on; never blocks
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="nfrun-reports", daemon=True)
         self._thread.start()
-
-    def tell(self, event: Event) -> None:
-        """Pass an event on. Never blocks."""
-        self._queue.put(event)
 
     def close(self) -> None:
         """Wait until all events are delivered and all reports are closed."""
         self._queue.put(None)
+        self._closing.set()
         self._thread.join()
 
     def _deliver(self) -> None:
         while (event := self._queue.get()) is not None:
-            self._each(lambda report, event=event: report.event(event))  # type: ignore[misc]
-        self._each(lambda report: report.close())
-
-    def _each(self, call: Callable[[Report], None]) -> None:
-        for report in list(self._reports):
+            hearers = self._hearers.get(type(event))
+            for report in self._hearers_of(type(event)) if hearers is None else hearers:
+                try:
+                    report.event(event)
+                except Exception as error:
+                    self._leave_out(report, error)
+            if self._queue.empty():
+                self._closing.wait(_PAUSE_SECONDS)
+        for report in self._reports:
             try:
-                call(report)
-            except BrokenPipeError:  # whoever read it has gone, as with `| head`
-                self._reports.remove(report)
+                report.close()
             except Exception as error:
-                self._reports.remove(report)
-                self.stopped.append(type(report).__name__)
-                self._complain(f"nfrun: the report {type(report).__name__} stopped: {type(error).__name__}: {error}")
+                self._leave_out(report, error)
+
+    def _hearers_of(self, kind: type) -> list[Report]:
+        found = [report for report in self._reports if kind in getattr(report, "hears", (kind,))]
+        self._hearers[kind] = found
+        return found
+
+    def _leave_out(self, report: Report, error: Exception) -> None:
+        self._reports = [other for other in self._reports if other is not report]
+        self._hearers.clear()
+        if not isinstance(error, BrokenPipeError):  # whoever read it has gone, as with `| head`
+            self.stopped.append(type(report).__name__)
+            self._complain(f"nfrun: the report {type(report).__name__} stopped: {type(error).__name__}: {error}")

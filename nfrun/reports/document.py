@@ -33,6 +33,8 @@ class RunDocument:
         self._outputs = outputs
         self._peak_rss = peak_rss
 
+    hears = ()
+
     def event(self, event: Event) -> None:
         """Nothing to note: the record has it."""
 
@@ -83,6 +85,8 @@ def _node(node: NodeRecord) -> dict[str, Any]:
         "took_s": _round(node.took),
         "queued_s": _round(node.queued),
         "handoff_s": _round(node.handoff),
+        "cpu_s": _round(node.cpu),
+        "locked_s": _round(node.locked),
         "rows": node.rows,
         "bytes": node.bytes,
         "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,

@@ -27,8 +27,9 @@ class NodeRecord:
     """What is known of a node.
 
     Times are seconds: `started`, `ended` and `since` (the start of its last attempt) count from the run's start, `took`
-    is that of all its attempts together, `handoff` what it or its readers waited for its outputs. `because` names the
-    failed node that it was skipped for.
+    is that of all its attempts together, `handoff` what it or its readers waited for its outputs, `cpu` and `locked`
+    what it used of the processor and waited for the interpreter's lock. `because` names the failed node that it was
+    skipped for.
     """
 
     stage: int
@@ -40,6 +41,8 @@ class NodeRecord:
     took: float = 0.0
     queued: float = 0.0
     handoff: float = 0.0
+    cpu: float = 0.0
+    locked: float = 0.0
     rows: int = 0
     bytes: int = 0
     failure: Failure | None = None
@@ -79,8 +82,22 @@ class Record:
         self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
 
     def event(self, event: Event) -> None:
-        self.at = max(self.at, event.at)
-        if isinstance(event, OutputPublished):
+        if event.at > self.at:
+            self.at = event.at
+        # The two that every node has come first.
+        if isinstance(event, NodeFinished):
+            self._finished(self.nodes[event.node], event)
+        elif isinstance(event, NodeStarted):
+            node = self.nodes[event.node]
+            node.status = "running"
+            node.attempts = event.attempt
+            node.queued += event.queued
+            node.since = event.at
+            if event.attempt == 1:
+                node.started = event.at
+            else:
+                node.progress = None
+        elif isinstance(event, OutputPublished):
             self.refs[event.output] = event.ref
         elif isinstance(event, RunFinished):
             self.end = event
@@ -93,21 +110,12 @@ class Record:
         """Nothing to write."""
 
     def _node(self, node: NodeRecord, event: Event) -> None:
-        if isinstance(event, NodeStarted):
-            node.status = "running"
-            node.attempts = event.attempt
-            node.queued += event.queued
-            node.started = event.at if node.started is None else node.started
-            node.since = event.at
-            node.progress = None
-        elif isinstance(event, NodeProgressed):
+        if isinstance(event, NodeProgressed):
             node.progress = (event.done, event.total)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
             node.took += event.took
             node.failure = event.failure
-        elif isinstance(event, NodeFinished):
-            self._finished(node, event)
         elif isinstance(event, NodeFailed):
             node.status, node.ended, node.failure = "failed", event.at, event.failure
             node.took += event.took
@@ -122,12 +130,15 @@ class Record:
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
         node.status, node.ended, node.failure = "ok", event.at, None
         node.took += event.took
+        node.cpu += event.cpu
+        node.locked += event.locked
         node.handoff += event.published
-        node.rows = sum(ref.rows for ref in event.outputs.values())
-        node.bytes = sum(ref.bytes for ref in event.outputs.values())
         for output, waited in event.opened.items():
             self.nodes[output.partition(".")[0]].handoff += waited
-        self.refs.update(event.outputs)
+        if event.outputs:
+            node.rows = sum([ref.rows for ref in event.outputs.values()])
+            node.bytes = sum([ref.bytes for ref in event.outputs.values()])
+            self.refs.update(event.outputs)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
@@ -138,7 +149,7 @@ class Record:
     @property
     def sequential(self) -> float:
         """Seconds of work of all nodes together: what one after the other would have taken, without any waiting."""
-        return sum(node.took for node in self.nodes.values())
+        return sum(node.took - node.locked for node in self.nodes.values())
 
     def critical_path(self) -> tuple[list[str], float]:
         """The chain of needs that took longest, and its seconds of work."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import IO, TYPE_CHECKING
 
 from nfrun.errors import escape, shorten
-from nfrun.events import Event
+from nfrun.events import Event, NodeFinished
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.record import NodeRecord, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
 
 _MOST_STAGES, _MOST_OUTPUTS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 12, 5
+_LOCKED_SECONDS = 0.05  # less than that was no wait worth a word
+_WORTHWHILE = 0.9  # of the time that the run took; what saves less is not worth a word either
+_COMPUTING = 0.5  # of the time was CPU time: the nodes computed rather than waited
 _MOST_ROWS, _FIRST_ROWS = 25, 10  # a table of more rows than the one is cut to the other
 
 
@@ -26,46 +25,72 @@ class Summary:
     """Prints once the run has ended: results on `out`, everything else on `err`.
 
     `outputs` maps the shown names to output ids, `table(id)` opens one (None if it has none to show), `place(node)` is
-    the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far. `quiet`
-    leaves only the failures.
+    the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far,
+    `makespan(costs)` the seconds that a run takes whose nodes take these. `quiet` leaves only the failures, which need
+    no `console(stream)`.
     """
 
     def __init__(
         self,
         record: Record,
-        out: Console,
-        err: Console,
+        out: IO[str],
+        err: IO[str],
         *,
+        console: Callable[[IO[str]], Console],
         outputs: Mapping[str, str],
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
         cpu: Callable[[], float],
+        makespan: Callable[[Mapping[str, float]], float],
         quiet: bool = False,
     ) -> None:
         self._record = record
         self._out = out
         self._err = err
+        self._console = console
         self._outputs = outputs
         self._table = table
         self._place = place
         self._quiet = quiet
         self._cpu = cpu
+        self._makespan = makespan
         self._cpu_before = cpu()
+        self.hears = () if quiet else (NodeFinished,)
+        self._ready = False
+        if not quiet:
+            # The name alone: once nodes have run, a file of the user's that is called rich.py would be found instead.
+            import rich  # noqa: F401
 
     def event(self, event: Event) -> None:
-        """Nothing to note: the record has it."""
+        """Nothing to note, the record has it: a node has ended, and there may be time to import rich now.
+
+        That takes tens of milliseconds. While nodes wait for something nobody notices; where they compute it would
+        slow them down, and it is left for later, at last for the end.
+        """
+        if self._ready:
+            return
+        before = self._cpu()
+        if before - self._cpu_before < _COMPUTING * event.at:
+            import nfrun.reports.console  # noqa: F401
+
+            self._ready = True
+            self._cpu_before += self._cpu() - before  # that was not the nodes
 
     def close(self) -> None:
         if not self._quiet:
-            self._print_stages()
-            self._print_speed()
-            self._print_outputs()
+            used = self._cpu() - self._cpu_before
+            out, err = self._console(self._out), self._console(self._err)
+            self._print_stages(err)
+            self._print_speed(err, used)
+            self._print_outputs(out)
         self._print_failures()
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
-    def _print_stages(self) -> None:
-        table = Table(box=box.SIMPLE_HEAD, title=None, pad_edge=False)
+    def _print_stages(self, err: Console) -> None:
+        from nfrun.reports.console import new_table, print_line
+
+        table = new_table()
         table.add_column("stage", justify="right")
         table.add_column("nodes", overflow="ellipsis", no_wrap=True, max_width=48)
         for heading in ("wall", "busy", "parallel", "rows", "bytes", "handoff"):
@@ -75,59 +100,60 @@ class Summary:
             names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
             table.add_row(
                 str(stage.index + 1),
-                Text(f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names),
+                f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names,
                 *([seconds(stage.wall), seconds(stage.busy), f"{stage.parallelism:.1f}"] if stage.wall else [""] * 3),
                 *([f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)] if stage.wall else [""] * 3),
             )
-        self._err.print(table)
+        err.print(table)
         if len(stages) > _MOST_STAGES:
-            self._err.print(f"… and {count(len(stages) - _MOST_STAGES, 'more stage')}", style="dim")
+            print_line(err, f"… and {count(len(stages) - _MOST_STAGES, 'more stage')}", "dim")
 
-    def _print_speed(self) -> None:
+    def _print_speed(self, err: Console, cpu: float) -> None:
+        from nfrun.reports.console import print_line
+
         record = self._record
         path, longest = record.critical_path()
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
-        self._err.print(Text(f"critical path {seconds(longest)}: {' -> '.join(shown)}"), soft_wrap=True)
+        print_line(err, f"critical path {seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
             ratio = record.sequential / wall
-            line = f"sequential {seconds(record.sequential)} -> {seconds(wall)} ({ratio:.1f}x)"
-            self._err.print(Text(line, style="bold"))
+            print_line(err, f"sequential {seconds(record.sequential)} -> {seconds(wall)} ({ratio:.1f}x)", "bold")
+            for line in self._locked(wall):
+                print_line(err, line, "dim")
             # Nodes that compute at the same time slow one another down, and their times add up to more than they need.
-            if ratio > 1.1 and self._cpu() - self._cpu_before > 0.5 * wall:
+            if ratio > 1.1 and cpu > _COMPUTING * wall:
                 line = (
                     "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
                 )
-                self._err.print(line, style="dim", soft_wrap=True)
+                print_line(err, line, "dim")
+
+    def _locked(self, wall: float) -> list[str]:
+        """Which nodes waited for one another, as Python runs one of them at a time, and what processes would change."""
+        nodes = self._record.nodes
+        waited = sorted((n for n in nodes if nodes[n].locked >= _LOCKED_SECONDS), key=lambda n: -nodes[n].locked)
+        if not waited:
+            return []
+        alone = self._makespan({name: node.took - node.locked for name, node in nodes.items()})
+        if alone >= _WORTHWHILE * wall:
+            return []
+        shown = ", ".join(f"{n} {seconds(nodes[n].locked)} of {seconds(nodes[n].took)}" for n in waited[:4])
+        more = f" and {len(waited) - 4:,} more" if len(waited) > 4 else ""
+        return [
+            f"waited for Python's lock: {shown}{more}",
+            f"in processes about {seconds(alone)} instead of {seconds(wall)}: --executor auto",
+        ]
 
     # -- results ---------------------------------------------------------------------------------------------------
 
-    def _print_outputs(self) -> None:
+    def _print_outputs(self, out: Console) -> None:
         found = [(name, id) for name, id in self._outputs.items() if id in self._record.refs]
         for name, id in found[:_MOST_OUTPUTS]:
             table = self._table(id)
             if table is not None:
-                self._print_table(name, table, self._record.refs[id].path)
+                _print_table(out, name, table, self._record.refs[id].path)
         if len(found) > _MOST_OUTPUTS:
-            self._out.print(f"\n… and {count(len(found) - _MOST_OUTPUTS, 'more output')}")
-
-    def _print_table(self, name: str, data: pa.Table, path: str | None) -> None:
-        head = f"\n{name}: {count(data.num_rows, 'row')}, {count(data.num_columns, 'column')}"
-        self._out.print(Text(head, style="bold"), Text(escape(path or ""), style="dim"), soft_wrap=True)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        columns = data.column_names[:_MOST_COLUMNS]
-        for column in columns:
-            kind = str(data.schema.field(column).type) if data.column_names.count(column) == 1 else ""
-            numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
-            table.add_column(Text(shorten(column, 40)), justify="right" if numeric else "left", overflow="fold")
-        if len(columns) < data.num_columns:
-            table.add_column(f"… {data.num_columns - len(columns)} more")
-        rows = _rows(data, len(columns))
-        for row in rows:
-            table.add_row(*[Text(cell) for cell in row])
-        self._out.print(table)
-        if len(rows) < data.num_rows:
-            self._out.print(f"… and {count(data.num_rows - len(rows), 'more row')}", style="dim")
+            out.print(f"\n… and {count(len(found) - _MOST_OUTPUTS, 'more output')}")
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -136,21 +162,46 @@ class Summary:
         record = self._record
         failed, cancelled = record.named("failed"), record.named("cancelled")
         if record.end and record.end.error:
-            self._err.print(Text(f"nfrun: {escape(record.end.error)}"), soft_wrap=True)
+            self._tell(f"nfrun: {escape(record.end.error)}")
         elif record.end and record.end.status == "cancelled":
             done = len(record.named("ok"))
-            self._err.print(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
+            self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
         elif cancelled:
             line = f"not started after the failure: {_few(cancelled)}; -k runs what does not depend on it"
-            self._err.print(line, soft_wrap=True)
+            self._tell(line)
         if len(failed) > _MOST_FAILURES:
-            self._err.print(f"{count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
+            self._tell(f"{count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
         for name in failed[:_MOST_FAILURES]:
             text = failure_text(name, record.nodes[name], self._place(name), self._skipped(name))
-            self._err.print(Text(text), soft_wrap=True)
+            self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        print(text, file=self._err, flush=True)
 
     def _skipped(self, failed: str) -> list[str]:
         return [n for n in self._record.named("skipped") if self._record.nodes[n].because == failed]
+
+
+def _print_table(out: Console, name: str, data: pa.Table, path: str | None) -> None:
+    from rich.text import Text
+
+    from nfrun.reports.console import new_table, print_line
+
+    head = f"\n{name}: {count(data.num_rows, 'row')}, {count(data.num_columns, 'column')}"
+    out.print(Text(head, style="bold"), Text(escape(path or ""), style="dim"), soft_wrap=True)
+    table = new_table()
+    columns = data.schema.names[:_MOST_COLUMNS]
+    for column, kind in zip(columns, map(str, data.schema.types), strict=False):
+        numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
+        table.add_column(shorten(column, 40), justify="right" if numeric else "left", overflow="fold")
+    if len(columns) < data.num_columns:
+        table.add_column(f"… {data.num_columns - len(columns)} more")
+    rows = _rows(data, len(columns))
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    if len(rows) < data.num_rows:
+        print_line(out, f"… and {count(data.num_rows - len(rows), 'more row')}", "dim")
 
 
 def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) -> str:

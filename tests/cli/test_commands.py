@@ -58,7 +58,8 @@ def test_plan_as_json(two: str) -> None:
 
 
 def test_plan_uses_what_earlier_runs_took(two: str) -> None:
-    journal.WorkFolder(Path(two).parent / ".nfrun").write_timings(two, {"a": 2.0, "b": 1.0})
+    recorded = journal.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
+    journal.WorkFolder(Path(two).parent / ".nfrun").write_timings(two, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 

@@ -171,14 +171,35 @@ def test_every_event_is_a_line_of_json(folder: Folder) -> None:
     names = [line["event"] for line in lines]
     assert names[0] == "run_started"
     assert names[-1] == "run_finished"
-    # Whether `numbers` was written before its only reader had ended is a matter of luck.
-    assert sorted(line["event"] for line in lines[1:-1] if line.get("output") != "numbers") == [
-        *("node_finished", "node_finished", "node_logged", "node_started", "node_started", "output_published"),
+    assert sorted(names[1:-1]) == [
+        *("node_finished", "node_finished", "node_logged", "node_started", "node_started"),
+        *("output_published", "output_released"),
     ]
+    assert [line["output"] for line in lines if line["event"] == "output_published"] == ["double"]
     assert [line["output"] for line in lines if line["event"] == "output_released"] == ["numbers"]
     assert all(a["at"] <= b["at"] for a, b in pairwise(lines))
     (logged,) = [line for line in lines if line["event"] == "node_logged"]
     assert (logged["node"], logged["level"], logged["text"]) == ("numbers", "stdout", "making 3")
+
+
+def test_with_little_memory_tables_between_nodes_are_written_too(folder: Folder) -> None:
+    assert folder.nfrun("run", "two.yaml", "-q", "--memory", "1B", "--events", "events.jsonl").returncode == 0
+    lines = [json.loads(line) for line in (folder.path / "events.jsonl").read_text().splitlines()]
+    assert [line["output"] for line in lines if line["event"] == "output_published"] == ["numbers", "double"]
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        *((text, text) for text in ("0", "", "-5", "512M", "1 parsec", "1e9", "50%", "1,000", "0.1", "unlimited")),
+        ("\x1b[31m1GB", "\\x1b[31m1GB"),
+    ],
+)
+def test_a_wrong_size(folder: Folder, size: str, shown: str) -> None:
+    done = folder.nfrun("run", "two.yaml", "--memory", size)
+    message = f"Invalid value for --memory: '{shown}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"Error: {message}"
 
 
 def test_a_failure_is_told_last_with_all_that_helps(folder: Folder) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from nfrun.events import NodeStarted, Outcome
 from nfrun.executors import Executor, Settle
-from nfrun.executors.threads import ThreadExecutor, Work
+from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.kinds.kind import Stop
 
 
 class Single:
     """The simplest one there is: a single thread that makes one attempt after the other."""
 
-    def __init__(self, work: Work, settle: Settle) -> None:
+    def __init__(self, work: Make, settle: Settle) -> None:
         self._work, self._settle = work, settle
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()
@@ -59,13 +59,13 @@ class Single:
                 following = self._settle(outcome)
 
 
-EXECUTORS: list[Callable[[Work, Settle], Executor]] = [ThreadExecutor, Single]
+EXECUTORS: list[Callable[[Make, Settle], Executor]] = [ThreadExecutor, Single]
 
 
 class Trial:
     """An executor whose work is `do(start, stop, wait)` and whose outcomes are kept; `answers` are given to it next."""
 
-    def __init__(self, make: Callable[[Work, Settle], Executor]) -> None:
+    def __init__(self, make: Callable[[Make, Settle], Executor]) -> None:
         self.do: Callable[[NodeStarted, Stop, Any], Any] = lambda start, stop, wait: None
         self.answers: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self.outcomes: list[Outcome] = []

@@ -686,11 +686,15 @@ class Meter:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.count = 0
+        self.made: dict[int, tuple[Any, Any]] = {}  # by id, with the value itself: no other may get that id
         for name, value in vars(scheduler).items():
             if isinstance(value, list | dict):
                 setattr(scheduler, name, self.metered(value))
 
     def metered(self, value: list[Any] | dict[Any, Any]) -> Any:
+        """The same value, counting; what is in two places of the scheduler stays one thing."""
+        if id(value) in self.made:
+            return self.made[id(value)][1]
         meter = self
         kind = type(value)
         for key, item in enumerate(value) if isinstance(value, list) else value.items():
@@ -726,7 +730,9 @@ class Meter:
         else:
             methods |= {name: one(name) for name in ("get", "__contains__", "pop")}
             methods |= {name: each(name) for name in ("__iter__", "items", "keys", "values")}
-        return type("Metered", (kind,), methods)(value)
+        made = type("Metered", (kind,), methods)(value)
+        self.made[id(value)] = (value, made)
+        return made
 
 
 def chain(count: int) -> list[Node]:

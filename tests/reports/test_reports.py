@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import IO, Any
 
 import pyarrow as pa
 import pytest
@@ -31,6 +34,7 @@ from nfrun.events import (
 from nfrun.plan import Node, Plan, make_plan
 from nfrun.reports import Telling
 from nfrun.reports.amounts import count, seconds, size
+from nfrun.reports.console import console
 from nfrun.reports.document import RunDocument
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.live import ROWS, LiveView
@@ -144,6 +148,8 @@ def test_the_json_document(record: Record) -> None:
         "started_s": 0.0,
         "took_s": 0.9,
         "queued_s": 0.0,
+        "cpu_s": 0.0,
+        "locked_s": 0.0,
         "handoff_s": 0.03,
         "rows": 3,
         "bytes": 24,
@@ -222,12 +228,12 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int
     events: list[Event] = [NodeStarted(0.0, f"n{i}", 1) for i in range(running + failed)]
     events += [NodeFailed(1.0, f"n{i}", 1, FAILURE) for i in range(failed)]
     events += [NodeProgressed(1.0, f"n{i}", 1, 2) for i in range(failed, failed + running)]
-    console = Console(width=width, color_system=None)
+    shown = Console(width=width, color_system=None)
     terminal = Console(file=io.StringIO(), width=100, force_terminal=True)
     view = LiveView(fed(events, of), terminal, "big")
     try:
-        with console.capture() as capture:
-            console.print(view.view(2.0))
+        with shown.capture() as capture:
+            shown.print(view.view(2.0))
     finally:
         view.close()
     lines = capture.get().rstrip("\n").split("\n")
@@ -242,20 +248,31 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int
 
 
 def summary(
-    record: Record, table: pa.Table | None = None, cpu: tuple[float, float] = (0.0, 0.0), **options: Any
+    record: Record,
+    table: pa.Table | None = None,
+    cpu: Sequence[float] = (0.0, 0.0),
+    events: Sequence[Event] = (),
+    makespan: float = 1.0,
+    **options: Any,
 ) -> tuple[str, str]:
+    """What is printed on stdout and stderr. `cpu` is what the clock shows whenever it is looked at."""
     times = iter(cpu)
     out, err = io.StringIO(), io.StringIO()
-    Summary(
+    report = Summary(
         record,
-        Console(file=out, width=100, color_system=None),
-        Console(file=err, width=100, color_system=None),
+        out,
+        err,
         outputs={"result": "c"},
         table=lambda id: table,
         place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
-        **options,
-    ).close()
+        makespan=lambda costs: makespan,
+        **{"console": partial(console, colored=False), **options},
+    )
+    for event in events:
+        report.event(event)
+    report.close()
+    assert not list(times)
     return out.getvalue(), err.getvalue()
 
 
@@ -282,6 +299,49 @@ def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> Non
     assert told not in summary(record, cpu=(1.0, 2.0))[1]
 
 
+@pytest.mark.parametrize(
+    ("cpu", "imported"),
+    [((0.0, 0.4, 0.6, 0.7), True), ((0.0, 0.6, 0.6, 0.7, 0.7), True), ((0.0, 0.6, 1.1, 1.2), False)],
+)
+def test_rich_is_imported_as_soon_as_nodes_wait(
+    record: Record, cpu: Sequence[float], imported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "nfrun.reports.console")
+    found = []
+
+    def consoles(stream: IO[str]) -> Console:
+        found.append("nfrun.reports.console" in sys.modules)
+        return console(stream, colored=False)
+
+    summary(record, cpu=cpu, events=[NodeFinished(1.0, "a", 1), NodeFinished(2.0, "b", 1)], console=consoles)
+    assert found == [imported, imported]
+
+
+def test_what_the_import_of_rich_takes_is_not_charged_to_the_nodes(record: Record) -> None:
+    told = "the nodes shared the processor"
+    assert told not in summary(record, cpu=(0.0, 0.1, 9.0, 9.1), events=EVENTS[3:4])[1]
+    assert told in summary(record, cpu=(0.0, 0.1, 9.0, 11.0), events=EVENTS[3:4])[1]
+
+
+def test_a_summary_that_is_quiet_needs_no_rich(record: Record) -> None:
+    def never(stream: IO[str]) -> Console:
+        raise AssertionError("nothing is printed with it")
+
+    assert summary(record, cpu=(0.0,), quiet=True, console=never) == ("", "")
+
+
+def test_waits_for_the_lock_of_python_are_told_if_processes_would_be_faster(record: Record) -> None:
+    record.nodes["b"].locked = 0.04  # not worth a word
+    assert "lock" not in summary(record)[1]
+    record.nodes["a"].locked, record.nodes["c"].locked = 0.2, 0.6
+    told = (
+        "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms\n"
+        "in processes about 2.50 s instead of 3.20 s: --executor auto\n"
+    )
+    assert told in summary(record, makespan=2.5)[1]
+    assert "lock" not in summary(record, makespan=3.0)[1]
+
+
 def test_a_long_output_is_cut_and_counted(record: Record) -> None:
     assert "more row" not in summary(record, pa.table({"n": range(25)}))[0]
     out = summary(record, pa.table({"n": range(26)}))[0]
@@ -303,7 +363,7 @@ def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
         NodeCancelled(1.0, "b", "node 'a' failed"),
         RunFinished(1.0, "failed"),
     ]
-    _, err = summary(fed(events, plan(a="", b="", c="a")), quiet=True)
+    _, err = summary(fed(events, plan(a="", b="", c="a")), cpu=(0.0,), quiet=True)
     assert (
         err
         == """\

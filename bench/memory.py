@@ -1,0 +1,77 @@
+"""The memory that 10,000 nodes take which do nothing, by engine, each in a fresh process.
+
+What counts is how much the process grew beyond what it was after a run of 100 nodes: libraries and threads are then in
+place. `python -m bench.memory ENGINE` is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from bench import noop
+from bench.measure import Line, interleaved, median
+from bench.noop import WORKERS
+from bench.peers import Shape
+
+NODES = 10_000
+_FEW = 100
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """nfrun against each of the others; peaks vary little, so a few turns are enough."""
+    names = list(noop.engines(folder, NODES))
+    found = interleaved({name: partial(fresh, name) for name in names}, min(repeat, 3))
+    ours = found["nfrun"]
+    for name in names[1:]:
+        theirs = found[name]
+        ratio = median([grew for grew, _ in ours]) / median([grew for grew, _ in theirs])
+        turns = [a / b for (a, _), (b, _) in zip(ours, theirs, strict=True)]
+        what = f"memory of {NODES:,} no-op nodes: nfrun / {name}"
+        yield Line(what, _told(ours), _told(theirs), ratio, low=min(turns), high=max(turns))
+
+
+def fresh(engine: str) -> tuple[float, float]:
+    """Run the nodes in a fresh process: by how many bytes it grew, and its peak. Raises CalledProcessError."""
+    done = subprocess.run([sys.executable, "-m", "bench.memory", engine], check=True, capture_output=True, text=True)
+    grew, peak = json.loads(done.stdout)
+    return float(grew), float(peak)
+
+
+def peak_rss() -> int:
+    """The most memory that this process held, in bytes.
+
+    From `/proc` where there is one: what `getrusage` says counts what the parent held when it started this process.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(engine: str) -> None:
+    """Run few nodes, then many, and print by how many bytes the peak grew and what it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = noop.engines(Path(folder), NODES)[engine]
+        run(Shape(noop.layers(_FEW), "nothing"), WORKERS)()
+        before = peak_rss()
+        run(Shape(noop.layers(NODES), "nothing"), WORKERS)()
+        peak = peak_rss()
+    print(json.dumps([peak - before, peak]))
+
+
+def _told(samples: list[tuple[float, float]]) -> str:
+    return f"{median([g for g, _ in samples]) / 1e6:.1f} MB, {median([p for _, p in samples]) / 1e6:.0f} MB in all"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""The folder of the pipelines that the benchmarks run without a file: nodes find `steps` beside them."""

@@ -1,0 +1,176 @@
+"""Nodes that do nothing: what nfrun itself costs, beside loops written by hand and other engines.
+
+Clocks run from the plan to the end of the run, with timings and records on; sorting and building are not timed, for
+none of the engines. The bar is on CPU time: on a machine where others are at work it says more than the wall clock.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from bench import peers
+from bench.measure import Line, Sample, clocked, interleaved, versus
+from bench.peers import Engine, Shape
+from nfrun.contention import Contention
+from nfrun.events import NodeLogged, NodeProgressed
+from nfrun.executors.threads import ThreadExecutor
+from nfrun.handoff import Store
+from nfrun.journal import TimingsFile, WorkFolder, new_run_id
+from nfrun.launch import SCHEDULES
+from nfrun.plan import Plan, plan_of
+from nfrun.prints import Prints
+from nfrun.reports import Telling
+from nfrun.reports.record import Record
+from nfrun.run import Run
+from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.work import Work
+
+WORKERS = 2
+_NODES = Path(__file__).parent / "nodes"
+# Building a pipeline of 1,000 takes pipefunc 20 s, and grows with the square.
+_MOST = {"pipefunc": 200}
+
+
+def nfrun(
+    shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto"
+) -> Callable[[], float]:
+    """A run as `nfrun run -q` makes it, its parts joined as `nfrun.launch` joins them; the folder of runs is `work`.
+
+    Returns the seconds of the run by its own clock, which leaves out the start and the end around it.
+    """
+    pipeline = _pipeline(shape)
+    plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
+    return partial(_run, pipeline, plan, work, handoff)
+
+
+def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str) -> float:
+    run_id = new_run_id()
+    work_folder = WorkFolder(work)
+    folder = work_folder.run_folder(run_id)
+    telling = Telling([Record(plan), TimingsFile(work_folder, pipeline.file, work_folder.timings(pipeline.file))])
+    contention = Contention()
+    run = Run(plan, telling.tell, seed=zlib.crc32(run_id.encode()), woke=contention.look)
+    store = Store(folder, mode=handoff, keep=plan.keep, published=run.published, broken=run.broken)
+
+    def log(node: str, level: str, line: str) -> None:
+        telling.tell(NodeLogged(run.now(), node, level, line))
+
+    def progress(node: str, done: float, total: float | None) -> None:
+        telling.tell(NodeProgressed(run.now(), node, done, total))
+
+    prints = Prints("stdout", log, sys.stderr), Prints("stderr", log, sys.stderr)
+
+    def end_line(node: str) -> None:
+        for stream in prints:
+            stream.end_line(node)
+
+    nodes = Work(pipeline, store, run_id, folder / "scratch", os.environ.copy(), log, progress, end_line, contention)
+    try:
+        end = run.go(lambda settle: ThreadExecutor(nodes, settle), store)
+    finally:
+        telling.close()
+        store.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    if end.status != "ok" or telling.stopped:
+        raise RuntimeError(f"the run ended as {end.status} {end.error}, without {telling.stopped or 'nothing'}")
+    return end.at
+
+
+def _pipeline(shape: Shape) -> Pipeline:
+    nodes = {
+        name: NodeSpec(
+            id=name,
+            kind="python",
+            body=f"steps:{shape.function}",
+            inputs=tuple(Input(need, need, need) for need in needs) if shape.hands_on else (),
+            with_=shape.given.get(name, {}),
+            outputs=(),
+            needs=() if shape.hands_on else needs,
+            env={},
+        )
+        for name, needs in shape.needs.items()
+    }
+    return Pipeline(str(_NODES / "noop.yaml"), str(_NODES), "noop", "", {}, {}, nodes, {})
+
+
+def chain(count: int) -> dict[str, tuple[str, ...]]:
+    """Each needs the one before."""
+    return {f"n{i}": (f"n{i - 1}",) if i else () for i in range(count)}
+
+
+def fan_out(count: int) -> dict[str, tuple[str, ...]]:
+    """All need the first."""
+    return {f"n{i}": ("n0",) if i else () for i in range(count)}
+
+
+def layers(count: int, inputs: int = 3) -> dict[str, tuple[str, ...]]:
+    """As many layers as each is wide; each node needs some at random of the layer before. The same at every call."""
+    rng = random.Random(count)
+    width = max(inputs, round(count**0.5))
+    needs = {}
+    for i in range(count):
+        start = (i // width - 1) * width
+        needs[f"n{i}"] = tuple(f"n{j}" for j in sorted(rng.sample(range(start, start + width), inputs)) if start >= 0)
+    return needs
+
+
+SHAPES: Mapping[str, Callable[[], dict[str, tuple[str, ...]]]] = {
+    "chain of 200": partial(chain, 200),
+    "fan-out of 1,000": partial(fan_out, 1_000),
+    "layers, 1,000": partial(layers, 1_000),
+    "layers, 10,000": partial(layers, 10_000),
+}
+
+
+def engines(folder: Path, nodes: int) -> dict[str, Engine]:
+    """All that can be had here and can build as many nodes; nfrun first, since what comes later is held against it."""
+    found: dict[str, Engine] = {"nfrun": partial(nfrun, work=folder / "runs"), **peers.LOOPS, **peers.libraries()}
+    found.pop("pipefunc by generation", None)  # differs from pipefunc where nodes take time
+    return {name: engine for name, engine in found.items() if nodes <= _MOST.get(name, nodes)}
+
+
+def turn(engine: Engine, shape: Shape, workers: int) -> Sample:
+    """Have the engine prepare the shape, then clock one run of it."""
+    return clocked(engine(shape, workers))
+
+
+def turns(shape: Shape, among: Mapping[str, Engine], repeat: int) -> dict[str, list[Sample]]:
+    """Run the shape by each engine in turns, prepared anew each time, after a turn that does not count."""
+    variants = {name: partial(turn, engine, shape, WORKERS) for name, engine in among.items()}
+    interleaved(variants, 1)
+    return interleaved(variants, repeat)
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """CPU time of a node: first nodes that hand nothing on, then nodes that hand on a table of one row."""
+    ours: dict[str, list[Sample]] = {}
+    for name, make in SHAPES.items():
+        shape = Shape(make(), "nothing")
+        count = len(shape.needs)
+        found = turns(shape, engines(folder, count), repeat)
+        ours[name] = found["nfrun"]
+        yield from _lines(f"no-op, {name}", found, count, "<= 1.0")
+    small, large = ours["layers, 1,000"], ours["layers, 10,000"]
+    per_node = [[Sample(s.cpu / n, s.wall / n) for s in samples] for samples, n in ((large, 10_000), (small, 1_000))]
+    yield versus("no-op: a node of 10,000 / a node of 1,000", per_node[0], per_node[1], "<= 1.3")
+    for name, make in SHAPES.items():
+        shape = Shape(make(), "row", hands_on=True)
+        count = len(shape.needs)
+        among = engines(folder, count)
+        in_memory = partial(nfrun, work=folder / "runs", handoff="memory")
+        found = turns(shape, {**among, "nfrun with --handoff memory": in_memory}, repeat)
+        yield from _lines(f"one row, {name}", found, count, "")
+
+
+def _lines(what: str, found: Mapping[str, list[Sample]], count: int, bar: str) -> Iterator[Line]:
+    for name, samples in found.items():
+        if name != "nfrun":
+            held = bar if name == "loop" else ""
+            yield versus(f"{what}: nfrun / {name}", found["nfrun"], samples, held, each=count)

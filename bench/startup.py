@@ -1,0 +1,78 @@
+"""How long a start takes: `nfrun` as a fresh process, against what any program of its sort must import.
+
+CPU is that of the whole process, user and system, as the system counts it when it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench import blog
+from bench.measure import Line, Sample, interleaved, versus
+
+# A table made of Python's values has Arrow import pandas, where that is installed: 200 ms that are not nfrun's.
+_NO_PANDAS = "raise ImportError('hidden from the benchmark')\n"
+_BARE_TYPER = (
+    "import typer\n\ndef main(name: str) -> None:\n    print(name)\n\nif __name__ == '__main__':\n    typer.run(main)\n"
+)
+_PIPELINES = Path(__file__).parents[1] / "pipelines"
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """Everything in turns; the wall seconds of the pipeline are those beyond its longest path."""
+    pipeline = blog.write(folder, "blog-5")
+    _, longest, _ = blog.bounds("blog-5")
+    (folder / "hidden").mkdir()
+    (folder / "hidden" / "pandas.py").write_text(_NO_PANDAS, encoding="utf-8")
+    (folder / "bare.py").write_text(_BARE_TYPER, encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(folder / "hidden")}
+    python, script = sys.executable, str(Path(sys.executable).with_name("nfrun"))
+    commands: dict[str, Sequence[str]] = {
+        "python": (python, "-c", "pass"),
+        "imports": (python, "-c", "import pyarrow, typer, yaml"),
+        "bare typer --help": (python, str(folder / "bare.py"), "--help"),
+        "nfrun --help": (script, "--help"),
+        "python -m nfrun --help": (python, "-m", "nfrun", "--help"),
+        "nfrun run blog-5.yaml": (script, "run", str(pipeline)),
+        "nfrun run blog-5.yaml --json": (script, "run", str(pipeline), "--json"),
+        "nfrun validate hello.yaml": (script, "validate", str(_PIPELINES / "hello.yaml")),
+        "nfrun plan flights.yaml": (script, "plan", str(_PIPELINES / "flights" / "flights.yaml")),
+    }
+    variants: Mapping[str, Callable[[], Sample]] = {
+        name: partial(fresh, command, environ, longest if "blog-5" in name else 0.0)
+        for name, command in commands.items()
+    }
+    interleaved(variants, 1)  # compiles what there is to compile
+    found = interleaved(variants, max(repeat, 3))
+    for ours, theirs, bar, by in (
+        ("imports", "python", "", "cpu"),
+        ("nfrun --help", "bare typer --help", "<= 1.3", "cpu"),
+        ("python -m nfrun --help", "bare typer --help", "<= 1.3", "cpu"),
+        ("nfrun run blog-5.yaml", "imports", "<= 1.5", "wall"),
+        ("nfrun run blog-5.yaml --json", "imports", "<= 1.5", "wall"),
+        ("nfrun validate hello.yaml", "imports", "", "cpu"),
+        ("nfrun plan flights.yaml", "imports", "", "cpu"),
+    ):
+        yield versus(f"{ours} / {theirs}", found[ours], found[theirs], bar, by=by)
+
+
+def fresh(command: Sequence[str], environ: Mapping[str, str], less: float = 0.0) -> Sample:
+    """Run it with its output to a pipe; `less` seconds are taken off the wall. Raises CalledProcessError."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Sample(used.ru_utime + used.ru_stime, wall - less)

@@ -1,0 +1,32 @@
+"""Decides which nodes run in worker processes, by what is asked for and what earlier runs have shown. Starts none."""
+
+from __future__ import annotations
+
+from nfrun.journal import LOCKED_SECONDS, Timings
+from nfrun.spec import Pipeline
+
+EXECUTORS = ("thread", "process", "auto")
+_LOCKED_SHARE = 0.2  # of its time, from which on a node that waited for the lock is worth a process
+
+
+def in_processes(pipeline: Pipeline, asked: str, recorded: Timings) -> frozenset[str]:
+    """The nodes to run in processes. `asked` is one of EXECUTORS, and empty leaves it to the file.
+
+    Not those that are a process of their own in any case.
+    """
+    found = []
+    for name, spec in pipeline.nodes.items():
+        executor = asked or spec.executor
+        if spec.kind != "run" and (executor == "process" or (executor == "auto" and gains(name, recorded))):
+            found.append(name)
+    return frozenset(found)
+
+
+def gains(name: str, recorded: Timings) -> bool:
+    """Whether a process would be faster for the node: in a thread it waited for the interpreter's lock.
+
+    A node that was slower in a process (its inputs and outputs are files there) stays in a thread.
+    """
+    took, locked = recorded.thread.get(name, 0.0), recorded.locked.get(name, 0.0)
+    waits = locked >= LOCKED_SECONDS and locked >= _LOCKED_SHARE * took
+    return waits and recorded.process.get(name, 0.0) < took

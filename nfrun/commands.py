@@ -1,0 +1,300 @@
+"""What each command does, once its words are understood: joins the parts and tells, on the streams and by an exit code.
+
+Knows neither typer nor how a command line is written. Every command imports what it needs inside itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from nfrun.errors import Problem
+
+OK, FAILED, WRONG, BUG, IO_ERROR, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 77, 130
+
+
+class Schedule(StrEnum):
+    eager = "eager"
+    staged = "staged"
+    sequential = "sequential"
+
+
+class Handoff(StrEnum):
+    auto = "auto"
+    mmap = "mmap"
+    memory = "memory"
+    json = "json"
+
+
+class Executor(StrEnum):
+    file = "file"
+    thread = "thread"
+    process = "process"
+    auto = "auto"
+
+
+class Color(StrEnum):
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class PlanFormat(StrEnum):
+    text = "text"
+    json = "json"
+    mermaid = "mermaid"
+    dot = "dot"
+
+
+class Misuse(Exception):
+    """An option that was given what it does not take, such as `-j 0`. The text says what; nothing was done yet."""
+
+    def __init__(self, what: str, option: str) -> None:
+        super().__init__(what)
+        self.option = option
+
+
+def run(
+    pipeline: str | Path,
+    *,
+    param: Sequence[str] = (),
+    params_file: str | Path | None = None,
+    jobs: str = "auto",
+    schedule: Schedule = Schedule.eager,
+    handoff: Handoff = Handoff.auto,
+    memory: str = "auto",
+    executor: Executor = Executor.file,
+    keep_going: bool = False,
+    work: str | Path | None = None,
+    json: bool = False,
+    events: str | Path | None = None,
+    color: Color = Color.auto,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> int:
+    """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
+    given, slots, most = _pairs(param), _slots(jobs), _bytes(memory)
+    with telling_errors(as_json=json):
+        from nfrun.launch import Options, launch
+
+        options = Options(
+            pipeline=Path(pipeline),
+            given=given,
+            params_file=_path(params_file),
+            slots=slots,
+            schedule=schedule.value,
+            handoff=handoff.value,
+            keep_going=keep_going,
+            work=_path(work),
+            json=json,
+            events=_path(events),
+            color=color.value,
+            quiet=quiet,
+            verbose=verbose,
+            memory=most,
+            executor="" if executor is Executor.file else executor.value,
+        )
+        code, stuck = launch(options)
+        if stuck:
+            # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return code
+
+
+def plan(
+    pipeline: str | Path,
+    *,
+    jobs: str = "auto",
+    format: PlanFormat = PlanFormat.text,
+    work: str | Path | None = None,
+) -> int:
+    """Show the stages of a pipeline. Raises as `run` does."""
+    slots = _slots(jobs)
+    with telling_errors():
+        from nfrun.journal import WorkFolder
+        from nfrun.outline import outline
+        from nfrun.plan import plan_of
+        from nfrun.read import read_pipeline
+
+        spec, _ = read_pipeline(Path(pipeline))
+        recorded = WorkFolder.beside(spec, _path(work)).timings(spec.file).took
+        print(outline(spec, plan_of(spec, slots=slots, costs=recorded), format.value, recorded))
+    return OK
+
+
+def validate(*files: str | Path, json: bool = False) -> int:
+    """Tell every problem of every file; 2 if there is one. Raises SystemExit."""
+    found: list[Problem] = []
+    documents = []
+    with telling_errors():
+        from nfrun.errors import SpecError, escape, render_all
+        from nfrun.read import read_pipeline
+        from nfrun.reports.amounts import count
+
+        gc.enable()  # there may be any number of files
+        for file in map(Path, files):
+            problems: tuple[Problem, ...] = ()
+            try:
+                spec, _ = read_pipeline(file)
+                if not json:
+                    print(f"{escape(str(file))}: ok, {count(len(spec.nodes), 'node')}")
+            except SpecError as error:
+                problems = error.problems
+            found.extend(problems)
+            documents.append({"file": str(file), "ok": not problems, "problems": [_problem(p) for p in problems]})
+        if json:
+            _print_json({"files": documents})
+        elif found:
+            print(render_all(found), file=sys.stderr)
+    return WRONG if found else OK
+
+
+def bench(
+    pipeline: str | Path | None = None,
+    *,
+    param: Sequence[str] = (),
+    jobs: str = "auto",
+    repeat: int = 3,
+    json: bool = False,
+    yes: bool = False,
+    color: Color = Color.auto,
+) -> int:
+    """Compare ways to run a pipeline; None stands for the two that nfrun brings along. Raises as `run` does."""
+    given, slots, usual = _pairs(param), None if jobs == "auto" else _slots(jobs), _slots("auto")
+    if given and pipeline is None:
+        raise Misuse("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
+    with telling_errors(as_json=json):
+        from nfrun.trials import BenchOptions, bench
+
+        options = BenchOptions(
+            pipeline=_path(pipeline),
+            given=given,
+            slots=slots,
+            usual_slots=usual,
+            repeat=repeat,
+            json=json,
+            yes=yes,
+            color=color.value,
+        )
+        return bench(options)
+
+
+def schema() -> int:
+    """Print the JSON Schema of pipeline files. Raises SystemExit."""
+    with telling_errors():
+        from nfrun.schema import schema_text
+
+        print(schema_text(), end="")
+    return OK
+
+
+def ready_streams() -> None:
+    """Have three streams, of which the two for writing take any text."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed before we were started
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
+
+
+@contextmanager
+def telling_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
+
+    With `as_json` the problems of a file are a document on stdout too.
+    """
+    from nfrun.errors import HandoffError, SpecError, escape, render_all
+
+    def leave(code: int, message: str) -> NoReturn:
+        print(message, file=sys.stderr)
+        raise SystemExit(code)
+
+    try:
+        yield
+        sys.stdout.flush()  # here, where a full disk can still be told
+    except Misuse:
+        raise
+    except SpecError as error:
+        if as_json:
+            problems = [_problem(problem) for problem in error.problems]
+            _print_json({"status": "failed", "error": str(error), "problems": problems})
+        leave(WRONG, render_all(error.problems))
+    except BrokenPipeError:
+        # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(IO_ERROR) from None
+    except PermissionError as error:
+        leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
+    except (HandoffError, OSError) as error:
+        leave(IO_ERROR, f"nfrun: {escape(str(error))}")
+    except KeyboardInterrupt:
+        leave(INTERRUPTED, "nfrun: interrupted")
+    except Exception as error:
+        if os.environ.get("NFRUN_DEBUG"):
+            raise
+        text = f"{type(error).__name__}: {error}"
+        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n(NFRUN_DEBUG=1 shows where)")
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise Misuse(f"'{text}' is not NAME=VALUE", "-p")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def _slots(jobs: str) -> int:
+    if jobs == "auto":
+        from nfrun.machine import cores
+
+        return max(4, cores())  # at least 4, since nodes wait for disks and services as much as they compute
+    if not jobs.isdecimal() or not 1 <= int(jobs) <= 10_000:
+        raise Misuse(f"'{jobs}' is neither auto nor a number from 1 to 10,000", "-j")
+    return int(jobs)
+
+
+def _bytes(memory: str) -> int | None:
+    if memory == "auto":
+        return None
+    from nfrun.sizes import parse_size
+
+    try:
+        return parse_size(memory)
+    except ValueError:
+        what = f"'{memory}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
+        raise Misuse(what, "--memory") from None
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(document, indent=2))
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    where = problem.where
+    return {
+        "file": where.file,
+        "line": where.line,
+        "column": where.column,
+        "message": problem.what,
+        "hint": problem.hint,
+    }

@@ -1,0 +1,181 @@
+"""Decides what `nfrun bench` compares, and how figures follow from the documents of runs. Runs and prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from nfrun.plan import best_speedup
+
+Document = Mapping[str, Any]  # of `nfrun run --json`
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a pipeline, by what `nfrun run` takes for `--schedule` and `--handoff`."""
+
+    name: str
+    schedule: str
+    handoff: str
+    what: str
+
+
+VARIANTS = (
+    Variant("before", "sequential", "json", "one node at a time, JSON text between nodes"),
+    Variant("stages", "staged", "mmap", "every stage waits for the one before, Arrow files between nodes"),
+    Variant("now", "eager", "auto", "every node starts when its inputs are there, Arrow tables by reference"),
+)
+
+
+def turns(repeat: int) -> Iterator[tuple[int, Variant]]:
+    """What to run, in this order: A B C A B C, so that a slow moment falls on all variants. Rounds count from 1."""
+    for turn in range(1, repeat + 1):
+        for variant in VARIANTS:
+            yield turn, variant
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Some measured values: half of them are below the median, half above."""
+
+    median: float
+    min: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(median(values), min(values), max(values))
+
+    def as_json(self) -> dict[str, float]:
+        return {"median": round(self.median, 6), "min": round(self.min, 6), "max": round(self.max, 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A variant. `wall` is seconds from the start of the run to its end, without the start of the process.
+
+    `peak` is the most memory that its process held, in bytes; `handoff` the seconds for which a node and its readers
+    waited until its outputs were handed on, on average over the nodes.
+    """
+
+    wall: Spread
+    peak: Spread
+    handoff: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A pipeline under all variants.
+
+    `work` is the seconds of work of all nodes, `longest` of those on the longest path, as medians of the runs that had
+    one node at a time. `differing` maps the outputs that were not the same in all runs to what is known of that, and
+    `outputs` is how many there are.
+    """
+
+    name: str
+    file: str
+    nodes: int
+    slots: int
+    runs: int
+    variants: Mapping[str, Measured]
+    work: float
+    longest: float
+    outputs: int
+    differing: Mapping[str, str]
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the last variant is than the first."""
+        before, now = (self.variants[VARIANTS[i].name].wall.median for i in (0, -1))
+        return ratio(before, now)
+
+    @property
+    def ceiling(self) -> float:
+        """How many times faster than one node at a time any order of the nodes can be: see `best_speedup`."""
+        return best_speedup(self.work, self.longest, self.slots)
+
+
+def ratio(before: float, now: float) -> float:
+    """How many times less it is now; 1 where nothing was and nothing is, infinite where only now nothing is."""
+    if now:
+        return before / now
+    return float("inf") if before else 1.0
+
+
+def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Document]]) -> Comparison:
+    """What the runs of each variant, at least one of each, tell about a pipeline. `slots` nodes ran at once."""
+    one_at_a_time = runs[VARIANTS[0].name]
+    digests = {
+        variant: [{output: str(told["digest"]) for output, told in run["outputs"].items()} for run in documents]
+        for variant, documents in runs.items()
+    }
+    return Comparison(
+        name=name,
+        file=file,
+        nodes=len(one_at_a_time[0]["nodes"]),
+        slots=slots,
+        runs=sum(map(len, runs.values())),
+        variants={variant: _measured(documents) for variant, documents in runs.items()},
+        work=median(run["sequential_s"] for run in one_at_a_time),
+        longest=median(run["critical_path_s"] for run in one_at_a_time),
+        outputs=len({output for found in digests.values() for run in found for output in run}),
+        differing=differing(digests),
+    )
+
+
+def differing(digests: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, str]:
+    """The outputs whose digests are not all the same, each with where they differ; by variant and run."""
+    told: dict[str, str] = {}
+    for output in sorted({output for runs in digests.values() for run in runs for output in run}):
+        found = {variant: [run.get(output) for run in runs] for variant, runs in digests.items()}
+        if len({one for each in found.values() for one in each}) == 1:
+            continue
+        unsteady = [variant for variant, each in found.items() if len(set(each)) > 1]
+        if unsteady:
+            told[output] = f"differs from run to run of '{unsteady[0]}': something in it is left to chance"
+        elif any(len(each) > 1 for each in found.values()):
+            told[output] = "is the same in all runs of a variant, but not in all variants"
+        else:
+            told[output] = "is not the same in all variants; --repeat 2 tells whether it is left to chance"
+    return told
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON values, in seconds and bytes. Its keys are a promise to users."""
+    return {
+        "name": comparison.name,
+        "file": comparison.file,
+        "nodes": comparison.nodes,
+        "slots": comparison.slots,
+        "variants": {
+            variant.name: {
+                "schedule": variant.schedule,
+                "handoff": variant.handoff,
+                "wall_s": comparison.variants[variant.name].wall.as_json(),
+                "peak_rss_bytes": comparison.variants[variant.name].peak.as_json(),
+                "handoff_per_node_s": comparison.variants[variant.name].handoff.as_json(),
+            }
+            for variant in VARIANTS
+        },
+        "speedup": round(comparison.speedup, 3),
+        "work_s": comparison.work,
+        "longest_path_s": comparison.longest,
+        "ceiling": round(comparison.ceiling, 3),
+        "identical": not comparison.differing if comparison.outputs else None,
+        "differing": dict(comparison.differing),
+    }
+
+
+def _measured(runs: Sequence[Document]) -> Measured:
+    return Measured(
+        wall=Spread.of([run["wall_s"] for run in runs]),
+        peak=Spread.of([run["peak_rss_bytes"] for run in runs]),
+        handoff=Spread.of([_handoff(run) for run in runs]),
+    )
+
+
+def _handoff(run: Document) -> float:
+    nodes = run["nodes"].values()
+    return sum(float(node["handoff_s"]) for node in nodes) / len(nodes)

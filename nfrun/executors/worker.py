@@ -1,0 +1,133 @@
+"""What a worker process does: it makes the attempts that it is sent, one at a time, until nobody sends any more.
+
+Whatever it has to say goes through one pipe. It knows the run's folder, and neither the scheduler nor other workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from nfrun.events import NodeStarted, Outcome
+from nfrun.kinds.kind import Stop
+from nfrun.prints import Prints
+from nfrun.remote import RemoteStore
+from nfrun.spec import NodeSpec, Pipeline
+from nfrun.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all attempts of a run share. `outputs` and `scratch` are folders; `environ` is the whole environment."""
+
+    pipeline: Pipeline
+    run_id: str
+    outputs: Path
+    scratch: Path
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One attempt to be made. The inputs have a path; `read` are those of the node's outputs that some node reads."""
+
+    node: NodeSpec
+    start: NodeStarted
+    read: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something to be passed on to the run's `log` or `progress`, called with the node's id and `arguments`."""
+
+    what: str
+    arguments: tuple[Any, ...]
+
+
+class Stopped(BaseException):
+    """Raised inside of a node that was told to stop: not an Exception, as nodes catch those."""
+
+
+def serve(pipe: Connection, setting: Setting) -> None:
+    """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; what it means is decided elsewhere
+    os.dup2(2, 1)  # stdout is for results: what compiled code prints goes where it does in the process of the run
+    threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
+    os.environ.clear()
+    os.environ.update(setting.environ)
+    worker = _Worker(pipe, setting)
+    signal.signal(signal.SIGTERM, worker.stop)
+    with suppress(EOFError, OSError, Stopped):
+        while True:
+            order: Order = pipe.recv()
+            pipe.send(worker.make(order))
+
+
+def _leave_with_parent() -> None:
+    """End this process as soon as the run's has ended, however it did."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+class _Worker:
+    def __init__(self, pipe: Connection, setting: Setting) -> None:
+        self._pipe = pipe
+        self._setting = setting
+        self._sending = threading.Lock()
+        self._kept: dict[Any, Any] = {}
+        self._stop: Stop | None = None
+        self._prints = [Prints(level, self._log, sys.stderr) for level in ("stdout", "stderr")]
+        sys.stdout, sys.stderr = self._prints
+
+    def make(self, order: Order) -> Outcome:
+        setting, spec = self._setting, order.node
+        work = Work(
+            setting.pipeline.with_nodes({spec.id: spec}),
+            RemoteStore(setting.outputs),
+            setting.run_id,
+            setting.scratch,
+            setting.environ,
+            self._log,
+            self._progress,
+            self._end_line,
+            kept=self._kept,
+            wanted=order.read,
+        )
+        self._stop = Stop()
+        try:
+            return work(order.start, self._stop, asyncio.run)
+        finally:
+            self._stop = None
+
+    def stop(self, number: int, frame: object) -> None:
+        """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""
+        if self._stop is not None:
+            # Not its method `request`, which takes a lock that the interrupted code may hold.
+            self._stop.requested = True
+        raise Stopped
+
+    def _log(self, node: str, level: str, line: str) -> None:
+        self._say("log", node, level, line)
+
+    def _progress(self, node: str, done: float, total: float | None) -> None:
+        self._say("progress", node, done, total)
+
+    def _end_line(self, node: str) -> None:
+        for prints in self._prints:
+            prints.end_line(node)
+
+    def _say(self, what: str, *arguments: Any) -> None:
+        with self._sending:
+            self._pipe.send(Said(what, arguments))

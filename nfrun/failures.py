@@ -1,0 +1,94 @@
+"""Puts into words what an attempt failed of: whose fault, the user's frames, what led to it. Knows no runs."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+
+from nfrun.errors import HandoffError
+from nfrun.events import Failure, Frame
+from nfrun.formats import FormatError
+from nfrun.kinds.kind import NodeError
+from nfrun.spec import NodeSpec
+
+_MOST_FRAMES = 12
+_MOST_TEXT = 4_000
+
+
+def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
+    """What the node failed of. `inputs` is a line for each input; `folder` is what files are shown relative to."""
+    if isinstance(error, NodeError):
+        return Failure("error", "", _text(error), details=error.details, inputs=inputs)
+    if isinstance(error, FormatError):
+        return Failure("error", "", _text(error), inputs=inputs)
+    if isinstance(error, HandoffError):
+        return Failure("io", "", _text(error), inputs=inputs)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    files = spec.kind in ("read", "write") and isinstance(error, OSError)
+    kind = "io" if full or (files and isinstance(error, PermissionError)) else "error"
+    if files:  # nobody's code but ours is to be seen there
+        return Failure(kind, type(error).__name__, _text(error), inputs=inputs)
+    frames = _user_frames(error, folder)
+    notes = [str(note) for note in getattr(error, "__notes__", [])]
+    details = "\n".join([*notes, *(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))])
+    return Failure(kind, type(error).__name__, _text(error), frames, details, inputs)
+
+
+def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
+    """The frames of an error's traceback that are the user's, and the last one wherever it is.
+
+    None of nfrun's own, of the import system, nor of compiled modules, which have no source to show. Files in the
+    pipeline's folder are shown relative to it. A syntax error points at its place.
+    """
+    libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
+    theirs = [f for f in frames if not f.filename.startswith(libraries)]
+    if theirs and frames[-1] is not theirs[-1]:
+        theirs.append(frames[-1])
+    shown = theirs or frames
+    if len(shown) > _MOST_FRAMES:  # a recursion: both its ends tell more than its middle
+        shown = shown[: _MOST_FRAMES // 2] + shown[-_MOST_FRAMES // 2 :]
+    found = [Frame(_shown(f.filename, folder), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
+    if isinstance(error, SyntaxError) and error.filename:
+        found.append(Frame(_shown(error.filename, folder), error.lineno or 0, "<module>", _clean(error.text or "")))
+    return tuple(found)
+
+
+def _is_machinery(file: str) -> bool:
+    hidden = (f"{Path(__file__).parent}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen ")
+    return file.startswith(hidden) or file.endswith((".pyx", ".pxi"))
+
+
+def _clean(line: str) -> str:
+    return line.strip().encode(errors="backslashreplace").decode()
+
+
+def _shown(file: str, folder: Path) -> str:
+    return str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """What led to the error, nearest first, and the members of a group."""
+    causes = list(error.exceptions[:3]) if isinstance(error, BaseExceptionGroup) else []
+    step: BaseException | None = error
+    while step is not None and len(causes) < 3:
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
+        if step is not None:
+            causes.append(step)
+    return causes
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error) or ("" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
+    except BaseException as broken:
+        text = f"<its message cannot be shown: {type(broken).__name__}>"
+    if isinstance(error, SystemExit):
+        text = f"the node called sys.exit({'' if error.code is None else text})"
+    text = text.encode(errors="backslashreplace").decode()  # half a character, which no report can write
+    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… ({len(text):,} characters)"

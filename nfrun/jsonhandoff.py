@@ -1,0 +1,183 @@
+"""Hands tables on as JSON text, as engines without Arrow do: for comparison. Decides how a table looks as text.
+
+The text is cheaper to make and to read than what such engines pass on (a list for each column, not an object for each
+row: half the time), so that a comparison with it flatters nobody.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nfrun.errors import HandoffError
+from nfrun.events import Ref
+from nfrun.handoff import Store
+from nfrun.ipc import schema_line, write_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class JsonStore(Store):
+    """The outputs of one run as JSON: written by the node that makes one, parsed anew by every node that reads it.
+
+    Nothing else is kept of a table; the digest of one in `keep` is taken first. A file is written only for a script
+    that asks for one, from what was parsed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keep: frozenset[str],
+        published: Callable[[Ref], None],
+        broken: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        super().__init__(folder, mode="memory", keep=keep, published=published, broken=broken)
+        self._texts: dict[tuple[str, int], str] = {}
+        self._files: dict[tuple[str, int], Path] = {}
+
+    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+        """Write the table down as JSON. Raises what the reader raises, and HandoffError once the store is closed."""
+        import pyarrow as pa
+
+        from nfrun.digest import digest
+
+        table = value.read_all() if isinstance(value, pa.RecordBatchReader) else value
+        ref = Ref(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
+        text = to_json(table)
+        with self._change:
+            self._refuse_if_closed(output)
+            self._texts[output, attempt] = text
+        if output in self._keep:
+            ref = replace(ref, digest=digest(table))
+            self._published(ref)
+        return ref
+
+    def open(self, ref: Ref) -> pa.Table:
+        """The table, parsed. Raises HandoffError if it is released."""
+        text = self._texts.get((ref.id, ref.attempt))
+        if text is None:
+            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+        return from_json(text)
+
+    def file(self, ref: Ref) -> Path:
+        """The path of an Arrow IPC file, written now. Raises HandoffError."""
+        path = self._folder / f"{ref.id}.{ref.attempt}.arrow"
+        table = self.open(ref)
+        try:
+            write_file(table, path)  # by rename: what another reader has open stays as it is
+        except OSError as error:
+            raise HandoffError(f"cannot write the output '{ref.id}': {error.strerror or error}") from error
+        self._files[ref.id, ref.attempt] = path
+        return path
+
+    def release(self, ref: Ref) -> None:
+        self._texts.pop((ref.id, ref.attempt), None)
+        path = self._files.pop((ref.id, ref.attempt), None)
+        if path is not None:
+            with suppress(OSError):
+                path.unlink()
+
+    def close(self, *, wait: bool = True) -> None:
+        for path in self._files.values():
+            with suppress(OSError):
+                path.unlink()
+        super().close(wait=wait)
+        self._texts.clear()
+
+
+def to_json(table: pa.Table) -> str:
+    """The table as a JSON document from which `from_json` makes one with the same types and the same digest.
+
+    `schema` is Arrow's own, in base64; `columns` has a list of values for each column. Times are numbers since the
+    epoch, decimals text, bytes base64. A column that JSON has no exact form for (NaN and infinity anywhere in it, maps,
+    unions and other rare types) is one string instead: its Arrow bytes in base64.
+    """
+    schema = base64.b64encode(table.schema.serialize()).decode()
+    columns = ",".join(_column(table, i) for i in range(table.num_columns))
+    return f'{{"schema":"{schema}","rows":{table.num_rows},"columns":[{columns}]}}'
+
+
+def from_json(text: str) -> pa.Table:
+    """The table that `to_json` wrote."""
+    import pyarrow as pa
+
+    document = json.loads(text)
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
+    if not len(schema):  # a table of no columns still has a number of rows
+        return pa.table({"": pa.nulls(document["rows"])}, metadata=schema.metadata).select([])
+    columns = [_array(values, field.type) for values, field in zip(document["columns"], schema, strict=True)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _column(table: pa.Table, index: int) -> str:
+    import pyarrow as pa
+
+    column = table.column(index)
+    carrier = _carrier(column.type)
+    # ValueError: NaN or infinity, a struct with two fields of one name, a string that is not UTF-8.
+    with suppress(ValueError):
+        if carrier == pa.binary():
+            return _encode([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()])
+        if carrier is not None:
+            return _encode((column if carrier == column.type else column.cast(carrier)).to_pylist())
+    sink = pa.BufferOutputStream()
+    alone = pa.Table.from_arrays([column], schema=pa.schema([table.schema.field(index)]))
+    with pa.ipc.new_stream(sink, alone.schema) as writer:
+        writer.write_table(alone)
+    return f'"{base64.b64encode(sink.getvalue()).decode()}"'
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    import pyarrow as pa
+
+    if isinstance(values, str):
+        return pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
+    carrier = _carrier(kind)
+    if carrier == pa.binary():
+        return pa.array([None if v is None else base64.b64decode(v) for v in values], kind)
+    array = pa.array(values, carrier)
+    return array if carrier == kind else array.cast(kind)
+
+
+def _carrier(kind: pa.DataType) -> pa.DataType | None:
+    """The type whose Python values JSON can carry, and that casts to `kind` and back without loss, if there is one.
+
+    `binary` stands for all types of bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    from nfrun.jsontext import is_bytes
+
+    words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
+    if words or _is_plain(kind):
+        return kind
+    if pt.is_date32(kind) or pt.is_time32(kind):
+        return pa.int32()
+    if pt.is_temporal(kind) and not pt.is_interval(kind):
+        return pa.int64()
+    if pt.is_decimal(kind) and kind.scale >= 0:
+        return pa.string()
+    return pa.binary() if is_bytes(kind) else None
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether JSON has its values as they are."""
+    import pyarrow.types as pt
+
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        return _is_plain(kind.value_type)
+    if pt.is_struct(kind):
+        return all(_is_plain(field.type) for field in kind)
+    texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+    numbers = pt.is_boolean(kind) or pt.is_integer(kind) or pt.is_float32(kind) or pt.is_float64(kind)
+    return bool(texts or numbers or pt.is_null(kind))

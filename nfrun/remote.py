@@ -1,0 +1,41 @@
+"""The store as another process sees it: inputs are files to be mapped, outputs files to be written. Knows no runs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun.errors import HandoffError
+from nfrun.events import Ref
+from nfrun.handoff import file_of, write_output
+from nfrun.ipc import open_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class RemoteStore:
+    """Hands on through the files in the folder of a run. The run's own `Store` adopts what is published here."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+        """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
+        return write_output(Path(file_of(self._folder, output, attempt)), output, attempt, value)
+
+    def open(self, ref: Ref) -> pa.Table:
+        """The table, memory-mapped. Raises HandoffError."""
+        return open_file(self.file(ref))
+
+    def file(self, ref: Ref) -> Path:
+        """The path of the output's Arrow IPC file."""
+        if ref.path is None:
+            raise HandoffError(f"the output '{ref.id}' has no file")
+        return Path(ref.path)
+
+    def release(self, ref: Ref) -> None:
+        """Nobody will open this output: remove its file."""
+        with suppress(OSError):
+            self.file(ref).unlink()

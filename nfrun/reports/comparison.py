@@ -1,0 +1,177 @@
+"""Prints what `nfrun bench` found: a table, bars, and what the figures do not show by themselves. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, JustifyMethod
+
+from nfrun.compare import VARIANTS, Comparison, Measured, Spread, ratio
+from nfrun.errors import escape, shorten
+from nfrun.reports.amounts import count, seconds, size
+from nfrun.reports.console import new_table, print_line
+
+_BAR = 40  # characters of a terminal for the slowest variant
+_NAME = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: what is measured, in which comparison, how it is written, and the account's own figures."""
+
+    label: str
+    of: Comparison
+    take: Callable[[Measured], Spread]
+    write: Callable[[float], str]
+    account: str = ""
+
+    def spread(self, variant: str) -> Spread:
+        return self.take(self.of.variants[variant])
+
+
+def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
+    """The account's own table. What it has only one figure for is taken from the larger pipeline."""
+    return [
+        Row("pipeline of 5 nodes", five, _wall, seconds, "800 -> 240 ms"),
+        Row("pipeline of 20 nodes", twenty, _wall, seconds, "3.2 s -> 680 ms"),
+        Row("memory per execution", twenty, _peak, _size, "128 -> 76 MB"),
+        Row("serialization per node", twenty, _handoff, seconds, "~50 -> <1 ms"),
+    ]
+
+
+def rows(of: Comparison) -> list[Row]:
+    """The same lines for any pipeline."""
+    label = f"{shorten(of.name, _NAME)}, {count(of.nodes, 'node')}"
+    return [
+        Row(label, of, _wall, seconds),
+        Row("memory per execution", of, _peak, _size),
+        Row("serialization per node", of, _handoff, seconds),
+    ]
+
+
+def print_comparison(
+    console: Console,
+    comparisons: Sequence[Comparison],
+    table: Sequence[Row],
+    machine: Mapping[str, object],
+    block: str,
+) -> None:
+    """Print everything about these comparisons; bars are made of `block`, one character."""
+    _print_head(console, comparisons, machine)
+    _print_table(console, table)
+    for comparison in comparisons:
+        _print_bars(console, comparison, block)
+    for comparison in comparisons:
+        for line in verdict(comparison):
+            print_line(console, line)
+
+
+def verdict(comparison: Comparison) -> list[str]:
+    """Whether the results were the same, and how much faster any order of the nodes can be."""
+    name = shorten(comparison.name)
+    outputs, runs = count(comparison.outputs, "output"), count(comparison.runs, "run")
+    if comparison.differing:
+        lines = [f"{name}: results identical: no"]
+        lines += [f"  '{escape(output)}' {why}" for output, why in comparison.differing.items()]
+    elif comparison.outputs:
+        lines = [f"{name}: results identical: yes ({outputs}, {runs})"]
+    else:
+        lines = [f"{name}: results identical: it has no outputs to compare"]
+    work, longest, slots = comparison.work, comparison.longest, comparison.slots
+    bound = f"{seconds(longest)} on the longest path"
+    if work / slots > longest:
+        bound = f"{seconds(work / slots)} for each of {count(slots, 'slot')}"
+    lines.append(
+        f"{name}: {_faster(comparison.speedup)}; the order of nodes alone gives at most {_times(comparison.ceiling)} "
+        f"({seconds(work)} of work, {bound})"
+    )
+    if comparison.speedup > comparison.ceiling:
+        lines.append("  what goes beyond that is JSON that is no longer written and parsed")
+    return lines
+
+
+def _print_head(console: Console, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
+    print_line(console, machine_line(machine))
+    repeat = comparisons[0].runs // len(VARIANTS)
+    print_line(console, f"medians of {count(repeat, 'run')} of each variant, in turns, each in a process of its own")
+    for variant in VARIANTS:
+        print_line(console, f"  {variant.name + ':':<8}{variant.what}", "dim")
+
+
+def machine_line(machine: Mapping[str, object]) -> str:
+    """The machine on one line, and how busy it was before."""
+    named = (f"{key} {machine[key]}" for key in ("nfrun", "python", "pyarrow"))
+    cores = count(int(str(machine["cores"])), "core")
+    what = (shorten(str(machine[key])) for key in ("cpu", "system") if machine[key])
+    return ", ".join([cores, *what, *named, f"load {machine['load']}"])
+
+
+def _print_table(console: Console, table: Sequence[Row]) -> None:
+    names = [variant.name for variant in VARIANTS]
+    blog = ["blog"] if any(row.account for row in table) else []
+    medians, ranges = [], []
+    for row in table:
+        spreads = [row.spread(name) for name in names]
+        gain = ratio(spreads[0].median, spreads[-1].median)
+        account = [row.account] if blog else []
+        medians.append([row.label, *(row.write(s.median) for s in spreads), _times(gain), *account])
+        ranges.append([row.label, *(_range(s, row.write) for s in spreads)])
+    _print_columns(console, ["median", *names, "ratio", *blog], medians)
+    if any(measured.wall.min < measured.wall.max for row in table for measured in row.of.variants.values()):
+        _print_columns(console, ["min to max", *names], ranges)
+
+
+def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    table = new_table()
+    for heading in headings:
+        justify: JustifyMethod = "left" if heading in (headings[0], "blog") else "right"
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
+    print_line(console, shorten(comparison.name), "bold")
+    walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
+    longest = max(walls.values())
+    for name, wall in walls.items():
+        bar = block * max(1, round(_BAR * wall / longest)) if longest else block
+        print_line(console, f"  {name:<8}{bar} {seconds(wall)}")
+    print_line(console, "")
+
+
+def _wall(measured: Measured) -> Spread:
+    return measured.wall
+
+
+def _peak(measured: Measured) -> Spread:
+    return measured.peak
+
+
+def _handoff(measured: Measured) -> Spread:
+    return measured.handoff
+
+
+def _size(value: float) -> str:
+    return size(round(value))
+
+
+def _range(spread: Spread, write: Callable[[float], str]) -> str:
+    """`1.05 - 1.08 s`: the unit once where both have the same."""
+    low, high = write(spread.min), write(spread.max)
+    if low == high:
+        return low
+    same = low.rpartition(" ")[2] == high.rpartition(" ")[2]
+    return f"{low.rpartition(' ')[0] if same else low} - {high}"
+
+
+def _faster(speedup: float) -> str:
+    return f"{_times(speedup)} faster" if speedup >= 0.95 else f"{_times(1 / speedup)} slower" if speedup else "slower"
+
+
+def _times(value: float) -> str:
+    if value < 0.95:
+        return f"{value:.2g}x"
+    return f"{value:.1f}x" if value < 100 else f"{value:,.0f}x" if value < 1e6 else "-"

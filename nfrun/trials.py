@@ -1,0 +1,280 @@
+"""Carries out `nfrun bench`: runs every variant in turns, each in a process of its own, and has the figures printed.
+
+Does not say what is compared, nor what the figures mean: those are `compare` and `reports.comparison`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+from nfrun import __version__
+from nfrun.bind import bind
+from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
+from nfrun.errors import escape, shorten
+from nfrun.launch import SIGNALS, console_on, signals
+from nfrun.read import read_pipeline
+from nfrun.reports.amounts import seconds
+from nfrun.spec import Pipeline
+
+_EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
+_PATIENCE = 2  # signals after which a child process is killed
+# `nfrun` with all imported that Arrow imports at first use, pandas too where it is installed: which node or
+# handoff would be the first, and charged for it, differs from variant to variant.
+_CHILD = """
+from nfrun.launch import import_arrow
+import_arrow()
+import pyarrow.compute
+pyarrow.array([""])
+from nfrun.__main__ import main
+main()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What was asked for on the command line.
+
+    Without a `pipeline` it is the two that nfrun brings along. `slots` is how many nodes run at once, None for as many
+    as `nfrun run` has (`usual_slots`), or, for the two, as many as there are nodes: they only wait.
+    """
+
+    pipeline: Path | None
+    given: Mapping[str, str]
+    slots: int | None
+    usual_slots: int
+    repeat: int
+    json: bool
+    yes: bool
+    color: str
+
+
+class Stopped(Exception):
+    """Nothing came of the comparison, for a reason that is told with an exit code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Child:
+    """The process that is under way. What ends nfrun ends it too, and is waited for: no node is left behind."""
+
+    process: subprocess.Popen[bytes] | None = None
+    told: int = 0
+
+    def interrupt(self, why: str) -> None:
+        """Tell it to stop; make it, if that was said twice before. From signal handlers."""
+        self.told += 1
+        if self.process is not None:
+            self._signal(self.process)
+
+    def run(self, command: Sequence[str], out: IO[bytes], err: IO[bytes]) -> int:
+        """Run a command to its end; its exit code, negative for a signal. Raises OSError."""
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
+            self.process = process
+            if self.told:  # one came while it was being started
+                self._signal(process)
+            try:
+                # In steps: a signal that comes just before an endless wait would only be heeded after it.
+                while process.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(60.0)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                self.process = None
+        return process.returncode
+
+    def _signal(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT if self.told <= _PATIENCE else signal.SIGKILL)
+
+
+def bench(options: BenchOptions) -> int:
+    """Compare, print, and return the exit code. Raises SpecError and OSError before anything runs."""
+    files = [options.pipeline] if options.pipeline else [_shipped(name) for name in ("blog-5", "blog-20")]
+    pipelines = [_checked(file, options.given) for file in files]
+    child, measured_on = Child(), machine()
+    try:
+        for pipeline in pipelines:
+            _ask(pipeline, options)
+        found: list[Comparison] = []
+        with signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
+            for pipeline in pipelines:
+                work = Path(folder) / str(len(found))
+                work.mkdir()
+                found.append(_Trials(pipeline, options, work, child, caught).compared())
+    except Stopped as stopped:
+        print(f"nfrun: {stopped}", file=sys.stderr)
+        if options.json:
+            _print_json({"status": "failed", "error": str(stopped)})
+        return stopped.code
+    if options.json:
+        told = [as_json(comparison) for comparison in found]
+        _print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": told})
+    else:
+        from nfrun.reports.comparison import blog_rows, print_comparison, rows
+
+        table = rows(found[0]) if options.pipeline else blog_rows(*found)
+        print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _block(sys.stdout))
+    return 0
+
+
+@dataclass
+class _Trials:
+    """All runs of one pipeline. They share `work`, so that all but the first know what nodes took."""
+
+    pipeline: Pipeline
+    options: BenchOptions
+    work: Path
+    child: Child
+    caught: list[int]
+
+    def compared(self) -> Comparison:
+        """Raises Stopped."""
+        runs: dict[str, list[Document]] = {variant.name: [] for variant in VARIANTS}
+        for turn, variant in turns(self.options.repeat):
+            head = f"{shorten(self.pipeline.name)}: {variant.name}, {turn} of {self.options.repeat}: "
+            print(head, end="", file=sys.stderr, flush=True)
+            document = self.one(variant)
+            print(seconds(document["wall_s"]), file=sys.stderr, flush=True)
+            runs[variant.name].append(document)
+        return compare(self.pipeline.name, self.pipeline.file, self.slots, runs)
+
+    @property
+    def slots(self) -> int:
+        usual = self.options.usual_slots if self.options.pipeline else len(self.pipeline.nodes)
+        return self.options.slots or usual
+
+    def one(self, variant: Variant) -> Document:
+        """Run the pipeline once. Files take what it prints: a process left in the background may hold a pipe open."""
+        out, err = self.work / "stdout", self.work / "stderr"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            code = self.child.run(self.command(variant), stdout, stderr)
+        shutil.rmtree(self.work / "runs", ignore_errors=True)
+        if self.caught or code:
+            print(file=sys.stderr)  # ends the line of what was being run
+        if self.caught:
+            name, exit_code = SIGNALS[signal.Signals(self.caught[0])]
+            raise self.stopped(f"stopped by {name}", exit_code)
+        if code:
+            sys.stderr.write(err.read_text(encoding="utf-8", errors="backslashreplace"))
+            raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else 1)
+        try:
+            document: Document = json.loads(out.read_bytes())
+        except ValueError:  # a node has left the process by itself
+            print(file=sys.stderr)
+            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", 1) from None
+        return document
+
+    @property
+    def name(self) -> str:
+        return escape(self.pipeline.file)
+
+    def stopped(self, what: str, code: int) -> Stopped:
+        return Stopped(f"{what}; nothing is compared", code)
+
+    def command(self, variant: Variant) -> list[str]:
+        given = [f"--param={name}={value}" for name, value in self.options.given.items()]
+        # -P: no module in the working directory is taken for one of ours.
+        return [
+            *(sys.executable, "-P", "-c", _CHILD, "run", "--json", "--quiet", "--jobs", str(self.slots)),
+            *("--schedule", variant.schedule, "--handoff", variant.handoff, "--work", str(self.work), *given),
+            self.pipeline.file if not self.pipeline.file.startswith("-") else f"./{self.pipeline.file}",
+        ]
+
+
+_TOLD = (1, 2, 70, 74, 75, 77)  # exit codes of `nfrun run` that mean here what they mean there
+
+
+def machine() -> dict[str, Any]:
+    """What is measured on, and how busy it is now: its load average over the last minute.
+
+    Does not import pyarrow: the peak memory of a child process is never less than that of the one it comes from.
+    """
+    from importlib.metadata import version
+
+    return {
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cpu": _cpu(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "nfrun": __version__,
+        "python": platform.python_version(),
+        "pyarrow": version("pyarrow"),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu() -> str:
+    """The model of the processor; empty where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return " ".join(value.split())
+    return "" if platform.processor() == platform.machine() else platform.processor()
+
+
+def _shipped(name: str) -> Path:
+    """A pipeline that nfrun brings along: in the wheel it lies in the package, in a checkout beside it."""
+    here = Path(__file__).parent
+    for folder in (here, here.parent):
+        path = folder / "pipelines" / "bench" / f"{name}.yaml"
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
+
+
+def _checked(file: Path, given: Mapping[str, str]) -> Pipeline:
+    """The pipeline, bound for the sake of what may be wrong with it. Raises SpecError."""
+    pipeline, document = read_pipeline(file)
+    bind(pipeline, document, given=given, typed={}, environ=os.environ, run_id="bench")
+    return pipeline
+
+
+def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
+    """Raises Stopped unless the pipeline may be executed again and again."""
+    nodes = [name for name, spec in pipeline.nodes.items() if spec.kind in _EFFECTS]
+    if not nodes or options.yes:
+        return
+    listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")
+    times = f"{len(VARIANTS) * options.repeat} times"
+    what = f"{escape(pipeline.file)} writes files or runs scripts ({listed}), and this executes all of it {times}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Stopped(f"{what}; pass --yes if it may", 2)
+    print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Stopped("nothing was run", 2)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"was ended by {name}" + (" (was there enough memory?)" if -code == signal.SIGKILL else "")
+
+
+def _block(stream: TextIO) -> str:
+    """What bars are made of, as the encoding of the stream allows."""
+    try:
+        "█".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#"
+    return "█"
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    print(json.dumps(document, indent=2))

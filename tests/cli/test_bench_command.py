@@ -1,0 +1,334 @@
+"""`nfrun bench` as its users meet it: what is run, what is asked, what is printed where, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from nfrun.trials import machine
+
+STEPS = """
+import os
+import signal
+import sys
+import time
+
+def numbers(count=3):
+    return [{"n": n} for n in range(count)]
+
+def double(table):
+    return [{"n": 2 * n} for n in table["n"].to_pylist()]
+
+def run(context):
+    return [{"run": context.run}]
+
+def fails(table):
+    raise LookupError("no column 'price'")
+
+def only_one_at_a_time():
+    if sys.argv[sys.argv.index("--schedule") + 1] != "sequential":
+        raise LookupError("too many")
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def leaves(code):
+    os._exit(code)
+
+def hangs():
+    with open("begun", "w") as pipe:
+        pipe.write(str(os.getpid()))
+    while True:
+        time.sleep(1)
+"""
+
+FILES = {
+    "steps.py": STEPS,
+    "two.yaml": """\
+name: two
+params: {count: 3}
+nodes:
+  numbers: {python: "steps:numbers", with: {count: "${{ params.count }}"}}
+  double: {python: "steps:double", inputs: {table: numbers}}
+""",
+    "chance.yaml": 'nodes: {a: {python: "steps:run"}, b: {python: "steps:numbers"}}\n',
+    "failing.yaml": 'nodes: {a: {python: "steps:numbers"}, b: {python: "steps:fails", inputs: {table: a}}}\n',
+    "second.yaml": 'nodes: {a: {python: "steps:only_one_at_a_time"}}\n',
+    "killed.yaml": 'nodes: {a: {python: "steps:killed"}}\n',
+    "leaves.yaml": 'params: {code: 0}\nnodes: {a: {python: "steps:leaves", with: {code: "${{ params.code }}"}}}\n',
+    "hangs.yaml": 'nodes: {a: {python: "steps:hangs"}}\n',
+    "effects.yaml": 'nodes: {a: {python: "steps:numbers"}, b: {write: b.csv, inputs: a}, c: {run: "echo >> c"}}\n',
+    "wrong.yaml": 'nodes: {a: {python: "steps:numbers"}, b: {python: "steps:double", inputs: {table: c}}}\n',
+}
+
+
+class Folder:
+    """A folder with pipelines, nfrun in it, and a folder for temporary files beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "here"
+        self.temporary = path / "temporary"
+        self.path.mkdir()
+        self.temporary.mkdir()
+        for name, text in FILES.items():
+            (self.path / name).write_text(text, encoding="utf-8")
+        dropped = ("NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
+        kept = {key: value for key, value in os.environ.items() if key not in dropped}
+        self.env = {**kept, "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+
+    def bench(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.nfrun("bench", *arguments, **env)
+
+    def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nfrun", *arguments],
+            cwd=self.path,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def left(self) -> list[str]:
+        """What was not there before."""
+        return sorted(
+            {path.name for path in self.path.iterdir()} - FILES.keys()
+            | {path.name for path in self.temporary.iterdir()}
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_figures_on_stdout_and_progress_on_stderr(folder: Folder) -> None:
+    done = folder.bench("two.yaml", "--repeat", "2", "-p", "count=5")
+    assert done.returncode == 0, done.stderr
+    told = [re.sub(r": [\d.]+ \w+$", "", line) for line in done.stderr.splitlines()]
+    assert told == [f"two: {variant}, {turn} of 2" for turn in (1, 2) for variant in ("before", "stages", "now")]
+    assert done.stdout.startswith(f"{machine()['cores']} core")
+    for line in (" two, 2 nodes ", " memory per execution ", " serialization per node ", " min to max ", "  stages  █"):
+        assert line in done.stdout
+    assert "\ntwo: results identical: yes (1 output, 6 runs)\n" in done.stdout
+    assert "the order of nodes alone gives at most 1.0x" in done.stdout
+    assert "blog" not in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert folder.left() == []
+
+
+def test_one_document(folder: Folder) -> None:
+    done = folder.bench("two.yaml", "--repeat", "1", "--json", "-j", "7")
+    document = json.loads(done.stdout)
+    assert list(document) == ["status", "machine", "repeat", "pipelines"]
+    assert document["status"] == "ok"
+    assert document["repeat"] == 1
+    assert list(document["machine"]) == ["cores", "cpu", "system", "nfrun", "python", "pyarrow", "load"]
+    (pipeline,) = document["pipelines"]
+    assert (pipeline["name"], pipeline["file"], pipeline["nodes"], pipeline["slots"]) == ("two", "two.yaml", 2, 7)
+    assert (pipeline["identical"], pipeline["differing"]) == (True, {})
+    assert list(pipeline["variants"]) == ["before", "stages", "now"]
+    for variant in pipeline["variants"].values():
+        for key in ("wall_s", "peak_rss_bytes", "handoff_per_node_s"):
+            assert 0 < variant[key]["min"] == variant[key]["median"] == variant[key]["max"]
+    assert pipeline["variants"]["before"]["peak_rss_bytes"]["median"] > 10_000_000
+
+
+def test_the_pipelines_that_come_along_from_a_folder_that_is_not_writable(folder: Folder) -> None:
+    folder.path.chmod(0o555)
+    try:
+        done = folder.bench("--repeat", "1", "--color", "always")
+    finally:
+        folder.path.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["blog-5"] * 3 + ["blog-20"] * 3
+    for line in (" pipeline of 5 nodes", " pipeline of 20 nodes", "800 -> 240 ms", "3.2 s -> 680 ms", "128 -> 76 MB"):
+        assert line in done.stdout
+    assert "blog-5: results identical: yes (4 outputs, 3 runs)" in done.stdout
+    assert "blog-20: results identical: yes (5 outputs, 3 runs)" in done.stdout
+    assert "\x1b[1m" in done.stdout
+    assert folder.left() == []
+
+
+def test_bars_where_the_encoding_has_no_blocks(folder: Folder) -> None:
+    done = folder.bench("two.yaml", "--repeat", "1", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert re.search(r"^  now     #+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
+    assert "█" not in done.stdout
+
+
+def test_what_it_compares_can_be_run_by_hand(folder: Folder) -> None:
+    (folder.path / "script.yaml").write_text(
+        "nodes:\n"
+        '  numbers: {python: "steps:numbers"}\n'
+        '  copy: {run: \'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"\', inputs: {table: numbers}}\n'
+        '  double: {python: "steps:double", inputs: {table: copy}}\n'
+    )
+    found = []
+    for handoff in ("json", "auto"):
+        done = folder.nfrun("run", "script.yaml", "--json", "-q", "--handoff", handoff)
+        document = json.loads(done.stdout)
+        assert document["status"] == "ok", done.stderr
+        assert document["nodes"]["numbers"]["handoff_s"] > 0
+        found.append(document["outputs"]["double"])
+    text, table = found
+    assert text == {**table, "path": None}
+
+
+def test_results_that_differ_are_named(folder: Folder) -> None:
+    done = folder.bench("chance.yaml", "--repeat", "2")
+    assert done.returncode == 0
+    assert (
+        "chance: results identical: no\n"
+        "  'a' differs from run to run of 'before': something in it is left to chance\n" in done.stdout
+    )
+    assert "'b'" not in done.stdout
+
+
+def test_a_pipeline_with_effects_is_not_executed_unless_that_was_said(folder: Folder) -> None:
+    done = folder.bench("effects.yaml")
+    what = "effects.yaml writes files or runs scripts ('b', 'c'), and this executes all of it 9 times"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {what}; pass --yes if it may\n")
+    assert folder.left() == []
+    done = folder.bench("effects.yaml", "--yes", "--repeat", "2")
+    assert done.returncode == 0, done.stderr
+    assert (folder.path / "c").read_text() == "\n" * 6
+    assert folder.left() == ["b.csv", "c"]
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 2), ("", 2), ("y", 0), ("YES", 0), ("\x04", 2), ("\x03", 130)])
+def test_on_a_terminal_it_asks(folder: Folder, answer: str, code: int) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "nfrun", "bench", "effects.yaml", "--repeat", "1"],
+        cwd=str(folder.path),
+        env=folder.env,
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(50, 200),
+    )
+    child.expect_exact(
+        "effects.yaml writes files or runs scripts ('b', 'c'), and this executes all of it 3 times. Go on? [y/N] "
+    )
+    if answer < " " and answer:
+        child.send(answer)
+    else:
+        child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, child.signalstatus) == (code, None)
+    assert folder.left() == ([] if code else ["b.csv", "c"])
+    assert {0: "results identical", 2: "nfrun: nothing was run", 130: "nfrun: interrupted"}[code] in child.before
+    assert "Traceback" not in child.before
+
+
+def test_what_fails_is_told_once(folder: Folder) -> None:
+    done = folder.bench("failing.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "failing: before, 1 of 3: \n"
+        "\n"
+        "failing.yaml:1:39: node 'b' failed: LookupError: no column 'price'\n"
+        "  steps.py:17 in fails\n"
+        "    raise LookupError(\"no column 'price'\")\n"
+        "  inputs\n"
+        "    table: 3 rows, n: int64\n"
+        "nfrun: 'before' of failing.yaml ended with exit code 1; nothing is compared\n"
+    )
+
+
+def test_what_fails_in_one_variant_only(folder: Folder) -> None:
+    done = folder.bench("second.yaml", "--json")
+    assert done.returncode == 1
+    assert "node 'a' failed: LookupError: too many" in done.stderr
+    what = "'stages' of second.yaml ended with exit code 1; nothing is compared"
+    assert done.stderr.endswith(f"nfrun: {what}\n")
+    assert json.loads(done.stdout) == {"status": "failed", "error": what}
+    assert folder.left() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["killed.yaml"], "'before' of killed.yaml was ended by SIGKILL (was there enough memory?)"),
+        (["leaves.yaml"], "'before' of leaves.yaml ended without a result"),
+        (["leaves.yaml", "-p", "code=3"], "'before' of leaves.yaml ended with exit code 3"),
+    ],
+)
+def test_a_process_that_is_gone(folder: Folder, arguments: list[str], told: str) -> None:
+    done = folder.bench(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    name = arguments[0].removesuffix(".yaml")
+    assert done.stderr == f"{name}: before, 1 of 3: \nnfrun: {told}; nothing is compared\n"
+    assert folder.left() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["none.yaml"], "none.yaml: there is no such file\n"),
+        (["."], ".: this is a folder, not a file\n"),
+        (["wrong.yaml"], "wrong.yaml:1:83: node 'b' reads 'c', which is not defined\n"),
+        (["steps.py"], "steps.py:"),
+        (["two.yaml", "-p", "cuont=1"], "two.yaml: the pipeline has no parameter 'cuont'\n"),
+        (["two.yaml", "-p", "count=x"], "two.yaml: the parameter 'count' must be of type integer, not 'x'\n"),
+        (["two.yaml", "-p", "count"], "Error: Invalid value for -p: 'count' is not NAME=VALUE\n"),
+        (
+            ["-p", "a=1"],
+            "Error: Invalid value for -p: the pipelines that nfrun brings along have no parameters: name a",
+        ),
+        (["two.yaml", "-j", "x"], "Error: Invalid value for -j: 'x' is neither auto nor a number from 1 to 10,000\n"),
+        (["two.yaml", "-j", "0"], "Error: Invalid value for -j: '0' is neither auto nor a number from 1 to 10,000\n"),
+        (["two.yaml", "--repeat", "0"], "Error: Invalid value for '--repeat': "),
+        (["two.yaml", "--repeat", "x"], "Error: Invalid value for '--repeat': "),
+        (["two.yaml", "wrong.yaml"], "Error: Got unexpected extra argument(s) (wrong.yaml)\n"),
+        (["two.yaml", "--handoff", "json"], "Error: No such option: --handoff"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(folder: Folder, arguments: list[str], told: str) -> None:
+    done = folder.bench(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "1 of 3" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert folder.left() == []
+
+
+def test_mistakes_as_a_document(folder: Folder) -> None:
+    done = folder.bench("wrong.yaml", "--json")
+    assert done.returncode == 2
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert problem["message"] == "node 'b' reads 'c', which is not defined"
+
+
+@pytest.mark.parametrize(("number", "name", "code"), [(2, "Ctrl-C", 130), (15, "SIGTERM", 143), (1, "SIGHUP", 129)])
+def test_what_ends_it_ends_its_child_too(folder: Folder, number: int, name: str, code: int) -> None:
+    os.mkfifo(folder.path / "begun")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nfrun", "bench", "hangs.yaml"],
+        cwd=folder.path,
+        env=folder.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        process_group=0,
+    )
+    with process:
+        pid = int((folder.path / "begun").read_text())
+        os.killpg(process.pid, number)  # as a terminal does: the child gets it too
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert err == f"hangs: before, 1 of 3: \nnfrun: stopped by {name}; nothing is compared\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert folder.left() == ["begun"]

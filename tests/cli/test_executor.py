@@ -1,0 +1,190 @@
+"""Nodes in processes as users meet them: results, messages, exit codes, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.journal import Timings, WorkFolder
+
+STEPS = """
+import os, pathlib, signal, threading, time
+import pyarrow as pa
+
+def numbers(count=3): return pa.table({"n": range(count)})
+def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
+def where(): return {"pid": os.getpid()}
+def add(left, right): return {"n": sum(left["n"].to_pylist()) + sum(right["n"].to_pylist())}
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def hang(flag):
+    pathlib.Path(flag).write_text(str(os.getpid()))
+    while True:
+        time.sleep(0.01)
+def compute(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(1000))
+    return {"seconds": seconds}
+"""
+SUMS = """
+nodes:
+  numbers: {python: 'steps:numbers'}
+  double: {python: 'steps:double', inputs: {table: numbers}}
+  plain: {sql: select n from t, inputs: {t: double}}
+  script: {run: cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT", inputs: {table: plain}}
+  sum: {python: 'steps:add', inputs: {left: script, right: plain}}
+"""
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "steps.py").write_text(STEPS)
+
+    def start(self, text: str, *options: str) -> subprocess.Popen[str]:
+        (self.path / "p.yaml").write_text(text)
+        return subprocess.Popen(
+            [sys.executable, "-m", "nfrun", "run", "p.yaml", *options],
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, text: str, *options: str) -> tuple[int, str, str]:
+        process = self.start(text, *options)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def pids(self, text: str, *options: str) -> tuple[int, ...]:
+        """The processes that nodes called `one` and `two` ran in."""
+        outputs = self.document(text, *options)["outputs"]
+        files = [outputs[name]["path"] for name in ("one", "two")]
+        return tuple(pa.ipc.open_file(pa.memory_map(file)).read_all()["pid"][0].as_py() for file in files)
+
+    def document(self, text: str, *options: str) -> dict[str, Any]:
+        code, out, err = self.run(text, "--json", *options)
+        assert code == 0, err
+        document: dict[str, Any] = json.loads(out)
+        return document
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def wait_for(condition: Any) -> None:
+    tick = threading.Event()
+    for _ in range(2000):
+        if condition():
+            return
+        tick.wait(0.01)
+    raise AssertionError("it never came")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.mark.parametrize("handoff", ["auto", "mmap", "memory"])
+def test_results_are_the_same_wherever_nodes_run(folder: Folder, handoff: str) -> None:
+    pytest.importorskip("duckdb")
+    found = {
+        executor: folder.document(SUMS, "--executor", executor, "--handoff", handoff)
+        for executor in ("file", "thread", "process", "auto")
+    }
+    digests = {document["outputs"]["sum"]["digest"] for document in found.values()}
+    assert len(digests) == 1
+    assert {node["status"] for document in found.values() for node in document["nodes"].values()} == {"ok"}
+
+
+def test_the_file_says_which_nodes_and_the_command_line_overrules_it(folder: Folder) -> None:
+    text = """
+defaults: {executor: process}
+nodes:
+  one: {python: 'steps:where'}
+  two: {python: 'steps:where', executor: thread}
+"""
+    one, two = folder.pids(text)
+    assert one != two
+    one, two = folder.pids(text, "--executor", "thread")
+    assert one == two
+
+
+def test_what_waited_for_the_lock_goes_to_processes_when_asked_to(folder: Folder) -> None:
+    text = "nodes:\n  one: {python: 'steps:where', executor: auto}\n  two: {python: 'steps:where', executor: auto}\n"
+    one, two = folder.pids(text)
+    assert one == two
+    seconds = {"one": 2.0, "two": 2.0}
+    WorkFolder(folder.path / ".nfrun").write_timings("p.yaml", Timings(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
+    one, two = folder.pids(text)
+    assert one != two
+    assert WorkFolder(folder.path / ".nfrun").timings("p.yaml").process.keys() == {"one"}
+
+
+def test_a_worker_that_is_killed_is_named(folder: Folder) -> None:
+    text = """
+nodes:
+  bad: {python: 'steps:die', executor: process}
+  next: {python: 'steps:numbers', needs: bad}
+  other: {python: 'steps:numbers'}
+"""
+    code, _, err = folder.run(text, "-k", "-q")
+    assert code == 1
+    assert err == (
+        "\np.yaml:3:3: node 'bad' failed after 3 attempts: WorkerLost: its worker process was killed by SIGKILL; "
+        "the system does that when memory runs out\n  skipped next\n"
+    )
+
+
+def test_a_node_that_does_not_end_is_killed_at_its_timeout(folder: Folder) -> None:
+    flag = folder.path / "flag"
+    text = f"nodes: {{a: {{python: 'steps:hang', with: {{flag: '{flag}'}}, executor: process, timeout: 1s}}}}\n"
+    code, _, err = folder.run(text, "-q")
+    assert (code, err) == (1, "\np.yaml:1:9: node 'a' failed: Timeout: took longer than its timeout of 1 s\n")
+    assert not is_running(int(flag.read_text()))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_no_worker_is_left_behind(folder: Folder, number: signal.Signals, code: int) -> None:
+    flag = folder.path / "flag"
+    text = f"nodes: {{a: {{python: 'steps:hang', with: {{flag: '{flag}'}}, executor: process}}}}\n"
+    process = folder.start(text, "-q")
+    wait_for(lambda: flag.exists() and flag.read_text())
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    wait_for(lambda: not is_running(int(flag.read_text())))
+
+
+def test_a_run_records_processor_time_and_waits(folder: Folder) -> None:
+    nodes = "\n".join(f"  n{i}: {{python: 'steps:compute', with: {{seconds: 0.2}}}}" for i in range(2))
+    document = folder.document(f"nodes:\n{nodes}\n", "-q")
+    for node in document["nodes"].values():
+        assert 0.2 <= node["cpu_s"] <= node["took_s"]
+        assert 0 <= node["locked_s"] <= node["took_s"]
+
+
+@pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "dask"])
+def test_an_executor_that_there_is_not(folder: Folder, wrong: str) -> None:
+    code, out, err = folder.run(SUMS, f"--executor={wrong}")
+    assert (code, out) == (2, "")
+    assert (
+        f"Invalid value for '--executor': Value error, '{wrong}' is not one of 'file', 'thread', 'process', 'auto'"
+        in err
+    )

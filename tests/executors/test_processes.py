@@ -1,0 +1,388 @@
+"""Attempts in worker processes: what comes of them, what is left of them, and what becomes of a worker that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.errors import HandoffError
+from nfrun.events import NodeStarted, Outcome
+from nfrun.executors.processes import Workers, _ending
+from nfrun.handoff import Store
+from nfrun.kinds.kind import Stop
+from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.work import Work
+
+NO_TABLES: Mapping[str, pa.Table] = {}
+STEPS = """
+    import asyncio, logging, os, pathlib, signal, sys, threading, time
+    import pyarrow as pa
+
+    def where(): return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
+    def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
+    def two(): return {"left": {"n": 1}, "right": {"n": 2}}
+    def nothing(): return None
+    def fail(table): raise ValueError("no good")
+    def leave(): os._exit(3)
+    def die(number): os.kill(os.getpid(), number)
+    def speak(context):
+        print("out")
+        print("err", file=sys.stderr)
+        print("begun", end="")
+        context.log.info("logged")
+        context.progress(1, 2)
+    def environment(): return {"value": os.environ["GIVEN"], "cwd": os.getcwd()}
+    def for_ever(flag):
+        pathlib.Path(flag).write_text("")
+        while True:
+            time.sleep(0.001)
+    def stubborn(flag):
+        while True:
+            try:
+                for_ever(flag)
+            except BaseException:
+                pass
+    async def co(): return {"n": await asyncio.sleep(0, 7)}
+    async def co_for_ever(flag):
+        pathlib.Path(flag).write_text("")
+        await asyncio.sleep(1000)
+    def reader():
+        schema = pa.schema([("n", pa.int64())])
+        batches = (pa.record_batch([[n]], schema=schema) for n in range(3))
+        return pa.RecordBatchReader.from_batches(schema, batches)
+    def broken_reader():
+        schema = pa.schema([("n", pa.int64())])
+        def batches():
+            yield pa.record_batch([[1]], schema=schema)
+            raise ValueError("half way")
+        return pa.RecordBatchReader.from_batches(schema, batches())
+    def words():
+        chunks = [pa.array([word]).dictionary_encode() for word in ("a", "b")]
+        return pa.table({"w": pa.chunked_array(chunks)})
+    def shout():
+        raise SystemExit(4)
+    def closing():
+        sys.stdout.close()
+        return {"n": 1}
+    by_lambda = lambda: {"n": 5}
+    def make(n):
+        def closure(): return {"n": n}
+        return closure
+    by_closure = make(6)
+"""
+
+
+@dataclass
+class Trial:
+    """Makes attempts in processes. `inputs` are tables by input name, all of them inputs of the node `node`."""
+
+    folder: Path
+    mode: str = "auto"
+    most: int = 1
+    logged: list[tuple[str, str, str]] = field(default_factory=list)
+    progress: list[tuple[str, float, float | None]] = field(default_factory=list)
+    workers: Workers | None = None
+
+    def __post_init__(self) -> None:
+        self.module = f"remote_{self.folder.name}"
+        (self.folder / f"{self.module}.py").write_text(textwrap.dedent(STEPS))
+        self.run_folder = self.folder / "run"
+        self.store = Store(self.run_folder, mode=self.mode)
+
+    def spec(self, function: str, *inputs: str, **more: Any) -> NodeSpec:
+        given = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
+        more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
+        return NodeSpec("node", "python", f"{self.module}:{function}", given, **more)
+
+    def start(self, spec: NodeSpec, *, read: bool = False, nodes: tuple[str, ...] = ("node",)) -> Workers:
+        readers = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(spec.output_ids if read else ()))
+        all_nodes = {"node": spec, "reader": NodeSpec("reader", "run", "true", readers, {}, (), (), {})}
+        pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, all_nodes, {})
+        work = Work(
+            pipeline,
+            self.store,
+            "run-1",
+            self.folder / "scratch",
+            {**os.environ, "GIVEN": "yes"},
+            lambda *line: self.logged.append(line),
+            lambda *step: self.progress.append(step),
+        )
+        self.workers = Workers(work, self.store, self.run_folder, nodes, self.most)
+        return self.workers
+
+    def run(
+        self,
+        function: str,
+        inputs: Mapping[str, pa.Table] = NO_TABLES,
+        *,
+        stop: Stop | None = None,
+        read: bool = False,
+        attempts: int = 1,
+        **more: Any,
+    ) -> list[Outcome]:
+        refs = {f"from_{name}": self.store.publish(f"from_{name}", 1, table) for name, table in inputs.items()}
+        make = self.workers or self.start(self.spec(function, *inputs, **more), read=read)
+        stop = stop or Stop()
+        return [make(NodeStarted(0.0, "node", n + 1, refs), stop, _never) for n in range(attempts)]
+
+    def one(self, function: str, inputs: Mapping[str, pa.Table] = NO_TABLES, **more: Any) -> Outcome:
+        (outcome,) = self.run(function, inputs, **more)
+        return outcome
+
+    def table(self, outcome: Outcome) -> list[dict[str, Any]]:
+        assert (outcome.failure, outcome.lost) == (None, None)
+        (ref,) = outcome.outputs.values()
+        rows: list[dict[str, Any]] = self.store.open(ref).to_pylist()
+        return rows
+
+    def pids(self) -> list[int]:
+        assert self.workers
+        return [worker.process.pid or 0 for worker in self.workers._all]
+
+
+def _never(coroutine: Any) -> Any:
+    raise AssertionError("nothing of it runs on the event loop of this process")
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    trial = Trial(tmp_path)
+    yield trial
+    if trial.workers:
+        trial.workers.close()
+        assert all(not worker.process.is_alive() for worker in trial.workers._all)
+    trial.store.close()
+
+
+def test_a_node_runs_in_another_process_on_its_main_thread(trial: Trial) -> None:
+    first, second = trial.run("where", attempts=2)
+    assert trial.table(first) == trial.table(second) == [{"pid": trial.pids()[0], "main": True}], "it stays warm"
+    assert trial.pids()[0] != os.getpid()
+
+
+def test_other_nodes_stay_here(trial: Trial) -> None:
+    make = trial.start(trial.spec("where"), nodes=())
+    outcome = make(NodeStarted(0.0, "node", 1), Stop(), _never)
+    assert trial.table(outcome)[0]["pid"] == os.getpid()
+    assert trial.pids() == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "mmap", "memory"])
+def test_tables_go_there_and_back_through_files(tmp_path: Path, mode: str) -> None:
+    trial = Trial(tmp_path, mode=mode)
+    try:
+        outcome = trial.one("double", {"table": pa.table({"n": [1, 2, 3]})})
+        assert trial.table(outcome) == [{"n": 2}, {"n": 4}, {"n": 6}]
+        (ref,) = outcome.outputs.values()
+        path = None if mode == "memory" else str(trial.run_folder / "node.1.arrow")
+        assert (ref.rows, ref.schema, ref.path) == (3, "n: int64", path)
+        assert (trial.run_folder / "node.1.arrow").exists() == (mode != "memory")
+        assert outcome.took > 0
+        assert outcome.cpu > 0
+        assert set(outcome.opened) == {"from_table"}
+        trial.store.release(ref)
+        assert trial.store.settled(10)
+        assert not (trial.run_folder / "node.1.arrow").exists()
+    finally:
+        assert trial.workers
+        trial.workers.close()
+        trial.store.close()
+
+
+@pytest.mark.parametrize(
+    ("function", "rows"),
+    [
+        ("reader", [{"n": 0}, {"n": 1}, {"n": 2}]),
+        ("words", [{"w": "a"}, {"w": "b"}]),
+        ("co", [{"n": 7}]),
+        ("closing", [{"n": 1}]),
+        ("by_lambda", [{"n": 5}]),
+        ("by_closure", [{"n": 6}]),
+    ],
+)
+def test_whatever_a_function_is_and_returns(trial: Trial, function: str, rows: list[dict[str, Any]]) -> None:
+    """It is imported there by its name: nothing of the user's is ever pickled, so a lambda will do too."""
+    assert trial.table(trial.one(function)) == rows
+
+
+def test_several_outputs_and_none(trial: Trial) -> None:
+    outcome = trial.one("two", outputs=("left", "right"))
+    assert {output: trial.store.open(ref).to_pylist() for output, ref in outcome.outputs.items()} == {
+        "node.left": [{"n": 1}],
+        "node.right": [{"n": 2}],
+    }
+
+
+def test_an_output_that_is_read_must_be_there(trial: Trial) -> None:
+    failure = trial.one("nothing", read=True).failure
+    assert failure is not None
+    assert failure.message == "it returned None, but other nodes read 'node'"
+
+
+def test_an_error_has_the_users_frames(trial: Trial) -> None:
+    failure = trial.one("fail", {"table": pa.table({"n": [1]})}).failure
+    assert failure is not None
+    assert (failure.kind, failure.type, failure.message) == ("error", "ValueError", "no good")
+    assert [(f.file, f.function, f.source) for f in failure.frames] == [
+        (f"{trial.module}.py", "fail", 'def fail(table): raise ValueError("no good")')
+    ]
+    assert failure.inputs == ("table: 1 row, n: int64",)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"), [("broken_reader", "half way"), ("shout", "the node called sys.exit(4)")]
+)
+def test_a_node_that_fails_leaves_its_worker_and_no_file(trial: Trial, function: str, message: str) -> None:
+    first, second = trial.run(function, attempts=2)
+    for outcome in (first, second):
+        assert outcome.failure is not None
+        assert (outcome.failure.message, dict(outcome.outputs)) == (message, {})
+    assert len(trial.pids()) == 1
+    assert not trial.run_folder.exists() or list(trial.run_folder.iterdir()) == []
+
+
+def test_what_a_node_says_is_passed_on(trial: Trial) -> None:
+    trial.one("speak")
+    assert trial.logged == [
+        ("node", "stdout", "out"),
+        ("node", "stderr", "err"),
+        ("node", "info", "logged"),
+        ("node", "stdout", "begun"),
+    ]
+    assert trial.progress == [("node", 1.0, 2.0)]
+
+
+def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
+    assert trial.table(trial.one("environment")) == [{"value": "yes", "cwd": str(Path.cwd())}]
+
+
+# ------------------------------------------------------------------ workers that die
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "lost"),
+    [
+        ("leave", {}, "its worker process exited with status 3 while the node ran"),
+        (
+            "die",
+            {"number": signal.SIGKILL},
+            "its worker process was killed by SIGKILL; the system does that when memory runs out",
+        ),
+        ("die", {"number": signal.SIGTERM}, "its worker process was told to end by SIGTERM"),
+        (
+            "die",
+            {"number": signal.SIGSEGV},
+            "its worker process was killed by SIGSEGV; something compiled crashed in it",
+        ),
+    ],
+)
+def test_a_worker_that_dies_is_lost_and_replaced(trial: Trial, function: str, given: dict[str, Any], lost: str) -> None:
+    first, second = trial.run(function, with_={name: int(value) for name, value in given.items()}, attempts=2)
+    assert first == Outcome("node", 1, lost=lost)
+    assert second.lost == lost
+    assert len(set(trial.pids())) == 2
+
+
+def test_every_ending_has_words() -> None:
+    assert _ending(None) == "its worker process does not answer any more"
+    assert _ending(-15) == "its worker process was killed by SIGTERM"
+    assert _ending(-6) == "its worker process was killed by SIGABRT; something compiled gave up in it"
+    assert _ending(-99) == "its worker process was killed by signal 99"
+
+
+def test_an_idle_worker_that_died_is_not_used(trial: Trial) -> None:
+    trial.one("where")
+    (worker,) = trial.workers._all if trial.workers else ()
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
+    worker.process.join(10)
+    assert trial.table(trial.one("where")) == [{"pid": trial.pids()[1], "main": True}]
+
+
+# ------------------------------------------------------------------ being stopped
+
+
+def stopping(trial: Trial, function: str, act: Callable[[Stop], None]) -> Outcome:
+    """The outcome of a node that `act` is called on once it runs."""
+    flag, stop = trial.folder / "flag", Stop()
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(
+        target=lambda: outcomes.append(trial.one(function, stop=stop, with_={"flag": str(flag)})), daemon=True
+    )
+    thread.start()
+    tick = threading.Event()
+    while not flag.exists():
+        assert thread.is_alive()
+        tick.wait(0.005)
+    act(stop)
+    thread.join(20)
+    (outcome,) = outcomes
+    return outcome
+
+
+@pytest.mark.parametrize("function", ["for_ever", "co_for_ever"])
+def test_a_node_that_is_told_to_stop_stops(trial: Trial, function: str) -> None:
+    failure = stopping(trial, function, Stop.request).failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == ("cancelled", "stopped")
+
+
+@pytest.mark.parametrize("function", ["for_ever", "stubborn"])
+def test_a_node_that_does_not_stop_is_killed(trial: Trial, function: str) -> None:
+    failure = stopping(trial, function, Stop.kill).failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+
+
+def test_a_stubborn_node_is_killed_after_a_while(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.executors.processes.TERM_SECONDS", 0.05)
+    failure = stopping(trial, "stubborn", Stop.request).failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+
+
+def test_a_stop_before_the_beginning(trial: Trial) -> None:
+    stop = Stop()
+    stop.request()
+    failure = trial.one("where", stop=stop).failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+
+
+def test_after_the_close_nothing_starts(trial: Trial) -> None:
+    make = trial.start(trial.spec("where"))
+    make.close()
+    failure = make(NodeStarted(0.0, "node", 1), Stop(), _never).failure
+    assert failure is not None
+    assert failure.kind == "cancelled"
+
+
+def test_an_input_that_is_gone_is_an_error_of_ours(trial: Trial) -> None:
+    ref = trial.store.publish("from_table", 1, pa.table({"n": [1]}))
+    make = trial.start(trial.spec("double", "table"))
+    trial.store.release(ref)
+    failure = make(NodeStarted(0.0, "node", 1, {"from_table": ref}), Stop(), _never).failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == ("io", "the output 'from_table' is gone: all its readers had ended")
+
+
+def test_a_store_that_is_closed_adopts_nothing(trial: Trial) -> None:
+    outcome = trial.one("where")
+    (ref,) = outcome.outputs.values()
+    trial.store.release(ref)
+    assert trial.store.settled(10)
+    trial.store.close()
+    failure = trial.one("where").failure
+    assert failure is not None
+    assert failure.message == "the output 'node' comes too late: the run is over"
+    assert not list(trial.folder.glob("run/*"))
+    with pytest.raises(HandoffError):
+        trial.store.open(ref)

@@ -1,0 +1,159 @@
+"""How a comparison is printed, from figures that are given."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from nfrun.compare import Comparison, Measured, Spread
+from nfrun.reports.comparison import blog_rows, machine_line, print_comparison, rows, verdict
+from nfrun.reports.console import console
+
+MACHINE = {
+    "cores": 2,
+    "cpu": "Some CPU",
+    "system": "Linux 6 x86_64",
+    "nfrun": "0.1",
+    "python": "3.11",
+    "pyarrow": "26",
+    "load": 0.5,
+}
+
+
+def measured(wall: float, peak: float, handoff: float, spread: float = 0.1) -> Measured:
+    return Measured(*(Spread(v, v * (1 - spread), v * (1 + spread)) for v in (wall, peak, handoff)))
+
+
+FIVE = Comparison(
+    name="blog-5",
+    file="blog-5.yaml",
+    nodes=5,
+    slots=5,
+    runs=9,
+    variants={
+        "before": measured(1.0, 100e6, 0.05),
+        "stages": measured(0.4, 80e6, 0.005),
+        "now": measured(0.25, 75e6, 0.0002),
+    },
+    work=0.8,
+    longest=0.24,
+    outputs=4,
+    differing={},
+)
+TWENTY = replace(FIVE, name="blog-20", nodes=20, slots=20, work=3.2, longest=0.68)
+
+
+def printed(*comparisons: Comparison, width: int | None = None, block: str = "#") -> str:
+    """What is printed, without the spaces at the end of lines, where a table has them."""
+    out = io.StringIO()
+    table = blog_rows(*comparisons) if len(comparisons) == 2 else rows(comparisons[0])
+    terminal = console(out, colored=False)
+    if width is not None:
+        terminal.width = width
+    print_comparison(terminal, comparisons, table, MACHINE, block)
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def test_the_table_of_the_account() -> None:
+    assert (
+        printed(FIVE, TWENTY)
+        == """\
+2 cores, Some CPU, Linux 6 x86_64, nfrun 0.1, python 3.11, pyarrow 26, load 0.5
+medians of 3 runs of each variant, in turns, each in a process of its own
+  before: one node at a time, JSON text between nodes
+  stages: every stage waits for the one before, Arrow files between nodes
+  now:    every node starts when its inputs are there, Arrow tables by reference
+
+ median                    before    stages       now   ratio   blog
+ ──────────────────────────────────────────────────────────────────────────────
+ pipeline of 5 nodes       1.00 s    400 ms    250 ms    4.0x   800 -> 240 ms
+ pipeline of 20 nodes      1.00 s    400 ms    250 ms    4.0x   3.2 s -> 680 ms
+ memory per execution      100 MB   80.0 MB   75.0 MB    1.3x   128 -> 76 MB
+ serialization per node   50.0 ms    5.0 ms    200 us    250x   ~50 -> <1 ms
+
+
+ min to max                        before           stages              now
+ ──────────────────────────────────────────────────────────────────────────
+ pipeline of 5 nodes      900 ms - 1.10 s     360 - 440 ms     225 - 275 ms
+ pipeline of 20 nodes     900 ms - 1.10 s     360 - 440 ms     225 - 275 ms
+ memory per execution       90.0 - 110 MB   72.0 - 88.0 MB   67.5 - 82.5 MB
+ serialization per node    45.0 - 55.0 ms     4.5 - 5.5 ms     180 - 220 us
+
+blog-5
+  before  ######################################## 1.00 s
+  stages  ################ 400 ms
+  now     ########## 250 ms
+
+blog-20
+  before  ######################################## 1.00 s
+  stages  ################ 400 ms
+  now     ########## 250 ms
+
+blog-5: results identical: yes (4 outputs, 9 runs)
+blog-5: 4.0x faster; the order of nodes alone gives at most 3.3x (800 ms of work, 240 ms on the longest path)
+  what goes beyond that is JSON that is no longer written and parsed
+blog-20: results identical: yes (4 outputs, 9 runs)
+blog-20: 4.0x faster; the order of nodes alone gives at most 4.7x (3.20 s of work, 680 ms on the longest path)
+"""
+    )
+
+
+def test_one_run_has_no_extremes_and_other_pipelines_no_account() -> None:
+    once = {"before": measured(2.0, 1e8, 0.0, 0.0), "stages": measured(1.0, 1e8, 0.0, 0.0)}
+    name = "\x1b[31mred and too long for a table"
+    found = replace(FIVE, name=name, runs=3, variants={**once, "now": measured(0, 0, 0, 0)})
+    text = printed(found, block="█")
+    assert "medians of 1 run of each variant" in text
+    assert "min to max" not in text
+    assert "blog " not in text
+    assert "\x1b" not in text
+    assert "  stages  ████████████████████ 1.00 s\n  now     █ 0 us\n" in text
+    assert " serialization per node                0 us     0 us   0 us    1.0x\n" in text
+
+
+def test_nothing_is_wider_than_a_terminal_of_80_columns() -> None:
+    table = printed(FIVE, TWENTY, width=80).split("\n\n")[1]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "…" not in table
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {"differing": {"b": "differs from run to run of 'now': something in it is left to chance"}},
+            [
+                "blog-5: results identical: no",
+                "  'b' differs from run to run of 'now': something in it is left to chance",
+            ],
+        ),
+        ({"outputs": 0}, ["blog-5: results identical: it has no outputs to compare"]),
+    ],
+)
+def test_results(changes: dict[str, object], lines: list[str]) -> None:
+    assert verdict(replace(FIVE, **changes))[: len(lines)] == lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"slots": 2, "work": 10.0},
+            "4.0x faster; the order of nodes alone gives at most 2.0x (10.0 s of work, 5.00 s for each of 2 slots)",
+        ),
+        (
+            {"variants": {**FIVE.variants, "now": measured(2.0, 1, 1)}},
+            "2.0x slower; the order of nodes alone gives at most 3.3x (800 ms of work, 240 ms on the longest path)",
+        ),
+    ],
+)
+def test_how_much_faster(changes: dict[str, object], line: str) -> None:
+    assert verdict(replace(FIVE, **changes))[1] == f"blog-5: {line}"  # type: ignore[arg-type]
+
+
+def test_a_machine_that_tells_little() -> None:
+    assert machine_line({**MACHINE, "cores": 1, "cpu": ""}) == (
+        "1 core, Linux 6 x86_64, nfrun 0.1, python 3.11, pyarrow 26, load 0.5"
+    )

@@ -1,0 +1,127 @@
+"""What follows from the documents of runs: medians, the ceiling, and whether the results were the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.commands import Handoff
+from nfrun.compare import VARIANTS, Spread, as_json, compare, differing, ratio, turns
+from nfrun.launch import SCHEDULES
+from nfrun.plan import longest_path, plan_of
+from nfrun.read import read_pipeline
+
+
+def document(wall: float, handoff: float = 0.1, digest: str = "d", peak: int = 100) -> dict[str, Any]:
+    """Of a run of two nodes, the one after the other, with 3 seconds of work."""
+    return {
+        "wall_s": wall,
+        "sequential_s": 3.0,
+        "critical_path_s": 2.0,
+        "peak_rss_bytes": peak,
+        "nodes": {"a": {"handoff_s": handoff}, "b": {"handoff_s": 0.0}},
+        "outputs": {"b": {"digest": digest}},
+    }
+
+
+RUNS = {
+    "before": [document(4.0, 0.4), document(6.0, 0.8), document(5.0, 0.6)],
+    "stages": [document(3.0), document(3.5), document(3.2)],
+    "now": [document(2.0), document(2.5), document(2.2, peak=70)],
+}
+
+
+def test_variants_run_in_turns() -> None:
+    ran = [(turn, variant.name) for turn, variant in turns(2)]
+    assert ran == [(1, "before"), (1, "stages"), (1, "now"), (2, "before"), (2, "stages"), (2, "now")]
+
+
+def test_variants_are_options_of_run() -> None:
+    assert {variant.schedule for variant in VARIANTS} <= set(SCHEDULES)
+    assert {variant.handoff for variant in VARIANTS} <= set(Handoff)
+
+
+def test_medians_with_their_extremes() -> None:
+    found = compare("p", "p.yaml", 4, RUNS)
+    assert found.variants["before"].wall == Spread(5.0, 4.0, 6.0)
+    assert found.variants["before"].handoff == Spread(0.3, 0.2, 0.4)
+    assert found.variants["now"].peak == Spread(100, 70, 100)
+    assert (found.nodes, found.runs, found.outputs, found.differing) == (2, 9, 1, {})
+    assert found.speedup == 5.0 / 2.2
+
+
+@pytest.mark.parametrize(("slots", "ceiling"), [(1, 1.0), (2, 1.5), (100, 1.5)])
+def test_no_order_of_nodes_is_faster_than_the_longest_path_or_all_slots_at_work(slots: int, ceiling: float) -> None:
+    assert compare("p", "p.yaml", slots, RUNS).ceiling == ceiling
+
+
+@pytest.mark.parametrize(("before", "now", "expected"), [(4, 2, 2), (1, 0, float("inf")), (0, 0, 1)])
+def test_ratios(before: float, now: float, expected: float) -> None:
+    assert ratio(before, now) == expected
+
+
+SAME = [{"x": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("digests", "told"),
+    [
+        ({"before": SAME * 2, "now": SAME * 2}, {}),
+        ({"before": [{}], "now": [{}]}, {}),
+        (
+            {"before": [{"x": "1"}, {"x": "2"}], "now": SAME * 2},
+            {"x": "differs from run to run of 'before': something in it is left to chance"},
+        ),
+        (
+            {"before": SAME * 2, "now": [{"x": "1"}, {}]},
+            {"x": "differs from run to run of 'now': something in it is left to chance"},
+        ),
+        (
+            {"before": [{"x": "1", "y": "1"}] * 2, "now": [{"x": "2", "y": "1"}] * 2},
+            {"x": "is the same in all runs of a variant, but not in all variants"},
+        ),
+        (
+            {"before": SAME, "now": [{"x": "2"}]},
+            {"x": "is not the same in all variants; --repeat 2 tells whether it is left to chance"},
+        ),
+    ],
+)
+def test_which_results_differ_and_how(digests: dict[str, list[dict[str, str]]], told: dict[str, str]) -> None:
+    assert differing(digests) == told
+
+
+def test_the_keys_of_the_document() -> None:
+    found = as_json(compare("p", "p.yaml", 4, RUNS))
+    assert list(found) == [
+        *("name", "file", "nodes", "slots", "variants", "speedup", "work_s", "longest_path_s", "ceiling"),
+        *("identical", "differing"),
+    ]
+    assert found["variants"]["before"] == {
+        "schedule": "sequential",
+        "handoff": "json",
+        "wall_s": {"median": 5.0, "min": 4.0, "max": 6.0},
+        "peak_rss_bytes": {"median": 100, "min": 100, "max": 100},
+        "handoff_per_node_s": {"median": 0.3, "min": 0.2, "max": 0.4},
+    }
+    assert (found["speedup"], found["ceiling"], found["identical"]) == (2.273, 1.5, True)
+
+
+def test_where_there_are_no_outputs_nobody_can_say_whether_they_are_the_same() -> None:
+    runs = {name: [{**each, "outputs": {}} for each in of] for name, of in RUNS.items()}
+    assert as_json(compare("p", "p.yaml", 4, runs))["identical"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "work", "longest", "stages"), [("blog-5", 5, 800, 240, 380), ("blog-20", 20, 3200, 680, 1120)]
+)
+def test_the_shipped_pipelines_have_the_sums_of_the_account(
+    name: str, nodes: int, work: float, longest: float, stages: float
+) -> None:
+    pipeline, _ = read_pipeline(Path(__file__).parents[1] / "pipelines" / "bench" / f"{name}.yaml")
+    plan = plan_of(pipeline, costs={node: spec.with_["ms"] for node, spec in pipeline.nodes.items()})
+    assert len(plan.nodes) == nodes
+    assert plan.work == work
+    assert longest_path(plan)[1] == longest
+    assert sum(max(plan.nodes[node].cost for node in stage) for stage in plan.stages) == stages

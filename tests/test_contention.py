@@ -1,0 +1,135 @@
+"""Waits for the interpreter's lock, seen from outside: shared out among the threads that compete for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from nfrun.contention import Contention
+
+
+class Threads:
+    """A contention, and threads whose CPU clocks stand still until they are set; that of one that ended is None."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cpu: dict[int, float | None] = {}
+        self.caller = 0
+        self.now = 0.0
+        module = "nfrun.contention"
+        monkeypatch.setattr(f"{module}.time.pthread_getcpuclockid", lambda ident: ident, raising=False)
+        monkeypatch.setattr(f"{module}.time.thread_time", lambda: self.cpu[self.caller])
+        monkeypatch.setattr(f"{module}.time.clock_gettime", self._get)
+        monkeypatch.setattr(f"{module}.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(f"{module}.get_ident", lambda: self.caller)
+        self.contention = Contention()
+
+    def _get(self, clock: int) -> float:
+        value = self.cpu[clock]
+        if value is None:
+            raise OSError("no such clock")
+        return value
+
+    def look(self, *cpu: float | None, seconds: float = 0.1, late: float = 0.005) -> None:
+        """Look once when the threads have used so much in all; those not known yet begin an attempt then."""
+        for ident, value in enumerate(cpu):
+            if ident not in self.cpu:
+                self.cpu[ident], self.caller = value, ident
+                self.contention.begin()
+            self.cpu[ident] = value
+        self.now += seconds
+        self.contention.look(late)
+
+    def ends(self) -> list[tuple[float, float]]:
+        """What the attempts have cost, CPU and waits, if they end now."""
+        found = []
+        for ident in self.cpu:
+            self.caller = ident
+            cpu, waited = self.contention.end()
+            found.append((round(cpu, 9), round(waited, 9)))
+        return found
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
+    return Threads(monkeypatch)
+
+
+def test_threads_that_compete_wait_for_what_they_lack(threads: Threads) -> None:
+    threads.look(0.0, 0.0, 0.0)
+    threads.look(0.05, 0.04, 0.0)
+    assert threads.ends() == [(0.05, 0.05), (0.04, 0.06), (0.0, 0.0)], "the third sleeps"
+    assert threads.ends() == [(0.0, 0.0)] * 3, "the next attempts begin anew"
+
+
+def test_nobody_waits_while_the_lock_is_free_or_one_alone_is_at_work(threads: Threads) -> None:
+    threads.look(0.0, 0.0)
+    threads.look(0.05, 0.05, late=0.001)
+    assert threads.ends() == [(0.05, 0.0), (0.05, 0.0)]
+    threads.look(0.05, 0.05)
+    threads.ends()
+    threads.look(0.1, 0.05)
+    assert threads.ends() == [(0.05, 0.0), (0.0, 0.0)]
+
+
+def test_a_thread_without_a_turn_still_waits_but_not_for_ever(threads: Threads) -> None:
+    threads.look(0.0, 0.0)
+    threads.look(0.05, 0.05)
+    threads.look(0.15, 0.05)
+    threads.look(0.25, 0.05)
+    assert threads.ends() == [(0.25, 0.05), (0.05, 0.15)]
+
+
+def test_who_computes_without_the_lock_does_not_wait(threads: Threads) -> None:
+    threads.look(0.0, 0.0)
+    threads.look(0.1, 0.12)
+    assert threads.ends() == [(0.1, 0.0), (0.12, 0.0)]
+
+
+def test_a_thread_that_has_ended_is_forgotten(threads: Threads) -> None:
+    threads.look(0.0, 0.0)
+    threads.look(0.05, None)
+    assert list(threads.contention._threads) == [0]
+    threads.caller = 1
+    assert threads.contention.end() == (0.0, 0.0)
+
+
+def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("nfrun.contention.time.pthread_getcpuclockid", raising=False)
+    contention = Contention()
+    contention.begin()
+    sum(range(100_000))
+    contention.look(1.0)
+    cpu, waited = contention.end()
+    assert cpu > 0
+    assert waited == 0.0
+
+
+@pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="there are no CPU clocks of threads here")
+def test_two_threads_that_compute_wait_for_each_other() -> None:
+    """For real: they compute until one of them was seen to wait."""
+    contention = Contention()
+    waits: list[float] = []
+    done, tick = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        contention.begin()
+        while not done.is_set():
+            sum(range(1000))
+        waits.append(contention.end()[1])
+
+    threads = [threading.Thread(target=compute) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(400):
+        began = time.monotonic()
+        tick.wait(0.02)
+        contention.look(time.monotonic() - began - 0.02)
+        if all(thread.waited > 0.01 for thread in contention._threads.values()):
+            break
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert len(waits) == 2
+    assert min(waits) > 0.01

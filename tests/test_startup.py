@@ -1,0 +1,103 @@
+"""What a command imports, and above all what it does not: imports are most of what a start takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# The console script, which writes down what was imported when it leaves. Arrow imports numpy and pandas where they are
+# installed, and they half of the world: that is not what is asked here.
+WATCHED = """
+import atexit, sys
+sys.modules["numpy"] = sys.modules["pandas"] = None
+log = sys.argv.pop(1)
+atexit.register(lambda: open(log, "w").write(" ".join(sys.modules)))
+from nfrun.__main__ import main
+main()
+"""
+HEAVY = {
+    *("pyarrow", "pyarrow.parquet", "duckdb", "yaml", "jsonschema", "jinja2", "rich", "typer", "pydantic", "xxhash"),
+    *("asyncio", "ssl", "http", "importlib.metadata", "multiprocessing", "concurrent.futures", "subprocess", "logging"),
+}
+HELLO = "name: hello\nnodes:\n  a: {python: 'steps:a'}\n  b: {python: 'steps:b', inputs: {n: a}}\n"
+STEPS = "def a():\n    return {'n': 1}\n\ndef b(n):\n    return n\n\nasync def c():\n    return {'n': 1}\n"
+ASYNCIO = {"asyncio", "ssl", "concurrent.futures", "logging"}  # which brings these with it
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    (tmp_path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id }}'}}\n")
+    (tmp_path / "async.yaml").write_text("nodes:\n  c: {python: 'steps:c'}\n")
+    (tmp_path / "steps.py").write_text(STEPS)
+    return tmp_path
+
+
+def imported(folder: Path, *words: str) -> set[str]:
+    """Which of HEAVY have been imported when `nfrun` ends."""
+    log = folder / "imported"
+    command = [sys.executable, "-c", WATCHED, str(log), *words]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return HEAVY & set(log.read_text().split())
+
+
+def test_the_way_in_imports_nothing(folder: Path) -> None:
+    """Every worker process imports the main module of its parent."""
+    code = "import sys; before = set(sys.modules); import nfrun.__main__; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"nfrun", "nfrun.__main__"} == {name for name in done.stdout.split() if name.startswith("nfrun")}
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_help_imports_typer_alone(folder: Path) -> None:
+    assert imported(folder, "--help") - {"subprocess"} == {"typer"}
+
+
+def test_validate_and_plan_read_yaml_alone(folder: Path) -> None:
+    assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"yaml"}
+    assert imported(folder, "plan", "hello.yaml") == {"yaml"}
+
+
+def test_expressions_and_scripts_import_what_they_need(folder: Path) -> None:
+    assert imported(folder, "validate", "values.yaml") >= {"yaml", "jinja2", "subprocess"}
+
+
+@pytest.mark.parametrize("options", [["--json", "-q"], ["-q", "-j", "2"], ["-q", "--events", "events.jsonl"]])
+def test_a_run_imports_arrow_and_yaml(folder: Path, options: list[str]) -> None:
+    found = imported(folder, "run", "hello.yaml", *options)
+    assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash"}
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["-v"]])
+def test_a_run_that_prints_a_summary_imports_rich_too(folder: Path, options: list[str]) -> None:
+    found = imported(folder, "run", "hello.yaml", *options)
+    assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
+
+
+def test_rich_is_ours_even_though_it_is_imported_late(folder: Path) -> None:
+    (folder / "rich.py").write_text("raise ImportError('a file of the user, found where it must not be')\n")
+    command = [sys.executable, "-m", "nfrun", "run", "hello.yaml"]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "critical path" in done.stderr
+
+
+def test_a_run_imports_asyncio_only_for_an_async_node(folder: Path) -> None:
+    assert not imported(folder, "run", "hello.yaml") & ASYNCIO
+
+
+def test_an_async_node_has_its_event_loop(folder: Path) -> None:
+    assert imported(folder, "run", "async.yaml") >= {"asyncio"}
+
+
+def test_mistakes_are_left_to_typer(folder: Path) -> None:
+    command = [sys.executable, "-m", "nfrun", "run", "hello.yaml", "-j", "0"]
+    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Invalid value for -j: '0' is neither auto nor a number from 1 to 10,000" in done.stderr
+    assert done.stderr.startswith("Usage: ")
+    assert not (folder / ".nfrun").exists()
