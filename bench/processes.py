@@ -10,11 +10,15 @@ from bench.measure import Line, interleaved, median, run_fresh, spread
 
 NODES = 8
 _STEPS = """
+import pyarrow as pa
+
 def burn(seed):
     value = seed
     for i in range(8_000_000):
         value = (value * 1103515245 + 12345 + i) % 2147483648
-    return {"value": value}
+    # Not from a Python value: where pandas is installed, pyarrow imports it to look at that, in every process.
+    column = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(value.to_bytes(8, "little"))])
+    return pa.table({"value": column})
 """
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MODES = ("auto", "mmap", "memory")
+_LITTLE = 1 << 12  # bytes
 _HURRY_SECONDS = 0.1  # for the writer, where nobody wants to wait for it
 
 Stage = Enum("Stage", "WAITING WRITING SETTLED")
@@ -87,10 +88,10 @@ class Store:
         self._crowd = 0  # of those who wait for room
         self._busy = False
         self._closed = False
-        lock = threading.Lock()
-        self._change = threading.Condition(lock)
+        self._lock = threading.Lock()
+        self._change = threading.Condition(self._lock)
         # Of its own: the writer is woken when there is work for it, not by everything that changes.
-        self._work = threading.Condition(lock)
+        self._work = threading.Condition(self._lock)
         self._writer: threading.Thread | None = None
 
     # -- what nodes do ---------------------------------------------------------------------------------------------
@@ -109,11 +110,11 @@ class Store:
             if path is not None and not any(has_dictionary(column.type) for column in value.schema):
                 return self._publish_file(output, attempt, path, value)
             value = value.read_all()
-        ref = Ref(output, value.num_rows, value.nbytes, schema_line(value.schema), path, None, attempt)
+        ref = Ref(output, value.num_rows, _size(value), schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
         entry = _Entry(ref, value)
-        with self._change:
+        with self._lock:
             if path is None and output not in self._keep:
                 entry.stage = Stage.SETTLED
             else:
@@ -150,7 +151,7 @@ class Store:
 
     def file(self, ref: Ref) -> Path:
         """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""
-        with self._change:
+        with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             while entry is not None and not entry.written and not entry.released:
                 if entry.error:
@@ -174,12 +175,12 @@ class Store:
 
         Does no I/O itself: files are unlinked by the writer, off the path of whoever calls.
         """
-        with self._change:
+        with self._lock:
             self._release(ref.id, ref.attempt)
 
     def settled(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to write now, to hash or to unlink, at most these seconds; whether that is so."""
-        with self._change:
+        with self._lock:
             return self._change.wait_for(lambda: not (self._has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
@@ -187,7 +188,7 @@ class Store:
 
         Unless `wait`, what is not written yet is given up. Closing again does nothing.
         """
-        with self._change:
+        with self._lock:
             if self._closed:
                 return
             # From now on nothing is published: who comes late was given up, and nobody would clean up behind it.
@@ -199,7 +200,7 @@ class Store:
             self._work.notify()
         if self._writer is not None:
             self._writer.join(None if wait else _HURRY_SECONDS)
-        with self._change:
+        with self._lock:
             self._entries.clear()
         for partial in self._folder.glob("*.partial"):  # of attempts that were given up while they wrote
             with suppress(OSError):
@@ -280,7 +281,7 @@ class Store:
         import nfrun.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
 
         while True:
-            with self._change:
+            with self._lock:
                 self._busy = False
                 self._change.notify_all()
                 self._work.wait_for(lambda: self._has_work() or self._closed)
@@ -328,7 +329,7 @@ class Store:
         first, ref = entry.ref.digest is None, replace(entry.ref, digest=content)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on
-        with self._change:
+        with self._lock:
             released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
@@ -349,13 +350,23 @@ class Store:
     def _adopt(self, ref: Ref) -> None:
         path = Path(self._path_of(ref))
         mapped = open_file(path)
-        with self._change:
+        with self._lock:
             if self._closed:
                 with suppress(OSError):
                     path.unlink()
             self._refuse_if_closed(ref.id)
             self._entries[ref.id, ref.attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
         self._published(ref)
+
+
+def _size(table: pa.Table) -> int:
+    """Bytes of memory: of what the table refers to, or, where that is little, of all that it keeps alive.
+
+    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
+    longer than all else that is done for a small table.
+    """
+    held: int = table.get_total_buffer_size()
+    return held if held < _LITTLE else int(table.nbytes)
 
 
 def file_of(folder: Path, output: str, attempt: int) -> str:

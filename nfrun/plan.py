@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.garbage import no_garbage
 from nfrun.spec import NEVER, Pipeline, Retry
 
 
@@ -75,20 +74,19 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, costs: Mapping[str, float] | 
     """
     known = {name: seconds for name, seconds in (costs or {}).items() if name in pipeline.nodes}
     usual = sum(known.values()) / len(known) if known else 1.0
-    with no_garbage():
-        nodes = [
-            Node(
-                name=spec.id,
-                needs=spec.upstream,
-                reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
-                cost=known.get(spec.id, usual),
-                retry=spec.retry,
-                timeout=spec.timeout,
-                resources=(("cpu", spec.cpu),),
-            )
-            for spec in pipeline.nodes.values()
-        ]
-        return make_plan(nodes, pipeline.outputs.values(), slots)
+    nodes = [
+        Node(
+            name=spec.id,
+            needs=spec.upstream,
+            reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
+            cost=known.get(spec.id, usual),
+            retry=spec.retry,
+            timeout=spec.timeout,
+            resources=(("cpu", spec.cpu),),
+        )
+        for spec in pipeline.nodes.values()
+    ]
+    return make_plan(nodes, pipeline.outputs.values(), slots)
 
 
 def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:

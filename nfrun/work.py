@@ -147,11 +147,18 @@ class _Attempt:
         return {**self._work.environ, **self.node.env}
 
     def table(self, name: str) -> Any:
-        return self._timed(name, self._work.store.open)
+        ref, began = self._input(name), time.perf_counter()
+        try:
+            return self._work.store.open(ref)
+        finally:
+            self._waited(ref, time.perf_counter() - began)
 
     def file(self, name: str) -> Path:
-        path: Path = self._timed(name, self._work.store.file)
-        return path
+        ref, began = self._input(name), time.perf_counter()
+        try:
+            return self._work.store.file(ref)
+        finally:
+            self._waited(ref, time.perf_counter() - began)
 
     def scratch(self) -> Path:
         if self._folder is None:
@@ -176,17 +183,17 @@ class _Attempt:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _timed(self, name: str, take: Callable[[Ref], Any]) -> Any:
-        """An input, with the seconds waited for it kept under the output's id."""
-        began = time.perf_counter()
-        output = next(item.output for item in self.node.inputs if item.name == name)
-        ref = self._start.inputs.get(output)
+    def _input(self, name: str) -> Ref:
+        for item in self.node.inputs:
+            if item.name == name:
+                break
+        ref = self._start.inputs.get(item.output)
         if ref is None:
-            raise NodeError(f"the input '{name}' has no data: '{output}' handed nothing on")
-        try:
-            return take(ref)
-        finally:
-            self.opened[output] = self.opened.get(output, 0.0) + time.perf_counter() - began
+            raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
+        return ref
+
+    def _waited(self, ref: Ref, seconds: float) -> None:
+        self.opened[ref.id] = self.opened.get(ref.id, 0.0) + seconds
 
     def _counted(self, value: Any) -> Any:
         """The output; of a reader, what it takes to make each batch counts as work, not as waiting for the store."""

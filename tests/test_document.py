@@ -16,7 +16,7 @@ from yaml._yaml import CParser
 from nfrun import document
 from nfrun.document import Document, load, parse
 from nfrun.errors import SpecError, render
-from nfrun.plain import plain_values
+from nfrun.plainyaml import plain_values
 from nfrun.textfile import MAX_BYTES
 from nfrun.yaml_errors import BREAK
 

@@ -10,12 +10,12 @@ import nfrun
 
 LAYERS = """
 __init__
-events errors spec garbage machine
+events errors spec
 plan
 schedule compare
 simulate
 digest formats callables jsontext textfile yaml_errors scalars advice params sizes
-files expressions ipc plain
+files expressions ipc plainyaml garbage machine
 kinds.kind
 kinds.*
 kinds

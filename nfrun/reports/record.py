@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from nfrun.events import (
     Event,
@@ -71,6 +72,18 @@ class StageRecord:
 @dataclass
 class Record:
     """The state of a run so far: the first of the reports, so that those after it find it up to date."""
+
+    hears: ClassVar[tuple[type, ...]] = (
+        NodeStarted,
+        NodeFinished,
+        NodeRetrying,
+        NodeFailed,
+        NodeSkipped,
+        NodeCancelled,
+        NodeProgressed,
+        OutputPublished,
+        RunFinished,
+    )
 
     plan: Plan
     nodes: dict[str, NodeRecord] = field(init=False)
