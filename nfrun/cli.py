@@ -41,6 +41,7 @@ WorkOption = Annotated[
     Path | None,
     typer.Option("--work", metavar="DIR", help="Where runs are kept. Default: .nfrun beside the pipeline file."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -87,7 +88,7 @@ def run(
         bool, typer.Option("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     ] = False,
     work: WorkOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")] = False,
+    as_json: AsJson = False,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Write every event as a line of JSON.")
     ] = None,
@@ -133,7 +134,7 @@ def plan(
 @app.command()
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pipeline files.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find all problems of pipeline files, without running anything."""
     raise typer.Exit(commands.validate(*files, json=as_json))
@@ -162,7 +163,7 @@ def bench(
     repeat: Annotated[
         int, typer.Option(metavar="N", help="How often each variant is run.", min=1, max=1000, show_default=True)
     ] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")] = False,
+    as_json: AsJson = False,
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
     ] = False,

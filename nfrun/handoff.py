@@ -9,10 +9,9 @@ the same way.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -22,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.ipc import has_dictionary, open_file, schema_line, write_file
+from nfrun.outputs import failed_write, file_of, size_of, write_output
 from nfrun.sizes import quarter_of_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MODES = ("auto", "mmap", "memory")
-_LITTLE = 1 << 12  # bytes
 _HURRY_SECONDS = 0.1  # for the writer, where nobody wants to wait for it
 
 Stage = Enum("Stage", "WAITING WRITING SETTLED")
@@ -110,7 +109,7 @@ class Store:
             if path is not None and not any(has_dictionary(column.type) for column in value.schema):
                 return self._publish_file(output, attempt, path, value)
             value = value.read_all()
-        ref = Ref(output, value.num_rows, _size(value), schema_line(value.schema), path, None, attempt)
+        ref = Ref(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
         entry = _Entry(ref, value)
@@ -325,7 +324,7 @@ class Store:
 
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
-            error = _said(failed, entry.ref)
+            error = failed_write(failed, entry.ref)
         first, ref = entry.ref.digest is None, replace(entry.ref, digest=content)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on
@@ -357,53 +356,3 @@ class Store:
             self._refuse_if_closed(ref.id)
             self._entries[ref.id, ref.attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
         self._published(ref)
-
-
-def _size(table: pa.Table) -> int:
-    """Bytes of memory: of what the table refers to, or, where that is little, of all that it keeps alive.
-
-    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
-    longer than all else that is done for a small table.
-    """
-    held: int = table.get_total_buffer_size()
-    return held if held < _LITTLE else int(table.nbytes)
-
-
-def file_of(folder: Path, output: str, attempt: int) -> str:
-    """The path of an output's file in the folder of its run."""
-    return f"{folder}{os.sep}{output}.{attempt}.arrow"
-
-
-def write_output(path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
-    """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
-    import pyarrow as pa
-
-    if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
-        value = value.read_all()
-    size = Ref(output, 0, 0, schema_line(value.schema), str(path), None, attempt)
-    theirs: list[Exception] = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from value
-        except Exception as error:  # the node's own, whatever its type; not ours to explain
-            theirs.append(error)
-            raise
-
-    source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
-    try:
-        (rows, total), content = write_file(source, path)
-    except BaseException as error:
-        if theirs:
-            raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
-        if isinstance(error, OSError | pa.ArrowException):
-            raise HandoffError(_said(error, size)) from error
-        raise
-    return replace(size, rows=rows, bytes=total, digest=content)
-
-
-def _said(error: Exception, ref: Ref) -> str:
-    # The system's own words: Arrow puts others around them.
-    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    size = f" ({ref.bytes:,} bytes)" if ref.bytes else ""
-    return f"cannot write the output '{ref.id}'{size}: {reason}"

@@ -105,8 +105,7 @@ def launch(options: Options) -> tuple[int, bool]:
         reports = _reports(options, bound, document, record, table, run_id, events, results)
         telling = Telling([*reports, TimingsFile(work_folder, pipeline.file, recorded, processes)])
         contention = Contention()
-        seed = zlib.crc32(run_id.encode())
-        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=seed, woke=contention.look)
+        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
         store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
@@ -132,6 +131,11 @@ def launch(options: Options) -> tuple[int, bool]:
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
     return _exit_code(end, record, caught) or (74 if telling.stopped else 0), run.abandoned > 0
+
+
+def _seed(run_id: str) -> int:
+    """What chance is drawn from in this run, and again if it is repeated under this name."""
+    return zlib.crc32(run_id.encode())
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
-from nfrun.handoff import file_of, write_output
 from nfrun.ipc import open_file
+from nfrun.outputs import file_of, write_output
 
 if TYPE_CHECKING:
     import pyarrow as pa

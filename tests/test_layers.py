@@ -23,6 +23,7 @@ document
 schema placing
 read
 bind
+outputs
 handoff contention failures
 jsonhandoff journal
 remote choice

@@ -23,9 +23,10 @@ from pathlib import Path
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
-from nfrun.handoff import Store, file_of
+from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
 from nfrun.machine import set_allocator
+from nfrun.outputs import file_of
 from nfrun.work import Wait, Work
 
 TERM_SECONDS = 5.0  # a node that was told to stop has this long before its worker is killed

@@ -1,0 +1,69 @@
+"""An output of a node and its Arrow file: how large it is, where it lies, how it is written. Knows no store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nfrun.errors import HandoffError
+from nfrun.events import Ref
+from nfrun.ipc import has_dictionary, schema_line, write_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LITTLE = 1 << 12  # bytes
+
+
+def file_of(folder: Path, output: str, attempt: int) -> str:
+    """The path of an output's file in the folder of its run."""
+    return f"{folder}{os.sep}{output}.{attempt}.arrow"
+
+
+def size_of(table: pa.Table) -> int:
+    """Bytes of memory: of what the table refers to, or, where that is little, of all that it keeps alive.
+
+    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
+    longer than all else that is done for a small table.
+    """
+    held: int = table.get_total_buffer_size()
+    return held if held < _LITTLE else int(table.nbytes)
+
+
+def write_output(path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+    """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
+    import pyarrow as pa
+
+    if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
+        value = value.read_all()
+    size = Ref(output, 0, 0, schema_line(value.schema), str(path), None, attempt)
+    theirs: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from value
+        except Exception as error:  # the node's own, whatever its type; not ours to explain
+            theirs.append(error)
+            raise
+
+    source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
+    try:
+        (rows, total), content = write_file(source, path)
+    except BaseException as error:
+        if theirs:
+            raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
+        if isinstance(error, OSError | pa.ArrowException):
+            raise HandoffError(failed_write(error, size)) from error
+        raise
+    return replace(size, rows=rows, bytes=total, digest=content)
+
+
+def failed_write(error: Exception, ref: Ref) -> str:
+    """Why an output could not be written, in words."""
+    # The system's own words: Arrow puts others around them.
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    size = f" ({ref.bytes:,} bytes)" if ref.bytes else ""
+    return f"cannot write the output '{ref.id}'{size}: {reason}"
