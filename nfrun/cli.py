@@ -37,6 +37,9 @@ Jobs = Annotated[
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="Set a parameter of the pipeline.")
 ]
+ParametersFile = Annotated[
+    Path | None, typer.Option("--params-file", metavar="FILE", help="Parameters from a YAML or JSON file.")
+]
 WorkOption = Annotated[
     Path | None,
     typer.Option("--work", metavar="DIR", help="Where runs are kept. Default: .nfrun beside the pipeline file."),
@@ -58,9 +61,7 @@ def root(
 def run(
     pipeline: PipelineFile,
     param: Parameters = None,
-    params_file: Annotated[
-        Path | None, typer.Option("--params-file", metavar="FILE", help="Parameters from a YAML or JSON file.")
-    ] = None,
+    params_file: ParametersFile = None,
     jobs: Jobs = "auto",
     schedule: Annotated[
         Schedule, typer.Option(help="eager starts a node when its inputs are there; the others are for comparison.")

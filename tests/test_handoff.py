@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 import nfrun.handoff
+import nfrun.outputs
 from nfrun.digest import Digest, digest
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
@@ -519,7 +520,7 @@ def test_who_publishes_after_the_end_leaves_nothing(make: Any, mode: str) -> Non
 
 
 def test_who_publishes_across_the_end_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
+    gate = Gate(monkeypatch, nfrun.outputs)
     store, heard = make(mode="mmap", keep=frozenset({"a"}))
     thread, came = in_thread(lambda: store.publish("a", 1, MANY))
     assert gate.begun.wait(10)
