@@ -7,7 +7,6 @@ import gc
 import io
 import json
 import operator
-import os
 import platform
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nfrun.launch import Options, launch
+from nfrun.machine import cores
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -114,7 +114,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "pyarrow": pyarrow.__version__,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "when": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 

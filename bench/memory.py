@@ -18,6 +18,7 @@ from bench import noop
 from bench.measure import Line, interleaved, median
 from bench.noop import WORKERS
 from bench.peers import Shape
+from nfrun.machine import peak_rss
 
 NODES = 10_000
 _FEW = 100
@@ -41,21 +42,6 @@ def fresh(engine: str) -> tuple[float, float]:
     done = subprocess.run([sys.executable, "-m", "bench.memory", engine], check=True, capture_output=True, text=True)
     grew, peak = json.loads(done.stdout)
     return float(grew), float(peak)
-
-
-def peak_rss() -> int:
-    """The most memory that this process held, in bytes.
-
-    From `/proc` where there is one: what `getrusage` says counts what the parent held when it started this process.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main(engine: str) -> None:

@@ -6,12 +6,20 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """The console script."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while modules are imported, too
+        print("nfrun: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _main() -> NoReturn:
     import gc
 
     gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
 
     from nfrun.arguments import understood
-    from nfrun.commands import INTERRUPTED, Misuse, ready_streams
+    from nfrun.commands import Misuse, ready_streams
 
     if command := understood(sys.argv[1:]):
         ready_streams()
@@ -20,8 +28,6 @@ def main() -> NoReturn:
             if not gc.isenabled():  # nothing of the user's ran: there is no garbage that anybody waits for at exit
                 gc.freeze()
             sys.exit(code)
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
         except Misuse:
             pass  # it has done nothing yet, and typer tells what is wrong
 

@@ -11,7 +11,7 @@ from nfrun.callables import Library
 from nfrun.document import Document, parse
 from nfrun.errors import Problem, SpecError, Where, near, shorten
 from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression
-from nfrun.kinds import KINDS
+from nfrun.kinds import kind_of
 from nfrun.params import has_type
 from nfrun.read import text
 from nfrun.spec import NodeSpec, Pipeline
@@ -73,7 +73,7 @@ class _Binder:
         bound = replace(spec, body=body, env=env, with_=with_)
         if spec.kind in ("read", "write") and len(self.problems) == before:
             # What reading the file could not see: an ending, or an option, that an expression has made.
-            for found in KINDS[spec.kind].check(bound, self.library):
+            for found in kind_of(spec.kind).check(bound, self.library):
                 self.problem(self.document.where(*path, *found.path), found.what, found.hint)
         return bound
 

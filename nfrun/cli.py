@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from nfrun import __version__, commands
-from nfrun.commands import INTERRUPTED, OK, Color, Executor, Handoff, Misuse, PlanFormat, Schedule
+from nfrun.commands import OK, Color, Executor, Handoff, Misuse, PlanFormat, Schedule
 
 app = typer.Typer(
     name="nfrun",
@@ -185,10 +185,13 @@ def schema() -> None:
 def main() -> NoReturn:
     """The console script, for whatever `arguments` does not understand."""
     commands.ready_streams()
-    try:
-        sys.exit(app())
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    with commands.telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
+        try:
+            app()
+        except SystemExit as leaving:
+            if leaving.code:
+                raise  # that was told
+    sys.exit(OK)
 
 
 @contextmanager

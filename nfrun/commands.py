@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from nfrun.errors import Problem
 
+_LONGEST_PATH = 4096
+_EVENT = b'{"event"'  # how a file of events begins
 OK, FAILED, WRONG, BUG, IO_ERROR, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 77, 130
 
 
@@ -83,6 +85,7 @@ def run(
     """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
     given, slots, most = _pairs(param), _slots(jobs), _bytes(memory)
     with telling_errors(as_json=json):
+        written = _events(events)
         from nfrun.launch import Options, launch
 
         options = Options(
@@ -95,7 +98,7 @@ def run(
             keep_going=keep_going,
             work=_path(work),
             json=json,
-            events=_path(events),
+            events=written,
             color=color.value,
             quiet=quiet,
             verbose=verbose,
@@ -137,7 +140,7 @@ def validate(*files: str | Path, json: bool = False) -> int:
     found: list[Problem] = []
     documents = []
     with telling_errors():
-        from nfrun.errors import SpecError, escape, render_all
+        from nfrun.errors import SpecError, render_all, shorten
         from nfrun.read import read_pipeline
         from nfrun.reports.amounts import count
 
@@ -147,7 +150,7 @@ def validate(*files: str | Path, json: bool = False) -> int:
             try:
                 spec, _ = read_pipeline(file)
                 if not json:
-                    print(f"{escape(str(file))}: ok, {count(len(spec.nodes), 'node')}")
+                    print(f"{shorten(str(file), _LONGEST_PATH)}: ok, {count(len(spec.nodes), 'node')}")
             except SpecError as error:
                 problems = error.problems
             found.extend(problems)
@@ -262,7 +265,7 @@ def _slots(jobs: str) -> int:
         from nfrun.machine import cores
 
         return max(4, cores())  # at least 4, since nodes wait for disks and services as much as they compute
-    if not jobs.isdecimal() or not 1 <= int(jobs) <= 10_000:
+    if not (jobs.isascii() and jobs.isdecimal()) or not 1 <= int(jobs) <= 10_000:
         raise Misuse(f"'{jobs}' is neither auto nor a number from 1 to 10,000", "-j")
     return int(jobs)
 
@@ -277,6 +280,17 @@ def _bytes(memory: str) -> int | None:
     except ValueError:
         what = f"'{memory}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
         raise Misuse(what, "--memory") from None
+
+
+def _events(given: str | Path | None) -> Path | None:
+    """Where events go. Raises Misuse where that would be written over something else, such as the pipeline."""
+    path = _path(given)
+    if path is not None and path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(len(_EVENT))
+        if begin not in (b"", _EVENT):
+            raise Misuse(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")
+    return path
 
 
 def _path(given: str | Path | None) -> Path | None:

@@ -1,9 +1,9 @@
 """Sees what attempts cost their threads: processor time, and waiting for the interpreter's lock. Knows threads only.
 
 Python does not tell of such waits, so they are sampled. Whoever wants the lock while Python code holds it has to wait
-for a whole switch interval (5 ms): a thread that sleeps and wakes up that late has found the lock held. The threads
-that used the processor meanwhile are those that compete for it, and what each of them lacks of the time that passed is
-its wait.
+for a whole switch interval (5 ms): a thread that sleeps and wakes up that late has found the lock held, or all cores
+busy, which shows in what the threads have used. Those that used the processor meanwhile are those that compete for the
+lock, and what each of them lacks of the time that passed is its wait.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from threading import get_ident
 
 _AT_WORK_SECONDS = 0.001  # of CPU between two looks; who used less was asleep
 _LATE_SHARE = 0.8  # of a switch interval
+_ONE_CORE = 1.2  # of the time that passed
 
 
 @dataclass(slots=True)
@@ -79,6 +80,8 @@ class Contention:
             at_work, thread.at_work = thread.at_work, used > _AT_WORK_SECONDS
             if at_work or thread.at_work:
                 threads.append((thread, used))
-        if late > _LATE_SHARE * sys.getswitchinterval() and len(threads) > 1:
+        # Who used more than one core together was not held up by the lock, but perhaps by a lack of cores.
+        one_core = sum(used for _, used in threads) < _ONE_CORE * seconds
+        if late > _LATE_SHARE * sys.getswitchinterval() and len(threads) > 1 and one_core:
             for thread, used in threads:
                 thread.waited += max(0.0, seconds - used)

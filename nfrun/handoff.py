@@ -230,7 +230,10 @@ class Store:
 
     def _is_short(self) -> bool:
         """Whether outputs are to be written only to let go of their tables."""
-        return bool(self._later) and (self._crowd > 0 or self._pending > self._budget // 2)
+        return bool(self._later) and self._is_tight()
+
+    def _is_tight(self) -> bool:
+        return self._crowd > 0 or self._pending > self._budget // 2
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -277,6 +280,8 @@ class Store:
     # -- the writer ------------------------------------------------------------------------------------------------
 
     def _write_behind(self) -> None:
+        import pyarrow as pa
+
         import nfrun.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
 
         while True:
@@ -286,6 +291,7 @@ class Store:
                 self._work.wait_for(lambda: self._has_work() or self._closed)
                 # Unlinking first: it frees the room on the disk that writing needs.
                 trash = self._trash.popleft() if self._trash else None
+                tight = self._is_tight()
                 entry = None if trash else self._next()
                 if trash is None and entry is None:
                     return
@@ -299,6 +305,8 @@ class Store:
                     Path(trash).unlink()
             elif entry is not None:
                 self._write(entry)
+                if tight:  # glibc keeps what is freed, several times the budget of it, until it is told to return it
+                    pa.default_memory_pool().release_unused()
 
     def _next(self) -> _Entry | None:
         if self._queue:

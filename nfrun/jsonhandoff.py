@@ -87,7 +87,7 @@ class JsonStore(Store):
                 path.unlink()
 
     def close(self, *, wait: bool = True) -> None:
-        for path in self._files.values():
+        for path in list(self._files.values()):  # a thread that was abandoned may write one more meanwhile
             with suppress(OSError):
                 path.unlink()
         super().close(wait=wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from nfrun.bind import bind
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
 from nfrun.document import Document, load
-from nfrun.errors import Problem, SpecError
+from nfrun.errors import Problem, SpecError, Where, shorten
 from nfrun.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.garbage import collect_rarely
@@ -34,6 +35,7 @@ from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.spec import Pipeline
+from nfrun.textfile import read_text, refuse
 from nfrun.work import Work
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ def launch(options: Options) -> tuple[int, bool]:
     recorded = work_folder.timings(pipeline.file)
     plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
     os.environ.update(bound.env)  # nodes share this process
+    if hasattr(time, "tzset"):
+        time.tzset()  # else TZ would count in child processes only
 
     processes = in_processes(bound, options.executor, recorded)
     if processes:
@@ -186,11 +190,56 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
 def _params_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    document = load(path)
-    if not isinstance(document.root, dict):
+    if path.suffix.lower() == ".json":
+        root, where = _json(path), Where(str(path))
+    else:
+        document = load(path)
+        root, where = document.root, document.where()
+    if not isinstance(root, dict):
         what = "a file of parameters is a mapping of names to values"
-        raise SpecError([Problem(document.where(), what)])
-    return document.root
+        raise SpecError([Problem(where, what)])
+    return root
+
+
+def _json(path: Path) -> Any:
+    """What a file of JSON says, which is not all YAML: `\\ud83d\\ude00` is one character there. Raises SpecError."""
+    import json
+
+    name = str(path)
+    text = read_text(path, name)
+    try:
+        root = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number, parse_int=_number)
+        json.dumps(root, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")  # as the error counts them
+        where = Where(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
+        raise SpecError([Problem(where, f"this is not JSON: {error.msg}")]) from None
+    except UnicodeEncodeError:
+        refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
+    except RecursionError:
+        refuse(name, "this file is nested too deeply", "")
+    except ValueError as error:
+        refuse(name, str(error), "")
+    return root
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key '{shorten(twice)}' is there more than once")
+    return found
+
+
+def _number(text: str) -> int | float:
+    """Raises ValueError for what is none, and for what fits neither 64 bits nor a float."""
+    if text.lstrip("-").isdecimal():
+        if len(text) <= 20 and -(2**63) <= (whole := int(text)) < 2**63:
+            return whole
+    elif math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{shorten(text)} is no number that a parameter can have")
 
 
 def _reports(
@@ -270,6 +319,8 @@ def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
     # What is ignored stays so: under nohup nobody's terminal closing ends the run.
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heeded}
+    # A child that a node forks is none of ours: what is sent to it has to end it.
+    os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
     try:
         yield caught
     finally:

@@ -52,11 +52,10 @@ class Prints(io.TextIOBase):
             return self._beside.write(escape(text))
         with self._lock:
             *lines, rest = (self._begun.pop(node, "") + text).split("\n")
-            while len(rest) > _MOST:
-                lines.append(rest[:_MOST])
-                rest = rest[_MOST:]
             if rest:
-                self._begun[node] = rest
+                last = (len(rest) - 1) // _MOST * _MOST
+                lines += (rest[start : start + _MOST] for start in range(0, last, _MOST))
+                self._begun[node] = rest[last:]
         for line in lines:
             self._say(node, line)
         return len(text)

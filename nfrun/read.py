@@ -14,7 +14,7 @@ from nfrun.callables import Library
 from nfrun.document import Document, load
 from nfrun.errors import Problem, SpecError, near, shorten
 from nfrun.garbage import no_garbage
-from nfrun.kinds import KINDS
+from nfrun.kinds import kind_of
 from nfrun.params import check_param, param_of
 from nfrun.placing import check_expressions
 from nfrun.plan import find_cycles
@@ -355,7 +355,7 @@ class _Reader:
             if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
-            for mistake in KINDS[spec.kind].check(spec, library):
+            for mistake in kind_of(spec.kind).check(spec, library):
                 # What seems to be missing may be among what is wrong already.
                 if mistake.path[0] in wrong or (mistake.counts and (wrong or name in self.unclear)):
                     continue

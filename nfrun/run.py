@@ -36,7 +36,7 @@ _LONGEST_WAIT = 0.1
 
 
 class Run:
-    """One run of a plan. Times are seconds since it was made.
+    """One run of a plan. Times are seconds since it began.
 
     `tell(event)` must not block. After `cancel` what still runs has `grace` seconds to end. `woke(late)` is called
     several times a second with the seconds that the main thread woke up too late.
@@ -70,7 +70,7 @@ class Run:
         self.abandoned = 0  # attempts that were left to themselves
 
     def now(self) -> float:
-        """Seconds since the run was made."""
+        """Seconds since the run began, or, before that, since it was made."""
         return time.monotonic() - self._began
 
     def published(self, ref: Ref) -> None:
@@ -105,10 +105,11 @@ class Run:
         """
         self._store = store
         self._executor = make_executor(self._settle)
+        self._began = time.monotonic()
         try:
             with self._held():
                 self._carry_out(self._scheduler.begin(self.now()))
-            while not self._scheduler.done:
+            while not self._over():
                 self._wait()
             # The outputs that the run keeps are a part of it: it ends when they are in place.
             while not store.settled(0.05) and not self._gave_up():
@@ -117,7 +118,8 @@ class Run:
         finally:
             self._executor.close(0.0 if self._gave_up() else self._grace)
         if self._gave_up():
-            self.abandoned += not store.settled(0)  # the disk may hang as a node does
+            with self._held():
+                self.abandoned += not store.settled(0)  # the disk may hang as a node does
             store.close(wait=False)
         (end,) = self._scheduler.finish(self.now(), self._error)
         self._tell(end)
@@ -159,6 +161,10 @@ class Run:
             elif hurry:
                 self._give_up_at = self.now()
             self._carry_out(self._scheduler.cancel(self.now(), why))
+
+    def _over(self) -> bool:
+        with self._held():  # the thread that ended the last node may still be telling of it
+            return self._scheduler.done
 
     def _gave_up(self) -> bool:
         return self._give_up_at is not None and self.now() >= self._give_up_at

@@ -74,10 +74,7 @@ def _holds(root: Any) -> bool:
     To import jsonschema takes as long as to start and to read a small file without it, and it needs 6 s for 100,000
     nodes, this 0.1. What this takes, jsonschema takes too; the other way round `\\w` is ASCII here.
     """
-    try:
-        holds: bool = _quick().is_valid(root)
-    except ImportError:  # there is no build of it for this Python
-        return False
+    holds: bool = _quick().is_valid(root)
     return holds
 
 

@@ -24,8 +24,10 @@ from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.errors import escape, shorten
 from nfrun.launch import SIGNALS, console_on, signals
+from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
+from nfrun.reports.summary import KEEP_GOING
 from nfrun.spec import Pipeline
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
@@ -171,7 +173,8 @@ class _Trials:
             name, exit_code = SIGNALS[signal.Signals(self.caught[0])]
             raise self.stopped(f"stopped by {name}", exit_code)
         if code:
-            sys.stderr.write(err.read_text(encoding="utf-8", errors="backslashreplace"))
+            told = err.read_text(encoding="utf-8", errors="backslashreplace")
+            sys.stderr.write(told.replace(KEEP_GOING, ""))  # there is no -k here
             raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else 1)
         try:
             document: Document = json.loads(out.read_bytes())
@@ -208,7 +211,7 @@ def machine() -> dict[str, Any]:
     from importlib.metadata import version
 
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
         "cpu": _cpu(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "nfrun": __version__,
@@ -256,7 +259,10 @@ def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Stopped(f"{what}; pass --yes if it may", 2)
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+        print(file=sys.stderr)
+    if answer.strip().lower() not in ("y", "yes"):
         raise Stopped("nothing was run", 2)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from nfrun.contention import Contention
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
-from nfrun.kinds import KINDS
+from nfrun.kinds import kind_of
 from nfrun.kinds.kind import NodeError, Stop
 from nfrun.spec import NodeSpec, Pipeline
 
@@ -117,7 +117,7 @@ class _Attempt:
         self._work.contention.begin()
         began = clock()
         try:
-            results = KINDS[spec.kind].run(self)
+            results = kind_of(spec.kind).run(self)
             took = clock() - began
             if results:
                 results = dict(results)
@@ -137,6 +137,7 @@ class _Attempt:
         if self.opened:
             took = max(0.0, took - sum(self.opened.values()))
         cpu, locked = self._work.contention.end()
+        locked = min(locked, max(0.0, took - cpu))  # looks are rare: one may have been for the attempt before
         return Outcome(spec.id, self.attempt, failure, None, outputs, took, published, self.opened, cpu, locked)
 
     # -- what a kind is offered ------------------------------------------------------------------------------------

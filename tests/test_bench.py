@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench import blog, compare, memory, metg, noop, peers
+from bench import blog, compare, metg, noop, peers
 from bench.measure import Sample, clocked, holds, interleaved, versus
 from bench.nodes import steps
 from bench.peers import Engine, Shape
@@ -175,10 +175,6 @@ def test_engines_that_cannot_build_so_many_nodes_are_left_out(tmp_path: Path, mo
     assert "pipefunc" in noop.engines(tmp_path, 200)
     assert "pipefunc" not in noop.engines(tmp_path, 201)
     assert list(noop.engines(tmp_path, 201))[:2] == ["nfrun", "loop"]
-
-
-def test_the_peak_of_this_process_is_read() -> None:
-    assert memory.peak_rss() > 1_000_000
 
 
 # -- two files of results ------------------------------------------------------------------------------------------

@@ -87,6 +87,13 @@ def test_who_computes_without_the_lock_does_not_wait(threads: Threads) -> None:
     assert threads.ends() == [(0.1, 0.0), (0.12, 0.0)]
 
 
+def test_a_lack_of_cores_is_no_wait_for_the_lock(threads: Threads) -> None:
+    """Six threads that compute without the lock on two cores."""
+    threads.look(*[0.0] * 6)
+    threads.look(*[0.033] * 6)
+    assert [waited for _, waited in threads.ends()] == [0.0] * 6
+
+
 def test_a_thread_that_has_ended_is_forgotten(threads: Threads) -> None:
     threads.look(0.0, 0.0)
     threads.look(0.05, None)

@@ -42,7 +42,7 @@ commands
 arguments cli
 __main__
 """
-PURE = ("events", "errors", "spec", "plan", "schedule", "simulate")
+PURE = ("events", "errors", "spec", "plan", "schedule", "compare", "simulate")
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent
@@ -65,8 +65,13 @@ def layer(module: str) -> int:
 
 
 def imported(module: str) -> set[str]:
-    """All it imports, wherever in it: modules of nfrun with a leading dot, of others the top name."""
+    """All it imports, wherever in it: modules of nfrun with a leading dot, of others the top name.
+
+    Where it calls `import_module`, also what it names as text.
+    """
     found: set[str] = set()
+    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in ast.walk(TREES[module]))
+    texts = {f"nfrun.{name}" for name in PATHS} if by_name else set()
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -74,6 +79,8 @@ def imported(module: str) -> set[str]:
             assert not node.level, f"{module} has a relative import"
             parts = [f"{node.module}.{alias.name}" for alias in node.names]
             found.update(part if part.removeprefix("nfrun.") in PATHS else node.module or "" for part in parts)
+        elif isinstance(node, ast.Constant) and node.value in texts:
+            found.add(str(node.value))
     ours = {name.removeprefix("nfrun").removeprefix(".") or "__init__" for name in found if name.startswith("nfrun")}
     return {f".{name}" for name in ours} | {name.split(".")[0] for name in found if not name.startswith("nfrun")}
 
@@ -92,6 +99,12 @@ def test_imports_go_up_the_list_only() -> None:
                 assert layer(other) < layer(module) or (layer(other) == layer(module) and same_folder), (
                     f"nfrun.{module} imports nfrun.{other}"
                 )
+
+
+def test_modules_that_are_imported_by_name_are_seen() -> None:
+    kinds = {f".{name}" for name in PATHS if name.startswith("kinds.")}
+    assert len(kinds) > 1
+    assert imported("kinds") >= kinds
 
 
 def test_the_pure_part_knows_no_clock_no_files_no_threads_and_no_logger() -> None:

@@ -147,3 +147,13 @@ def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: Prints, 
     with at("b"):
         print("still there", file=prints)
     assert lines == [("b", "stdout", "still there")]
+
+
+def test_a_very_long_line_is_cut_and_nothing_is_lost(prints: Prints, lines: Lines) -> None:
+    text = "".join(map(chr, range(65, 91))) * 200_000
+    with at("a"):
+        prints.write(text)
+        assert sum(len(line) for _, _, line in lines) == (len(text) - 1) // 16_384 * 16_384
+        prints.write(text[:1] + "\n")
+    assert "".join(line for _, _, line in lines) == text + text[:1]
+    assert {len(line) for _, _, line in lines[:-1]} == {16_384}

@@ -528,6 +528,47 @@ def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path) -> N
     assert len(trial.of(OutputPublished)) == 1
 
 
+class Idle:
+    """An executor that makes no attempts."""
+
+    def start(self, attempt: NodeStarted) -> None:
+        pass
+
+    def stop(self, node: str, attempt: int) -> None:
+        pass
+
+    def close(self, patience: float = 0.0) -> None:
+        pass
+
+
+def test_what_ends_while_the_lock_is_let_go_of_is_applied(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), Node("b")))
+    run = trial.run
+
+    class Lock:
+        """Somebody else's outcome comes in just before the lock is free again."""
+
+        def __init__(self) -> None:
+            self.acquire = lock.acquire
+
+        def release(self) -> None:
+            run._lock = lock
+            assert run._settle(Outcome("b", 1)) is None  # left to whoever holds the lock
+            lock.release()
+
+    def end_both() -> None:
+        run._lock = Lock()  # type: ignore[assignment]
+        run._settle(Outcome("a", 1))
+        ended.extend(trial.of(NodeFinished))
+
+    lock = run._lock
+    ended: list[str] = []
+    trial.make = lambda settle: Idle()  # type: ignore[assignment, method-assign, return-value]
+    run._mail.put(end_both)  # for the thread of the run, which applies what was left only when this is over
+    assert trial.end(trial.begin()).status == "ok"
+    assert ended == ["a", "b"]
+
+
 # ------------------------------------------------------------------ many plans
 
 

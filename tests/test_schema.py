@@ -1295,13 +1295,6 @@ def test_what_the_quick_look_takes_jsonschema_takes(path: tuple[Any, ...], put: 
     check_the_quick_look(root)
 
 
-def test_without_a_quick_look_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "_quick", lambda: __import__("no_such_module"))
-    assert list(schema.check_schema(parse("\n".join(BASE), "p.yaml"))) == []
-    [(path, problem)] = schema.check_schema(parse("\n".join([*BASE, "  b: {RUN: x}"]), "p.yaml"))
-    assert (path, problem.what) == (("nodes", "b", "RUN"), "'RUN' is not a key of a node")
-
-
 def test_a_file_without_mistakes_is_not_shown_to_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "_validator", lambda: pytest.fail("this takes as long as everything else"))
     Path("p.yaml").write_text("\n".join(BASE), encoding="utf-8")

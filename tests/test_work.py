@@ -14,7 +14,7 @@ import pytest
 from conftest import Trial, failed
 
 from nfrun.errors import HandoffError
-from nfrun.events import Failure, NodeStarted
+from nfrun.events import Failure, NodeStarted, Ref
 from nfrun.kinds.kind import Stop
 from nfrun.work import current_node
 
@@ -315,6 +315,23 @@ def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch
     outcome = trial.python(source)
     assert trial.table(outcome).num_rows == 3
     assert (outcome.took, outcome.published) == (4.0, 0.0)
+
+
+@pytest.mark.parametrize("end", ["return None", "raise ValueError('no')"])
+def test_waiting_for_inputs_does_not_count_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    clock = [0.0]
+    seconds = {"from_a": 2.0, "from_b": 8.0}
+    monkeypatch.setattr("nfrun.work.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
+    real = trial.store.open
+
+    def slow(ref: Ref) -> Any:
+        clock[0] += seconds[ref.id]
+        return real(ref)
+
+    monkeypatch.setattr(trial.store, "open", slow)
+    outcome = trial.python(f"def f(a, b):\n    tick()\n    {end}", {"a": NUMBERS, "b": NUMBERS})
+    assert (outcome.took, outcome.opened) == (1.0, seconds)
 
 
 def test_notes_of_an_error_are_shown(trial: Trial) -> None:

@@ -8,17 +8,17 @@ gives to an attempt carries it over and waits: a process more, and not another w
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import connection, forkserver
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from pickle import UnpicklingError
 
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
@@ -30,7 +30,7 @@ from nfrun.outputs import file_of
 from nfrun.work import Wait, Work
 
 TERM_SECONDS = 5.0  # a node that was told to stop has this long before its worker is killed
-_END_SECONDS = 5.0  # for a process that has closed its pipe to be gone
+_END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone
 
 _PRELOAD = ["pyarrow", "nfrun.executors.worker"]
 
@@ -38,12 +38,8 @@ _PRELOAD = ["pyarrow", "nfrun.executors.worker"]
 def start_server() -> None:
     """Have the fork server come up, beside whatever the caller does next. It keeps the environment of this moment."""
     set_allocator()
-    threading.Thread(target=_serve, name="nfrun-fork-server", daemon=True).start()
-
-
-def _serve() -> None:
     _context()
-    with suppress(Exception):  # the first worker will tell
+    with suppress(Exception), _sheltered():  # the first worker will tell
         forkserver.ensure_running()
 
 
@@ -53,16 +49,79 @@ def _context() -> ForkServerContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """A Python started inside looks for no module in the working directory, and is not interrupted while it starts."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 class _Worker:
-    process: BaseProcess
-    pipe: Connection
+    """A worker process and the pipe to it.
+
+    All that looks at processes is done one at a time: of two threads that ask at once how a process ended, the standard
+    library gives one the wrong answer, and starting one asks for all of them.
+    """
+
+    _one_at_a_time = threading.Lock()
+
+    def __init__(self, setting: Setting) -> None:
+        context = _context()
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, setting), name="nfrun-worker")
+        with self._one_at_a_time:
+            self.process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        with self._one_at_a_time:
+            return self.process.is_alive()
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self._signal(os.kill, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it, and what its nodes have started."""
+        self._signal(os.killpg, signal.SIGKILL)
+        self._signal(os.kill, signal.SIGKILL)  # it may not have a group of its own yet
+
+    def discard(self) -> int | None:
+        """Let go of it; returns how it ended by itself, None if it did not and was killed."""
+        ended = connection.wait([self.process.sentinel], _END_SECONDS)
+        status = self._status() if ended else None
+        self.kill()
+        if not ended:
+            connection.wait([self.process.sentinel], _END_SECONDS)
+            self._status()
+        self.pipe.close()
+        return status
+
+    def _status(self) -> int | None:
+        with self._one_at_a_time:
+            self.process.join(_END_SECONDS)
+            return self.process.exitcode
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
+        if self.process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                send(self.process.pid, number)
 
 
 class Workers:
     """Makes the attempts at `nodes` in processes, at most `most` at a time, and leaves all others to `work`.
 
-    It is a `Work` itself, and like that never raises. `close` ends the processes.
+    It is what makes attempts for an executor, as `work` is. `close` ends the processes.
     """
 
     def __init__(self, work: Work, store: Store, outputs: Path, nodes: Collection[str], most: int) -> None:
@@ -81,16 +140,19 @@ class Workers:
             threading.Thread(target=self._prepare, name="nfrun-worker-start", daemon=True).start()
 
     def __call__(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
-        """Make the attempt, here or there. Never raises."""
+        """Make the attempt, here or there."""
         if start.node not in self._nodes:
             return self._work(start, stop, wait)
         opened: dict[str, float] = {}
         try:
             order = self._order(start, opened)
             outcome = self._carry_over(order, stop)
-            outputs = {output: self._store.adopt(ref) for output, ref in outcome.outputs.items()}
+            outputs = self._adopt(outcome)
         except HandoffError as error:
             return Outcome(start.node, start.attempt, Failure("io", "", str(error)))
+        except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
+            failure = Failure("error", type(error).__name__, f"no worker process could be started: {error}")
+            return Outcome(start.node, start.attempt, failure)
         for output, seconds in outcome.opened.items():
             opened[output] = opened.get(output, 0.0) + seconds
         return replace(outcome, outputs=outputs, opened=opened)
@@ -99,13 +161,12 @@ class Workers:
         """End all processes, whatever they are at."""
         with self._change:
             self._closed = True
-            workers = list(self._all)
+            workers, self._all = self._all, []
             self._change.notify_all()
         for worker in workers:
-            worker.pipe.close()
-            worker.process.kill()
+            worker.kill()
         for worker in workers:
-            worker.process.join(_END_SECONDS)
+            worker.discard()
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
@@ -124,24 +185,25 @@ class Workers:
         worker = self._take()
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, Failure("cancelled", "Cancelled", "stopped"))
-        kill = threading.Timer(TERM_SECONDS, worker.process.kill)
+        kill = threading.Timer(TERM_SECONDS, worker.kill)
         kill.daemon = True
 
         def end() -> None:
-            worker.process.terminate()
+            worker.terminate()
             kill.start()
 
         outcome: Outcome | None = None
-        # Whatever is wrong with what it sends: one that was stopped in the middle of a message may send half of it.
-        with suppress(Exception), stop.calling(end, worker.process.kill):
+        # One that was stopped in the middle of a message may have sent half of it.
+        with suppress(EOFError, OSError, UnpicklingError), stop.calling(end, worker.kill):
             worker.pipe.send(order)
             outcome = self._listen(worker, order.node.id)
         kill.cancel()
         if outcome is None:
             return self._lost(worker, order, stop)
         told_to_stop = outcome.failure is not None and outcome.failure.kind == "cancelled"
-        if stop.requested or told_to_stop:
-            worker.process.kill()  # who knows in which state it is
+        if stop.requested or told_to_stop:  # who knows in which state it is
+            worker.kill()
+            self._discard(worker)
         else:
             with self._change:
                 self._idle.append(worker)
@@ -165,27 +227,44 @@ class Workers:
 
     def _lost(self, worker: _Worker, order: Order, stop: Stop) -> Outcome:
         node, attempt = order.node.id, order.start.attempt
-        worker.process.join(_END_SECONDS)
-        for output in order.node.output_ids:  # it may have been at its last words
-            with suppress(OSError):
-                Path(file_of(self._outputs, output, attempt)).unlink()
+        ending = _ending(self._discard(worker))
+        self._remove_files(order.node.output_ids, attempt)  # it may have been at its last words
         if stop.requested:
             return Outcome(node, attempt, Failure("cancelled", "Cancelled", "stopped"))
-        return Outcome(node, attempt, lost=_ending(worker.process.exitcode))
+        return Outcome(node, attempt, lost=ending)
+
+    def _adopt(self, outcome: Outcome) -> dict[str, Ref]:
+        adopted: dict[str, Ref] = {}
+        try:
+            for output, ref in outcome.outputs.items():
+                adopted[output] = self._store.adopt(ref)
+        except HandoffError:
+            for ref in adopted.values():
+                self._store.release(ref)
+            self._remove_files(outcome.outputs.keys() - adopted.keys(), outcome.attempt)
+            raise
+        return adopted
+
+    def _remove_files(self, outputs: Iterable[str], attempt: int) -> None:
+        for output in outputs:
+            with suppress(OSError):
+                Path(file_of(self._outputs, output, attempt)).unlink()
 
     # -- the workers -----------------------------------------------------------------------------------------------
 
     def _take(self) -> _Worker | None:
-        """A worker that has nothing to do, a new one if there is none; None if all is over."""
-        with self._change:
-            self._change.wait_for(lambda: self._idle or not self._starting or self._closed)
-            while self._idle and not self._closed:
-                worker = self._idle.pop()
-                if worker.process.is_alive():
-                    return worker
-            if self._closed:
-                return None
-        return self._start()
+        """A worker that has nothing to do, a new one if there is none; None if all is over. Raises OSError."""
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._idle or not self._starting or self._closed)
+                if self._closed:
+                    return None
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                return self._start()
+            if worker.alive:
+                return worker
+            self._discard(worker)
 
     def _prepare(self) -> None:
         worker = None
@@ -198,26 +277,28 @@ class Workers:
             self._change.notify_all()
 
     def _start(self) -> _Worker | None:
-        context = _context()
-        ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self._setting), name="nfrun-worker")
-        process.start()
-        theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(self._setting)
         with self._change:
-            self._all.append(worker)
-            closed = self._closed
-        if closed:
-            process.kill()
-            return None
-        return worker
+            if not self._closed:
+                self._all.append(worker)
+                return worker
+        worker.kill()
+        worker.discard()
+        return None
+
+    def _discard(self, worker: _Worker) -> int | None:
+        with self._change:
+            ours = worker in self._all
+            if ours:
+                self._all.remove(worker)
+        return worker.discard() if ours else None  # else `close` has seen to it
 
 
 def _ending(status: int | None) -> str:
     """What became of a worker, in words."""
-    if status is None:
-        return "its worker process does not answer any more"
-    if status >= 0:
+    if status is None or status == 0:
+        return "its worker process has closed the connection to the run"
+    if status > 0:
         return f"its worker process exited with status {status} while the node ran"
     try:
         name = signal.Signals(-status).name

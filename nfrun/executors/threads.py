@@ -6,6 +6,7 @@ process from ever leaving. A thread cannot be killed: a stopped attempt is aband
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
@@ -35,6 +36,7 @@ class ThreadExecutor:
         self._lock = threading.Condition()  # notified, while somebody waits for it, whenever an attempt has ended
         self._threads = 0
         self._idle = 0
+        self._process = os.getpid()
         self._closing = False
         self._closed = False
         self._stops: dict[tuple[str, int], Stop] = {}
@@ -90,6 +92,8 @@ class ThreadExecutor:
         stop = self._stops.setdefault(key, Stop())
         try:
             outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
+            if os.getpid() != self._process:
+                os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
         except BaseException as error:  # a bug of ours, or no memory left; without an outcome the run would never end
             outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
         self._stops.pop(key, None)

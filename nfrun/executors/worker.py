@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from nfrun.events import NodeStarted, Outcome
 from nfrun.kinds.kind import Stop
@@ -60,17 +60,35 @@ class Stopped(BaseException):
 
 def serve(pipe: Connection, setting: Setting) -> None:
     """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; what it means is decided elsewhere
+    # Ctrl-C is for the run, which decides what it means; and what nodes leave behind ends with their worker.
+    os.setsid()
+    # Not SIG_IGN, which programs that a node starts would inherit.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with that of the fork server
     os.dup2(2, 1)  # stdout is for results: what compiled code prints goes where it does in the process of the run
     threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
     os.environ.update(setting.environ)
+    me = os.getpid()
+    streams = sys.stdout, sys.stderr
     worker = _Worker(pipe, setting)
     signal.signal(signal.SIGTERM, worker.stop)
+    os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe, streams))
     with suppress(EOFError, OSError, Stopped):
         while True:
             order: Order = pipe.recv()
-            pipe.send(worker.make(order))
+            outcome = worker.make(order)
+            if os.getpid() != me:
+                os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
+            pipe.send(outcome)
+
+
+def _be_a_stranger(pipe: Connection, streams: tuple[TextIO, TextIO]) -> None:
+    """A child that a node has forked behaves as that of any program: it says nothing in the name of the worker."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout, sys.stderr = streams
+    pipe.close()
 
 
 def _leave_with_parent() -> None:

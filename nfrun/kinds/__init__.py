@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import cast
 
 from nfrun.kinds.kind import Kind
 
-_MODULES = {"python": "python", "sql": "sql", "run": "shell", "read": "read", "write": "write"}
+_MODULES = {
+    "python": "nfrun.kinds.python",
+    "sql": "nfrun.kinds.sql",
+    "run": "nfrun.kinds.shell",
+    "read": "nfrun.kinds.read",
+    "write": "nfrun.kinds.write",
+}
 
 
-class _Kinds(dict[str, Kind]):
-    """Imports the module of a kind when it is first asked for, which is while the file is read and before nodes run."""
+@cache
+def kind_of(key: str) -> Kind:
+    """The kind that this key of a node stands for. Raises KeyError if there is none.
 
-    def __missing__(self, name: str) -> Kind:
-        kind = self[name] = cast("Kind", import_module(f"nfrun.kinds.{_MODULES[name]}"))
-        return kind
-
-
-KINDS: Mapping[str, Kind] = _Kinds()
+    Its module is imported when it is first asked for, which is while the file is read and before nodes run.
+    """
+    return cast("Kind", import_module(_MODULES[key]))

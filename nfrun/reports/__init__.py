@@ -16,7 +16,8 @@ _PAUSE_SECONDS = 0.02  # between two looks at what happened: waking up for each 
 class Report(Protocol):
     """A fold over events: keeps what it needs and writes when it can.
 
-    It may have an attribute `hears`, a tuple of the types of events that it is told; otherwise it is told all.
+    It may have an attribute `hears`, a tuple of the types of events that it is told; otherwise it is told all. It may
+    have a method `pause()`, which is called when it has been told all that has happened so far.
     """
 
     def event(self, event: Event) -> None:
@@ -61,12 +62,21 @@ class Telling:
                 except Exception as error:
                     self._leave_out(report, error)
             if self._queue.empty():
+                self._pause()
                 self._closing.wait(_PAUSE_SECONDS)
         for report in self._reports:
             try:
                 report.close()
             except Exception as error:
                 self._leave_out(report, error)
+
+    def _pause(self) -> None:
+        for report in self._reports:
+            if (pause := getattr(report, "pause", None)) is not None:
+                try:
+                    pause()
+                except Exception as error:
+                    self._leave_out(report, error)
 
     def _hearers_of(self, kind: type) -> list[Report]:
         found = [report for report in self._reports if kind in getattr(report, "hears", (kind,))]

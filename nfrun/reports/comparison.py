@@ -10,10 +10,15 @@ from rich.console import Console, JustifyMethod
 from nfrun.compare import VARIANTS, Comparison, Measured, Spread, ratio
 from nfrun.errors import escape, shorten
 from nfrun.reports.amounts import count, seconds, size
-from nfrun.reports.console import new_table, print_line
+from nfrun.reports.console import fitting, giving_way, new_table, print_line
 
 _BAR = 40  # characters of a terminal for the slowest variant
 _NAME = 24
+_LEAST_NAME = 10
+_MARGIN = 1.05  # times what the order of nodes gives: what is less is chance
+
+
+_WORTH = ("now", "before", "ratio", "stages", "blog")  # which columns a narrow terminal has, the first for certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,8 @@ def verdict(comparison: Comparison) -> list[str]:
         f"{name}: {_faster(comparison.speedup)}; the order of nodes alone gives at most {_times(comparison.ceiling)} "
         f"({seconds(work)} of work, {bound})"
     )
-    if comparison.speedup > comparison.ceiling:
+    handed_on = comparison.variants[VARIANTS[0].name].handoff.median > 0
+    if handed_on and comparison.speedup > _MARGIN * comparison.ceiling:
         lines.append("  what goes beyond that is JSON that is no longer written and parsed")
     return lines
 
@@ -94,7 +100,8 @@ def verdict(comparison: Comparison) -> list[str]:
 def _print_head(console: Console, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
     print_line(console, machine_line(machine))
     repeat = comparisons[0].runs // len(VARIANTS)
-    print_line(console, f"medians of {count(repeat, 'run')} of each variant, in turns, each in a process of its own")
+    runs = f"medians of {count(repeat, 'run')}" if repeat > 1 else "1 run"
+    print_line(console, f"{runs} of each variant, in turns, each in a process of its own")
     for variant in VARIANTS:
         print_line(console, f"  {variant.name + ':':<8}{variant.what}", "dim")
 
@@ -123,12 +130,18 @@ def _print_table(console: Console, table: Sequence[Row]) -> None:
 
 
 def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    columns = dict(zip(headings[1:], zip(headings[1:], *(row[1:] for row in cells), strict=True), strict=True))
+    by_worth = sorted(columns, key=_WORTH.index)
+    fit = by_worth[: fitting([columns[heading] for heading in by_worth], console.width, _LEAST_NAME)]
     table = new_table()
-    for heading in headings:
-        justify: JustifyMethod = "left" if heading in (headings[0], "blog") else "right"
-        table.add_column(heading, justify=justify, no_wrap=True)
+    table.add_column(headings[0])
+    for heading in headings[1:]:
+        if heading in fit:
+            justify: JustifyMethod = "left" if heading == "blog" else "right"
+            table.add_column(heading, justify=justify, no_wrap=True)
     for row in cells:
-        table.add_row(*row)
+        figures = (cell for heading, cell in zip(headings[1:], row[1:], strict=True) if heading in fit)
+        table.add_row(giving_way(row[0]), *figures)
     console.print(table)
 
 
@@ -136,8 +149,9 @@ def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
     print_line(console, shorten(comparison.name), "bold")
     walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
     longest = max(walls.values())
+    room = max(1, min(_BAR, console.width - 20))
     for name, wall in walls.items():
-        bar = block * max(1, round(_BAR * wall / longest)) if longest else block
+        bar = block * max(1, round(room * wall / longest)) if longest else block
         print_line(console, f"  {name:<8}{bar} {seconds(wall)}")
     print_line(console, "")
 

@@ -5,14 +5,17 @@ Import this late, and only where something is printed: to import rich takes a fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import IO, NoReturn
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Of what is no terminal: wide enough for any table, so that a line of a file or a pipe is a row of it.
 _PIPE_WIDTH = 2_000
+_GAP = 3  # characters between two columns of a table, and as many around it
 
 
 class _Console(Console):
@@ -40,6 +43,24 @@ def console(stream: IO[str], *, colored: bool) -> Console:
 def new_table() -> Table:
     """A table with a line under its headings and an empty line around it."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def fitting(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
+    """How many of the columns, from the first, fit in `width` beside one of `names` characters; at least one.
+
+    A column is its heading and cells. Figures are left out rather than cut: half a figure is a wrong one.
+    """
+    left = width - names - _GAP
+    for i, column in enumerate(columns):
+        left -= max(map(len, column)) + _GAP
+        if left < 0:
+            return max(1, i)
+    return len(columns)
+
+
+def giving_way(text: str) -> Text:
+    """A cell of a column that becomes narrower, with an ellipsis, before any `no_wrap` column does."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:

@@ -16,6 +16,7 @@ from nfrun.reports.record import Record, StageRecord
 ROWS = 16
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for what is left out of each, at most 16
 _BAR = 24
+_LINES = 500  # that nodes printed and are not shown yet; more are shown although others follow at once
 
 
 class LiveView:
@@ -36,15 +37,25 @@ class LiveView:
         )
         self._clock = console.get_time
         self._began = self._clock()
+        self._lines: list[str] = []
         self._live.start()
 
     def event(self, event: Event) -> None:
         if isinstance(event, NodeLogged):
-            self._console.print(Text(f"{event.node} | {shorten(event.text, 2_000)}"), soft_wrap=True)
+            self._lines.append(f"{event.node} | {shorten(event.text, 2_000)}")
         elif isinstance(event, AttemptStopped):
-            self._console.print(Text(f"{event.node} told to stop: {escape(event.why)}"), soft_wrap=True)
+            self._lines.append(f"{event.node} told to stop: {escape(event.why)}")
+        if len(self._lines) >= _LINES:
+            self.pause()
+
+    def pause(self) -> None:
+        """Print the lines since the last time, all at once: the view below is drawn anew each time."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def close(self) -> None:
+        self.pause()
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

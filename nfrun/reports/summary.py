@@ -7,16 +7,21 @@ from typing import IO, TYPE_CHECKING
 
 from nfrun.errors import escape, shorten
 from nfrun.events import Event, NodeFinished
+from nfrun.journal import LOCKED_SECONDS
 from nfrun.reports.amounts import count, seconds, size
-from nfrun.reports.record import NodeRecord, Record
+from nfrun.reports.record import NodeRecord, Record, StageRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
 _MOST_STAGES, _MOST_OUTPUTS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 12, 5
-_LOCKED_SECONDS = 0.05  # less than that was no wait worth a word
-_WORTHWHILE = 0.9  # of the time that the run took; what saves less is not worth a word either
+KEEP_GOING = "; -k runs what does not depend on it"
+_NAMES, _LEAST_NAMES = 48, 12  # characters of the names of a stage
+_FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # what fits is shown, the first for certain
+_LEAST_CELL, _MORE = 8, 12  # characters of a column, and of the one that counts those left out
+_EXACT = 2**53  # whole numbers below are exact as floats: they may be keys
+_WORTHWHILE = 0.9  # of the time that the run took; what saves less is not worth a word
 _COMPUTING = 0.5  # of the time was CPU time: the nodes computed rather than waited
 _MOST_ROWS, _FIRST_ROWS = 25, 10  # a table of more rows than the one is cut to the other
 
@@ -88,22 +93,22 @@ class Summary:
     # -- timings ---------------------------------------------------------------------------------------------------
 
     def _print_stages(self, err: Console) -> None:
-        from nfrun.reports.console import new_table, print_line
+        from nfrun.reports.console import fitting, giving_way, new_table, print_line
 
-        table = new_table()
-        table.add_column("stage", justify="right")
-        table.add_column("nodes", overflow="ellipsis", no_wrap=True, max_width=48)
-        for heading in ("wall", "busy", "parallel", "rows", "bytes", "handoff"):
-            table.add_column(heading, justify="right", no_wrap=True)
         stages = self._record.stages()
-        for stage in stages[:_MOST_STAGES]:
+        shown = stages[:_MOST_STAGES]
+        figures = [_figures(stage) for stage in shown]
+        columns = list(zip(_FIGURES, *figures, strict=True))
+        fit = fitting([("stage",), *columns], err.width, _LEAST_NAMES) - 1
+        table = new_table()
+        table.add_column("stage", justify="right", no_wrap=True)
+        table.add_column("nodes", max_width=_NAMES)
+        for heading in _FIGURES[: max(1, fit)]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for stage, cells in zip(shown, figures, strict=True):
             names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
-            table.add_row(
-                str(stage.index + 1),
-                f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names,
-                *([seconds(stage.wall), seconds(stage.busy), f"{stage.parallelism:.1f}"] if stage.wall else [""] * 3),
-                *([f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)] if stage.wall else [""] * 3),
-            )
+            names = f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names
+            table.add_row(str(stage.index + 1), giving_way(names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MOST_STAGES:
             print_line(err, f"… and {count(len(stages) - _MOST_STAGES, 'more stage')}", "dim")
@@ -131,7 +136,7 @@ class Summary:
     def _locked(self, wall: float) -> list[str]:
         """Which nodes waited for one another, as Python runs one of them at a time, and what processes would change."""
         nodes = self._record.nodes
-        waited = sorted((n for n in nodes if nodes[n].locked >= _LOCKED_SECONDS), key=lambda n: -nodes[n].locked)
+        waited = sorted((n for n in nodes if nodes[n].locked >= LOCKED_SECONDS), key=lambda n: -nodes[n].locked)
         if not waited:
             return []
         alone = self._makespan({name: node.took - node.locked for name, node in nodes.items()})
@@ -167,7 +172,7 @@ class Summary:
             done = len(record.named("ok"))
             self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
         elif cancelled:
-            line = f"not started after the failure: {_few(cancelled)}; -k runs what does not depend on it"
+            line = f"not started after the failure: {_few(cancelled)}{KEEP_GOING}"
             self._tell(line)
         if len(failed) > _MOST_FAILURES:
             self._tell(f"{count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
@@ -182,6 +187,13 @@ class Summary:
         return [n for n in self._record.named("skipped") if self._record.nodes[n].because == failed]
 
 
+def _figures(stage: StageRecord) -> list[str]:
+    if not stage.wall:
+        return [""] * len(_FIGURES)
+    times = seconds(stage.wall), seconds(stage.busy)
+    return [*times, f"{stage.parallelism:.1f}", f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)]
+
+
 def _print_table(out: Console, name: str, data: pa.Table, path: str | None) -> None:
     from rich.text import Text
 
@@ -190,7 +202,10 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None) -> N
     head = f"\n{name}: {count(data.num_rows, 'row')}, {count(data.num_columns, 'column')}"
     out.print(Text(head, style="bold"), Text(escape(path or ""), style="dim"), soft_wrap=True)
     table = new_table()
-    columns = data.schema.names[:_MOST_COLUMNS]
+    most = min(_MOST_COLUMNS, max(1, out.width // _LEAST_CELL))
+    if data.num_columns > most:
+        most = min(_MOST_COLUMNS, max(1, (out.width - _MORE) // _LEAST_CELL))
+    columns = data.schema.names[:most]
     for column, kind in zip(columns, map(str, data.schema.types), strict=False):
         numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
         table.add_column(shorten(column, 40), justify="right" if numeric else "left", overflow="fold")
@@ -242,5 +257,5 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
     return shorten(str(value), 80)

@@ -229,6 +229,8 @@ def test_on_a_terminal_it_asks(folder: Folder, answer: str, code: int) -> None:
     assert folder.left() == ([] if code else ["b.csv", "c"])
     assert {0: "results identical", 2: "nfrun: nothing was run", 130: "nfrun: interrupted"}[code] in child.before
     assert "Traceback" not in child.before
+    if answer == "\x04":
+        assert child.before.endswith("\r\nnfrun: nothing was run\r\n")
 
 
 def test_what_fails_is_told_once(folder: Folder) -> None:
@@ -244,6 +246,17 @@ def test_what_fails_is_told_once(folder: Folder) -> None:
         "    table: 3 rows, n: int64\n"
         "nfrun: 'before' of failing.yaml ended with exit code 1; nothing is compared\n"
     )
+
+
+def test_no_option_is_proposed_that_bench_has_not(folder: Folder) -> None:
+    nodes = "".join(f"  w{i}: {{python: 'steps:numbers', inputs: {{count: b}}}}\n" for i in range(2))
+    (folder.path / "more.yaml").write_text(
+        "nodes:\n  a: {python: 'steps:numbers'}\n  b: {python: 'steps:fails', inputs: {table: a}}\n"
+        "  c: {python: 'steps:numbers', needs: [a]}\n" + nodes
+    )
+    done = folder.bench("more.yaml")
+    assert "not started after the failure: c\n" in done.stderr
+    assert "-k" not in done.stderr
 
 
 def test_what_fails_in_one_variant_only(folder: Folder) -> None:

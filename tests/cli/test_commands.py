@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nfrun import __version__, journal
+from nfrun.__main__ import main
 from nfrun.cli import app
 from nfrun.errors import HandoffError
 
@@ -126,3 +128,23 @@ def test_plan_and_validate_import_neither_arrow_nor_users_code(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
     assert not (tmp_path / "imported").exists()
+
+
+def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(arguments: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nfrun.arguments.understood", interrupted)
+    with pytest.raises(SystemExit) as left:
+        main()
+    gc.enable()
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "nfrun: interrupted\n"
+
+
+def test_a_newline_in_the_name_of_a_file_is_shown(tmp_path: Path, two: str) -> None:
+    odd = tmp_path / "a\nb.yaml"
+    odd.write_text(Path(two).read_text())
+    code, out, _ = nfrun("validate", str(odd))
+    assert (code, out.count("\n")) == (0, 1)
+    assert "a\\nb.yaml: ok, " in out

@@ -29,6 +29,11 @@ def hang(flag):
     pathlib.Path(flag).write_text(str(os.getpid()))
     while True:
         time.sleep(0.01)
+def fork():
+    pid = os.fork()
+    if pid: os.waitpid(pid, 0)
+    return {"who": "parent" if pid else "child"}
+def zone(): return {"zone": time.tzname[0], "hour": time.localtime(0).tm_hour}
 def compute(seconds):
     until = time.thread_time() + seconds
     while time.thread_time() < until:
@@ -53,7 +58,7 @@ class Folder:
     def start(self, text: str, *options: str) -> subprocess.Popen[str]:
         (self.path / "p.yaml").write_text(text)
         return subprocess.Popen(
-            [sys.executable, "-m", "nfrun", "run", "p.yaml", *options],
+            [sys.executable, "-P", "-m", "nfrun", "run", "p.yaml", *options],
             cwd=self.path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -178,6 +183,29 @@ def test_a_run_records_processor_time_and_waits(folder: Folder) -> None:
     for node in document["nodes"].values():
         assert 0.2 <= node["cpu_s"] <= node["took_s"]
         assert 0 <= node["locked_s"] <= node["took_s"]
+
+
+def test_modules_in_the_working_directory_are_not_those_of_workers(folder: Folder) -> None:
+    for name in ("types", "random", "select", "multiprocessing"):
+        (folder.path / f"{name}.py").write_text("raise RuntimeError('this is not the one')\n")
+    text = "nodes: {one: {python: 'steps:where', executor: process}, two: {python: 'steps:where', executor: process}}\n"
+    code, _, err = folder.run(text, "-q")
+    assert (code, err) == (0, "")
+
+
+def test_a_child_that_a_node_forks_in_a_thread_is_not_a_second_run(folder: Folder) -> None:
+    text = "nodes: {a: {python: 'steps:fork'}, b: {python: 'steps:numbers', needs: a}}\n"
+    document = folder.document(text, "-q")
+    assert {name: node["rows"] for name, node in document["nodes"].items()} == {"a": 1, "b": 3}
+
+
+def test_the_time_zone_of_the_file_is_that_of_all_nodes(folder: Folder) -> None:
+    text = """
+env: {TZ: Asia/Tokyo}
+nodes: {one: {python: 'steps:zone'}, two: {python: 'steps:zone', executor: process}}
+"""
+    outputs = folder.document(text, "-q")["outputs"]
+    assert outputs["one"]["digest"] == outputs["two"]["digest"]
 
 
 @pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "dask"])

@@ -288,6 +288,7 @@ def test_parameters_from_a_file_and_from_the_command_line(folder: Folder) -> Non
     ("arguments", "message"),
     [
         (["two.yaml", "-j", "0"], "'0' is neither auto nor a number from 1 to 10,000"),
+        (["two.yaml", "-j", "٤"], "'٤' is neither auto nor a number from 1 to 10,000"),
         (["two.yaml", "-p", "count"], "'count' is not NAME=VALUE"),
         (["two.yaml", "--schedule", "fast"], "'fast' is not one of"),
         (["nope.yaml"], "nope.yaml: there is no such file\n"),
@@ -322,7 +323,15 @@ def test_a_wrong_file_is_told_as_json_too(folder: Folder) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 @pytest.mark.parametrize(
-    "command", ["schema > /dev/full", "run two.yaml --json > /dev/full", "run two.yaml --events /dev/full"]
+    "command",
+    [
+        "schema > /dev/full",
+        "--version > /dev/full",
+        "--help > /dev/full",
+        "run --help > /dev/full",
+        "run two.yaml --json > /dev/full",
+        "run two.yaml --events /dev/full",
+    ],
 )
 def test_results_that_cannot_be_written_are_an_error(folder: Folder, command: str) -> None:
     done = subprocess.run(
@@ -458,3 +467,54 @@ def test_on_a_terminal_the_view_is_live_and_leaves_only_results(folder: Folder) 
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_events_are_written_over_nothing_else(folder: Folder) -> None:
+    before = (folder.path / "steps.py").read_text()
+    done = folder.nfrun("run", "two.yaml", "--events", "steps.py")
+    assert done.returncode == 2
+    what = "'steps.py' is there and has no events in it: remove it, or name another file"
+    assert f"Invalid value for --events: {what}" in done.stderr
+    assert (folder.path / "steps.py").read_text() == before
+    (folder.path / "events").touch()
+    for _ in range(2):  # what is empty, or has the events of a run before
+        assert folder.nfrun("run", "two.yaml", "--events", "events").returncode == 0
+    lines = (folder.path / "events").read_text().splitlines()
+    assert sum(json.loads(line)["event"] == "run_started" for line in lines) == 1
+
+
+def test_parameters_from_a_file_of_json(folder: Folder) -> None:
+    (folder.path / "json.yaml").write_text(
+        "params: {text: '', count: 1}\nnodes:\n  a: {run: 'printf %s \"$NFRUN_WITH_text\" > text', "
+        "with: {text: '${{ params.text }}'}}\n"
+    )
+    (folder.path / "p.json").write_text('{\t"text": "\\ud83d\\ude00",\n\t"count": 3\n}')
+    done = folder.nfrun("run", "json.yaml", "--params-file", "p.json")
+    assert done.returncode == 0, done.stderr
+    assert (folder.path / "text").read_text(encoding="utf-8") == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '{"count": 1,\n "x" 2}',
+            "p.json:2:6: this is not JSON: Expecting ':' delimiter\n    2 |  \"x\" 2}\n      |      ^\n",
+        ),
+        ("", "p.json:1:1: this is not JSON: Expecting value\n"),
+        ('{"count": NaN}', "p.json: NaN is no number that a parameter can have\n"),
+        ('{"count": 1e999}', "p.json: 1e999 is no number that a parameter can have\n"),
+        ('{"count": 9223372036854775808}', "p.json: 9223372036854775808 is no number that a parameter can have\n"),
+        ('{"count": 1, "count": 2}', "p.json: the key 'count' is there more than once\n"),
+        (
+            '{"count": "\\ud83d"}',
+            "p.json: this file has bytes or escapes that are not text\n   save it as UTF-8\n",
+        ),
+        ("[" * 100_000, "p.json: this file is nested too deeply\n"),
+        ("[1]", "p.json: a file of parameters is a mapping of names to values\n"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_json(folder: Folder, text: str, told: str) -> None:
+    (folder.path / "p.json").write_text(text)
+    done = folder.nfrun("run", "two.yaml", "--params-file", "p.json")
+    assert (done.returncode, done.stderr) == (2, told)

@@ -212,20 +212,28 @@ def test_close_kills_what_can_be_killed(trial: Trial, patience: float) -> None:
     trial.settled(1)
 
 
-def test_close_gives_patience_to_what_ends_by_itself(trial: Trial) -> None:
-    begun, stopped = threading.Event(), threading.Event()
+def test_close_gives_patience_to_what_ends_by_itself(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, looked = threading.Event(), threading.Event()
     killed: list[str] = []
+    killable: Any = Stop.killable
+
+    def look(stop: Stop) -> bool:
+        looked.set()
+        return bool(killable.fget(stop))
 
     def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
-        with stop.calling(stopped.set, lambda: killed.append("killed")):
+        with stop.calling(lambda: None, lambda: killed.append("killed")):
             begun.set()
-            assert stopped.wait(10)
+            assert looked.wait(10)  # it ends while `close` waits, not before
 
+    monkeypatch.setattr(Stop, "killable", property(look))
     trial.do = work
     trial.executor.start(node("n"))
     assert begun.wait(10)
-    trial.executor.stop("n", 1)
-    trial.executor.close(10.0)
+    closing = threading.Thread(target=trial.executor.close, args=(1000.0,), daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
     trial.settled(1)
     assert killed == []
 

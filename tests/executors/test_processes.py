@@ -70,6 +70,33 @@ STEPS = """
         return pa.table({"w": pa.chunked_array(chunks)})
     def shout():
         raise SystemExit(4)
+    def fork(end):
+        pid = os.fork()
+        if not pid and end == "raise": raise ValueError("of the child")
+        if not pid and end == "exit": raise SystemExit(0)
+        if not pid: print("of the child")
+        if pid: os.waitpid(pid, 0)
+        return {"who": "parent" if pid else "child"}
+    def fork_and_terminate():
+        here, there = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.write(there, b".")
+            time.sleep(1000)
+        os.read(here, 1)
+        os.kill(pid, signal.SIGTERM)
+        return {"status": os.waitpid(pid, 0)[1]}
+    def hang_up(): os.closerange(3, 200)
+    def leave_behind(flag):
+        import subprocess
+        child = subprocess.Popen(["sleep", "1000"])
+        pathlib.Path(flag).write_text(str(child.pid))
+        while True: time.sleep(0.01)
+    def interrupt_a_child():
+        import subprocess
+        child = subprocess.Popen(["sleep", "1000"])
+        child.send_signal(signal.SIGINT)
+        return {"status": child.wait()}
     def closing():
         sys.stdout.close()
         return {"n": 1}
@@ -91,6 +118,7 @@ class Trial:
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
     workers: Workers | None = None
+    started: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.module = f"remote_{self.folder.name}"
@@ -116,7 +144,15 @@ class Trial:
             lambda *line: self.logged.append(line),
             lambda *step: self.progress.append(step),
         )
-        self.workers = Workers(work, self.store, self.run_folder, nodes, self.most)
+        started = self.started
+
+        class Watched(Workers):
+            def _start(self) -> Any:
+                worker = super()._start()
+                started.append(worker)
+                return worker
+
+        self.workers = Watched(work, self.store, self.run_folder, nodes, self.most)
         return self.workers
 
     def run(
@@ -145,8 +181,8 @@ class Trial:
         return rows
 
     def pids(self) -> list[int]:
-        assert self.workers
-        return [worker.process.pid or 0 for worker in self.workers._all]
+        """Of all workers that there ever were."""
+        return [worker.process.pid or 0 for worker in self.started]
 
 
 def _never(coroutine: Any) -> Any:
@@ -159,7 +195,8 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
     yield trial
     if trial.workers:
         trial.workers.close()
-        assert all(not worker.process.is_alive() for worker in trial.workers._all)
+        assert not any(worker and worker.alive for worker in trial.started)
+        assert all(worker is None or worker.pipe.closed for worker in trial.started)
     trial.store.close()
 
 
@@ -292,8 +329,83 @@ def test_a_worker_that_dies_is_lost_and_replaced(trial: Trial, function: str, gi
     assert len(set(trial.pids())) == 2
 
 
+def test_workers_that_die_together_are_each_told_of_as_they_died(tmp_path: Path) -> None:
+    """As when memory runs out. All of them are looked at while others are started."""
+    trial = Trial(tmp_path, most=3)
+    make = trial.start(trial.spec("die", with_={"number": int(signal.SIGKILL)}))
+    outcomes: list[Outcome] = []
+
+    def attempts(first: int) -> None:
+        outcomes.extend(make(NodeStarted(0.0, "node", first + n, {}), Stop(), _never) for n in range(8))
+
+    threads = [threading.Thread(target=attempts, args=[100 * n]) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    make.close()
+    trial.store.close()
+    assert {outcome.lost for outcome in outcomes} == {
+        "its worker process was killed by SIGKILL; the system does that when memory runs out"
+    }
+    assert len(outcomes) == 24
+    assert make._all == [], "nothing of them is kept"
+
+
+def test_a_worker_that_hangs_up_is_lost(trial: Trial) -> None:
+    """Whichever it misses first: the pipe, or what tells it that the run's process has ended."""
+    lost = {outcome.lost for outcome in trial.run("hang_up", attempts=2)}
+    assert lost <= {
+        "its worker process has closed the connection to the run",
+        "its worker process exited with status 1 while the node ran",
+    }
+
+
+@pytest.mark.parametrize("end", ["return", "raise", "exit"])
+def test_a_child_that_a_node_forks_does_not_speak_for_it(trial: Trial, end: str) -> None:
+    outcomes = trial.run("fork", with_={"end": end}, attempts=3)
+    assert [trial.table(outcome) for outcome in outcomes] == [[{"who": "parent"}]] * 3
+    assert trial.logged == []
+    assert len(trial.pids()) == 1
+
+
+def test_signals_of_a_child_are_those_of_any_program(trial: Trial) -> None:
+    assert trial.table(trial.one("fork_and_terminate")) == [{"status": signal.SIGTERM}]
+
+
+def test_programs_can_be_interrupted(trial: Trial) -> None:
+    assert trial.table(trial.one("interrupt_a_child")) == [{"status": -signal.SIGINT}]
+
+
+def test_no_process_could_be_started(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any, setting: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("nfrun.executors.processes._Worker.__init__", refuse)
+    failure = trial.one("where").failure
+    assert failure is not None
+    assert (failure.kind, failure.type) == ("error", "OSError")
+    assert failure.message == "no worker process could be started: [Errno 24] Too many open files"
+
+
+def test_outputs_that_cannot_all_be_adopted_leave_no_file(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = trial.store.adopt
+
+    def adopt(ref: Any) -> Any:
+        if ref.id == "node.right":
+            raise HandoffError("no room")
+        return real(ref)
+
+    monkeypatch.setattr(trial.store, "adopt", adopt)
+    outcome = trial.one("two", outputs=("left", "right"))
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.message) == ("io", "no room")
+    assert trial.store.settled(10)
+    assert list(trial.run_folder.iterdir()) == []
+
+
 def test_every_ending_has_words() -> None:
-    assert _ending(None) == "its worker process does not answer any more"
+    assert _ending(None) == _ending(0) == "its worker process has closed the connection to the run"
     assert _ending(-15) == "its worker process was killed by SIGTERM"
     assert _ending(-6) == "its worker process was killed by SIGABRT; something compiled gave up in it"
     assert _ending(-99) == "its worker process was killed by signal 99"
@@ -301,7 +413,7 @@ def test_every_ending_has_words() -> None:
 
 def test_an_idle_worker_that_died_is_not_used(trial: Trial) -> None:
     trial.one("where")
-    (worker,) = trial.workers._all if trial.workers else ()
+    (worker,) = trial.started
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     worker.process.join(10)
     assert trial.table(trial.one("where")) == [{"pid": trial.pids()[1], "main": True}]
@@ -319,7 +431,7 @@ def stopping(trial: Trial, function: str, act: Callable[[Stop], None]) -> Outcom
     )
     thread.start()
     tick = threading.Event()
-    while not flag.exists():
+    while not flag.exists() or (function == "leave_behind" and not flag.read_text()):
         assert thread.is_alive()
         tick.wait(0.005)
     act(stop)
@@ -347,6 +459,20 @@ def test_a_stubborn_node_is_killed_after_a_while(trial: Trial, monkeypatch: pyte
     failure = stopping(trial, "stubborn", Stop.request).failure
     assert failure is not None
     assert failure.kind == "cancelled"
+
+
+def test_what_a_stopped_node_has_started_ends_too(trial: Trial) -> None:
+    stopping(trial, "leave_behind", Stop.request)
+    pid, tick = int((trial.folder / "flag").read_text()), threading.Event()
+    for _ in range(1000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+            return
+        tick.wait(0.01)
+    raise AssertionError("it still runs")
 
 
 def test_a_stop_before_the_beginning(trial: Trial) -> None:

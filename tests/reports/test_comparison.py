@@ -105,7 +105,7 @@ def test_one_run_has_no_extremes_and_other_pipelines_no_account() -> None:
     name = "\x1b[31mred and too long for a table"
     found = replace(FIVE, name=name, runs=3, variants={**once, "now": measured(0, 0, 0, 0)})
     text = printed(found, block="█")
-    assert "medians of 1 run of each variant" in text
+    assert "\n1 run of each variant" in text
     assert "min to max" not in text
     assert "blog " not in text
     assert "\x1b" not in text
@@ -157,3 +157,52 @@ def test_a_machine_that_tells_little() -> None:
     assert machine_line({**MACHINE, "cores": 1, "cpu": ""}) == (
         "1 core, Linux 6 x86_64, nfrun 0.1, python 3.11, pyarrow 26, load 0.5"
     )
+
+
+def test_on_a_narrow_terminal_names_give_way_and_figures_are_whole() -> None:
+    text = printed(FIVE, TWENTY, width=40)
+    assert (
+        text[text.index(" median") : text.index("blog-5:")]
+        == """\
+ median                before       now
+ ──────────────────────────────────────
+ pipeline of 5 nod…    1.00 s    250 ms
+ pipeline of 20 no…    1.00 s    250 ms
+ memory per execut…    100 MB   75.0 MB
+ serialization per…   50.0 ms    200 us
+
+
+ min to max                         now
+ ──────────────────────────────────────
+ pipeline of 5 nodes       225 - 275 ms
+ pipeline of 20 nodes      225 - 275 ms
+ memory per execution    67.5 - 82.5 MB
+ serialization per no…     180 - 220 us
+
+blog-5
+  before  #################### 1.00 s
+  stages  ######## 400 ms
+  now     ##### 250 ms
+
+blog-20
+  before  #################### 1.00 s
+  stages  ######## 400 ms
+  now     ##### 250 ms
+
+"""
+    )
+
+
+def test_a_single_run_has_no_median() -> None:
+    assert "\n1 run of each variant, in turns" in printed(replace(FIVE, runs=3))
+
+
+def test_json_explains_only_what_chance_does_not_and_only_where_there_was_some() -> None:
+    def told(of: Comparison) -> bool:
+        return any("JSON" in line for line in verdict(of))
+
+    nothing = {name: replace(m, handoff=Spread(0.0, 0.0, 0.0)) for name, m in FIVE.variants.items()}
+    assert told(FIVE)
+    assert not told(replace(FIVE, variants=nothing))
+    assert not told(replace(FIVE, longest=0.205))
+    assert told(replace(FIVE, longest=0.22))

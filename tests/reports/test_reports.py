@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import IO, Any
@@ -459,3 +460,149 @@ def test_size(value: int, text: str) -> None:
 
 def test_count() -> None:
     assert [count(n, "row") for n in (0, 1, 27_004)] == ["0 rows", "1 row", "27,004 rows"]
+
+
+def narrow(width: int, stream: IO[str]) -> Console:
+    terminal = console(stream, colored=False)
+    terminal.width = width
+    return terminal
+
+
+@pytest.mark.parametrize(
+    ("width", "table"),
+    [
+        (
+            120,
+            """\
+ stage   nodes                                              wall        busy   parallel         rows    bytes   handoff
+     1   7: long_node_name_0, long_node_name_1, long…   7 m 24 s   51 m 49 s        7.0   86,419,746   864 MB      0 us
+""",
+        ),
+        (
+            80,
+            """\
+ stage   nodes                wall        busy   parallel         rows    bytes
+     1   7: long_node_…   7 m 24 s   51 m 49 s        7.0   86,419,746   864 MB
+""",
+        ),
+        (
+            60,
+            """\
+ stage   nodes                  wall        busy   parallel
+     1   7: long_node_na…   7 m 24 s   51 m 49 s        7.0
+""",
+        ),
+        (
+            40,
+            """\
+ stage   nodes                     wall
+     1   7: long_node_name_…   7 m 24 s
+""",
+        ),
+        (
+            25,
+            """\
+ stage   nod…       wall
+     1   7: …   7 m 24 s
+""",
+        ),
+    ],
+)
+def test_on_a_narrow_terminal_names_give_way_and_figures_are_whole(width: int, table: str) -> None:
+    nodes = {f"long_node_name_{i}": "" for i in range(7)}
+    events: list[Event] = []
+    for name in nodes:
+        outputs = {name: ref(name, 12_345_678, 123_456_789)}
+        events += [NodeStarted(0.0, name, 1), NodeFinished(444.1, name, 1, outputs, took=444.1)]
+    record = fed([*events, RunFinished(500.0, "ok")], plan(**nodes))
+    lines = [line.rstrip() for line in summary(record, console=partial(narrow, width))[1].splitlines()]
+    assert [lines[1], lines[3]] == table.splitlines()
+
+
+@pytest.mark.parametrize(("width", "shown", "more"), [(2_000, 12, 8), (80, 8, 12), (40, 3, 17), (20, 1, 19)])
+def test_a_narrow_terminal_has_fewer_columns(record: Record, width: int, shown: int, more: int) -> None:
+    table = pa.table({f"c{i}": [i] for i in range(20)})
+    out = summary(record, table, console=partial(narrow, width))[0]
+    assert f"c{shown - 1}" in out.split()
+    assert f"c{shown}" not in out.split()
+    assert f"{more}more" in "".join(out.split())
+
+
+def test_no_column_is_left_out_for_the_one_that_counts_those_left_out(record: Record) -> None:
+    table = pa.table({f"c{i}": [i] for i in range(5)})
+    assert "more" not in summary(record, table, console=partial(narrow, 40))[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12345.67, "12345.67"), (0.1 + 0.2, "0.3"), (1e300, "1e+300"), (1_700_000_000_123.0, "1700000000123"), (2.0, "2")],
+)
+def test_numbers_are_shown_as_they_are(record: Record, value: float, text: str) -> None:
+    assert text in summary(record, pa.table({"n": [value]}))[0].split()
+
+
+def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(record: Record) -> None:
+    out = io.StringIO()
+    printed: list[str] = []
+
+    class Counting(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            printed.extend(text for text in map(str, objects) if text.startswith("a "))  # else the view itself
+            super().print(*objects, **options)
+
+    view = LiveView(record, Counting(file=out, width=80, force_terminal=True), "p")
+    for i in range(503):
+        view.event(NodeLogged(0.1, "a", "stdout", f"line {i}"))
+    assert [text.count("a | line") for text in printed] == [500]
+    view.pause()
+    view.pause()
+    view.event(AttemptStopped(0.2, "a", 1, "timeout"))
+    view.close()
+    assert [text.splitlines()[-1] for text in printed] == ["a | line 499", "a | line 502", "a told to stop: timeout"]
+
+
+def test_a_report_is_told_when_all_that_happened_was_told() -> None:
+    paused = threading.Event()
+    seen: list[str] = []
+
+    class Pausing:
+        def event(self, event: Event) -> None:
+            seen.append("event")
+
+        def pause(self) -> None:
+            seen.append("pause")
+            paused.set()
+
+        def close(self) -> None:
+            seen.append("close")
+
+    telling = Telling([Pausing()])
+    telling.tell(RunStarted(0.0, 1, 1))
+    assert paused.wait(10)
+    telling.close()
+    assert seen == ["event", "pause", "close"]
+
+
+def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
+    complaints: list[str] = []
+    complained = threading.Event()
+
+    class Broken:
+        def event(self, event: Event) -> None:
+            pass
+
+        def pause(self) -> None:
+            raise ValueError("no room")
+
+        def close(self) -> None:
+            complaints.append("closed")
+
+    def complain(message: str) -> None:
+        complaints.append(message)
+        complained.set()
+
+    telling = Telling([Broken()], complain)
+    telling.tell(RunStarted(0.0, 1, 1))
+    assert complained.wait(10)
+    telling.close()
+    assert complaints == ["nfrun: the report Broken stopped: ValueError: no room"]

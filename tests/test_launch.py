@@ -1,0 +1,93 @@
+"""How the parts of a run are joined: what `launch` gives to whom, in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.contention import Contention
+from nfrun.handoff import Store
+from nfrun.launch import Options, launch
+
+STEPS = """
+def numbers(): return {"n": 1}
+def count(table): return {"rows": table.num_rows}
+def wait(): return {"looked": looked.wait(10)}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with steps; what a run does to this process is undone."""
+    path, environ = list(sys.path), dict(os.environ)
+    name = "steps_of_launch"
+    (tmp_path / f"{name}.py").write_text(STEPS)
+    yield tmp_path
+    sys.path[:] = path
+    sys.modules.pop(name, None)
+    os.environ.clear()
+    os.environ.update(environ)
+
+
+def run(folder: Path, nodes: str, **options: Any) -> None:
+    """Run it, quietly and well."""
+    file = folder / "p.yaml"
+    file.write_text(f"nodes:\n{nodes}")
+    settings: dict[str, Any] = {
+        "given": {},
+        "params_file": None,
+        "slots": 4,
+        "schedule": "eager",
+        "handoff": "auto",
+        "keep_going": False,
+        "work": None,
+        "json": True,
+        "events": None,
+        "color": "never",
+        "quiet": True,
+        "verbose": False,
+        **options,
+    }
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert launch(Options(file, **settings)) == (0, False), out.getvalue()
+
+
+def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Event()
+
+    class Looking(Contention):
+        def look(self, late: float) -> None:
+            looked.set()
+            super().look(late)
+
+    monkeypatch.setattr("nfrun.launch.Contention", Looking)
+    monkeypatch.setattr("builtins.looked", looked, raising=False)
+    run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
+    assert looked.is_set()
+
+
+def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead: list[frozenset[str]] = []
+
+    class Recording(Store):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            ahead.append(options["ahead"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("nfrun.launch.Store", Recording)
+    nodes = "".join(f"  {name}: {{python: 'steps_of_launch:numbers'}}\n" for name in "abcd") + (
+        "  thread: {python: 'steps_of_launch:count', inputs: {table: a}}\n"
+        "  process: {python: 'steps_of_launch:count', inputs: {table: b}, executor: process}\n"
+        "  arrow: {run: 'test -s \"$NFRUN_INPUT_table\"', inputs: {table: c}}\n"
+        "  csv: {run: 'test -s \"$NFRUN_INPUT_table\"', inputs: {table: d}, format: csv}\n"
+    )
+    run(folder, nodes)
+    assert ahead == [{"b", "c"}]

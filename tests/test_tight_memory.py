@@ -1,0 +1,30 @@
+"""What is done where tables take more memory than they may: what they held goes back to the system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from nfrun.handoff import Store
+
+TABLE = pa.table({"n": range(1_000)})  # 8,000 bytes
+
+
+@pytest.mark.parametrize(("budget", "returned"), [(12_000, True), (1_000_000, False)])
+def test_memory_goes_back_to_the_system_where_it_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int, returned: bool
+) -> None:
+    calls: list[str] = []
+
+    class Pool:
+        def release_unused(self) -> None:
+            calls.append("released")
+
+    monkeypatch.setattr(pa, "default_memory_pool", Pool)
+    store = Store(tmp_path / "run", keep=frozenset({"a"}), budget=budget)
+    store.publish("a", 1, TABLE)
+    assert store.settled(10)
+    store.close()
+    assert bool(calls) is returned
