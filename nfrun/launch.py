@@ -87,10 +87,7 @@ def launch(options: Options) -> tuple[int, bool]:
     folder = work_folder.run_folder(run_id)
     recorded = work_folder.timings(pipeline.file)
     plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
-    os.environ.update(bound.env)  # nodes share this process
-    if hasattr(time, "tzset"):
-        time.tzset()  # else TZ would count in child processes only
-
+    _set_environment(bound.env)
     processes = in_processes(bound, options.executor, recorded)
     if processes:
         from nfrun.executors.processes import start_server
@@ -135,6 +132,13 @@ def launch(options: Options) -> tuple[int, bool]:
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
     return _exit_code(end, record, caught) or (74 if telling.stopped else 0), run.abandoned > 0
+
+
+def _set_environment(env: Mapping[str, str]) -> None:
+    """Nodes share this process, and its environment."""
+    os.environ.update(env)
+    if hasattr(time, "tzset"):
+        time.tzset()  # else TZ would count in child processes only
 
 
 def _seed(run_id: str) -> int:
