@@ -76,7 +76,8 @@ def shorten(text: str, limit: int = 60) -> str:
 def render(problem: Problem) -> str:
     """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
     where = problem.where
-    head = f"{escape(where.file)}{str(where)[len(where.file) :]}: {escape(problem.what)}"
+    file = escape(where.file).replace("\n", "\\n")
+    head = f"{file}{str(where)[len(where.file) :]}: {escape(problem.what)}"
     hint = escape(problem.hint)
     if not where.line or not where.text:
         return f"{head}\n   {hint}" if hint else head

@@ -27,7 +27,7 @@ from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
 from nfrun.journal import TimingsFile, WorkFolder, new_run_id
-from nfrun.machine import cores, peak_rss, set_allocator
+from nfrun.machine import cores, peak_rss, processor_time, set_allocator
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.prints import Prints
 from nfrun.read import read_pipeline
@@ -279,7 +279,7 @@ def _reports(
         outputs={} if options.json else pipeline.outputs,
         table=table,
         place=lambda node: str(document.where_key("nodes", node)),
-        cpu=time.process_time,
+        cpu=processor_time,
         makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
     )

@@ -103,8 +103,8 @@ def test_there_is_always_a_caret_and_never_more_than_forty() -> None:
 
 
 def test_what_is_escaped_and_what_is_indented_by_tabs_keeps_the_caret_in_its_place() -> None:
-    assert render(Problem(Where("a\x1b.yaml", 3, 5, 3, "\ta\x1b: bad"), "no\x07", "\u202ehint")) == (
-        "a\\x1b.yaml:3:5: no\\x07\n"
+    assert render(Problem(Where("a\x1b\n.yaml", 3, 5, 3, "\ta\x1b: bad"), "no\x07", "\u202ehint")) == (
+        "a\\x1b\\n.yaml:3:5: no\\x07\n"
         "    3 | \ta\\x1b: bad\n"
         "      | \t      ^^^ \\u202ehint"
     )  # fmt: skip

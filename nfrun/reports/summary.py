@@ -83,7 +83,8 @@ class Summary:
 
     def close(self) -> None:
         if not self._quiet:
-            used = self._cpu() - self._cpu_before
+            # What worker processes use is not the process's own, and is known by node.
+            used = max(self._cpu() - self._cpu_before, sum(node.cpu for node in self._record.nodes.values()))
             out, err = self._console(self._out), self._console(self._err)
             self._print_stages(err)
             self._print_speed(err, used)

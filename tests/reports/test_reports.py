@@ -298,6 +298,8 @@ def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> Non
     told = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
     assert told in summary(record, cpu=(1.0, 3.0))[1]
     assert told not in summary(record, cpu=(1.0, 2.0))[1]
+    record.nodes["a"].cpu = record.nodes["b"].cpu = 0.9  # in worker processes
+    assert told in summary(record, cpu=(1.0, 2.0))[1]
 
 
 @pytest.mark.parametrize(
