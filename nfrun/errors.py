@@ -15,7 +15,7 @@ _LINE_LIMIT = 160
 class Where:
     """A place in a text file.
 
-    `file` is shown as given; `line` and `column` count characters from 1, 0 meaning the whole file; `length` is the
+    `file` is shown escaped; `line` and `column` count characters from 1, 0 meaning the whole file; `length` is the
     number of characters to underline; `text` is the source line, "" where there is none to show.
     """
 
@@ -26,7 +26,8 @@ class Where:
     text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        file = escape(self.file).replace("\n", "\\n")  # a place is always on one line
+        return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ def shorten(text: str, limit: int = 60) -> str:
 def render(problem: Problem) -> str:
     """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
     where = problem.where
-    file = escape(where.file).replace("\n", "\\n")
-    head = f"{file}{str(where)[len(where.file) :]}: {escape(problem.what)}"
+    head = f"{where}: {escape(problem.what)}"
     hint = escape(problem.hint)
     if not where.line or not where.text:
         return f"{head}\n   {hint}" if hint else head

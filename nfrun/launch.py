@@ -27,7 +27,7 @@ from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
 from nfrun.journal import TimingsFile, WorkFolder, new_run_id
-from nfrun.machine import cores, peak_rss, processor_time, set_allocator
+from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.prints import Prints
 from nfrun.read import read_pipeline
@@ -103,7 +103,7 @@ def launch(options: Options) -> tuple[int, bool]:
                 return store.open(record.refs[output])
             return None
 
-        reports = _reports(options, bound, document, record, table, run_id, events, results)
+        reports = _reports(options, bound, document, record, table, run_id, events, results, processes)
         telling = Telling([*reports, TimingsFile(work_folder, pipeline.file, recorded, processes)])
         contention = Contention()
         run = Run(plan, telling.tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
@@ -255,6 +255,7 @@ def _reports(
     run_id: str,
     events: IO[str] | None,
     results: IO[str],
+    processes: frozenset[str],
 ) -> Iterator[Report]:
     from nfrun.reports.document import RunDocument
     from nfrun.reports.events_file import EventsFile
@@ -279,7 +280,8 @@ def _reports(
         outputs={} if options.json else pipeline.outputs,
         table=table,
         place=lambda node: str(document.where_key("nodes", node)),
-        cpu=processor_time,
+        cpu=time.process_time,
+        elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
         makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
     )

@@ -31,8 +31,8 @@ class Summary:
 
     `outputs` maps the shown names to output ids, `table(id)` opens one (None if it has none to show), `place(node)` is
     the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far,
-    `makespan(costs)` the seconds that a run takes whose nodes take these. `quiet` leaves only the failures, which need
-    no `console(stream)`.
+    `elsewhere()` those of scripts and worker processes, `makespan(costs)` the seconds that a run takes whose nodes take
+    these. `quiet` leaves only the failures, which need no `console(stream)`.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Summary:
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
         cpu: Callable[[], float],
+        elsewhere: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
         quiet: bool = False,
     ) -> None:
@@ -60,6 +61,8 @@ class Summary:
         self._cpu = cpu
         self._makespan = makespan
         self._cpu_before = cpu()
+        self._elsewhere = elsewhere
+        self._elsewhere_before = elsewhere()
         self.hears = () if quiet else (NodeFinished,)
         self._ready = False
         if not quiet:
@@ -83,8 +86,7 @@ class Summary:
 
     def close(self) -> None:
         if not self._quiet:
-            # What worker processes use is not the process's own, and is known by node.
-            used = max(self._cpu() - self._cpu_before, sum(node.cpu for node in self._record.nodes.values()))
+            used = self._cpu() - self._cpu_before + self._elsewhere() - self._elsewhere_before
             out, err = self._console(self._out), self._console(self._err)
             self._print_stages(err)
             self._print_speed(err, used)

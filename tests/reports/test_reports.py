@@ -252,12 +252,13 @@ def summary(
     record: Record,
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
+    elsewhere: Sequence[float] = (0.0, 0.0),
     events: Sequence[Event] = (),
     makespan: float = 1.0,
     **options: Any,
 ) -> tuple[str, str]:
-    """What is printed on stdout and stderr. `cpu` is what the clock shows whenever it is looked at."""
-    times = iter(cpu)
+    """What is printed on stdout and stderr. `cpu` and `elsewhere` are what these clocks show, look by look."""
+    times, others = iter(cpu), iter(elsewhere)
     out, err = io.StringIO(), io.StringIO()
     report = Summary(
         record,
@@ -267,6 +268,7 @@ def summary(
         table=lambda id: table,
         place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
+        elsewhere=lambda: next(others),
         makespan=lambda costs: makespan,
         **{"console": partial(console, colored=False), **options},
     )
@@ -298,8 +300,8 @@ def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> Non
     told = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
     assert told in summary(record, cpu=(1.0, 3.0))[1]
     assert told not in summary(record, cpu=(1.0, 2.0))[1]
-    record.nodes["a"].cpu = record.nodes["b"].cpu = 0.9  # in worker processes
-    assert told in summary(record, cpu=(1.0, 2.0))[1]
+    assert told in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 6.0))[1]
+    assert told not in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 5.5))[1]
 
 
 @pytest.mark.parametrize(
