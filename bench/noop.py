@@ -22,7 +22,6 @@ from nfrun.contention import Contention
 from nfrun.events import NodeLogged, NodeProgressed
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.handoff import Store
-from nfrun.journal import TimingsFile, WorkFolder, new_run_id
 from nfrun.launch import SCHEDULES
 from nfrun.plan import Plan, plan_of
 from nfrun.prints import Prints
@@ -30,7 +29,9 @@ from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.timings import TimingsFile, read_timings
 from nfrun.work import Work
+from nfrun.workfolder import WorkFolder, new_run_id
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
@@ -54,7 +55,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str) -> float:
     run_id = new_run_id()
     work_folder = WorkFolder(work)
     folder = work_folder.run_folder(run_id)
-    telling = Telling([Record(plan), TimingsFile(work_folder, pipeline.file, work_folder.timings(pipeline.file))])
+    telling = Telling([Record(plan), TimingsFile(work, pipeline.file, read_timings(work, pipeline.file))])
     contention = Contention()
     run = Run(plan, telling.tell, seed=zlib.crc32(run_id.encode()), woke=contention.look)
     store = Store(folder, mode=handoff, keep=plan.keep, published=run.published, broken=run.broken)

@@ -51,19 +51,20 @@ _FOLDER = "a script starts in the pipeline's folder; use cd in it"
 _KEY_IS_NAME = "the name of a node is the key above it"
 KEYS = {
     **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "secrets", "schema"), _LATER),
-    **dict.fromkeys(("checks", "tests", "cache", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
+    **dict.fromkeys(("checks", "tests", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
     **dict.fromkeys(("http", "pipeline", "use", "dask"), _LATER),
     **dict.fromkeys(("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"), _GO_ON),
     **dict.fromkeys(("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"), _STARTED),
     **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), _ONLY_CPU),
     **dict.fromkeys(("cwd", "wdir", "workdir", "working-directory", "working_dir"), _FOLDER),
     **dict.fromkeys(("name", "id", "task_id"), _KEY_IS_NAME),
+    "cache": "a node says it, or 'defaults' for all of them",
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
 }
 _KIND_LATER = ("model", "http", "pipeline", "use")
 
-_SETTINGS = ("format", "retries", "timeout", "executor", "resources", "env", "description")
+_SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "description")
 NODE_KEYS = (*KIND_KEYS, "inputs", "with", "outputs", "needs", *_SETTINGS)
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int, float]] = {
     "run": (commands.run, 1, 1),
     "plan": (commands.plan, 1, 1),
     "validate": (commands.validate, 1, float("inf")),
+    "clean": (commands.clean, 0, 1),
     "schema": (commands.schema, 0, 0),
 }
 

@@ -96,6 +96,15 @@ def run(
     color: Annotated[Color, typer.Option(help="Colours in what is printed.")] = Color.auto,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print failures only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Reuse what earlier runs have finished, and run the rest.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the tables between nodes too when the run has ended well.")
+    ] = False,
+    durable: Annotated[
+        bool, typer.Option("--durable", help="Have what has finished survive a power loss, which takes longer.")
+    ] = False,
 ) -> None:
     """Run a pipeline."""
     with _usage():
@@ -115,6 +124,9 @@ def run(
             color=color,
             quiet=quiet,
             verbose=verbose,
+            resume=resume,
+            keep=keep,
+            durable=durable,
         )
     raise typer.Exit(code)
 
@@ -124,12 +136,44 @@ def plan(
     pipeline: PipelineFile,
     jobs: Jobs = "auto",
     format: Annotated[PlanFormat, typer.Option("--format", help="How to show it.")] = PlanFormat.text,
+    param: Parameters = None,
+    params_file: ParametersFile = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Also show which nodes a resumed run would run again, and why.")
+    ] = False,
     work: WorkOption = None,
 ) -> None:
     """Show the stages of a pipeline, without running anything."""
     with _usage():
-        code = commands.plan(pipeline, jobs=jobs, format=format, work=work)
+        code = commands.plan(
+            pipeline,
+            jobs=jobs,
+            format=format,
+            param=param or (),
+            params_file=params_file,
+            resume=resume,
+            work=work,
+        )
     raise typer.Exit(code)
+
+
+@app.command()
+def clean(
+    pipeline: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PIPELINE",
+            help="The pipeline file whose work folder is meant. Left out: .nfrun in the working directory.",
+            show_default=False,
+        ),
+    ] = None,
+    work: WorkOption = None,
+    all: Annotated[bool, typer.Option("--all", help="All runs, and what nodes with 'cache: true' gave.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+) -> None:
+    """Remove what nothing needs any more from a work folder."""
+    files = () if pipeline is None else (pipeline,)
+    raise typer.Exit(commands.clean(*files, work=work, all=all, dry_run=dry_run))
 
 
 @app.command()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PATH = 4096
 _EVENT = b'{"event"'  # how a file of events begins
-OK, FAILED, WRONG, BUG, IO_ERROR, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 77, 130
+OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
 
 
 class Schedule(StrEnum):
@@ -81,9 +81,16 @@ def run(
     color: Color = Color.auto,
     quiet: bool = False,
     verbose: bool = False,
+    resume: bool = False,
+    keep: bool = False,
+    durable: bool = False,
 ) -> int:
     """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
     given, slots, most = _pairs(param), _slots(jobs), _bytes(memory)
+    if handoff in (Handoff.memory, Handoff.json):
+        for option, asked in (("--resume", resume), ("--keep", keep), ("--durable", durable)):
+            if asked:
+                raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
     with telling_errors(as_json=json):
         written = _events(events)
         from nfrun.launch import Options, launch
@@ -104,6 +111,9 @@ def run(
             verbose=verbose,
             memory=most,
             executor="" if executor is Executor.file else executor.value,
+            resume=resume,
+            keep=keep,
+            durable=durable,
         )
         code, stuck = launch(options)
         if stuck:
@@ -119,19 +129,66 @@ def plan(
     *,
     jobs: str = "auto",
     format: PlanFormat = PlanFormat.text,
+    param: Sequence[str] = (),
+    params_file: str | Path | None = None,
+    resume: bool = False,
     work: str | Path | None = None,
 ) -> int:
-    """Show the stages of a pipeline. Raises as `run` does."""
-    slots = _slots(jobs)
+    """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
+    given, slots = _pairs(param), _slots(jobs)
     with telling_errors():
-        from nfrun.journal import WorkFolder
         from nfrun.outline import outline
         from nfrun.plan import plan_of
         from nfrun.read import read_pipeline
+        from nfrun.timings import read_timings
+        from nfrun.workfolder import WorkFolder
 
-        spec, _ = read_pipeline(Path(pipeline))
-        recorded = WorkFolder.beside(spec, _path(work)).timings(spec.file).took
-        print(outline(spec, plan_of(spec, slots=slots, costs=recorded), format.value, recorded))
+        spec, document = read_pipeline(Path(pipeline))
+        folder = WorkFolder.beside(spec, _path(work))
+        if resume or given or params_file:
+            from nfrun.bind import bind
+            from nfrun.paramsfile import params_file as read_params
+
+            typed = read_params(_path(params_file))
+            spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan")
+        recorded = read_timings(folder.path, spec.file).took
+        planned = plan_of(spec, slots=slots, costs=recorded)
+        choices = None
+        if resume:
+            from nfrun.book import foreseen
+
+            choices = foreseen(spec, planned, folder)
+        print(outline(spec, planned, format.value, recorded, choices))
+    return OK
+
+
+def clean(
+    pipeline: str | Path | None = None, *, work: str | Path | None = None, all: bool = False, dry_run: bool = False
+) -> int:
+    """Remove what nothing needs from a work folder, by default that of the working directory. Raises SystemExit."""
+    with telling_errors():
+        from nfrun.clean import sweep
+        from nfrun.errors import escape
+        from nfrun.reports.amounts import count, size
+        from nfrun.workfolder import WORK, WorkFolder
+
+        beside = Path(pipeline).absolute().parent if pipeline is not None else Path.cwd()
+        folder = WorkFolder(_path(work) or beside / WORK)
+        if not folder.path.is_dir():
+            print(f"nothing to remove: there is no {escape(str(folder.path))}")
+            return OK
+        with folder.held():
+            found = sweep(folder, everything=all)
+            for path in (*found.runs, *found.files) if dry_run else ():
+                print(escape(str(path)))
+            if not dry_run:
+                found.remove()
+        amounts = f"{count(len(found.runs), 'run')} and {count(len(found.files), 'other file')}, {size(found.size)}"
+        print(
+            f"{'would remove' if dry_run else 'removed'} {amounts}"
+            if found.runs or found.files
+            else "nothing to remove"
+        )
     return OK
 
 
@@ -217,7 +274,7 @@ def telling_errors(*, as_json: bool = False) -> Iterator[None]:
 
     With `as_json` the problems of a file are a document on stdout too.
     """
-    from nfrun.errors import HandoffError, SpecError, escape, render_all
+    from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
 
     def leave(code: int, message: str) -> NoReturn:
         print(message, file=sys.stderr)
@@ -237,6 +294,9 @@ def telling_errors(*, as_json: bool = False) -> Iterator[None]:
         # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(IO_ERROR) from None
+    except FolderHeld as error:
+        hint = "wait until it has ended, or keep this run elsewhere with --work DIR"
+        leave(HELD, f"nfrun: {escape(str(error))}\n   {hint}")
     except PermissionError as error:
         leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
     except (HandoffError, OSError) as error:

@@ -51,6 +51,10 @@ class HandoffError(Exception):
     """nfrun itself could not read or write a file it needs (disk full, permission, damage). Not the node's fault."""
 
 
+class FolderHeld(Exception):
+    """Another run holds the work folder; the text names it."""
+
+
 def near(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `word` was probably meant to be, or None."""
     import difflib

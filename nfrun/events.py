@@ -35,8 +35,8 @@ class Ref:
     """An output of a node as it travels between nodes: what it is and where it lies, never the table itself.
 
     `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
-    `column: type` pairs; `path` is the Arrow IPC file, None while there is none; `digest` is that of the content, None
-    until it has been computed.
+    `column: type` pairs; `path` is the Arrow IPC file, None while there is none, and `size` the bytes in it; `digest`
+    is that of the content, None until it has been computed.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Ref:
     path: str | None = None
     digest: str | None = None
     attempt: int = 1
+    size: int | None = None
 
 
 @value
@@ -82,7 +83,8 @@ class Outcome:
     `lost` says why the worker vanished: not the node's fault, so it has a budget of its own. `took` is seconds of work,
     measured where the work was; `published` seconds waited to hand the outputs on; `opened` seconds waited for each
     input, by output id. `cpu` is the CPU seconds of the thread that did the work, `locked` the seconds that it waited
-    for the interpreter's lock, as far as could be seen (see `nfrun.contention`).
+    for the interpreter's lock, as far as could be seen (see `nfrun.contention`). `reused`: nothing was done, as the
+    outputs are those of an earlier run.
     """
 
     node: str
@@ -95,6 +97,7 @@ class Outcome:
     opened: Mapping[str, float] = field(default_factory=_nothing)
     cpu: float = 0.0
     locked: float = 0.0
+    reused: bool = False
 
 
 @value
@@ -119,7 +122,7 @@ class NodeStarted:
 
 @value
 class NodeFinished:
-    """An attempt ended well. `outputs` by output id; the seconds are those of its `Outcome`."""
+    """An attempt ended well. `outputs` by output id; the seconds and `reused` are those of its `Outcome`."""
 
     at: float
     node: str
@@ -130,6 +133,7 @@ class NodeFinished:
     opened: Mapping[str, float] = field(default_factory=_nothing)
     cpu: float = 0.0
     locked: float = 0.0
+    reused: bool = False
 
 
 @value

@@ -128,6 +128,17 @@ class _File:
         return self.filesystem.open_input_file(self.path) if self.filesystem else pa.OSFile(os.fsencode(self.path))
 
 
+def local_files(source: str, base: Path) -> dict[str, Path] | None:
+    """The files of this machine that are read, by the names that people know them by; None if it is another's.
+
+    Raises FormatError where there is none.
+    """
+    uri = URI.match(source)
+    if uri and uri[1].lower() != "file":
+        return None
+    return {file.name: Path(file.path) for file in _files(source, base)}
+
+
 def _files(source: str, base: Path) -> list[_File]:
     uri = URI.match(source)
     if uri and uri[1].lower() == "file":

@@ -44,6 +44,7 @@ class _Entry:
     released: bool = False
     error: str = ""
     written: bool = False
+    unread: bool = False  # nobody will open it any more, though its file stays
     waits: int = 0
 
 
@@ -55,7 +56,9 @@ class Store:
     always settled: their digest is computed and, unless the mode is `memory`, their file written. In `auto` those in
     `keep` and `ahead` (whose files someone will ask for) are written at once, the others, oldest first, when more than
     half of `budget` bytes wait: most tables have no reader left long before, and writing those would slow others down.
-    At most `budget` bytes wait to be written; beyond that `publish` waits.
+    At most `budget` bytes wait to be written; beyond that `publish` waits. With `lasting`, which needs a mode that has
+    files, every output is written at once and its file outlives its readers: another run may go on from it; with
+    `durable` it outlives a power loss.
 
     `published(ref)` is called, on the writer's thread or the caller's, when an output is settled; `broken(message)`
     when one cannot be written. Neither may raise.
@@ -69,6 +72,8 @@ class Store:
         keep: frozenset[str] = frozenset(),
         ahead: frozenset[str] = frozenset(),
         budget: int | None = None,
+        lasting: bool = False,
+        durable: bool = False,
         published: Callable[[Ref], None] = lambda ref: None,
         broken: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -77,6 +82,8 @@ class Store:
         self._keep = keep
         self._ahead = keep | ahead
         self._budget = budget if budget is not None else quarter_of_memory()
+        self.lasting = lasting
+        self.durable = durable
         self._published = published
         self._broken = broken
         self._entries: dict[tuple[str, int], _Entry] = {}
@@ -137,6 +144,26 @@ class Store:
             path.unlink()
         return self.publish(ref.id, ref.attempt, table)
 
+    def reuse(self, ref: Ref) -> None:
+        """Take over an output whose file another run has made, and which is known to be what it was.
+
+        Raises HandoffError as `publish` does.
+        """
+        self._adopt(ref)
+
+    def digest(self, ref: Ref) -> str:
+        """The digest of the output's content, once it is known. Raises HandoffError if it never will be."""
+        if ref.digest is not None:
+            return ref.digest
+        with self._lock:
+            entry = self._entries.get((ref.id, ref.attempt))
+            if entry is not None:
+                self._change.wait_for(lambda: entry.stage is Stage.SETTLED or entry.released)
+            if entry is None or entry.ref.digest is None:
+                gone = f"the output '{ref.id}' is gone: all its readers had ended"
+                raise HandoffError(entry.error if entry is not None and entry.error else gone)
+            return entry.ref.digest
+
     def open(self, ref: Ref) -> pa.Table:
         """The table: the very one that was published while it is in memory, then its file, mapped once for all readers.
 
@@ -172,8 +199,20 @@ class Store:
     def release(self, ref: Ref) -> None:
         """Nobody will open this output any more: forget the table, remove the file or do not write it at all.
 
-        Does no I/O itself: files are unlinked by the writer, off the path of whoever calls.
+        The file stays, or is still written, if this store's are lasting. Does no I/O itself: files are unlinked by the
+        writer, off the path of whoever calls.
         """
+        with self._lock:
+            entry = self._entries.get((ref.id, ref.attempt)) if self.lasting else None
+            if entry is None:
+                self._release(ref.id, ref.attempt)
+            elif entry.stage is Stage.SETTLED:
+                del self._entries[ref.id, ref.attempt]
+            else:
+                entry.unread = True
+
+    def discard(self, ref: Ref) -> None:
+        """The attempt that gave this output does not count: nothing of it stays."""
         with self._lock:
             self._release(ref.id, ref.attempt)
 
@@ -193,8 +232,9 @@ class Store:
             # From now on nothing is published: who comes late was given up, and nobody would clean up behind it.
             self._closed = True
             for output, attempt in list(self._entries):
-                if output not in self._keep or not wait:
-                    self._release(output, attempt, keep_file=output in self._keep)
+                stays = self.lasting or output in self._keep
+                if not stays or not wait:
+                    self._release(output, attempt, keep_file=stays)
             self._change.notify_all()
             self._work.notify()
         if self._writer is not None:
@@ -256,7 +296,7 @@ class Store:
         entry.stage = Stage.WAITING
         entry.waits = entry.ref.bytes
         self._pending += entry.waits
-        if entry.wanted or entry.ref.id in self._ahead:
+        if entry.wanted or self.lasting or entry.ref.id in self._ahead:
             self._queue.append(entry)
         else:
             self._later[entry.ref.id, entry.ref.attempt] = entry
@@ -314,7 +354,7 @@ class Store:
         return self._later.pop(next(iter(self._later))) if self._is_short() else None
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content, mapped = "", False, None, None
+        error, written, content, mapped, size = "", False, None, None, None
         path = Path(self._path_of(entry.ref))
         table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
 
@@ -324,16 +364,16 @@ class Store:
 
         try:
             if entry.ref.path is not None or entry.wanted:
-                _, content = write_file(table, path, give_up_if_released)
-                written = True
-                mapped = open_file(path)
+                file = write_file(table, path, give_up_if_released, durable=self.durable)
+                written, content, size = True, file.digest, file.size
+                mapped = open_file(path, size)
             else:
                 from nfrun.digest import digest
 
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = failed_write(failed, entry.ref)
-        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content)
+        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content, size=size)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on
         with self._lock:
@@ -341,8 +381,10 @@ class Store:
             entry.written, entry.error = written, error
             if released and written:
                 self._trash.append(str(path))
-            if released:
+            if released or entry.unread:
                 entry.table = None
+                if entry.unread and self._entries.get((ref.id, ref.attempt)) is entry:
+                    del self._entries[ref.id, ref.attempt]
             elif mapped is not None and self._mode != "memory":
                 entry.table = mapped  # what was published is dropped: from now on readers share the file's pages
             self._settle(entry)
@@ -350,13 +392,13 @@ class Store:
             self._broken(error)
 
     def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> Ref:
-        ref = write_output(Path(path), output, attempt, value)
+        ref = write_output(Path(path), output, attempt, value, durable=self.durable)
         self._adopt(ref)
         return ref
 
     def _adopt(self, ref: Ref) -> None:
         path = Path(self._path_of(ref))
-        mapped = open_file(path)
+        mapped = open_file(path, ref.size)
         with self._lock:
             if self._closed:
                 with suppress(OSError):

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,27 @@ MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than t
 RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it saves
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content."""
+
+    rows: int
+    bytes: int
+    size: int
+    digest: str
+
+
 def write_file(
-    value: pa.Table | pa.RecordBatchReader, path: Path, before_batch: Callable[[], None] = lambda: None
-) -> tuple[tuple[int, int], str]:
-    """Write an Arrow IPC file, all of it or nothing, read-only; returns ((rows, bytes in memory), digest of content).
+    value: pa.Table | pa.RecordBatchReader,
+    path: Path,
+    before_batch: Callable[[], None] = lambda: None,
+    *,
+    durable: bool = False,
+) -> Written:
+    """Write an Arrow IPC file, all of it or nothing, read-only.
 
     Batches of fewer than 65,536 rows are joined; nothing is compressed, so that the file can be mapped and used in
-    place; nothing is synced. Raises OSError, and whatever `before_batch` raises to give the file up.
+    place; nothing is synced unless `durable`. Raises OSError, and whatever `before_batch` raises to give the file up.
     """
     import pyarrow as pa
 
@@ -53,12 +68,25 @@ def write_file(
         if size < reserved:
             os.truncate(partial, size)
         partial.chmod(0o444)
+        if durable:
+            sync(partial)
         partial.replace(path)
+        if durable:
+            sync(path.parent)
     except BaseException:
         with suppress(OSError):
             partial.unlink()
         raise
-    return (rows, total), content.hexdigest()
+    return Written(rows, total, size, content.hexdigest())
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, survive a power loss. Raises OSError."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _reserve(path: Path, size: int) -> int:
@@ -80,14 +108,16 @@ def _reserve(path: Path, size: int) -> int:
     return 0
 
 
-def open_file(path: Path) -> pa.Table:
+def open_file(path: Path, size: int | None = None) -> pa.Table:
     """The table in an Arrow IPC file that nfrun wrote in this run, memory-mapped: no bytes are copied or even read.
 
-    Raises HandoffError.
+    Raises HandoffError, also if the file has not the `size` in bytes with which it was written.
     """
     import pyarrow as pa
 
     try:
+        if size is not None and (found := path.stat().st_size) != size:
+            raise HandoffError(f"cannot open {path.name}: it has {found:,} bytes, and was written with {size:,}")
         return pa.ipc.open_file(pa.memory_map(os.fsencode(path), "r")).read_all()
     except (OSError, pa.ArrowException) as error:
         raise HandoffError(f"cannot open {path.name}: {error}") from error

@@ -1,135 +1,170 @@
-"""What a run leaves on disk, and how the next run reads it. Knows no scheduler; it hears of the run by its events."""
+"""The journal of a run: which nodes have finished, under which keys, and what files hold their outputs.
+
+Lines of JSON that are only ever added, each with a checksum and written at once, so that whatever kills a run, all that
+came before can be read. Knows how a line looks and not when there is one: see `journaling` and `past`.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from nfrun.events import Event, NodeFinished, RunFinished
-from nfrun.spec import Pipeline
+from nfrun.checksum import line_checksum
+from nfrun.workfolder import JOURNAL, WorkFolder
 
-WORK = ".nfrun"
-_CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank
-_KEYS = ("took", "thread", "locked", "process")
-
-LOCKED_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
-
-
-def new_run_id() -> str:
-    """A name for a run that sorts by its start. A label only: nothing is decided by it."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+VERSION = 1
+_CHECK = ', "check": "'
+_END = len(_CHECK) + 16 + len('"}')
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """What the runs of a pipeline have recorded of its nodes, in seconds.
+class Output:
+    """An output of a node that has finished.
 
-    `took` is what they took when they last finished. Of those that waited for the interpreter's lock, and for so long
-    only, there is what they took in a `thread`, how long of that they were `locked`, and what they took in a `process`.
+    `file` is the name of its Arrow file in the folder of the run, with `size` in bytes and `checksum` of the file as a
+    whole; None where that run did not need the file. The rest is as in `nfrun.events.Ref`.
     """
 
-    took: dict[str, float]
-    thread: dict[str, float]
-    locked: dict[str, float]
-    process: dict[str, float]
-
-    def with_run(
-        self, seconds: Mapping[str, float], locked: Mapping[str, float], processes: Collection[str]
-    ) -> Timings:
-        """With what a further run has shown: what nodes took, and how long of that some of them were locked."""
-        took = dict(self.took)
-        for name, value in seconds.items():
-            known = took.get(name)
-            # Falling at once and rising by halves: beside others a node takes longer than it needs.
-            took[name] = value if known is None or value <= known else (value + known) / 2
-        here = [name for name in {**self.thread, **locked} if name in seconds and name not in processes]
-        return Timings(
-            took,
-            {**self.thread, **{name: seconds[name] for name in here}},
-            {**self.locked, **{name: locked.get(name, 0.0) for name in here}},
-            {**self.process, **{name: seconds[name] for name in processes if name in seconds}},
-        )
+    id: str
+    rows: int
+    bytes: int
+    schema: str
+    digest: str
+    size: int
+    checksum: str
+    file: str | None = None
 
 
-class WorkFolder:
-    """The folder where nfrun keeps what outlives a run, readable by its owner alone.
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A node that has finished, and whose outputs are in place.
 
-    `runs/<id>/` holds the outputs of one run, `timings/<pipeline>.json` the seconds that nodes took.
+    `key` stands for all that they depend on, `parts` for each of these by name; there is no key where not all can be
+    known. `wrote` are checksums of files that the node wrote elsewhere, by their names in the pipeline's file.
+    `cached`: the file said `cache: true`. `folder` is that of the run.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    node: str
+    key: str | None
+    parts: Mapping[str, str]
+    outputs: tuple[Output, ...]
+    wrote: Mapping[str, str]
+    took: float = 0.0
+    reused: bool = False
+    cached: bool = False
+    folder: Path | None = None
 
-    @classmethod
-    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
-        """The folder that was asked for, or `.nfrun` beside the pipeline file."""
-        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK)
-
-    def run_folder(self, run_id: str) -> Path:
-        """Make the folder of a new run. Raises OSError."""
-        if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
-        folder = self.path / "runs" / run_id
-        folder.mkdir(parents=True)
-        return folder
-
-    def timings(self, pipeline: str) -> Timings:
-        """What its runs have recorded; nothing where there is nothing or it cannot be read."""
-        try:
-            found = json.loads(self._timings(pipeline).read_bytes())
-            return Timings(*({k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS))
-        except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
-            return Timings({}, {}, {}, {})
-
-    def write_timings(self, pipeline: str, timings: Timings) -> None:
-        """Record this in place of what was recorded. Raises OSError."""
-        path = self._timings(pipeline)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
-        # Whole microseconds are written three times as fast as fractions of a second.
-        text = json.dumps({key: {k: int(v * 1e6) for k, v in getattr(timings, key).items()} for key in _KEYS})
-        try:
-            partial.write_text(text)
-            partial.replace(path)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-
-    def _timings(self, pipeline: str) -> Path:
-        return self.path / "timings" / f"{Path(pipeline).name}.json"
+    def output(self, id: str) -> Output | None:
+        """The output of this id, None where the node gave none."""
+        return next((output for output in self.outputs if output.id == id), None)
 
 
-class TimingsFile:
-    """Listens to a run and adds what its nodes took to what is `recorded`. `processes` are those that run in one."""
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first line: which run of which pipeline this is. `number` counts the runs of a work folder from 1."""
 
-    hears = (NodeFinished, RunFinished)
+    run: str
+    pipeline: str
+    number: int
+    version: int = VERSION
 
-    def __init__(
-        self, work: WorkFolder, pipeline: str, recorded: Timings, processes: Collection[str] = frozenset()
-    ) -> None:
-        self._work = work
-        self._pipeline = pipeline
-        self._recorded = recorded
-        self._processes = processes
-        # Numbers only: to keep every event alive would be work for the garbage collector.
-        self._took: dict[str, float] = {}
-        self._locked: dict[str, float] = {}
 
-    def event(self, event: Event) -> None:
-        if isinstance(event, NodeFinished):
-            self._took[event.node] = event.took
-            if event.locked >= LOCKED_SECONDS:
-                self._locked[event.node] = event.locked
-        elif isinstance(event, RunFinished) and self._took:
-            with suppress(OSError):  # only the next run's guesses depend on it
-                found = self._recorded.with_run(self._took, self._locked, self._processes)
-                self._work.write_timings(self._pipeline, found)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a journal tells. `started` is None where its first line is not there or is damaged; `ended` is `ok`,
+    `failed` or `cancelled`, and empty where the run was killed or still runs."""
+
+    folder: Path
+    started: Started | None
+    finished: tuple[Finished, ...]
+    ended: str = ""
+
+
+class Journal:
+    """Writes one. Not for several threads. `durable`: every line survives a power loss before the next is written."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(folder / JOURNAL, flags, 0o600)
+        self._durable = durable
+
+    def started(self, started: Started) -> None:
+        """Write the first line. Raises OSError, as all do."""
+        self._write({"event": "started", **asdict(started)})
+
+    def finished(self, finished: Finished) -> None:
+        """Write that a node has finished."""
+        line = {name: value for name, value in asdict(finished).items() if name != "folder"}
+        self._write({"event": "finished", **line})
+
+    def ended(self, status: str) -> None:
+        """Write the last line."""
+        self._write({"event": "ended", "status": status})
 
     def close(self) -> None:
-        pass
+        os.close(self._file)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        data = with_checksum(json.dumps(line))
+        if os.write(self._file, data) != len(data):  # the disk took a part of it: this one does not count
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._durable:
+            os.fsync(self._file)
+
+
+def next_number(last: int | None, work: WorkFolder) -> int:
+    """The number of the next run. `last` is that of the last one, None where only the journals can tell."""
+    if last is None:
+        runs = [read_journal(folder).started for folder in work.run_folders()]
+        last = max((run.number for run in runs if run is not None), default=0)
+    return last + 1
+
+
+def with_checksum(text: str) -> bytes:
+    """A JSON object as a line of a journal."""
+    return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
+
+
+def read_journal(folder: Path) -> Told:
+    """What the journal of a run tells. Lines that are torn or damaged are left out, whatever is in them."""
+    started: Started | None = None
+    finished: list[Finished] = []
+    ended = ""
+    try:
+        lines = (folder / JOURNAL).read_bytes().split(b"\n")
+    except OSError:
+        lines = []
+    for line in lines:
+        told = _object(line)
+        kind = told.pop("event", None)
+        try:
+            if kind == "started":
+                started = Started(**told)
+            elif kind == "finished":
+                outputs = tuple(Output(**output) for output in told.pop("outputs"))
+                finished.append(Finished(**told, outputs=outputs, folder=folder))
+            elif kind == "ended":
+                ended = str(told["status"])
+        except (TypeError, LookupError, AttributeError):
+            continue  # of another version
+    if started is not None and started.version != VERSION:
+        finished = []
+    return Told(folder, started, tuple(finished), ended)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The object in a line; empty where it is not what was written."""
+    text, check = line[:-_END] + b"}", line[-_END:]
+    if check != f'{_CHECK}{line_checksum(text)}"}}'.encode():
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -79,6 +79,9 @@ class JsonStore(Store):
         self._files[ref.id, ref.attempt] = path
         return path
 
+    def discard(self, ref: Ref) -> None:
+        self.release(ref)
+
     def release(self, ref: Ref) -> None:
         self._texts.pop((ref.id, ref.attempt), None)
         path = self._files.pop((ref.id, ref.attempt), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import os
 import shutil
 import signal
@@ -18,16 +17,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.bind import bind
+from nfrun.book import LASTING, Book
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
-from nfrun.document import Document, load
-from nfrun.errors import Problem, SpecError, Where, shorten
+from nfrun.document import Document
+from nfrun.errors import escape
 from nfrun.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
-from nfrun.journal import TimingsFile, WorkFolder, new_run_id
+from nfrun.journal import Started, next_number
 from nfrun.machine import children_time, cores, peak_rss, set_allocator
+from nfrun.paramsfile import params_file
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.prints import Prints
 from nfrun.read import read_pipeline
@@ -35,8 +36,9 @@ from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.spec import Pipeline
-from nfrun.textfile import read_text, refuse
+from nfrun.timings import TimingsFile, read_timings
 from nfrun.work import Work
+from nfrun.workfolder import WorkFolder, new_run_id
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +55,8 @@ SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), sig
 class Options:
     """What was asked for on the command line. `slots` is how many nodes run at once.
 
-    `memory` is how many bytes may wait to be written; None means a quarter of the memory.
+    `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
+    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss.
     """
 
     pipeline: Path
@@ -71,21 +74,40 @@ class Options:
     verbose: bool
     memory: int | None = None
     executor: str = ""
+    resume: bool = False
+    keep: bool = False
+    durable: bool = False
 
 
 def launch(options: Options) -> tuple[int, bool]:
     """Run a pipeline; returns the exit code, and whether a node still hangs in a thread.
 
-    Raises SpecError, HandoffError and OSError.
+    Raises SpecError, FolderHeld, HandoffError and OSError.
     """
     pipeline, document = read_pipeline(options.pipeline)
     run_id = new_run_id()
-    typed = _params_file(options.params_file)
+    typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
     events = options.events.open("w", encoding="utf-8") if options.events else None
     work_folder = WorkFolder.beside(pipeline, options.work)
+    with work_folder.held() as hold:
+        number = next_number(hold.number, work_folder)
+        hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        started = Started(run_id, Path(pipeline.file).name, number)
+        return _launched(options, bound, document, work_folder, started, events)
+
+
+def _launched(
+    options: Options,
+    bound: Pipeline,
+    document: Document,
+    work_folder: WorkFolder,
+    started: Started,
+    events: IO[str] | None,
+) -> tuple[int, bool]:
+    run_id = started.run
     folder = work_folder.run_folder(run_id)
-    recorded = work_folder.timings(pipeline.file)
+    recorded = read_timings(work_folder.path, bound.file)
     plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
     _set_environment(bound.env)
     processes = in_processes(bound, options.executor, recorded)
@@ -94,6 +116,11 @@ def launch(options: Options) -> tuple[int, bool]:
 
         start_server()
     import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+    book = None
+    if options.handoff in LASTING:
+        book = Book.opened(
+            bound, plan, work_folder, folder, started, resume=options.resume, keep=options.keep, durable=options.durable
+        )
     make_store = _stores(options, bound, processes)
     with _results() as results:
         record = Record(plan)
@@ -104,9 +131,10 @@ def launch(options: Options) -> tuple[int, bool]:
             return None
 
         reports = _reports(options, bound, document, record, table, run_id, events, results, processes)
-        telling = Telling([*reports, TimingsFile(work_folder, pipeline.file, recorded, processes)])
+        telling = Telling([*reports, TimingsFile(work_folder.path, bound.file, recorded, processes)])
         contention = Contention()
-        run = Run(plan, telling.tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
+        tell = telling.tell if book is None else book.telling(telling.tell)
+        run = Run(plan, tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
         store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
@@ -124,14 +152,22 @@ def launch(options: Options) -> tuple[int, bool]:
                     bound, store, run_id, folder / "scratch", environ, log, progress, end_line, contention=contention
                 )
                 with _workers(work, store, folder, processes, plan.slots) as make:
-                    end = run.go(lambda settle: ThreadExecutor(make, settle), store)
+                    recall = make if book is None else book.recalling(make, store, run.broken)
+                    end = run.go(lambda settle: ThreadExecutor(recall, settle), store)
         finally:
+            trouble = book.close() if book is not None else ""
             telling.close()
             store.close()
             shutil.rmtree(folder / "scratch", ignore_errors=True)
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
-    return _exit_code(end, record, caught) or (74 if telling.stopped else 0), run.abandoned > 0
+    code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
+    if trouble and not code:
+        print(f"nfrun: {escape(trouble)}", file=sys.stderr)
+        code = 74
+    if book is not None and end.status == "ok" and not code:
+        book.tidy(record.refs)
+    return code, run.abandoned > 0
 
 
 def _set_environment(env: Mapping[str, str]) -> None:
@@ -176,7 +212,15 @@ def _stores(options: Options, pipeline: Pipeline, processes: frozenset[str]) -> 
             if name in processes or (spec.kind == "run" and spec.format == "arrow")
         ]
         asked_for = frozenset(item.output for spec in elsewhere for item in spec.inputs)
-        return partial(Store, mode=options.handoff, budget=options.memory, ahead=asked_for)
+        lasting = options.handoff in LASTING
+        return partial(
+            Store,
+            mode=options.handoff,
+            budget=options.memory,
+            ahead=asked_for,
+            lasting=lasting,
+            durable=options.durable,
+        )
     from nfrun.jsonhandoff import JsonStore
 
     return JsonStore
@@ -189,61 +233,6 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
         return SIGNALS[signal.Signals(caught[0])][1]
     io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
     return 77 if "PermissionError" in io else 74 if end.error or io else 1
-
-
-def _params_file(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    if path.suffix.lower() == ".json":
-        root, where = _json(path), Where(str(path))
-    else:
-        document = load(path)
-        root, where = document.root, document.where()
-    if not isinstance(root, dict):
-        what = "a file of parameters is a mapping of names to values"
-        raise SpecError([Problem(where, what)])
-    return root
-
-
-def _json(path: Path) -> Any:
-    """What a file of JSON says, which is not all YAML: `\\ud83d\\ude00` is one character there. Raises SpecError."""
-    import json
-
-    name = str(path)
-    text = read_text(path, name)
-    try:
-        root = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number, parse_int=_number)
-        json.dumps(root, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        lines = text.split("\n")  # as the error counts them
-        where = Where(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
-        raise SpecError([Problem(where, f"this is not JSON: {error.msg}")]) from None
-    except UnicodeEncodeError:
-        refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
-    except RecursionError:
-        refuse(name, "this file is nested too deeply", "")
-    except ValueError as error:
-        refuse(name, str(error), "")
-    return root
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
-        raise ValueError(f"the key '{shorten(twice)}' is there more than once")
-    return found
-
-
-def _number(text: str) -> int | float:
-    """Raises ValueError for what is none, and for what fits neither 64 bits nor a float."""
-    if text.lstrip("-").isdecimal():
-        if len(text) <= 20 and -(2**63) <= (whole := int(text)) < 2**63:
-            return whole
-    elif math.isfinite(number := float(text)):
-        return number
-    raise ValueError(f"{shorten(text)} is no number that a parameter can have")
 
 
 def _reports(

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from nfrun.errors import escape
 from nfrun.plan import Plan, best_speedup, longest_path
 from nfrun.reports.amounts import count, seconds
 from nfrun.spec import NodeSpec, Pipeline
 
+if TYPE_CHECKING:
+    from nfrun.reuse import Choice
 
-def outline(pipeline: Pipeline, plan: Plan, format: str, recorded: Mapping[str, float]) -> str:
-    """The plan as `text`, `json`, `mermaid` or `dot`. `recorded` are the seconds that nodes took in earlier runs."""
+_IF_SAME = "; reused after all if that gives the same as before"
+
+
+def outline(
+    pipeline: Pipeline,
+    plan: Plan,
+    format: str,
+    recorded: Mapping[str, float],
+    choices: Mapping[str, Choice] | None = None,
+) -> str:
+    """The plan as `text`, `json`, `mermaid` or `dot`. `recorded` are the seconds that nodes took in earlier runs.
+
+    `choices` say which nodes need not run; text and JSON tell of them.
+    """
     if format == "json":
-        return json.dumps(as_json(pipeline, plan), indent=2)
+        return json.dumps(as_json(pipeline, plan, choices), indent=2)
     if format == "mermaid":
         return "\n".join(_mermaid(pipeline))
     if format == "dot":
         return "\n".join(_dot(pipeline))
-    return "\n".join(_text(pipeline, plan, recorded))
+    return "\n".join(_text(pipeline, plan, recorded, choices))
 
 
-def as_json(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
+def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, Choice] | None = None) -> dict[str, object]:
     """The plan as JSON values. Its keys are a promise to users."""
     stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
     return {
@@ -35,6 +50,7 @@ def as_json(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
                 "inputs": {item.name: item.output for item in spec.inputs},
                 "needs": list(spec.needs),
                 "outputs": list(spec.output_ids),
+                **({} if choices is None else _resumed(choices[name])),
             }
             for name, spec in pipeline.nodes.items()
         },
@@ -43,13 +59,19 @@ def as_json(pipeline: Pipeline, plan: Plan) -> dict[str, object]:
     }
 
 
+def _resumed(choice: Choice) -> dict[str, object]:
+    return {"resume": "reuse" if choice.finished else "run", "why": choice.why or None}
+
+
 def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for name, spec in pipeline.nodes.items():
         for need in spec.upstream:
             yield need, name
 
 
-def _text(pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float]) -> Iterator[str]:
+def _text(
+    pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float], choices: Mapping[str, Choice] | None
+) -> Iterator[str]:
     edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
     sizes = f"{count(len(plan.nodes), 'node')}, {count(len(plan.stages), 'stage')}, {count(edges, 'edge')}"
     yield f"{escape(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
@@ -62,7 +84,14 @@ def _text(pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float]) -> Iter
             spec = pipeline.nodes[name]
             took = f"  {seconds(recorded[name])}" if name in recorded else ""
             told = f"  ({escape(' '.join(spec.description.split()))})" if spec.description else ""
-            yield f"  {name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}{told}".rstrip()
+            choice = choices[name] if choices is not None else None
+            does = "" if choice is None else "reuse  " if choice.finished else "run    "
+            yield f"  {does}{name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}{told}".rstrip()
+            if choice is not None and choice.why:
+                yield f"         {escape(choice.why)}{_IF_SAME if choice.open else ''}"
+    if choices is not None:
+        reused = sum(choice.finished is not None for choice in choices.values())
+        yield f"\n--resume reuses {reused:,} of {count(len(choices), 'node')}"
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({count(len(path), 'node')})"

@@ -33,7 +33,9 @@ def size_of(table: pa.Table) -> int:
     return held if held < _LITTLE else int(table.nbytes)
 
 
-def write_output(path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+def write_output(
+    path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader, *, durable: bool = False
+) -> Ref:
     """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
     import pyarrow as pa
 
@@ -51,14 +53,14 @@ def write_output(path: Path, output: str, attempt: int, value: pa.Table | pa.Rec
 
     source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
     try:
-        (rows, total), content = write_file(source, path)
+        written = write_file(source, path, durable=durable)
     except BaseException as error:
         if theirs:
             raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
         if isinstance(error, OSError | pa.ArrowException):
             raise HandoffError(failed_write(error, size)) from error
         raise
-    return replace(size, rows=rows, bytes=total, digest=content)
+    return replace(size, rows=written.rows, bytes=written.bytes, digest=written.digest, size=written.size)
 
 
 def failed_write(error: Exception, ref: Ref) -> str:

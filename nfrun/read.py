@@ -186,6 +186,7 @@ class _Reader:
             retry=self.retry(path, merged.get("retries", 0)),
             timeout=self.seconds((*path, "timeout"), merged["timeout"]) if "timeout" in merged else None,
             executor=merged.get("executor", ""),
+            cache=merged.get("cache"),
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
         )

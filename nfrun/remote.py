@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 class RemoteStore:
     """Hands on through the files in the folder of a run. The run's own `Store` adopts what is published here."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._folder = folder
+        self._durable = durable
 
     def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
         """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
-        return write_output(Path(file_of(self._folder, output, attempt)), output, attempt, value)
+        path = Path(file_of(self._folder, output, attempt))
+        return write_output(path, output, attempt, value, durable=self._durable)
 
     def open(self, ref: Ref) -> pa.Table:
         """The table, memory-mapped. Raises HandoffError."""
-        return open_file(self.file(ref))
+        return open_file(self.file(ref), ref.size)
 
     def file(self, ref: Ref) -> Path:
         """The path of the output's Arrow IPC file."""
@@ -35,7 +37,7 @@ class RemoteStore:
             raise HandoffError(f"the output '{ref.id}' has no file")
         return Path(ref.path)
 
-    def release(self, ref: Ref) -> None:
-        """Nobody will open this output: remove its file."""
+    def discard(self, ref: Ref) -> None:
+        """The output does not count: remove its file."""
         with suppress(OSError):
             self.file(ref).unlink()

@@ -81,6 +81,7 @@ class Run:
         key = (ref.id, ref.attempt)
         with self._held():
             if key in self._given:
+                self._given.discard(key)
                 self._tell(OutputPublished(self.now(), ref.id, ref))
             else:
                 self._early[key] = ref
@@ -213,7 +214,7 @@ class Run:
             self.abandoned -= 1
             for ref in outcome.outputs.values():
                 self._early.pop((ref.id, ref.attempt), None)
-                self._store.release(ref)
+                self._store.discard(ref)
         mine = self._carry_out(events, mine, keep_one=True)
         wake_at = scheduler.wake_at
         if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
@@ -235,7 +236,8 @@ class Run:
                 else:
                     self._executor.start(event)
             elif isinstance(event, OutputReleased):
-                self._given.discard((event.ref.id, event.ref.attempt))
+                if not self._store.lasting:  # else it is told of when it has its file, whoever has read it
+                    self._given.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":

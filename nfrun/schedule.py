@@ -154,6 +154,7 @@ class Scheduler:
                     outcome.opened,
                     outcome.cpu,
                     outcome.locked,
+                    outcome.reused,
                 )
             )
             if outcome.outputs:

@@ -55,7 +55,8 @@ class NodeSpec:
 
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; none means one output without a name, whose id is the node's. `timeout` is in seconds,
-    `cpu` in slots; `executor` is empty where the file leaves it to the run.
+    `cpu` in slots; `executor` is empty where the file leaves it to the run. `cache` says whether what it gave under the
+    same key is reused: in every run (True), in none (False), or in those that resume (None).
     """
 
     id: str
@@ -70,6 +71,7 @@ class NodeSpec:
     retry: Retry = NEVER
     timeout: float | None = None
     executor: str = ""
+    cache: bool | None = None
     cpu: float = 1.0
     description: str = ""
 

@@ -38,7 +38,7 @@ class Outputs(Protocol):
 
     def file(self, ref: Ref) -> Path: ...
 
-    def release(self, ref: Ref) -> None: ...
+    def discard(self, ref: Ref) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class _Attempt:
             took = clock() - began
             failure = self._failure(error)
             for ref in outputs.values():
-                store.release(ref)
+                store.discard(ref)
             outputs, published = {}, 0.0
         if self.opened:
             took = max(0.0, took - sum(self.opened.values()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nfrun.choice import gains, in_processes
-from nfrun.journal import Timings
 from nfrun.spec import NodeSpec, Pipeline
+from nfrun.timings import Timings
 
 NONE = Timings({}, {}, {}, {})
 

@@ -35,7 +35,7 @@ from nfrun.events import (
     to_json,
 )
 
-REF = Ref("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2)
+REF = Ref("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2, 512)
 REF_JSON = {
     "id": "a.left",
     "rows": 3,
@@ -44,6 +44,7 @@ REF_JSON = {
     "path": "/tmp/a.arrow",
     "digest": "xxh3:1",
     "attempt": 2,
+    "size": 512,
 }
 FAILURE = Failure("error", "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",))
 FAILURE_JSON = {

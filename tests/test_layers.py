@@ -14,28 +14,29 @@ events errors spec
 plan
 schedule compare
 simulate
-digest formats callables jsontext textfile yaml_errors scalars advice params sizes
-files expressions ipc plainyaml garbage machine
+digest formats callables jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
+files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
 kinds.*
 kinds
 document
-schema placing
+schema placing paramsfile
 read
-bind
-outputs
+bind keys past timings
+outputs reuse
 handoff contention failures
-jsonhandoff journal
+jsonhandoff
 remote choice
 work
-prints
+recall prints
+journaling
 executors
 executors.worker
 executors.*
 run
 reports.amounts reports
 reports.*
-outline
+outline book clean
 launch
 trials
 commands

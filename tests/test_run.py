@@ -415,10 +415,10 @@ def test_a_cancel_before_the_first_node(tmp_path: Path) -> None:
 def hold_writes(monkeypatch: pytest.MonkeyPatch, held: threading.Event) -> threading.Event:
     begun, real = threading.Event(), nfrun.handoff.write_file
 
-    def write(value: Any, path: Path, *rest: Any) -> Any:
+    def write(value: Any, path: Path, *rest: Any, **more: Any) -> Any:
         begun.set()
         assert held.wait(20)
-        return real(value, path, *rest)
+        return real(value, path, *rest, **more)
 
     monkeypatch.setattr(nfrun.handoff, "write_file", write)
     return begun

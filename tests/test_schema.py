@@ -637,9 +637,13 @@ p.yaml:5:15: 'matrix' is not a key of a node
     5 |   b: {run: x, matrix: {v: [1]}}
       |               ^^^^^^ nfrun cannot do that yet
 
-p.yaml:5:15: 'cache' is not a key of a node
-    5 |   b: {run: x, cache: true}
-      |               ^^^^^ nfrun cannot do that yet
+p.yaml:5:22: 'cache' must be true or false, not 'yes'
+    5 |   b: {run: x, cache: yes}
+      |                      ^^^
+
+p.yaml:1:1: 'cache' is not a key of a pipeline file
+    1 | cache: true
+      | ^^^^^ a node says it, or 'defaults' for all of them
 
 p.yaml:5:15: 'tags' is not a key of a node
     5 |   b: {run: x, tags: [t]}
@@ -707,14 +711,14 @@ p.yaml:5:15: 'schedule' is not a key of a node
 
 p.yaml:5:15: 'zzz' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |               ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, resources, env, description
+      |               ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, cache, resources, env, description
 p.yaml:5:23: 'qqq' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |                       ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, resources, env, description
+      |                       ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, cache, resources, env, description
 
 p.yaml:5:15: 'k\u202ey' is not a key of a node
     5 |   b: {run: x, "k\u202ey": 1}
-      |               ^^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, resources, env, description
+      |               ^^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, cache, resources, env, description
 
 p.yaml:1:7: 'name' must be a string, not 3
     1 | name: 3
@@ -902,11 +906,11 @@ p.yaml:1:21: 'retries' must be at least 0, not -1
 
 p.yaml:1:12: 'run' is not a key of 'defaults'
     1 | defaults: {run: x}
-      |            ^^^ there is retries, timeout, executor, resources, env, format
+      |            ^^^ there is retries, timeout, executor, cache, resources, env, format
 
 p.yaml:1:12: 'with' is not a key of 'defaults'
     1 | defaults: {with: {v: 1}}
-      |            ^^^^ there is retries, timeout, executor, resources, env, format
+      |            ^^^^ there is retries, timeout, executor, cache, resources, env, format
 
 p.yaml:1:21: 'timeout' cannot be '5 minutes'
     1 | defaults: {timeout: 5 minutes}

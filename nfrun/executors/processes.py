@@ -129,7 +129,8 @@ class Workers:
         self._store = store
         self._outputs = outputs
         self._nodes = frozenset(nodes)
-        self._setting = Setting(work.pipeline.with_nodes({}), work.run_id, outputs, work.scratch, work.environ)
+        shared = work.pipeline.with_nodes({})
+        self._setting = Setting(shared, work.run_id, outputs, work.scratch, work.environ, store.durable)
         self._change = threading.Condition()
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []
@@ -240,7 +241,7 @@ class Workers:
                 adopted[output] = self._store.adopt(ref)
         except HandoffError:
             for ref in adopted.values():
-                self._store.release(ref)
+                self._store.discard(ref)
             self._remove_files(outcome.outputs.keys() - adopted.keys(), outcome.attempt)
             raise
         return adopted

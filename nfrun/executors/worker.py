@@ -28,13 +28,17 @@ from nfrun.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all attempts of a run share. `outputs` and `scratch` are folders; `environ` is the whole environment."""
+    """What all attempts of a run share. `outputs` and `scratch` are folders; `environ` is the whole environment.
+
+    `durable`: outputs are to survive a power loss.
+    """
 
     pipeline: Pipeline
     run_id: str
     outputs: Path
     scratch: Path
     environ: Mapping[str, str]
+    durable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class _Worker:
         setting, spec = self._setting, order.node
         work = Work(
             setting.pipeline.with_nodes({spec.id: spec}),
-            RemoteStore(setting.outputs),
+            RemoteStore(setting.outputs, durable=setting.durable),
             setting.run_id,
             setting.scratch,
             setting.environ,

@@ -33,11 +33,17 @@ class Telling:
     """Gives every event to every report, on a thread of its own: a slow report delays no node.
 
     A report that raises is left out from then on, which `complain` is told once; the run goes on. `stopped` has the
-    names of those reports.
+    names of those reports. Between two looks at what has happened pass `pause` seconds.
     """
 
-    def __init__(self, reports: Sequence[Report], complain: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        reports: Sequence[Report],
+        complain: Callable[[str], object] | None = None,
+        pause: float = _PAUSE_SECONDS,
+    ) -> None:
         self._reports = list(reports)
+        self._seconds = pause
         self._complain = complain or (lambda message: print(message, file=sys.stderr))
         self.stopped: list[str] = []
         self._hearers: dict[type, list[Report]] = {}
@@ -63,7 +69,7 @@ class Telling:
                     self._leave_out(report, error)
             if self._queue.empty():
                 self._pause()
-                self._closing.wait(_PAUSE_SECONDS)
+                self._closing.wait(self._seconds)
         for report in self._reports:
             try:
                 report.close()

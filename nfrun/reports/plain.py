@@ -44,9 +44,8 @@ class PlainLines:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
         if isinstance(event, NodeFinished):
             rows = sum(ref.rows for ref in event.outputs.values())
-            return f"{event.node} finished in {seconds(event.took)}" + (
-                f", {count(rows, 'row')}" if event.outputs else ""
-            )
+            how = "reused" if event.reused else f"finished in {seconds(event.took)}"
+            return f"{event.node} {how}" + (f", {count(rows, 'row')}" if event.outputs else "")
         if isinstance(event, NodeRetrying):
             reason = shorten(event.failure.message, 200)
             return f"{event.node} failed, next attempt in {seconds(event.delay)}: {reason}"

@@ -141,7 +141,7 @@ class Record:
             node.ended = event.at if node.started is not None else None
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
-        node.status, node.ended, node.failure = "ok", event.at, None
+        node.status, node.ended, node.failure = "reused" if event.reused else "ok", event.at, None
         node.took += event.took
         node.cpu += event.cpu
         node.locked += event.locked

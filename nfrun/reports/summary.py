@@ -7,9 +7,9 @@ from typing import IO, TYPE_CHECKING
 
 from nfrun.errors import escape, shorten
 from nfrun.events import Event, NodeFinished
-from nfrun.journal import LOCKED_SECONDS
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.record import NodeRecord, Record, StageRecord
+from nfrun.timings import LOCKED_SECONDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,6 +120,11 @@ class Summary:
         from nfrun.reports.console import print_line
 
         record = self._record
+        reused = record.named("reused")
+        if reused:
+            print_line(err, f"reused {len(reused):,} of {count(len(record.nodes), 'node')} from earlier runs")
+        if len(reused) == len(record.nodes):
+            return
         path, longest = record.critical_path()
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
@@ -172,7 +177,7 @@ class Summary:
         if record.end and record.end.error:
             self._tell(f"nfrun: {escape(record.end.error)}")
         elif record.end and record.end.status == "cancelled":
-            done = len(record.named("ok"))
+            done = len(record.named("ok")) + len(record.named("reused"))
             self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
         elif cancelled:
             line = f"not started after the failure: {_few(cancelled)}{KEEP_GOING}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nfrun import __version__, journal
+from nfrun import __version__, timings, workfolder
 from nfrun.__main__ import main
 from nfrun.cli import app
 from nfrun.errors import HandoffError
@@ -60,8 +60,8 @@ def test_plan_as_json(two: str) -> None:
 
 
 def test_plan_uses_what_earlier_runs_took(two: str) -> None:
-    recorded = journal.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
-    journal.WorkFolder(Path(two).parent / ".nfrun").write_timings(two, recorded)
+    recorded = timings.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
+    timings.write_timings(Path(two).parent / ".nfrun", two, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 
@@ -107,7 +107,7 @@ def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(journal.WorkFolder, "run_folder", fail)
+    monkeypatch.setattr(workfolder.WorkFolder, "run_folder", fail)
     found, out, err = nfrun("run", two)
     assert (found, out) == (code, "")
     assert message in err

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.journal import Timings, WorkFolder
+from nfrun.timings import Timings, read_timings, write_timings
 
 STEPS = """
 import os, pathlib, signal, threading, time
@@ -136,10 +136,10 @@ def test_what_waited_for_the_lock_goes_to_processes_when_asked_to(folder: Folder
     one, two = folder.pids(text)
     assert one == two
     seconds = {"one": 2.0, "two": 2.0}
-    WorkFolder(folder.path / ".nfrun").write_timings("p.yaml", Timings(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
+    write_timings(folder.path / ".nfrun", "p.yaml", Timings(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
     one, two = folder.pids(text)
     assert one != two
-    assert WorkFolder(folder.path / ".nfrun").timings("p.yaml").process.keys() == {"one"}
+    assert read_timings(folder.path / ".nfrun", "p.yaml").process.keys() == {"one"}
 
 
 def test_a_worker_that_is_killed_is_named(folder: Folder) -> None:

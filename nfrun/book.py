@@ -1,0 +1,157 @@
+"""Joins what makes a run resumable: its journal, what earlier runs have left, and what of it all is left at the end.
+
+One `Book` for a run. Knows neither how the run is made nor who else hears of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.errors import escape
+from nfrun.events import Event, Ref
+from nfrun.handoff import Store
+from nfrun.journal import Journal, Started
+from nfrun.journaling import Journaling
+from nfrun.keys import Keys
+from nfrun.past import Past
+from nfrun.plan import Plan
+from nfrun.recall import Make, Notes, Recall, read_by, written_by
+from nfrun.reports import Telling
+from nfrun.reuse import Choice, choose, reusable
+from nfrun.spec import NodeSpec, Pipeline
+from nfrun.workfolder import WorkFolder
+
+LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
+# Between two looks at what has ended: a kill loses no more than that and what is being written.
+_PAUSE_SECONDS = 0.002
+
+
+class Book:
+    """What one run writes down, and what it takes from others."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        folder: Path,
+        journal: Journal,
+        *,
+        past: Past | None,
+        choices: Mapping[str, Choice],
+        keys: Keys,
+        keep: bool,
+    ) -> None:
+        self._pipeline = pipeline
+        self._folder = folder
+        self._past = past
+        self._choices = choices
+        self._keys = keys
+        self._keep = keep
+        self._notes = Notes()
+        self._broken: Callable[[str], None] = lambda message: None
+        self._journaling = Journaling(journal, pipeline, keys, self._notes, self._tell_broken)
+        self._telling = Telling([self._journaling], pause=_PAUSE_SECONDS)
+
+    @classmethod
+    def opened(
+        cls,
+        pipeline: Pipeline,
+        plan: Plan,
+        work: WorkFolder,
+        folder: Path,
+        started: Started,
+        *,
+        resume: bool,
+        keep: bool,
+        durable: bool,
+    ) -> Book:
+        """Begin the journal in the folder of the run, and choose what of earlier runs is reused. Raises OSError."""
+        keys = Keys(pipeline)
+        past, choices = None, {}
+        if may := reusable(pipeline, resume=resume):
+            past = Past(work, pipeline.file, warn=_warn, keep_bad=True)
+            choices = chosen(pipeline, plan, keys, past, may)
+        journal = Journal(folder, durable=durable)
+        journal.started(started)
+        return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, keep=keep)
+
+    def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+        """What passes events on to `tell`, and those that are written down to the journal first."""
+        hears, write = frozenset(Journaling.hears), self._telling.tell
+
+        def both(event: Event) -> None:
+            if type(event) in hears:
+                write(event)
+            tell(event)
+
+        return both
+
+    def recalling(self, make: Make, store: Store, broken: Callable[[str], None]) -> Make:
+        """What makes attempts by `make` or reuses. `broken(message)` is told when the journal cannot be written."""
+        self._broken = broken
+        return Recall(
+            make,
+            self._pipeline,
+            store,
+            self._keys,
+            self._folder,
+            self._notes,
+            past=self._past,
+            choices=self._choices,
+        )
+
+    def _tell_broken(self, message: str) -> None:
+        self._broken(message)
+
+    def close(self) -> str:
+        """Write what is left to be written; returns what went wrong with any of it."""
+        self._telling.close()
+        return self._journaling.error
+
+    def tidy(self, refs: Mapping[str, Ref]) -> None:
+        """After a run that ended well: remove the files of outputs that it neither shows nor is asked to keep.
+
+        Also those that it has taken over from runs that did not end well.
+        """
+        if self._keep:
+            return
+        shown = frozenset(self._pipeline.outputs.values())
+        nodes = self._pipeline.nodes
+        gone = [Path(ref.path) for id, ref in refs.items() if ref.path and id not in shown and not _cached(nodes, id)]
+        if self._past is not None:
+            for name, finished in self._notes.used.items():
+                if not nodes[name].cache:
+                    gone += self._past.left(finished)
+        for path in gone:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
+    return nodes[output.partition(".")[0]].cache is True
+
+
+def foreseen(pipeline: Pipeline, plan: Plan, work: WorkFolder) -> dict[str, Choice]:
+    """What `--resume` would make of every node, if nothing changes until then. Changes nothing itself."""
+    past = Past(work, pipeline.file, warn=_warn, keep_bad=False)
+    return chosen(pipeline, plan, Keys(pipeline), past, reusable(pipeline, resume=True))
+
+
+def chosen(pipeline: Pipeline, plan: Plan, keys: Keys, past: Past, may: frozenset[str]) -> dict[str, Choice]:
+    """What becomes of every node, with a look at the files that nodes read and have written."""
+    base = Path(pipeline.folder)
+    return choose(
+        pipeline,
+        plan,
+        keys,
+        past,
+        may=may,
+        sources=lambda spec: read_by(spec, base),
+        wrote=lambda spec: written_by(spec, base),
+    )
+
+
+def _warn(message: str) -> None:
+    print(f"nfrun: warning: {escape(message)}", file=sys.stderr)

@@ -1,0 +1,31 @@
+"""Checksums of what lies on disk, to see whether it is still what was written. For that of tables see `digest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xxhash import xxh3_64_hexdigest, xxh3_128
+
+_CHUNK = 1 << 20
+
+
+def file_checksum(path: Path) -> str:
+    """32 hex digits for the bytes of a file, read in pieces. Raises OSError.
+
+    Not through a memory map: somebody who truncates the file meanwhile would kill this process with SIGBUS.
+    """
+    whole = xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            whole.update(chunk)
+    return whole.hexdigest()
+
+
+def text_checksum(text: str) -> str:
+    """32 hex digits for a text."""
+    return xxh3_128(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def line_checksum(line: bytes) -> str:
+    """16 hex digits for a line."""
+    return xxh3_64_hexdigest(line)

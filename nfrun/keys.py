@@ -1,0 +1,72 @@
+"""Under which key what a node gives is known: all that it depends on, part by part. Reads sources; runs nothing.
+
+Not parts of a key: how often and where a node may run, what installed packages do, the environment that nfrun was
+started in, and files that nobody but the node knows of.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nfrun.checksum import text_checksum
+from nfrun.fingerprint import Fingerprints
+from nfrun.spec import NodeSpec, Pipeline
+
+Parts = Mapping[str, str]
+
+_SCHEME = "1"  # to be raised when a node of the same definition gives something else than before
+
+
+class Keys:
+    """The parts of the keys of a pipeline with nothing left to evaluate. From any thread."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._fingerprints = Fingerprints(Path(pipeline.folder))
+        self._definitions: dict[str, Parts] = {}
+
+    def definition(self, node: str) -> Parts:
+        """The parts that the file and the code make up, as digests by what a change of them is called."""
+        found = self._definitions.get(node)
+        if found is None:
+            found = self._definitions[node] = self._define(self._pipeline.nodes[node])
+        return found
+
+    def parts(
+        self, node: str, *, inputs: Mapping[str, str], needs: Mapping[str, str], files: Mapping[str, str]
+    ) -> Parts:
+        """All parts. `inputs` are the digests of outputs by their ids, `needs` keys by node, `files` checksums."""
+        return {
+            **self.definition(node),
+            **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
+            **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
+            **{f"file {name}": checksum for name, checksum in files.items()},
+        }
+
+    def _define(self, spec: NodeSpec) -> Parts:
+        parts = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
+        parts["outputs"] = ",".join(spec.outputs)
+        if spec.kind == "run":
+            parts["format"] = spec.format
+        if spec.kind == "python":
+            module, _, function = spec.body.partition(":")
+            code = self._fingerprints.of(module, function)
+            parts |= {f"code {name}": digest for name, digest in code.items()}
+        parts |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
+        if spec.kind not in ("read", "write"):
+            env = {**self._pipeline.env, **spec.env}
+            parts |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
+        return parts
+
+
+def key_of(parts: Parts) -> str:
+    """32 hex digits for all parts together, in whatever order."""
+    return text_checksum(json.dumps(sorted(parts.items())))
+
+
+def _canonical(value: Any) -> str:
+    """One text for equal values: 1, 1.0, true and "1" are four."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

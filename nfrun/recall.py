@@ -1,0 +1,171 @@
+"""Makes no attempt at a node whose outputs are there from an earlier run: hands those on in their place.
+
+Knows what was chosen before the run, and decides the rest when a node's inputs are known. Notes what files nodes read
+and wrote, which nobody can find out afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nfrun.checksum import file_checksum
+from nfrun.errors import HandoffError
+from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.files import local_files
+from nfrun.formats import FormatError
+from nfrun.handoff import Store
+from nfrun.journal import Finished
+from nfrun.keys import Keys, key_of
+from nfrun.kinds.kind import Stop
+from nfrun.outputs import file_of
+from nfrun.past import Past
+from nfrun.reuse import Choice
+from nfrun.spec import NodeSpec, Pipeline
+from nfrun.work import Wait
+
+Make = Callable[[NodeStarted, Stop, Wait], Outcome]
+
+
+@dataclass
+class Notes:
+    """What is known only while nodes run.
+
+    `used` are the earlier ends of nodes that were reused. `files` and `wrote` are checksums of what nodes read and
+    wrote: no entry where that changed meanwhile.
+    """
+
+    used: dict[str, Finished] = field(default_factory=dict)
+    files: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+class Recall:
+    """Makes attempts by `make`, or reuses. `folder` is that of the run; what has to be noted goes into `notes`."""
+
+    def __init__(
+        self,
+        make: Make,
+        pipeline: Pipeline,
+        store: Store,
+        keys: Keys,
+        folder: Path,
+        notes: Notes,
+        *,
+        past: Past | None,
+        choices: Mapping[str, Choice],
+    ) -> None:
+        self._make = make
+        self._nodes = pipeline.nodes
+        self._base = Path(pipeline.folder)
+        self._store = store
+        self._keys = keys
+        self._folder = folder
+        self._past = past
+        self._choices = choices
+        self._notes = notes
+
+    def __call__(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
+        """Make the attempt, or reuse. Never raises."""
+        choice = self._choices.get(start.node)
+        if choice is not None and start.attempt == 1:
+            try:
+                found = (choice.finished, choice.files) if choice.finished else self._found(start, choice)
+                if found is not None:
+                    return self._reused(start, *found)
+            except HandoffError as error:
+                return Outcome(start.node, start.attempt, Failure("io", "", str(error)))
+        return self._made(start, stop, wait)
+
+    # -- an attempt ------------------------------------------------------------------------------------------------
+
+    def _made(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
+        spec = self._nodes[start.node]
+        before = read_by(spec, self._base) if spec.kind == "read" else None
+        outcome = self._make(start, stop, wait)
+        if outcome.failure is None and outcome.lost is None:
+            # A file that was changed while it was read may be known by neither content.
+            if spec.kind == "read" and before is not None and read_by(spec, self._base) == before:
+                self._notes.files[spec.id] = before
+            if spec.kind == "write":
+                self._notes.wrote[spec.id] = written_by(spec, self._base)
+        return outcome
+
+    # -- what is there already -------------------------------------------------------------------------------------
+
+    def _found(self, start: NodeStarted, choice: Choice) -> tuple[Finished, Mapping[str, Path]] | None:
+        """What the node gave when its inputs were what they are now. Raises HandoffError."""
+        past = self._past
+        last = past.last(start.node) if past is not None and choice.open else None
+        if past is None or last is None:
+            return None
+        definition = self._keys.definition(start.node)
+        if any(last.parts.get(part) != digest for part, digest in definition.items()):
+            return None  # nor can the key be the same: there is no need to wait for any digest
+        spec = self._nodes[start.node]
+        if any(item.output not in start.inputs for item in spec.inputs):
+            return None
+        inputs = {item.output: self._store.digest(start.inputs[item.output]) for item in spec.inputs}
+        needs = {need: finished.key or "" for need in spec.needs if (finished := self._choices[need].finished)}
+        parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files={})
+        for finished in past.find(key_of(parts)):
+            if finished.wrote and written_by(spec, self._base) != finished.wrote:
+                continue
+            files = {output.id: past.file(finished, output.id) for output in finished.outputs}
+            sound = {output: path for output, path in files.items() if path is not None}
+            if len(sound) == len(files):
+                return finished, sound
+        return None
+
+    def _reused(self, start: NodeStarted, finished: Finished, files: Mapping[str, Path]) -> Outcome:
+        """Raises HandoffError."""
+        outputs: dict[str, Ref] = {}
+        for output in finished.outputs:
+            path = file_of(self._folder, output.id, start.attempt) if output.id in files else None
+            outputs[output.id] = ref = Ref(
+                output.id, output.rows, output.bytes, output.schema, path, output.digest, start.attempt, output.size
+            )
+            if path is not None:
+                self._take(files[output.id], ref)
+        self._notes.used[start.node] = finished
+        return Outcome(start.node, start.attempt, outputs=outputs, reused=True)
+
+    def _take(self, file: Path, ref: Ref) -> None:
+        """Have the file under a name of this run too: whatever becomes of the earlier one, this is complete."""
+        path = Path(ref.path or "")
+        try:
+            try:
+                os.link(file, path, follow_symlinks=False)
+            except OSError:  # a file system without links, or too many of them
+                partial = path.with_name(f"{path.name}.partial")
+                shutil.copyfile(file, partial)
+                partial.chmod(0o444)
+                partial.replace(path)
+        except OSError as error:
+            raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
+        self._store.reuse(ref)
+
+
+def read_by(spec: NodeSpec, base: Path) -> Mapping[str, str] | None:
+    """Checksums of the files that a read node reads, by name; None where they are not on this machine."""
+    try:
+        files = local_files(spec.body, base)
+    except (FormatError, OSError):
+        return {spec.body: ""}  # it will fail, and tell
+    return None if files is None else {name: _checksum(path) for name, path in files.items()}
+
+
+def written_by(spec: NodeSpec, base: Path) -> Mapping[str, str]:
+    """The checksum of the file that a write node writes, by its name."""
+    return {spec.body: _checksum(base / spec.body)}
+
+
+def _checksum(path: Path) -> str:
+    with suppress(OSError):
+        if path.is_file():  # to read a pipe would be to wait for ever
+            return file_checksum(path)
+    return ""

@@ -1,0 +1,195 @@
+"""Decides which nodes need not run, as what they would give is there from an earlier run; says why the others do.
+
+Looks at everything before anything runs. What depends on a node that runs can only be decided once that has finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nfrun.journal import Finished
+from nfrun.keys import Keys, Parts, key_of
+from nfrun.past import Past
+from nfrun.plan import Plan
+from nfrun.spec import NodeSpec, Pipeline
+
+Sources = Callable[[NodeSpec], Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What becomes of a node.
+
+    `finished` is the earlier end of it that is reused, with the files of the outputs that somebody needs in `files`.
+    Without one it runs, because of `why`; `open` if it is reused after all where its inputs turn out as they were.
+    """
+
+    why: str
+    finished: Finished | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+    open: bool = False
+
+
+def reusable(pipeline: Pipeline, *, resume: bool) -> frozenset[str]:
+    """The nodes that may be reused: all but those that say `cache: false`, or only those that say `cache: true`."""
+    return frozenset(
+        name for name, spec in pipeline.nodes.items() if (spec.cache if spec.cache is not None else resume)
+    )
+
+
+def choose(
+    pipeline: Pipeline, plan: Plan, keys: Keys, past: Past, *, may: Collection[str], sources: Sources, wrote: Sources
+) -> dict[str, Choice]:
+    """What becomes of every node, in the order of the stages.
+
+    `may` are the nodes that may be reused. `sources(node)` and `wrote(node)` are checksums of the files that it reads
+    and has written, None where that cannot be known.
+    """
+    return _Chooser(pipeline, plan, keys, past, frozenset(may), sources, wrote).choose()
+
+
+class _Chooser:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        keys: Keys,
+        past: Past,
+        may: frozenset[str],
+        sources: Sources,
+        wrote: Sources,
+    ) -> None:
+        self._nodes = pipeline.nodes
+        self._shown = pipeline.outputs
+        self._order = [name for stage in plan.stages for name in stage]
+        self._keys = keys
+        self._past = past
+        self._may = may
+        self._sources = sources
+        self._wrote = wrote
+        self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
+        self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
+        for name, spec in self._nodes.items():
+            for need in spec.upstream:
+                self._dependents[need].append(name)
+        self._match: dict[str, Finished] = {}
+        self._digests: dict[str, str] = {}
+        self._why: dict[str, str] = {}  # of those that run
+        self._open: set[str] = set()
+        self._files: dict[str, dict[str, Path]] = {}
+
+    def choose(self) -> dict[str, Choice]:
+        for name in self._order:
+            why = self._look_up(name)
+            if why:
+                self._why[name] = why
+        self._spread()
+        return {name: self._choice(name) for name in self._order}
+
+    def _choice(self, name: str) -> Choice:
+        if name in self._why:
+            # What it needs without reading it has no content that could turn out the same.
+            ordered = any(need in self._why for need in self._nodes[name].needs)
+            return Choice(self._why[name], open=name in self._open and not ordered)
+        return Choice("", self._match[name], self._files.get(name, {}))
+
+    # -- what was there ----------------------------------------------------------------------------------------------
+
+    def _look_up(self, name: str) -> str:
+        """Find what the node gave earlier; returns why there is nothing."""
+        spec = self._nodes[name]
+        if name not in self._may:
+            return "it has 'cache: false'" if spec.cache is False else "it is not cached"
+        runs = next((need for need in spec.upstream if need not in self._match), None)
+        if runs is not None:
+            return self._after(name, runs)
+        files = self._sources(spec) if spec.kind == "read" else {}
+        if files is None:
+            return "nobody can know whether what it reads has changed"
+        inputs = {item.output: self._digests.get(item.output, "") for item in spec.inputs}
+        needs = {need: self._match[need].key or "" for need in spec.needs}
+        parts = self._keys.parts(name, inputs=inputs, needs=needs, files=files)
+        for found in self._past.find(key_of(parts)):
+            if self._serves(spec, found):
+                self._match[name] = found
+                self._digests.update((output.id, output.digest) for output in found.outputs)
+                return ""
+        return self._what_changed(name, parts)
+
+    def _serves(self, spec: NodeSpec, found: Finished) -> bool:
+        """Whether it gave all that is read of it, and what it wrote is still there."""
+        given = {output.id for output in found.outputs}
+        if any(output in self._read and output not in given for output in spec.output_ids):
+            return False
+        return not found.wrote or self._wrote(spec) == found.wrote
+
+    def _what_changed(self, name: str, parts: Parts) -> str:
+        last = self._past.last(name)
+        if last is None:
+            return "it has not finished in any run that is kept"
+        if last.key == key_of(parts):
+            return "what it wrote is gone or has changed" if last.wrote else "it did not give all that is read of it"
+        return changes(last.parts, parts)
+
+    # -- what runs because of another --------------------------------------------------------------------------------
+
+    def _spread(self) -> None:
+        """What runs needs its inputs, which may have to be made again; what comes after it may turn out otherwise."""
+        for output in self._shown.values():
+            self._need(output, "the run shows it")
+        left = [name for name in self._order if name in self._why]
+        while left:
+            name = left.pop()
+            for item in self._nodes[name].inputs:
+                if self._need(item.output, f"'{name}' reads it"):
+                    left.append(item.node)
+            for dependent in self._dependents[name]:
+                if dependent not in self._why:
+                    self._why[dependent] = self._after(dependent, name)
+                    left.append(dependent)
+
+    def _after(self, name: str, runs: str) -> str:
+        if runs in self._nodes[name].needs:
+            return f"it needs '{runs}', which runs"
+        self._open.add(name)
+        return f"it reads '{runs}', which runs"
+
+    def _need(self, output: str, who: str) -> bool:
+        """Somebody needs the data; returns whether its node now has to run for it, and did not before."""
+        name = output.partition(".")[0]
+        if name in self._why or output in self._files.get(name, {}):
+            return False
+        if self._match[name].output(output) is None:
+            return False  # it gave nothing then, nor would it now
+        path = self._past.file(self._match[name], output)
+        if path is None:
+            self._why[name] = f"what it gave is no longer there, and {who}"
+            return True
+        self._files.setdefault(name, {})[output] = path
+        return False
+
+
+def changes(before: Parts, now: Parts) -> str:
+    """What is different between two sets of parts of a key, in words."""
+    changed = [part for part in now if part not in before or before[part] != now[part]]
+    changed += [part for part in before if part not in now]
+    told = [_WORDS[kind].format(name) for kind, _, name in (part.partition(" ") for part in changed) if kind in _WORDS]
+    return f"{', '.join(told[:4])}{f' and {len(told) - 4} more' if len(told) > 4 else ''} changed"
+
+
+_WORDS = {
+    "scheme": "how nfrun runs it",
+    "node": "its name",
+    "kind": "its kind",
+    "text": "its text",
+    "outputs": "the names of its outputs",
+    "format": "its format",
+    "code": "the function {}",
+    "value": "the value '{}'",
+    "variable": "the variable {}",
+    "input": "the input '{}'",
+    "needs": "what '{}' depends on",
+    "file": "the file {}",
+}

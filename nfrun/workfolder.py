@@ -1,0 +1,148 @@
+"""The folder where nfrun keeps what outlives a run: what lies where, and that one run at a time has it.
+
+Knows no nodes. The lock is the system's (`flock`), never the existence of a file: it is free the moment that its holder
+is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nfrun.errors import FolderHeld
+from nfrun.spec import Pipeline
+
+WORK = ".nfrun"
+JOURNAL = "journal.jsonl"
+LOGS = "logs"
+# A holder that was killed a moment ago may take the system some milliseconds to be rid of, and all of its processes.
+_PATIENCE_SECONDS = 0.25
+_LOOK_SECONDS = 0.005
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_MOST_RUNS = 1 << 53
+_MOST = 4096  # bytes of the lock file that are looked at
+
+
+def new_run_id() -> str:
+    """A name for a run that sorts by its start. A label only: nothing is decided by it."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+
+
+class Hold:
+    """The lock of a work folder, held. `number` is that of the run that held it last, None where nobody can know."""
+
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
+        number = _told_in(lock).get("number")
+        self.number = number if isinstance(number, int) and 0 <= number < _MOST_RUNS else None
+
+    def tell(self, *, run: str, pipeline: str, number: int) -> None:
+        """Say who holds it, to whoever comes meanwhile. Raises OSError."""
+        told = {"run": run, "pipeline": pipeline, "number": number}
+        text = json.dumps({**told, "process": os.getpid(), "host": socket.gethostname()})
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, text.encode(), 0)
+
+
+class WorkFolder:
+    """The folder where nfrun keeps what outlives a run, readable by its owner alone.
+
+    `runs/<id>/` holds what one run left: its journal, its outputs, and a folder for each attempt under way;
+    `timings/<pipeline>.json` the seconds that nodes took; `lock` tells who holds the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
+        """The folder that was asked for, or `.nfrun` beside the pipeline file."""
+        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK)
+
+    @contextmanager
+    def held(self) -> Iterator[Hold]:
+        """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
+        if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
+        lock = self._locked()
+        mine = [lock]
+        try:
+            # A child that a node forks shares the lock, and would hold it for as long as it lives.
+            os.register_at_fork(after_in_child=lambda: [*map(_close, mine)])
+            yield Hold(lock)
+        finally:
+            mine.clear()
+            _close(lock)
+
+    def run_folder(self, run_id: str) -> Path:
+        """Make the folder of a new run. Raises OSError."""
+        folder = self.path / "runs" / run_id
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def run_folders(self) -> list[Path]:
+        """The folders of all runs, in the order of their names, and nothing that only lies beside them."""
+        try:
+            found = sorted((self.path / "runs").iterdir())
+        except OSError:
+            return []
+        return [path for path in found if _RUN.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+
+    def _locked(self) -> int:
+        """Raises FolderHeld and OSError."""
+        path = self.path / "lock"
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_there(lock, path):
+                    return lock
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    held = FolderHeld(f"another run holds {self.path}{_who(_told_in(lock))}")
+                    _close(lock)
+                    raise held from None
+            except BaseException:
+                _close(lock)
+                raise
+            _close(lock)
+            time.sleep(_LOOK_SECONDS)
+
+
+def _told_in(lock: int) -> dict[str, Any]:
+    """What a holder told; nothing where it has just come, or somebody wrote into the file."""
+    holder: Any = None
+    with suppress(OSError, ValueError, RecursionError):
+        holder = json.loads(os.pread(lock, _MOST, 0))
+    return holder if isinstance(holder, dict) else {}
+
+
+def _who(holder: Mapping[str, Any]) -> str:
+    known = [f"{key} {holder[key]}" for key in ("pipeline", "run", "process", "host") if holder.get(key)]
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _is_there(lock: int, path: Path) -> bool:
+    """Whether this is still the file of that name: somebody may have removed the folder and made it again."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(lock)
+    return (mine.st_ino, mine.st_dev) == (found.st_ino, found.st_dev)
+
+
+def _close(file: int) -> None:
+    with suppress(OSError):
+        os.close(file)

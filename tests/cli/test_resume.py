@@ -1,0 +1,385 @@
+"""`--resume`, `cache`, `plan --resume` and `clean` as their users meet them, each run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun import commands
+from nfrun.journal import Journal
+
+STEPS = """
+import os, signal, time
+from pathlib import Path
+import pyarrow as pa
+
+def log(name):
+    with open("calls", "a") as file:
+        file.write(name + "\\n")
+
+def numbers(count):
+    log("numbers")
+    return helper(count)
+
+def helper(count):
+    return pa.table({"n": list(range(count))})
+
+def double(table):
+    log("double")
+    return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
+
+def split(table):
+    log("split")
+    return {"low": table.slice(0, 1), "high": table.slice(1)}
+
+def total(table):
+    log("total")
+    if Path("broken").exists():
+        raise ValueError("not yet")
+    return {"total": sum(table["n"].to_pylist())}
+
+def nothing(table):
+    log("nothing")
+"""
+
+PIPELINE = """\
+name: trial
+params: {count: 4}
+nodes:
+  numbers: {python: "steps:numbers", with: {count: "${{ params.count }}"}}
+  double: {python: "steps:double", inputs: {table: numbers}}
+  total: {python: "steps:total", inputs: {table: double}}
+"""
+
+
+class Trial:
+    """A folder with a pipeline, and runs of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.write("steps.py", STEPS)
+        self.write("p.yaml", PIPELINE)
+
+    def write(self, name: str, text: str) -> None:
+        (self.path / name).write_text(textwrap.dedent(text))
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        text = (self.path / name).read_text()
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def nfrun(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nfrun", *words],
+            check=False,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def run(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """The document of a run."""
+        done = self.nfrun("run", "p.yaml", "--json", *words)
+        assert done.returncode == code, done.stderr
+        self.stderr = done.stderr
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def statuses(self, *words: str, code: int = 0) -> dict[str, str]:
+        return {name: node["status"] for name, node in self.run(*words, code=code)["nodes"].items()}
+
+    @property
+    def calls(self) -> list[str]:
+        """The functions that were called since the last look."""
+        path = self.path / "calls"
+        found = path.read_text().split() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return found
+
+    def files(self) -> list[str]:
+        """The tables that are kept, by run."""
+        return [path.name for path in sorted(self.path.glob(".nfrun/runs/*/*.arrow"))]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+def test_after_a_failure_only_what_is_missing_is_run(trial: Trial) -> None:
+    trial.write("broken", "")
+    first = trial.statuses(code=1)
+    assert first == {"numbers": "ok", "double": "ok", "total": "failed"}
+    assert trial.files() == ["double.1.arrow", "numbers.1.arrow"], "what may be needed stays"
+    assert trial.calls == ["numbers", "double", "total"]
+    (trial.path / "broken").unlink()
+    document = trial.run("--resume")
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {
+        "numbers": "reused",
+        "double": "reused",
+        "total": "ok",
+    }
+    assert trial.calls == ["total"]
+    assert document["outputs"]["total"]["rows"] == 1
+    assert trial.files() == ["total.1.arrow"], "no longer needed, of either run"
+
+
+def test_without_resume_everything_runs_again(trial: Trial) -> None:
+    trial.run()
+    trial.run()
+    assert trial.calls == ["numbers", "double", "total"] * 2
+
+
+def test_after_a_run_that_ended_well_nothing_is_run_though_its_tables_are_gone(trial: Trial) -> None:
+    before = trial.run()["outputs"]["total"]
+    assert trial.files() == ["total.1.arrow"]
+    document = trial.run("--resume")
+    assert {node["status"] for node in document["nodes"].values()} == {"reused"}
+    after = document["outputs"]["total"]
+    assert after["digest"] == before["digest"]
+    assert Path(after["path"]).stat().st_ino == Path(before["path"]).stat().st_ino, "no byte was copied"
+    assert stat_mode(after["path"]) == 0o444
+
+
+def stat_mode(path: str) -> int:
+    return Path(path).stat().st_mode & 0o777
+
+
+def test_times_of_files_decide_nothing(trial: Trial) -> None:
+    trial.run()
+    for path in trial.path.rglob("*"):
+        os.utime(path, (0, 0))
+    assert set(trial.statuses("--resume").values()) == {"reused"}
+
+
+def test_comments_do_not_count_and_helpers_do(trial: Trial) -> None:
+    trial.run()
+    trial.replace("steps.py", "def helper", "# a comment\n\n\ndef helper")
+    assert set(trial.statuses("--resume").values()) == {"reused"}
+    trial.replace("steps.py", "range(count)", "range(count + 1)")
+    assert set(trial.statuses("--resume").values()) == {"ok"}
+
+
+def test_what_gives_the_same_as_before_changes_nothing_behind_it(trial: Trial) -> None:
+    trial.run()
+    trial.replace("steps.py", "list(range(count))", "[*range(count)]")
+    assert trial.statuses("--resume") == {"numbers": "ok", "double": "reused", "total": "reused"}
+
+
+def test_every_way_to_run_is_reused(trial: Trial) -> None:
+    (trial.path / "x.csv").write_text("n\n1\n2\n3\n")
+    trial.write(
+        "p.yaml",
+        """\
+        nodes:
+          x: {read: x.csv}
+          split: {python: "steps:split", inputs: {table: x}, outputs: [low, high], executor: process}
+          lines:
+            run: echo lines >> calls; cat "$NFRUN_INPUT_high" > "$NFRUN_OUTPUT"
+            inputs: {high: split.high}
+            format: csv
+          sum: {sql: "select sum(n) as n from lines", inputs: lines}
+          nothing: {python: "steps:nothing", inputs: {table: split.low}}
+          last: {python: "steps:nothing", inputs: {table: sum}, needs: nothing}
+          out: {write: out.csv, inputs: sum}
+        """,
+    )
+    assert set(trial.statuses("--keep").values()) == {"ok"}
+    assert len(trial.files()) == 6
+    assert sorted(trial.calls) == ["lines", "nothing", "nothing", "split"]
+    assert set(trial.statuses("--resume").values()) == {"reused"}
+    (trial.path / "out.csv").unlink()
+    assert {name for name, status in trial.statuses("--resume").items() if status == "ok"} == {"out"}
+    assert (trial.path / "out.csv").read_text() == '"n"\n5\n'
+    (trial.path / "x.csv").write_text("n\n1\n2\n4\n")
+    statuses = trial.statuses("--resume")
+    assert {name for name, status in statuses.items() if status == "ok"} == {
+        "x",
+        "split",
+        "lines",
+        "sum",
+        "last",
+        "out",
+    }
+    assert statuses["nothing"] == "reused", "the first row is what it was"
+
+
+def test_a_cached_node_is_reused_in_every_run_and_another_in_none(trial: Trial) -> None:
+    trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
+    trial.replace("p.yaml", "inputs: {table: double}}", "inputs: {table: double}, cache: false}")
+    trial.run()
+    assert trial.files() == ["double.1.arrow", "total.1.arrow"]
+    assert trial.statuses() == {"numbers": "ok", "double": "reused", "total": "ok"}
+    assert trial.statuses("--resume")["total"] == "ok"
+    assert trial.statuses("-p", "count=5")["double"] == "ok"
+    assert trial.statuses()["double"] == "reused", "every value has a place"
+
+
+def test_damage_is_told_kept_and_made_good(trial: Trial) -> None:
+    good = trial.run("--keep")["outputs"]["total"]["digest"]
+    path = next(trial.path.glob(".nfrun/runs/*/double.1.arrow"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    trial.replace("steps.py", "sum(", "0 + sum(")
+    document = trial.run("--resume")
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {
+        "numbers": "reused",
+        "double": "ok",
+        "total": "ok",
+    }
+    assert document["outputs"]["total"]["digest"] == good
+    warning = f"nfrun: warning: {path} is damaged and is not used; it is kept as double.1.arrow.bad\n"
+    assert trial.stderr.count(warning) == 1
+    assert path.with_name("double.1.arrow.bad").read_bytes() == data
+
+
+def test_a_killed_run_goes_on_with_one_command(trial: Trial) -> None:
+    trial.write(
+        "steps.py",
+        STEPS
+        + """
+def die(table):
+    if not Path("dead").exists():
+        Path("dead").touch()
+        while '"node": "double"' not in next(Path(".nfrun/runs").glob("*/journal.jsonl")).read_text():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGKILL)
+    log("die")
+    return table
+""",
+    )
+    trial.replace("p.yaml", "inputs: {table: double}}", "inputs: {table: die}}")
+    trial.write(
+        "p.yaml", (trial.path / "p.yaml").read_text() + '  die: {python: "steps:die", inputs: {table: double}}\n'
+    )
+    killed = trial.nfrun("run", "p.yaml")
+    assert killed.returncode != 0
+    assert trial.calls == ["numbers", "double"]
+    assert trial.statuses("--resume") == {"numbers": "reused", "double": "reused", "die": "ok", "total": "ok"}
+    assert trial.calls == ["die", "total"]
+
+
+def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
+    trial.write("p.yaml", "nodes:\n  wait: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n")
+    first = subprocess.Popen([sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"], cwd=trial.path)
+    while not (trial.path / "ready").exists():
+        assert first.poll() is None
+    for words in (["run", "p.yaml"], ["clean"]):
+        second = trial.nfrun(*words)
+        assert second.returncode == 75
+        assert re.fullmatch(
+            rf"nfrun: another run holds {trial.path}/\.nfrun \(pipeline p\.yaml, run \S+, process \d+, host \S+\)\n"
+            r"   wait until it has ended, or keep this run elsewhere with --work DIR\n",
+            second.stderr,
+        )
+    assert trial.nfrun("plan", "p.yaml", "--resume").returncode == 0, "looking is allowed"
+    (trial.path / "go").touch()
+    assert trial.nfrun("run", "p.yaml", "--work", "elsewhere").returncode == 0
+    assert first.wait(30) == 0
+
+
+def test_the_plan_says_what_would_run_and_why(trial: Trial) -> None:
+    text = trial.nfrun("plan", "p.yaml", "--resume").stdout
+    assert text.count("it has not finished in any run that is kept") == 1
+    trial.run()
+    plan = trial.nfrun("plan", "p.yaml", "--resume").stdout
+    assert "\n  reuse  numbers  python" in plan
+    assert "\n--resume reuses 3 of 3 nodes\n" in plan
+    plan = trial.nfrun("plan", "p.yaml", "--resume", "-p", "count=5").stdout
+    assert "\n  run    numbers  python" in plan
+    assert "\n         the value 'count' changed\n" in plan
+    assert "\n         it reads 'numbers', which runs; reused after all if that gives the same as before\n" in plan
+    trial.replace("steps.py", "sum(", "0 + sum(")
+    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    assert {name: (node["resume"], node["why"]) for name, node in nodes.items()} == {
+        "numbers": ("run", "what it gave is no longer there, and 'double' reads it"),
+        "double": ("run", "what it gave is no longer there, and 'total' reads it"),
+        "total": ("run", "the function steps:total changed"),
+    }
+    assert "resume" not in trial.nfrun("plan", "p.yaml", "--format", "json").stdout
+
+
+def test_a_plan_with_wrong_parameters_is_refused(trial: Trial) -> None:
+    wrong = trial.nfrun("plan", "p.yaml", "-p", "cuont=5")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "p.yaml: the pipeline has no parameter 'cuont'\n   did you mean 'count'?\n"
+
+
+def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
+    assert trial.nfrun("clean").stdout == f"nothing to remove: there is no {trial.path}/.nfrun\n"
+    trial.run()
+    trial.run("--keep")
+    trial.write("broken", "")
+    trial.run(code=1)
+    runs = sorted((trial.path / ".nfrun/runs").iterdir(), key=lambda path: (path / "journal.jsonl").read_text())
+    assert len(runs) == 3
+    partial = runs[0] / "x.arrow.partial"
+    partial.touch()
+    would = trial.nfrun("clean", "--dry-run").stdout
+    assert len(list((trial.path / ".nfrun/runs").iterdir())) == 3
+    assert re.search(r"would remove 1 run and 0 other files, \S+ kB\n$", would)
+    assert re.fullmatch(r"removed 1 run and 0 other files, \S+ kB\n", trial.nfrun("clean", "p.yaml").stdout)
+    assert trial.nfrun("clean").stdout == "nothing to remove\n"
+    assert len(trial.files()) == 5, "all of the last run that ended well, and what the failed one has"
+    assert trial.nfrun("clean", "--all").stdout.startswith("removed 2 runs")
+    assert trial.files() == []
+    (trial.path / "broken").unlink()
+    assert set(trial.statuses("--resume").values()) == {"ok"}
+
+
+def test_clean_keeps_what_is_cached(trial: Trial) -> None:
+    trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
+    for count in (3, 4, 3, 5):
+        trial.run("-p", f"count={count}")
+    assert trial.files().count("double.1.arrow") == 4
+    trial.nfrun("clean")
+    assert trial.files().count("double.1.arrow") == 3
+    for count in (3, 4, 5):
+        assert trial.statuses("-p", f"count={count}")["double"] == "reused"
+
+
+@pytest.mark.parametrize("option", ["--resume", "--keep", "--durable"])
+@pytest.mark.parametrize("handoff", ["memory", "json"])
+def test_ways_to_hand_on_that_leave_nothing_cannot_be_resumed(trial: Trial, option: str, handoff: str) -> None:
+    wrong = trial.nfrun("run", "p.yaml", option, "--handoff", handoff)
+    assert wrong.returncode == 2
+    assert f"--handoff {handoff} leaves no files of tables" in " ".join(wrong.stderr.replace("│", " ").split())
+
+
+def test_the_folder_of_a_run_without_files_is_not_left(trial: Trial) -> None:
+    assert trial.nfrun("run", "p.yaml", "--handoff", "memory").returncode == 0
+    assert list((trial.path / ".nfrun/runs").iterdir()) == []
+
+
+def test_durable_runs_end_with_the_same(trial: Trial) -> None:
+    trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, executor: process}")
+    assert trial.run("--durable")["outputs"]["total"]["digest"] == trial.run()["outputs"]["total"]["digest"]
+
+
+def test_a_journal_that_cannot_be_written_ends_the_run(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Journal, finished: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Journal, "finished", full)
+    monkeypatch.chdir(trial.path)
+    (trial.path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert commands.run("p.yaml") == 74
+    assert {number: signal.getsignal(number) for number in before} == before
+    err = capfd.readouterr().err
+    assert "nfrun: cannot write the journal of the run: No space left on device\n" in err
+    assert "Traceback" not in err

@@ -1,0 +1,241 @@
+"""Which nodes are reused and why the others run, on past runs that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.journal import Finished, Output
+from nfrun.keys import Keys, key_of
+from nfrun.plan import plan_of
+from nfrun.reuse import Choice, changes, choose, reusable
+from nfrun.spec import Input, NodeSpec, Pipeline
+
+
+def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", **more: Any) -> NodeSpec:
+    inputs = tuple(Input(f"i{i}", output.partition(".")[0], output) for i, output in enumerate(reads))
+    return NodeSpec(
+        name, kind, more.pop("body", f"text of {name}"), inputs, {}, more.pop("outputs", ()), needs, {}, **more
+    )
+
+
+class Trial:
+    """A pipeline that has run once in full, and what is left of that."""
+
+    def __init__(self, *specs: NodeSpec, shown: tuple[str, ...] = ()) -> None:
+        self.pipeline = Pipeline(
+            "p.yaml", "/nowhere", "p", "", {}, {}, {s.id: s for s in specs}, {name: name for name in shown}
+        )
+        self.files: dict[str, Path] = {}
+        self.sources: dict[str, Mapping[str, str] | None] = {s.id: {s.body: "1"} for s in specs}
+        self.wrote: dict[str, Mapping[str, str]] = {s.id: {s.body: "1"} for s in specs}
+        self.finished: dict[str, Finished] = {}
+        keys = Keys(self.pipeline)
+        for stage in plan_of(self.pipeline).stages:
+            for name in stage:
+                spec = self.pipeline.nodes[name]
+                parts = keys.parts(
+                    name,
+                    inputs={item.output: f"digest of {item.output}" for item in spec.inputs},
+                    needs={need: str(self.finished[need].key) for need in spec.needs},
+                    files=self.sources[name] or {} if spec.kind == "read" else {},
+                )
+                outputs = tuple(Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "") for id in spec.output_ids)
+                wrote = self.wrote[name] if spec.kind == "write" else {}
+                self.finished[name] = Finished(name, key_of(parts), parts, outputs, wrote)
+                self.files |= {id: Path(id) for id in spec.output_ids}
+
+    # -- what `choose` asks of past runs -----------------------------------------------------------------------------
+
+    def find(self, key: str) -> list[Finished]:
+        return [finished for finished in self.finished.values() if finished.key == key]
+
+    def last(self, name: str) -> Finished | None:
+        return self.finished.get(name)
+
+    def file(self, finished: Finished, output: str) -> Path | None:
+        return self.files.get(output)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def change(self, name: str, **what: Any) -> None:
+        nodes = {**self.pipeline.nodes, name: replace(self.pipeline.nodes[name], **what)}
+        self.pipeline = self.pipeline.with_nodes(nodes)
+
+    def lose(self, *outputs: str) -> None:
+        for output in outputs:
+            del self.files[output]
+
+    def choose(self, *, resume: bool = True) -> dict[str, Choice]:
+        return choose(
+            self.pipeline,
+            plan_of(self.pipeline),
+            Keys(self.pipeline),
+            self,  # type: ignore[arg-type]
+            may=reusable(self.pipeline, resume=resume),
+            sources=lambda spec: self.sources[spec.id],
+            wrote=lambda spec: self.wrote[spec.id],
+        )
+
+    def why(self, **options: bool) -> dict[str, str]:
+        """Of the nodes that run, why."""
+        return {name: choice.why for name, choice in self.choose(**options).items() if choice.finished is None}
+
+
+def chain(*names: str, **more: Any) -> list[NodeSpec]:
+    return [node(name, *names[max(0, i - 1) : i], **more) for i, name in enumerate(names)]
+
+
+def test_where_nothing_has_changed_nothing_runs_and_only_what_is_shown_is_opened() -> None:
+    trial = Trial(*chain("a", "b", "c"), shown=("c",))
+    choices = trial.choose()
+    assert trial.why() == {}
+    assert {name: dict(choice.files) for name, choice in choices.items()} == {"a": {}, "b": {}, "c": {"c": Path("c")}}
+
+
+def test_what_was_removed_is_not_missed_while_nobody_needs_it() -> None:
+    trial = Trial(*chain("a", "b", "c"), shown=("c",))
+    trial.lose("a", "b")
+    assert trial.why() == {}
+
+
+def test_what_is_shown_has_to_be_there() -> None:
+    trial = Trial(*chain("a", "b", "c"), shown=("c",))
+    trial.lose("c")
+    assert trial.why() == {"c": "what it gave is no longer there, and the run shows it"}
+    assert trial.choose()["b"].files == {"b": Path("b")}
+
+
+def test_what_runs_needs_its_inputs_and_those_theirs() -> None:
+    trial = Trial(*chain("a", "b", "c", "d"), shown=("d",))
+    trial.lose("a", "b", "c")
+    trial.change("d", body="another")
+    assert trial.why() == {
+        "a": "what it gave is no longer there, and 'b' reads it",
+        "b": "what it gave is no longer there, and 'c' reads it",
+        "c": "what it gave is no longer there, and 'd' reads it",
+        "d": "its text changed",
+    }
+
+
+def test_what_comes_after_a_node_that_runs_is_left_open() -> None:
+    trial = Trial(*chain("a", "b", "c"), node("other"), shown=("c", "other"))
+    trial.change("b", body="another")
+    choices = trial.choose()
+    assert trial.why() == {"b": "its text changed", "c": "it reads 'b', which runs"}
+    assert (choices["b"].open, choices["c"].open) == (False, True)
+    assert choices["a"].files == {"a": Path("a")}
+
+
+def test_a_node_made_again_for_another_is_looked_at_by_all_its_readers() -> None:
+    """Else one of them would be of its first data and another of its second."""
+    trial = Trial(node("a"), node("b", "a"), node("c", "a"), shown=("b", "c"))
+    trial.lose("a")
+    trial.change("c", body="another")
+    assert trial.why() == {
+        "a": "what it gave is no longer there, and 'c' reads it",
+        "b": "it reads 'a', which runs",
+        "c": "its text changed",
+    }
+    assert trial.choose()["b"].open
+
+
+def test_order_without_data_leaves_nothing_open() -> None:
+    trial = Trial(node("a"), node("b", needs=("a",)), node("c", "b", needs=("a",)))
+    trial.change("a", body="another")
+    assert trial.why() == {"a": "its text changed", "b": "it needs 'a', which runs", "c": "it reads 'b', which runs"}
+    assert not any(choice.open for choice in trial.choose().values())
+
+
+def test_what_was_never_finished_runs() -> None:
+    trial = Trial(*chain("a", "b"))
+    del trial.finished["b"]
+    assert trial.why() == {"b": "it has not finished in any run that is kept"}
+    assert trial.choose()["a"].files == {"a": Path("a")}
+
+
+def test_files_that_are_read_count_by_their_content() -> None:
+    trial = Trial(node("a", kind="read", body="x.csv"))
+    trial.sources["a"] = {"x.csv": "2"}
+    assert trial.why() == {"a": "the file x.csv changed"}
+    trial.sources["a"] = {"x.csv": "1", "y.csv": "1"}
+    assert trial.why() == {"a": "the file y.csv changed"}
+    trial.sources["a"] = None
+    assert trial.why() == {"a": "nobody can know whether what it reads has changed"}
+
+
+def test_what_was_written_has_to_be_there() -> None:
+    trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
+    assert trial.why() == {}
+    trial.wrote["w"] = {"x.csv": ""}
+    assert trial.why() == {"w": "what it wrote is gone or has changed"}
+
+
+def test_an_output_that_is_read_now_and_was_not_given_then() -> None:
+    trial = Trial(node("a"), node("b"))
+    trial.finished["a"] = replace(trial.finished["a"], outputs=())
+    assert trial.why() == {}
+    trial.change("b", inputs=(Input("i0", "a", "a"),))
+    assert trial.why() == {"a": "it did not give all that is read of it", "b": "it reads 'a', which runs"}
+
+
+def test_an_output_that_was_not_given_and_is_shown_is_not_looked_for() -> None:
+    trial = Trial(node("a"), shown=("a",))
+    trial.finished["a"] = replace(trial.finished["a"], outputs=())
+    assert trial.why() == {}
+
+
+def test_only_some_outputs_of_a_node_may_be_needed() -> None:
+    trial = Trial(node("a", outputs=("x", "y")), node("b", "a.y"), shown=("b",))
+    trial.lose("a.x")
+    trial.change("b", body="another")
+    assert trial.why() == {"b": "its text changed"}
+    assert trial.choose()["a"].files == {"a.y": Path("a.y")}
+
+
+def test_which_nodes_may_be_reused() -> None:
+    trial = Trial(node("a", cache=True), node("b", cache=False), node("c"))
+    assert reusable(trial.pipeline, resume=True) == {"a", "c"}
+    assert reusable(trial.pipeline, resume=False) == {"a"}
+    assert trial.why() == {"b": "it has 'cache: false'"}
+    assert trial.why(resume=False) == {"b": "it has 'cache: false'", "c": "it is not cached"}
+
+
+def test_a_cached_node_behind_one_that_runs_is_left_open() -> None:
+    trial = Trial(node("a"), node("b", "a", cache=True))
+    choices = trial.choose(resume=False)
+    assert choices["b"] == Choice("it reads 'a', which runs", open=True)
+
+
+def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
+    trial = Trial(*chain(*(f"n{i}" for i in range(2_000))), shown=("n1999",))
+    trial.lose(*(f"n{i}" for i in range(1_999)))
+    assert trial.why() == {}
+    trial.change("n1999", body="another")
+    assert len(trial.why()) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "text"),
+    [
+        ({"text": "1"}, {"text": "2"}, "its text changed"),
+        ({}, {"value n": "1"}, "the value 'n' changed"),
+        ({"value n": "1"}, {}, "the value 'n' changed"),
+        ({"code m:f": "1", "text": "1"}, {"code m:f": "2", "text": "2"}, "the function m:f, its text changed"),
+        ({}, {f"file {n}": "1" for n in "abcdef"}, "the file a, the file b, the file c, the file d and 2 more changed"),
+        ({"input t": "1"}, {"input t": "2"}, "the input 't' changed"),
+        ({"needs a": "1"}, {"needs a": "2"}, "what 'a' depends on changed"),
+        ({"variable TZ": "1"}, {"variable TZ": "2"}, "the variable TZ changed"),
+        ({"file a b.csv": "1"}, {"file a b.csv": "2"}, "the file a b.csv changed"),
+        ({"outputs": ""}, {"outputs": "a"}, "the names of its outputs changed"),
+        ({"format": "csv"}, {"format": "arrow"}, "its format changed"),
+        ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
+        ({"node": "a"}, {"node": "b"}, "its name changed"),
+    ],
+)  # fmt: skip
+def test_changes_in_words(before: dict[str, str], now: dict[str, str], text: str) -> None:
+    assert changes(before, now) == text

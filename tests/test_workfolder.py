@@ -1,0 +1,125 @@
+"""The work folder: what lies where, and who holds it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nfrun.errors import FolderHeld
+from nfrun.spec import Pipeline
+from nfrun.workfolder import WorkFolder, new_run_id
+
+
+def pipeline(folder: Path) -> Pipeline:
+    return Pipeline(str(folder / "p.yaml"), str(folder), "p", "", {}, {}, {}, {})
+
+
+def test_run_ids_sort_and_differ() -> None:
+    ids = [new_run_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", run_id) for run_id in ids)
+
+
+def test_the_folder_is_beside_the_file_or_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert WorkFolder.beside(pipeline(tmp_path), None).path == tmp_path / ".nfrun"
+    assert WorkFolder.beside(pipeline(tmp_path / "a"), Path("w")).path == tmp_path / "w"
+
+
+def test_a_run_has_a_folder_of_its_own_that_git_and_others_do_not_see(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path / "x" / "work")
+    with work.held():
+        assert work.run_folder("r1") == tmp_path / "x" / "work" / "runs" / "r1"
+        assert work.run_folder("r2").is_dir()
+        with pytest.raises(FileExistsError):
+            work.run_folder("r1")
+    assert (work.path / ".gitignore").read_text() == "*\n"
+    assert stat.S_IMODE(work.path.stat().st_mode) == 0o700
+
+
+def test_a_folder_of_the_users_is_not_hidden_from_git(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    with work.held():
+        work.run_folder("r1")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["lock", "runs"]
+
+
+def test_only_folders_of_runs_are_taken_for_such(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    assert work.run_folders() == []
+    one = work.run_folder("20260101-000000-aaaaaa")
+    (tmp_path / "runs" / "mine").mkdir()
+    (tmp_path / "runs" / "20260101-000000-bbbbbb").write_text("")
+    (tmp_path / "runs" / "20260101-000000-cccccc").symlink_to(one)
+    assert work.run_folders() == [one]
+    assert stat.S_IMODE(one.stat().st_mode) == stat.S_IMODE(one.parent.stat().st_mode) == 0o700
+
+
+def test_one_process_at_a_time_holds_the_folder_and_is_named(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    with work.held() as hold:
+        assert hold.number is None
+        hold.tell(run="r1", pipeline="flights.yaml", number=3)
+        told = f"another run holds {tmp_path} (pipeline flights.yaml, run r1, process {os.getpid()}, host "
+        with pytest.raises(FolderHeld, match=re.escape(told)), work.held():
+            pass
+    with work.held() as hold:
+        assert hold.number == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"run": []}', "\xff", '{"number": -1}', '{"number": "1"}'])
+def test_a_lock_file_that_tells_nothing_still_locks(tmp_path: Path, text: str) -> None:
+    work = WorkFolder(tmp_path)
+    (tmp_path / "lock").write_bytes(text.encode("latin-1"))
+    with work.held() as hold:
+        assert hold.number is None
+        with pytest.raises(FolderHeld, match=f"^another run holds {re.escape(str(tmp_path))}$"), work.held():
+            pass
+
+
+def test_a_folder_that_was_made_again_has_a_lock_of_its_own(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path / "w")
+    with work.held():
+        (tmp_path / "w" / "lock").unlink()
+        with work.held():
+            pass
+
+
+def test_a_killed_holder_lets_go_and_its_children_do_not_hold_on(tmp_path: Path) -> None:
+    program = (
+        "import os, subprocess, sys, time; from pathlib import Path; from nfrun.workfolder import WorkFolder\n"
+        "with WorkFolder(Path(sys.argv[1])).held():\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        "    forked = os.fork() or time.sleep(60)\n"
+        "    print(child.pid, forked, flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    children = [int(pid) for pid in process.stdout.readline().split()]
+    try:
+        with pytest.raises(FolderHeld), WorkFolder(tmp_path).held():
+            pass
+        process.kill()
+        process.wait()
+        with WorkFolder(tmp_path).held():
+            pass
+    finally:
+        process.stdout.close()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"), WorkFolder(tmp_path).held():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
