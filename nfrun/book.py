@@ -22,7 +22,7 @@ from nfrun.recall import Make, Notes, Recall, read_by, written_by
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.spec import NodeSpec, Pipeline
-from nfrun.workfolder import WorkFolder
+from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
 # Between two looks at what has ended: a kill loses no more than that and what is being written.
@@ -73,8 +73,9 @@ class Book:
         if may := reusable(pipeline, resume=resume):
             past = Past(work, pipeline.file, warn=_warn, keep_bad=True)
             choices = chosen(pipeline, plan, keys, past, may)
-        journal = Journal(folder, durable=durable)
-        journal.started(started)
+        with naming(folder / JOURNAL):
+            journal = Journal(folder, durable=durable)
+            journal.started(started)
         return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, keep=keep)
 
     def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -27,7 +27,9 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     if isinstance(error, FormatError):
         return Failure("error", "", _text(error), inputs=inputs)
     if isinstance(error, HandoffError):
-        return Failure("io", "", _text(error), inputs=inputs)
+        # The exit code depends on whether it was a matter of permission.
+        kind = "PermissionError" if isinstance(error.__cause__, PermissionError) else ""
+        return Failure("io", kind, _text(error), inputs=inputs)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     files = spec.kind in ("read", "write") and isinstance(error, OSError)
     kind = "io" if full or (files and isinstance(error, PermissionError)) else "error"

@@ -22,7 +22,7 @@ class Fingerprints:
         self._found: dict[str, Mapping[str, str]] = {}
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
-        """By module, the digests of the function's own and of all those of the project that it imports, at any depth."""
+        """By module, digests of the function's own and of all those of the project that it imports, at any depth."""
         if module not in self._found:
             reached: dict[str, str] = {}
             left = [module]

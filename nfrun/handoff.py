@@ -372,7 +372,7 @@ class Store:
 
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
-            error = failed_write(failed, entry.ref)
+            error = failed_write(failed, entry.ref.id, entry.ref.bytes)
         first, ref = entry.ref.digest is None, replace(entry.ref, digest=content, size=size)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on

@@ -18,6 +18,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.handoff import Store
 from nfrun.ipc import schema_line, write_file
+from nfrun.outputs import failed_write
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +76,7 @@ class JsonStore(Store):
         try:
             write_file(table, path)  # by rename: what another reader has open stays as it is
         except OSError as error:
-            raise HandoffError(f"cannot write the output '{ref.id}': {error.strerror or error}") from error
+            raise HandoffError(failed_write(error, ref.id, ref.bytes)) from error
         self._files[ref.id, ref.attempt] = path
         return path
 

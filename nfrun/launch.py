@@ -38,7 +38,7 @@ from nfrun.run import Run
 from nfrun.spec import Pipeline
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.work import Work
-from nfrun.workfolder import WorkFolder, new_run_id
+from nfrun.workfolder import WorkFolder, naming, new_run_id
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,7 +92,8 @@ def launch(options: Options) -> tuple[int, bool]:
     work_folder = WorkFolder.beside(pipeline, options.work)
     with work_folder.held() as hold:
         number = next_number(hold.number, work_folder)
-        hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        with naming(work_folder.path / "lock"):
+            hold.tell(run=run_id, pipeline=pipeline.file, number=number)
         started = Started(run_id, Path(pipeline.file).name, number)
         return _launched(options, bound, document, work_folder, started, events)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +40,15 @@ def write_output(
 
     if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
         value = value.read_all()
-    size = Ref(output, 0, 0, schema_line(value.schema), str(path), None, attempt)
+    came = value.nbytes if isinstance(value, pa.Table) else 0  # in bytes, as far as is known when writing fails
     theirs: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal came
         try:
-            yield from value
+            for batch in value:
+                came += batch.nbytes
+                yield batch
         except Exception as error:  # the node's own, whatever its type; not ours to explain
             theirs.append(error)
             raise
@@ -58,14 +60,14 @@ def write_output(
         if theirs:
             raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
         if isinstance(error, OSError | pa.ArrowException):
-            raise HandoffError(failed_write(error, size)) from error
+            raise HandoffError(failed_write(error, output, came)) from error
         raise
-    return replace(size, rows=written.rows, bytes=written.bytes, digest=written.digest, size=written.size)
+    schema = schema_line(value.schema)
+    return Ref(output, written.rows, written.bytes, schema, str(path), written.digest, attempt, written.size)
 
 
-def failed_write(error: Exception, ref: Ref) -> str:
+def failed_write(error: Exception, output: str, size: int) -> str:
     """Why an output could not be written, in words."""
     # The system's own words: Arrow puts others around them.
     reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    size = f" ({ref.bytes:,} bytes)" if ref.bytes else ""
-    return f"cannot write the output '{ref.id}'{size}: {reason}"
+    return f"cannot write the output '{output}' ({size:,} bytes): {reason}"

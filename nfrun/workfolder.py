@@ -36,6 +36,16 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[Path]:
+    """Whatever the system says of writing inside tells of which file it does: it knows only when opening."""
+    try:
+        yield path
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 class Hold:
     """The lock of a work folder, held. `number` is that of the run that held it last, None where nobody can know."""
 
@@ -72,7 +82,8 @@ class WorkFolder:
         """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
         if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
+            with naming(self.path / ".gitignore") as ignored:
+                ignored.write_text("*\n", encoding="utf-8")
         lock = self._locked()
         mine = [lock]
         try:

@@ -507,7 +507,7 @@ def test_a_full_disk_fails_the_run_and_leaves_nothing(
         (failed,) = (e for e in trial.events if isinstance(e, NodeFailed))
         assert (failed.failure.kind, failed.failure.message) == (
             "io",
-            "cannot write the output 'a': No space left on device",
+            "cannot write the output 'a' (24 bytes): No space left on device",
         )
     assert trial.of(OutputPublished) == []
     assert trial.files() == []

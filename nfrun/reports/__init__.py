@@ -17,7 +17,8 @@ class Report(Protocol):
     """A fold over events: keeps what it needs and writes when it can.
 
     It may have an attribute `hears`, a tuple of the types of events that it is told; otherwise it is told all. It may
-    have a method `pause()`, which is called when it has been told all that has happened so far.
+    have a method `pause()`, which is called when it has been told all that has happened so far, and a `name` for when
+    it cannot go on.
     """
 
     def event(self, event: Event) -> None:
@@ -93,5 +94,7 @@ class Telling:
         self._reports = [other for other in self._reports if other is not report]
         self._hearers.clear()
         if not isinstance(error, BrokenPipeError):  # whoever read it has gone, as with `| head`
-            self.stopped.append(type(report).__name__)
-            self._complain(f"nfrun: the report {type(report).__name__} stopped: {type(error).__name__}: {error}")
+            name = getattr(report, "name", type(report).__name__)
+            self.stopped.append(name)
+            why = isinstance(error, OSError) and error.strerror
+            self._complain(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import IO
 
+from nfrun.errors import escape
 from nfrun.events import Event, to_json
 
 
@@ -13,6 +14,7 @@ class EventsFile:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self.name = f"of events ({escape(str(getattr(stream, 'name', '')))})"
 
     def event(self, event: Event) -> None:
         self._stream.write(json.dumps(to_json(event)) + "\n")
