@@ -1,0 +1,333 @@
+"""What the trials share: nfrun started from outside, what is left of it judged. Knows no fault and no pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "FAULTS_MARK"  # in the environment of whatever a start of nfrun leaves behind
+LOG = "FAULTS_LOG"  # where the nodes of a trial tell that they start and end
+HANG_SECONDS = 60.0  # what has not ended by then hangs
+GONE_SECONDS = 3.0  # for what a killed runner leaves to be gone, on a machine that is busy with other things
+_TABLE = re.compile(
+    r"^[ ─]+$|^ stage  |^ +\d+   .*  |^critical path|^sequential|finished in|in processes about|shared the proc"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of a command. `code` is negative for a signal and None where it had to be killed, since it hung."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of `--json`; empty where there is none."""
+        try:
+            found = json.loads(self.out)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def __str__(self) -> str:
+        told = "".join(f"\n    {line}" for line in self.err.split("\n") if line.strip() and not _TABLE.search(line))
+        status = self.document.get("status", f"and {len(self.out)} characters on stdout")
+        return f"exit {self.code}, {status}{told[-1500:]}"
+
+
+class Started:
+    """A command under way. Its streams are files: a child that holds one open keeps nobody waiting."""
+
+    def __init__(self, command: list[str], folder: Path, env: Mapping[str, str]) -> None:
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (until it has ended)
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=self._err,
+            start_new_session=True,
+        )
+
+    def end(self, seconds: float = HANG_SECONDS) -> Ended:
+        """Wait for its end, and kill it after `seconds`."""
+        code: int | None
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+            self.kill()
+        texts = []
+        for stream in (self._out, self._err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+            stream.close()
+        return Ended(code, *texts)
+
+    def kill(self) -> None:
+        """SIGKILL to the process that was started, and to no other."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder with a pipeline in it. `env` is laid over the environment of every start."""
+
+    folder: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: str, **env: str) -> Started:
+        """Start `nfrun` with these arguments."""
+        given = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "NFRUN_DEBUG")}
+        environ = {**given, "PYTHONPATH": str(ROOT), **self.env, **env}
+        return Started([sys.executable, "-m", "nfrun", *arguments], self.folder, environ)
+
+    def run(self, *arguments: str, **env: str) -> Ended:
+        return self.start(*arguments, **env).end()
+
+
+@dataclass(slots=True)
+class Trial:
+    """One trial: a folder of its own, chance of its own, and what was found wrong or worth counting.
+
+    `again` are the arguments with which a run is taken up again; `prepared` is what `prepare` of the script gave.
+    """
+
+    number: int
+    random: random.Random
+    folder: Path
+    again: tuple[str, ...]
+    prepared: Any
+    complaints: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    most: dict[str, float] = field(default_factory=dict)
+
+    def check(self, holds: object, complaint: str) -> bool:
+        """Note the complaint unless it holds; returns whether it does."""
+        if not holds:
+            self.complaints.append(complaint)
+        return bool(holds)
+
+    def count(self, what: str, times: int = 1) -> None:
+        self.counts[what] += times
+
+    def largest(self, what: str, value: float) -> None:
+        self.most[what] = max(value, self.most.get(what, value))
+
+    def mark(self, what: object) -> str:
+        """A value for MARK that is this trial's alone."""
+        return f"{self.folder}:{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a script prepares its trials with: a folder, chance, and the arguments that take up a run."""
+
+    folder: Path
+    random: random.Random
+    again: tuple[str, ...]
+
+
+def main(
+    one: Callable[[Trial], None],
+    *,
+    about: str,
+    prepare: Callable[[Setting], Any] = lambda setting: None,
+    trials: int,
+    every: Callable[[Any], int] | None = None,
+) -> None:
+    """Run the trials that the command line asks for, say what was found, and leave with 1 if anything was wrong.
+
+    `trials` is the usual number; `every`, where a script can go through all there are, tells how many these are.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--trials", type=int, default=trials, help="how many; 0: all there are, where they can be told")
+    parser.add_argument("--seed", type=int, default=0, help="what chance is drawn from")
+    parser.add_argument("--only", type=int, help="the number of the one trial to repeat")
+    parser.add_argument("--jobs", type=int, default=1, help="how many trials run at once")
+    parser.add_argument("--again", default="--resume", help="the arguments that take up a run; '' starts a new one")
+    parser.add_argument("--leave", type=Path, help="a folder for what trials that failed leave")
+    given = parser.parse_args()
+    began = time.monotonic()
+    counts: Counter[str] = Counter()
+    most: dict[str, float] = {}
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="nfrun-faults-") as scratch:
+        again = tuple(shlex.split(given.again))
+        prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), again))
+        wanted = given.trials or (every(prepared) if every else trials)
+        numbers = range(wanted) if given.only is None else [given.only]
+
+        def make(number: int) -> Trial:
+            folder = Path(scratch, str(number))
+            folder.mkdir()
+            chance = random.Random(f"{given.seed} {number}")
+            trial = Trial(number, chance, folder, again, prepared)
+            try:
+                one(trial)
+            except Exception:
+                trial.complaints.append(f"the trial itself failed:\n{traceback.format_exc()}")
+            finally:
+                for pid in marked(str(folder)):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            if trial.complaints and given.leave:
+                shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
+            _remove(folder)
+            return trial
+
+        with ThreadPoolExecutor(given.jobs) as pool:
+            for trial in pool.map(make, numbers):
+                counts += trial.counts
+                for what, value in trial.most.items():
+                    most[what] = max(value, most.get(what, value))
+                wrong += bool(trial.complaints)
+                script = Path(sys.argv[0]).stem
+                for complaint in trial.complaints:
+                    repeat = f"python -m tests.faults.{script} --seed {given.seed} --only {trial.number}"
+                    print(f"trial {trial.number}: {complaint}\n  repeat: {repeat}", flush=True)
+        _remove(Path(scratch))
+        Path(scratch).mkdir(exist_ok=True)
+    seconds = time.monotonic() - began
+    for what, times in sorted(counts.items()):
+        print(f"{times:>8} {what}")
+    for what, value in sorted(most.items()):
+        print(f"{value:>8.1f} most {what}")
+    print(f"{len(numbers)} trials, {wrong} wrong, seed {given.seed}, {seconds:.0f} s")
+    sys.exit(1 if wrong else 0)
+
+
+def _remove(folder: Path) -> None:
+    """All of it, whatever has become of its permissions."""
+    for path, _, _ in os.walk(folder):
+        with suppress(OSError):
+            Path(path).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- what is left ------------------------------------------------------------------------------------------------------
+
+
+def marked(mark: str) -> list[int]:
+    """The processes that have a MARK which begins so in their environment; none that has ended and is not reaped."""
+    found = []
+    wanted = f"{MARK}={mark}".encode()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with suppress(OSError):
+                if any(item.startswith(wanted) for item in (folder / "environ").read_bytes().split(b"\0")):
+                    found.append(int(folder.name))
+    return found
+
+
+def await_gone(mark: str, seconds: float = GONE_SECONDS) -> tuple[list[int], float]:
+    """Wait until no process has this mark; returns those that still do after `seconds`, and how long it took."""
+    began = time.monotonic()
+    while left := marked(mark):
+        if time.monotonic() - began > seconds:
+            return left, seconds
+        time.sleep(0.005)
+    return [], time.monotonic() - began
+
+
+def visible(work: Path) -> list[Path]:
+    """The files of outputs that anybody may open."""
+    found = (path for path in work.glob("runs/*/*.arrow") if not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file())
+
+
+def digest_of(path: Path) -> str:
+    """The digest of what is in an Arrow file, every byte of it looked at. Raises whatever is wrong with it."""
+    import pyarrow as pa
+
+    from nfrun.digest import digest
+
+    with pa.OSFile(os.fsencode(path), "rb") as file:  # not mapped: it may shrink under our eyes
+        table = pa.ipc.open_file(file.read_buffer()).read_all()
+    table.validate(full=True)
+    return digest(table)
+
+
+def torn(path: Path) -> str:
+    """What is wrong with the file of an output; "" if nothing is."""
+    try:
+        digest_of(path)
+    except Exception as error:
+        return f"{path.name} ({path.stat().st_size} bytes) is not whole: {type(error).__name__}: {error}"
+    return ""
+
+
+def digests(document: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of the outputs by name, as the document of a run has them."""
+    return {name: output["digest"] for name, output in document.get("outputs", {}).items()}
+
+
+def right_outputs(trial: Trial, ended: Ended, known: Mapping[str, str], when: str) -> None:
+    """Check that a run says that it went well, that its digests are those, and that its files have them."""
+    document = ended.document
+    if not trial.check(ended.code == 0 and document.get("status") == "ok", f"{when}: {ended}"):
+        return
+    trial.check(digests(document) == known, f"{when}: other digests: {digests(document)} instead of {dict(known)}")
+    for name, output in document["outputs"].items():
+        try:
+            found = digest_of(Path(output["path"]))
+        except Exception as error:
+            trial.check(False, f"{when}: the file of the output '{name}': {type(error).__name__}: {error}")
+        else:
+            trial.check(found == known.get(name), f"{when}: the file of the output '{name}' has other content")
+
+
+def clean_words(trial: Trial, ended: Ended, when: str) -> None:
+    """Check that it did not hang, was ended by no signal, and shows nobody a traceback of nfrun's."""
+    if not trial.check(ended.code is not None, f"{when}: hung: {ended}"):
+        return
+    trial.check((ended.code or 0) >= 0, f"{when}: ended by a signal: {ended}")
+    for words in ("Traceback", "this is a bug in nfrun", "Exception ignored", "Fatal Python error"):
+        trial.check(words not in ended.err + ended.out, f"{when}: '{words}': {ended}")
+    trial.check(not ended.code or ended.err.strip(), f"{when}: exit {ended.code} without a word")
+
+
+def events_of(path: Path) -> list[dict[str, Any]]:
+    """The events in a file of `--events`; the last line may have been cut by a kill."""
+    found = []
+    with suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError):
+                found.append(json.loads(line))
+    return found
+
+
+def compiled(source: str, folder: Path) -> Path:
+    """A shared library made from a C file beside this one. Raises SystemExit 0 where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or sys.platform != "linux":
+        print(f"skipped: {source} needs Linux and a C compiler")
+        raise SystemExit(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    library = folder / f"{Path(source).stem}.so"
+    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]
+    subprocess.run([compiler, *flags, "-o", str(library), str(Path(__file__).with_name(source)), "-ldl"], check=True)
+    return library

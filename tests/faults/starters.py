@@ -1,0 +1,137 @@
+"""Starts several runs at once in one folder, and kills the one that holds it.
+
+Promised: never are two at work in it; who comes too late leaves with 75 and names who holds the folder; after a SIGKILL
+the next one starts at once and nothing has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from tests.faults import rig
+from tests.faults.rig import LOG, MARK, Ended, Place, Started, Trial
+
+ABOUT = (__doc__ or "").split("\n")[0]
+STARTERS = 4
+HELD = 75
+FILE = "alone.yaml"
+
+STEPS = """
+import os
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def note(text):
+    file = os.open(os.environ["FAULTS_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, f"{text}\\n".encode())
+    os.close(file)
+
+def enter():
+    try:
+        os.close(os.open(HERE / "active", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        note("two at once")
+    note(f"entered {os.getpid()}")
+    return {"entered": True}
+
+def work(table):
+    time.sleep(0.05)
+    while (HERE / "wait").exists():
+        time.sleep(0.01)
+    return table
+
+def leave(table):
+    (HERE / "active").unlink(missing_ok=True)
+    return table
+"""
+
+PIPELINE = """\
+nodes:
+  enter: {python: "steps:enter"}
+  work: {python: "steps:work", inputs: {table: enter}}
+  leave: {python: "steps:leave", inputs: {table: work}}
+"""
+
+
+def make(folder: Path) -> Place:
+    folder.mkdir()
+    (folder / FILE).write_text(PIPELINE)
+    (folder / "steps.py").write_text(STEPS)
+    return Place(folder, {MARK: str(folder), LOG: str(folder / "log")})
+
+
+def one(trial: Trial) -> None:
+    place = make(trial.folder / "p")
+    all_at_once(trial, place)
+    holder_killed(trial, place)
+    log = place.folder / "log"
+    trial.check("two at once" not in log.read_text(), "two runs were at work in one folder at the same time")
+
+
+def all_at_once(trial: Trial, place: Place) -> None:
+    # Apart by up to 300 ms in some rounds: one may come while another leaves.
+    apart = trial.random.choice((0.0, 0.0, 0.02, 0.1, 0.3))
+    started = []
+    for _ in range(STARTERS):
+        started.append(place.start("run", FILE, "--json"))
+        time.sleep(trial.random.uniform(0, apart))
+    ends = [one.end() for one in started]
+    won = [ended for ended in ends if ended.code == 0]
+    trial.check(won, f"nobody of {STARTERS} starters ran: {' '.join(map(str, ends))}")
+    trial.count("runs that held the folder", len(won))
+    for ended in ends:
+        if ended.code != 0:
+            others = [one.process.pid for one, end in zip(started, ends, strict=True) if end is not ended]
+            judge_loser(trial, place, ended, others, "one of several starters")
+
+
+def holder_killed(trial: Trial, place: Place) -> None:
+    (place.folder / "wait").touch()
+    (place.folder / "log").unlink(missing_ok=True)
+    holder = place.start("run", FILE, "--json")
+    try:
+        if not trial.check(entered(place, holder), "the holder never got to work"):
+            return
+        loser = place.run("run", FILE, "--json")
+        judge_loser(trial, place, loser, [holder.process.pid], "beside a holder at work")
+        if trial.random.random() < 0.5:
+            other = place.run("run", FILE, "--json", *trial.again)
+            judge_loser(trial, place, other, [holder.process.pid], "taking up a run that is at work")
+    finally:
+        (place.folder / "active").unlink(missing_ok=True)  # the nodes' own, which the killed run cannot remove
+        (place.folder / "wait").unlink()
+        holder.kill()
+    again = trial.again if trial.random.random() < 0.7 else ()
+    following = place.run("run", FILE, "--json", *again)
+    holder.end()
+    trial.check(following.code == 0, f"right after the holder was killed: {following}")
+    rig.clean_words(trial, following, "right after the holder was killed")
+
+
+def entered(place: Place, holder: Started) -> bool:
+    deadline = time.monotonic() + rig.HANG_SECONDS
+    while time.monotonic() < deadline and holder.process.poll() is None:
+        if (place.folder / "log").exists():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def judge_loser(trial: Trial, place: Place, ended: Ended, holders: list[int], when: str) -> None:
+    """Check that it left with 75, and named one of the runs that may have held the folder."""
+    rig.clean_words(trial, ended, when)
+    if not trial.check(ended.code == HELD, f"{when}: not exit {HELD}: {ended}"):
+        return
+    trial.count(f"left with {HELD}")
+    runs = [path.name for path in place.folder.glob(".nfrun/runs/*")]
+    numbers = re.findall(r"\d+", ended.err)
+    named = any(run in ended.err for run in runs) or any(str(pid) in numbers for pid in holders)
+    trial.check(named, f"{when}: does not name the holder (process {holders}, runs {runs}): {ended}")
+
+
+if __name__ == "__main__":
+    rig.main(one, about=ABOUT, trials=100)
