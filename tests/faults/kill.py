@@ -42,11 +42,10 @@ class Moment:
                 if left <= 0:
                     return True
                 time.sleep(min(left, 0.01))
-            elif events.exists() and events.read_bytes().count(b"\n") >= (self.events or 0):
-                return True
-            elif time.monotonic() - began > rig.HANG_SECONDS:
-                return True
             else:
+                come = events.read_bytes().count(b"\n") if events.exists() else 0
+                if come >= (self.events or 0) or time.monotonic() - began > rig.HANG_SECONDS:
+                    return True
                 time.sleep(0.0005)
         return False
 
@@ -108,7 +107,7 @@ def finished_in(events: Path) -> set[str]:
     found = rig.events_of(events)
     published = {e["output"] for e in found if e["event"] == "output_published"}
     finished = {e["node"]: set(e["outputs"]) for e in found if e["event"] == "node_finished"}
-    reused = {e["node"] for e in found if e["event"] == "node_reused"}
+    reused = {e["node"] for e in found if e["event"] == "node_finished" and e.get("reused")}
     return {name for name, outputs in finished.items() if outputs <= published} | reused
 
 

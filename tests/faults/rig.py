@@ -196,7 +196,7 @@ def main(
                         os.kill(pid, signal.SIGKILL)
             if trial.complaints and given.leave:
                 shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
-            _remove(folder)
+            remove(folder)
             return trial
 
         with ThreadPoolExecutor(given.jobs) as pool:
@@ -209,7 +209,7 @@ def main(
                 for complaint in trial.complaints:
                     repeat = f"python -m tests.faults.{script} --seed {given.seed} --only {trial.number}"
                     print(f"trial {trial.number}: {complaint}\n  repeat: {repeat}", flush=True)
-        _remove(Path(scratch))
+        remove(Path(scratch))
         Path(scratch).mkdir(exist_ok=True)
     seconds = time.monotonic() - began
     for what, times in sorted(counts.items()):
@@ -220,7 +220,7 @@ def main(
     sys.exit(1 if wrong else 0)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
     """All of it, whatever has become of its permissions."""
     for path, _, _ in os.walk(folder):
         with suppress(OSError):
@@ -307,7 +307,7 @@ def clean_words(trial: Trial, ended: Ended, when: str) -> None:
     trial.check((ended.code or 0) >= 0, f"{when}: ended by a signal: {ended}")
     for words in ("Traceback", "this is a bug in nfrun", "Exception ignored", "Fatal Python error"):
         trial.check(words not in ended.err + ended.out, f"{when}: '{words}': {ended}")
-    trial.check(not ended.code or ended.err.strip(), f"{when}: exit {ended.code} without a word")
+    trial.check(not ended.code or (ended.err + ended.out).strip(), f"{when}: exit {ended.code} without a word")
 
 
 def events_of(path: Path) -> list[dict[str, Any]]:
@@ -328,6 +328,6 @@ def compiled(source: str, folder: Path) -> Path:
         raise SystemExit(0)
     folder.mkdir(parents=True, exist_ok=True)
     library = folder / f"{Path(source).stem}.so"
-    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]
+    flags = ["-shared", "-fPIC", "-O1", "-Wall"]
     subprocess.run([compiler, *flags, "-o", str(library), str(Path(__file__).with_name(source)), "-ldl"], check=True)
     return library

@@ -1,0 +1,114 @@
+"""Lets the wall clock jump by days in a run and between runs, and gives every file another time.
+
+Promised: results are the same, no deadline comes early or never, and no node runs again: nothing is decided by a clock
+or by the time of a file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import mixed, rig
+from tests.faults.rig import LOG, Ended, Place, Setting, Trial
+
+ABOUT = (__doc__ or "").split("\n")[0]
+DAY = 86_400
+SHIFTS = (-DAY, DAY, -365 * DAY, 365 * DAY, -3_600, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    shim: Path
+    known: mixed.Known
+
+
+class Clock:
+    """The shared number of seconds by which the wall clock of a trial is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.set(0)
+
+    def set(self, seconds: int) -> None:
+        # In place: whoever has mapped it sees it at once.
+        with self.path.open("r+b" if self.path.exists() else "wb") as file:
+            file.write(struct.pack("=q", seconds))
+
+
+def prepare(setting: Setting) -> Prepared:
+    shim = rig.compiled("clock.c", setting.folder / "shim")
+    return Prepared(shim, mixed.know(setting.folder / "p"))
+
+
+def one(trial: Trial) -> None:
+    prepared: Prepared = trial.prepared
+    place = mixed.make(trial.folder / "p")
+    clock = Clock(trial.folder / "clock")
+    env = {"LD_PRELOAD": str(prepared.shim), "FAULTS_CLOCK": str(clock.path)}
+    jumps = jump_in_mid_run(trial, place, clock, env)
+    if trial.again:
+        taken_up(trial, place, clock, env, f"clock jumped in mid-run by {jumps}")
+
+
+def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str]) -> list[int]:
+    """A run in which the clock jumps, once or several times, and that leaves all outputs where they are."""
+    keep = ("--keep",) if trial.again else ()
+    log = trial.folder / "log.0"
+    started = place.start("run", mixed.FILE, "--json", *keep, **env, **{LOG: str(log)})
+    jumps = [trial.random.choice(SHIFTS) for _ in range(trial.random.randrange(1, 4))]
+    for shift in jumps:
+        began = time.monotonic()
+        wait = trial.random.uniform(0, trial.prepared.known.seconds / len(jumps))
+        while started.process.poll() is None and time.monotonic() - began < wait:
+            time.sleep(0.01)
+        clock.set(shift)
+    judge(trial, place, started.end(), f"clock jumped in mid-run by {jumps}")
+    return jumps
+
+
+def taken_up(trial: Trial, place: Place, clock: Clock, env: dict[str, str], told: str) -> None:
+    """Take it up a few times, each with another clock and other times of files: nothing is left to do."""
+    for number in range(1, 3):
+        shift = trial.random.choice((0, *SHIFTS))
+        clock.set(shift)
+        touched = trial.random.choice(("nothing", "all to old", "all to new", "each to another"))
+        touch(trial, place.folder, touched)
+        log = trial.folder / f"log.{number}"
+        now = f"{told}, then taken up with the clock off by {shift} and {touched} touched"
+        planned = place.run("plan", mixed.FILE, *trial.again, **env)
+        trial.check(planned.code == 0, f"{now}, planned: {planned}")
+        ended = place.run("run", mixed.FILE, "--json", *trial.again, "--keep", **env, **{LOG: str(log)})
+        judge(trial, place, ended, now)
+        again = mixed.log_of(log).started
+        trial.check(not again, f"{now}: ran again: {', '.join(again)}")
+        ran = [name for name, node in ended.document.get("nodes", {}).items() if node["status"] != "reused"]
+        trial.check(not ran, f"{now}: not reused: {', '.join(ran)}")
+        trial.count("nodes reused", len(ended.document.get("nodes", {})) - len(ran))
+
+
+def touch(trial: Trial, folder: Path, which: str) -> None:
+    if which == "nothing":
+        return
+    old, new = 86_400.0, time.time() + 1_000 * DAY
+    for path in [folder, *folder.rglob("*")]:
+        at = {"all to old": old, "all to new": new}.get(which, trial.random.uniform(old, new))
+        os.utime(path, (at, at), follow_symlinks=False)
+
+
+def judge(trial: Trial, place: Place, ended: Ended, told: str) -> None:
+    known: mixed.Known = trial.prepared.known
+    rig.clean_words(trial, ended, told)
+    rig.right_outputs(trial, ended, known.outputs, told)
+    trial.check(mixed.written(place.folder) == known.written, f"{told}: the write nodes wrote something else")
+    for name, node in ended.document.get("nodes", {}).items():
+        for figure in ("started_s", "took_s", "queued_s", "handoff_s"):
+            value = node[figure]
+            trial.check(value is None or 0 <= value < rig.HANG_SECONDS, f"{told}: {figure} of {name} is {value}")
+
+
+if __name__ == "__main__":
+    rig.main(one, about=ABOUT, prepare=prepare, trials=50)
