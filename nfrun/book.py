@@ -29,6 +29,16 @@ LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run
 _PAUSE_SECONDS = 0.002
 
 
+class _Passing:
+    """A report that only passes on."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self.event = tell
+
+    def close(self) -> None:
+        pass
+
+
 class Book:
     """What one run writes down, and what it takes from others."""
 
@@ -52,7 +62,7 @@ class Book:
         self._notes = Notes()
         self._broken: Callable[[str], None] = lambda message: None
         self._journaling = Journaling(journal, pipeline, keys, self._notes, self._tell_broken)
-        self._telling = Telling([self._journaling], pause=_PAUSE_SECONDS)
+        self._telling: Telling | None = None
 
     @classmethod
     def opened(
@@ -79,15 +89,9 @@ class Book:
         return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, keep=keep)
 
     def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
-        """What passes events on to `tell`, and those that are written down to the journal first."""
-        hears, write = frozenset(Journaling.hears), self._telling.tell
-
-        def both(event: Event) -> None:
-            if type(event) in hears:
-                write(event)
-            tell(event)
-
-        return both
+        """What writes events down and passes them on to `tell` behind that: what people hear of is on the disk."""
+        self._telling = Telling([self._journaling, _Passing(tell)], pause=_PAUSE_SECONDS)
+        return self._telling.tell
 
     def recalling(self, make: Make, store: Store, broken: Callable[[str], None]) -> Make:
         """What makes attempts by `make` or reuses. `broken(message)` is told when the journal cannot be written."""
@@ -108,7 +112,8 @@ class Book:
 
     def close(self) -> str:
         """Write what is left to be written; returns what went wrong with any of it."""
-        self._telling.close()
+        if self._telling is not None:
+            self._telling.close()
         return self._journaling.error
 
     def tidy(self, refs: Mapping[str, Ref]) -> None:

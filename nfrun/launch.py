@@ -139,10 +139,10 @@ def _launched(
         store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
-            telling.tell(NodeLogged(run.now(), node, level, line))
+            tell(NodeLogged(run.now(), node, level, line))
 
         def progress(node: str, done: float, total: float | None) -> None:
-            telling.tell(NodeProgressed(run.now(), node, done, total))
+            tell(NodeProgressed(run.now(), node, done, total))
 
         try:
             if not gc.isenabled():  # it was put off while starting
