@@ -366,7 +366,7 @@ class Store:
             if entry.ref.path is not None or entry.wanted:
                 file = write_file(table, path, give_up_if_released, durable=self.durable)
                 written, content, size = True, file.digest, file.size
-                mapped = open_file(path, size)
+                mapped = None if entry.unread else open_file(path, size)
             else:
                 from nfrun.digest import digest
 

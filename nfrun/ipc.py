@@ -47,7 +47,8 @@ def write_file(
 
     rows = total = reserved = 0
     partial = path.with_name(f"{path.name}.{threading.get_ident():x}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     content = Digest(value.schema)
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value

@@ -54,7 +54,7 @@ class Journaling:
             elif isinstance(event, RunFinished):
                 self._journal.ended(event.status)
         except OSError as error:
-            self.error = f"cannot write the journal of the run: {error.strerror or error}"
+            self.error = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
             self._broken(self.error)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nfrun import commands
-from nfrun.journal import Journal
+from nfrun.journal import Journal, read_journal
 
 STEPS = """
 import os, signal, time
@@ -323,7 +323,7 @@ def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
     trial.run("--keep")
     trial.write("broken", "")
     trial.run(code=1)
-    runs = sorted((trial.path / ".nfrun/runs").iterdir(), key=lambda path: (path / "journal.jsonl").read_text())
+    runs = sorted((trial.path / ".nfrun/runs").iterdir(), key=lambda path: read_journal(path).started.number)
     assert len(runs) == 3
     partial = runs[0] / "x.arrow.partial"
     partial.touch()
@@ -381,5 +381,6 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     assert commands.run("p.yaml") == 74
     assert {number: signal.getsignal(number) for number in before} == before
     err = capfd.readouterr().err
-    assert "nfrun: cannot write the journal of the run: No space left on device\n" in err
+    (run,) = (trial.path / ".nfrun/runs").iterdir()
+    assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in err
     assert "Traceback" not in err
