@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, flights, handoff, memory, metg, noop, peers, processes, scale, startup
+from bench import blog, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup
 from bench.measure import Line, machine
 
 SUITES = {
@@ -22,6 +22,7 @@ SUITES = {
     "metg": metg.measure,
     "flights": flights.measure,
     "handoff": handoff.measure,
+    "journal": journal.measure,
     "memory": memory.measure,
     "processes": processes.measure,
     "scale": scale.measure,

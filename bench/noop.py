@@ -18,10 +18,12 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
+from nfrun.book import Book
 from nfrun.contention import Contention
 from nfrun.events import NodeLogged, NodeProgressed
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.handoff import Store
+from nfrun.journal import Started
 from nfrun.launch import SCHEDULES
 from nfrun.plan import Plan, plan_of
 from nfrun.prints import Prints
@@ -40,25 +42,31 @@ _MOST = {"pipefunc": 200}
 
 
 def nfrun(
-    shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto"
+    shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
 ) -> Callable[[], float]:
     """A run as `nfrun run -q` makes it, its parts joined as `nfrun.launch` joins them; the folder of runs is `work`.
 
-    Returns the seconds of the run by its own clock, which leaves out the start and the end around it.
+    With `journal` it leaves what `--resume` needs, and else nothing but what it keeps. Returns the seconds of the run
+    by its own clock, which leaves out the start and the end around it.
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    return partial(_run, pipeline, plan, work, handoff)
+    return partial(_run, pipeline, plan, work, handoff, journal)
 
 
-def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str) -> float:
+def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool) -> float:
     run_id = new_run_id()
     work_folder = WorkFolder(work)
     folder = work_folder.run_folder(run_id)
     telling = Telling([Record(plan), TimingsFile(work, pipeline.file, read_timings(work, pipeline.file))])
     contention = Contention()
-    run = Run(plan, telling.tell, seed=zlib.crc32(run_id.encode()), woke=contention.look)
-    store = Store(folder, mode=handoff, keep=plan.keep, published=run.published, broken=run.broken)
+    book = None
+    if journal:
+        started = Started(run_id, Path(pipeline.file).name, 1)
+        book = Book.opened(pipeline, plan, work_folder, folder, started, resume=False, keep=True, durable=False)
+    tell = telling.tell if book is None else book.telling(telling.tell)
+    run = Run(plan, tell, seed=zlib.crc32(run_id.encode()), woke=contention.look)
+    store = Store(folder, mode=handoff, keep=plan.keep, published=run.published, broken=run.broken, lasting=journal)
 
     def log(node: str, level: str, line: str) -> None:
         telling.tell(NodeLogged(run.now(), node, level, line))
@@ -73,14 +81,19 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str) -> float:
             stream.end_line(node)
 
     nodes = Work(pipeline, store, run_id, folder / "scratch", os.environ.copy(), log, progress, end_line, contention)
+    make = nodes if book is None else book.recalling(nodes, store, run.broken)
     try:
-        end = run.go(lambda settle: ThreadExecutor(nodes, settle), store)
+        end = run.go(lambda settle: ThreadExecutor(make, settle), store)
     finally:
+        trouble = "" if book is None else book.close()
         telling.close()
         store.close()
-        shutil.rmtree(folder, ignore_errors=True)
-    if end.status != "ok" or telling.stopped:
-        raise RuntimeError(f"the run ended as {end.status} {end.error}, without {telling.stopped or 'nothing'}")
+        if not journal:  # else there are as many files as nodes, and to remove them would slow the next run down
+            shutil.rmtree(folder, ignore_errors=True)
+    if end.status != "ok" or telling.stopped or trouble:
+        raise RuntimeError(
+            f"the run ended as {end.status} {end.error}, without {trouble or telling.stopped or 'nothing'}"
+        )
     return end.at
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from xxhash import xxh3_64_hexdigest, xxh3_128
@@ -9,15 +10,18 @@ from xxhash import xxh3_64_hexdigest, xxh3_128
 _CHUNK = 1 << 20
 
 
-def file_checksum(path: Path) -> str:
+def file_checksum(path: Path | str) -> str:
     """32 hex digits for the bytes of a file, read in pieces. Raises OSError.
 
     Not through a memory map: somebody who truncates the file meanwhile would kill this process with SIGBUS.
     """
     whole = xxh3_128()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while chunk := os.read(file, _CHUNK):
             whole.update(chunk)
+    finally:
+        os.close(file)
     return whole.hexdigest()
 
 

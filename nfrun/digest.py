@@ -354,6 +354,8 @@ def _feed(hasher: Any, array: pa.Array, width: int) -> None:
 
 def _write(hasher: Any, *parts: str | bytes | int) -> None:
     """Hash a few parts so that no other parts give the same bytes."""
+    written: list[bytes] = []
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
-        hasher.update(len(data).to_bytes(8, "little") + data)
+        written += len(data).to_bytes(8, "little"), data
+    hasher.update(b"".join(written))

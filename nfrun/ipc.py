@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nfrun.errors import HandoffError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from nfrun.digest import Digest
+
 MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
+_LITTLE = 1 << 16  # bytes
 RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it saves
 
 
@@ -45,43 +48,71 @@ def write_file(
 
     from nfrun.digest import Digest
 
-    rows = total = reserved = 0
-    partial = path.with_name(f"{path.name}.{threading.get_ident():x}.partial")
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    reserved = 0
+    final = os.fspath(path)  # paths as text: for a small table pathlib takes as long as the file
+    partial = f"{final}.{threading.get_ident():x}.partial"
     content = Digest(value.schema)
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
+    known = min(table.nbytes, table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     try:
         # Not a Python file, which is as fast: it takes the interpreter lock for every buffer and every few bytes of
         # padding, and beside nodes that compute in Python it waits 5 ms for it each time.
-        with pa.OSFile(os.fsencode(partial), "wb") as sink:
-            if isinstance(table, pa.Table):
-                reserved = _reserve(partial, min(table.nbytes, table.get_total_buffer_size()))
-            with pa.ipc.new_file(sink, table.schema) as writer:
-                for batch in _batches(table):
-                    before_batch()
-                    content.add(batch)
-                    writer.write_batch(batch)
-                    rows += batch.num_rows
-                    total += batch.nbytes
-            size = sink.tell()
+        with _created(partial) as file:
+            if known >= RESERVE_BYTES and isinstance(table, pa.Table):
+                reserved = _reserve(partial, known)
+            if known < _LITTLE:  # all its parts in one write
+                sink = pa.BufferOutputStream()
+                rows, total = _write(table, sink, content, before_batch)
+                file.write(sink.getvalue())
+            else:
+                rows, total = _write(table, file, content, before_batch)
+            size = file.tell()
         if size < reserved:
             os.truncate(partial, size)
-        partial.chmod(0o444)
+        os.chmod(partial, 0o444)  # noqa: PTH101
         if durable:
             sync(partial)
-        partial.replace(path)
+        os.replace(partial, final)  # noqa: PTH105
         if durable:
             sync(path.parent)
     except BaseException:
         with suppress(OSError):
-            partial.unlink()
+            os.unlink(partial)  # noqa: PTH108
         raise
     return Written(rows, total, size, content.hexdigest())
 
 
-def sync(path: Path) -> None:
+def _created(path: str) -> pa.OSFile:
+    """A new file, in a folder that is made where there is none."""
+    import pyarrow as pa
+
+    name = os.fsencode(path)
+    try:
+        return pa.OSFile(name, "wb")
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return pa.OSFile(name, "wb")
+
+
+def _write(
+    table: pa.Table | pa.RecordBatchReader, sink: Any, content: Digest, before_batch: Callable[[], None]
+) -> tuple[int, int]:
+    """Write the table; returns its rows and its bytes in memory."""
+    import pyarrow as pa
+
+    rows = total = 0
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        for batch in _batches(table):
+            before_batch()
+            content.add(batch)
+            writer.write_batch(batch)
+            rows += batch.num_rows
+            total += batch.nbytes
+    return rows, total
+
+
+def sync(path: Path | str) -> None:
     """Have what was written to a file, or the names in a folder, survive a power loss. Raises OSError."""
     file = os.open(path, os.O_RDONLY)
     try:
@@ -90,12 +121,12 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
-def _reserve(path: Path, size: int) -> int:
+def _reserve(path: str, size: int) -> int:
     """Have the disk set this many bytes aside for the file, which makes writing them cheaper; returns how many it did.
 
     It is a favour and not a promise: whatever refuses it, a full disk too, is left for the writes to find out.
     """
-    if size < RESERVE_BYTES or not hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
         return 0
     with suppress(OSError):
         # For appending, because then the C library fails where the file system cannot do it. Otherwise it would write

@@ -6,8 +6,8 @@ what it cannot write it tells once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from nfrun.checksum import file_checksum
 from nfrun.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
@@ -115,12 +115,13 @@ class Journaling:
         return dict(self._keys.parts(spec.id, inputs=inputs, needs=known, files=files))
 
     def _output(self, ref: Ref) -> Output:
-        path = Path(ref.path or "")
+        path = ref.path or ""
+        file = path.rpartition(os.sep)[2]
         checksum = file_checksum(path)
-        return Output(ref.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, checksum, path.name)
+        return Output(ref.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, checksum, file)
 
     def _reused(self, output: Output, ref: Ref) -> Output:
-        file = None if ref.path is None else Path(ref.path).name
+        file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
         return Output(
             output.id, output.rows, output.bytes, output.schema, output.digest, output.size, output.checksum, file
         )
