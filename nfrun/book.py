@@ -18,7 +18,7 @@ from nfrun.journaling import Journaling
 from nfrun.keys import Keys
 from nfrun.past import Past
 from nfrun.plan import Plan
-from nfrun.recall import Make, Notes, Recall, read_by, written_by
+from nfrun.recall import Make, Notes, Reads, Recall, written_by
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.spec import NodeSpec, Pipeline
@@ -51,6 +51,7 @@ class Book:
         past: Past | None,
         choices: Mapping[str, Choice],
         keys: Keys,
+        reads: Reads,
         keep: bool,
     ) -> None:
         self._pipeline = pipeline
@@ -59,7 +60,7 @@ class Book:
         self._choices = choices
         self._keys = keys
         self._keep = keep
-        self._notes = Notes()
+        self._notes = Notes(reads)
         self._broken: Callable[[str], None] = lambda message: None
         self._journaling = Journaling(journal, pipeline, keys, self._notes, self._tell_broken)
         self._telling: Telling | None = None
@@ -78,15 +79,20 @@ class Book:
         durable: bool,
     ) -> Book:
         """Begin the journal in the folder of the run, and choose what of earlier runs is reused. Raises OSError."""
-        keys = Keys(pipeline)
+        keys, reads = Keys(pipeline), Reads(Path(pipeline.folder))
         past, choices = None, {}
         if may := reusable(pipeline, resume=resume):
             past = Past(work, pipeline.file, warn=_warn, keep_bad=True)
-            choices = chosen(pipeline, plan, keys, past, may)
+            choices = _chosen(pipeline, plan, keys, past, may, reads)
         with naming(folder / JOURNAL):
             journal = Journal(folder, durable=durable)
             journal.started(started)
-        return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, keep=keep)
+        return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, reads=reads, keep=keep)
+
+    @property
+    def settled(self) -> frozenset[str]:
+        """The nodes that certainly do not run."""
+        return frozenset(name for name, choice in self._choices.items() if choice.finished is not None)
 
     def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
         """What writes events down and passes them on to `tell` behind that: what people hear of is on the disk."""
@@ -142,21 +148,15 @@ def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
 def foreseen(pipeline: Pipeline, plan: Plan, work: WorkFolder) -> dict[str, Choice]:
     """What `--resume` would make of every node, if nothing changes until then. Changes nothing itself."""
     past = Past(work, pipeline.file, warn=_warn, keep_bad=False)
-    return chosen(pipeline, plan, Keys(pipeline), past, reusable(pipeline, resume=True))
+    reads = Reads(Path(pipeline.folder))
+    return _chosen(pipeline, plan, Keys(pipeline), past, reusable(pipeline, resume=True), reads)
 
 
-def chosen(pipeline: Pipeline, plan: Plan, keys: Keys, past: Past, may: frozenset[str]) -> dict[str, Choice]:
-    """What becomes of every node, with a look at the files that nodes read and have written."""
+def _chosen(
+    pipeline: Pipeline, plan: Plan, keys: Keys, past: Past, may: frozenset[str], reads: Reads
+) -> dict[str, Choice]:
     base = Path(pipeline.folder)
-    return choose(
-        pipeline,
-        plan,
-        keys,
-        past,
-        may=may,
-        sources=lambda spec: read_by(spec, base),
-        wrote=lambda spec: written_by(spec, base),
-    )
+    return choose(pipeline, plan, keys, past, may=may, sources=reads.before, wrote=lambda spec: written_by(spec, base))
 
 
 def _warn(message: str) -> None:

@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.errors import near, shorten
-from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, URI, FormatError, endings, format_of
+from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
+from nfrun.locate import local_files
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows turned to JSON at a time
@@ -128,24 +127,11 @@ class _File:
         return self.filesystem.open_input_file(self.path) if self.filesystem else pa.OSFile(os.fsencode(self.path))
 
 
-def local_files(source: str, base: Path) -> dict[str, Path] | None:
-    """The files of this machine that are read, by the names that people know them by; None if it is another's.
-
-    Raises FormatError where there is none.
-    """
-    uri = URI.match(source)
-    if uri and uri[1].lower() != "file":
-        return None
-    return {file.name: Path(file.path) for file in _files(source, base)}
-
-
 def _files(source: str, base: Path) -> list[_File]:
-    uri = URI.match(source)
-    if uri and uri[1].lower() == "file":
-        return _local(unquote(source[uri.end() :]), base)
-    if not uri:
-        return _local(source, base)
-    if uri[1].lower() in ("http", "https"):
+    here = local_files(source, base)
+    if here is not None:
+        return [_File(name, str(path)) for name, path in here.items()]
+    if source.lower().startswith(("http:", "https:")):
         raise FormatError(
             f"{_shown(source)} cannot be read from here: fetch it in a `run` node with"
             f' curl -fsSL {_shown(source)} -o "$NFRUN_OUTPUT"'
@@ -160,25 +146,6 @@ def _files(source: str, base: Path) -> list[_File]:
 def _shown(source: str) -> str:
     """A URI may carry a password, and an error message is kept in logs."""
     return re.sub("://[^/@]*@", "://", source)
-
-
-def _local(source: str, base: Path) -> list[_File]:
-    path = base / source
-    if path.is_dir():
-        raise FormatError(f"{source} is a folder: name its files, as in {source.rstrip('/')}/*.parquet")
-    if path.exists():
-        return [_File(source, str(path))]
-    if has_magic(source):
-        # Not Path.glob, which finds hidden files. root_dir: brackets in the name of the base folder are no pattern.
-        found = sorted(n for n in glob(source, root_dir=base, recursive=True) if (base / n).is_file())  # noqa: PTH207
-        if not found:
-            raise FormatError(f"no file matches {source}")
-        return [_File(name, str(base / name)) for name in found]
-    if not path.parent.is_dir():
-        raise FormatError(f"no such file: {source} (there is no folder {Path(source).parent})")
-    meant = near(path.name, (p.name for p in path.parent.iterdir()))
-    hint = f" (did you mean {Path(source).with_name(meant)}?)" if meant else ""
-    raise FormatError(f"no such file: {source}{hint}")
 
 
 def _unknown(name: str) -> str:

@@ -106,7 +106,7 @@ class Journaling:
         return Finished(end.node, key, parts or {}, outputs, wrote, end.took, cached=spec.cache is True)
 
     def _parts(self, spec: NodeSpec) -> dict[str, str] | None:
-        files = self._notes.files.get(spec.id) if spec.kind == "read" else {}
+        files = self._notes.reads.after(spec) if spec.kind == "read" else {}
         needs = {need: self._key[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
         if files is None or len(known) < len(needs):

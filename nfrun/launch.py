@@ -88,12 +88,13 @@ def launch(options: Options) -> tuple[int, bool]:
     run_id = new_run_id()
     typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
-    events = options.events.open("w", encoding="utf-8") if options.events else None
     work_folder = WorkFolder.beside(pipeline, options.work)
     with work_folder.held() as hold:
         number = next_number(hold.number, work_folder)
         with naming(work_folder.path / "lock"):
             hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        # Not before: it may be the one that whoever holds the folder writes.
+        events = options.events.open("w", encoding="utf-8") if options.events else None
         started = Started(run_id, Path(pipeline.file).name, number)
         return _launched(options, bound, document, work_folder, started, events)
 
@@ -111,17 +112,17 @@ def _launched(
     recorded = read_timings(work_folder.path, bound.file)
     plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
     _set_environment(bound.env)
-    processes = in_processes(bound, options.executor, recorded)
-    if processes:
-        from nfrun.executors.processes import start_server
-
-        start_server()
-    import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
     book = None
     if options.handoff in LASTING:
         book = Book.opened(
             bound, plan, work_folder, folder, started, resume=options.resume, keep=options.keep, durable=options.durable
         )
+    processes = in_processes(bound, options.executor, recorded) - (book.settled if book is not None else frozenset())
+    if processes:
+        from nfrun.executors.processes import start_server
+
+        start_server()
+    import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
     make_store = _stores(options, bound, processes)
     with _results() as results:
         record = Record(plan)

@@ -26,7 +26,7 @@ class Past:
         self._warn = warn
         self._keep_bad = keep_bad
         self._by_key: dict[str, list[Finished]] = {}
-        self._last: dict[str, Finished] = {}
+        self._ends: dict[str, list[Finished]] = {}
         self._sound: dict[Path, bool] = {}
         self._left: set[Path] = set()
         told = [read_journal(folder) for folder in work.run_folders()]
@@ -36,7 +36,7 @@ class Past:
             if run.ended != "ok":
                 self._left.add(run.folder)
             for finished in reversed(run.finished):
-                self._last.setdefault(finished.node, finished)
+                self._ends.setdefault(finished.node, []).append(finished)
                 if finished.key is not None:
                     self._by_key.setdefault(finished.key, []).append(finished)
 
@@ -44,9 +44,9 @@ class Past:
         """Those that have finished under this key."""
         return self._by_key.get(key, [])
 
-    def last(self, node: str) -> Finished | None:
-        """When the node last finished, under whatever key."""
-        return self._last.get(node)
+    def ends(self, node: str) -> list[Finished]:
+        """All ends of the node, under whatever key."""
+        return self._ends.get(node, [])
 
     def left(self, finished: Finished) -> list[Path]:
         """The files of its outputs that are only there because that run did not end well."""

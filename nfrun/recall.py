@@ -16,12 +16,12 @@ from pathlib import Path
 from nfrun.checksum import file_checksum
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
-from nfrun.files import local_files
 from nfrun.formats import FormatError
 from nfrun.handoff import Store
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
+from nfrun.locate import local_files
 from nfrun.outputs import file_of
 from nfrun.past import Past
 from nfrun.reuse import Choice
@@ -31,16 +31,50 @@ from nfrun.work import Wait
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]
 
 
-@dataclass
-class Notes:
-    """What is known only while nodes run.
+class Reads:
+    """Checksums of the files that read nodes read, taken once and before, so that no content counts that came later.
 
-    `used` are the earlier ends of nodes that were reused. `files` and `wrote` are checksums of what nodes read and
-    wrote: no entry where that changed meanwhile.
+    `base` is the folder that their names are relative to.
     """
 
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._before: dict[str, tuple[Mapping[str, str] | None, list[object]]] = {}
+
+    def before(self, spec: NodeSpec) -> Mapping[str, str] | None:
+        """Checksums by the names of the files; None where they are not on this machine."""
+        if spec.id not in self._before:
+            marks = self._marks(spec)
+            self._before[spec.id] = self._look(spec), marks
+        return self._before[spec.id][0]
+
+    def after(self, spec: NodeSpec) -> Mapping[str, str] | None:
+        """The same, and None too if it may be that something else was read meanwhile."""
+        before, marks = self._before[spec.id]
+        # What the system says of a file is never believed to show that it is the same, only that it may not be.
+        return before if self._marks(spec) == marks or self._look(spec) == before else None
+
+    def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
+        try:
+            files = local_files(spec.body, self._base)
+        except (FormatError, OSError):
+            return {spec.body: ""}  # it will fail, and tell
+        return None if files is None else {name: _checksum(path) for name, path in files.items()}
+
+    def _marks(self, spec: NodeSpec) -> list[object]:
+        with suppress(FormatError, OSError):
+            found = [(name, path.stat()) for name, path in (local_files(spec.body, self._base) or {}).items()]
+            return [(name, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for name, of in found]
+        return []
+
+
+@dataclass
+class Notes:
+    """What is known only while nodes run: earlier ends that were `used`, files that nodes read, checksums of others
+    that they `wrote`."""
+
+    reads: Reads
     used: dict[str, Finished] = field(default_factory=dict)
-    files: dict[str, Mapping[str, str]] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -85,14 +119,11 @@ class Recall:
 
     def _made(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
         spec = self._nodes[start.node]
-        before = read_by(spec, self._base) if spec.kind == "read" else None
+        if spec.kind == "read":
+            self._notes.reads.before(spec)
         outcome = self._make(start, stop, wait)
-        if outcome.failure is None and outcome.lost is None:
-            # A file that was changed while it was read may be known by neither content.
-            if spec.kind == "read" and before is not None and read_by(spec, self._base) == before:
-                self._notes.files[spec.id] = before
-            if spec.kind == "write":
-                self._notes.wrote[spec.id] = written_by(spec, self._base)
+        if spec.kind == "write" and outcome.failure is None and outcome.lost is None:
+            self._notes.wrote[spec.id] = written_by(spec, self._base)
         return outcome
 
     # -- what is there already -------------------------------------------------------------------------------------
@@ -100,11 +131,10 @@ class Recall:
     def _found(self, start: NodeStarted, choice: Choice) -> tuple[Finished, Mapping[str, Path]] | None:
         """What the node gave when its inputs were what they are now. Raises HandoffError."""
         past = self._past
-        last = past.last(start.node) if past is not None and choice.open else None
-        if past is None or last is None:
+        if past is None or not choice.open:
             return None
-        definition = self._keys.definition(start.node)
-        if any(last.parts.get(part) != digest for part, digest in definition.items()):
+        definition = self._keys.definition(start.node).items()
+        if not any(definition <= end.parts.items() for end in past.ends(start.node)):
             return None  # nor can the key be the same: there is no need to wait for any digest
         spec = self._nodes[start.node]
         if any(item.output not in start.inputs for item in spec.inputs):
@@ -148,15 +178,6 @@ class Recall:
         except OSError as error:
             raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
         self._store.reuse(ref)
-
-
-def read_by(spec: NodeSpec, base: Path) -> Mapping[str, str] | None:
-    """Checksums of the files that a read node reads, by name; None where they are not on this machine."""
-    try:
-        files = local_files(spec.body, base)
-    except (FormatError, OSError):
-        return {spec.body: ""}  # it will fail, and tell
-    return None if files is None else {name: _checksum(path) for name, path in files.items()}
 
 
 def written_by(spec: NodeSpec, base: Path) -> Mapping[str, str]:

@@ -126,9 +126,10 @@ class _Chooser:
         return not found.wrote or self._wrote(spec) == found.wrote
 
     def _what_changed(self, name: str, parts: Parts) -> str:
-        last = self._past.last(name)
-        if last is None:
+        ends = self._past.ends(name)
+        if not ends:
             return "it has not finished in any run that is kept"
+        last = ends[0]
         if last.key == key_of(parts):
             return "what it wrote is gone or has changed" if last.wrote else "it did not give all that is read of it"
         return changes(last.parts, parts)

@@ -15,6 +15,7 @@ plan
 schedule compare
 simulate
 digest formats callables jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
+locate
 files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
 kinds.*

@@ -54,8 +54,8 @@ class Trial:
     def find(self, key: str) -> list[Finished]:
         return [finished for finished in self.finished.values() if finished.key == key]
 
-    def last(self, name: str) -> Finished | None:
-        return self.finished.get(name)
+    def ends(self, name: str) -> list[Finished]:
+        return [self.finished[name]] if name in self.finished else []
 
     def file(self, finished: Finished, output: str) -> Path | None:
         return self.files.get(output)
