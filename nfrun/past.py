@@ -98,6 +98,7 @@ class Past:
 
 def _path(finished: Finished, output: Output) -> Path | None:
     """Where that run has the output. What a journal says is a name and no path: nothing beside is ever touched."""
-    if finished.folder is None or not output.file or Path(output.file).name != output.file:
+    name = output.file
+    if finished.folder is None or not name or name == ".." or Path(name).name != name:
         return None
-    return finished.folder / output.file
+    return finished.folder / name

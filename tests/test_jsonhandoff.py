@@ -187,5 +187,5 @@ def test_a_released_output_is_gone(store: JsonStore) -> None:
 def test_a_file_that_cannot_be_written_is_told(store: JsonStore, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("in the way")
     ref = store.publish("a", 1, NUMBERS)
-    with pytest.raises(HandoffError, match=r"cannot write the output 'a' \([0-9,]+ bytes\): File exists"):
+    with pytest.raises(HandoffError, match=r"cannot write the output 'a' \([0-9,]+ bytes\): Not a directory"):
         store.file(ref)

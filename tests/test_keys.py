@@ -1,0 +1,111 @@
+"""What makes up the key of a node's outputs, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nfrun.keys import Keys, key_of
+from nfrun.spec import Input, NodeSpec, Pipeline
+
+NODE = NodeSpec("a", "run", "make", (Input("t", "b", "b"),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
+DIGEST = {"b": "d1"}
+NEEDS = {"c": "k1"}
+
+
+def pipeline(node: NodeSpec, folder: str = "/nowhere", env: Mapping[str, str] = {}) -> Pipeline:
+    others = {name: NodeSpec(name, "sql", "select 1", (), {}, (), (), {}) for name in ("b", "c")}
+    return Pipeline("p.yaml", folder, "p", "", {}, env, {**others, node.id: node}, {})
+
+
+def parts(node: NodeSpec = NODE, **more: Any) -> Mapping[str, str]:
+    inputs, needs, files = more.pop("inputs", DIGEST), more.pop("needs", NEEDS), more.pop("files", {})
+    return Keys(pipeline(node, **more)).parts("a", inputs=inputs, needs=needs, files=files)
+
+
+def changed(node: NodeSpec = NODE, **more: Any) -> set[str]:
+    """The parts that are not what they are for `NODE`."""
+    before, now = parts(), parts(node, **more)
+    found = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+    assert bool(found) == (key_of(before) != key_of(now))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"kind": "sql", "format": NODE.format}, {"kind", "format"}),
+        ({"body": "make all"}, {"text"}),
+        ({"with_": {"n": 2}}, {"value n"}),
+        ({"with_": {"n": 1.0}}, {"value n"}),
+        ({"with_": {"n": True}}, {"value n"}),
+        ({"with_": {"n": "1"}}, {"value n"}),
+        ({"with_": {"m": 1}}, {"value n", "value m"}),
+        ({"outputs": ("x",)}, {"outputs"}),
+        ({"format": "csv"}, {"format"}),
+        ({"env": {"LEVEL": "3"}}, {"variable LEVEL"}),
+        ({"env": {}}, {"variable LEVEL"}),
+    ],
+)
+def test_what_the_file_says_counts(change: Mapping[str, Any], part: set[str]) -> None:
+    assert changed(replace(NODE, **change)) == part
+
+
+@pytest.mark.parametrize("change", [{"cpu": 2.0}, {"timeout": 5.0}, {"cache": True}, {"executor": "process"}])
+def test_how_and_how_often_a_node_may_run_does_not_count(change: Mapping[str, Any]) -> None:
+    assert changed(replace(NODE, **change)) == set()
+
+
+def test_the_order_of_values_does_not_count() -> None:
+    one = replace(NODE, with_={"p": {"a": 1, "b": [2]}, "q": None})
+    other = replace(NODE, with_={"q": None, "p": {"b": [2], "a": 1}})
+    assert key_of(parts(one)) == key_of(parts(other))
+
+
+def test_what_it_reads_and_what_it_needs_count() -> None:
+    assert changed(inputs={"b": "d2"}) == {"input t"}
+    assert changed(needs={"c": "k2"}) == {"needs c"}
+    assert changed(files={"data/x.csv": "f"}) == {"file data/x.csv"}
+
+
+def test_the_environment_of_the_pipeline_counts_and_the_node_s_own_hides_it() -> None:
+    assert changed(env={"TZ": "UTC"}) == {"variable TZ"}
+    assert changed(env={"LEVEL": "9"}) == set()
+
+
+def test_where_the_folder_is_does_not_count() -> None:
+    assert changed(folder="/elsewhere") == set()
+
+
+def test_variables_do_not_count_for_what_cannot_see_them() -> None:
+    read = replace(NODE, kind="read", body="x.csv", env={})
+    assert key_of(parts(read)) == key_of(parts(read, env={"TZ": "UTC"}))
+
+
+def test_a_function_counts_and_what_is_not_called_does_not(tmp_path: Path) -> None:
+    node = replace(NODE, kind="python", body="made_up_steps:f")
+    path = tmp_path / "made_up_steps.py"
+    path.write_text("def f(t):\n    return g(t)\n\ndef g(t):\n    return t\n")
+    before = parts(node, folder=str(tmp_path))
+    assert any(name.startswith("code ") for name in before)
+    path.write_text("# of no consequence\ndef f(t):  # neither\n    return g(t)\n\n\ndef g(t):\n    return t\n")
+    assert parts(node, folder=str(tmp_path)) == before
+    path.write_text("def f(t):\n    return g(t)\n\ndef g(t):\n    return None\n")
+    after = parts(node, folder=str(tmp_path))
+    assert {name.partition(" ")[0] for name in {*before, *after} if before.get(name) != after.get(name)} == {"code"}
+
+
+def test_keys_are_the_same_in_every_process() -> None:
+    """Written down on purpose: what earlier versions have kept is of no more use when this changes."""
+    assert key_of({"b": "2", "a": "1"}) == key_of({"a": "1", "b": "2"}) == "28eb459935a54257a7d10dd83098115d"
+
+
+@given(st.dictionaries(st.text(), st.text()), st.dictionaries(st.text(), st.text()))
+def test_other_parts_give_another_key(one: dict[str, str], other: dict[str, str]) -> None:
+    assert (key_of(one) == key_of(other)) == (one == other)
