@@ -1,0 +1,287 @@
+"""When an attempt is made and when an earlier end is handed on in its place; what files are read and written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.handoff import Store
+from nfrun.journal import Finished, Output
+from nfrun.keys import Keys, key_of
+from nfrun.kinds.kind import Stop
+from nfrun.recall import Notes, Reads, Recall, written_by
+from nfrun.reuse import Choice
+from nfrun.spec import Input, NodeSpec, Pipeline
+
+A = NodeSpec("a", "sql", "select", (), {}, (), (), {})
+B = NodeSpec("b", "sql", "select", (Input("t", "a", "a"),), {}, (), (), {})
+W = NodeSpec("w", "write", "out.csv", (Input("t", "a", "a"),), {}, (), (), {})
+TABLE = pa.table({"n": [1, 2, 3]})
+
+
+class Earlier:
+    """What earlier runs have left: ends by hand, and the files of their outputs."""
+
+    def __init__(self) -> None:
+        self.finished: list[Finished] = []
+        self.files: dict[str, Path] = {}
+
+    def find(self, key: str) -> list[Finished]:
+        return [finished for finished in self.finished if finished.key == key]
+
+    def ends(self, node: str) -> list[Finished]:
+        return [finished for finished in self.finished if finished.node == node]
+
+    def file(self, finished: Finished, output: str) -> Path | None:
+        return self.files.get(output)
+
+
+class Trial:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pipeline = Pipeline("p.yaml", str(path), "p", "", {}, {}, {s.id: s for s in (A, B, W)}, {})
+        self.store = Store(path / "now", mode="auto", lasting=True)
+        self.keys = Keys(self.pipeline)
+        self.notes = Notes(Reads(path))
+        self.past = Earlier()
+        self.made: list[tuple[str, int]] = []
+        (path / "now").mkdir()
+
+    def make(self, start: NodeStarted, stop: Stop, wait: object) -> Outcome:
+        self.made.append((start.node, start.attempt))
+        if start.node == "w":
+            (self.path / "out.csv").write_text("new")
+        return Outcome(start.node, start.attempt)
+
+    def earlier(self, spec: NodeSpec, digests: Mapping[str, str], wrote: Mapping[str, str] | None = None) -> Finished:
+        """An end of the node in an earlier run, whose inputs had these digests."""
+        before = Store(self.path / f"earlier-{len(self.past.finished)}", mode="mmap", lasting=True)
+        (self.path / f"earlier-{len(self.past.finished)}").mkdir()
+        ref = before.publish(spec.id, 1, TABLE)
+        before.close()
+        parts = dict(self.keys.parts(spec.id, inputs=digests, needs={}, files={}))
+        outputs = ()
+        if spec.kind != "write":
+            outputs = (Output(spec.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"),)
+            self.past.files[spec.id] = Path(ref.path or "")
+        finished = Finished(spec.id, key_of(parts), parts, outputs, wrote or {}, 7.0)
+        self.past.finished.append(finished)
+        return finished
+
+    def attempt(
+        self, node: str, choice: Choice | None, *, attempt: int = 1, inputs: Mapping[str, Ref] | None = None
+    ) -> Outcome:
+        choices = {name: Choice("it runs") for name in self.pipeline.nodes}
+        if choice is None:
+            del choices[node]
+        else:
+            choices[node] = choice
+        recall = Recall(
+            self.make,  # type: ignore[arg-type]
+            self.pipeline,
+            self.store,
+            self.keys,
+            self.path / "now",
+            self.notes,
+            past=self.past,  # type: ignore[arg-type]
+            choices=choices,
+        )
+        return recall(NodeStarted(0.0, node, attempt, inputs or {}), Stop(), lambda coroutine: None)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    trial = Trial(tmp_path)
+    yield trial
+    trial.store.close()
+
+
+def test_what_runs_is_made(trial: Trial) -> None:
+    for choice in (Choice("it is not cached"), None):
+        assert not trial.attempt("a", choice).reused
+    assert trial.made == [("a", 1), ("a", 1)]
+    assert trial.notes.used == {}
+
+
+def test_what_was_chosen_is_handed_on_under_a_name_of_this_run(trial: Trial) -> None:
+    finished = trial.earlier(A, {})
+    outcome = trial.attempt("a", Choice("", finished, {"a": trial.past.files["a"]}))
+    assert (outcome.reused, outcome.failure, trial.made) == (True, None, [])
+    ref = outcome.outputs["a"]
+    assert ref.path == str(trial.path / "now" / "a.1.arrow")
+    assert Path(ref.path).samefile(trial.past.files["a"])
+    assert trial.store.open(ref).equals(TABLE)
+    assert trial.notes.used == {"a": finished}
+
+
+def test_data_that_nobody_needs_is_not_taken(trial: Trial) -> None:
+    outcome = trial.attempt("a", Choice("", trial.earlier(A, {}), {}))
+    assert outcome.reused
+    assert outcome.outputs["a"].path is None
+    assert list((trial.path / "now").iterdir()) == []
+
+
+def test_where_there_are_no_links_the_file_is_copied(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*paths: object, **more: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    finished = trial.earlier(A, {})
+    monkeypatch.setattr(os, "link", refuse)
+    ref = trial.attempt("a", Choice("", finished, {"a": trial.past.files["a"]})).outputs["a"]
+    path = Path(ref.path or "")
+    assert not path.samefile(trial.past.files["a"])
+    assert path.stat().st_mode & 0o777 == 0o444
+    assert trial.store.open(ref).equals(TABLE)
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.1.arrow"]
+
+
+def test_a_file_that_cannot_be_taken_fails_the_node_as_what_it_is(trial: Trial) -> None:
+    finished = trial.earlier(A, {})
+    outcome = trial.attempt("a", Choice("", finished, {"a": trial.path / "gone"}))
+    size = finished.outputs[0].size
+    assert outcome.failure == Failure(
+        "io", "", f"cannot reuse the output 'a' ({size:,} bytes): No such file or directory"
+    )
+
+
+def test_a_second_attempt_is_made(trial: Trial) -> None:
+    outcome = trial.attempt("a", Choice("", trial.earlier(A, {}), {}), attempt=2)
+    assert not outcome.reused
+    assert trial.made == [("a", 2)]
+
+
+# -- what could not be decided before
+
+
+def input_of(trial: Trial, table: pa.Table = TABLE) -> tuple[Mapping[str, Ref], str]:
+    """What 'a' has given in this run, and its digest."""
+    ref = trial.store.publish("a", 1, table)
+    return {"a": ref}, trial.store.digest(ref)
+
+
+def test_inputs_that_turned_out_as_they_were_change_nothing(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    finished = trial.earlier(B, {"a": digest})
+    outcome = trial.attempt("b", Choice("it reads 'a', which runs", open=True), inputs=inputs)
+    assert outcome.reused
+    assert trial.store.open(outcome.outputs["b"]).equals(TABLE)
+    assert trial.notes.used == {"b": finished}
+
+
+@pytest.mark.parametrize(
+    ("table", "open_"), [(pa.table({"n": [1, 2, 4]}), True), (pa.table({"m": [1, 2, 3]}), True), (TABLE, False)]
+)
+def test_other_inputs_or_no_leave_to_reuse_mean_an_attempt(trial: Trial, table: pa.Table, open_: bool) -> None:
+    _, digest = input_of(trial)
+    trial.earlier(B, {"a": digest})
+    ref = trial.store.publish("a", 2, table)
+    assert not trial.attempt("b", Choice("why", open=open_), inputs={"a": ref}).reused
+    assert trial.made == [("b", 1)]
+
+
+def test_a_node_that_was_defined_otherwise_waits_for_no_digest(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, digest = input_of(trial)
+    trial.earlier(replace(B, id="b"), {"a": digest})
+    nodes = {**trial.pipeline.nodes, "b": replace(B, body="select other")}
+    trial.pipeline = trial.pipeline.with_nodes(nodes)
+    trial.keys = Keys(trial.pipeline)
+
+    def digest_of(ref: Ref) -> str:
+        raise AssertionError("nobody should wait for it")
+
+    monkeypatch.setattr(trial.store, "digest", digest_of)
+    assert not trial.attempt("b", Choice("why", open=True), inputs=inputs).reused
+
+
+def test_without_its_file_it_runs(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    trial.earlier(B, {"a": digest})
+    del trial.past.files["b"]
+    assert not trial.attempt("b", Choice("why", open=True), inputs=inputs).reused
+
+
+def test_an_input_that_gave_nothing_means_an_attempt(trial: Trial) -> None:
+    _, digest = input_of(trial)
+    trial.earlier(B, {"a": digest})
+    assert not trial.attempt("b", Choice("why", open=True), inputs={}).reused
+
+
+def test_a_file_that_was_written_has_to_be_there_still(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    (trial.path / "out.csv").write_text("as it was")
+    trial.earlier(W, {"a": digest}, written_by(W, trial.path))
+    choice = Choice("it reads 'a', which runs", open=True)
+    assert trial.attempt("w", choice, inputs=inputs).reused
+    (trial.path / "out.csv").write_text("touched by somebody")
+    assert not trial.attempt("w", choice, inputs=inputs).reused
+    assert trial.notes.wrote == {"w": written_by(W, trial.path)}
+    assert (trial.path / "out.csv").read_text() == "new"
+
+
+def test_a_write_that_failed_is_not_noted(trial: Trial) -> None:
+    def fail(start: NodeStarted, stop: Stop, wait: object) -> Outcome:
+        return Outcome(start.node, start.attempt, Failure("error", "", "no"))
+
+    trial.make = fail  # type: ignore[method-assign]
+    trial.attempt("w", Choice("why"))
+    assert trial.notes.wrote == {}
+
+
+# -- files that are read
+
+
+def read(body: str) -> NodeSpec:
+    return NodeSpec("r", "read", body, (), {}, (), (), {})
+
+
+def test_a_file_counts_by_its_content_and_not_by_its_times(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    reads = Reads(tmp_path)
+    before = reads.before(read("x.csv"))
+    os.utime(tmp_path / "x.csv", (1, 1))
+    assert reads.after(read("x.csv")) == before == Reads(tmp_path).before(read("x.csv"))
+
+
+def test_a_file_that_changed_meanwhile_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    reads = Reads(tmp_path)
+    assert reads.before(read("x.csv")) is not None
+    (tmp_path / "x.csv").write_text("n\n2\n")
+    assert reads.after(read("x.csv")) is None
+
+
+def test_it_is_looked_at_before_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    looks: list[Any] = []
+    monkeypatch.setattr("nfrun.recall.file_checksum", lambda path: looks.append(path) or "c")
+    reads = Reads(tmp_path)
+    assert reads.before(read("x.csv")) == reads.before(read("x.csv")) == reads.after(read("x.csv")) == {"x.csv": "c"}
+    assert len(looks) == 1
+
+
+def test_all_files_of_a_pattern_count_and_one_more_is_a_change(tmp_path: Path) -> None:
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / name).write_text("n\n1\n")
+    reads = Reads(tmp_path)
+    assert set(reads.before(read("*.csv")) or {}) == {"1.csv", "2.csv"}
+    (tmp_path / "3.csv").write_text("n\n1\n")
+    assert reads.after(read("*.csv")) is None
+
+
+def test_what_is_not_on_this_machine_is_unknown(tmp_path: Path) -> None:
+    reads = Reads(tmp_path)
+    assert reads.before(read("s3://bucket/x.csv")) is None
+    assert reads.after(read("s3://bucket/x.csv")) is None
+
+
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.csv")
+    assert Reads(tmp_path).before(read("x.csv")) == {"x.csv": ""}
