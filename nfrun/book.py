@@ -13,6 +13,7 @@ from pathlib import Path
 from nfrun.errors import escape
 from nfrun.events import Event, Ref
 from nfrun.handoff import Store
+from nfrun.ipc import sync
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
@@ -87,6 +88,9 @@ class Book:
         with naming(folder / JOURNAL):
             journal = Journal(folder, durable=durable)
             journal.started(started)
+        if durable:  # else all that is in them may be found under no name
+            for above in (folder, folder.parent, work.path, work.path.parent):
+                sync(above)
         return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, reads=reads, keep=keep)
 
     @property

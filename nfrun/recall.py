@@ -18,6 +18,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.formats import FormatError
 from nfrun.handoff import Store
+from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
@@ -174,7 +175,11 @@ class Recall:
                 partial = path.with_name(f"{path.name}.partial")
                 shutil.copyfile(file, partial)
                 partial.chmod(0o444)
+                if self._store.durable:
+                    sync(partial)
                 partial.replace(path)
+            if self._store.durable:
+                sync(path.parent)
         except OSError as error:
             raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
         self._store.reuse(ref)
