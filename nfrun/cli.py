@@ -41,7 +41,7 @@ ParametersFile = Annotated[
     Path | None, typer.Option("--params-file", metavar="FILE", help="Parameters from a YAML or JSON file.")
 ]
 WorkOption = Annotated[
-    Path | None,
+    str | None,  # as a Path an empty name would be the working directory
     typer.Option("--work", metavar="DIR", help="Where runs are kept. Default: .nfrun beside the pipeline file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
@@ -173,7 +173,9 @@ def clean(
 ) -> None:
     """Remove what nothing needs any more from a work folder."""
     files = () if pipeline is None else (pipeline,)
-    raise typer.Exit(commands.clean(*files, work=work, all=all, dry_run=dry_run))
+    with _usage():
+        code = commands.clean(*files, work=work, all=all, dry_run=dry_run)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def run(
             schedule=schedule.value,
             handoff=handoff.value,
             keep_going=keep_going,
-            work=_path(work),
+            work=_work(work),
             json=json,
             events=written,
             color=color.value,
@@ -144,7 +144,7 @@ def plan(
         from nfrun.workfolder import WorkFolder
 
         spec, document = read_pipeline(Path(pipeline))
-        folder = WorkFolder.beside(spec, _path(work))
+        folder = WorkFolder.beside(spec, _work(work))
         if resume or given or params_file:
             from nfrun.bind import bind
             from nfrun.paramsfile import params_file as read_params
@@ -170,10 +170,14 @@ def clean(
         from nfrun.clean import sweep
         from nfrun.errors import escape
         from nfrun.reports.amounts import count, size
+        from nfrun.textfile import read_text
         from nfrun.workfolder import WORK, WorkFolder
 
-        beside = Path(pipeline).absolute().parent if pipeline is not None else Path.cwd()
-        folder = WorkFolder(_path(work) or beside / WORK)
+        file = _path(pipeline)
+        if file is not None:
+            read_text(file, str(file))  # what is in it matters not, but a name that was mistyped does
+        beside = file.absolute().parent if file is not None else Path.cwd()
+        folder = WorkFolder(_work(work) or beside / WORK)
         if not folder.path.is_dir():
             print(f"nothing to remove: there is no {escape(str(folder.path))}")
             return OK
@@ -299,8 +303,12 @@ def telling_errors(*, as_json: bool = False) -> Iterator[None]:
         leave(HELD, f"nfrun: {escape(str(error))}\n   {hint}")
     except PermissionError as error:
         leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
-    except (HandoffError, OSError) as error:
+    except HandoffError as error:
         leave(IO_ERROR, f"nfrun: {escape(str(error))}")
+    except OSError as error:
+        # Not its own text, which has a number in it that tells nobody anything.
+        named = error.filename is not None and error.strerror
+        leave(IO_ERROR, f"nfrun: {escape(f'{error.filename}: {error.strerror}' if named else str(error))}")
     except KeyboardInterrupt:
         leave(INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
@@ -351,6 +359,13 @@ def _events(given: str | Path | None) -> Path | None:
         if begin not in (b"", _EVENT):
             raise Misuse(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")
     return path
+
+
+def _work(given: str | Path | None) -> Path | None:
+    """The folder that was asked for. Raises Misuse for an empty name, as of a variable that is not set."""
+    if given == "":
+        raise Misuse("an empty name is no folder", "--work")
+    return _path(given)
 
 
 def _path(given: str | Path | None) -> Path | None:

@@ -96,7 +96,7 @@ def test_validate_as_json(two: str, tmp_path: Path) -> None:
             74,
             "nfrun: cannot write the output 'a'",
         ),
-        (OSError(28, "No space left on device", "x"), 74, "nfrun: [Errno 28] No space left on device: 'x'\n"),
+        (OSError(28, "No space left on device", "x"), 74, "nfrun: x: No space left on device\n"),
         (PermissionError(13, "Permission denied", "/w/.nfrun"), 77, "nfrun: no permission: /w/.nfrun\n"),
         (KeyboardInterrupt(), 130, "nfrun: interrupted\n"),
     ],

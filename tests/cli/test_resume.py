@@ -339,6 +339,34 @@ def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
+def test_clean_of_a_name_that_was_mistyped_is_no_success(trial: Trial) -> None:
+    done = trial.nfrun("clean", "pp.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pp.yaml: there is no such file\n   did you mean 'p.yaml'?\n"
+
+
+@pytest.mark.parametrize("command", [("run", "p.yaml"), ("plan", "p.yaml", "--resume"), ("clean",)])
+def test_an_empty_name_is_no_work_folder(trial: Trial, command: tuple[str, ...]) -> None:
+    done = trial.nfrun(*command, "--work", "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: Invalid value for --work: an empty name is no folder\n" in done.stderr
+
+
+@pytest.mark.parametrize("made", ["file", "link", "folder"])
+def test_what_cannot_be_a_work_folder_is_told(trial: Trial, made: str) -> None:
+    lock = trial.path / "w" / "lock"
+    if made == "file":
+        (trial.path / "w").touch()
+    elif made == "link":
+        lock.parent.mkdir()
+        lock.symlink_to(trial.path / "p.yaml")
+    else:
+        lock.mkdir(parents=True)
+    done = trial.nfrun("run", "p.yaml", "--work", "w")
+    reason = {"file": "Not a directory", "link": "Too many levels of symbolic links", "folder": "Is a directory"}[made]
+    assert (done.returncode, done.stderr) == (74, f"nfrun: {lock}: {reason}\n")
+
+
 def test_clean_keeps_what_is_cached(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
     for count in (3, 4, 3, 5):

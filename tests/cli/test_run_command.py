@@ -351,7 +351,7 @@ def test_closed_streams_do_no_harm(folder: Folder, closed: str) -> None:
 def test_an_events_file_that_cannot_be_made(folder: Folder) -> None:
     done = folder.nfrun("run", "two.yaml", "--events", "no/such/folder/events")
     assert done.returncode == 74
-    assert done.stderr == "nfrun: [Errno 2] No such file or directory: 'no/such/folder/events'\n"
+    assert done.stderr == "nfrun: no/such/folder/events: No such file or directory\n"
 
 
 def test_output_into_a_closed_pipe_is_no_error(folder: Folder) -> None:
