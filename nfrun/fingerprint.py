@@ -1,16 +1,60 @@
-"""Tells what code a function may call, as digests, by reading the sources of the project. Imports and runs nothing."""
+"""Tells what code a function may reach in the project, as digests by piece. Reads sources; imports and runs nothing.
+
+Pieces are named "module:name", a whole module "module:*", and what runs when one is imported "module:import". What
+cannot be followed counts as a whole: better that a node runs once too often than that it is reused when it is stale.
+Not followed: what installed packages do, and what other nodes do to the same modules while they run.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import sysconfig
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nfrun.callables import find_module
-from nfrun.checksum import text_checksum
+from nfrun.checksum import file_checksum, text_checksum
+from nfrun.definitions import (
+    Definitions,
+    Imported,
+    Piece,
+    Uses,
+    definitions,
+    dump,
+    imports,
+    leads_anywhere,
+    may_remember,
+    told_on_import,
+    uses,
+)
 
-_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_WHOLE = "*"
+_ON_IMPORT = "import"  # no name of Python's, so no piece can be called so
+
+Item = tuple[str, str]  # a module, and a name in it with what follows: "clean", "helpers.clean", _WHOLE or _ON_IMPORT
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A module of the project: what it defines; no tree but a digest where only the whole of it can be told."""
+
+    defines: Definitions
+    tree: ast.Module | None = None
+    digest: str = ""
+    loads: tuple[str, ...] = ()
+    is_package: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What an item is, if anything itself, and where it leads next."""
+
+    digest: str = ""
+    following: Sequence[Item] = ()
 
 
 class Fingerprints:
@@ -18,46 +62,194 @@ class Fingerprints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._modules: dict[str, tuple[str, tuple[str, ...]] | None] = {}
-        self._found: dict[str, Mapping[str, str]] = {}
+        self._sources: dict[str, _Source | None] = {}
+        self._steps: dict[Item, _Step] = {}
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
-        """By module, digests of the function's own and of all those of the project that it imports, at any depth."""
-        if module not in self._found:
-            reached: dict[str, str] = {}
-            left = [module]
-            while left:
-                name = left.pop()
-                read = self._read(name) if name not in reached else None
-                if read is not None:
-                    reached[name] = read[0]
-                    left.extend(read[1])
-            self._found[module] = dict(sorted(reached.items()))
-        return self._found[module]
+        """By "module:name", the digests of the function and of all of the project that it may reach."""
+        reached = self._reach([(module, function)])
+        return {":".join(item): step.digest for item, step in sorted(reached.items()) if step.digest}
 
-    def _read(self, module: str) -> tuple[str, tuple[str, ...]] | None:
-        if module not in self._modules:
-            self._modules[module] = self._look_at(module)
-        return self._modules[module]
+    def _reach(self, items: Iterable[Item], skip: str = "") -> dict[Item, _Step]:
+        """All that the items lead to, and they themselves, without what is called `skip`."""
+        reached: dict[Item, _Step] = {}
+        left = list(items)
+        while left:
+            item = left.pop()
+            if item not in reached and item[1] != skip:
+                if item not in self._steps:
+                    self._steps[item] = self._step(*item)
+                reached[item] = self._steps[item]
+                left.extend(reached[item].following)
+        return reached
 
-    def _look_at(self, module: str) -> tuple[str, tuple[str, ...]] | None:
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def _step(self, module: str, name: str) -> _Step:
+        source = self._source(module)
+        if source is None:
+            return _Step()
+        defines = source.defines
+        if name == _ON_IMPORT:
+            pieces = sorted([*defines.rest, *self._registered(module, defines)], key=lambda piece: piece.at)
+            step = self._look_at(module, defines, pieces)
+            loads = [(load, _ON_IMPORT) for load in (*defines.loads, module.rpartition(".")[0])]
+            return _Step(step.digest, [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())])
+        if source.tree is None:
+            return _Step(source.digest if name == _WHOLE else "", [(module, _ON_IMPORT), *_whole(source.loads)])
+        if name == _WHOLE:
+            digest = text_checksum(dump(source.tree)) if source.tree.body else ""
+            return _Step(digest, [(module, _ON_IMPORT), *_whole(imports(source.tree, defines.package))])
+        found = self._find(module, name)
+        step = _Step()
+        if (module, name) in found:
+            step = self._look_at(module, defines, defines.pieces[name])
+        return _Step(step.digest, [(module, _ON_IMPORT), *step.following, *(found or [(module, _WHOLE)])])
+
+    def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
+        """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
+        text = [*defines.future, *defines.stars] if pieces else []
+        following: list[Item] = []
+        for piece in pieces:
+            used = uses(piece.body, defines.package)
+            text.append(f"{piece.where} {dump(piece.body)}")
+            for name in sorted({name.partition(".")[0] for name in used.names}):
+                imported = defines.imports.get(name, [])
+                text.extend(f"{name} is {what} {line.where}" for what, line in imported)
+                bound = [*defines.pieces.get(name, ()), *(line for _, line in imported)]
+                if len(bound) > 1:  # which of them counts depends on the order
+                    text.append(f"{name} {sum(other.at < piece.at for other in bound)}")
+            following.extend(self._lead(module, defines, used))
+        return _Step(text_checksum("\n".join(text)) if text else "", list(dict.fromkeys(following)))
+
+    def _lead(self, module: str, defines: Definitions, used: Uses) -> Iterator[Item]:
+        anywhere = used.anywhere
+        for name in used.names:
+            yield from self._find(module, name)
+            bound = defines.imports.get(name.partition(".")[0], ())
+            anywhere = anywhere or any(leads_anywhere(imported) for imported, _ in bound)
+        for imported, rest in used.imports:
+            yield from _targets(imported, rest)
+            anywhere = anywhere or leads_anywhere(imported)
+        yield from ((load, _ON_IMPORT) for load in used.loads)
+        if anywhere:
+            yield module, _WHOLE
+            yield from _whole(used.texts)
+
+    def _find(self, module: str, name: str) -> list[Item]:
+        """Where a name of a module leads, with what follows it. Nowhere if the module has no such name."""
+        found = self._own(module, name)
+        for star in self._stars(module):
+            others = self._own(star, name)
+            found.extend([*others, *self._own(star, "__all__")] if others else ())
+        return found
+
+    def _own(self, module: str, name: str) -> list[Item]:
+        source = self._source(module)
+        if source is None:
+            return []
+        head, _, rest = name.partition(".")
+        defines = source.defines
+        found = [(module, head)] if head in defines.pieces else [(module, _WHOLE)] if source.tree is None else []
+        bound = [imported for imported, _ in defines.imports.get(head, ())]
+        for imported in bound:
+            found.extend(_targets(imported, rest))
+        inner = f"{module}.{head}"
+        if source.is_package and all(imported.module != inner for imported in bound) and self._source(inner):
+            found.append((inner, rest or _WHOLE))
+        return found
+
+    def _stars(self, module: str) -> dict[str, None]:
+        """The modules that it has all names of, at any depth."""
+        found: dict[str, None] = {}
+        left = [module]
+        while left:
+            source = self._source(left.pop())
+            new = [star for star in source.defines.stars if star not in found] if source is not None else []
+            found.update(dict.fromkeys(new))
+            left.extend(new)
+        return found
+
+    def _registered(self, module: str, defines: Definitions) -> Iterator[Piece]:
+        """Definitions that something may know of though no name leads there: who registers them may remember them."""
+        for piece in dict.fromkeys(piece for pieces in defines.pieces.values() for piece in pieces):
+            for told in told_on_import(piece.body):
+                used = uses(told, defines.package)
+                items = [*self._lead(module, defines, used), *((module, name) for name in used.names if "." in name)]
+                if any(self._remembers(*item) for item in self._reach(items, skip=_ON_IMPORT)):
+                    yield piece
+                    break
+
+    def _remembers(self, module: str, name: str) -> bool:
+        source = self._source(module)
+        head, _, rest = name.partition(".")
+        if source is None or name == _WHOLE:
+            return source is not None
+        pieces = [piece.body for piece in source.defines.pieces.get(head, ())]
+        return any(may_remember(body) or (rest and not isinstance(body, ast.Assign)) for body in pieces)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _source(self, module: str) -> _Source | None:
+        """The module, if it is one of the project."""
+        if module not in self._sources:
+            parent = module.rpartition(".")[0]
+            missing = not module or (parent and self._source(parent) is None)
+            self._sources[module] = None if missing else self._read(module)
+        return self._sources[module]
+
+    def _read(self, module: str) -> _Source | None:
         spec = find_module(module, self._folder)
-        if spec is None or spec.origin is None or spec.origin.startswith(_INSTALLED):
+        if spec is None:
             return None
+        is_package = spec.submodule_search_locations is not None
+        package = module if is_package else module.rpartition(".")[0]
+        nothing = ast.Module([], [])
+        if not spec.has_location or spec.origin is None:  # built in, or a folder without an __init__.py
+            return _Source(definitions(nothing, package), nothing, is_package=True) if is_package else None
+        if _is_installed(Path(spec.origin), self._folder):
+            return None
+        whole = _Source(definitions(nothing, package), digest="unreadable", is_package=is_package)
         try:
-            tree = ast.parse(Path(spec.origin).read_bytes())
-            package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
-            return text_checksum(ast.dump(tree)), tuple(dict.fromkeys(_imports(tree, package)))
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-            return "unreadable", ()
+            if not spec.origin.endswith(".py"):
+                return replace(whole, digest=file_checksum(spec.origin))
+            text = Path(spec.origin).read_bytes()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # such as of odd escapes in a string: that is for the run
+                tree = ast.parse(text)
+        except (OSError, SyntaxError, ValueError):
+            return whole
+        except (RecursionError, MemoryError):  # too deep for the parser, though perhaps not for an import
+            return replace(whole, digest=text_checksum(text.decode("latin-1")), loads=tuple(_lines(text, package)))
+        return _Source(definitions(tree, package), tree, is_package=is_package)
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package if node.level else ""
-            module = ".".join(part for part in (base, node.module or "") if part)
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+def _targets(imported: Imported, rest: str) -> Iterator[Item]:
+    """Where an imported name leads, with what follows it."""
+    if imported.name:
+        yield imported.module, ".".join(filter(None, (imported.name, rest)))
+    elif imported.first:
+        first, _, inner = imported.module.partition(".")
+        yield first, rest or _WHOLE
+        if inner and not rest:
+            yield imported.module, _WHOLE
+    else:
+        yield imported.module, rest or _WHOLE
+
+
+def _whole(modules: Iterable[str]) -> Iterator[Item]:
+    return ((module, _WHOLE) for module in modules)
+
+
+def _lines(text: bytes, package: str) -> Iterator[str]:
+    """The modules that lines of a text import, as far as one line tells."""
+    for line in re.findall(rb"^[ \t]*((?:from|import)[ \t]+[^\n;#(\\]+)", text, re.MULTILINE):
+        with suppress(SyntaxError, ValueError):
+            yield from imports(ast.parse(line.strip() + (b" *" if line.rstrip().endswith(b"import") else b"")), package)
+
+
+def _is_installed(origin: Path, folder: Path) -> bool:
+    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
+    ours = origin.is_relative_to(folder)
+    return any(origin.is_relative_to(place) and not (ours and folder.is_relative_to(place)) for place in places)

@@ -176,8 +176,20 @@ def changes(before: Parts, now: Parts) -> str:
     """What is different between two sets of parts of a key, in words."""
     changed = [part for part in now if part not in before or before[part] != now[part]]
     changed += [part for part in before if part not in now]
-    told = [_WORDS[kind].format(name) for kind, _, name in (part.partition(" ") for part in changed) if kind in _WORDS]
+    told = [_word(*part.partition(" ")[::2]) for part in changed if part.partition(" ")[0] in _WORDS]
     return f"{', '.join(told[:4])}{f' and {len(told) - 4} more' if len(told) > 4 else ''} changed"
+
+
+def _word(kind: str, name: str) -> str:
+    """A part of a key in words; see `fingerprint` for the names of pieces of code."""
+    module, _, piece = name.partition(":")
+    if kind == "code" and piece == "*":
+        return f"the module {module}"
+    if kind == "code" and piece == "import":
+        return f"what runs when {module} is imported"
+    if kind == "code" and piece != piece.lower():
+        return f"the definition {name}"  # by its name a class or a constant
+    return _WORDS[kind].format(name)
 
 
 _WORDS = {

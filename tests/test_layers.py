@@ -14,7 +14,7 @@ events errors spec
 plan
 schedule compare
 simulate
-digest formats callables jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
+digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
 locate
 files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
