@@ -171,7 +171,7 @@ def test_comments_do_not_count_and_helpers_do(trial: Trial) -> None:
 
 
 def test_what_gives_the_same_as_before_changes_nothing_behind_it(trial: Trial) -> None:
-    trial.run()
+    trial.run("--keep")
     trial.replace("steps.py", "list(range(count))", "[*range(count)]")
     assert trial.statuses("--resume") == {"numbers": "ok", "double": "reused", "total": "reused"}
 

@@ -1,0 +1,560 @@
+"""Which changes of a project change what a function is known by, and which do not."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+from nfrun.checksum import file_checksum, text_checksum
+from nfrun.fingerprint import Fingerprints
+
+Files = Mapping[str, str]
+
+
+class Trial:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._made = 0
+
+    def of(self, files: Files | str, function: str = "f", module: str = "steps") -> Mapping[str, str]:
+        """What `steps:f` is known by in a project of these files; a text alone is steps.py."""
+        self._made += 1  # Python remembers for a moment what is in a folder
+        folder = self.path / str(self._made)
+        folder.mkdir()
+        for name, text in ({"steps.py": files} if isinstance(files, str) else files).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return Fingerprints(folder).of(module, function)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+F = "def f(): return g()\n"
+G = "def g(): return 1\n"
+
+# What counts: a name, the project, and a text of it that changes all when it is replaced by another.
+COUNTS: list[tuple[str, Files | str, str, str]] = [
+    ("itself", "def f(): return 1", "1", "2"),
+    ("a coroutine", "async def f(): return 1", "1", "2"),
+    ("what it calls", F + G, "1", "2"),
+    ("at any depth", F + "def g(): return h()\ndef h(): return 1\n", "1", "2"),
+    ("in cycles", F + "def g(): return h()\ndef h(): return f() or 1\n", "1", "2"),
+    ("a constant", "LIMIT = 1\ndef f(): return LIMIT", "1", "2"),
+    ("a constant with a type", "LIMIT: int = 1\ndef f(): return LIMIT", "1", "2"),
+    ("one of several targets", "A, (B, *C) = 1, (2, 3)\ndef f(): return C", "3", "4"),
+    ("a chain of targets", "A = B = 1\ndef f(): return A", "1", "2"),
+    ("a name bound within an expression", "A = (B := 1) + 1\ndef f(): return B", ":= 1", ":= 2"),
+    ("a decorator", "def d(g): return 1\n@d\ndef f(): ...", "1", "2"),
+    ("an argument of a decorator", "A = 1\n@print(A)\ndef f(): ...", "1", "2"),
+    ("a default", "A = 1\ndef f(a=A): ...", "1", "2"),
+    ("a default by keyword", "A = 1\ndef f(*, a=A): ...", "1", "2"),
+    ("an annotation", "class A: x = 1\ndef f(a: A): ...", "1", "2"),
+    ("an annotation between quotes", "class A: x = 1\ndef f(a: list['A']): ...", "1", "2"),
+    ("the annotation of what it returns", "class A: x = 1\ndef f() -> 'A': ...", "1", "2"),
+    ("the annotation of a variable", "class A: x = 1\ndef f():\n a: 'A' = 3", "1", "2"),
+    ("a class", "class C:\n def m(self): return 1\ndef f(): return C().m()", "1", "2"),
+    ("a base class", "class B: x = 1\nclass C(B): ...\ndef f(): return C()", "1", "2"),
+    ("a keyword of a class", "A = 1\nclass C(x=A): ...\ndef f(): return C()", "1", "2"),
+    ("what a method calls", "class C:\n def m(self): return g()\n" + G + "def f(): return C()", "1", "2"),
+    (
+        "what a name in a class hides",
+        "class C:\n g = 2\n def m(self): return g()\n" + G + "def f(): return C()",
+        "1",
+        "3",
+    ),
+    ("a method given as such", "class f:\n def m(self): return 1", "1", "2"),
+    ("an inner function", "def f():\n def g(): return 1\n return g", "1", "2"),
+    ("what an inner function calls", "def f():\n def h(): return g()\n return h\n" + G, "1", "2"),
+    ("what a lambda calls", "f = lambda: g()\n" + G, "1", "2"),
+    ("what a name in an inner function hides", "def f():\n def h(g): ...\n return g()\n" + G, "1", "2"),
+    ("what a name in a lambda hides", "def f(): return lambda g: g, g()\n" + G, "1", "2"),
+    ("what a name in a comprehension hides", "def f(): return [g for g in 'x'], g()\n" + G, "1", "2"),
+    ("what a comprehension begins with", "def f(): return [g for g in g()]\n" + G, "1", "2"),
+    ("what a comprehension asks", "def f(): return {x: 0 for x in 'x' if g()}\n" + G, "1", "2"),
+    ("what a comprehension goes on with", "def f(): return {x for x in 'x' for y in g()}\n" + G, "1", "2"),
+    ("a default that its own argument hides", "def f(g=g): return g()\n" + G, "1", "2"),
+    ("a global name", "A = 1\ndef f():\n global A\n A += 1", "1\n", "2\n"),
+    ("who sets a global name", "A = 1\ndef set():\n global A\n A = 2\ndef f(): return A", "2", "3"),
+    ("a global name that an outer function hides", "def f(g):\n def h():\n  global g\n  return g()\n" + G, "1", "2"),
+    ("all definitions of a name", "def g(): return 1\ndef g(): return 2\n" + F, "1", "3"),
+    ("their order", "A = 1\nB = A\nA = 2\ndef f(): return B", "B = A\nA = 2", "A = 2\nB = A"),
+    ("in a branch", "if a:\n def g(): return 1\nelse:\n def g(): return 2\n" + F, "2", "3"),
+    (
+        "the branch",
+        "if a:\n def g(): return 1\nelse:\n pass\n" + F,
+        "def g(): return 1\nelse:\n pass",
+        "pass\nelse:\n def g(): return 1",
+    ),
+    ("what a branch is taken by", "if a > 1:\n def g(): return 1\n" + F, "> 1", "> 2"),
+    ("in try", "try:\n def g(): return 1\nexcept E: ...\n" + F, "1", "2"),
+    ("in except", "try: ...\nexcept E:\n def g(): return 1\n" + F, "1", "2"),
+    ("in else and finally", "try: ...\nexcept E: ...\nelse:\n A = 1\nfinally:\n B = A\ndef f(): return B", "1", "2"),
+    ("what is caught", "try:\n def g(): return 1\nexcept E: ...\n" + F, "E", "D"),
+    ("in with", "with a:\n def g(): return 1\n" + F, "1", "2"),
+    ("with what", "with a(1):\n A = 0\ndef f(): return A", "1", "2"),
+    ("in a loop", "for x in y:\n A = 1\ndef f(): return A", "1", "2"),
+    ("in match", "match x:\n case 1:\n  A = 1\ndef f(): return A", "A = 1", "A = 2"),
+    ("what is imported", "import math as m\ndef f(): return m.sqrt(2)", "math", "cmath"),
+    ("what is imported by name", "from math import sin as s\ndef f(): return s(2)", "sin", "cos"),
+    ("what is imported inside", "def f():\n from math import sin as s\n return s(2)", "sin", "cos"),
+    ("where a star leads", "from math import *\ndef f(): return sin(2)", "math", "cmath"),
+    (
+        "which import comes first",
+        "import a as x\nimport b as x\ndef f(): x",
+        "import a as x\nimport b as x",
+        "import b as x\nimport a as x",
+    ),
+    ("the future", "from __future__ import annotations\ndef f(): ...", "from __future__ import annotations", ""),
+    ("a call on import", "import random\nrandom.seed(1)\ndef f(): ...", "1", "2"),
+    ("what a call on import uses", "A = 1\nprint(A)\ndef f(): ...", "1", "2"),
+    ("an item set on import", "C = {}\nC['x'] = 1\ndef f(): ...", "1", "2"),
+    ("an attribute set on import", "import a\na.x = 1\ndef f(): ...", "1", "2"),
+    ("an addition on import", "A = 0\nA += 1\ndef f(): ...", "1", "2"),
+    ("a loop on import", "for x in range(1): C.append(x)\ndef f(): ...", "1", "2"),
+    ("when a call on import comes", "A = b()\nc(1)\ndef f(): return A", "A = b()\nc(1)", "c(1)\nA = b()"),
+    ("what is done unless it is the program", "if __name__ == '__main__': ...\nelse: print(1)\ndef f(): ...", "1", "2"),
+    ("anything, of getattr", "def f(x): return getattr(x, 'y')\n" + G, "1", "2"),
+    ("anything, of globals", "def f(x): return globals()[x]()\n" + G, "1", "2"),
+    ("anything, of eval", "def f(x): return eval(x)\n" + G, "1", "2"),
+    ("anything, of importlib", "import importlib as i\ndef f(x): return i.import_module(x)\n" + G, "1", "2"),
+    (
+        "anything, of import_module",
+        "def f(x):\n from importlib import import_module as i\n return i(x)\n" + G,
+        "1",
+        "2",
+    ),
+    ("anything, of sys.modules", "import sys\ndef f(x): return sys.modules[x]\n" + G, "1", "2"),
+    (
+        "what is registered",
+        "ALL = []\ndef add(g): ALL.append(g)\n@add\ndef g(): return 1\ndef f(): return ALL[0]()",
+        "1",
+        "2",
+    ),
+    ("what is registered with an object", "app = App()\n@app.task\ndef g(): return 1\ndef f(): return app", "1", "2"),
+    (
+        "a variant for a type",
+        "@singledispatch\ndef g(x): ...\n@g.register\ndef _(x: int): return 1\ndef f(): return g(2)",
+        "1",
+        "3",
+    ),
+    (
+        "a class that its base knows",
+        "class B:\n def __init_subclass__(c): ...\nclass C(B): x = 1\ndef f(): return B",
+        "1",
+        "2",
+    ),
+    ("its own docstring, by name", "'''1'''\ndef f(): return __doc__", "1", "2"),
+    ("text that is no docstring", "def f(): return '''1'''", "1", "2"),
+    ("kinds of numbers", "def f(): return 1", "1", "1.0"),
+    ("true and one", "def f(): return 1", "1", "True"),
+    ("a long number", f"def f(): return 0x1{'0' * 5000}", "0x1", "0x2"),
+    ("the name of an argument", "def f(a): ...", "(a)", "(b)"),
+    ("a helper", {"steps.py": "import helpers\ndef f(): return helpers.g()", "helpers.py": G}, "1", "2"),
+    (
+        "a helper under another name",
+        {"steps.py": "import helpers as h\ndef f(): return h.g()", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    ("a helper by name", {"steps.py": "from helpers import g as h\ndef f(): return h()", "helpers.py": G}, "1", "2"),
+    ("a helper by star", {"steps.py": "from helpers import *\n" + F, "helpers.py": G}, "1", "2"),
+    (
+        "a helper by stars",
+        {"steps.py": "from a import *\n" + F, "a.py": "from b import *\nfrom a import *", "b.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "a builtin that a star hides",
+        {"steps.py": "from a import *\ndef f(): return sum()", "a.py": "def sum(): return 1"},
+        "1",
+        "2",
+    ),
+    (
+        "a helper imported inside",
+        {"steps.py": "def f():\n import helpers\n return helpers.g()", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "a name imported inside",
+        {"steps.py": "def f():\n from helpers import g as h\n return h()", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "a name imported around",
+        {"steps.py": "def f():\n from helpers import g\n return lambda: g()", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    ("a module imported in a class", {"steps.py": "class f:\n import helpers", "helpers.py": G}, "1", "2"),
+    ("a name imported in a class", {"steps.py": "class f:\n from helpers import g", "helpers.py": G}, "1", "2"),
+    (
+        "a module that is passed on",
+        {"steps.py": "import helpers\ndef f(): return x(helpers)", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "a module under a name",
+        {"steps.py": "import helpers\nh = helpers\ndef f(): return h.g()", "helpers.py": G},
+        "1",
+        "2",
+    ),
+    ("what such a module imports", {"steps.py": "import a\ndef f(): x(a)", "a.py": "import b", "b.py": G}, "1", "2"),
+    (
+        "a package that is passed on",
+        {"steps.py": "import p.a\ndef f(): x(p)", "p/__init__.py": "", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    ("what a module has under no name", {"steps.py": "import a\ndef f(): a.b()", "a.py": G}, "1", "2"),
+    (
+        "a module named in a text",
+        {"steps.py": "import importlib\ndef f(): importlib.import_module('a')", "a.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "a module in a package",
+        {"steps.py": "import p.a\ndef f(): return p.a.g()", "p/__init__.py": "", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "such a module by from",
+        {"steps.py": "from p import a\ndef f(): return a.g()", "p/__init__.py": "", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    ("in a folder that is no package", {"steps.py": "from p import a\ndef f(): return a.g()", "p/a.py": G}, "1", "2"),
+    (
+        "what a package hands on",
+        {"steps.py": "from p import g\n" + F, "p/__init__.py": "from .a import g", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    (
+        "under another name",
+        {"steps.py": "import p\ndef f(): p.h()", "p/__init__.py": "from .a import g as h", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    ("by star", {"steps.py": "import p\ndef f(): p.g()", "p/__init__.py": "from .a import *", "p/a.py": G}, "1", "2"),
+    (
+        "a module that a star may hand on",
+        {"steps.py": "from p import *\ndef f(): a.g()", "p/__init__.py": "__all__ = ['a']", "p/a.py": G},
+        "1",
+        "2",
+    ),
+    ("what a star hands on", {"steps.py": "from a import *\n" + F, "a.py": "__all__ = ['g', 'h']\n" + G}, ", 'h'", ""),
+    (
+        "a package's own module",
+        {
+            "steps.py": "from p import g\n" + F,
+            "p/__init__.py": "from .a import x\ndef g(): return a.h()",
+            "p/a.py": "x = 0\ndef h(): return 1",
+        },
+        "1",
+        "2",
+    ),
+    (
+        "from above",
+        {
+            "steps.py": "from p.q.a import f",
+            "p/__init__.py": "",
+            "p/b.py": G,
+            "p/q/__init__.py": "",
+            "p/q/a.py": "from ..b import g\n" + F,
+        },
+        "1",
+        "2",
+    ),
+    (
+        "modules in a circle",
+        {"steps.py": "import a\ndef f(): a.g()\ndef h(): return 1", "a.py": "import steps\ndef g(): steps.h()"},
+        "1",
+        "2",
+    ),
+    ("names in a circle", {"steps.py": "from a import g\n" + F, "a.py": "from steps import g\nprint(1)\n"}, "1", "2"),
+    (
+        "either of two imports",
+        {"steps.py": "try:\n from a import g\nexcept E:\n from b import g\n" + F, "a.py": "def g(): ...", "b.py": G},
+        "1",
+        "2",
+    ),
+    ("a call on import of a module", {"steps.py": "import a\ndef f(): ...", "a.py": "print(1)"}, "1", "2"),
+    ("of its package", {"steps.py": "import p.a\ndef f(): ...", "p/__init__.py": "print(1)", "p/a.py": ""}, "1", "2"),
+    ("of one imported inside", {"steps.py": "def f(): import a", "a.py": "print(1)"}, "1", "2"),
+    (
+        "of one imported for a type",
+        {"steps.py": "import a\ndef f(x: a.T): ...", "a.py": "print(1)\nclass T: ..."},
+        "1",
+        "2",
+    ),
+    (
+        "what is registered elsewhere",
+        {
+            "steps.py": "import r, a\ndef f(): return r.ALL",
+            "r.py": "ALL = []\ndef add(g): ALL.append(g)",
+            "a.py": "import r\n@r.add\ndef g(): return 1",
+        },
+        "1",
+        "2",
+    ),
+    ("a module imported by a loop", {"steps.py": "for x in y: import a\ndef f(): a.g()", "a.py": G}, "1", "2"),
+    ("a module imported as a global name", {"steps.py": "def f():\n global a\n import a", "a.py": G}, "1", "2"),
+]
+
+# What does not count: the same, but the change is one that the function cannot notice.
+COUNTS_NOT: list[tuple[str, Files | str, str, str]] = [
+    ("comments", "def f():\n return 1  # one", "# one", "# two"),
+    ("layout", "def f(): return g(1, 2)", "g(1, 2)", "(g(\n  1,\n\n  2,\n ))"),
+    ("quotes", "def f(): return 'a'", "'a'", '"a"'),
+    ("docstrings", "'''1'''\ndef f():\n '''1'''\n return 2\nclass C:\n '''1'''\n", "1", "3"),
+    ("a docstring that comes", "def f():\n return 2", "def f():", "def f():\n '''a'''"),
+    ("another function", F + G + "def h(): return 3", "3", "4"),
+    ("another constant", F + G + "H = 3", "3", "4"),
+    ("another class", F + G + "class H: x = 3", "3", "4"),
+    ("a function more", F + G, G, G + "def h(): return 3\n"),
+    ("a constant more, before", F + G, G, "H = 3\n" + G),
+    ("the order of functions", F + G, F + G, G + F),
+    ("what it is as a program", F + G + "if __name__ == '__main__':\n print(3)", "3", "4"),
+    ("an argument of the same name", "def f(g): return g\n" + G, "1", "2"),
+    ("arguments of all kinds", "def f(a, /, b, *c, d, **e): return a, b, c, d, e\na = b = c = d = e = 1", "1", "2"),
+    ("a variable of the same name", "def f():\n g = 3\n return g\n" + G, "1", "2"),
+    (
+        "one bound by with, for, except, import, match or :=",
+        "def f(x):\n with x as a: ...\n for b in x: ...\n try: ...\n except x as c: ...\n"
+        " import math as d\n match x:\n  case [e, *g] as h: ...\n  case {'k': i, **j}: ...\n (k := x)\n"
+        " return a, b, c, d, e, g, h, i, j, k\na = b = c = d = e = g = h = i = j = k = 1",
+        "1",
+        "2",
+    ),
+    ("a name of the function around", "def f(g): return lambda: g\n" + G, "1", "2"),
+    ("an inner function of the same name", "def f():\n def g(): ...\n return g()\n" + G, "1", "2"),
+    (
+        "a name in a comprehension",
+        "def f(x): return [g for g in x if g], {h: i for h, i in x}\nh = i = 1\n" + G,
+        "1",
+        "2",
+    ),
+    ("an argument of a lambda", "def f(): return lambda g: g\n" + G, "1", "2"),
+    ("an attribute of the same name", "def f(x): return x.g()\n" + G, "1", "2"),
+    ("an argument by keyword", "def f(x): return x(g=3)\n" + G, "1", "2"),
+    ("another method of the same name", F + G + "class C:\n def g(self): return 3", "3", "4"),
+    ("an import that it does not use", "import os\n" + F + G, "import os", "import sys"),
+    (
+        "another function of a helper",
+        {"steps.py": "import helpers\ndef f(): helpers.g()", "helpers.py": G + "def h(): return 3"},
+        "3",
+        "4",
+    ),
+    (
+        "of one imported by name",
+        {"steps.py": "from helpers import g\n" + F, "helpers.py": G + "def h(): return 3"},
+        "3",
+        "4",
+    ),
+    (
+        "of one imported by star",
+        {"steps.py": "from helpers import *\n" + F, "helpers.py": G + "def h(): return 3"},
+        "3",
+        "4",
+    ),
+    (
+        "of one in a package",
+        {
+            "steps.py": "import p\ndef f(): p.g()",
+            "p/__init__.py": "from .a import g",
+            "p/a.py": G + "def h(): return 3",
+        },
+        "3",
+        "4",
+    ),
+    (
+        "of one with the name of its module",
+        {
+            "steps.py": "import p\ndef f(): p.g()",
+            "p/__init__.py": "from .g import g",
+            "p/g.py": G + "def h(): return 3",
+        },
+        "3",
+        "4",
+    ),
+    (
+        "of one imported inside",
+        {"steps.py": "def f():\n import helpers as h\n h.g()", "helpers.py": G + "def h(): return 3"},
+        "3",
+        "4",
+    ),
+    ("a module that nothing imports", {"steps.py": F + G, "helpers.py": "print(3)"}, "3", "4"),
+    (
+        "one imported by another function",
+        {"steps.py": F + G + "def h(): import helpers", "helpers.py": "print(3)"},
+        "3",
+        "4",
+    ),
+    (
+        "a function with a decorator that keeps nothing",
+        "import logging, functools\nlog = logging.getLogger('x')\nN = 3\ndef d(g):\n @functools.wraps(g)\n def h(): return g(log.info(N))\n return h\n"
+        "@d\ndef f(): ...\n@d\ndef g(): return 1",
+        "1",
+        "2",
+    ),
+    (
+        "a function with an installed decorator",
+        "import functools\n@functools.cache\ndef g(): return 1\ndef f(): ...",
+        "1",
+        "2",
+    ),
+    ("a class with a plain base", "class B: x: int = 3\nclass C(B): x = 1\ndef f(): return B", "1", "2"),
+]
+
+
+def change(files: Files | str, old: str, new: str) -> Files | str:
+    texts = [files] if isinstance(files, str) else [*files.values()]
+    assert any(old in text for text in texts)
+    return files.replace(old, new) if isinstance(files, str) else {n: t.replace(old, new) for n, t in files.items()}
+
+
+@pytest.mark.parametrize(("files", "old", "new"), [row[1:] for row in COUNTS], ids=[row[0] for row in COUNTS])
+def test_what_counts(trial: Trial, files: Files | str, old: str, new: str) -> None:
+    assert trial.of(files) != trial.of(change(files, old, new))
+    assert trial.of(files) == trial.of(files)
+
+
+@pytest.mark.parametrize(("files", "old", "new"), [row[1:] for row in COUNTS_NOT], ids=[row[0] for row in COUNTS_NOT])
+def test_what_does_not_count(trial: Trial, files: Files | str, old: str, new: str) -> None:
+    assert trial.of(files) == trial.of(change(files, old, new))
+
+
+def test_what_it_is_known_by_has_names(trial: Trial) -> None:
+    files = {
+        "steps.py": "import helpers, other, p.a\nLIMIT = 1\nprint(1)\n"
+        "def f(): return helpers.g(LIMIT), p.a.C().m(), x(other)\n",
+        "helpers.py": G,
+        "other.py": "import deep\n",
+        "deep.py": G,
+        "p/__init__.py": "",
+        "p/a.py": "class C: ...",
+    }
+    found = trial.of(files)
+    assert list(found) == ["deep:*", "helpers:g", "other:*", "p.a:C", "steps:LIMIT", "steps:f", "steps:import"]
+    assert all(re.fullmatch("[0-9a-f]{32}", digest) for digest in found.values())
+    assert found == trial.of(files)
+
+
+def test_a_method_leads_to_its_class(trial: Trial) -> None:
+    assert list(trial.of("class C:\n    def m(self): return g()\n\n" + G, "C.m")) == ["steps:C", "steps:g"]
+
+
+def test_a_change_is_told_where_it_is(trial: Trial) -> None:
+    files = {"steps.py": "import helpers\ndef f(): return helpers.g()\n", "helpers.py": G}
+    before, after = trial.of(files), trial.of(change(files, "1", "2"))
+    assert {name for name in after if after[name] != before[name]} == {"helpers:g"}
+
+
+def test_a_function_that_is_nowhere_is_the_whole_module(trial: Trial) -> None:
+    assert list(trial.of("def g(): return 1\n")) == ["steps:*"]
+    assert trial.of("", module="no_such_module") == {}
+
+
+def test_installed_modules_are_not_of_the_project(trial: Trial) -> None:
+    text = "import ast, sys, pytest, os.path, no_such_module\ndef f(): ast.parse(''), sys.path, pytest.x, os.path.join, os\n"
+    assert list(trial.of(text)) == ["steps:f"]
+    assert trial.of("", "join", "os.path") == {}
+
+
+@pytest.mark.parametrize("text", ["def f(:", "def f(): '", "\0", "# coding: no-such-coding", "x = " + "(" * 300])
+def test_a_module_that_cannot_be_parsed(trial: Trial, text: str) -> None:
+    assert trial.of(text) == {"steps:*": "unreadable"}
+    assert trial.of({"steps.py": "import a\ndef f(): a.g()\n", "a.py": text})["a:*"] == "unreadable"
+
+
+def test_a_module_that_cannot_be_read(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_bytes(path: Path) -> bytes:
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert trial.of(F + G) == {"steps:*": "unreadable"}
+
+
+def test_an_extension_counts_by_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("import fast\ndef f(): return fast.g()\n")
+    path = tmp_path / f"fast{EXTENSION_SUFFIXES[0]}"
+    path.write_bytes(b"of no platform")
+    found = Fingerprints(tmp_path).of("steps", "f")
+    assert {name: digest for name, digest in found.items() if name != "steps:f"} == {"fast:*": file_checksum(path)}
+
+
+def test_a_project_among_installed_packages_is_still_a_project(tmp_path: Path) -> None:
+    folder = tmp_path / "site-packages" / "pipeline"
+    folder.mkdir(parents=True)
+    (folder / "steps.py").write_text("import beside\n" + F + G)
+    assert list(Fingerprints(folder).of("steps", "f")) == ["steps:f", "steps:g"]
+
+
+def test_installed_packages_are_known_by_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tmp_path / name for name in ("site-packages", "dist-packages", "elsewhere")]
+    for place in places:
+        place.mkdir()
+        (place / f"made_up_{place.name.partition('-')[0]}.py").write_text(G)
+        monkeypatch.syspath_prepend(str(place))
+    folder = tmp_path / "project"
+    folder.mkdir()
+    calls = [f"made_up_{name}.g()" for name in ("site", "dist", "elsewhere")]
+    imports = "import made_up_site, made_up_dist, made_up_elsewhere"
+    (folder / "steps.py").write_text(f"{imports}\ndef f(): return {', '.join(calls)}\n")
+    assert list(Fingerprints(folder).of("steps", "f")) == ["made_up_elsewhere:g", "steps:f"]
+
+
+def test_nothing_is_imported(trial: Trial) -> None:
+    before = set(sys.modules)
+    trial.of({"steps.py": "import not_to_be_imported as a\n1 / 0\ndef f(): a.g()\n", "not_to_be_imported.py": G})
+    assert set(sys.modules) == before
+
+
+def test_each_module_is_read_once_and_only_if_it_is_reached(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    (trial.path / "steps.py").write_text("import a\n" + "".join(f"def f{i}(): return a.g()\n" for i in range(50)))
+    (trial.path / "a.py").write_text(G)
+    (trial.path / "b.py").write_text(G)
+    read: list[str] = []
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path.name), real(path))[1])
+    fingerprints = Fingerprints(trial.path)
+    for i in range(50):
+        assert list(fingerprints.of("steps", f"f{i}")) == ["a:g", f"steps:f{i}"]
+    assert sorted(read) == ["a.py", "steps.py"]
+
+
+@pytest.mark.parametrize(
+    "deep",
+    ["1" + " + 1" * 400, "1" + " + 1" * 20000, "(" * 90 + "1" + ")" * 90, "x1" + ".b" * 700, "lambda: " * 90 + "1"],
+    ids=["sums", "longer sums", "brackets", "attributes", "functions"],
+)
+def test_code_that_is_nested_deeply(trial: Trial, deep: str) -> None:
+    files = {"steps.py": f"from a import g\ndef f(): return g({deep})\n", "a.py": G}
+    before = trial.of(files)
+    assert before == trial.of(files)
+    assert before != trial.of({**files, "steps.py": files["steps.py"].replace("1", "2")})
+
+
+def test_a_module_too_deep_to_parse_counts_by_its_text(trial: Trial) -> None:
+    text = f"import a\nx = 1{' + 1' * 20000}\ndef f(): return a.g()\n"
+    assert trial.of(text)["steps:*"] == text_checksum(text)
+
+
+def test_long_chains_of_branches(trial: Trial) -> None:
+    text = "if x == 0: A = 0\n" + "".join(f"elif x == {i}: A = {i}\n" for i in range(1, 90)) + "def f(): return A\n"
+    assert list(trial.of(text)) == ["steps:A", "steps:f", "steps:import"]
