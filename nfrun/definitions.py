@@ -1,4 +1,7 @@
-"""Tells what the top of a module defines, and what each definition uses. Pure over syntax trees; knows no files."""
+"""Tells what the top of a module defines, and what each definition uses. Pure over syntax trees; knows no files.
+
+Nothing here calls itself for what is nested: code may be nested deeper than Python calls.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeGuard
 
-# What may lead anywhere in its module, whatever names stand in the source; then what does as an attribute.
+# What may lead anywhere in its module, whatever names stand in the source; then what does as an attribute too.
 _ANYWHERE = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
-_ANYWHERE |= {"__import__", "__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
+_ANYWHERE |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
 _ANYWHERE_OF = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_SILENT = frozenset({"kind", "type_comment", "type_ignores", "ctx"})  # fields that change nothing when it runs
+_SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that change nothing when it runs
+_END = object()
+
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,18 @@ class Imported:
     name: str = ""
     first: bool = False
 
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """The modules that are imported, the last of them perhaps none."""
+        return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
-_Local: TypeAlias = Mapping[
-    str, tuple[Imported, ...]
-]  # the names that are not the module's, and what is imported as them
-_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    @property
+    def leads_anywhere(self) -> bool:
+        """Whether who has it may reach anything, under whatever name it is imported."""
+        return self.module.partition(".")[0] in _ANYWHERE or self.name in _ANYWHERE_OF
+
+
+_Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # names that are not the module's, and what they may import
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,21 @@ class Piece:
 
 
 @dataclass
+class Definitions:
+    """The top of a module: pieces and imports by the names that they bind, and the rest, which runs on import.
+
+    `everywhere` are imports that may change the meaning of any name, `loads` all modules that are imported.
+    """
+
+    package: str
+    pieces: dict[str, list[Piece]] = field(default_factory=dict)
+    imports: dict[str, list[tuple[Imported, Piece]]] = field(default_factory=dict)
+    everywhere: list[Imported] = field(default_factory=list)
+    loads: dict[str, None] = field(default_factory=dict)
+    rest: list[Piece] = field(default_factory=list)
+
+
+@dataclass
 class Uses:
     """What a piece of code uses: names of its module with what follows them ("helpers.clean"); what it imports itself,
     with what follows; modules that it loads; whether it may lead anywhere, and the texts that may say where."""
@@ -54,19 +82,6 @@ class Uses:
     loads: dict[str, None] = field(default_factory=dict)
     anywhere: bool = False
     texts: dict[str, None] = field(default_factory=dict)
-
-
-@dataclass
-class Definitions:
-    """The top of a module: pieces and imports by the names that they bind, and the rest, which runs on import."""
-
-    package: str
-    pieces: dict[str, list[Piece]] = field(default_factory=dict)
-    imports: dict[str, list[tuple[Imported, Piece]]] = field(default_factory=dict)
-    stars: dict[str, None] = field(default_factory=dict)
-    loads: dict[str, None] = field(default_factory=dict)
-    rest: list[Piece] = field(default_factory=list)
-    future: list[str] = field(default_factory=list)
 
 
 def definitions(tree: ast.Module, package: str) -> Definitions:
@@ -79,7 +94,12 @@ def definitions(tree: ast.Module, package: str) -> Definitions:
         at += 1
         piece = Piece(statement, at, branch if _is_still(statement) else f"{branch}#{len(found.rest)}")
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            _take_import(statement, piece, found)
+            for name, imported in _imports(statement, package):
+                found.loads.update(dict.fromkeys(imported.loads))
+                if name == "*" or imported.module == "__future__":
+                    found.everywhere.append(imported)
+                else:
+                    found.imports.setdefault(name, []).append((imported, piece))
         elif isinstance(statement, ast.If) and _is_main(statement.test):
             left.extend((inner, branch) for inner in reversed(statement.orelse))
         elif isinstance(statement, ast.If | ast.Try | ast.TryStar | ast.With):
@@ -87,67 +107,56 @@ def definitions(tree: ast.Module, package: str) -> Definitions:
         elif not isinstance(statement, ast.Pass) and not _is_text(statement):
             if not _is_definition(statement):
                 found.rest.append(piece)
-            for name in _bound(statement, package):
+            for name in _bound(statement):
                 found.pieces.setdefault(name, []).append(piece)
     if tree.body and _is_text(tree.body[0]):
         found.pieces.setdefault("__doc__", []).append(Piece(tree.body[0].value, 0, ""))
     return found
 
 
-def imports(tree: ast.Module, package: str) -> Iterator[str]:
+def all_imports(tree: ast.Module, package: str) -> Iterator[str]:
     """All modules that it may import, wherever in it; also names in them, which may be modules too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                yield from _loaded(node, alias, package)
+            for _, imported in _imports(node, package):
+                yield from imported.loads
 
 
 def uses(body: ast.AST, package: str) -> Uses:
-    """What a piece uses. Not by recursion: code may be nested deeper than Python calls."""
+    """What a piece uses, without what is local to the functions and comprehensions in it."""
     found = Uses()
     left: list[tuple[ast.AST, _Local]] = [(body, {})]
     while left:
         node, local = left.pop()
-        if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
-            left.extend((part, _inside(node, local, package)) for part in _body(node))
-            outside = [node.args, *getattr(node, "decorator_list", ()), *getattr(node, "type_params", ())]
-            returns = getattr(node, "returns", None)
-            left.extend((part, local) for part in (*outside, *([returns] if returns else ()), *_quoted(returns)))
+        left.extend((part, local) for part in _quoted(node))
+        if isinstance(node, ast.Attribute | ast.Name):
+            left.extend((part, local) for part in _take_name(node, local, found))
+        elif isinstance(node, (*_FUNCTIONS, ast.Lambda)):
+            inside = _inside(node, local, package)
+            own = {id(part) for part in _body(node)}
+            left.extend((part, inside if id(part) in own else local) for part in ast.iter_child_nodes(node))
         elif isinstance(node, _COMPREHENSIONS):
-            targets = [
-                name
-                for part in node.generators
-                for inside in ast.walk(part.target)
-                for name, _ in _binds(inside, package)
-            ]
-            inner = {**local, **dict.fromkeys(targets, ())}
-            first = node.generators[0].iter
-            left.append((first, local))
-            left.extend((part, inner) for part in ast.iter_child_nodes(node) if not isinstance(part, ast.comprehension))
-            for part in node.generators:
-                left.extend((e, inner) for e in (part.target, part.iter, *part.ifs) if e is not first)
+            targets = (name for part in node.generators for n in ast.walk(part.target) for name, _ in _binds(n))
+            inside = {**local, **dict.fromkeys(targets, ())}
+            left.extend((part, inside) for part in ast.iter_child_nodes(node))
+            left.append((node.generators[0].iter, local))  # which is looked up outside
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                found.loads.update(dict.fromkeys(_loaded(node, alias, package)))
-                if _name(node, alias) not in local:  # bound for the module by a loop or `global`: used by anything
-                    found.imports[_imported(node, alias, package), ""] = None
-        elif isinstance(node, ast.Attribute | ast.Name):
-            _take_name(node, local, left, found)
-        elif isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and node.value.replace(".", "_").isidentifier():
-                found.texts[node.value] = None
+            for name, imported in _imports(node, package):
+                found.loads.update(dict.fromkeys(imported.loads))
+                if name not in local:  # bound for the module by a loop or `global`: used by anything
+                    found.imports[imported, ""] = None
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.texts[node.value] = None
         else:
             left.extend((part, local) for part in ast.iter_child_nodes(node))
-            if isinstance(node, ast.arg | ast.AnnAssign):
-                left.extend((part, local) for part in _quoted(node.annotation))
-            elif isinstance(node, ast.ClassDef):  # what it imports is used as an attribute of it
-                bound = [imported for part in _scope(node.body) for _, imported in _binds(part, package)]
-                found.imports.update(((imported, ""), None) for imported in bound if imported)
+        if isinstance(node, ast.ClassDef):  # what it imports is used as an attribute of it
+            bound = (imported for part in _scope(node.body) for _, imported in _binds(part, package))
+            found.imports.update(((imported, ""), None) for imported in bound if imported)
     return found
 
 
 def dump(body: ast.AST) -> str:
-    """The code as text: the same for code that differs in comments, layout and docstrings only. Not by recursion."""
+    """The code as text: the same for code that differs in comments, layout and docstrings only."""
     text: list[str] = []
     left: list[object] = [body]
     while left:
@@ -167,27 +176,6 @@ def dump(body: ast.AST) -> str:
     return " ".join(text)
 
 
-_END = object()
-
-
-def _take_name(node: ast.Attribute | ast.Name, local: _Local, left: list[tuple[ast.AST, _Local]], found: Uses) -> None:
-    path: list[str] = []
-    part: ast.expr = node
-    while isinstance(part, ast.Attribute):
-        path.append(part.attr)
-        part = part.value
-    path.reverse()
-    found.anywhere = found.anywhere or not _ANYWHERE_OF.isdisjoint(path)
-    if not isinstance(part, ast.Name):
-        left.append((part, local))
-    elif part.id not in local:
-        found.names[".".join([part.id, *path])] = None
-        found.anywhere = found.anywhere or part.id in _ANYWHERE
-    else:
-        for imported in local[part.id]:
-            found.imports[imported, ".".join(path)] = None
-
-
 def told_on_import(body: ast.AST) -> list[ast.AST]:
     """What learns of a definition on import, though nobody has used it yet: its decorators and bases."""
     if not isinstance(body, (*_FUNCTIONS, ast.ClassDef)):
@@ -201,33 +189,17 @@ def may_remember(body: ast.AST) -> bool:
         return any(_declared(body))
     if isinstance(body, ast.ClassDef):
         hooks = {"__init_subclass__", "__set_name__"}
-        named = any(isinstance(part, _FUNCTIONS) and part.name in hooks for part in body.body)
-        values = (part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign))
-        return named or bool(body.keywords) or any(may_remember(part) for part in values)
-    if not isinstance(body, ast.Assign | ast.AnnAssign):
-        return True
-    match body.value:
-        case ast.Call(ast.Name("getLogger") | ast.Attribute(ast.Name("logging"), "getLogger")):
+        inner = [part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign)]
+        hooked = any(isinstance(part, _FUNCTIONS) and part.name in hooks for part in body.body)
+        return hooked or bool(body.keywords) or any(may_remember(part) for part in inner)
+    match body:
+        case ast.Assign(value=ast.Call(ast.Name("getLogger") | ast.Attribute(ast.Name("logging"), "getLogger"))):
             return False  # loggers are in many decorators, and change no result
-    kept = ast.Call | ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
-    return body.value is not None and any(isinstance(part, kept) for part in ast.walk(body.value))
+    kept = (ast.Call, ast.List, ast.Dict, ast.Set, *_COMPREHENSIONS)
+    return not _is_definition(body) or any(isinstance(part, kept) for part in ast.walk(body))
 
 
-def leads_anywhere(imported: Imported) -> bool:
-    """Whether what is imported may lead anywhere, under whatever name."""
-    return imported.module.partition(".")[0] in _ANYWHERE or imported.name in _ANYWHERE_OF
-
-
-def _take_import(statement: ast.Import | ast.ImportFrom, piece: Piece, found: Definitions) -> None:
-    for alias in statement.names:
-        found.loads.update(dict.fromkeys(_loaded(statement, alias, found.package)))
-        imported = _imported(statement, alias, found.package)
-        if imported.module == "__future__":
-            found.future.append(imported.name)
-        elif imported.name == "*":
-            found.stars[imported.module] = None
-        else:
-            found.imports.setdefault(_name(statement, alias), []).append((imported, piece))
+# -- the top of a module ----------------------------------------------------------------------------------------------
 
 
 def _branches(statement: ast.If | ast.Try | ast.TryStar | ast.With, branch: str) -> Iterator[tuple[ast.AST, str]]:
@@ -257,14 +229,11 @@ def _is_definition(statement: ast.AST) -> bool:
 
 
 def _is_still(statement: ast.AST) -> bool:
-    """Whether it gives the same wherever it stands, as nothing is looked up when it runs."""
-    if isinstance(statement, _FUNCTIONS):
-        parts = [*statement.decorator_list, *statement.args.defaults, *statement.args.kw_defaults]
-    elif isinstance(statement, ast.Assign | ast.AnnAssign):
-        parts = [statement.value]
-    else:
+    """Whether it gives the same wherever it stands, as nothing is looked up before it is called."""
+    if not isinstance(statement, _FUNCTIONS):
         return False
-    return not any(isinstance(node, ast.Name) for part in parts if part for node in ast.walk(part))
+    parts = [*statement.decorator_list, *statement.args.defaults, *filter(None, statement.args.kw_defaults)]
+    return all(isinstance(part, ast.Constant) for part in parts)
 
 
 def _is_main(test: ast.expr) -> bool:
@@ -279,19 +248,36 @@ def _is_text(node: object) -> TypeGuard[ast.Expr]:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _body(function: _Function) -> list[ast.AST]:
-    return [*function.body] if isinstance(function.body, list) else [function.body]
+# -- names ------------------------------------------------------------------------------------------------------------
 
 
-def _quoted(annotation: ast.expr | None) -> Iterator[ast.expr]:
-    """What stands between quotes in an annotation."""
+def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses) -> list[ast.AST]:
+    """Take a name with its attributes; returns what they are attributes of if that is no name."""
+    path: list[str] = []
+    part: ast.expr = node
+    while isinstance(part, ast.Attribute):
+        path.insert(0, part.attr)
+        part = part.value
+    head = part.id if isinstance(part, ast.Name) else ""
+    found.anywhere |= not _ANYWHERE_OF.isdisjoint({head, *path}) or (head in _ANYWHERE and head not in local)
+    if head in local:
+        found.imports.update(((imported, ".".join(path)), None) for imported in local[head])
+    elif head:
+        found.names[".".join([head, *path])] = None
+    return [] if head else [part]
+
+
+def _quoted(node: ast.AST) -> Iterator[ast.expr]:
+    """What stands between quotes in its annotation."""
+    annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
     for part in ast.walk(annotation) if annotation is not None else ():
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
                 yield ast.parse(part.value, mode="eval").body
 
 
-# -- which names are bound where --------------------------------------------------------------------------------------
+def _body(function: _Function) -> list[ast.AST]:
+    return [*function.body] if isinstance(function.body, list) else [function.body]
 
 
 def _inside(function: _Function, outside: _Local, package: str) -> _Local:
@@ -306,9 +292,9 @@ def _inside(function: _Function, outside: _Local, package: str) -> _Local:
     return {name: bound for name, bound in {**outside, **own}.items() if name not in declared}
 
 
-def _bound(statement: ast.AST, package: str) -> dict[str, None]:
+def _bound(statement: ast.AST) -> dict[str, None]:
     """The names that a statement at the top may bind in the module, also later: a function with `global`."""
-    names = dict.fromkeys(name for node in _scope([statement]) for name, _ in _binds(node, package))
+    names = dict.fromkeys(name for node in _scope([statement]) for name, _ in _binds(node))
     return names | dict.fromkeys(_declared(statement))
 
 
@@ -328,42 +314,23 @@ def _scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
             left.extend(ast.iter_child_nodes(node))
 
 
-def _binds(node: ast.AST, package: str) -> Iterator[tuple[str, Imported | None]]:
+def _binds(node: ast.AST, package: str = "") -> Iterator[tuple[str, Imported | None]]:
+    """The names that the node itself binds."""
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id, None
     elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from ((_name(node, alias), _imported(node, alias, package)) for alias in node.names)
+        yield from _imports(node, package)
     elif isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
         yield node.name, None
     elif isinstance(node, ast.MatchMapping) and node.rest:
         yield node.rest, None
 
 
-# -- imports ----------------------------------------------------------------------------------------------------------
-
-
-def _name(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
-    return alias.asname or (alias.name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
-
-
-def _imported(node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> Imported:
-    if isinstance(node, ast.Import):
-        return Imported(alias.name, first=not alias.asname)
-    return Imported(_base(node, package), alias.name)
-
-
-def _loaded(node: ast.Import | ast.ImportFrom, alias: ast.alias, package: str) -> tuple[str, ...]:
-    if isinstance(node, ast.Import):
-        return (alias.name,)
-    base = _base(node, package)
-    return (base,) if alias.name == "*" else (base, f"{base}.{alias.name}")
-
-
-def _base(node: ast.ImportFrom, package: str) -> str:
-    """The module that `from … import` names; empty where it goes up further than there are packages."""
-    parts = package.split(".")
-    if not node.level:
-        return node.module or ""
-    if node.level > len(parts) or not package:
-        return ""
-    return ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Imported]]:
+    """The names that an import binds, each with what it is."""
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            yield alias.asname or alias.name.partition(".")[0], Imported(alias.name, first=not alias.asname)
+        else:
+            above = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            yield alias.asname or alias.name, Imported(".".join(filter(None, [*above, node.module])), alias.name)

@@ -12,7 +12,6 @@ import re
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,10 +22,9 @@ from nfrun.definitions import (
     Imported,
     Piece,
     Uses,
+    all_imports,
     definitions,
     dump,
-    imports,
-    leads_anywhere,
     may_remember,
     told_on_import,
     uses,
@@ -40,12 +38,13 @@ Item = tuple[str, str]  # a module, and a name in it with what follows: "clean",
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A module of the project: what it defines; no tree but a digest where only the whole of it can be told."""
+    """A module of the project: what it defines; no tree but a digest, and words that may be of modules, where
+    only the whole of it can be told."""
 
     defines: Definitions
     tree: ast.Module | None = None
     digest: str = ""
-    loads: tuple[str, ...] = ()
+    words: Iterable[str] = ()
     is_package: bool = False
 
 
@@ -96,10 +95,14 @@ class Fingerprints:
             loads = [(load, _ON_IMPORT) for load in (*defines.loads, module.rpartition(".")[0])]
             return _Step(step.digest, [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())])
         if source.tree is None:
-            return _Step(source.digest if name == _WHOLE else "", [(module, _ON_IMPORT), *_whole(source.loads)])
+            named = _named(source.words, defines.package)
+            return _Step(source.digest if name == _WHOLE else "", [(module, _ON_IMPORT), *named])
         if name == _WHOLE:
             digest = text_checksum(dump(source.tree)) if source.tree.body else ""
-            return _Step(digest, [(module, _ON_IMPORT), *_whole(imports(source.tree, defines.package))])
+            loads = [(load, _WHOLE) for load in all_imports(source.tree, defines.package)]
+            return _Step(
+                digest, [(module, _ON_IMPORT), *loads, *self._lead(module, defines, uses(source.tree, defines.package))]
+            )
         found = self._find(module, name)
         step = _Step()
         if (module, name) in found:
@@ -108,7 +111,7 @@ class Fingerprints:
 
     def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
         """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
-        text = [*defines.future, *defines.stars] if pieces else []
+        text = [str(imported) for imported in defines.everywhere] if pieces else []
         following: list[Item] = []
         for piece in pieces:
             used = uses(piece.body, defines.package)
@@ -127,14 +130,14 @@ class Fingerprints:
         for name in used.names:
             yield from self._find(module, name)
             bound = defines.imports.get(name.partition(".")[0], ())
-            anywhere = anywhere or any(leads_anywhere(imported) for imported, _ in bound)
+            anywhere = anywhere or any(imported.leads_anywhere for imported, _ in bound)
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
-            anywhere = anywhere or leads_anywhere(imported)
+            anywhere = anywhere or imported.leads_anywhere
         yield from ((load, _ON_IMPORT) for load in used.loads)
         if anywhere:
             yield module, _WHOLE
-            yield from _whole(used.texts)
+            yield from _named(used.texts, defines.package)
 
     def _find(self, module: str, name: str) -> list[Item]:
         """Where a name of a module leads, with what follows it. Nowhere if the module has no such name."""
@@ -165,9 +168,9 @@ class Fingerprints:
         left = [module]
         while left:
             source = self._source(left.pop())
-            new = [star for star in source.defines.stars if star not in found] if source is not None else []
+            new = [imported.module for imported in source.defines.everywhere] if source is not None else []
+            left.extend(star for star in new if star not in found)
             found.update(dict.fromkeys(new))
-            left.extend(new)
         return found
 
     def _registered(self, module: str, defines: Definitions) -> Iterator[Piece]:
@@ -220,7 +223,8 @@ class Fingerprints:
         except (OSError, SyntaxError, ValueError):
             return whole
         except (RecursionError, MemoryError):  # too deep for the parser, though perhaps not for an import
-            return replace(whole, digest=text_checksum(text.decode("latin-1")), loads=tuple(_lines(text, package)))
+            words = dict.fromkeys(re.findall(r"[.\w]+", text.decode("latin-1")))
+            return replace(whole, digest=text_checksum(text.decode("latin-1")), words=words)
         return _Source(definitions(tree, package), tree, is_package=is_package)
 
 
@@ -237,15 +241,11 @@ def _targets(imported: Imported, rest: str) -> Iterator[Item]:
         yield imported.module, rest or _WHOLE
 
 
-def _whole(modules: Iterable[str]) -> Iterator[Item]:
-    return ((module, _WHOLE) for module in modules)
-
-
-def _lines(text: bytes, package: str) -> Iterator[str]:
-    """The modules that lines of a text import, as far as one line tells."""
-    for line in re.findall(rb"^[ \t]*((?:from|import)[ \t]+[^\n;#(\\]+)", text, re.MULTILINE):
-        with suppress(SyntaxError, ValueError):
-            yield from imports(ast.parse(line.strip() + (b" *" if line.rstrip().endswith(b"import") else b"")), package)
+def _named(words: Iterable[str], package: str) -> Iterator[Item]:
+    """The modules that words may be the names of, from the top or from a package."""
+    for word in words:
+        if word.replace(".", "_").isidentifier():
+            yield from ((word, _WHOLE), (f"{package}.{word.lstrip('.')}", _WHOLE))
 
 
 def _is_installed(origin: Path, folder: Path) -> bool:

@@ -471,7 +471,8 @@ def test_a_function_that_is_nowhere_is_the_whole_module(trial: Trial) -> None:
 
 
 def test_installed_modules_are_not_of_the_project(trial: Trial) -> None:
-    text = "import ast, sys, pytest, os.path, no_such_module\ndef f(): ast.parse(''), sys.path, pytest.x, os.path.join, os\n"
+    imports = "import ast, sys, pytest, os.path, no_such_module"
+    text = f"{imports}\ndef f(): ast.parse(''), sys.path, pytest.x, os.path.join, os, no_such_module.x\n"
     assert list(trial.of(text)) == ["steps:f"]
     assert trial.of("", "join", "os.path") == {}
 
