@@ -13,6 +13,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from nfrun.callables import find_module
@@ -194,15 +195,18 @@ class Fingerprints:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def _source(self, module: str) -> _Source | None:
-        """The module, if it is one of the project."""
-        if module not in self._sources:
-            parent = module.rpartition(".")[0]
-            missing = not module or (parent and self._source(parent) is None)
-            self._sources[module] = None if missing else self._read(module)
-        return self._sources[module]
+        """The module, if it is one of the project, and so are all packages that it is in."""
+        source = None
+        for name in accumulate(module.split("."), "{}.{}".format):
+            if name not in self._sources:
+                self._sources[name] = self._read(name)
+            source = self._sources[name]
+            if source is None:
+                break
+        return source
 
     def _read(self, module: str) -> _Source | None:
-        spec = find_module(module, self._folder)
+        spec = find_module(module, self._folder) if all(module.split(".")) else None
         if spec is None:
             return None
         is_package = spec.submodule_search_locations is not None
