@@ -138,12 +138,11 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
     """
     places: list[str] | None = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
-    parts = module.split(".")
-    for i in range(len(parts)):
+    for i, name in enumerate(module.split(".")):
         if places is None:
             return None
-        name = ".".join(parts[: i + 1])
         try:
+            # Each under its last name: of a dotted one the finder looks for the parent among what is imported.
             spec = PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
         except (ImportError, ValueError, OSError):
             return None

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 
 from nfrun.callables import find_module
@@ -68,20 +69,20 @@ class Fingerprints:
     def of(self, module: str, function: str) -> Mapping[str, str]:
         """By "module:name", the digests of the function and of all of the project that it may reach."""
         reached = self._reach([(module, function)])
-        return {":".join(item): step.digest for item, step in sorted(reached.items()) if step.digest}
+        return {":".join(item): step.digest for item, step in sorted(reached, key=itemgetter(0)) if step.digest}
 
-    def _reach(self, items: Iterable[Item], skip: str = "") -> dict[Item, _Step]:
+    def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """All that the items lead to, and they themselves, without what is called `skip`."""
-        reached: dict[Item, _Step] = {}
+        seen: set[Item] = set()
         left = list(items)
         while left:
             item = left.pop()
-            if item not in reached and item[1] != skip:
+            if item not in seen and item[1] != skip:
+                seen.add(item)
                 if item not in self._steps:
                     self._steps[item] = self._step(*item)
-                reached[item] = self._steps[item]
-                left.extend(reached[item].following)
-        return reached
+                yield item, self._steps[item]
+                left.extend(self._steps[item].following)
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -104,11 +105,12 @@ class Fingerprints:
             return _Step(
                 digest, [(module, _ON_IMPORT), *loads, *self._lead(module, defines, uses(source.tree, defines.package))]
             )
-        found = self._find(module, name)
-        step = _Step()
-        if (module, name) in found:
-            step = self._look_at(module, defines, defines.pieces[name])
-        return _Step(step.digest, [(module, _ON_IMPORT), *step.following, *(found or [(module, _WHOLE)])])
+        step = self._look_at(module, defines, defines.pieces.get(name, ()))
+        found = [item for item in self._find(module, name) if item != (module, name)]  # imports may go in circles
+        lost = not found and name not in defines.pieces
+        return _Step(
+            step.digest, [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
+        )
 
     def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
         """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
@@ -180,7 +182,7 @@ class Fingerprints:
             for told in told_on_import(piece.body):
                 used = uses(told, defines.package)
                 items = [*self._lead(module, defines, used), *((module, name) for name in used.names if "." in name)]
-                if any(self._remembers(*item) for item in self._reach(items, skip=_ON_IMPORT)):
+                if any(self._remembers(*item) for item, _ in self._reach(items, skip=_ON_IMPORT)):
                     yield piece
                     break
 
