@@ -232,6 +232,14 @@ def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.Mon
     assert found.signature and found.signature.names == ("table",)
 
 
+def test_a_module_in_folders_within_folders_that_are_no_packages(folder: Path) -> None:
+    (folder / "made_up" / "inner").mkdir(parents=True)
+    (folder / "made_up" / "inner" / "steps.py").write_text("def f(table): ...\n")
+    found = Library(folder).find("made_up.inner.steps", "f")
+    assert found.signature and found.signature.where == "made_up/inner/steps.py:1"
+    assert Library(folder).find("made_up.inner", "f").problem.startswith("'made_up.inner' is a folder without")
+
+
 def test_each_module_is_read_once(folder: Path) -> None:
     (folder / "steps.py").write_text("def f(a): ...\n")
     library = Library(folder)

@@ -347,6 +347,17 @@ def test_what_it_is_known_by_has_names(trial: Trial) -> None:
     assert found == trial.of(files)
 
 
+def test_names_that_lead_in_circles_end(trial: Trial) -> None:
+    files = {
+        "steps.py": "from p import *\nfrom steps import *\nfrom p import g\nimport steps\n"
+        "def f(): return g(), p.a.g(), steps.f\n",
+        "p/__init__.py": "from . import a\nfrom .a import g, h\n",
+        "p/a.py": "from p import a, g as h\nfrom p.a import *\nfrom p import h as g\nN = a.N\n",
+    }
+    assert {"steps:f"} <= {*trial.of(files)}
+    assert trial.of(files, "N", "p.a") == trial.of(files, "a.a.a.N", "p.a")
+
+
 def test_a_method_leads_to_its_class(trial: Trial) -> None:
     assert list(trial.of("class C:\n    def m(self): return g()\n\n" + G, "C.m")) == ["steps:C", "steps:g"]
 
