@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import mixed, rig
+from tests.faults.processes import command
 from tests.faults.rig import LOG, MARK, Ended, Setting, Started, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
@@ -98,7 +99,7 @@ def one(trial: Trial) -> None:
         trial.count("nodes finished before a kill", len(now))
         trial.count("nodes that had told of their end and were not finished", len(unfinished))
         for name in unfinished:
-            trial.largest("ms between an end and a kill that took it back", (at - mixed.log_of(log).ended[name]) * 1e3)
+            trial.measure("ms between an end and a kill that took it back", (at - mixed.log_of(log).ended[name]) * 1e3)
         finished |= now
 
 
@@ -126,9 +127,9 @@ def judge_killed(trial: Trial, number: int) -> None:
         if trial.check(not (wrong := rig.torn(path)), f"kill {number}: {wrong}"):
             trial.check(rig.digest_of(path) in known.all.values(), f"kill {number}: {path.name} is of no known content")
     left, seconds = rig.await_gone(str(trial.folder / f"mark.{number}"))
-    trial.largest("ms until no process was left", seconds * 1e3)
+    trial.measure("ms until no process was left", seconds * 1e3)
     if left:
-        commands = [Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in left]
+        commands = [command(pid) for pid in left]
         trial.check(False, f"kill {number}: still there after {rig.GONE_SECONDS} s: {commands}")
 
 

@@ -23,10 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.faults.processes import carrying, kill
+
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "FAULTS_MARK"  # in the environment of whatever a start of nfrun leaves behind
 LOG = "FAULTS_LOG"  # where the nodes of a trial tell that they start and end
 HANG_SECONDS = 60.0  # what has not ended by then hangs
+_MOST_TEXT = 1 << 24  # bytes at the end of a stream that are kept
 GONE_SECONDS = 3.0  # for what a killed runner leaves to be gone, on a machine that is busy with other things
 _TABLE = re.compile(
     r"^[ ─]+$|^ stage  |^ +\d+   .*  |^critical path|^sequential|finished in|in processes about|shared the proc"
@@ -81,10 +84,16 @@ class Started:
             self.kill()
         texts = []
         for stream in (self._out, self._err):
-            stream.seek(0)
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _MOST_TEXT))
             texts.append(stream.read().decode(errors="replace"))
             stream.close()
         return Ended(code, *texts)
+
+    def interrupt(self, whole_group: bool) -> None:
+        """Ctrl-C: SIGINT to it, and to all of its process group, as a terminal does, where wanted."""
+        with suppress(ProcessLookupError):
+            (os.killpg if whole_group else os.kill)(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
         """SIGKILL to the process that was started, and to no other."""
@@ -123,7 +132,7 @@ class Trial:
     prepared: Any
     complaints: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    most: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, list[float]] = field(default_factory=dict)
 
     def check(self, holds: object, complaint: str) -> bool:
         """Note the complaint unless it holds; returns whether it does."""
@@ -134,8 +143,9 @@ class Trial:
     def count(self, what: str, times: int = 1) -> None:
         self.counts[what] += times
 
-    def largest(self, what: str, value: float) -> None:
-        self.most[what] = max(value, self.most.get(what, value))
+    def measure(self, what: str, value: float) -> None:
+        """Note a figure; the spread over all trials is shown in the end."""
+        self.measured.setdefault(what, []).append(value)
 
     def mark(self, what: object) -> str:
         """A value for MARK that is this trial's alone."""
@@ -144,11 +154,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a script prepares its trials with: a folder, chance, and the arguments that take up a run."""
+    """What a script prepares its trials with: a folder, chance, the arguments that take up a run, options of its own."""
 
     folder: Path
     random: random.Random
     again: tuple[str, ...]
+    options: Mapping[str, float]
 
 
 def main(
@@ -158,10 +169,12 @@ def main(
     prepare: Callable[[Setting], Any] = lambda setting: None,
     trials: int,
     every: Callable[[Any], int] | None = None,
+    options: Mapping[str, tuple[float, str]] = {},
 ) -> None:
     """Run the trials that the command line asks for, say what was found, and leave with 1 if anything was wrong.
 
     `trials` is the usual number; `every`, where a script can go through all there are, tells how many these are.
+    `options` are numbers that this script alone takes: what they usually are, and what for.
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--trials", type=int, default=trials, help="how many; 0: all there are, where they can be told")
@@ -170,14 +183,17 @@ def main(
     parser.add_argument("--jobs", type=int, default=1, help="how many trials run at once")
     parser.add_argument("--again", default="--resume", help="the arguments that take up a run; '' starts a new one")
     parser.add_argument("--leave", type=Path, help="a folder for what trials that failed leave")
+    for name, (usual, what) in options.items():
+        parser.add_argument(f"--{name}", type=float, default=usual, help=f"{what} (usually {usual:g})")
     given = parser.parse_args()
     began = time.monotonic()
     counts: Counter[str] = Counter()
-    most: dict[str, float] = {}
+    measured: dict[str, list[float]] = {}
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="nfrun-faults-") as scratch:
         again = tuple(shlex.split(given.again))
-        prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), again))
+        own = {name: getattr(given, name) for name in options}
+        prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), again, own))
         wanted = given.trials or (every(prepared) if every else trials)
         numbers = range(wanted) if given.only is None else [given.only]
 
@@ -191,9 +207,7 @@ def main(
             except Exception:
                 trial.complaints.append(f"the trial itself failed:\n{traceback.format_exc()}")
             finally:
-                for pid in marked(str(folder)):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                kill(marked(str(folder)))
             if trial.complaints and given.leave:
                 shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
             remove(folder)
@@ -202,20 +216,23 @@ def main(
         with ThreadPoolExecutor(given.jobs) as pool:
             for trial in pool.map(make, numbers):
                 counts += trial.counts
-                for what, value in trial.most.items():
-                    most[what] = max(value, most.get(what, value))
+                for what, values in trial.measured.items():
+                    measured.setdefault(what, []).extend(values)
                 wrong += bool(trial.complaints)
                 script = Path(sys.argv[0]).stem
+                more = "".join(f" --{name} {own[name]:g}" for name in own if own[name] != options[name][0])
+                repeat = f"python -m tests.faults.{script} --seed {given.seed}{more} --only {trial.number}"
                 for complaint in trial.complaints:
-                    repeat = f"python -m tests.faults.{script} --seed {given.seed} --only {trial.number}"
                     print(f"trial {trial.number}: {complaint}\n  repeat: {repeat}", flush=True)
         remove(Path(scratch))
         Path(scratch).mkdir(exist_ok=True)
     seconds = time.monotonic() - began
     for what, times in sorted(counts.items()):
         print(f"{times:>8} {what}")
-    for what, value in sorted(most.items()):
-        print(f"{value:>8.1f} most {what}")
+    for what, values in sorted(measured.items()):
+        values.sort()
+        middle, high = values[len(values) // 2], values[len(values) * 19 // 20]
+        print(f"{what}: median {middle:.1f}, 95 of 100 below {high:.1f}, most {values[-1]:.1f}, of {len(values)}")
     print(f"{len(numbers)} trials, {wrong} wrong, seed {given.seed}, {seconds:.0f} s")
     sys.exit(1 if wrong else 0)
 
@@ -233,14 +250,7 @@ def remove(folder: Path) -> None:
 
 def marked(mark: str) -> list[int]:
     """The processes that have a MARK which begins so in their environment; none that has ended and is not reaped."""
-    found = []
-    wanted = f"{MARK}={mark}".encode()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            with suppress(OSError):
-                if any(item.startswith(wanted) for item in (folder / "environ").read_bytes().split(b"\0")):
-                    found.append(int(folder.name))
-    return found
+    return carrying(MARK, mark)
 
 
 def await_gone(mark: str, seconds: float = GONE_SECONDS) -> tuple[list[int], float]:
