@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +43,24 @@ class Clock:
 
 def prepare(setting: Setting) -> Prepared:
     shim = rig.compiled("clock.c", setting.folder / "shim")
+    clock = Clock(setting.folder / "clock")
+    clock.set(100 * DAY)
+    asked = [sys.executable, "-c", "import time, datetime; print(time.time(), datetime.datetime.now().timestamp())"]
+    told = subprocess.run(asked, env={**os.environ, **wrong(shim, clock)}, capture_output=True, text=True, check=True)
+    if not all(float(at) - time.time() > 99 * DAY for at in told.stdout.split()):
+        raise RuntimeError(f"the clock cannot be made wrong: {told.stdout}")
     return Prepared(shim, mixed.know(setting.folder / "p"))
+
+
+def wrong(shim: Path, clock: Clock) -> dict[str, str]:
+    return {"LD_PRELOAD": str(shim), "FAULTS_CLOCK": str(clock.path)}
 
 
 def one(trial: Trial) -> None:
     prepared: Prepared = trial.prepared
     place = mixed.make(trial.folder / "p")
     clock = Clock(trial.folder / "clock")
-    env = {"LD_PRELOAD": str(prepared.shim), "FAULTS_CLOCK": str(clock.path)}
+    env = wrong(prepared.shim, clock)
     jumps = jump_in_mid_run(trial, place, clock, env)
     if trial.again:
         taken_up(trial, place, clock, env, f"clock jumped in mid-run by {jumps}")

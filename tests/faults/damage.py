@@ -53,20 +53,23 @@ outputs: {last: last, copied: copied, low: parts.low}
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Folders of work as runs leave them, by what the run was like, in a pipeline folder that stays where it is."""
+    """Folders of work as runs leave them, by what the run was like, and the digests of what is right."""
 
-    place: Place
     kept: dict[str, Path]
     known: dict[str, str]
+
+
+def make(folder: Path) -> Place:
+    folder.mkdir(parents=True)
+    (folder / FILE).write_text(PIPELINE)
+    (folder / "steps.py").write_text(STEPS)
+    return Place(folder, {MARK: str(folder), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 def prepare(setting: Setting) -> Prepared:
     """Make work folders: of a run that kept all, one that failed, one that was killed, and of several on end."""
     folder = setting.folder / "p"
-    folder.mkdir(parents=True)
-    (folder / FILE).write_text(PIPELINE)
-    (folder / "steps.py").write_text(STEPS)
-    place = Place(folder, {MARK: str(folder), "PYTHONDONTWRITEBYTECODE": "1"})
+    place = make(folder)
     known: dict[str, str] = {}
     kept: dict[str, Path] = {}
 
@@ -89,46 +92,49 @@ def prepare(setting: Setting) -> Prepared:
             if not env:
                 known = rig.digests(ended.document)
         keep(name)
-    return Prepared(place, kept, known)
+    return Prepared(kept, known)
 
 
 def one(trial: Trial) -> None:
     prepared: Prepared = trial.prepared
-    work = prepared.place.folder / WORK
+    place = make(trial.folder / "p")
+    work = place.folder / WORK
     kind = trial.random.choice(sorted(prepared.kept))
-    rig.remove(work)
     shutil.copytree(prepared.kept[kind], work, symlinks=True)
     done = [damage(trial.random, work) for _ in range(trial.random.choice((1, 1, 1, 2, 3)))]
     told = f"{kind}, {' and '.join(done)}"
     if trial.random.random() < 0.1 and trial.again:
-        planned = prepared.place.run("plan", FILE, *trial.again)
+        planned = place.run("plan", FILE, *trial.again)
         rig.clean_words(trial, planned, f"{told}, planned")
         trial.check(planned.code in (0, *REFUSALS), f"{told}, planned: {planned}")
-    if judge(trial, told):
+    if judge(trial, place, told):
         # Whatever was repaired stays so.
-        if trial.random.random() < 0.2 and not judge(trial, f"{told}, and taken up once more"):
+        if trial.random.random() < 0.2 and not judge(trial, place, f"{told}, and taken up once more"):
             trial.check(False, f"{told}: right at first, then refused")
         return
     trial.count("refusals")
     for way in ("taken up again", "after nfrun clean", "with the work folder removed"):
         if way == "after nfrun clean":
-            cleaned = prepared.place.run("clean", FILE)
+            cleaned = place.run("clean", FILE)
             rig.clean_words(trial, cleaned, f"{told}, {way}")
         elif way == "with the work folder removed":
             rig.remove(work)
-        if judge(trial, f"{told}, {way}"):
+        if judge(trial, place, f"{told}, {way}"):
             trial.count(f"refusals overcome: {way}")
             return
     trial.check(False, f"{told}: no way out of it")
 
 
-def judge(trial: Trial, told: str) -> bool:
+def judge(trial: Trial, place: Place, told: str) -> bool:
     """Take the run up; whether it ended well. A wrong result, unclear words, and a signal are complaints."""
-    ended: Ended = trial.prepared.place.run("run", FILE, "--json", *trial.again)
+    ended: Ended = place.run("run", FILE, "--json", *trial.again)
     rig.clean_words(trial, ended, told)
     trial.count(f"exit {ended.code}")
     if ended.code == 0:
         rig.right_outputs(trial, ended, trial.prepared.known, told)
+        states = [node["status"] for node in ended.document.get("nodes", {}).values()]
+        trial.count("nodes reused", states.count("reused"))
+        trial.count("nodes run", states.count("ok"))
         return True
     trial.check(ended.code in REFUSALS, f"{told}: this is no refusal: {ended}")
     return False

@@ -83,7 +83,7 @@ def one(trial: Trial) -> None:
             ended = started.end()
             told = f"start {number} (kills {', '.join(map(str, moments[:number]))})"
             judge_end(trial, place, ended, told)
-            judge_log(trial, log, finished, told)
+            judge_log(trial, log, events, finished, told)
             left, _ = rig.await_gone(str(mark))
             trial.check(not left, f"{told}: {len(left)} processes are left after the end")
             trial.count("runs that ended before they were to be killed" if when else "runs taken up")
@@ -92,7 +92,7 @@ def one(trial: Trial) -> None:
         at = time.time()
         keep_visible(place.folder / mixed.WORK, trial.folder / f"seen.{number}")
         started.end()
-        judge_log(trial, log, finished, f"start {number} (killed {when})")
+        judge_log(trial, log, events, finished, f"start {number} (killed {when})")
         now = finished_in(events)
         unfinished = [name for name in mixed.log_of(log).ended if name not in now | finished]
         trial.count("kills")
@@ -133,8 +133,11 @@ def judge_killed(trial: Trial, number: int) -> None:
         trial.check(False, f"kill {number}: still there after {rig.GONE_SECONDS} s: {commands}")
 
 
-def judge_log(trial: Trial, log: Path, finished: set[str], told: str) -> None:
-    twice = sorted(finished & set(mixed.log_of(log).started))
+def judge_log(trial: Trial, log: Path, events: Path, finished: set[str], told: str) -> None:
+    """Check that none of these ran: by what nodes themselves told, and for those that tell nothing by the events."""
+    found = rig.events_of(events)
+    ran = {e["node"] for e in found if e["event"] == "node_finished" and not e.get("reused")}
+    twice = sorted(finished & (ran | set(mixed.log_of(log).started)))
     trial.check(not twice, f"{told}: had finished before and ran again: {', '.join(twice)}")
 
 

@@ -1,5 +1,7 @@
 """A pipeline of 20 nodes of every kind, with diamonds and chains, whose results are known. Knows no fault.
 
+All have a timeout that is far away, and the last one is tried twice.
+
 Nodes that are functions or scripts append `start <node> <pid> <attempt> <time>` and `end <node> <time>` to the file
 that FAULTS_LOG names; the time is in seconds since the epoch.
 """
@@ -74,6 +76,7 @@ def gather(context, ms, **tables):
 
 PIPELINE = """\
 name: mixed
+defaults: {timeout: 1h}
 nodes:
   seeds: {read: data/seeds.csv}
   rates: {read: data/rates.jsonl}
@@ -106,7 +109,10 @@ nodes:
     with: {ms: 20}
   save: {write: out/gathered.csv, inputs: gathered}
   save_low: {write: out/low.csv, inputs: low_text}
-  told: {run: BEGIN; sleep 0.02; END, needs: [save, save_low]}
+  told:
+    run: BEGIN; sleep 0.02; [ "$NFRUN_ATTEMPT" -gt 1 ]; END
+    needs: [save, save_low]
+    retries: {max: 1, delay: 50ms}
 outputs: {gathered: gathered, chain: chain_4, low: parts.low, saved: save}
 """
 _BEGIN = 'echo "start $NFRUN_NODE $$ $NFRUN_ATTEMPT $(date +%s.%N)" >> "$FAULTS_LOG"'

@@ -209,7 +209,8 @@ def main(
             finally:
                 kill(marked(str(folder)))
             if trial.complaints and given.leave:
-                shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
+                with suppress(shutil.Error):  # of pipes, and of what we may not read; all else has been copied
+                    shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
             remove(folder)
             return trial
 

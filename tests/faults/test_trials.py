@@ -1,0 +1,37 @@
+"""All programs of trials, with about a tenth of their trials each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.rig import ROOT
+
+# The slack is for a machine that is busy with other things: that a stuck node is stopped at all is what is tested here.
+PROGRAMS = {
+    "kill": ["--trials", "30"],
+    "damage": ["--trials", "200"],
+    "io_errors": ["--trials", "100"],
+    "starters": ["--trials", "10"],
+    "hostile": ["--trials", "100"],
+    "clock": ["--trials", "10"],
+    "orphans": ["--trials", "48"],
+    "stops": ["--trials", "28", "--slack", "2"],
+    "flood": ["--size", "1e8"],
+}
+SECONDS = 900  # whatever takes longer hangs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the trials look at processes in /proc")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_trials_find_nothing_wrong(name: str) -> None:
+    command = [sys.executable, "-m", f"tests.faults.{name}", "--jobs", str(os.cpu_count() or 1), *PROGRAMS[name]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    print(done.stdout)
+    if done.stdout.startswith("skipped: "):
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
