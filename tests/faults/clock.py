@@ -123,4 +123,4 @@ def judge(trial: Trial, place: Place, ended: Ended, told: str) -> None:
 
 
 if __name__ == "__main__":
-    rig.main(one, about=ABOUT, prepare=prepare, trials=50)
+    rig.main(one, about=ABOUT, prepare=prepare, trials=100)

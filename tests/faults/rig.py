@@ -154,7 +154,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a script prepares its trials with: a folder, chance, the arguments that take up a run, options of its own."""
+    """What a script prepares its trials with. `again` takes up a run; `options` are those that it alone has."""
 
     folder: Path
     random: random.Random
