@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import random
@@ -186,6 +187,7 @@ def main(
     for name, (usual, what) in options.items():
         parser.add_argument(f"--{name}", type=float, default=usual, help=f"{what} (usually {usual:g})")
     given = parser.parse_args()
+    compileall.compile_dir(ROOT / "nfrun", quiet=2)  # else every start does, where that is not to be kept
     began = time.monotonic()
     counts: Counter[str] = Counter()
     measured: dict[str, list[float]] = {}
