@@ -11,9 +11,9 @@ from pathlib import Path
 _STUBBORN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def carrying(name: str, start: str) -> list[int]:
-    """The processes with a variable of this name whose value starts so; none that has ended and is not reaped."""
-    return [pid for pid, environ in environs() if environ.get(name, "\0").startswith(start)]
+def carrying(name: str, value: str) -> list[int]:
+    """The processes with this variable, or one that is a path below it; none that has ended and is not reaped."""
+    return [pid for pid, environ in environs() if f"{environ.get(name)}/".startswith(f"{value}/")]
 
 
 def environs() -> Iterator[tuple[int, dict[str, str]]]:

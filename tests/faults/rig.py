@@ -148,10 +148,6 @@ class Trial:
         """Note a figure; the spread over all trials is shown in the end."""
         self.measured.setdefault(what, []).append(value)
 
-    def mark(self, what: object) -> str:
-        """A value for MARK that is this trial's alone."""
-        return f"{self.folder}:{what}"
-
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -252,7 +248,7 @@ def remove(folder: Path) -> None:
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that have a MARK which begins so in their environment; none that has ended and is not reaped."""
+    """The processes that have this MARK, or one below it, in their environment."""
     return carrying(MARK, mark)
 
 
