@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults import rig
-from tests.faults.processes import carrying, command, is_stubborn, status
+from tests.faults.processes import carrying, command, is_stubborn, kill, status
 from tests.faults.rig import MARK, Place, Setting, Started, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
@@ -131,7 +131,7 @@ def one(trial: Trial) -> None:
             rig.clean_words(trial, ended, told)
         trial.check(ended.code == ENDINGS[ending], f"{told}: not exit {ENDINGS[ending]}: {ended}")
     finally:
-        rig.kill(carrying(CHILD, token))
+        kill(carrying(CHILD, token))
 
 
 def end(trial: Trial, started: Started, ending: str, folder: Path) -> None:
