@@ -31,9 +31,8 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
         kind = "PermissionError" if isinstance(error.__cause__, PermissionError) else ""
         return Failure("io", kind, _text(error), inputs=inputs)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    files = spec.kind in ("read", "write") and isinstance(error, OSError)
-    kind = "io" if full or (files and isinstance(error, PermissionError)) else "error"
-    if files:  # nobody's code but ours is to be seen there
+    kind = "io" if full else "error"
+    if spec.kind == "read" and isinstance(error, OSError):  # nobody's code but ours is to be seen there
         return Failure(kind, type(error).__name__, _text(error), inputs=inputs)
     frames = _user_frames(error, folder)
     notes = [str(note) for note in getattr(error, "__notes__", [])]

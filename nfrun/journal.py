@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.checksum import line_checksum
-from nfrun.workfolder import JOURNAL, WorkFolder
+from nfrun.workfolder import JOURNAL, WorkFolder, read
 
 VERSION = 1
 _CHECK = ', "check": "'
@@ -144,7 +144,7 @@ def read_journal(folder: Path) -> Told:
     finished: list[Finished] = []
     ended = ""
     try:
-        lines = (folder / JOURNAL).read_bytes().split(b"\n")
+        lines = read(folder / JOURNAL).split(b"\n")
     except OSError:
         lines = []
     for line in lines:

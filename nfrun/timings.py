@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.events import Event, NodeFinished, RunFinished
+from nfrun.workfolder import read
 
 _CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank
 _KEYS = ("took", "thread", "locked", "process")
@@ -51,7 +52,7 @@ class Timings:
 def read_timings(work: Path, pipeline: str) -> Timings:
     """What the runs of a pipeline have recorded in the work folder; nothing where there is nothing or it is damaged."""
     try:
-        found = json.loads(_file(work, pipeline).read_bytes())
+        found = json.loads(read(_file(work, pipeline)))
         return Timings(*({k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS))
     except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
         return Timings({}, {}, {}, {})

@@ -6,11 +6,13 @@ is gone, however it went.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,6 +46,18 @@ def naming(path: Path) -> Iterator[Path]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def read(path: Path) -> bytes:
+    """All of a file in a work folder. Raises OSError also if somebody put something else there.
+
+    To open a named pipe would be to wait for ever.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+        return opened.read()
 
 
 class Hold:

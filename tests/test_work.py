@@ -344,13 +344,36 @@ def test_notes_of_an_error_are_shown(trial: Trial) -> None:
     assert failed(trial.python(source)).details == "row 7"
 
 
-@pytest.mark.parametrize(("error", "kind"), [(PermissionError(13, "denied"), "io"), (OSError(5, "I/O error"), "error")])
-def test_files_of_read_and_write_that_cannot_be_used(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (PermissionError(13, "denied", "a/x.csv"), ("io", "PermissionError", "cannot read a/x.csv: Permission denied")),
+        (OSError(5, "Error reading bytes from file"), ("io", "", "cannot read x.csv: Input/output error")),
+        (OSError("AWS Error SLOW_DOWN"), ("error", "OSError", "AWS Error SLOW_DOWN")),
+    ],
+)
+def test_files_that_cannot_be_read(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: tuple[str, str, str]
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise error
 
     monkeypatch.setattr("nfrun.files.read_table", refuse)
-    failure = failed(trial.run("read", "x.csv"))
-    assert (failure.kind, failure.frames, failure.details) == (kind, (), "")
+    found = failed(trial.run("read", "x.csv"))
+    assert (found.kind, found.type, found.message) == failure
+    assert (found.frames, found.details) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "why"), [(13, "PermissionError", "Permission denied"), (5, "", "Input/output error")]
+)
+def test_files_that_cannot_be_written(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: int, kind: str, why: str
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise OSError(error, "Error writing bytes to file")
+
+    monkeypatch.setattr("nfrun.files.write_table", refuse)
+    failure = failed(trial.run("write", "out/x.csv", inputs={"t": pa.table({"n": [1, 2, 3]})}))
+    assert (failure.kind, failure.type, failure.message) == ("io", kind, f"cannot write out/x.csv (24 bytes): {why}")
+    assert failure.frames == ()

@@ -14,7 +14,7 @@ import pytest
 
 from nfrun.errors import FolderHeld
 from nfrun.spec import Pipeline
-from nfrun.workfolder import WorkFolder, new_run_id
+from nfrun.workfolder import WorkFolder, new_run_id, read
 
 
 def pipeline(folder: Path) -> Pipeline:
@@ -123,3 +123,11 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None
     with pytest.raises(OSError, match="symbolic links"), WorkFolder(tmp_path).held():
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(OSError, match="not an ordinary file"):
+        read(tmp_path / "x")
+    (tmp_path / "y").write_bytes(b"data")
+    assert read(tmp_path / "y") == b"data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -146,3 +147,8 @@ class Kind(Protocol):
         """Do the work. Returns the outputs, `pyarrow.Table` or `RecordBatchReader`, by output name; "" is the name of
         an output without one. An output that the node did not give is left out."""
         ...
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words: Arrow puts others around them, Python a number before them."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -7,9 +7,9 @@ from typing import Any
 
 from nfrun import formats
 from nfrun.callables import Library
-from nfrun.errors import near
+from nfrun.errors import HandoffError, near
 from nfrun.expressions import has_expression
-from nfrun.kinds.kind import Job, Mistake
+from nfrun.kinds.kind import Job, Mistake, reason
 from nfrun.spec import NodeSpec
 
 
@@ -45,8 +45,16 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 
 
 def run(job: Job) -> Mapping[str, Any]:
-    """Read it all. Raises `nfrun.formats.FormatError`."""
+    """Read it all.
+
+    Raises `nfrun.formats.FormatError`, HandoffError where this system refuses, OSError where another does.
+    """
     from nfrun.files import read_table
 
     name = job.node.outputs[0] if job.node.outputs else ""
-    return {name: read_table(job.node.body, base=job.folder, **job.node.with_)}
+    try:
+        return {name: read_table(job.node.body, base=job.folder, **job.node.with_)}
+    except OSError as error:
+        if not error.errno:  # of a service far away, which may do better next time
+            raise
+        raise HandoffError(f"cannot read {error.filename or job.node.body}: {reason(error)}") from error

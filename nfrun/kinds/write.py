@@ -7,8 +7,9 @@ from typing import Any
 
 from nfrun import formats
 from nfrun.callables import Library
+from nfrun.errors import HandoffError
 from nfrun.expressions import has_expression
-from nfrun.kinds.kind import Job, Mistake
+from nfrun.kinds.kind import Job, Mistake, reason
 from nfrun.spec import NodeSpec
 
 
@@ -36,14 +37,17 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 def run(job: Job) -> Mapping[str, Any]:
     """Write the input beside its final name and rename it. The output is one row: path, rows, bytes.
 
-    Raises `nfrun.formats.FormatError` and OSError.
+    Raises `nfrun.formats.FormatError`, and HandoffError where the system refuses.
     """
     import pyarrow as pa
 
     from nfrun.files import write_table
 
     table = job.table(job.node.inputs[0].name)
-    size = write_table(table, job.folder / job.node.body)
+    try:
+        size = write_table(table, job.folder / job.node.body)
+    except OSError as error:
+        raise HandoffError(f"cannot write {job.node.body} ({table.nbytes:,} bytes): {reason(error)}") from error
     name = job.node.outputs[0] if job.node.outputs else ""
     # The path as the file has it, so that the content of this output is the same in every folder.
     return {name: pa.table({"path": [job.node.body], "rows": [table.num_rows], "bytes": [size]})}
