@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -26,14 +25,14 @@ from nfrun.handoff import Store
 from nfrun.journal import Started
 from nfrun.launch import SCHEDULES
 from nfrun.plan import Plan, plan_of
-from nfrun.prints import Prints
 from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.timings import TimingsFile, read_timings
+from nfrun.transcript import Logs
 from nfrun.work import Work
-from nfrun.workfolder import WorkFolder, new_run_id
+from nfrun.workfolder import LOGS, WorkFolder, new_run_id
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
@@ -74,13 +73,9 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     def progress(node: str, done: float, total: float | None) -> None:
         telling.tell(NodeProgressed(run.now(), node, done, total))
 
-    prints = Prints("stdout", log, sys.stderr), Prints("stderr", log, sys.stderr)
-
-    def end_line(node: str) -> None:
-        for stream in prints:
-            stream.end_line(node)
-
-    nodes = Work(pipeline, store, run_id, folder / "scratch", os.environ.copy(), log, progress, end_line, contention)
+    nodes = Work(
+        pipeline, store, run_id, folder / "scratch", os.environ.copy(), Logs(log, folder / LOGS), progress, contention
+    )
     make = nodes if book is None else book.recalling(nodes, store, run.broken)
     try:
         end = run.go(lambda settle: ThreadExecutor(make, settle), store)

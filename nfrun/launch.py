@@ -37,8 +37,9 @@ from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.spec import Pipeline
 from nfrun.timings import TimingsFile, read_timings
+from nfrun.transcript import Logs
 from nfrun.work import Work
-from nfrun.workfolder import WorkFolder, naming, new_run_id
+from nfrun.workfolder import LOGS, WorkFolder, naming, new_run_id
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,21 +143,22 @@ def _launched(
         def log(node: str, level: str, line: str) -> None:
             tell(NodeLogged(run.now(), node, level, line))
 
+        logs = Logs(log, folder / LOGS)
+
         def progress(node: str, done: float, total: float | None) -> None:
             tell(NodeProgressed(run.now(), node, done, total))
 
         try:
             if not gc.isenabled():  # it was put off while starting
                 collect_rarely()
-            with signals(run.cancel) as caught, _prints(log) as end_line:
+            with signals(run.cancel) as caught, _prints(logs):
                 environ = os.environ.copy()
-                work = Work(
-                    bound, store, run_id, folder / "scratch", environ, log, progress, end_line, contention=contention
-                )
+                work = Work(bound, store, run_id, folder / "scratch", environ, logs, progress, contention=contention)
                 with _workers(work, store, folder, processes, plan.slots) as make:
                     recall = make if book is None else book.recalling(make, store, run.broken)
                     end = run.go(lambda settle: ThreadExecutor(recall, settle), store)
         finally:
+            logs.close()
             trouble = book.close() if book is not None else ""
             telling.close()
             store.close()
@@ -349,18 +351,12 @@ def _results() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _prints(log: Callable[[str, str, str], None]) -> Iterator[Callable[[str], None]]:
-    """While inside, what nodes print is logged under their names. Yields what ends the line that a node began."""
+def _prints(logs: Logs) -> Iterator[None]:
+    """While inside, what nodes print goes into their transcripts."""
     out, err = sys.stdout, sys.stderr
     # What nobody in particular prints goes to stderr: stdout is for results.
-    prints = Prints("stdout", log, err), Prints("stderr", log, err)
-    sys.stdout, sys.stderr = prints
-
-    def end_line(node: str) -> None:
-        for stream in prints:
-            stream.end_line(node)
-
+    sys.stdout, sys.stderr = Prints("stdout", logs, err), Prints("stderr", logs, err)
     try:
-        yield end_line
+        yield
     finally:
         sys.stdout, sys.stderr = out, err

@@ -1,31 +1,28 @@
-"""Turns what nodes print into lines that are logged under their name. Knows no reports."""
+"""Turns what nodes print into transcripts of their attempts. Knows no reports."""
 
 from __future__ import annotations
 
 import io
-import threading
 from typing import Any, TextIO
 
 from nfrun.errors import escape
-from nfrun.work import Log, current_node
+from nfrun.transcript import Logs
+from nfrun.work import current_attempt
 
-_MOST = 16_384  # characters of a line; a longer one is cut into several
+_PIECE = 1 << 16  # characters that are turned into bytes at once
 
 
 class Prints(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
-    What a node writes is logged line by line at `level`; what anyone else writes goes to `beside`. Results on stdout
-    stay clean that way, and no control byte of a node reaches the terminal.
+    What a node writes goes into the transcript of that `stream`; what anyone else writes goes to `beside`. Results on
+    stdout stay clean that way, and no control byte of a node reaches the terminal.
     """
 
-    def __init__(self, level: str, log: Log, beside: TextIO) -> None:
-        self._level = level
-        self._log = log
+    def __init__(self, stream: str, logs: Logs, beside: TextIO) -> None:
+        self._stream = stream
+        self._logs = logs
         self._beside = beside
-        # Re-entrant: inside `write` the garbage collector may run a `__del__` of the node's that prints.
-        self._lock = threading.RLock()
-        self._begun: dict[str, str] = {}
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -47,39 +44,21 @@ class Prints(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        node = current_node.get()
-        if not node:  # such as a thread that a node started
+        attempt = current_attempt.get()
+        if attempt is None:  # such as a thread that a node started
             return self._beside.write(escape(text))
-        with self._lock:
-            *lines, rest = (self._begun.pop(node, "") + text).split("\n")
-            if rest:
-                last = (len(rest) - 1) // _MOST * _MOST
-                lines += (rest[start : start + _MOST] for start in range(0, last, _MOST))
-                self._begun[node] = rest[last:]
-        for line in lines:
-            self._say(node, line)
+        transcript = self._logs.of(*attempt, self._stream)
+        for start in range(0, len(text), _PIECE):
+            # Half a character, as in the name of a file that is not UTF-8, has no bytes.
+            transcript.feed(text[start : start + _PIECE].encode(errors="backslashreplace"), at_once=False)
         return len(text)
 
-    def end_line(self, node: str) -> None:
-        """Log the line that the node began and never ended."""
-        if node not in self._begun:
-            return
-        with self._lock:
-            line = self._begun.pop(node, "")
-        if line:
-            self._say(node, line)
-
     def flush(self) -> None:
-        if not current_node.get():
+        if current_attempt.get() is None:
             self._beside.flush()
 
     def close(self) -> None:
         """Does nothing: one node that closes it must not take it from the others."""
-
-    def _say(self, node: str, line: str) -> None:
-        line = _visible(line)
-        for start in range(0, len(line) or 1, _MOST):
-            self._log(node, self._level, line[start : start + _MOST])
 
 
 class _Bytes(io.RawIOBase):
@@ -92,10 +71,3 @@ class _Bytes(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._prints.write(bytes(data).decode(errors="replace"))
         return len(data)
-
-
-def _visible(line: str) -> str:
-    """What is left of a line on a terminal: progress bars draw over themselves."""
-    # Half a character, which no stream takes, as in the name of a file that is not UTF-8.
-    line = line.encode(errors="backslashreplace").decode()
-    return line.rstrip("\r").rpartition("\r")[2]

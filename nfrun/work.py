@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.contention import Contention
+from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.kinds import kind_of
 from nfrun.kinds.kind import NodeError, Stop
 from nfrun.spec import NodeSpec, Pipeline
+from nfrun.transcript import Logs, Transcript
 
-current_node: ContextVar[str] = ContextVar("current_node", default="")
+# The node and the number of the attempt that is made here; None outside of any.
+current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
 
 Wait = Callable[[Coroutine[Any, Any, Any]], Any]
-Log = Callable[[str, str, str], None]
 Progress = Callable[[str, float, float | None], None]
 
 _PROGRESS_SECONDS = 0.1
@@ -45,9 +47,9 @@ class Outputs(Protocol):
 class Work:
     """What all attempts of a run share.
 
-    `environ` is the environment of the run, the file's `env` laid over the process's. `log(node, level, line)` and
-    `progress(node, done, total)` go to the reports. `end_line(node)` is called when an attempt has ended: what the node
-    began to print is a line now. `wanted` are the ids of outputs that are read, where `pipeline` is only a part.
+    `environ` is the environment of the run, the file's `env` laid over the process's. `logs` takes what nodes print and
+    log, `progress(node, done, total)` goes to the reports. `wanted` are the ids of outputs that are read, where
+    `pipeline` is only a part.
     """
 
     pipeline: Pipeline
@@ -55,9 +57,8 @@ class Work:
     run_id: str
     scratch: Path
     environ: Mapping[str, str]
-    log: Log = lambda node, level, line: None
+    logs: Logs = field(default_factory=Logs)
     progress: Progress = lambda node, done, total: None
-    end_line: Callable[[str], None] = lambda node: None
     contention: Contention = field(default_factory=Contention)
     kept: dict[Any, Any] = field(default_factory=dict)
     wanted: frozenset[str] | None = None
@@ -77,12 +78,12 @@ class Work:
     def __call__(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
         """Make the attempt. `wait` runs a coroutine on the executor's event loop. Never raises."""
         attempt = _Attempt(self, start, stop, wait)
-        token = current_node.set(start.node)
+        token = current_attempt.set((start.node, start.attempt))
         try:
             return attempt.make()
         finally:
-            current_node.reset(token)
-            self.end_line(start.node)
+            current_attempt.reset(token)
+            self.logs.end(start.node, start.attempt)
             attempt.clean()
 
 
@@ -165,12 +166,19 @@ class _Attempt:
         if self._folder is None:
             import tempfile
 
-            self._work.scratch.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._work.scratch))
+            try:
+                self._work.scratch.mkdir(parents=True, exist_ok=True)
+                self._folder = Path(tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._work.scratch))
+            except OSError as error:
+                what = f"cannot make a folder for the node '{self.node.id}' in {self._work.scratch}"
+                raise HandoffError(f"{what}: {error.strerror}") from error
         return self._folder
 
     def log(self, level: str, line: str) -> None:
-        self._work.log(self.node.id, level, line)
+        self._work.logs.say(self.node.id, level, line)
+
+    def transcript(self, stream: str) -> Transcript:
+        return self._work.logs.of(self.node.id, self.attempt, stream)
 
     def progress(self, done: float, total: float | None = None) -> None:
         now = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from nfrun.executors.threads import _Loop
 from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
 from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.transcript import Logs
 from nfrun.work import Work
 
 _MODULES = (f"steps_{number}" for number in itertools.count())
@@ -34,7 +35,6 @@ class Trial:
     stop: Stop = field(default_factory=Stop)
     logged: list[tuple[str, str]] = field(default_factory=list)
     progress: list[tuple[float, float | None]] = field(default_factory=list)
-    end_line: Callable[[str], None] = lambda node: None
     environ: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
 
     def __post_init__(self) -> None:
@@ -43,6 +43,10 @@ class Trial:
     @property
     def scratch(self) -> Path:
         return self.folder / "scratch"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
 
     def module(self, source: str) -> str:
         """Write a module beside the pipeline file; returns its name."""
@@ -67,9 +71,8 @@ class Trial:
             "run-1",
             self.scratch,
             self.environ,
-            log=lambda node, level, line: self.logged.append((level, line)),
+            logs=Logs(lambda node, level, line: self.logged.append((level, line)), self.logs),
             progress=lambda node, done, total: self.progress.append((done, total)),
-            end_line=self.end_line,
         )
 
     def run(

@@ -14,6 +14,7 @@ events errors spec
 plan
 schedule compare
 simulate
+transcript capture
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
 locate
 files expressions ipc plainyaml garbage machine fingerprint journal

@@ -16,7 +16,7 @@ from conftest import Trial, failed
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Ref
 from nfrun.kinds.kind import Stop
-from nfrun.work import current_node
+from nfrun.work import current_attempt
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -237,12 +237,12 @@ def test_an_outcome_tells_its_times(trial: Trial) -> None:
 
 def test_prints_are_those_of_the_node(trial: Trial) -> None:
     source = """
-        from nfrun.work import current_node
+        from nfrun.work import current_attempt
         async def f():
-            return {"node": current_node.get()}
+            return {"node": current_attempt.get()[0]}
     """
     assert trial.table(trial.python(source)).to_pylist() == [{"node": "node"}]
-    assert current_node.get() == ""
+    assert current_attempt.get() is None
 
 
 def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
+from nfrun.capture import Feed, read_chunk, read_left
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
@@ -27,6 +29,7 @@ from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
+from nfrun.transcript import STREAMS
 from nfrun.work import Wait, Work
 
 TERM_SECONDS = 5.0  # a node that was told to stop has this long before its worker is killed
@@ -66,7 +69,7 @@ def _sheltered() -> Iterator[None]:
 
 
 class _Worker:
-    """A worker process and the pipe to it.
+    """A worker process, the pipe to it, and those that its stdout and stderr go into.
 
     All that looks at processes is done one at a time: of two threads that ask at once how a process ended, the standard
     library gives one the wrong answer, and starting one asks for all of them.
@@ -77,10 +80,14 @@ class _Worker:
     def __init__(self, setting: Setting) -> None:
         context = _context()
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, setting), name="nfrun-worker")
+        pairs = [context.Pipe(duplex=False) for _ in STREAMS]
+        self.streams = [reading for reading, _ in pairs]
+        streams = [writing for _, writing in pairs]
+        self.process = context.Process(target=serve, args=(theirs, streams, setting), name="nfrun-worker")
         with self._one_at_a_time:
             self.process.start()
-        theirs.close()
+        for mine in (theirs, *streams):
+            mine.close()
 
     @property
     def alive(self) -> bool:
@@ -104,7 +111,8 @@ class _Worker:
         if not ended:
             connection.wait([self.process.sentinel], _END_SECONDS)
             self._status()
-        self.pipe.close()
+        for pipe in (self.pipe, *self.streams):
+            pipe.close()
         return status
 
     def _status(self) -> int | None:
@@ -145,6 +153,7 @@ class Workers:
         if start.node not in self._nodes:
             return self._work(start, stop, wait)
         opened: dict[str, float] = {}
+        logs = self._work.logs
         try:
             order = self._order(start, opened)
             outcome = self._carry_over(order, stop)
@@ -154,6 +163,8 @@ class Workers:
         except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
             failure = Failure("error", type(error).__name__, f"no worker process could be started: {error}")
             return Outcome(start.node, start.attempt, failure)
+        finally:
+            logs.end(start.node, start.attempt)
         for output, seconds in outcome.opened.items():
             opened[output] = opened.get(output, 0.0) + seconds
         return replace(outcome, outputs=outputs, opened=opened)
@@ -194,11 +205,18 @@ class Workers:
             kill.start()
 
         outcome: Outcome | None = None
+        logs, node, attempt = self._work.logs, order.node.id, order.start.attempt
+        read_left({stream.fileno(): lambda late: None for stream in worker.streams})  # of who was there before
+        streams: dict[int, Feed] = {
+            stream.fileno(): logs.of(node, attempt, name).feed
+            for stream, name in zip(worker.streams, STREAMS, strict=True)
+        }
         # One that was stopped in the middle of a message may have sent half of it.
         with suppress(EOFError, OSError, UnpicklingError), stop.calling(end, worker.kill):
             worker.pipe.send(order)
-            outcome = self._listen(worker, order.node.id)
+            outcome = self._listen(worker, streams)
         kill.cancel()
+        read_left(streams)
         if outcome is None:
             return self._lost(worker, order, stop)
         told_to_stop = outcome.failure is not None and outcome.failure.kind == "cancelled"
@@ -213,17 +231,25 @@ class Workers:
             return Outcome(outcome.node, outcome.attempt, lost="its worker process was told to end by SIGTERM")
         return outcome
 
-    def _listen(self, worker: _Worker, node: str) -> Outcome:
-        """Pass on what the worker says until the outcome comes. Raises EOFError or OSError if none will come."""
+    def _listen(self, worker: _Worker, streams: Mapping[int, Feed]) -> Outcome:
+        """Pass on what the worker says and prints until the outcome comes. Raises EOFError or OSError if none will."""
+        # The process itself too: one that it has forked may hold the pipe open.
+        awaited: list[Any] = [worker.pipe, worker.process.sentinel, *streams]
         while True:
-            # The process itself too: one that it has forked may hold the pipe open.
-            connection.wait([worker.pipe, worker.process.sentinel])
+            ready = connection.wait(awaited)
+            for stream in [stream for stream in streams if stream in ready]:
+                if read_chunk(stream, streams[stream]) == 0:
+                    awaited.remove(stream)  # the node has closed it
+            if worker.pipe not in ready:
+                if worker.process.sentinel in ready:
+                    raise EOFError
+                continue
             if not worker.pipe.poll():
                 raise EOFError
             said: Said | Outcome = worker.pipe.recv()
             if isinstance(said, Outcome):
                 return said
-            tell: Callable[..., None] = self._work.log if said.what == "log" else self._work.progress
+            tell: Callable[..., object] = self._work.logs.say if said.what == "log" else self._work.progress
             tell(*said.arguments)
 
     def _lost(self, worker: _Worker, order: Order, stop: Stop) -> Outcome:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
@@ -20,9 +20,9 @@ from typing import Any, TextIO
 
 from nfrun.events import NodeStarted, Outcome
 from nfrun.kinds.kind import Stop
-from nfrun.prints import Prints
 from nfrun.remote import RemoteStore
 from nfrun.spec import NodeSpec, Pipeline
+from nfrun.transcript import Logs
 from nfrun.work import Work
 
 
@@ -62,22 +62,26 @@ class Stopped(BaseException):
     """Raised inside of a node that was told to stop: not an Exception, as nodes catch those."""
 
 
-def serve(pipe: Connection, setting: Setting) -> None:
-    """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`."""
+def serve(pipe: Connection, streams: Sequence[Connection], setting: Setting) -> None:
+    """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`.
+
+    All that is printed to stdout and stderr, whoever does it, goes into the two `streams`.
+    """
     # Ctrl-C is for the run, which decides what it means; and what nodes leave behind ends with their worker.
     os.setsid()
     # Not SIG_IGN, which programs that a node starts would inherit.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with that of the fork server
-    os.dup2(2, 1)  # stdout is for results: what compiled code prints goes where it does in the process of the run
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream.fileno(), number)
+        stream.close()
     threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
     os.environ.update(setting.environ)
     me = os.getpid()
-    streams = sys.stdout, sys.stderr
     worker = _Worker(pipe, setting)
     signal.signal(signal.SIGTERM, worker.stop)
-    os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe, streams))
+    os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe))
     with suppress(EOFError, OSError, Stopped):
         while True:
             order: Order = pipe.recv()
@@ -87,11 +91,10 @@ def serve(pipe: Connection, setting: Setting) -> None:
             pipe.send(outcome)
 
 
-def _be_a_stranger(pipe: Connection, streams: tuple[TextIO, TextIO]) -> None:
+def _be_a_stranger(pipe: Connection) -> None:
     """A child that a node has forked behaves as that of any program: it says nothing in the name of the worker."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdout, sys.stderr = streams
     pipe.close()
 
 
@@ -110,8 +113,6 @@ class _Worker:
         self._sending = threading.Lock()
         self._kept: dict[Any, Any] = {}
         self._stop: Stop | None = None
-        self._prints = [Prints(level, self._log, sys.stderr) for level in ("stdout", "stderr")]
-        sys.stdout, sys.stderr = self._prints
 
     def make(self, order: Order) -> Outcome:
         setting, spec = self._setting, order.node
@@ -121,17 +122,21 @@ class _Worker:
             setting.run_id,
             setting.scratch,
             setting.environ,
-            self._log,
+            Logs(self._log),
             self._progress,
-            self._end_line,
             kept=self._kept,
             wanted=order.read,
         )
         self._stop = Stop()
+        # Anew each time: a node may have closed them.
+        sys.stdout, sys.stderr = (_printing(number) for number in (1, 2))
         try:
             return work(order.start, self._stop, asyncio.run)
         finally:
             self._stop = None
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(ValueError, OSError):
+                    stream.flush()
 
     def stop(self, number: int, frame: object) -> None:
         """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""
@@ -146,10 +151,11 @@ class _Worker:
     def _progress(self, node: str, done: float, total: float | None) -> None:
         self._say("progress", node, done, total)
 
-    def _end_line(self, node: str) -> None:
-        for prints in self._prints:
-            prints.end_line(node)
-
     def _say(self, what: str, *arguments: Any) -> None:
         with self._sending:
             self._pipe.send(Said(what, arguments))
+
+
+def _printing(number: int) -> TextIO:
+    """What prints to the descriptor, line by line, as Python does to a terminal. Half a character is no error."""
+    return open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

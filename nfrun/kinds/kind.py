@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from nfrun.callables import Library
 from nfrun.spec import NodeSpec
+from nfrun.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Job(Protocol):
         ...
 
     def scratch(self) -> Path:
-        """A folder of this attempt's own, removed afterwards."""
+        """A folder of this attempt's own, removed afterwards. Raises HandoffError."""
         ...
 
     def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -129,6 +130,10 @@ class Job(Protocol):
 
     def log(self, level: str, line: str) -> None:
         """Tell the reports of a line."""
+        ...
+
+    def transcript(self, stream: str) -> Transcript:
+        """What takes all that this attempt prints on `stdout` or `stderr`."""
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:

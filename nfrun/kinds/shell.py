@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -15,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.callables import Library
+from nfrun.capture import read_left, read_while
+from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.spec import NodeSpec
+from nfrun.transcript import STREAMS, Transcript
 
 # What is left of a script that was told to end is killed after these seconds.
 TERM_SECONDS = 2.0
 _TAIL = 4096  # bytes of stderr shown in an error
-_LOGGED = 1 << 18  # bytes at the end of stdout and stderr that are logged
+_SHOWN = 20  # lines of it that are shown for certain
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
@@ -46,7 +48,7 @@ def run(job: Job) -> Mapping[str, Any]:
         environ[f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"] = str(path)
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
-    _execute(job, environ, scratch)
+    _execute(job, environ)
     tables = {}
     for name, path in outputs.items():
         variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
@@ -61,24 +63,22 @@ def run(job: Job) -> Mapping[str, Any]:
     return tables
 
 
-def _execute(job: Job, environ: Mapping[str, str], scratch: Path) -> None:
+def _execute(job: Job, environ: Mapping[str, str]) -> None:
     if job.stop.requested:
         raise NodeError("stopped")
-    # Files, not pipes: a child left in the background that holds a pipe open would keep us waiting for ever.
-    out, err = scratch / "stdout", scratch / "stderr"
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        try:
-            process = subprocess.Popen(
-                [*_shell(), job.node.body],
-                cwd=job.folder,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            raise NodeError(f"the script cannot be started: {error}") from None
+    try:
+        process = subprocess.Popen(
+            [*_shell(), job.node.body],
+            cwd=job.folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise NodeError(f"the script cannot be started: {error}") from None
     # Told to end, then made to: the timer is called off once the script is gone and its number free for others.
     kill = threading.Timer(TERM_SECONDS, _signal, (process, signal.SIGKILL))
     kill.daemon = True
@@ -87,15 +87,21 @@ def _execute(job: Job, environ: Mapping[str, str], scratch: Path) -> None:
         _signal(process, signal.SIGTERM)
         kill.start()
 
-    with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
-        _await_end(process)
-    kill.cancel()
-    for path, level in ((out, "stdout"), (err, "stderr")):
-        for line in io.StringIO(_tail(path, _LOGGED), newline="\n"):
-            job.log(level, line.rstrip("\r\n").rpartition("\r")[2])  # what stays of a progress bar
-    status = process.returncode
+    assert process.stdout is not None and process.stderr is not None
+    with process.stdout, process.stderr:
+        pipes = {getattr(process, stream).fileno(): job.transcript(stream).feed for stream in STREAMS}
+        try:
+            with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
+                read_while(lambda: _await_end(process), pipes)
+        except (OSError, RuntimeError) as error:  # no pipe or no thread to be had
+            _signal(process, signal.SIGKILL)
+            process.wait()
+            raise NodeError(f"the script cannot be started: {error}") from None
+        kill.cancel()
+        status = process.wait()
+        read_left(pipes)
     if status:
-        raise NodeError(_ending(status), _tail(err, _TAIL))
+        raise NodeError(_ending(status), _end_of(job.transcript("stderr")))
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:
@@ -108,7 +114,6 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
     else:
         process.wait()
     _signal(process, signal.SIGKILL)
-    process.wait()
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -131,7 +136,12 @@ def _input_files(job: Job, scratch: Path) -> dict[str, str]:
             path = job.file(item.name)
         else:
             path = scratch / f"input_{item.name}.{job.node.format}"
-            write_table(job.table(item.name), path)
+            table = job.table(item.name)
+            try:
+                write_table(table, path)
+            except OSError as error:
+                what = f"cannot write the input '{item.name}' of the node '{job.node.id}' ({table.nbytes:,} bytes)"
+                raise HandoffError(f"{what} to {path.name}: {error.strerror or error}") from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
 
@@ -144,16 +154,12 @@ def _values(job: Job) -> dict[str, str]:
     return values
 
 
-def _tail(path: Path, most: int) -> str:
-    """The end of a text, of at most so many bytes, and whole lines where it has been cut."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - most))
-        text = file.read(most).decode(errors="replace")
-    if size <= most:
-        return text
-    _, _, whole = text.partition("\n")
-    return "…" + (whole or text)
+def _end_of(errors: Transcript) -> str:
+    """The end of stderr, and where the rest of it is."""
+    text = errors.tail(_TAIL)
+    if errors.place and (text.startswith("…") or text.count("\n") >= _SHOWN):
+        text = f"{text.rstrip()}\nthe rest of stderr: {errors.place}"
+    return text
 
 
 def _ending(status: int) -> str:

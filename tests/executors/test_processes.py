@@ -20,6 +20,7 @@ from nfrun.executors.processes import Workers, _ending
 from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
 from nfrun.spec import Input, NodeSpec, Pipeline
+from nfrun.transcript import Logs
 from nfrun.work import Work
 
 NO_TABLES: Mapping[str, pa.Table] = {}
@@ -141,7 +142,7 @@ class Trial:
             "run-1",
             self.folder / "scratch",
             {**os.environ, "GIVEN": "yes"},
-            lambda *line: self.logged.append(line),
+            Logs(lambda *line: self.logged.append(line), self.folder / "logs"),
             lambda *step: self.progress.append(step),
         )
         started = self.started

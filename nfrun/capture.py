@@ -1,0 +1,75 @@
+"""Reads pipes in chunks, and no longer than their writer lives: who else holds them open is not waited for.
+
+Knows no nodes: bytes are passed on as they come.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+from collections.abc import Callable, Mapping
+
+_CHUNK = 1 << 16  # bytes
+_MOST_LEFT = 1 << 20  # bytes that a pipe can hold
+
+Feed = Callable[[bytes], object]
+
+
+def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
+    """Pass on what comes through the pipes until `wait`, which is called on a thread of its own, returns.
+
+    Raises OSError and RuntimeError, before `wait` is called, if there is no pipe or no thread to be had for that.
+    """
+    over, done = os.pipe()
+
+    def waiting() -> None:
+        try:
+            wait()
+        finally:
+            os.close(done)
+
+    try:
+        waiter = threading.Thread(target=waiting, name="nfrun-capture", daemon=True)
+        try:
+            waiter.start()
+        except BaseException:
+            os.close(done)
+            raise
+        _read_until(over, pipes)
+        waiter.join()
+    finally:
+        os.close(over)
+
+
+def _read_until(over: int, pipes: Mapping[int, Feed]) -> None:
+    with selectors.PollSelector() as selector:
+        for pipe in (over, *pipes):
+            selector.register(pipe, selectors.EVENT_READ)
+        while True:
+            ready = [key.fd for key, _ in selector.select()]
+            if over in ready:
+                return
+            for pipe in ready:
+                if read_chunk(pipe, pipes[pipe]) == 0:
+                    selector.unregister(pipe)
+
+
+def read_left(pipes: Mapping[int, Feed]) -> None:
+    """Pass on what is in the pipes now, and not what somebody may go on to write. Never waits."""
+    for pipe, feed in pipes.items():
+        left = _MOST_LEFT
+        while left > 0 and (size := read_chunk(pipe, feed)):
+            left -= size
+
+
+def read_chunk(pipe: int, feed: Feed) -> int | None:
+    """Pass on what can be read without waiting; returns its bytes, 0 at the end, None where nothing has come."""
+    os.set_blocking(pipe, False)
+    try:
+        data = os.read(pipe, _CHUNK)
+    except BlockingIOError:
+        return None
+    if data:
+        feed(data)
+    return len(data)

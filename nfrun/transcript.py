@@ -1,0 +1,215 @@
+"""What attempts print: lines for the reports, a file of bounded size, and the end of it for errors.
+
+Knows no processes and no pipes: bytes come in, in pieces of any size.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+STREAMS = ("stdout", "stderr")
+KEPT = 1 << 20  # bytes of a stream that are kept, at its beginning and again at its end
+_MOST_LINES = 10_000  # of those at the beginning that are told; each takes more memory than its bytes
+_LONGEST = 16_384  # characters of a line; a longer one is cut into several
+_CHUNK = 1 << 16  # bytes that are looked at at once
+_PAUSE_SECONDS = 0.1  # between two writes, where writing can wait
+
+Say = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
+
+
+class Sieve(Protocol):
+    """Takes something out of a stream of bytes. It may hold back what it cannot tell yet."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+class Logs:
+    """What all attempts of a run print: `say` is told of lines, and files go into `folder`, None for nowhere.
+
+    All bytes of a stream pass through a sieve of its own, which `sieve()` makes, before anything else sees them.
+    """
+
+    def __init__(
+        self,
+        say: Say = lambda node, level, line: None,
+        folder: Path | None = None,
+        sieve: Callable[[], Sieve | None] = lambda: None,
+    ) -> None:
+        self.say = say
+        self._folder = folder
+        self._sieve = sieve
+        self._open: dict[tuple[str, int, str], Transcript] = {}
+
+    def of(self, node: str, attempt: int, stream: str) -> Transcript:
+        """The transcript of one stream of an attempt, begun where there is none. From any thread."""
+        key = (node, attempt, stream)
+        found = self._open.get(key)
+        if found is None:
+            path = None if self._folder is None else self._folder / f"{node}.{attempt}.{stream}"
+            found = self._open.setdefault(key, Transcript(node, stream, self.say, path, self._sieve()))
+        return found
+
+    def end(self, node: str, attempt: int) -> None:
+        """The attempt has ended: nothing more is waited for."""
+        for stream in STREAMS:
+            if transcript := self._open.pop((node, attempt, stream), None):
+                transcript.end()
+
+    def close(self) -> None:
+        """The run has ended, whatever attempts may still go on."""
+        for node, attempt, _ in list(self._open):
+            self.end(node, attempt)
+
+
+class Transcript:
+    """One stream of one attempt. Safe to use from several threads; nothing raises, nothing grows.
+
+    The file has the first and the last MiB, and between the two a line that counts what is left out. Lines are told as
+    they come, as long as they are of the first MiB; then one line says where the rest is.
+    """
+
+    def __init__(self, node: str, stream: str, say: Say, path: Path | None = None, sieve: Sieve | None = None) -> None:
+        self._node = node
+        self._stream = stream
+        self._say = say
+        self._path = path  # None: not kept, or not any more
+        self._sieve = sieve
+        # Re-entrant: inside of it the garbage collector may run a `__del__` of the node's that prints.
+        self._lock = threading.RLock()
+        self._size = 0
+        self._last = bytearray()  # the end, of KEPT bytes at least
+        self._file: int | None = None
+        self._written = 0  # bytes of the beginning that are in the file
+        self._wrote_at = time.monotonic()
+        self._begun = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._told = 0  # lines
+        self._cut = False  # whether there was more than is told
+        self._process = os.getpid()
+        self._ended = False
+
+    def feed(self, data: bytes, *, at_once: bool = True) -> None:
+        """Take note of what was printed. Unless `at_once`, the file may lag behind by some lines and a tenth second.
+
+        To write lets go of the interpreter's lock: who prints beside nodes that compute would wait for it each time.
+        """
+        with self._lock:
+            if not self._ended:
+                self._feed(self._sieve.feed(data) if self._sieve else data, at_once)
+
+    def end(self) -> None:
+        """Nothing more will come: tell of the line that was begun, and write what is left to be written."""
+        with self._lock:
+            if self._ended:
+                return
+            if self._sieve:
+                self._feed(self._sieve.end(), at_once=False)
+            self._ended = True
+            if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
+                self._tell(begun)
+            self._write_end()
+            if self._cut:
+                self._say(self._node, self._stream, self._rest())
+
+    def tail(self, most: int) -> str:
+        """The last bytes as text, so many at most, and whole lines where something is cut off."""
+        with self._lock:
+            text = self._last[-most:].decode(errors="replace")
+            if self._size <= most:
+                return text
+            whole = text.partition("\n")[2]
+            return "…" + (whole or text)
+
+    @property
+    def place(self) -> str:
+        """The path of the file; "" where there is none."""
+        return "" if self._path is None else str(self._path)
+
+    # -- with the lock held ----------------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes, at_once: bool) -> None:
+        for start in range(0, len(data), _CHUNK):
+            chunk = data[start : start + _CHUNK]
+            if not self._cut:
+                self._lines(chunk)
+            self._last += chunk
+            self._size += len(chunk)
+            waits = min(self._size, KEPT) - self._written
+            if waits and (at_once or waits >= _CHUNK or self._size >= KEPT or self._is_due()):
+                self._write_beginning()
+            if len(self._last) > 2 * KEPT:
+                del self._last[:-KEPT]
+
+    def _lines(self, chunk: bytes) -> None:
+        begun, self._begun = self._begun, ""
+        if self._size >= KEPT:
+            self._cut = True
+            return
+        *lines, rest = (begun + self._decode(chunk)).split("\n")
+        last = max(0, len(rest) - 1) // _LONGEST * _LONGEST
+        lines += (rest[start : start + _LONGEST] for start in range(0, last, _LONGEST))
+        self._begun = rest[last:]
+        for line in lines:
+            self._tell(line)
+
+    def _tell(self, line: str) -> None:
+        """Tell what is left of a line on a terminal: progress bars draw over themselves."""
+        line = line.rstrip("\r").rpartition("\r")[2]
+        for start in range(0, len(line) or 1, _LONGEST):
+            if self._told == _MOST_LINES:
+                self._cut = True
+                return
+            self._told += 1
+            self._say(self._node, self._stream, line[start : start + _LONGEST])
+
+    def _rest(self) -> str:
+        if self._path is None:
+            return f"… the rest of {self._size:,} bytes is not kept"
+        out = self._size - 2 * KEPT
+        without = f", without {out:,} bytes in the middle" if out > 0 else ""
+        return f"… the rest of {self._size:,} bytes is in {self._path}{without}"
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._wrote_at >= _PAUSE_SECONDS
+
+    def _write_beginning(self) -> None:
+        start = len(self._last) - (self._size - self._written)
+        self._write(self._last[start : start + min(self._size, KEPT) - self._written])
+        self._written = min(self._size, KEPT)
+        self._wrote_at = time.monotonic()
+
+    def _write_end(self) -> None:
+        if self._written < min(self._size, KEPT):
+            self._write_beginning()
+        if self._size > KEPT:
+            out = self._size - 2 * KEPT
+            if out > 0:
+                self._write(f"\n… {out:,} bytes left out …\n".encode())
+            self._write(self._last[-min(self._size - KEPT, KEPT) :])
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, data: bytes | bytearray) -> None:
+        if self._path is None or os.getpid() != self._process:  # a child that the node forked has what we have
+            return
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(exist_ok=True, mode=0o700)
+                # To append: a thread that outlives its attempt may print behind its end.
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._file = os.open(self._path, flags, 0o600)
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:  # not worth to fail for: results do not depend on it
+            lost = f"its {self._stream} is not kept any more ({len(data):,} bytes for {self._path}): {error.strerror}"
+            self._path = None
+            self._say(self._node, "warning", lost)
