@@ -133,7 +133,7 @@ def _launched(
                 return store.open(record.refs[output])
             return None
 
-        reports = _reports(options, bound, document, record, table, run_id, events, results, processes)
+        reports = _reports(options, bound, document, record, table, run_id, events, results, processes, folder / LOGS)
         telling = Telling([*reports, TimingsFile(work_folder.path, bound.file, recorded, processes)])
         contention = Contention()
         tell = telling.tell if book is None else book.telling(telling.tell)
@@ -249,6 +249,7 @@ def _reports(
     events: IO[str] | None,
     results: IO[str],
     processes: frozenset[str],
+    logs: Path,
 ) -> Iterator[Report]:
     from nfrun.reports.document import RunDocument
     from nfrun.reports.events_file import EventsFile
@@ -279,7 +280,9 @@ def _reports(
         quiet=options.quiet,
     )
     if options.json:
-        yield RunDocument(record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, peak_rss=peak_rss)
+        yield RunDocument(
+            record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, logs=logs, peak_rss=peak_rss
+        )
 
 
 def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> float:

@@ -44,14 +44,17 @@ class Prints(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        attempt = current_attempt.get()
-        if attempt is None:  # such as a thread that a node started
-            return self._beside.write(escape(text))
-        transcript = self._logs.of(*attempt, self._stream)
         for start in range(0, len(text), _PIECE):
             # Half a character, as in the name of a file that is not UTF-8, has no bytes.
-            transcript.feed(text[start : start + _PIECE].encode(errors="backslashreplace"), at_once=False)
+            self.write_bytes(text[start : start + _PIECE].encode(errors="backslashreplace"))
         return len(text)
+
+    def write_bytes(self, data: bytes) -> None:
+        attempt = current_attempt.get()
+        if attempt is None:  # such as a thread that a node started
+            self._beside.write(escape(data.decode(errors="replace")))
+        else:
+            self._logs.of(*attempt, self._stream).feed(data, at_once=False)
 
     def flush(self) -> None:
         if current_attempt.get() is None:
@@ -69,5 +72,7 @@ class _Bytes(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        self._prints.write(bytes(data).decode(errors="replace"))
-        return len(data)
+        with memoryview(data).cast("B") as view:
+            for start in range(0, len(view), _PIECE):
+                self._prints.write_bytes(bytes(view[start : start + _PIECE]))
+            return len(view)

@@ -31,6 +31,11 @@ class Sieve(Protocol):
     def end(self) -> bytes: ...
 
 
+def log_of(folder: Path, node: str, attempt: int, stream: str) -> Path:
+    """The file of one stream of an attempt in the folder of all."""
+    return folder / f"{node}.{attempt}.{stream}"
+
+
 class Logs:
     """What all attempts of a run print: `say` is told of lines, and files go into `folder`, None for nowhere.
 
@@ -53,7 +58,7 @@ class Logs:
         key = (node, attempt, stream)
         found = self._open.get(key)
         if found is None:
-            path = None if self._folder is None else self._folder / f"{node}.{attempt}.{stream}"
+            path = None if self._folder is None else log_of(self._folder, *key)
             found = self._open.setdefault(key, Transcript(node, stream, self.say, path, self._sieve()))
         return found
 

@@ -39,14 +39,11 @@ class Trial:
 
     def __post_init__(self) -> None:
         self.wait = partial(self.loop.wait, stop=self.stop)
+        self.logs = Logs(lambda node, level, line: self.logged.append((level, line)), self.folder / "logs")
 
     @property
     def scratch(self) -> Path:
         return self.folder / "scratch"
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
 
     def module(self, source: str) -> str:
         """Write a module beside the pipeline file; returns its name."""
@@ -71,7 +68,7 @@ class Trial:
             "run-1",
             self.scratch,
             self.environ,
-            logs=Logs(lambda node, level, line: self.logged.append((level, line)), self.logs),
+            logs=self.logs,
             progress=lambda node, done, total: self.progress.append((done, total)),
         )
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Trial, failed
 
+import nfrun.files
 import nfrun.kinds.shell
 from nfrun.events import Outcome
 from nfrun.files import write_table
@@ -460,17 +463,70 @@ def test_a_command_that_is_not_there(trial: Trial) -> None:
 
 def test_an_error_shows_the_end_of_stderr(trial: Trial) -> None:
     failure = failed(trial.run("run", "seq 1 100000 >&2; printf '\\377' >&2; exit 1"))
+    log = trial.folder / "logs" / "node.1.stderr"
     assert failure.details.startswith("…")
-    assert failure.details.endswith("\n99999\n100000\n�")
-    assert len(failure.details) <= 4097
+    assert failure.details.endswith(f"\n99999\n100000\n�\nthe rest of stderr: {log}")
+    assert len(failure.details) <= 4097 + len(f"\nthe rest of stderr: {log}")
     lines = [line for level, line in trial.logged if level == "stderr"]
-    assert lines[-2:] == ["100000", "�"]
-    assert len(lines) > 30_000
+    assert lines[-2:] == ["10000", f"… the rest of 588,896 bytes is in {log}"]
+    assert log.read_bytes() == "".join(f"{n}\n" for n in range(1, 100_001)).encode() + b"\377"
+
+
+@pytest.mark.parametrize(("count", "more"), [(19, ""), (20, "\nthe rest of stderr: LOG")])
+def test_an_error_of_many_lines_names_the_file(trial: Trial, count: int, more: str) -> None:
+    """A summary shows the last 20."""
+    details = failed(trial.run("run", f"seq {count} >&2; exit 1")).details
+    lines = "\n".join(str(n) for n in range(1, count + 1))
+    assert details.rstrip("\n") == lines + more.replace("LOG", str(trial.folder / "logs" / "node.1.stderr"))
 
 
 def test_what_a_script_prints_is_logged(trial: Trial) -> None:
     trial.run("run", "printf '10%%\\r90%%\\r\\n\\nlast'; echo err >&2")
-    assert trial.logged == [("stdout", "90%"), ("stdout", ""), ("stdout", "last"), ("stderr", "err")]
+    assert [pair for pair in trial.logged if pair[0] == "stdout"] == [
+        ("stdout", "90%"),
+        ("stdout", ""),
+        ("stdout", "last"),
+    ]
+    assert [pair for pair in trial.logged if pair[0] == "stderr"] == [("stderr", "err")]
+    assert (trial.folder / "logs" / "node.1.stdout").read_bytes() == b"10%\r90%\r\n\nlast"
+
+
+def test_what_a_script_prints_is_told_while_it_runs(trial: Trial) -> None:
+    """It waits for somebody to have heard of its line."""
+    os.mkfifo(trial.folder / "heard")
+    said: list[tuple[str, str]] = []
+
+    class Hearing(list[tuple[str, str]]):
+        def append(self, pair: tuple[str, str]) -> None:
+            said.append(pair)
+            if pair == ("stdout", "here"):
+                (trial.folder / "heard").write_text("yes")
+
+    trial.logged = Hearing()
+    trial.run("run", "echo here; cat heard")
+    assert said == [("stdout", "here"), ("stdout", "yes")]
+
+
+@pytest.mark.parametrize("how", ["sleep 1000 &", "setsid sleep 1000 &", "setsid yes &"])
+def test_who_stays_behind_with_the_pipe_is_not_waited_for(trial: Trial, how: str) -> None:
+    body = how + ' printf "pid\n$!\n" > "$NFRUN_OUTPUT"; until [ -e /proc/$! ]; do :; done; echo last >&2'
+    outcome = trial.run("run", body, format="csv")
+    (row,) = trial.table(outcome).to_pylist()
+    assert trial.logged[-1] == ("stderr", "last") or ("stderr", "last") in trial.logged
+    with suppress(ProcessLookupError):
+        os.kill(row["pid"], signal.SIGKILL)
+
+
+def test_inputs_that_cannot_be_written_are_not_the_fault_of_the_node(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(table: Any, path: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(nfrun.files, "write_table", full)
+    failure = failed(trial.run("run", "true", {"t": NUMBERS}, format="csv"))
+    what = "cannot write the input 't' of the node 'node' (24 bytes) to input_t.csv: No space left on device"
+    assert (failure.kind, failure.message) == ("io", what)
 
 
 def test_a_child_in_the_background_neither_holds_nor_outlives_the_node(trial: Trial) -> None:

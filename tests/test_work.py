@@ -248,12 +248,18 @@ def test_prints_are_those_of_the_node(trial: Trial) -> None:
 def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     from nfrun.prints import Prints
 
-    lines: list[tuple[str, str, str]] = []
-    prints = Prints("stdout", lambda *line: lines.append(line), io.StringIO())
-    monkeypatch.setattr("sys.stdout", prints)
-    trial.end_line = prints.end_line
+    monkeypatch.setattr("sys.stdout", Prints("stdout", trial.logs, io.StringIO()))
     trial.python("def f(): print('begun', end='')")
-    assert lines == [("node", "stdout", "begun")]
+    assert trial.logged == [("stdout", "begun")]
+    assert (trial.folder / "logs" / "node.1.stdout").read_text() == "begun"
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_not_the_fault_of_the_node(trial: Trial) -> None:
+    trial.folder.joinpath("scratch").write_text("")
+    work = trial.work(trial.spec("run", "true"))
+    failure = failed(work(NodeStarted(0.0, "node", 1, {}), trial.stop, trial.wait))
+    assert failure.kind == "io"
+    assert failure.message == f"cannot make a folder for the node 'node' in {trial.scratch}: File exists"
 
 
 def test_the_scratch_folder_goes_even_after_a_failure(trial: Trial) -> None:

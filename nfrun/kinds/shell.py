@@ -89,7 +89,8 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
 
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
-        pipes = {getattr(process, stream).fileno(): job.transcript(stream).feed for stream in STREAMS}
+        out, err = (job.transcript(stream) for stream in STREAMS)
+        pipes = {process.stdout.fileno(): out.feed, process.stderr.fileno(): err.feed}
         try:
             with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
                 read_while(lambda: _await_end(process), pipes)
@@ -100,8 +101,10 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
         kill.cancel()
         status = process.wait()
         read_left(pipes)
+    out.end()
+    err.end()
     if status:
-        raise NodeError(_ending(status), _end_of(job.transcript("stderr")))
+        raise NodeError(_ending(status), _end_of(err))
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:

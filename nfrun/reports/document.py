@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from nfrun.events import Event
-from nfrun.reports.record import NodeRecord, Record
+from nfrun.reports.record import Record
+from nfrun.transcript import STREAMS, log_of
 
 
 class RunDocument:
     """Writes the document when the run has ended.
 
-    `outputs` maps the shown names to output ids; `peak_rss` tells the most memory that the process held, in bytes.
+    `outputs` maps the shown names to output ids; `logs` is the folder of what nodes printed; `peak_rss` tells the most
+    memory that the process held, in bytes.
     """
 
     def __init__(
@@ -24,6 +27,7 @@ class RunDocument:
         run: str,
         name: str,
         outputs: Mapping[str, str],
+        logs: Path,
         peak_rss: Callable[[], int],
     ) -> None:
         self._record = record
@@ -31,6 +35,7 @@ class RunDocument:
         self._run = run
         self._name = name
         self._outputs = outputs
+        self._logs = logs
         self._peak_rss = peak_rss
 
     hears = ()
@@ -67,31 +72,33 @@ class RunDocument:
                 }
                 for stage in record.stages()
             ],
-            "nodes": {name: _node(record.nodes[name]) for name in record.plan.nodes if name in record.nodes},
+            "nodes": {name: self._node(name) for name in record.plan.nodes if name in record.nodes},
             "outputs": {
                 name: {"path": ref.path, "rows": ref.rows, "bytes": ref.bytes, "digest": ref.digest}
                 for name, ref in refs.items()
             },
         }
 
-
-def _node(node: NodeRecord) -> dict[str, Any]:
-    failure = node.failure
-    return {
-        "status": node.status,
-        "stage": node.stage,
-        "attempts": node.attempts,
-        "started_s": None if node.started is None else _round(node.started),
-        "took_s": _round(node.took),
-        "queued_s": _round(node.queued),
-        "handoff_s": _round(node.handoff),
-        "cpu_s": _round(node.cpu),
-        "locked_s": _round(node.locked),
-        "rows": node.rows,
-        "bytes": node.bytes,
-        "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,
-        "because": node.because or None,
-    }
+    def _node(self, name: str) -> dict[str, Any]:
+        node = self._record.nodes[name]
+        failure = node.failure
+        logs = {stream: log_of(self._logs, name, node.attempts, stream) for stream in STREAMS}
+        return {
+            "status": node.status,
+            "stage": node.stage,
+            "attempts": node.attempts,
+            "started_s": None if node.started is None else _round(node.started),
+            "took_s": _round(node.took),
+            "queued_s": _round(node.queued),
+            "handoff_s": _round(node.handoff),
+            "cpu_s": _round(node.cpu),
+            "locked_s": _round(node.locked),
+            "rows": node.rows,
+            "bytes": node.bytes,
+            "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,
+            "because": node.because or None,
+            "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
+        }
 
 
 def _round(value: float) -> float:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
 def test_only_kept_outputs_are_left_on_disk(folder: Folder) -> None:
     document = folder.document("two.yaml")
     run = folder.path / ".nfrun" / "runs" / document["run"]
-    assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow", "journal.jsonl"]
+    assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow", "journal.jsonl", "logs"]
     assert (run / "double.1.arrow").stat().st_mode & 0o777 == 0o444
     assert (folder.path / ".nfrun").stat().st_mode & 0o777 == 0o700
     assert (folder.path / ".nfrun" / ".gitignore").read_text() == "*\n"
@@ -162,7 +163,73 @@ def test_memory_writes_no_file_and_gives_the_same_digest(folder: Folder) -> None
     written, kept = folder.document("two.yaml"), folder.document("two.yaml", "--handoff", "memory")
     assert kept["outputs"]["double"]["path"] is None
     assert kept["outputs"]["double"]["digest"] == written["outputs"]["double"]["digest"]
-    assert not (folder.path / ".nfrun" / "runs" / kept["run"]).exists()
+    assert [path.name for path in (folder.path / ".nfrun" / "runs" / kept["run"]).iterdir()] == ["logs"]
+
+
+def test_what_nodes_print_is_in_files_and_marked_where_something_is_left_out(folder: Folder) -> None:
+    (folder.path / "p.yaml").write_text(
+        "nodes:\n  loud: {run: 'head -c 3000000 /dev/zero; echo \x1b[1m [red] >&2; exit 1'}\n  quiet: {run: 'true'}\n"
+    )
+    done = folder.nfrun("run", "p.yaml", "--json", "-k")
+    document = json.loads(done.stdout)
+    logs = folder.path / ".nfrun" / "runs" / document["run"] / "logs"
+    assert document["nodes"]["loud"]["logs"] == {
+        "stdout": str(logs / "loud.1.stdout"),
+        "stderr": str(logs / "loud.1.stderr"),
+    }
+    assert document["nodes"]["quiet"]["logs"] == {}
+    left_out = "\n… 902,848 bytes left out …\n".encode()
+    assert (logs / "loud.1.stdout").read_bytes() == bytes(1 << 20) + left_out + bytes(1 << 20)
+    assert (logs / "loud.1.stderr").read_bytes() == b"\x1b[1m [red]\n"
+    assert {path.stat().st_mode & 0o777 for path in logs.iterdir()} == {0o600}
+    assert logs.stat().st_mode & 0o777 == 0o700
+    where = f"… the rest of 3,000,000 bytes is in {logs / 'loud.1.stdout'}, without 902,848 bytes in the middle"
+    assert f"loud | {where}\n" in done.stderr
+    assert "loud | \\x1b[1m [red]\n" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["sleep 1000", "setsid sleep 1000"])
+def test_a_child_in_the_background_that_holds_the_streams_does_not_hang_the_run(folder: Folder, how: str) -> None:
+    (folder.path / "p.yaml").write_text(f"nodes: {{a: {{run: '{how} & echo $! > pid; echo begun'}}}}\n")
+    try:
+        done = folder.nfrun("run", "p.yaml")
+        assert done.returncode == 0
+        assert "a | begun\n" in done.stderr
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(int((folder.path / "pid").read_text()), signal.SIGKILL)
+
+
+_PRINTING = """\
+import sys
+def lines(count):
+    for _ in range(count // 1000):
+        print("x" * 999)
+def endless(count):
+    for _ in range(count // 1000):
+        sys.stdout.write("x" * 1000)
+def binary(count):
+    for _ in range(count // 1000):
+        sys.stdout.buffer.write(bytes(range(250)) * 4)
+"""
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+@pytest.mark.parametrize("what", ["lines", "endless", "binary"])
+def test_a_node_that_prints_a_lot_does_not_make_the_run_grow(folder: Folder, what: str, executor: str) -> None:
+    (folder.path / "printing.py").write_text(_PRINTING)
+    node = f"{{python: 'printing:{what}', with: {{count: '${{{{ params.count }}}}'}}, executor: {executor}}}"
+    (folder.path / "p.yaml").write_text(f"params: {{count: 0}}\nnodes: {{a: {node}}}\n")
+    little, much = (folder.document("p.yaml", "-p", f"count={count}") for count in (0, 60_000_000))
+    assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
+
+
+def test_a_script_that_prints_a_lot_does_not_make_the_run_grow(folder: Folder) -> None:
+    node = "{run: 'head -c $NFRUN_WITH_count /dev/zero', with: {count: '${{ params.count }}'}}"
+    (folder.path / "p.yaml").write_text(f"params: {{count: 0}}\nnodes: {{a: {node}}}\n")
+    little, much = (folder.document("p.yaml", "-p", f"count={count}") for count in (0, 100_000_000))
+    assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
 
 
 def test_every_event_is_a_line_of_json(folder: Folder) -> None:
@@ -446,7 +513,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def test_on_a_terminal_the_view_is_live_and_leaves_only_results(folder: Folder) -> None:
-    (folder.path / "p.yaml").write_text("nodes: {a: {run: 'echo seen >&2; until [ -e go ]; do :; done'}}\n")
+    (folder.path / "p.yaml").write_text("nodes: {a: {run: 'until [ -e go ]; do :; done; echo seen >&2'}}\n")
     env = {**folder.env, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     env.pop("CI", None)
     child = pexpect.spawn(

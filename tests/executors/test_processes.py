@@ -98,6 +98,24 @@ STEPS = """
         child = subprocess.Popen(["sleep", "1000"])
         child.send_signal(signal.SIGINT)
         return {"status": child.wait()}
+    def print_all():
+        import subprocess
+        os.write(2, b"of the system \\x1b[1m")
+        subprocess.run(["echo", "of a program"], check=True)
+        thread = threading.Thread(target=print, args=["of a thread"])
+        thread.start()
+        thread.join()
+    def print_and_die():
+        print("last words")
+        os._exit(3)
+    def stay_behind():
+        import subprocess
+        print("here")
+        subprocess.Popen(["sh", "-c", "sleep 1000"])
+    def close_all():
+        os.close(1)
+        os.close(2)
+        return {"n": 1}
     def closing():
         sys.stdout.close()
         return {"n": 1}
@@ -299,6 +317,31 @@ def test_what_a_node_says_is_passed_on(trial: Trial) -> None:
     assert trial.progress == [("node", 1.0, 2.0)]
 
 
+def test_whoever_prints_in_a_worker_prints_for_its_node(trial: Trial) -> None:
+    """Compiled code, threads, programs; and what was printed last before the worker died."""
+    trial.one("print_all")
+    assert sorted(trial.logged) == [
+        ("node", "stderr", "of the system \x1b[1m"),
+        ("node", "stdout", "of a program"),
+        ("node", "stdout", "of a thread"),
+    ]
+    assert (trial.folder / "logs" / "node.1.stderr").read_bytes() == b"of the system \x1b[1m"
+    trial.logged.clear()
+    (outcome,) = trial.run("print_and_die", attempts=1)
+    assert outcome.lost == "its worker process exited with status 3 while the node ran"
+    assert trial.logged == [("node", "stdout", "last words")]
+
+
+def test_who_stays_behind_with_the_streams_of_a_worker_prints_for_nobody(trial: Trial) -> None:
+    trial.run("stay_behind", attempts=3)
+    assert trial.logged == [("node", "stdout", "here")] * 3
+
+
+def test_a_node_that_closes_the_streams_is_none_the_worse(trial: Trial) -> None:
+    first, second = trial.run("close_all", attempts=2)
+    assert trial.table(first) == trial.table(second) == [{"n": 1}]
+
+
 def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
     assert trial.table(trial.one("environment")) == [{"value": "yes", "cwd": str(Path.cwd())}]
 
@@ -366,7 +409,8 @@ def test_a_worker_that_hangs_up_is_lost(trial: Trial) -> None:
 def test_a_child_that_a_node_forks_does_not_speak_for_it(trial: Trial, end: str) -> None:
     outcomes = trial.run("fork", with_={"end": end}, attempts=3)
     assert [trial.table(outcome) for outcome in outcomes] == [[{"who": "parent"}]] * 3
-    assert trial.logged == []
+    printed = [line for _, stream, line in trial.logged if stream == "stdout"]
+    assert printed == (["of the child"] * 3 if end == "return" else [])  # as any program that a node starts
     assert len(trial.pids()) == 1
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -131,9 +132,12 @@ def test_nodes_that_did_not_run_have_no_times() -> None:
     assert record.named("failed") == ["a"]
 
 
-def test_the_json_document(record: Record) -> None:
+def test_the_json_document(record: Record, tmp_path: Path) -> None:
+    (tmp_path / "a.1.stderr").touch()
     out = io.StringIO()
-    document = RunDocument(record, out, run="r1", name="p", outputs={"result": "c", "gone": "x"}, peak_rss=lambda: 7)
+    document = RunDocument(
+        record, out, run="r1", name="p", outputs={"result": "c", "gone": "x"}, logs=tmp_path, peak_rss=lambda: 7
+    )
     document.close()
     found = json.loads(out.getvalue())
     assert out.getvalue().endswith("}\n")
@@ -156,6 +160,7 @@ def test_the_json_document(record: Record) -> None:
         "bytes": 24,
         "error": None,
         "because": None,
+        "logs": {"stderr": str(tmp_path / "a.1.stderr")},
     }
     assert found["outputs"] == {"result": {"path": "/w/c.1.arrow", "rows": 1, "bytes": 8, "digest": "xxh3_128:00"}}
 

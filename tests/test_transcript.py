@@ -1,0 +1,285 @@
+"""What attempts print: lines, a file of bounded size, and the end of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from nfrun.transcript import KEPT, Logs, Sieve, Transcript
+
+Lines = list[tuple[str, str, str]]
+
+
+@pytest.fixture
+def lines() -> Lines:
+    return []
+
+
+@pytest.fixture
+def logs(lines: Lines, tmp_path: Path) -> Logs:
+    return Logs(lambda *line: lines.append(line), tmp_path / "logs")
+
+
+@pytest.fixture
+def out(logs: Logs) -> Transcript:
+    return logs.of("n", 1, "stdout")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "logs" / "n.1.stdout"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told", "begun"),
+    [
+        ([b"one\n"], ["one"], []),
+        ([b"one", b" line\n", b"two"], ["one line"], ["two"]),
+        ([b"a\nb\n", b"\n"], ["a", "b", ""], []),
+        ([b"10%\r", b"50%\r", b"100%\n"], ["100%"], []),
+        ([b"\r 10%", b"\r100%\r", b"\n"], ["100%"], []),
+        ([b"dos\r\n"], ["dos"], []),
+        ([b"x" * 16_384 + b"\n"], ["x" * 16_384], []),
+        ([b"x" * 40_000 + b"\n"], ["x" * 16_384, "x" * 16_384, "x" * 7_232], []),
+        ([b"x" * 10_000, b"x" * 10_000], ["x" * 16_384], ["x" * 3_616]),
+        ([b"\x1b[31mred\n"], ["\x1b[31mred"], []),
+        (["é".encode()[:1], "é\n".encode()[1:]], ["é"], []),
+        ([b"\xff\xfe\n"], ["\ufffd\ufffd"], []),
+        ([b"cut \xc3"], [], ["cut \ufffd"]),
+        ([b""], [], []),
+    ],
+)
+def test_lines(out: Transcript, lines: Lines, pieces: list[bytes], told: list[str], begun: list[str]) -> None:
+    for piece in pieces:
+        out.feed(piece)
+    assert lines == [("n", "stdout", line) for line in told]
+    out.end()
+    out.end()
+    assert lines == [("n", "stdout", line) for line in [*told, *begun]]
+
+
+def test_there_is_no_file_unless_something_is_printed(out: Transcript, path: Path) -> None:
+    out.feed(b"")
+    out.end()
+    assert not path.parent.exists()
+    assert out.tail(10) == ""
+
+
+def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: Transcript, path: Path) -> None:
+    out.feed(b"one\n")
+    assert path.read_bytes() == b"one\n"
+    out.feed(b"two\n", at_once=False)
+    out.feed(b"three", at_once=False)
+    out.feed(b"\xff")
+    assert path.read_bytes() == b"one\ntwo\nthree\xff"
+    out.feed(b"last", at_once=False)
+    out.end()
+    assert path.read_bytes() == b"one\ntwo\nthree\xfflast"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_lags_behind_is_bounded(out: Transcript, path: Path) -> None:
+    out.feed(b"x" * 70_000, at_once=False)
+    assert path.stat().st_size >= 65_536
+
+
+@pytest.mark.parametrize("size", [KEPT - 1, KEPT, KEPT + 1, 2 * KEPT - 1, 2 * KEPT])
+@pytest.mark.parametrize("piece", [1 << 12, 100_003, 1 << 22])
+def test_two_mib_are_kept_whole(out: Transcript, path: Path, size: int, piece: int) -> None:
+    data = os.urandom(size)
+    for start in range(0, size, piece):
+        out.feed(data[start : start + piece], at_once=False)
+    out.end()
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(("more", "counted"), [(1, "1"), (3_000_000, "3,000,000")])
+def test_of_more_the_beginning_and_the_end_are_kept_and_the_rest_is_counted(
+    out: Transcript, path: Path, lines: Lines, more: int, counted: str
+) -> None:
+    data = os.urandom(2 * KEPT + more)
+    for start in range(0, len(data), 50_000):
+        out.feed(data[start : start + 50_000])
+        assert len(out._last) <= 2 * KEPT + 65_536
+    assert path.read_bytes() == data[:KEPT]
+    assert out.tail(3)[-1] == data[-3:].decode(errors="replace")[-1]
+    out.end()
+    assert path.read_bytes() == data[:KEPT] + f"\n… {counted} bytes left out …\n".encode() + data[-KEPT:]
+    size = f"{2 * KEPT + more:,}"
+    assert lines[-1][2] == f"… the rest of {size} bytes is in {path}, without {counted} bytes in the middle"
+
+
+def test_lines_beyond_the_first_mib_are_not_told(out: Transcript, path: Path, lines: Lines) -> None:
+    for _ in range(300):
+        out.feed(b"x" * 9_999 + b"\n")
+    assert len(lines) == 105  # the first that is not wholly within the first MiB is the last to be told
+    out.end()
+    assert [line for _, _, line in lines[105:]] == [
+        f"… the rest of 3,000,000 bytes is in {path}, without 902,848 bytes in the middle"
+    ]
+
+
+@pytest.mark.parametrize(("count", "told"), [(10_000, []), (10_001, ["… the rest of 20,002 bytes is in PATH"])])
+def test_no_more_than_ten_thousand_lines_are_told(
+    out: Transcript, path: Path, lines: Lines, count: int, told: list[str]
+) -> None:
+    out.feed(b"y\n" * count)
+    out.end()
+    assert [line for _, _, line in lines[:10_000]] == ["y"] * 10_000
+    assert [line for _, _, line in lines[10_000:]] == [line.replace("PATH", str(path)) for line in told]
+    assert path.read_bytes() == b"y\n" * count
+
+
+@pytest.mark.parametrize(
+    ("data", "most", "tail"),
+    [
+        (b"one\ntwo\n", 8, "one\ntwo\n"),
+        (b"one\ntwo\n", 7, "…two\n"),
+        (b"one\ntwo\n", 4, "…two\n"),
+        (b"no lines", 5, "…lines"),
+        (b"\xff", 5, "\ufffd"),
+    ],
+)
+def test_the_end_in_whole_lines(out: Transcript, data: bytes, most: int, tail: str) -> None:
+    out.feed(data)
+    assert out.tail(most) == tail
+    out.end()
+    assert out.tail(most) == tail
+
+
+def test_without_a_folder_nothing_is_kept(lines: Lines) -> None:
+    logs = Logs(lambda *line: lines.append(line))
+    logs.of("n", 1, "stdout").feed(b"y\n" * 10_001)
+    assert logs.of("n", 1, "stdout").place == ""
+    logs.end("n", 1)
+    assert lines[-1] == ("n", "stdout", "… the rest of 20,002 bytes is not kept")
+
+
+def test_a_file_that_cannot_be_written_is_given_up_with_one_warning(
+    out: Transcript, path: Path, lines: Lines, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").write_text("")
+    out.feed(b"one\n")
+    out.feed(b"two\n")
+    out.end()
+    assert lines == [
+        ("n", "stdout", "one"),
+        ("n", "warning", f"its stdout is not kept any more (4 bytes for {path}): File exists"),
+        ("n", "stdout", "two"),
+    ]
+    assert out.place == ""
+
+
+def test_a_disk_that_is_full_in_the_middle(
+    out: Transcript, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out.feed(b"one\n")
+    monkeypatch.setattr("nfrun.transcript.os.write", _full)
+    out.feed(b"two\n")
+    out.end()
+    assert path.read_bytes() == b"one\n"
+    assert [line for _, level, line in lines if level == "warning"] == [
+        f"its stdout is not kept any more (4 bytes for {path}): No space left on device"
+    ]
+
+
+def _full(file: int, data: bytes) -> int:
+    raise OSError(28, "No space left on device")
+
+
+def test_streams_and_attempts_have_files_of_their_own(logs: Logs, tmp_path: Path, lines: Lines) -> None:
+    for node, attempt, stream in (("a", 1, "stdout"), ("a", 1, "stderr"), ("a", 2, "stdout"), ("b", 1, "stdout")):
+        logs.of(node, attempt, stream).feed(f"{node} {attempt} {stream}".encode())
+    logs.end("a", 1)
+    assert lines == [("a", "stdout", "a 1 stdout"), ("a", "stderr", "a 1 stderr")]
+    logs.close()
+    assert lines[2:] == [("a", "stdout", "a 2 stdout"), ("b", "stdout", "b 1 stdout")]
+    found = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
+    assert found == {f"{'.'.join(text.split())}": text for text in found.values()}
+    assert len(found) == 4
+
+
+def test_who_prints_behind_the_end_of_its_attempt_takes_nothing_away(logs: Logs, path: Path, lines: Lines) -> None:
+    logs.of("n", 1, "stdout").feed(b"in time\n")
+    logs.end("n", 1)
+    logs.of("n", 1, "stdout").feed(b"late\n")
+    logs.close()
+    assert path.read_bytes() == b"in time\nlate\n"
+
+
+class _Shy(Sieve):
+    """Holds back what may be the beginning of a word that is not to be seen, and else lets it through."""
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        text = (self.held + data).replace(b"secret", b"***")
+        keep = next((n for n in range(5, 0, -1) if text.endswith(b"secret"[:n])), 0)
+        self.held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def end(self) -> bytes:
+        held, self.held = self.held, b""
+        return held
+
+
+def test_a_sieve_comes_before_all_else(lines: Lines, tmp_path: Path) -> None:
+    logs = Logs(lambda *line: lines.append(line), tmp_path, _Shy)
+    out = logs.of("n", 1, "stdout")
+    for piece in (b"a sec", b"ret\nno sec", b"ond\n", b"a se"):
+        out.feed(piece)
+    assert out.tail(100) == "a ***\nno second\na "
+    out.end()
+    assert out.tail(100) == "a ***\nno second\na se"
+    assert [line for _, _, line in lines] == ["a ***", "no second", "a se"]
+    assert (tmp_path / "n.1.stdout").read_bytes() == b"a ***\nno second\na se"
+
+
+def test_threads_of_a_node_do_not_tear_what_they_print(out: Transcript, path: Path, lines: Lines) -> None:
+    start = threading.Barrier(4)
+
+    def speak(name: str) -> None:
+        start.wait(10)
+        for i in range(500):
+            out.feed(f"{name}{i}\n".encode(), at_once=False)
+
+    threads = [threading.Thread(target=speak, args=[name]) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    out.end()
+    said = [line for _, _, line in lines]
+    assert sorted(said) == sorted(f"{name}{i}" for name in "abcd" for i in range(500))
+    assert path.read_text().splitlines() == said
+
+
+def test_a_print_inside_of_a_print_does_not_wait_for_itself(tmp_path: Path) -> None:
+    """As when the garbage collector runs a `__del__` of the node's in the middle of it."""
+    lines: list[str] = []
+
+    def say(node: str, level: str, line: str) -> None:
+        lines.append(line)
+        if line == "outer":
+            logs.of("n", 1, "stdout").feed(b"inner\n")
+
+    logs = Logs(say, tmp_path)
+    logs.of("n", 1, "stdout").feed(b"outer\n")
+    logs.close()
+    assert lines == ["outer", "inner"]
+
+
+def test_a_child_that_is_forked_writes_nothing_twice(out: Transcript, path: Path) -> None:
+    out.feed(b"before\n", at_once=False)
+    pid = os.fork()
+    if not pid:
+        out.end()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    out.end()
+    assert path.read_bytes() == b"before\n"
