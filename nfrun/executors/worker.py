@@ -72,14 +72,11 @@ def serve(pipe: Connection, streams: Sequence[Connection], setting: Setting) -> 
     # Not SIG_IGN, which programs that a node starts would inherit.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with that of the fork server
-    for number, stream in enumerate(streams, 1):
-        os.dup2(stream.fileno(), number)
-        stream.close()
     threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
     os.environ.update(setting.environ)
     me = os.getpid()
-    worker = _Worker(pipe, setting)
+    worker = _Worker(pipe, streams, setting)
     signal.signal(signal.SIGTERM, worker.stop)
     os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe))
     with suppress(EOFError, OSError, Stopped):
@@ -107,12 +104,14 @@ def _leave_with_parent() -> None:
 
 
 class _Worker:
-    def __init__(self, pipe: Connection, setting: Setting) -> None:
+    def __init__(self, pipe: Connection, streams: Sequence[Connection], setting: Setting) -> None:
         self._pipe = pipe
+        self._streams = streams
         self._setting = setting
         self._sending = threading.Lock()
         self._kept: dict[Any, Any] = {}
         self._stop: Stop | None = None
+        self._print_there()
 
     def make(self, order: Order) -> Outcome:
         setting, spec = self._setting, order.node
@@ -128,8 +127,7 @@ class _Worker:
             wanted=order.read,
         )
         self._stop = Stop()
-        # Anew each time: a node may have closed them.
-        sys.stdout, sys.stderr = (_printing(number) for number in (1, 2))
+        self._print_there()
         try:
             return work(order.start, self._stop, asyncio.run)
         finally:
@@ -137,6 +135,12 @@ class _Worker:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(ValueError, OSError):
                     stream.flush()
+
+    def _print_there(self) -> None:
+        """Have all that is printed go into the streams. Anew for each attempt: the one before may have closed them."""
+        for number, stream in enumerate(self._streams, 1):
+            os.dup2(stream.fileno(), number)
+        sys.stdout, sys.stderr = _printing(1), _printing(2)
 
     def stop(self, number: int, frame: object) -> None:
         """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""

@@ -167,9 +167,8 @@ def test_memory_writes_no_file_and_gives_the_same_digest(folder: Folder) -> None
 
 
 def test_what_nodes_print_is_in_files_and_marked_where_something_is_left_out(folder: Folder) -> None:
-    (folder.path / "p.yaml").write_text(
-        "nodes:\n  loud: {run: 'head -c 3000000 /dev/zero; echo \x1b[1m [red] >&2; exit 1'}\n  quiet: {run: 'true'}\n"
-    )
+    script = r"head -c 3000000 /dev/zero; printf \\033[1m\ [red]\\n >&2; exit 1"
+    (folder.path / "p.yaml").write_text(f"nodes:\n  loud: {{run: '{script}'}}\n  quiet: {{run: 'true'}}\n")
     done = folder.nfrun("run", "p.yaml", "--json", "-k")
     document = json.loads(done.stdout)
     logs = folder.path / ".nfrun" / "runs" / document["run"] / "logs"

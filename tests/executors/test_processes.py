@@ -318,7 +318,7 @@ def test_what_a_node_says_is_passed_on(trial: Trial) -> None:
 
 
 def test_whoever_prints_in_a_worker_prints_for_its_node(trial: Trial) -> None:
-    """Compiled code, threads, programs; and what was printed last before the worker died."""
+    """Compiled code, threads and programs."""
     trial.one("print_all")
     assert sorted(trial.logged) == [
         ("node", "stderr", "of the system \x1b[1m"),
@@ -326,8 +326,10 @@ def test_whoever_prints_in_a_worker_prints_for_its_node(trial: Trial) -> None:
         ("node", "stdout", "of a thread"),
     ]
     assert (trial.folder / "logs" / "node.1.stderr").read_bytes() == b"of the system \x1b[1m"
-    trial.logged.clear()
-    (outcome,) = trial.run("print_and_die", attempts=1)
+
+
+def test_what_a_node_printed_before_its_worker_died_is_not_lost(trial: Trial) -> None:
+    outcome = trial.one("print_and_die")
     assert outcome.lost == "its worker process exited with status 3 while the node ran"
     assert trial.logged == [("node", "stdout", "last words")]
 
