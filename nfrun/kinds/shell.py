@@ -36,7 +36,8 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 def run(job: Job) -> Mapping[str, Any]:
     """Run the script in the pipeline's folder and read what it wrote.
 
-    Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal.
+    Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal, and
+    HandoffError if the files at its borders cannot be written or read.
     """
     from nfrun.files import read_table
 
@@ -60,6 +61,9 @@ def run(job: Job) -> Mapping[str, Any]:
             tables[name] = read_table(path.name, base=scratch, format=node.format)
         except FormatError as error:
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
+        except OSError as error:
+            what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
+            raise HandoffError(f"{what} ({path.name}): {_reason(error)}") from error
     return tables
 
 
@@ -144,9 +148,14 @@ def _input_files(job: Job, scratch: Path) -> dict[str, str]:
                 write_table(table, path)
             except OSError as error:
                 what = f"cannot write the input '{item.name}' of the node '{job.node.id}' ({table.nbytes:,} bytes)"
-                raise HandoffError(f"{what} to {path.name}: {error.strerror or error}") from error
+                raise HandoffError(f"{what} to {path.name}: {_reason(error)}") from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words: Arrow puts others around them."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _values(job: Job) -> dict[str, str]:
