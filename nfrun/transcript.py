@@ -19,6 +19,7 @@ _MOST_LINES = 10_000  # of those at the beginning that are told; each takes more
 _LONGEST = 16_384  # characters of a line; a longer one is cut into several
 _CHUNK = 1 << 16  # bytes that are looked at at once
 _PAUSE_SECONDS = 0.1  # between two writes, where writing can wait
+_HURRY_SECONDS = 0.05  # for who is at it, where nobody wants to wait
 
 Say = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
 
@@ -69,9 +70,9 @@ class Logs:
                 transcript.end()
 
     def close(self) -> None:
-        """The run has ended, whatever attempts may still go on."""
-        for node, attempt, _ in list(self._open):
-            self.end(node, attempt)
+        """The run has ended, whatever attempts may still go on; one that hangs while it writes is left to itself."""
+        for transcript in list(self._open.values()):
+            transcript.end(_HURRY_SECONDS)
 
 
 class Transcript:
@@ -110,19 +111,17 @@ class Transcript:
             if not self._ended:
                 self._feed(self._sieve.feed(data) if self._sieve else data, at_once)
 
-    def end(self) -> None:
-        """Nothing more will come: tell of the line that was begun, and write what is left to be written."""
-        with self._lock:
-            if self._ended:
-                return
-            if self._sieve:
-                self._feed(self._sieve.end(), at_once=False)
-            self._ended = True
-            if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
-                self._tell(begun)
-            self._write_end()
-            if self._cut:
-                self._say(self._node, self._stream, self._rest())
+    def end(self, patience: float = -1) -> None:
+        """Nothing more will come: tell of the line that was begun, and write what is left to be written.
+
+        Unless `patience` is negative, whoever is at work on it is waited for so many seconds, and else left to it.
+        """
+        if self._lock.acquire(timeout=patience):
+            try:
+                if not self._ended:
+                    self._end()
+            finally:
+                self._lock.release()
 
     def tail(self, most: int) -> str:
         """The last bytes as text, so many at most, and whole lines where something is cut off."""
@@ -152,6 +151,16 @@ class Transcript:
                 self._write_beginning()
             if len(self._last) > 2 * KEPT:
                 del self._last[:-KEPT]
+
+    def _end(self) -> None:
+        if self._sieve:
+            self._feed(self._sieve.end(), at_once=False)
+        self._ended = True
+        if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
+            self._tell(begun)
+        self._write_end()
+        if self._cut:
+            self._say(self._node, self._stream, self._rest())
 
     def _lines(self, chunk: bytes) -> None:
         begun, self._begun = self._begun, ""

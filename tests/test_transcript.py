@@ -259,6 +259,26 @@ def test_threads_of_a_node_do_not_tear_what_they_print(out: Transcript, path: Pa
     assert path.read_text().splitlines() == said
 
 
+def test_a_run_does_not_wait_for_whoever_hangs_while_it_writes(
+    logs: Logs, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang(file: int, data: bytes) -> int:
+        begun.set()
+        go_on.wait(60)
+        return len(data)
+
+    monkeypatch.setattr("nfrun.transcript.os.write", hang)
+    thread = threading.Thread(target=logs.of("n", 1, "stdout").feed, args=[b"text"])
+    thread.start()
+    assert begun.wait(10)
+    logs.close()
+    assert not go_on.is_set()
+    go_on.set()
+    thread.join(10)
+
+
 def test_a_print_inside_of_a_print_does_not_wait_for_itself(tmp_path: Path) -> None:
     """As when the garbage collector runs a `__del__` of the node's in the middle of it."""
     lines: list[str] = []
