@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -209,7 +210,8 @@ class Transcript:
                 self._write(f"\n… {out:,} bytes left out …\n".encode())
             self._write(self._last[-min(self._size - KEPT, KEPT) :])
         if self._file is not None:
-            os.close(self._file)
+            with suppress(OSError):
+                os.close(self._file)
             self._file = None
 
     def _write(self, data: bytes | bytearray) -> None:
@@ -223,7 +225,7 @@ class Transcript:
                 self._file = os.open(self._path, flags, 0o600)
             while data:
                 data = data[os.write(self._file, data) :]
-        except OSError as error:  # not worth to fail for: results do not depend on it
+        except OSError as error:  # not worth failing for: results do not depend on it
             lost = f"its {self._stream} is not kept any more ({len(data):,} bytes for {self._path}): {error.strerror}"
             self._path = None
             self._say(self._node, "warning", lost)

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import connection, forkserver
@@ -93,6 +93,10 @@ class _Worker:
     def alive(self) -> bool:
         with self._one_at_a_time:
             return self.process.is_alive()
+
+    def print_left(self, feeds: Sequence[Feed]) -> None:
+        """Pass on what it has printed and nobody has read. Raises OSError if it is discarded."""
+        read_left({stream.fileno(): feed for stream, feed in zip(self.streams, feeds, strict=True)})
 
     def terminate(self) -> None:
         """Tell it to end."""
@@ -206,17 +210,15 @@ class Workers:
 
         outcome: Outcome | None = None
         logs, node, attempt = self._work.logs, order.node.id, order.start.attempt
-        read_left({stream.fileno(): lambda late: None for stream in worker.streams})  # of who was there before
-        streams: dict[int, Feed] = {
-            stream.fileno(): logs.of(node, attempt, name).feed
-            for stream, name in zip(worker.streams, STREAMS, strict=True)
-        }
+        feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # One that was stopped in the middle of a message may have sent half of it.
         with suppress(EOFError, OSError, UnpicklingError), stop.calling(end, worker.kill):
+            worker.print_left([_forget, _forget])  # by whoever an earlier node has left behind
             worker.pipe.send(order)
-            outcome = self._listen(worker, streams)
+            outcome = self._listen(worker, feeds)
         kill.cancel()
-        read_left(streams)
+        with suppress(OSError):
+            worker.print_left(feeds)
         if outcome is None:
             return self._lost(worker, order, stop)
         told_to_stop = outcome.failure is not None and outcome.failure.kind == "cancelled"
@@ -231,18 +233,17 @@ class Workers:
             return Outcome(outcome.node, outcome.attempt, lost="its worker process was told to end by SIGTERM")
         return outcome
 
-    def _listen(self, worker: _Worker, streams: Mapping[int, Feed]) -> Outcome:
+    def _listen(self, worker: _Worker, feeds: Sequence[Feed]) -> Outcome:
         """Pass on what the worker says and prints until the outcome comes. Raises EOFError or OSError if none will."""
         # The process itself too: one that it has forked may hold the pipe open.
-        awaited: list[Any] = [worker.pipe, worker.process.sentinel, *streams]
+        awaited: list[Any] = [worker.pipe, worker.process.sentinel, *worker.streams]
         while True:
             ready = connection.wait(awaited)
-            for stream in [stream for stream in streams if stream in ready]:
-                if read_chunk(stream, streams[stream]) == 0:
-                    awaited.remove(stream)  # the node has closed it
-            if worker.pipe not in ready:
-                if worker.process.sentinel in ready:
-                    raise EOFError
+            for stream, feed in zip(worker.streams, feeds, strict=True):
+                # Its number is asked for each time: once the run is over and it is closed, that may be another's.
+                if stream in ready and read_chunk(stream.fileno(), feed) == 0:
+                    awaited.remove(stream)  # nobody has it any more
+            if worker.pipe not in ready and worker.process.sentinel not in ready:
                 continue
             if not worker.pipe.poll():
                 raise EOFError
@@ -319,6 +320,10 @@ class Workers:
             if ours:
                 self._all.remove(worker)
         return worker.discard() if ours else None  # else `close` has seen to it
+
+
+def _forget(data: bytes) -> None:
+    """Prints for nobody."""
 
 
 def _ending(status: int | None) -> str:

@@ -127,20 +127,21 @@ class _Worker:
             wanted=order.read,
         )
         self._stop = Stop()
-        self._print_there()
+        streams = self._print_there()
         try:
             return work(order.start, self._stop, asyncio.run)
         finally:
             self._stop = None
-            for stream in (sys.stdout, sys.stderr):
+            for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
 
-    def _print_there(self) -> None:
+    def _print_there(self) -> tuple[TextIO, TextIO]:
         """Have all that is printed go into the streams. Anew for each attempt: the one before may have closed them."""
         for number, stream in enumerate(self._streams, 1):
             os.dup2(stream.fileno(), number)
-        sys.stdout, sys.stderr = _printing(1), _printing(2)
+        sys.stdout, sys.stderr = streams = _printing(1), _printing(2)
+        return streams
 
     def stop(self, number: int, frame: object) -> None:
         """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""
