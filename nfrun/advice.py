@@ -29,6 +29,7 @@ _SYNONYMS = {
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
     "defaults": ("default_args", "config", "settings"),
     "env": ("environment", "envs"),
+    "secrets": ("secret", "credentials", "sensitive"),
     "resources": ("cpu", "cpus", "slots", "pool_slots"),
     "max": ("count", "limit", "times", "attempts", "retries"),
     "delay": ("wait", "interval", "retry_delay"),
@@ -50,7 +51,7 @@ _GO_ON = "nfrun run --keep-going runs what does not depend on a failed node"
 _FOLDER = "a script starts in the pipeline's folder; use cd in it"
 _KEY_IS_NAME = "the name of a node is the key above it"
 KEYS = {
-    **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "secrets", "schema"), _LATER),
+    **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "schema"), _LATER),
     **dict.fromkeys(("checks", "tests", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
     **dict.fromkeys(("http", "pipeline", "use", "dask"), _LATER),
     **dict.fromkeys(("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"), _GO_ON),
@@ -58,6 +59,7 @@ KEYS = {
     **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), _ONLY_CPU),
     **dict.fromkeys(("cwd", "wdir", "workdir", "working-directory", "working_dir"), _FOLDER),
     **dict.fromkeys(("name", "id", "task_id"), _KEY_IS_NAME),
+    "secrets": "name them at the top of the file; a 'run' node gets one by its 'env'",
     "cache": "a node says it, or 'defaults' for all of them",
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",

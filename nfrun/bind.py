@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 from nfrun.callables import Library
 from nfrun.document import Document, parse
 from nfrun.errors import Problem, SpecError, Where, near, shorten
-from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression
+from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
 from nfrun.kinds import kind_of
 from nfrun.params import has_type
 from nfrun.read import text
+from nfrun.secrets import HIDDEN
 from nfrun.spec import NodeSpec, Pipeline
+
+Names = Mapping[str, Mapping[str, Any]]
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -27,37 +30,46 @@ def bind(
     typed: Mapping[str, Any],
     environ: Mapping[str, str],
     run_id: str,
+    to_run: bool = True,
 ) -> Pipeline:
     """The pipeline with nothing left to evaluate.
 
     `given` are parameters as text (`-p`), which win over `typed` ones (a file); `environ` is the environment that `env`
-    of the file is laid over. Raises SpecError with every problem.
+    of the file is laid over. Unless it is `to_run`, secrets need no value there, nor is theirs used. Raises SpecError
+    with every problem.
     """
     problems: list[Problem] = []
     params = _params(pipeline, given, typed, problems)
+    if to_run:
+        problems += _without_value(pipeline, document, environ)
     if problems:
         raise SpecError(problems)
     run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
-    names: dict[str, Mapping[str, Any]] = {"params": params, "env": environ, "run": run}
-    binder = _Binder(document, problems, names, Library(Path(pipeline.folder)))
-    env = {key: binder.variable(value, ("env", key)) for key, value in pipeline.env.items()}
-    binder.names = {**names, "env": {**environ, **env}}
+    # Expressions see no secret in `env`: what they make may go anywhere, into keys and into file names.
+    secrets = {name: environ[name] if to_run else HIDDEN for name in pipeline.secrets}
+    seen = {key: value for key, value in environ.items() if key not in secrets}
+    names: Names = {"params": params, "env": seen, "run": run}
+    binder = _Binder(document, problems, names, Library(Path(pipeline.folder)), secrets)
+    env, hidden = binder.variables(pipeline.env, lambda key: ("env", key))
+    seen = {key: value for key, value in {**seen, **env}.items() if key not in secrets and key not in hidden}
+    binder.names = {**names, "env": seen}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated at every node
-    return replace(pipeline, env=env, nodes=nodes)
+    return replace(pipeline, env=env, nodes=nodes, hidden=hidden)
 
 
 @dataclass
 class _Binder:
     document: Document
     problems: list[Problem]
-    names: Mapping[str, Mapping[str, Any]]
+    names: Names
     library: Library
+    secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
         path, before = ("nodes", spec.id), len(self.problems)
-        body, env = spec.body, spec.env
+        body, env, hidden = spec.body, spec.env, spec.hidden
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
@@ -66,11 +78,11 @@ class _Binder:
                 return spec
             body = value
         if env:
-            env = {key: self.variable(value, self.env_path(path, key)) for key, value in env.items()}
+            env, hidden = self.variables(env, lambda key: self.env_path(path, key))
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         if body is spec.body and not env and not with_:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_)
+        bound = replace(spec, body=body, env=env, with_=with_, hidden=hidden)
         if spec.kind in ("read", "write") and len(self.problems) == before:
             # What reading the file could not see: an ending, or an option, that an expression has made.
             for found in kind_of(spec.kind).check(bound, self.library):
@@ -81,8 +93,23 @@ class _Binder:
         own = self.document.root["nodes"][path[1]].get("env", {})
         return (*path, "env", key) if key in own else ("defaults", "env", key)
 
-    def variable(self, value: str, path: tuple[str, ...]) -> str:
-        found = self.value(value, path)
+    def variables(
+        self, env: Mapping[str, str], path_of: Callable[[str], tuple[str, ...]]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The values of variables, and what stands for those that are made of secrets."""
+        values, hidden = {}, {}
+        for key, value in env.items():
+            if self.secrets and has_secret(value):
+                # No variable can have a NUL: nothing but a secret is written like that.
+                named = {name: f"\0{name}\0" for name in self.secrets}
+                values[key] = self.variable(value, path_of(key), {**self.names, "secrets": self.secrets})
+                hidden[key] = str(self.value(value, path_of(key), {**self.names, "secrets": named}))
+            else:
+                values[key] = self.variable(value, path_of(key), self.names)
+        return values, hidden
+
+    def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
+        found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {text(found)}"
             self.problem(self.document.where(*path), shorten(what, 200))
@@ -90,13 +117,13 @@ class _Binder:
             self.problem(self.document.where(*path), f"variable '{path[-1]}' has a character that no variable can have")
         return text(found)
 
-    def value(self, value: Any, path: tuple[str | int, ...]) -> Any:
+    def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
         """The value as plain lists, mappings and scalars, every string in it evaluated."""
         if isinstance(value, str):
             if not has_expression(value):
                 return value
             try:
-                return evaluate(value, self.names)
+                return evaluate(value, names or self.names)
             except ExpressionError as error:
                 nth = value.count(OPEN, 0, error.start)
                 where = self.document.where_within(path, OPEN, nth, error.length)
@@ -110,6 +137,13 @@ class _Binder:
 
     def problem(self, where: Where, what: str, hint: str = "") -> None:
         self.problems.append(Problem(where, what, hint))
+
+
+def _without_value(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
+    for i, name in enumerate(pipeline.secrets):
+        if not environ.get(name, "").strip():
+            what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
+            yield Problem(document.where("secrets", i), what, f"give it a value: export {name}=…")
 
 
 def _is_text(value: str) -> bool:

@@ -9,7 +9,7 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from nfrun.errors import Problem
+    from nfrun.secrets import Redactor
 
 _LONGEST_PATH = 4096
 _EVENT = b'{"event"'  # how a file of events begins
@@ -91,7 +92,7 @@ def run(
         for option, asked in (("--resume", resume), ("--keep", keep), ("--durable", durable)):
             if asked:
                 raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
-    with telling_errors(as_json=json):
+    with telling_errors(as_json=json) as hide:
         written = _events(events)
         from nfrun.launch import Options, launch
 
@@ -115,7 +116,7 @@ def run(
             keep=keep,
             durable=durable,
         )
-        code, stuck = launch(options)
+        code, stuck = launch(options, hide)
         if stuck:
             # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
             sys.stdout.flush()
@@ -136,7 +137,8 @@ def plan(
 ) -> int:
     """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
     given, slots = _pairs(param), _slots(jobs)
-    with telling_errors():
+    with telling_errors() as hide:
+        from nfrun.hiding import redactor_of
         from nfrun.outline import outline
         from nfrun.plan import plan_of
         from nfrun.read import read_pipeline
@@ -144,13 +146,14 @@ def plan(
         from nfrun.workfolder import WorkFolder
 
         spec, document = read_pipeline(Path(pipeline))
+        hide(redactor_of(spec, os.environ))
         folder = WorkFolder.beside(spec, _work(work))
         if resume or given or params_file:
             from nfrun.bind import bind
             from nfrun.paramsfile import params_file as read_params
 
             typed = read_params(_path(params_file))
-            spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan")
+            spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
         recorded = read_timings(folder.path, spec.file).took
         planned = plan_of(spec, slots=slots, costs=recorded)
         choices = None
@@ -237,7 +240,7 @@ def bench(
     given, slots, usual = _pairs(param), None if jobs == "auto" else _slots(jobs), _slots("auto")
     if given and pipeline is None:
         raise Misuse("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
-    with telling_errors(as_json=json):
+    with telling_errors(as_json=json) as hide:
         from nfrun.trials import BenchOptions, bench
 
         options = BenchOptions(
@@ -250,7 +253,7 @@ def bench(
             yes=yes,
             color=color.value,
         )
-        return bench(options)
+        return bench(options, hide)
 
 
 def schema() -> int:
@@ -273,27 +276,35 @@ def ready_streams() -> None:
 
 
 @contextmanager
-def telling_errors(*, as_json: bool = False) -> Iterator[None]:
+def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
     """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
 
-    With `as_json` the problems of a file are a document on stdout too.
+    With `as_json` the problems of a file are a document on stdout too. Yields what is to be given the redactor of all
+    messages, once there is one.
     """
     from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
 
+    redactors: list[Redactor] = []
+
     def leave(code: int, message: str) -> NoReturn:
-        print(message, file=sys.stderr)
+        print(redactors[-1](message) if redactors else message, file=sys.stderr)
         raise SystemExit(code)
 
     try:
-        yield
+        yield redactors.append
         sys.stdout.flush()  # here, where a full disk can still be told
     except Misuse:
         raise
     except SpecError as error:
+        found = error.problems
+        if redactors:
+            from nfrun.hiding import redacted_problem
+
+            found = tuple(redacted_problem(problem, redactors[-1]) for problem in found)
         if as_json:
-            problems = [_problem(problem) for problem in error.problems]
+            problems = [_problem(problem) for problem in found]
             _print_json({"status": "failed", "error": str(error), "problems": problems})
-        leave(WRONG, render_all(error.problems))
+        leave(WRONG, render_all(found))
     except BrokenPipeError:
         # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Evaluates `${{ ... }}`: sandboxed expressions over params, env and run. Knows no pipeline and no places in files."""
+"""Evaluates `${{ ... }}`: sandboxed expressions over params, env, run and secrets. Knows no pipeline and no files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nfrun.errors import near, shorten
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 OPEN = "${{"
+SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
+_SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
 _MOST = 1_000_000  # characters or items that one operation may make
 # What a filter or method may make of a small value stays small: none of these pads, repeats or formats.
 _FILTERS = (
@@ -27,7 +30,7 @@ _WIDE = re.compile("[0-9]{5}")  # a width of that many digits in a format
 # What people coming from other tools expect there to be.
 _ELSEWHERE = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "what a node gives is read with 'inputs'"),
-    **dict.fromkeys(("secrets", "env_var"), "take it from the environment: env.NAME"),
+    "env_var": "take it from the environment: env.NAME",
     **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
     **dict.fromkeys(
         ("len", "str", "int", "float", "range", "round"), "there are no functions, but filters: value | length"
@@ -58,10 +61,18 @@ def has_expression(text: str) -> bool:
     return OPEN in text
 
 
-def check(text: str, names: Mapping[str, Collection[str] | None]) -> Iterator[Flaw]:
+def has_secret(text: str) -> bool:
+    """Whether a secret is part of the text, in which `check` has found nothing wrong."""
+    return any(_SECRET.fullmatch(match[1].strip()) for match in _EXPRESSION.finditer(text))
+
+
+def check(
+    text: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Flaw]:
     """What is wrong with the expressions in the text, without evaluating any.
 
-    `names` are the known top names with the keys each has, None where those are only known at the run.
+    `names` are the known top names with the keys each has, None where those are only known at the run. `withheld` are
+    keys of `env` that expressions do not see, as they are secret, each with what to do instead.
     """
     end = 0
     while (start := text.find(OPEN, end)) >= 0:
@@ -70,7 +81,7 @@ def check(text: str, names: Mapping[str, Collection[str] | None]) -> Iterator[Fl
             yield Flaw(start, 3, "this expression has no end", "close it with }}")
             return
         end = match.end()
-        for what, hint in _check_one(match[1].strip(), names):
+        for what, hint in _check_one(match[1].strip(), names, withheld):
             yield Flaw(start, end - start, what, hint)
 
 
@@ -103,7 +114,9 @@ def _as_text(value: Any, match: re.Match[str]) -> str:
     return str(value)
 
 
-def _check_one(code: str, names: Mapping[str, Collection[str] | None]) -> Iterator[tuple[str, str]]:
+def _check_one(
+    code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
@@ -119,16 +132,26 @@ def _check_one(code: str, names: Mapping[str, Collection[str] | None]) -> Iterat
         yield f"'{shorten(code)}' is not an expression: {shorten(re.sub(' at [0-9]+$', '', why), 100)}", ""
         return
     try:
-        yield from dict.fromkeys(_check_tree(tree, names))
+        yield from dict.fromkeys(_check_tree(tree, code, names, withheld))
     except RecursionError:
         yield f"'{shorten(code)}' is nested too deeply", ""
 
 
-def _check_tree(tree: Any, names: Mapping[str, Collection[str] | None]) -> Iterator[tuple[str, str]]:
+def _check_tree(
+    tree: Any, code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     from jinja2 import nodes
 
     for name in tree.find_all(nodes.Name):
-        if name.name not in names:
+        if name.name == "secrets" and name.name not in names:
+            yield "a secret can be used in 'env' only", SECRET_INSTEAD
+        elif name.name == "secrets" and not _SECRET.fullmatch(code):
+            # What became of it by an operator or filter nobody could recognise, and so not hide.
+            yield (
+                "a secret stands in an expression of its own",
+                "write ${{ secrets.NAME }}, and the rest before or behind it",
+            )
+        elif name.name not in names:
             hint = _ELSEWHERE.get(name.name) or _there_is(name.name, names)
             yield f"there is nothing called '{shorten(name.name)}' in expressions", hint
     for filter in tree.find_all(nodes.Filter):
@@ -142,8 +165,17 @@ def _check_tree(tree: Any, names: Mapping[str, Collection[str] | None]) -> Itera
         known = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
         if isinstance(key, str) and key.startswith("__"):
             yield f"'{shorten(key)}' is out of reach of expressions", ""
+        elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
+            yield f"'{shorten(key)}' is secret, and not in 'env' of expressions", withheld[key]
         elif known is not None and isinstance(key, str) and key not in known:
-            yield f"'{use.node.name}' has no '{shorten(key)}'", _there_is(key, known)
+            yield f"'{use.node.name}' has no '{shorten(key)}'", _hint(use.node.name, key, known)
+
+
+def _hint(name: str, key: str, known: Collection[str]) -> str:
+    """The hint for a key of a top name that does not exist."""
+    if name == "secrets" and not known:
+        return f"name it at the top of the file: secrets: [{shorten(key)}]"
+    return _there_is(key, known)
 
 
 def _there_is(word: str, known: Collection[str]) -> str:

@@ -57,7 +57,7 @@ class Keys:
             parts |= {f"code {name}": digest for name, digest in code.items()}
         parts |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         if spec.kind not in ("read", "write"):
-            env = {**self._pipeline.env, **spec.env}
+            env = {**self._pipeline.env, **self._pipeline.hidden, **spec.env, **spec.hidden}
             parts |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
         return parts
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from nfrun.bind import bind
 from nfrun.book import LASTING, Book
@@ -26,6 +26,7 @@ from nfrun.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
+from nfrun.hiding import guarded_stderr, redactor_of, telling_without
 from nfrun.journal import Started, next_number
 from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
@@ -35,6 +36,7 @@ from nfrun.read import read_pipeline
 from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
+from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.transcript import Logs
@@ -80,12 +82,15 @@ class Options:
     durable: bool = False
 
 
-def launch(options: Options) -> tuple[int, bool]:
+def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
     """Run a pipeline; returns the exit code, and whether a node still hangs in a thread.
 
-    Raises SpecError, FolderHeld, HandoffError and OSError.
+    `hide(redactor)` is called as soon as it is known what is secret in whatever is told from then on. Raises SpecError,
+    FolderHeld, HandoffError and OSError.
     """
     pipeline, document = read_pipeline(options.pipeline)
+    redactor = redactor_of(pipeline, os.environ)
+    hide(redactor)
     run_id = new_run_id()
     typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
@@ -97,7 +102,7 @@ def launch(options: Options) -> tuple[int, bool]:
         # Not before: it may be the one that whoever holds the folder writes.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         started = Started(run_id, Path(pipeline.file).name, number)
-        return _launched(options, bound, document, work_folder, started, events)
+        return _launched(options, bound, document, work_folder, started, events, redactor)
 
 
 def _launched(
@@ -107,6 +112,7 @@ def _launched(
     work_folder: WorkFolder,
     started: Started,
     events: IO[str] | None,
+    redactor: Redactor,
 ) -> tuple[int, bool]:
     run_id = started.run
     folder = work_folder.run_folder(run_id)
@@ -119,13 +125,13 @@ def _launched(
             bound, plan, work_folder, folder, started, resume=options.resume, keep=options.keep, durable=options.durable
         )
     processes = in_processes(bound, options.executor, recorded) - (book.settled if book is not None else frozenset())
-    if processes:
-        from nfrun.executors.processes import start_server
+    with _results() as results, guarded_stderr(redactor) as beside:
+        if processes:
+            from nfrun.executors.processes import start_server
 
-        start_server()
-    import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
-    make_store = _stores(options, bound, processes)
-    with _results() as results:
+            start_server()
+        import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+        make_store = _stores(options, bound, processes)
         record = Record(plan)
 
         def table(output: str) -> Any:
@@ -133,17 +139,19 @@ def _launched(
                 return store.open(record.refs[output])
             return None
 
-        reports = _reports(options, bound, document, record, table, run_id, events, results, processes, folder / LOGS)
+        reports = _reports(
+            options, bound, document, record, table, run_id, events, results, processes, folder / LOGS, redactor
+        )
         telling = Telling([*reports, TimingsFile(work_folder.path, bound.file, recorded, processes)])
         contention = Contention()
-        tell = telling.tell if book is None else book.telling(telling.tell)
+        tell = telling_without(redactor, telling.tell if book is None else book.telling(telling.tell))
         run = Run(plan, tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
         store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
             tell(NodeLogged(run.now(), node, level, line))
 
-        logs = Logs(log, folder / LOGS)
+        logs = Logs(log, folder / LOGS, redactor.sieve)
 
         def progress(node: str, done: float, total: float | None) -> None:
             tell(NodeProgressed(run.now(), node, done, total))
@@ -151,7 +159,7 @@ def _launched(
         try:
             if not gc.isenabled():  # it was put off while starting
                 collect_rarely()
-            with signals(run.cancel) as caught, _prints(logs):
+            with signals(run.cancel) as caught, _prints(logs, beside):
                 environ = os.environ.copy()
                 work = Work(bound, store, run_id, folder / "scratch", environ, logs, progress, contention=contention)
                 with _workers(work, store, folder, processes, plan.slots) as make:
@@ -167,7 +175,7 @@ def _launched(
                 folder.rmdir()  # only if the run kept nothing
     code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
     if trouble and not code:
-        print(f"nfrun: {escape(trouble)}", file=sys.stderr)
+        print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)
         code = 74
     if book is not None and end.status == "ok" and not code:
         book.tidy(record.refs)
@@ -250,6 +258,7 @@ def _reports(
     results: IO[str],
     processes: frozenset[str],
     logs: Path,
+    redactor: Redactor,
 ) -> Iterator[Report]:
     from nfrun.reports.document import RunDocument
     from nfrun.reports.events_file import EventsFile
@@ -278,6 +287,7 @@ def _reports(
         elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
         makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
+        redact=redactor,
     )
     if options.json:
         yield RunDocument(
@@ -354,11 +364,11 @@ def _results() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _prints(logs: Logs) -> Iterator[None]:
-    """While inside, what nodes print goes into their transcripts."""
+def _prints(logs: Logs, beside: TextIO) -> Iterator[None]:
+    """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`."""
     out, err = sys.stdout, sys.stderr
-    # What nobody in particular prints goes to stderr: stdout is for results.
-    sys.stdout, sys.stderr = Prints("stdout", logs, err), Prints("stderr", logs, err)
+    # To stderr in the end: stdout is for results.
+    sys.stdout, sys.stderr = Prints("stdout", logs, beside), Prints("stderr", logs, beside)
     try:
         yield
     finally:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from nfrun.document import Document
-from nfrun.errors import Problem
-from nfrun.expressions import OPEN, Flaw, check, has_expression
+from nfrun.errors import Problem, shorten
+from nfrun.expressions import OPEN, SECRET_INSTEAD, Flaw, check, has_expression, has_secret
 
 Keys = tuple[str | int, ...]
 
@@ -22,9 +22,10 @@ _INSTEAD = {
     "inputs": "what a node reads is fixed; put values under 'with'",
     "needs": "what a node needs is fixed",
     "outputs": "what there is to read is fixed",
+    "secrets": "write the names of environment variables",
     "params": "a parameter has a plain value; put the expression where it is used: 'with', 'env', 'read' or 'write'",
 }
-_PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run)\b")
+_PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
 
 def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
@@ -47,11 +48,9 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
 
     `broken` are the paths that the schema refuses: what is inside of those is not looked at.
     """
-    params = document.root.get("params") if isinstance(document.root, dict) else None
-    # A key that does not exist may have been meant to be 'params'.
-    known = list(params) if isinstance(params, dict) else None if any(len(path) == 1 for path in broken) else []
-    names = {"params": known, "env": None, "run": RUN_NAMES}
-    for path, value in strings(document.root, "{{"):
+    root = document.root if isinstance(document.root, dict) else {}
+    names = _Names(root, broken)
+    for path, value in strings(root, "{{"):
         if not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
         for mark, flaw in _flaws(path, value, names):
@@ -59,24 +58,56 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
             yield path, Problem(where, flaw.what, flaw.hint)
 
 
-def _flaws(path: Keys, value: str, names: Mapping[str, Collection[str] | None]) -> Iterator[tuple[str, Flaw]]:
+class _Names:
+    """What expressions may name, in a file of this content."""
+
+    def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object]) -> None:
+        params, secrets, env = root.get("params"), root.get("secrets"), root.get("env")
+        # A key that does not exist may have been meant to be 'params' or 'secrets'.
+        unknown: list[str] | None = None if any(len(path) == 1 for path in broken) else []
+        self._known: dict[str, Collection[str] | None] = {
+            "params": list(params) if isinstance(params, dict) else unknown,
+            "env": None,
+            "run": RUN_NAMES,
+        }
+        items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
+        self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
+        self._withheld = {name: f"write ${{{{ secrets.{shorten(name)} }}}}" for name in items}
+        made = env.items() if isinstance(env, dict) else ()
+        self._made = [key for key, value in made if isinstance(value, str) and has_secret(value)]
+
+    def at(self, path: Keys) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str]]:
+        """What may be named in the value at this path, and what of `env` may not."""
+        if path[0] == "env":
+            return {**self._known, "secrets": self._secrets}, self._withheld
+        withheld = {**dict.fromkeys(self._made, "write here what 'env' of the file has for it"), **self._withheld}
+        if _is_env(path):
+            return {**self._known, "secrets": self._secrets}, withheld
+        return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
+
+
+def _flaws(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, Flaw]]:
     """What is wrong in a string, each with the mark that it begins with."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
             yield "{{", Flaw(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
-        for flaw in check(value, names):
+        for flaw in check(value, *names.at(path)):
             yield OPEN, flaw
     elif has_expression(value):
         start = value.index(OPEN)
         length = max(len(OPEN), value.find("}}", start) + 2 - start)
-        yield OPEN, Flaw(start, length, "an expression is not evaluated here", _instead(path))
+        hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _instead(path)
+        yield OPEN, Flaw(start, length, "an expression is not evaluated here", hint)
 
 
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
-    if path[:1] == ("env",) or path[:2] == ("defaults", "env"):
-        return True
-    return path[:1] == ("nodes",) and len(path) > 2 and path[2] in ("with", "env", "read", "write")
+    return _is_env(path) or (path[0] == "nodes" and len(path) > 2 and path[2] in ("with", "read", "write"))
+
+
+def _is_env(path: Keys) -> bool:
+    """Whether it is that of a variable, which is where secrets may stand."""
+    return path[:1] == ("env",) or path[:2] == ("defaults", "env") or (path[0] == "nodes" and path[2:3] == ("env",))
 
 
 def _instead(path: Keys) -> str:

@@ -98,6 +98,7 @@ class _Reader:
             env={key: text(value) for key, value in self.mapping(root, "env").items()},
             nodes=nodes,
             outputs=self.outputs(root, nodes),
+            secrets=tuple(name for _, name in _items(root.get("secrets"))),
         )
 
     def problem(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:

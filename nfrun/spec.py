@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+_NOTHING: Mapping[str, str] = {}  # one for all nodes that hide nothing
 KIND_KEYS = ("python", "sql", "run", "read", "write")
 
 
@@ -56,7 +57,8 @@ class NodeSpec:
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; none means one output without a name, whose id is the node's. `timeout` is in seconds,
     `cpu` in slots; `executor` is empty where the file leaves it to the run. `cache` says whether what it gave under the
-    same key is reused: in every run (True), in none (False), or in those that resume (None).
+    same key is reused: in every run (True), in none (False), or in those that resume (None). `hidden` is as in
+    `Pipeline`, for the node's own `env`.
     """
 
     id: str
@@ -74,6 +76,7 @@ class NodeSpec:
     cache: bool | None = None
     cpu: float = 1.0
     description: str = ""
+    hidden: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     @property
     def output_ids(self) -> tuple[str, ...]:
@@ -88,7 +91,11 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A whole pipeline file. `folder` is what its paths are relative to; `outputs` maps shown names to output ids."""
+    """A whole pipeline file. `folder` is what its paths are relative to; `outputs` maps shown names to output ids.
+
+    `secrets` are the names of environment variables. `hidden` has the variables of `env` that are made of secrets, each
+    with what stands for its value wherever something is derived from it: the names of those secrets, not their values.
+    """
 
     file: str
     folder: str
@@ -98,6 +105,8 @@ class Pipeline:
     env: Mapping[str, str]
     nodes: Mapping[str, NodeSpec]
     outputs: Mapping[str, str]
+    secrets: tuple[str, ...] = ()
+    hidden: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
         """The same pipeline with these nodes instead."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,13 @@ from nfrun import __version__
 from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.errors import escape, shorten
+from nfrun.hiding import redactor_of
 from nfrun.launch import SIGNALS, console_on, signals
 from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
 from nfrun.reports.summary import KEEP_GOING
+from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
@@ -105,10 +107,13 @@ class Child:
             process.send_signal(signal.SIGINT if self.told <= _PATIENCE else signal.SIGKILL)
 
 
-def bench(options: BenchOptions) -> int:
-    """Compare, print, and return the exit code. Raises SpecError and OSError before anything runs."""
+def bench(options: BenchOptions, hide: Callable[[Redactor], None] = lambda redactor: None) -> int:
+    """Compare, print, and return the exit code. `hide` is as for `launch`.
+
+    Raises SpecError and OSError before anything runs.
+    """
     files = [options.pipeline] if options.pipeline else [_shipped(name) for name in ("blog-5", "blog-20")]
-    pipelines = [_checked(file, options.given) for file in files]
+    pipelines = [_checked(file, options.given, hide) for file in files]
     child, measured_on = Child(), machine()
     try:
         for pipeline in pipelines:
@@ -241,9 +246,10 @@ def _shipped(name: str) -> Path:
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
 
 
-def _checked(file: Path, given: Mapping[str, str]) -> Pipeline:
+def _checked(file: Path, given: Mapping[str, str], hide: Callable[[Redactor], None]) -> Pipeline:
     """The pipeline, bound for the sake of what may be wrong with it. Raises SpecError."""
     pipeline, document = read_pipeline(file)
+    hide(redactor_of(pipeline, os.environ))
     bind(pipeline, document, given=given, typed={}, environ=os.environ, run_id="bench")
     return pipeline
 

@@ -25,6 +25,7 @@ def bound(
     given: Mapping[str, str] | None = None,
     typed: str = "{}",
     environ: Mapping[str, str] | None = None,
+    to_run: bool = True,
 ) -> Pipeline:
     Path("p.yaml").write_text(text, encoding="utf-8")
     pipeline, document = read_pipeline("p.yaml")
@@ -35,6 +36,7 @@ def bound(
         typed=parse(typed, "params.yaml").root,
         environ=environ or {},
         run_id="r1",
+        to_run=to_run,
     )
 
 
@@ -296,3 +298,54 @@ nodes:
         "p.yaml:3:57: 'delimiter' must be one ASCII character",
         "p.yaml:4:14: the ending of this file does not tell its format",
     ]
+
+
+SECRET = """\
+secrets: [TOKEN, OTHER]
+params: {user: me}
+env: {AUTH: "${{ params.user }}:${{ secrets.TOKEN }}", PLAIN: "${{ params.user }}"}
+defaults: {env: {D: "${{ secrets.OTHER }}"}}
+nodes:
+  a: {run: x, env: {OWN: "Bearer ${{ secrets.TOKEN }}", AUTH: mine}}
+  b: {run: x, with: {all: "${{ env }}"}}
+"""
+VALUES = {"TOKEN": "hunter2", "OTHER": "k9k9", "HOME": "/h"}
+
+
+def test_secrets_are_values_of_variables_and_nowhere_else() -> None:
+    pipeline = bound(SECRET, environ=VALUES)
+    assert pipeline.env == {"AUTH": "me:hunter2", "PLAIN": "me"}
+    assert pipeline.hidden == {"AUTH": "me:\0TOKEN\0"}
+    a, b = pipeline.nodes.values()
+    assert a.env == {"D": "k9k9", "OWN": "Bearer hunter2", "AUTH": "mine"}
+    assert a.hidden == {"D": "\0OTHER\0", "OWN": "Bearer \0TOKEN\0"}
+    assert b.env == {"D": "k9k9"}
+    assert b.with_ == {"all": {"HOME": "/h", "PLAIN": "me"}}, "expressions see no secret, nor what is made of one"
+
+
+def test_what_is_not_run_needs_no_values_and_uses_none() -> None:
+    for environ in ({}, VALUES):
+        pipeline = bound(SECRET, environ=environ, to_run=False)
+        assert pipeline.env["AUTH"] == "me:***"
+        assert pipeline.hidden == {"AUTH": "me:\0TOKEN\0"}
+
+
+def test_secrets_without_a_value() -> None:
+    text = "secrets: [TOKEN, OTHER, BLANK]\nnodes:\n  a: {run: x}\n"
+    with pytest.raises(SpecError) as caught:
+        bound(text, {"x": "1"}, environ={"OTHER": "", "BLANK": " \n"})
+    assert (
+        render_all(caught.value.problems)
+        == """\
+p.yaml: the pipeline has no parameter 'x'
+   its parameters: none
+p.yaml:1:11: the secret 'TOKEN' is not set
+    1 | secrets: [TOKEN, OTHER, BLANK]
+      |           ^^^^^ give it a value: export TOKEN=…
+p.yaml:1:18: the secret 'OTHER' is empty
+    1 | secrets: [TOKEN, OTHER, BLANK]
+      |                  ^^^^^ give it a value: export OTHER=…
+p.yaml:1:25: the secret 'BLANK' is empty
+    1 | secrets: [TOKEN, OTHER, BLANK]
+      |                         ^^^^^ give it a value: export BLANK=…"""
+    )

@@ -109,3 +109,19 @@ def test_keys_are_the_same_in_every_process() -> None:
 @given(st.dictionaries(st.text(), st.text()), st.dictionaries(st.text(), st.text()))
 def test_other_parts_give_another_key(one: dict[str, str], other: dict[str, str]) -> None:
     assert (key_of(one) == key_of(other)) == (one == other)
+
+
+def test_of_a_variable_that_is_made_of_secrets_counts_what_stands_for_it() -> None:
+    def part(value: str, hidden: Mapping[str, str], env: Mapping[str, str] = {"LEVEL": "2"}) -> str:
+        node = replace(NODE, env=env)
+        whole = replace(pipeline(node, env={"AUTH": value}), hidden=hidden)
+        return Keys(whole).definition("a")["variable AUTH"]
+
+    made = {"AUTH": "me:\0TOKEN\0"}
+    assert part("me:hunter2", made) == part("me:hunter3", made)
+    assert part("me:hunter2", made) != part("you:hunter2", {"AUTH": "you:\0TOKEN\0"})
+    assert part("me:hunter2", made) != part("me:hunter2", {})
+    assert part("me:hunter2", made, {"AUTH": "own"}) == part("", {}, {"AUTH": "own"}), "the node's own goes before"
+    own = replace(NODE, env={"LEVEL": "hunter2"}, hidden={"LEVEL": "\0TOKEN\0"})
+    assert changed(own) == {"variable LEVEL"}
+    assert parts(own) == parts(replace(own, env={"LEVEL": "hunter3"}))

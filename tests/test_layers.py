@@ -11,7 +11,7 @@ import nfrun
 LAYERS = """
 __init__
 events errors spec
-plan
+plan secrets
 schedule compare
 simulate
 transcript capture
@@ -30,7 +30,7 @@ handoff contention failures
 jsonhandoff
 remote choice
 work
-recall prints
+recall prints hiding
 journaling
 executors
 executors.worker
@@ -45,7 +45,7 @@ commands
 arguments cli
 __main__
 """
-PURE = ("events", "errors", "spec", "plan", "schedule", "compare", "simulate")
+PURE = ("events", "errors", "spec", "plan", "secrets", "schedule", "compare", "simulate")
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent

@@ -617,15 +617,6 @@ p.yaml:4:51: 'params' has no 'y'
 params: {month: 1}
 nodes:
   a: {run: x}
-  b: {run: x, env: {A: '${{ secrets.x }}'}}
---
-p.yaml:4:25: there is nothing called 'secrets' in expressions
-    4 |   b: {run: x, env: {A: '${{ secrets.x }}'}}
-      |                         ^^^^^^^^^^^^^^^^ take it from the environment: env.NAME
-
-params: {month: 1}
-nodes:
-  a: {run: x}
   b: {read: '${{ nodes.a }}.csv'}
 --
 p.yaml:4:14: there is nothing called 'nodes' in expressions
@@ -857,6 +848,305 @@ p.yaml:4:24: 'timeout' cannot be '1\u202es'
 p.yaml:4:44: 'format' must be one of arrow, csv, jsonl, parquet, not 'c\u202e'
     4 |   c: {run: x, timeout: "1\u202es", format: "c\u202e"}
       |                                            ^^^^^^^^^
+
+secrets: TOKEN
+nodes:
+  a: {run: x}
+--
+p.yaml:1:10: 'secrets' must be a list, not 'TOKEN'
+    1 | secrets: TOKEN
+      |          ^^^^^ for example secrets: [API_TOKEN]
+
+secrets: {TOKEN: x}
+nodes:
+  a: {run: x}
+--
+p.yaml:1:10: 'secrets' must be a list, not a mapping
+    1 | secrets: {TOKEN: x}
+      |          ^^^^^^^^^^ for example secrets: [API_TOKEN]
+
+secrets: []
+nodes:
+  a: {run: x}
+--
+p.yaml:1:10: 'secrets' is empty
+    1 | secrets: []
+      |          ^^ for example secrets: [API_TOKEN]
+
+secrets:
+nodes:
+  a: {run: x}
+--
+p.yaml:1:1: 'secrets' is empty
+    1 | secrets:
+      | ^^^^^^^ for example secrets: [API_TOKEN]
+
+secrets: [MY-TOKEN]
+nodes:
+  a: {run: x}
+--
+p.yaml:1:11: an item of 'secrets' cannot be 'MY-TOKEN'
+    1 | secrets: [MY-TOKEN]
+      |           ^^^^^^^^ write the name of an environment variable: letters, digits and _, not a digit first
+
+secrets: [1TOKEN]
+nodes:
+  a: {run: x}
+--
+p.yaml:1:11: an item of 'secrets' cannot be '1TOKEN'
+    1 | secrets: [1TOKEN]
+      |           ^^^^^^ write the name of an environment variable: letters, digits and _, not a digit first
+
+secrets: [TOKEN, TOKEN]
+nodes:
+  a: {run: x}
+--
+p.yaml:1:18: 'secrets' has 'TOKEN' twice
+    1 | secrets: [TOKEN, TOKEN]
+      |                  ^^^^^
+
+secrets: [5]
+nodes:
+  a: {run: x}
+--
+p.yaml:1:11: an item of 'secrets' must be a string, not 5
+    1 | secrets: [5]
+      |           ^ write the name of an environment variable: letters, digits and _, not a digit first
+
+secrets: ['${{ env.TOKEN }}']
+nodes:
+  a: {run: x}
+--
+p.yaml:1:12: an expression is not evaluated here
+    1 | secrets: ['${{ env.TOKEN }}']
+      |            ^^^^^^^^^^^^^^^^ write the names of environment variables
+
+secrets: ['$TOKEN']
+nodes:
+  a: {run: x}
+--
+p.yaml:1:11: an item of 'secrets' cannot be '$TOKEN'
+    1 | secrets: ['$TOKEN']
+      |           ^^^^^^^^ write the name of an environment variable: letters, digits and _, not a digit first
+
+secret: [TOKEN]
+nodes:
+  a: {run: x}
+--
+p.yaml:1:1: 'secret' is not a key of a pipeline file
+    1 | secret: [TOKEN]
+      | ^^^^^^ did you mean 'secrets'?
+
+secrets: [' TOKEN']
+nodes:
+  a: {run: x}
+--
+p.yaml:1:11: an item of 'secrets' cannot be ' TOKEN'
+    1 | secrets: [' TOKEN']
+      |           ^^^^^^^^ did you mean 'TOKEN'?
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, secrets: [TOKEN]}
+--
+p.yaml:4:15: 'secrets' is not a key of a node
+    4 |   b: {run: x, secrets: [TOKEN]}
+      |               ^^^^^^^ name them at the top of the file; a 'run' node gets one by its 'env'
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secrets.TOKN }}'}}
+--
+p.yaml:4:25: 'secrets' has no 'TOKN'
+    4 |   b: {run: x, env: {A: '${{ secrets.TOKN }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^ did you mean 'TOKEN'?
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secret.TOKEN }}'}}
+--
+p.yaml:4:25: there is nothing called 'secret' in expressions
+    4 |   b: {run: x, env: {A: '${{ secret.TOKEN }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^ did you mean 'secrets'?
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, with: {A: '${{ secrets.TOKEN }}'}}
+--
+p.yaml:4:26: a secret can be used in 'env' only
+    4 |   b: {run: x, with: {A: '${{ secrets.TOKEN }}'}}
+      |                          ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: 'curl ${{ secrets.TOKEN }}'}
+--
+p.yaml:4:18: an expression is not evaluated here
+    4 |   b: {run: 'curl ${{ secrets.TOKEN }}'}
+      |                  ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {sql: "select '${{ secrets.TOKEN }}'"}
+--
+p.yaml:4:21: an expression is not evaluated here
+    4 |   b: {sql: "select '${{ secrets.TOKEN }}'"}
+      |                     ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {read: 'https://${{ secrets.TOKEN }}@x.org/a.csv'}
+--
+p.yaml:4:22: a secret can be used in 'env' only
+    4 |   b: {read: 'https://${{ secrets.TOKEN }}@x.org/a.csv'}
+      |                      ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secrets.TOKEN | upper }}'}}
+--
+p.yaml:4:25: a secret stands in an expression of its own
+    4 |   b: {run: x, env: {A: '${{ secrets.TOKEN | upper }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ "Bearer " ~ secrets.TOKEN }}'}}
+--
+p.yaml:4:25: a secret stands in an expression of its own
+    4 |   b: {run: x, env: {A: '${{ "Bearer " ~ secrets.TOKEN }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secrets["TOKEN"] }}'}}
+--
+p.yaml:4:25: a secret stands in an expression of its own
+    4 |   b: {run: x, env: {A: '${{ secrets["TOKEN"] }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secrets }}'}}
+--
+p.yaml:4:25: a secret stands in an expression of its own
+    4 |   b: {run: x, env: {A: '${{ secrets }}'}}
+      |                         ^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ env.TOKEN }}'}}
+--
+p.yaml:4:25: 'TOKEN' is secret, and not in 'env' of expressions
+    4 |   b: {run: x, env: {A: '${{ env.TOKEN }}'}}
+      |                         ^^^^^^^^^^^^^^^^ write ${{ secrets.TOKEN }}
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, with: {A: '${{ env.TOKEN }}'}}
+--
+p.yaml:4:26: 'TOKEN' is secret, and not in 'env' of expressions
+    4 |   b: {run: x, with: {A: '${{ env.TOKEN }}'}}
+      |                          ^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: 'x {{ secrets.TOKEN }}'}}
+--
+p.yaml:4:27: '{{' alone begins no expression
+    4 |   b: {run: x, env: {A: 'x {{ secrets.TOKEN }}'}}
+      |                           ^^ write ${{ … }}
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {A: '${{ secrets.TOKEN'}}
+--
+p.yaml:4:25: this expression has no end
+    4 |   b: {run: x, env: {A: '${{ secrets.TOKEN'}}
+      |                         ^^^ close it with }}
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, env: {'A${{ secrets.TOKEN }}': x}}
+--
+p.yaml:4:21: 'A${{ secrets.TOKEN }}' cannot be the name of an environment variable
+    4 |   b: {run: x, env: {'A${{ secrets.TOKEN }}': x}}
+      |                     ^^^^^^^^^^^^^^^^^^^^^^^ a name has letters, digits and _, and does not start with a digit
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {run: x, description: '${{ secrets.TOKEN }}'}
+--
+p.yaml:4:29: an expression is not evaluated here
+    4 |   b: {run: x, description: '${{ secrets.TOKEN }}'}
+      |                             ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+nodes:
+  a: {run: x}
+  b: {write: '${{ secrets.TOKEN }}.csv', inputs: a}
+--
+p.yaml:4:15: a secret can be used in 'env' only
+    4 |   b: {write: '${{ secrets.TOKEN }}.csv', inputs: a}
+      |               ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+nodes:
+  a: {run: x, env: {A: '${{ secrets.TOKEN }}'}}
+--
+p.yaml:2:25: 'secrets' has no 'TOKEN'
+    2 |   a: {run: x, env: {A: '${{ secrets.TOKEN }}'}}
+      |                         ^^^^^^^^^^^^^^^^^^^^ name it at the top of the file: secrets: [TOKEN]
+
+secrets: [TOKEN]
+params: {p: '${{ secrets.TOKEN }}'}
+nodes:
+  a: {run: x}
+--
+p.yaml:2:14: an expression is not evaluated here
+    2 | params: {p: '${{ secrets.TOKEN }}'}
+      |              ^^^^^^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+
+secrets: [TOKEN]
+env: {AUTH: 'Bearer ${{ secrets.TOKEN }}', B: '${{ env.TOKEN }}'}
+nodes:
+  a: {run: x, with: {v: '${{ env.AUTH }}'}}
+  b: {run: x, env: {v: '${{ env.AUTH }}'}}
+--
+p.yaml:2:48: 'TOKEN' is secret, and not in 'env' of expressions
+    2 | env: {AUTH: 'Bearer ${{ secrets.TOKEN }}', B: '${{ env.TOKEN }}'}
+      |                                                ^^^^^^^^^^^^^^^^ write ${{ secrets.TOKEN }}
+p.yaml:4:26: 'AUTH' is secret, and not in 'env' of expressions
+    4 |   a: {run: x, with: {v: '${{ env.AUTH }}'}}
+      |                          ^^^^^^^^^^^^^^^ put it under 'env': python and run nodes read the variable
+p.yaml:5:25: 'AUTH' is secret, and not in 'env' of expressions
+    5 |   b: {run: x, env: {v: '${{ env.AUTH }}'}}
+      |                         ^^^^^^^^^^^^^^^ write here what 'env' of the file has for it
+
+secrets: [TOKEN]
+defaults: {env: {AUTH: 'Bearer ${{ secrets.TOK }}'}}
+nodes:
+  a: {run: x}
+--
+p.yaml:2:32: 'secrets' has no 'TOK'
+    2 | defaults: {env: {AUTH: 'Bearer ${{ secrets.TOK }}'}}
+      |                                ^^^^^^^^^^^^^^^^^^ did you mean 'TOKEN'?
 """  # noqa: E501
 
 

@@ -774,7 +774,7 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
 
 p.yaml:1:1: 'x-common' is not a key of a pipeline file
     1 | x-common: {retries: 1}
-      | ^^^^^^^^ there is name, description, params, env, defaults, nodes, outputs
+      | ^^^^^^^^ there is name, description, params, secrets, env, defaults, nodes, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -962,7 +962,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, env, defaults, nodes, outputs
+      | ^^ there is name, description, params, secrets, env, defaults, nodes, outputs
 """  # noqa: E501
 
 

@@ -32,7 +32,8 @@ class Summary:
     `outputs` maps the shown names to output ids, `table(id)` opens one (None if it has none to show), `place(node)` is
     the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far,
     `elsewhere()` those of scripts and worker processes, `makespan(costs)` the seconds that a run takes whose nodes take
-    these. `quiet` leaves only the failures, which need no `console(stream)`.
+    these. `quiet` leaves only the failures, which need no `console(stream)`. What is shown of tables goes through
+    `redact(text)`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Summary:
         elsewhere: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
         quiet: bool = False,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._record = record
         self._out = out
@@ -58,6 +60,7 @@ class Summary:
         self._table = table
         self._place = place
         self._quiet = quiet
+        self._redact = redact
         self._cpu = cpu
         self._makespan = makespan
         self._cpu_before = cpu()
@@ -164,7 +167,7 @@ class Summary:
         for name, id in found[:_MOST_OUTPUTS]:
             table = self._table(id)
             if table is not None:
-                _print_table(out, name, table, self._record.refs[id].path)
+                _print_table(out, name, table, self._record.refs[id].path, self._redact)
         if len(found) > _MOST_OUTPUTS:
             out.print(f"\n… and {count(len(found) - _MOST_OUTPUTS, 'more output')}")
 
@@ -202,7 +205,7 @@ def _figures(stage: StageRecord) -> list[str]:
     return [*times, f"{stage.parallelism:.1f}", f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)]
 
 
-def _print_table(out: Console, name: str, data: pa.Table, path: str | None) -> None:
+def _print_table(out: Console, name: str, data: pa.Table, path: str | None, redact: Callable[[str], str]) -> None:
     from rich.text import Text
 
     from nfrun.reports.console import new_table, print_line
@@ -216,10 +219,10 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None) -> N
     columns = data.schema.names[:most]
     for column, kind in zip(columns, map(str, data.schema.types), strict=False):
         numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
-        table.add_column(shorten(column, 40), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(shorten(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
     if len(columns) < data.num_columns:
         table.add_column(f"… {data.num_columns - len(columns)} more")
-    rows = _rows(data, len(columns))
+    rows = _rows(data, len(columns), redact)
     for row in rows:
         table.add_row(*row)
     out.print(table)
@@ -254,16 +257,16 @@ def _few(names: list[str]) -> str:
     return f"{shown} and {len(names) - 6:,} more" if len(names) > 6 else shown
 
 
-def _rows(data: pa.Table, columns: int) -> list[list[str]]:
+def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:
     head = data if data.num_rows <= _MOST_ROWS else data.slice(0, _FIRST_ROWS)
-    cells = [[_cell(value) for value in head.column(i).to_pylist()] for i in range(columns)]
+    cells = [[_cell(value, redact) for value in head.column(i).to_pylist()] for i in range(columns)]
     more = [[""] * head.num_rows] if columns < data.num_columns else []
     return [list(row) for row in zip(*cells, *more, strict=True)]
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, redact: Callable[[str], str]) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
-    return shorten(str(value), 80)
+    return shorten(redact(str(value)), 80)

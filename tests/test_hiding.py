@@ -1,0 +1,172 @@
+"""What leaves a run has no secrets in it: every event, every problem, and whatever is written to stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, get_args
+
+import pytest
+
+from nfrun.errors import Problem, Where
+from nfrun.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
+from nfrun.hiding import guarded_stderr, redacted, redacted_problem, redactor_of, telling_without
+from nfrun.secrets import Redactor
+from nfrun.spec import Pipeline
+
+VALUE = "hunter2"
+REDACTOR = Redactor([VALUE])
+# Names are those of the file, and paths those of the work folder: with others nothing could be found.
+KEPT = {"id", "path", "digest", "node", "because", "output", "status", "kind", "level", "inputs", "outputs", "opened"}
+
+
+def made(kind: type[Any]) -> Any:
+    """An event that has the secret in all of its texts."""
+    return kind(**{field.name: _value(field.name, str(field.type)) for field in fields(kind)})
+
+
+def _value(name: str, kind: str) -> Any:
+    if name == "failure":
+        frames = (Frame(f"{VALUE}.py", 1, VALUE, f"x = '{VALUE}'"),)
+        return Failure("error", VALUE, f"m {VALUE}", frames, f"d {VALUE}", (f"t: 1 row, {VALUE}: int64",))
+    if name == "ref":
+        return Ref("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
+    if name in ("inputs", "outputs"):
+        return {"a": _value("ref", "")}
+    if name == "opened":
+        return {"a": 1.0}
+    return {"str": f"a {VALUE} b", "bool": False}.get(kind, 1)
+
+
+def texts(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """All texts in an event, with the names of the fields that they are in."""
+    if is_dataclass(value):
+        return [found for field in fields(value) for found in texts(getattr(value, field.name), field.name)]
+    if isinstance(value, dict):
+        return [found for item in value.values() for found in texts(item, name)]
+    if isinstance(value, tuple):
+        return [found for item in value for found in texts(item, f"{name}[]")]
+    return [(name, value)] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("kind", get_args(Event))
+def test_no_event_has_a_secret_in_what_may_come_from_a_node(kind: type[Any]) -> None:
+    event = made(kind)
+    before, after = texts(event), texts(redacted(event, REDACTOR))
+    assert len(before) == len(after)
+    for (name, old), (_, new) in zip(before, after, strict=True):
+        assert new == (old if name in KEPT else old.replace(VALUE, "***")), name
+
+
+def test_events_are_passed_on_as_they_are_where_nothing_is_secret() -> None:
+    told: list[Event] = []
+    assert telling_without(Redactor([]), told.append) == told.append
+    telling_without(REDACTOR, told.append)(NodeLogged(1.0, "a", "info", f"a {VALUE}"))
+    assert told == [NodeLogged(1.0, "a", "info", "a ***")]
+
+
+def test_the_event_itself_is_not_changed() -> None:
+    event = NodeFinished(0.0, "a", 1, {"a": Ref("a", 1, 2, f"{VALUE}: int64")})
+    redacted(event, REDACTOR)
+    assert VALUE in json.dumps(to_json(event))
+    assert redacted(NodeStarted(0.0, "a", 1), REDACTOR) == NodeStarted(0.0, "a", 1)
+    assert redacted(RunFinished(0.0, "ok"), REDACTOR) == RunFinished(0.0, "ok")
+
+
+def test_a_problem_is_told_without_secrets() -> None:
+    problem = Problem(Where("p.yaml", 2, 3, 4, f"  a: {VALUE}"), f"'{VALUE}' is wrong", f"not {VALUE}")
+    expected = Problem(Where("p.yaml", 2, 3, 4, "  a: ***"), "'***' is wrong", "not ***")
+    assert redacted_problem(problem, REDACTOR) == expected
+
+
+def test_the_values_are_those_of_the_environment() -> None:
+    pipeline = Pipeline("p.yaml", ".", "p", "", {}, {}, {}, {})
+    environ = {"A": VALUE, "B": "other"}
+    assert not redactor_of(pipeline, environ)
+    redactor = redactor_of(replace(pipeline, secrets=("A", "NOT_SET")), environ)
+    assert redactor("hunter2 other") == "*** other"
+
+
+GUARDED = """
+import os, subprocess, sys
+from nfrun.hiding import guarded_stderr
+from nfrun.secrets import Redactor
+
+with guarded_stderr(Redactor(["hunter2"])) as beside:
+    os.write(1, b"one hunter2\\n")
+    os.write(2, b"two hun")
+    os.write(2, b"ter2\\n")
+    print("three hunter2", file=beside)
+    subprocess.run("echo four hunter2; echo five hunter2 >&2; (sleep 5; echo never) &", shell=True)
+    os.write(2, b"six \\xff hunter2")
+    os.write(2, b" hunt")
+    print("beside", file=sys.stderr)
+print("after hunter2", file=sys.stderr)
+print("out")
+os.write(2, b"end hunter2\\n")
+"""
+
+
+def test_what_anybody_writes_to_the_descriptors_reaches_stderr_without_secrets() -> None:
+    command = [sys.executable, "-c", GUARDED]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    assert done.stdout == b"out\n", "and what is left in the background is not waited for"
+    lines = done.stderr.replace(b"beside\n", b"").split(b"\n")  # it may come anywhere
+    assert lines == [
+        *(b"one ***", b"two ***", b"three ***", b"four ***", b"five ***"),
+        *(b"six \\xff *** huntafter hunter2", b"end hunter2", b""),
+    ]
+
+
+def test_a_stream_that_somebody_has_put_there_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", theirs)
+    with guarded_stderr(REDACTOR) as beside:
+        print(f"a {VALUE}", file=beside)
+        os.write(beside.fileno(), b"b hunter2\n")
+        assert sys.stderr is theirs
+    assert theirs.getvalue() == "a ***\nb ***\n"
+
+
+def test_without_secrets_stderr_is_what_it_was() -> None:
+    with guarded_stderr(Redactor([])) as beside:
+        assert beside is sys.stderr
+
+
+def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
+    program = textwrap.dedent("""
+        import subprocess, sys
+        from nfrun.hiding import guarded_stderr
+        from nfrun.secrets import Redactor
+        with guarded_stderr(Redactor(["hunter2"])) as beside:
+            loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
+            print("mine hunter2", file=beside)
+        print("done")
+        loud.kill()
+    """)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "done\n"
+    assert "mine ***" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
+    program = textwrap.dedent("""
+        import os
+        from nfrun.hiding import guarded_stderr
+        from nfrun.secrets import Redactor
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.dup2(writing, 2)
+        with guarded_stderr(Redactor(["hunter2"])) as beside:
+            for _ in range(100):
+                beside.write("x" * 10_000 + "\\n")
+        print("done")
+    """)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "done\n"

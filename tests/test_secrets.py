@@ -1,0 +1,188 @@
+"""Values are found in text in whatever notation, whole and in pieces, and nothing else is."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+import re
+import shlex
+import textwrap
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+
+from nfrun.secrets import Redactor
+
+PLAIN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+ODD = "p@ss w0rd/+?=&'x\"`$HOME`\\é\t<€>"
+KEY = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\r\n7bq93kfLw0q2\n}\n-----END KEY-----\n"
+
+NOTATIONS: list[Callable[[str], str]] = [
+    str,
+    json.dumps,
+    lambda v: json.dumps({"a": [v]}, ensure_ascii=False),
+    lambda v: json.dumps(json.dumps(v)),
+    lambda v: json.dumps(v).replace("/", "\\/"),
+    repr,
+    lambda v: repr({"k": v, "other": "'\""}),
+    lambda v: repr("'\"" + v),
+    lambda v: repr(v.encode()),
+    lambda v: f"{ValueError(v)!r}",
+    urllib.parse.quote,
+    lambda v: urllib.parse.quote(v, safe=""),
+    lambda v: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)),
+    urllib.parse.quote_plus,
+    lambda v: urllib.parse.urlencode({"t": v}),
+    lambda v: urllib.parse.quote(v, safe="!'()*"),
+    lambda v: urllib.parse.quote(v, safe=";,/?:@&=+$!'()*#"),
+    html.escape,
+    lambda v: html.escape(v, quote=False),
+    shlex.quote,
+    lambda v: v.replace("'", "'\\''"),
+    lambda v: f"https://me:{v}@x.org/",
+]
+
+
+@pytest.mark.parametrize("value", [PLAIN, ODD])
+@pytest.mark.parametrize("notation", NOTATIONS)
+def test_a_value_is_hidden_in_every_notation(value: str, notation: Callable[[str], str]) -> None:
+    text = Redactor([value])(f"before {notation(value)} after")
+    assert text.startswith("before ")
+    assert text.endswith(" after")
+    assert "***" in text
+    for part in ("p@ss", "w0rd", "HOME", "p%40", "16C7", "8B4a"):
+        assert part not in text
+
+
+@pytest.mark.parametrize("value", [PLAIN, ODD, "abcd", "abcde", "abcdef"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_a_value_is_hidden_in_base64_wherever_it_begins_in_it(value: str, encode: Callable[[bytes], bytes]) -> None:
+    redactor = Redactor([value])
+    for before in range(7):
+        for after in range(4):
+            whole = encode(b"u" * before + value.encode() + b"v" * after).decode()
+            for text in (whole, whole.rstrip("=")):
+                left = redactor(f"<{text}>")
+                assert "***" in left, (before, after)
+                # What is left of it are characters that its neighbours share: less than one byte at each end.
+                assert len(left.replace("=", "")) - len("<***>") <= (before + after) * 4 / 3 + 3, left
+    assert redactor(encode(value.encode()).decode()) == "***"
+    assert redactor(encode(value.encode()).decode().rstrip("=")) == "***"
+
+
+def test_base64_in_lines_as_programs_write_it() -> None:
+    value = "".join(random.Random(1).choice("abcdefghij0123456789") for _ in range(200))
+    whole = base64.b64encode(value.encode()).decode()
+    for width in (76, 64):
+        assert set(Redactor([value])(textwrap.fill(whole, width)).split("\n")) == {"***"}
+
+
+def test_every_line_of_a_value_is_hidden() -> None:
+    redactor = Redactor([KEY])
+    for line in KEY.splitlines():
+        if line != "}":
+            assert redactor(f"a {line} b") == "a *** b"
+            assert redactor(f"a {base64.b64encode(line.encode()).decode()} b") == "a *** b"
+    assert redactor("{}") == "{}", "what is as short as that says nothing and is everywhere"
+    assert redactor(f"<{KEY}>") == "<***>"
+    assert redactor(f"<{KEY.strip()}>") == "<***>"
+    assert redactor(json.dumps(KEY)) == '"***"'
+
+
+def test_a_short_value_is_hidden_as_it_stands() -> None:
+    assert Redactor(["k9"])("a k9 b") == "a *** b"
+    assert Redactor(["7"])("17 of 27") == "1*** of 2***"
+
+
+def test_nothing_is_hidden_where_there_is_nothing_to_hide() -> None:
+    for redactor in (Redactor([]), Redactor([""]), Redactor(["", " ", "\n"])):
+        assert not redactor
+        assert redactor("all of it… ") == "all of it… "
+        assert redactor.stream().feed("all") == "all"
+        assert redactor.stream().end() == ""
+        assert redactor.sieve() is None
+    assert Redactor(["x"])
+
+
+def test_a_text_without_a_value_stays_what_it_is() -> None:
+    text = "what a token ghp_16C7e42F292c6912E7710c838347Ae178B4 is, … and \x1b[0m\ud800"
+    assert Redactor([PLAIN, ODD, KEY])(text) == text
+
+
+def test_values_that_overlap_are_hidden_as_one() -> None:
+    assert Redactor(["abcdef", "defghi"])("xabcdefghiy") == "x***y"
+    assert Redactor(["abc", "abcdef"])("xabcdefy") == "x***y", "the longest first"
+    assert Redactor(["abc"])("abcabc") == "******"
+    assert Redactor(["aXa"])("aXaXa") == "***"
+
+
+def test_a_value_that_is_no_text_is_hidden() -> None:
+    data = b"k\xff\xfeyy"
+    value = data.decode(errors="surrogateescape")
+    redactor = Redactor([value])
+    assert redactor(f"a {value} b") == "a *** b"
+    assert redactor(f"a {value.encode(errors='backslashreplace').decode()} b") == "a *** b"
+    assert redactor(f"a {data.decode(errors='replace')} b") == "a *** b"
+
+
+def test_what_is_left_of_a_value_that_was_cut_is_hidden() -> None:
+    redactor = Redactor([PLAIN])
+    assert redactor(f"a {PLAIN[:20]}… (5,000 characters)") == "a ***… (5,000 characters)"
+    assert redactor(f"…{PLAIN[-20:]} b") == "…*** b"
+    assert redactor(f"'{PLAIN[:15]}…{PLAIN[-10:]}'") == "'***…***'"
+    assert redactor("g… gh…a") == "g… gh…a", "that little says nothing"
+
+
+def test_a_text_in_pieces_is_hidden_as_if_it_came_at_once() -> None:
+    chance = random.Random(4)
+    for _ in range(400):
+        letters = chance.choice(["ab", "ab\n", "aY W\nh", "a'\"%\\"])
+        values = ["".join(chance.choices(letters, k=chance.randint(1, 9))) for _ in range(chance.randint(1, 3))]
+        redactor = Redactor(values)
+        text = "".join(chance.choices(letters + "x", k=chance.randint(0, 60)))
+        text += "".join(chance.choice([text[-9:], *values, json.dumps(values[0])]) for _ in range(3))
+        stream, given, start = redactor.stream(), "", 0
+        while start < len(text):
+            size = chance.randint(1, 7)
+            given += stream.feed(text[start : start + size])
+            start += size
+        given += stream.end()
+        assert given == redactor(text), (values, text)
+        assert stream.feed("x") + stream.end() == "x", "it begins anew"
+
+
+def test_values_that_begin_alike_and_are_long_are_told_apart() -> None:
+    head = "0123456789abcdefghij"
+    redactor = Redactor([head + "-one", head + "-other", "0123456"])
+    assert redactor(f"{head}-one {head}-other {head}-third") == "*** *** ***789abcdefghij-third"
+    assert redactor("012345 0123456") == "012345 ***"
+
+
+def test_pieces_of_a_value_are_held_back_and_no_more() -> None:
+    stream = Redactor([PLAIN]).stream()
+    assert stream.feed(f"a {PLAIN[:5]}") == "a "
+    assert stream.feed(PLAIN[5:-1]) == ""
+    assert stream.feed(PLAIN[-1] + " b g") == "*** b "
+    assert stream.feed("o on ") == "go on "
+    assert stream.feed("gh") == ""
+    assert stream.end() == "gh"
+
+
+def test_what_is_held_back_does_not_grow() -> None:
+    stream = Redactor(["aaaa"]).stream()
+    assert "".join(stream.feed("a" * 1000) for _ in range(1000)) == "***"
+    assert len(stream._held) < 10
+    assert stream.feed("b") + stream.end() == "b"
+
+
+def test_bytes_pass_through_a_sieve() -> None:
+    redactor = Redactor([ODD])
+    data = b"\xff\x00 \xe2\x82" + f" {ODD} é".encode() + b"\xc3"
+    for size in (1, 2, 3, 5, 100):
+        sieve = redactor.sieve()
+        assert sieve is not None
+        given = b"".join(sieve.feed(data[start : start + size]) for start in range(0, len(data), size)) + sieve.end()
+        assert given == b"\xff\x00 \xe2\x82 *** \xc3\xa9\xc3"
