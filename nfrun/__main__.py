@@ -3,10 +3,16 @@
 import sys
 from typing import NoReturn
 
+_RESUME = "'nfrun run --resume' goes on from what had finished"
 
-def main() -> NoReturn:
-    """The console script."""
+
+def main(*, guarded: bool = True) -> NoReturn:
+    """The console script. A run that is `guarded` leaves no process behind, whatever ends it."""
     try:
+        if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
+            from nfrun.guard import guard
+
+            guard(_RESUME if sys.argv[1] == "run" else "")
         _main()
     except KeyboardInterrupt:  # while modules are imported, too
         print("nfrun: interrupted", file=sys.stderr)

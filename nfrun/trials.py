@@ -42,7 +42,7 @@ import_arrow()
 import pyarrow.compute
 pyarrow.array([""])
 from nfrun.__main__ import main
-main()
+main(guarded=False)
 """
 
 

@@ -16,7 +16,7 @@ schedule compare
 simulate
 transcript capture
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
-locate
+locate descendants
 files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
 kinds.*
@@ -42,7 +42,7 @@ outline book clean
 launch
 trials
 commands
-arguments cli
+arguments cli guard
 __main__
 """
 PURE = ("events", "errors", "spec", "plan", "secrets", "schedule", "compare", "simulate")
