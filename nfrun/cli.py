@@ -105,6 +105,10 @@ def run(
     durable: Annotated[
         bool, typer.Option("--durable", help="Have what has finished survive a power loss, which takes longer.")
     ] = False,
+    grace: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="What is told to stop has so long before it is killed (10s, 2m, 0)."),
+    ] = "5s",
 ) -> None:
     """Run a pipeline."""
     with _usage():
@@ -127,6 +131,7 @@ def run(
             resume=resume,
             keep=keep,
             durable=durable,
+            grace=grace,
         )
     raise typer.Exit(code)
 

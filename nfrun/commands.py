@@ -85,9 +85,10 @@ def run(
     resume: bool = False,
     keep: bool = False,
     durable: bool = False,
+    grace: str = "5s",
 ) -> int:
     """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
-    given, slots, most = _pairs(param), _slots(jobs), _bytes(memory)
+    given, slots, most, patience = _pairs(param), _slots(jobs), _bytes(memory), _seconds(grace)
     if handoff in (Handoff.memory, Handoff.json):
         for option, asked in (("--resume", resume), ("--keep", keep), ("--durable", durable)):
             if asked:
@@ -115,6 +116,7 @@ def run(
             resume=resume,
             keep=keep,
             durable=durable,
+            grace=patience,
         )
         code, stuck = launch(options, hide)
         if stuck:
@@ -359,6 +361,15 @@ def _bytes(memory: str) -> int | None:
     except ValueError:
         what = f"'{memory}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
         raise Misuse(what, "--memory") from None
+
+
+def _seconds(grace: str) -> float:
+    from nfrun.durations import parse_seconds
+
+    try:
+        return parse_seconds(grace)
+    except ValueError:
+        raise Misuse(f"'{grace}' is not a duration such as 10s, 500ms, 2m or 0", "--grace") from None
 
 
 def _events(given: str | Path | None) -> Path | None:

@@ -21,9 +21,10 @@ from nfrun.descendants import end_below
 # Numbers of Linux, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
 _REACT_SECONDS = 2.0  # a runner that has not reacted to a request, nor to being asked, is stuck
-_HURRY_SECONDS = 0.15  # what is left so long after a second request is killed
+_HURRY_SECONDS = 0.12  # what is left so long after a second request is killed
 _HEARD_SECONDS = 0.02  # for the runner to say that a signal has reached it too
 _LOOK_SECONDS = 0.001
+_SHOW_CURSOR = "\x1b[?25h"
 _PID_BYTES = 8
 _REACTED = 0  # what the runner says when it is asked; all else that it says is numbers of signals that reached it
 _ASK = signal.SIGURG  # does nothing to a process that does not know it
@@ -160,8 +161,8 @@ class _Front:
 
     def _request(self, number: int) -> None:
         """Somebody wants the run to stop."""
-        until = time.monotonic() + _HEARD_SECONDS
-        while not self._heard[number] and time.monotonic() < until:
+        at = time.monotonic()
+        while not self._heard[number] and time.monotonic() < at + _HEARD_SECONDS:
             time.sleep(_LOOK_SECONDS)
             self._listen()
         if not self._heard[number]:  # it was sent to this process alone, not to the group as a terminal does
@@ -171,7 +172,7 @@ class _Front:
         if len(self._asked) == 1:
             self._ask()
         elif len(self._asked) == 2:
-            self._until = time.monotonic() + _HURRY_SECONDS
+            self._until = at + _HURRY_SECONDS
 
     def _ask(self) -> None:
         """Ask the runner for a sign that its main thread is alive."""
@@ -187,8 +188,8 @@ class _Front:
                 self._ask()
                 return None
         end_below()
-        if len(self._asked) == 1:
-            self._say(f"the run did not react within {_REACT_SECONDS:g} s and was killed: a node holds Python's lock")
+        stuck = f"the run did not react within {_REACT_SECONDS:g} s and was killed: something in it held Python's lock"
+        self._say(stuck if len(self._asked) == 1 else "")
         return 128 + self._asked[0]
 
     def _listen(self) -> None:
@@ -205,7 +206,9 @@ class _Front:
                 os.kill(self._runner, number)
 
     def _say(self, what: str) -> None:
-        """One line on stderr."""
+        """After the run was killed: one line on stderr, if there is anything to say."""
         hint = f"; {self._hint}" if self._hint else ""
+        line = f"nfrun: {what}{hint}\n" if what else ""
         with suppress(OSError):
-            os.write(2, f"nfrun: {what}{hint}\n".encode())
+            # A live view has hidden the cursor of the terminal, and left it in the middle of a line.
+            os.write(2, f"{_SHOW_CURSOR}\n{line}".encode() if os.isatty(2) else line.encode())

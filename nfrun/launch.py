@@ -28,6 +28,7 @@ from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
 from nfrun.hiding import guarded_stderr, redactor_of, telling_without
 from nfrun.journal import Started, next_number
+from nfrun.kinds.kind import GRACE_SECONDS
 from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
@@ -59,7 +60,8 @@ class Options:
     """What was asked for on the command line. `slots` is how many nodes run at once.
 
     `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
-    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss.
+    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss. What
+    was told to stop has `grace` seconds.
     """
 
     pipeline: Path
@@ -80,6 +82,7 @@ class Options:
     resume: bool = False
     keep: bool = False
     durable: bool = False
+    grace: float = GRACE_SECONDS
 
 
 def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
@@ -145,7 +148,9 @@ def _launched(
         telling = Telling([*reports, TimingsFile(work_folder.path, bound.file, recorded, processes)])
         contention = Contention()
         tell = telling_without(redactor, telling.tell if book is None else book.telling(telling.tell))
-        run = Run(plan, tell, keep_going=options.keep_going, seed=_seed(run_id), woke=contention.look)
+        run = Run(
+            plan, tell, keep_going=options.keep_going, seed=_seed(run_id), grace=options.grace, woke=contention.look
+        )
         store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
 
         def log(node: str, level: str, line: str) -> None:
@@ -161,7 +166,17 @@ def _launched(
                 collect_rarely()
             with signals(run.cancel) as caught, _prints(logs, beside):
                 environ = os.environ.copy()
-                work = Work(bound, store, run_id, folder / "scratch", environ, logs, progress, contention=contention)
+                work = Work(
+                    bound,
+                    store,
+                    run_id,
+                    folder / "scratch",
+                    environ,
+                    logs,
+                    progress,
+                    contention=contention,
+                    grace=options.grace,
+                )
                 with _workers(work, store, folder, processes, plan.slots) as make:
                     recall = make if book is None else book.recalling(make, store, run.broken)
                     end = run.go(lambda settle: ThreadExecutor(recall, settle), store)

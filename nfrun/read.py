@@ -12,6 +12,7 @@ from typing import Any
 from nfrun.advice import NODE_KEYS, means_kind
 from nfrun.callables import Library
 from nfrun.document import Document, load
+from nfrun.durations import LONGEST, seconds
 from nfrun.errors import Problem, SpecError, near, shorten
 from nfrun.garbage import no_garbage
 from nfrun.kinds import kind_of
@@ -23,8 +24,6 @@ from nfrun.spec import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 
 Keys = tuple[str | int, ...]
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST = 366 * 86400.0  # waits of the operating system end at some 290 years; nobody means more than one
 _MOST_HINTS = 50  # no more are shown, and to look for one in 10,000 names takes 20 ms
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 
@@ -43,14 +42,6 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
         # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
         raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.where.line, p.where.column)))
     return pipeline, document
-
-
-def seconds(value: str | float) -> float:
-    """A duration of the file in seconds: a number of seconds, or a number with ms, s, m, h or d."""
-    if isinstance(value, str):
-        number = value.rstrip("smhd")
-        return float(number) * _UNITS[value[len(number) :]]
-    return float(value)
 
 
 def text(value: Any) -> str:
@@ -205,7 +196,7 @@ class _Reader:
 
     def seconds(self, path: Keys, value: str | float) -> float:
         found = seconds(value)
-        if found > _LONGEST:
+        if found > LONGEST:
             inside = self.document.root["nodes"][path[1]]
             self.problem(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
         return found

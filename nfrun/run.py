@@ -27,10 +27,11 @@ from nfrun.events import (
 )
 from nfrun.executors import Executor, Settle
 from nfrun.handoff import Store
+from nfrun.kinds.kind import GRACE_SECONDS
 from nfrun.plan import Plan
 from nfrun.schedule import Scheduler
 
-GRACE_SECONDS = 5.0
+_GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone
 # A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.
 _LONGEST_WAIT = 0.1
 
@@ -158,7 +159,7 @@ class Run:
     def _cancel(self, why: str, *, hurry: bool) -> None:
         with self._held():
             if self._give_up_at is None:
-                self._give_up_at = self.now() + self._grace
+                self._give_up_at = self.now() + self._grace + _GONE_SECONDS
             elif hurry:
                 self._give_up_at = self.now()
             self._carry_out(self._scheduler.cancel(self.now(), why))

@@ -18,7 +18,7 @@ from nfrun.contention import Contention
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.kinds import kind_of
-from nfrun.kinds.kind import NodeError, Stop
+from nfrun.kinds.kind import GRACE_SECONDS, NodeError, Stop
 from nfrun.spec import NodeSpec, Pipeline
 from nfrun.transcript import Logs, Transcript
 
@@ -49,7 +49,7 @@ class Work:
 
     `environ` is the environment of the run, the file's `env` laid over the process's. `logs` takes what nodes print and
     log, `progress(node, done, total)` goes to the reports. `wanted` are the ids of outputs that are read, where
-    `pipeline` is only a part.
+    `pipeline` is only a part. A child process that was told to stop is killed `grace` seconds later.
     """
 
     pipeline: Pipeline
@@ -62,6 +62,7 @@ class Work:
     contention: Contention = field(default_factory=Contention)
     kept: dict[Any, Any] = field(default_factory=dict)
     wanted: frozenset[str] | None = None
+    grace: float = GRACE_SECONDS
 
     @cached_property
     def folder(self) -> Path:
@@ -92,7 +93,7 @@ class _Attempt:
 
     __slots__ = (
         "_folder", "_reading", "_start", "_told", "_work",
-        "attempt", "folder", "kept", "node", "opened", "run", "stop", "wait",
+        "attempt", "folder", "grace", "kept", "node", "opened", "run", "stop", "wait",
     )  # fmt: skip
 
     def __init__(self, work: Work, start: NodeStarted, stop: Stop, wait: Wait) -> None:
@@ -106,6 +107,7 @@ class _Attempt:
         self.attempt = start.attempt
         self.run = work.run_id
         self.folder = work.folder
+        self.grace = work.grace
         self.kept = work.kept
         self.stop = stop
         self.wait = wait

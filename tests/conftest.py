@@ -35,6 +35,7 @@ class Trial:
     stop: Stop = field(default_factory=Stop)
     logged: list[tuple[str, str]] = field(default_factory=list)
     progress: list[tuple[float, float | None]] = field(default_factory=list)
+    grace: float = 5.0
     environ: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
 
     def __post_init__(self) -> None:
@@ -70,6 +71,7 @@ class Trial:
             self.environ,
             logs=self.logs,
             progress=lambda node, done, total: self.progress.append((done, total)),
+            grace=self.grace,
         )
 
     def run(

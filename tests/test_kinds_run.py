@@ -591,8 +591,8 @@ def test_a_stop_ends_a_script(trial: Trial) -> None:
     thread.join(10)
 
 
-def test_who_does_not_listen_is_killed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.kinds.shell, "TERM_SECONDS", 0.01)
+def test_who_does_not_listen_is_killed_after_the_grace(trial: Trial) -> None:
+    trial.grace = 0.01
     thread = when_there(trial, "ready", trial.stop.request)
     failure = failed(trial.run("run", "trap '' TERM; echo $$ > pid; echo > ready; while :; do sleep 1000; done"))
     assert failure.kind == "cancelled"
@@ -601,7 +601,7 @@ def test_who_does_not_listen_is_killed(trial: Trial, monkeypatch: pytest.MonkeyP
 
 
 def test_a_kill_does_not_wait(trial: Trial) -> None:
-    assert nfrun.kinds.shell.TERM_SECONDS == 2
+    trial.grace = 1000.0
     thread = when_there(trial, "ready", trial.stop.kill)
     failure = failed(trial.run("run", "trap '' TERM; echo > ready; while :; do sleep 1000; done"))
     assert failure.kind == "cancelled"

@@ -16,7 +16,7 @@ schedule compare
 simulate
 transcript capture
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
-locate descendants
+locate descendants durations
 files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
 kinds.*

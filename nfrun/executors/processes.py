@@ -32,7 +32,6 @@ from nfrun.outputs import file_of
 from nfrun.transcript import STREAMS
 from nfrun.work import Wait, Work
 
-TERM_SECONDS = 5.0  # a node that was told to stop has this long before its worker is killed
 _END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone
 
 _PRELOAD = ["pyarrow", "nfrun.executors.worker"]
@@ -201,7 +200,7 @@ class Workers:
         worker = self._take()
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, Failure("cancelled", "Cancelled", "stopped"))
-        kill = threading.Timer(TERM_SECONDS, worker.kill)
+        kill = threading.Timer(self._work.grace, worker.kill)
         kill.daemon = True
 
         def end() -> None:

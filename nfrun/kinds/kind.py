@@ -14,6 +14,8 @@ from nfrun.callables import Library
 from nfrun.spec import NodeSpec
 from nfrun.transcript import Transcript
 
+GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -96,14 +98,15 @@ class Stop:
 class Job(Protocol):
     """One attempt at one node, as its kind sees it.
 
-    `folder` is what paths are relative to. `kept` holds what a kind found out in one attempt and wants to know in the
-    next, whichever node that is at.
+    `folder` is what paths are relative to. What was told to stop is killed `grace` seconds later. `kept` holds what a
+    kind found out in one attempt and wants to know in the next, whichever node that is at.
     """
 
     node: NodeSpec
     attempt: int
     run: str
     folder: Path
+    grace: float
     kept: dict[Any, Any]
     stop: Stop
 

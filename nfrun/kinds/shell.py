@@ -21,8 +21,6 @@ from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript
 
-# What is left of a script that was told to end is killed after these seconds.
-TERM_SECONDS = 2.0
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are shown for certain
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
@@ -84,7 +82,7 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
     except (OSError, ValueError) as error:
         raise NodeError(f"the script cannot be started: {error}") from None
     # Told to end, then made to: the timer is called off once the script is gone and its number free for others.
-    kill = threading.Timer(TERM_SECONDS, _signal, (process, signal.SIGKILL))
+    kill = threading.Timer(job.grace, _signal, (process, signal.SIGKILL))
     kill.daemon = True
 
     def stop() -> None:

@@ -134,6 +134,7 @@ class Trial:
     folder: Path
     mode: str = "auto"
     most: int = 1
+    grace: float = 5.0
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
     workers: Workers | None = None
@@ -162,6 +163,7 @@ class Trial:
             {**os.environ, "GIVEN": "yes"},
             Logs(lambda *line: self.logged.append(line), self.folder / "logs"),
             lambda *step: self.progress.append(step),
+            grace=self.grace,
         )
         started = self.started
 
@@ -501,8 +503,8 @@ def test_a_node_that_does_not_stop_is_killed(trial: Trial, function: str) -> Non
     assert failure.kind == "cancelled"
 
 
-def test_a_stubborn_node_is_killed_after_a_while(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nfrun.executors.processes.TERM_SECONDS", 0.05)
+def test_a_stubborn_node_is_killed_after_the_grace(trial: Trial) -> None:
+    trial.grace = 0.05
     failure = stopping(trial, "stubborn", Stop.request).failure
     assert failure is not None
     assert failure.kind == "cancelled"
