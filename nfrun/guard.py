@@ -162,10 +162,10 @@ class _Front:
     def _request(self, number: int) -> None:
         """Somebody wants the run to stop."""
         at = time.monotonic()
-        while not self._heard[number] and time.monotonic() < at + _HEARD_SECONDS:
+        while self._heard[number] < 1 and time.monotonic() < at + _HEARD_SECONDS:
             time.sleep(_LOOK_SECONDS)
             self._listen()
-        if not self._heard[number]:  # it was sent to this process alone, not to the group as a terminal does
+        if self._heard[number] < 1:  # it was sent to this process alone, not to the group as a terminal does
             self._send(number)
         self._heard[number] -= 1
         self._asked.append(number)
