@@ -173,7 +173,7 @@ def test_what_is_ignored_stays_so() -> None:
 def test_a_second_request_waits_for_nobody() -> None:
     with started() as program:
         program.say(
-            "asked = lambda *signal: print('asked', flush=True); signal.signal(2, asked); signal.signal(15, asked); asked()"
+            "said = lambda *given: print('asked', flush=True); signal.signal(2, said); signal.signal(15, said); said()"
         )
         os.kill(program.front, signal.SIGINT)
         assert program.process.stdout is not None
@@ -184,8 +184,8 @@ def test_a_second_request_waits_for_nobody() -> None:
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
     with started() as program:
-        program.say()
-        program.do("threading.Thread(target=ctypes.PyDLL(None).sleep, args=[60]).start()")
+        program.do("sleep = ctypes.PyDLL(None).sleep  # with Python's lock held")
+        program.say("threading.Thread(target=lambda: [print('ready', flush=True), sleep(60)]).start()")
         os.kill(program.front, signal.SIGINT)
         assert program.end(told=False) == (130, "", STUCK)
 
