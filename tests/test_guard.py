@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run
 # The runner says who is who, and does what a line on its stdin says, which is Python.
 LEAVE = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '300']).pid, flush=True)"
 PROGRAM = """
-import ctypes, os, signal, sys, threading, time
+import os, re, signal, sys, threading
 from nfrun.guard import guard
 
 guard("it can be mended")
@@ -184,8 +184,8 @@ def test_a_second_request_waits_for_nobody() -> None:
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
     with started() as program:
-        program.do("sleep = ctypes.PyDLL(None).sleep  # with Python's lock held")
-        program.say("threading.Thread(target=lambda: [print('ready', flush=True), sleep(60)]).start()")
+        program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # Python's lock, and for ever")
+        program.say("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.front, signal.SIGINT)
         assert program.end(told=False) == (130, "", STUCK)
 
