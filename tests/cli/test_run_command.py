@@ -478,6 +478,41 @@ def test_a_second_ctrl_c_leaves_a_stuck_node_without_its_grace(folder: Folder) -
     assert process.returncode == 130
 
 
+DAEMON = "setsid sh -c 'echo $$ > pid; exec sleep 300' & until [ -s pid ]; do :; done"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
+
+
+@linux
+@pytest.mark.parametrize(("end", "code"), [("exit 0", 0), ("exit 1", 1)])
+def test_a_daemon_ends_with_the_run(folder: Folder, end: str, code: int) -> None:
+    (folder.path / "p.yaml").write_text(json.dumps({"nodes": {"a": {"run": f"{DAEMON}; {end}"}}}))
+    done = folder.nfrun("run", "p.yaml")
+    assert done.returncode == code
+    assert _is_gone(int((folder.path / "pid").read_text()))
+
+
+@linux
+def test_a_daemon_ends_with_a_run_that_is_killed(folder: Folder) -> None:
+    (folder.path / "p.yaml").write_text(json.dumps({"nodes": {"a": {"run": f"{DAEMON}; sleep 300"}}}))
+    process = _started(folder, "p.yaml")
+    daemon = int(_content(process, folder.path / "pid"))
+    process.kill()
+    process.communicate(timeout=60)  # the keeper has let go of the streams when it is done
+    assert _is_gone(daemon)
+
+
+@linux
+def test_a_run_whose_process_is_killed_says_how_to_go_on(folder: Folder) -> None:
+    text = "def die():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    (folder.path / "die.py").write_text(text)
+    (folder.path / "p.yaml").write_text("nodes: {a: {python: 'die:die'}}\n")
+    done = folder.nfrun("run", "p.yaml", "-q")
+    assert done.returncode == 137
+    assert done.stderr == "nfrun: the run was killed (SIGKILL); 'nfrun run --resume' goes on from what had finished\n"
+    (folder.path / "die.py").write_text("def die(): return {'n': 1}\n")
+    assert folder.nfrun("run", "p.yaml", "-q", "--resume").returncode == 0
+
+
 STUBBORN = "trap '' TERM; echo listening >&2; while :; do sleep 300; done"
 
 
