@@ -591,6 +591,33 @@ def test_on_a_terminal_the_view_is_live_and_leaves_only_results(folder: Folder) 
     assert child.exitstatus == 0
 
 
+def test_ctrl_c_on_a_terminal_counts_once(folder: Folder) -> None:
+    script = "trap 'until [ -e go ]; do :; done; touch said; exit 1' TERM; touch listening; while :; do :; done"
+    (folder.path / "p.yaml").write_text(json.dumps({"nodes": {"a": {"run": script}, "b": {"python": "steps:hang"}}}))
+    env = {**folder.env, "TERM": "dumb"}
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "nfrun", "run", "p.yaml", "--grace", "1h"],
+        cwd=str(folder.path),
+        env=env,
+        encoding="utf-8",
+        timeout=60,
+    )
+    child.expect("b \\| hanging")
+    while not (folder.path / "listening").exists():
+        assert child.isalive()
+    child.sendintr()
+    child.expect("a told to stop: Ctrl-C")
+    assert not (folder.path / "said").exists()
+    (folder.path / "go").touch()
+    while not (folder.path / "said").exists():
+        assert child.isalive()
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, child.signalstatus) == (130, None)
+
+
 def test_events_are_written_over_nothing_else(folder: Folder) -> None:
     before = (folder.path / "steps.py").read_text()
     done = folder.nfrun("run", "two.yaml", "--events", "steps.py")
