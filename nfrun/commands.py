@@ -402,10 +402,5 @@ def _print_json(document: dict[str, Any]) -> None:
 
 def _problem(problem: Problem) -> dict[str, Any]:
     where = problem.where
-    return {
-        "file": where.file,
-        "line": where.line,
-        "column": where.column,
-        "message": problem.what,
-        "hint": problem.hint,
-    }
+    place = {"file": where.file, "line": where.line, "column": where.column}
+    return {**place, "message": problem.what, "hint": problem.hint}

@@ -38,11 +38,16 @@ def folder(tmp_path: Path) -> Path:
 
 def imported(folder: Path, *words: str) -> set[str]:
     """Which of HEAVY have been imported when `nfrun` ends."""
+    return HEAVY & modules(folder, *words)
+
+
+def modules(folder: Path, *words: str) -> set[str]:
+    """All that has been imported when `nfrun` ends."""
     log = folder / "imported"
     command = [sys.executable, "-c", WATCHED, str(log), *words]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return HEAVY & set(log.read_text().split())
+    return set(log.read_text().split())
 
 
 def test_the_way_in_imports_nothing(folder: Path) -> None:
@@ -55,6 +60,18 @@ def test_the_way_in_imports_nothing(folder: Path) -> None:
 
 def test_help_imports_typer_alone(folder: Path) -> None:
     assert imported(folder, "--help") - {"subprocess"} == {"typer"}
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "run --help", "run hello.yaml -h", "plan hello.yaml", "validate hello.yaml"]
+)
+def test_only_runs_pay_for_a_guard(folder: Path, words: str) -> None:
+    assert "nfrun.guard" not in modules(folder, *words.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
+def test_runs_have_a_guard(folder: Path) -> None:
+    assert "nfrun.guard" in modules(folder, "run", "hello.yaml", "-q")
 
 
 def test_validate_and_plan_read_yaml_alone(folder: Path) -> None:
