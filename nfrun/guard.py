@@ -67,15 +67,15 @@ def guard(hint: str = "") -> None:
         os.close(tell)
         _leave(_keep(runner, front, prctl), prctl)
     signal.signal(signal.SIGCHLD, before)
-    os.write(tell, os.getpid().to_bytes(_PID_BYTES, "big"))
+
+    def say(what: bytes) -> None:
+        with suppress(OSError):  # the front may be gone
+            os.write(tell, what)
+
+    say(os.getpid().to_bytes(_PID_BYTES, "big"))
     os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-
-    def react(number: int, frame: object) -> None:
-        with suppress(OSError):
-            os.write(tell, bytes([_REACTED]))
-
-    signal.signal(_ASK, react)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # there are the numbers of signals written, at once
+    signal.signal(_ASK, lambda number, frame: say(bytes([_REACTED])))  # and this when the main thread can run
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -148,7 +148,8 @@ class _Front:
                 self._request(number)
         end_below()
         if code < 0 and -code not in self._asked:
-            self._say(f"the run was killed ({signal.Signals(-code).name})")
+            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+            self._say(f"the run was killed ({name})")
         return 128 - code if code == -signal.SIGKILL else code
 
     def _signal(self) -> int | None:
