@@ -190,7 +190,7 @@ class _Front:
                 return None
         end_below()
         stuck = f"the run did not react within {_REACT_SECONDS:g} s and was killed: something in it held Python's lock"
-        self._say(stuck if len(self._asked) == 1 else "")
+        self._say(stuck if len(self._asked) == 1 else "the run was asked twice to stop and was killed")
         return 128 + self._asked[0]
 
     def _listen(self) -> None:
@@ -207,9 +207,9 @@ class _Front:
                 os.kill(self._runner, number)
 
     def _say(self, what: str) -> None:
-        """After the run was killed: one line on stderr, if there is anything to say."""
+        """After the run was killed: one line on stderr."""
         hint = f"; {self._hint}" if self._hint else ""
-        line = f"nfrun: {what}{hint}\n" if what else ""
+        line = f"nfrun: {what}{hint}\n"
         with suppress(OSError):
             # A live view has hidden the cursor of the terminal, and left it in the middle of a line.
             os.write(2, f"{_SHOW_CURSOR}\n{line}".encode() if os.isatty(2) else line.encode())

@@ -29,6 +29,7 @@ print(parent, os.getppid(), os.getpid(), flush=True)
 for line in sys.stdin:
     exec(line)
 """
+TWICE = "nfrun: the run was asked twice to stop and was killed; it can be mended\n"
 KILLED = "nfrun: the run was killed (SIGKILL); it can be mended\n"
 STUCK = "nfrun: the run did not react within 2 s and was killed: something in it held Python's lock; it can be mended\n"
 
@@ -179,7 +180,8 @@ def test_a_second_request_waits_for_nobody() -> None:
         assert program.process.stdout is not None
         assert program.process.stdout.readline() == "asked\n"
         os.kill(program.front, signal.SIGTERM)
-        assert program.end(told=False)[0] == 130  # that of the first
+        code, _, err = program.end(told=False)
+        assert (code, err) == (130, TWICE)  # the code is that of the first
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
