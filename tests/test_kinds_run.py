@@ -18,7 +18,6 @@ import pytest
 from conftest import Trial, failed
 
 import nfrun.files
-import nfrun.kinds.shell
 from nfrun.events import Outcome
 from nfrun.files import write_table
 from nfrun.kinds.kind import Stop
