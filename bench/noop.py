@@ -74,7 +74,14 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         telling.tell(NodeProgressed(run.now(), node, done, total))
 
     nodes = Work(
-        pipeline, store, run_id, folder / "scratch", os.environ.copy(), Logs(log, folder / LOGS), progress, contention
+        pipeline,
+        store,
+        run_id,
+        folder / "scratch",
+        os.environ.copy(),
+        Logs(log, folder / LOGS),
+        progress,
+        contention=contention,
     )
     make = nodes if book is None else book.recalling(nodes, store, run.broken)
     try:

@@ -134,7 +134,8 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
             os.close(descriptor)
         sys.stderr = before
         if ours:
-            out.close()
+            with suppress(OSError):  # it may still have what could not be written
+                out.close()
 
 
 def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
