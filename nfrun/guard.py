@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from nfrun.descendants import end_below
+from nfrun.strays import Strays, strays
 
 # Numbers of Linux, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -49,24 +50,33 @@ def guard(hint: str = "") -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *heeded])
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else nobody could ask how a child has ended
     told, tell = os.pipe()
+    beside = strays()
     front = os.getpid()
     try:
         keeper = os.fork()
     except OSError:  # too many processes
         signal.signal(signal.SIGCHLD, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if beside is not None:
+            beside.close()
         return
     if keeper:
         os.close(tell)
-        _leave(_Front(keeper, told, heeded, hint).wait(), prctl)
+        if beside is not None:
+            beside.pass_on()
+        _leave(_Front(keeper, told, heeded, hint, beside).wait(), prctl)
     os.close(told)
     runner = 0
     with suppress(OSError):  # if there are too many processes, the keeper is the runner
         runner = os.fork()
     if runner:
         os.close(tell)
+        if beside is not None:
+            beside.close()
         _leave(_keep(runner, front, prctl), prctl)
     signal.signal(signal.SIGCHLD, before)
+    if beside is not None:
+        beside.divert()
 
     def say(what: bytes) -> None:
         with suppress(OSError):  # the front may be gone
@@ -122,8 +132,9 @@ def _keep(runner: int, front: int, prctl: Prctl) -> int:
 class _Front:
     """What the front does. `told` is what the runner says; `heeded` are the signals that are requests to stop."""
 
-    def __init__(self, keeper: int, told: int, heeded: Sequence[int], hint: str) -> None:
+    def __init__(self, keeper: int, told: int, heeded: Sequence[int], hint: str, beside: Strays | None = None) -> None:
         self._keeper = keeper
+        self._beside = beside
         self._told = told
         self._heeded = heeded
         self._hint = hint
@@ -146,7 +157,7 @@ class _Front:
                 code = os.waitstatus_to_exitcode(status) if ended else None
             else:
                 self._request(number)
-        end_below()
+        self._end()
         if code < 0 and -code not in self._asked:
             name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
             self._say(f"the run was killed ({name})")
@@ -188,10 +199,16 @@ class _Front:
             if self._reacted:
                 self._ask()
                 return None
-        end_below()
+        self._end()
         stuck = f"the run did not react within {_REACT_SECONDS:g} s and was killed: something in it held Python's lock"
         self._say(stuck if len(self._asked) == 1 else "the run was asked twice to stop and was killed")
         return 128 + self._asked[0]
+
+    def _end(self) -> None:
+        """End whatever is left, and hear it out."""
+        end_below()
+        if self._beside is not None:
+            self._beside.end()
 
     def _listen(self) -> None:
         """Hear what the runner has said."""

@@ -105,17 +105,18 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
         yield before
         return
     try:
-        ours = before.fileno() == 2
-    except (OSError, ValueError):
-        ours = False
+        number = before.fileno()
+    except (OSError, ValueError):  # somebody has put a stream of their own there
+        number = -1
+    ours = number >= 0
     (reading, writing), (over, done) = os.pipe(), os.pipe()
-    kept = [os.dup(1), os.dup(2)] if ours else []  # else somebody has put a stream of their own there
+    kept = [os.dup(1), os.dup(2)] if ours else []
     with suppress(OSError, ValueError):
         before.flush()
     if ours:
-        sys.stderr = os.fdopen(os.dup(2), "w", 1, before.encoding, "backslashreplace")
-        for number in (1, 2):
-            os.dup2(writing, number)
+        sys.stderr = os.fdopen(os.dup(number), "w", 1, before.encoding, "backslashreplace")
+        for descriptor in (1, 2):
+            os.dup2(writing, descriptor)
     out = sys.stderr
     pump = threading.Thread(target=_pass_on, args=(reading, over, redactor, out), name="nfrun-stderr", daemon=True)
     pump.start()
@@ -125,8 +126,8 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
     finally:
         with suppress(OSError, ValueError):
             stream.close()
-        for number, descriptor in enumerate(kept, 1):
-            os.dup2(descriptor, number)
+        for to, descriptor in enumerate(kept, 1):
+            os.dup2(descriptor, to)
             os.close(descriptor)
         os.close(done)
         pump.join()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.bind import bind
 from nfrun.book import LASTING, Book
@@ -32,13 +32,13 @@ from nfrun.kinds.kind import GRACE_SECONDS
 from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
-from nfrun.prints import Prints
 from nfrun.read import read_pipeline
 from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
+from nfrun.streams import SIGNALS, apart, printing, signals
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.transcript import Logs
 from nfrun.work import Work
@@ -52,7 +52,6 @@ SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
     "staged": with_barriers,
     "sequential": sequential,
 }
-SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), signal.SIGHUP: ("SIGHUP", 129)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _launched(
             bound, plan, work_folder, folder, started, resume=options.resume, keep=options.keep, durable=options.durable
         )
     processes = in_processes(bound, options.executor, recorded) - (book.settled if book is not None else frozenset())
-    with _results() as results, guarded_stderr(redactor) as beside:
+    with apart() as results, guarded_stderr(redactor) as beside:
         if processes:
             from nfrun.executors.processes import start_server
 
@@ -164,7 +163,7 @@ def _launched(
         try:
             if not gc.isenabled():  # it was put off while starting
                 collect_rarely()
-            with signals(run.cancel) as caught, _prints(logs, beside):
+            with signals(run.cancel) as caught, printing(logs, beside):
                 environ = os.environ.copy()
                 work = Work(
                     bound,
@@ -332,59 +331,3 @@ def _is_colored(stream: IO[str], color: str) -> bool:
 
 def _is_live(stream: IO[str]) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
-
-
-@contextmanager
-def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
-    """While inside, `cancel(why)` is called on Ctrl-C, SIGTERM and SIGHUP; the numbers of those are in the list."""
-    caught: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        caught.append(number)
-        cancel(SIGNALS[signal.Signals(number)][0])
-
-    # What is ignored stays so: under nohup nobody's terminal closing ends the run.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
-    # A child that a node forks is none of ours: what is sent to it has to end it.
-    os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _results() -> Iterator[IO[str]]:
-    """What was stdout, for results alone: what child processes of nodes print to theirs goes to stderr meanwhile."""
-    try:
-        ours = sys.stdout.fileno() == 1
-    except (OSError, ValueError):
-        ours = False
-    if not ours:  # somebody has put a stream of their own there, who then gets the results
-        yield sys.stdout
-        return
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    stream = os.fdopen(os.dup(kept), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
-    try:
-        yield stream
-    finally:
-        with suppress(BrokenPipeError):  # whoever read it has gone, as with `| head`
-            stream.close()
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-@contextmanager
-def _prints(logs: Logs, beside: TextIO) -> Iterator[None]:
-    """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`."""
-    out, err = sys.stdout, sys.stderr
-    # To stderr in the end: stdout is for results.
-    sys.stdout, sys.stderr = Prints("stdout", logs, beside), Prints("stderr", logs, beside)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = out, err

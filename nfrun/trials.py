@@ -24,13 +24,14 @@ from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.errors import escape, shorten
 from nfrun.hiding import redactor_of
-from nfrun.launch import SIGNALS, console_on, signals
+from nfrun.launch import console_on
 from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
 from nfrun.reports.summary import KEEP_GOING
 from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
+from nfrun.streams import SIGNALS, signals
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
 _PATIENCE = 2  # signals after which a child process is killed

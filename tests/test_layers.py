@@ -16,7 +16,7 @@ schedule compare
 simulate
 transcript capture
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
-locate descendants durations
+locate descendants durations strays
 files expressions ipc plainyaml garbage machine fingerprint journal
 kinds.kind
 kinds.*
@@ -38,7 +38,7 @@ executors.*
 run
 reports.amounts reports
 reports.*
-outline book clean
+outline book clean streams
 launch
 trials
 commands

@@ -1,0 +1,72 @@
+"""What is written past the streams of a run: it comes, control bytes escaped, also when the run crashes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
+
+
+def run(program: str, **more: object) -> subprocess.CompletedProcess[bytes]:
+    text = f"import os, subprocess, sys\nfrom nfrun.guard import guard\nguard()\n{program}"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.run([sys.executable, "-c", text], check=False, timeout=30, **streams)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"plain\n", b"plain\n"),
+        (b"\x1b[31mred\x07\n", b"\\x1b[31mred\\x07\n"),
+        ("\u202eback\u2066\n".encode(), b"\\u202eback\\u2066\n"),
+        (b"10%\r20%\r\nend", b"10%\n20%\nend"),
+        (b"\xff\xfe\n", b"\\xff\\xfe\n"),
+        ("ü".encode() * 40_000, "ü".encode() * 40_000),
+    ],
+)
+def test_what_children_write_comes_escaped(written: bytes, shown: bytes) -> None:
+    many, data = (1, written) if len(written) < 100 else (len(written) // 2, written[:2])
+    write = f"import os; data = {data!r} * {many}\nwhile data: data = data[os.write(2, data):]"
+    done = run(f"subprocess.run([sys.executable, '-c', {write!r}], check=True)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", shown)
+
+
+def test_what_python_writes_to_its_stream_is_left_alone() -> None:
+    done = run("sys.stderr.write('\\x1b[31mours\\n')\nprint('out')")
+    assert (done.stdout, done.stderr) == (b"out\n", b"\x1b[31mours\n")
+
+
+def test_the_last_words_of_a_crash_are_heard() -> None:
+    done = run(
+        "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nos.write(2, b'ouch\\x1b\\n')\nos.abort()"
+    )
+    assert done.stderr == b"ouch\\x1b\nnfrun: the run was killed (SIGABRT)\n"
+
+
+def test_who_holds_the_interpreter_and_writes_a_lot_is_not_stuck() -> None:
+    done = run("import ctypes\nctypes.PyDLL(None).write(2, b'x' * 300_000, 300_000)")
+    assert done.stderr == b"x" * 300_000
+
+
+def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("os.write(2, b'x' * 300_000)\nprint('out')", stderr=writing)
+    os.close(writing)
+    assert (done.returncode, done.stdout) == (0, b"out\n")
+
+
+def test_where_stderr_is_closed_there_is_nothing_to_write_to() -> None:
+    command = [sys.executable, "-c", "from nfrun.guard import guard; guard(); print('out')"]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&-', "-", *command], check=False, capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
+
+
+def test_a_stream_of_somebody_else_is_left_alone() -> None:
+    text = "import io, sys\nsys.stderr = io.StringIO()\nfrom nfrun.guard import guard\nguard()\nprint(type(sys.stderr))"
+    done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "<class '_io.StringIO'>\n"
