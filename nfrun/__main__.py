@@ -25,7 +25,8 @@ def _main() -> NoReturn:
     gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
 
     from nfrun.arguments import understood
-    from nfrun.commands import Misuse, ready_streams
+    from nfrun.commands import ready_streams
+    from nfrun.exits import Misuse
 
     if command := understood(sys.argv[1:]):
         ready_streams()

@@ -14,7 +14,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from nfrun import __version__, commands
-from nfrun.commands import OK, Color, Executor, Handoff, Misuse, PlanFormat, Schedule
+from nfrun.commands import Color, Executor, Handoff, PlanFormat, Schedule
+from nfrun.exits import OK, Misuse, telling_errors
 
 app = typer.Typer(
     name="nfrun",
@@ -236,7 +237,7 @@ def schema() -> None:
 def main() -> NoReturn:
     """The console script, for whatever `arguments` does not understand."""
     commands.ready_streams()
-    with commands.telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
+    with telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
         try:
             app()
         except SystemExit as leaving:

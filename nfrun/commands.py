@@ -9,19 +9,18 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
+
+from nfrun.exits import OK, WRONG, Misuse, print_json, problem_document, telling_errors
 
 if TYPE_CHECKING:
     from nfrun.errors import Problem
-    from nfrun.secrets import Redactor
 
 _LONGEST_PATH = 4096
 _EVENT = b'{"event"'  # how a file of events begins
-OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
 
 
 class Schedule(StrEnum):
@@ -55,14 +54,6 @@ class PlanFormat(StrEnum):
     json = "json"
     mermaid = "mermaid"
     dot = "dot"
-
-
-class Misuse(Exception):
-    """An option that was given what it does not take, such as `-j 0`. The text says what; nothing was done yet."""
-
-    def __init__(self, what: str, option: str) -> None:
-        super().__init__(what)
-        self.option = option
 
 
 def run(
@@ -220,9 +211,11 @@ def validate(*files: str | Path, json: bool = False) -> int:
             except SpecError as error:
                 problems = error.problems
             found.extend(problems)
-            documents.append({"file": str(file), "ok": not problems, "problems": [_problem(p) for p in problems]})
+            documents.append(
+                {"file": str(file), "ok": not problems, "problems": [problem_document(p) for p in problems]}
+            )
         if json:
-            _print_json({"files": documents})
+            print_json({"files": documents})
         elif found:
             print(render_all(found), file=sys.stderr)
     return WRONG if found else OK
@@ -275,60 +268,6 @@ def ready_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
-
-
-@contextmanager
-def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
-    """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
-
-    With `as_json` the problems of a file are a document on stdout too. Yields what is to be given the redactor of all
-    messages, once there is one.
-    """
-    from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
-
-    redactors: list[Redactor] = []
-
-    def leave(code: int, message: str) -> NoReturn:
-        print(redactors[-1](message) if redactors else message, file=sys.stderr)
-        raise SystemExit(code)
-
-    try:
-        yield redactors.append
-        sys.stdout.flush()  # here, where a full disk can still be told
-    except Misuse:
-        raise
-    except SpecError as error:
-        found = error.problems
-        if redactors:
-            from nfrun.hiding import redacted_problem
-
-            found = tuple(redacted_problem(problem, redactors[-1]) for problem in found)
-        if as_json:
-            problems = [_problem(problem) for problem in found]
-            _print_json({"status": "failed", "error": str(error), "problems": problems})
-        leave(WRONG, render_all(found))
-    except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(IO_ERROR) from None
-    except FolderHeld as error:
-        hint = "wait until it has ended, or keep this run elsewhere with --work DIR"
-        leave(HELD, f"nfrun: {escape(str(error))}\n   {hint}")
-    except PermissionError as error:
-        leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
-    except HandoffError as error:
-        leave(IO_ERROR, f"nfrun: {escape(str(error))}")
-    except OSError as error:
-        # Not its own text, which has a number in it that tells nobody anything.
-        named = error.filename is not None and error.strerror
-        leave(IO_ERROR, f"nfrun: {escape(f'{error.filename}: {error.strerror}' if named else str(error))}")
-    except KeyboardInterrupt:
-        leave(INTERRUPTED, "nfrun: interrupted")
-    except Exception as error:
-        if os.environ.get("NFRUN_DEBUG"):
-            raise
-        text = f"{type(error).__name__}: {error}"
-        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n(NFRUN_DEBUG=1 shows where)")
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:
@@ -392,15 +331,3 @@ def _work(given: str | Path | None) -> Path | None:
 
 def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(document, indent=2))
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    where = problem.where
-    place = {"file": where.file, "line": where.line, "column": where.column}
-    return {**place, "message": problem.what, "hint": problem.hint}

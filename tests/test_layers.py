@@ -41,6 +41,7 @@ reports.*
 outline book clean streams
 launch
 trials
+exits
 commands
 arguments cli guard
 __main__

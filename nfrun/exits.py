@@ -1,0 +1,94 @@
+"""How a command ends: the exit codes, and whatever went wrong told as a message and not as a traceback.
+
+Knows no command. Imports what it needs for an error when there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from nfrun.errors import Problem
+    from nfrun.secrets import Redactor
+
+OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
+
+
+class Misuse(Exception):
+    """An option that was given what it does not take, such as `-j 0`. The text says what; nothing was done yet."""
+
+    def __init__(self, what: str, option: str) -> None:
+        super().__init__(what)
+        self.option = option
+
+
+@contextmanager
+def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
+    """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
+
+    With `as_json` the problems of a file are a document on stdout too. Yields what is to be given the redactor of all
+    messages, once there is one.
+    """
+    from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
+
+    redactors: list[Redactor] = []
+
+    def leave(code: int, message: str) -> NoReturn:
+        print(redactors[-1](message) if redactors else message, file=sys.stderr)
+        raise SystemExit(code)
+
+    try:
+        yield redactors.append
+        sys.stdout.flush()  # here, where a full disk can still be told
+    except Misuse:
+        raise
+    except SpecError as error:
+        found = error.problems
+        if redactors:
+            from nfrun.hiding import redacted_problem
+
+            found = tuple(redacted_problem(problem, redactors[-1]) for problem in found)
+        if as_json:
+            problems = [problem_document(problem) for problem in found]
+            print_json({"status": "failed", "error": str(error), "problems": problems})
+        leave(WRONG, render_all(found))
+    except BrokenPipeError:
+        # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(IO_ERROR) from None
+    except FolderHeld as error:
+        hint = "wait until it has ended, or keep this run elsewhere with --work DIR"
+        leave(HELD, f"nfrun: {escape(str(error))}\n   {hint}")
+    except PermissionError as error:
+        leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")
+    except HandoffError as error:
+        leave(IO_ERROR, f"nfrun: {escape(str(error))}")
+    except OSError as error:
+        # Not its own text, which has a number in it that tells nobody anything.
+        named = error.filename is not None and error.strerror
+        leave(IO_ERROR, f"nfrun: {escape(f'{error.filename}: {error.strerror}' if named else str(error))}")
+    except KeyboardInterrupt:
+        leave(INTERRUPTED, "nfrun: interrupted")
+    except Exception as error:
+        if os.environ.get("NFRUN_DEBUG"):
+            raise
+        text = f"{type(error).__name__}: {error}"
+        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n(NFRUN_DEBUG=1 shows where)")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """A document on stdout."""
+    import json
+
+    print(json.dumps(document, indent=2))
+
+
+def problem_document(problem: Problem) -> dict[str, Any]:
+    """A problem as `--json` has it."""
+    where = problem.where
+    place = {"file": where.file, "line": where.line, "column": where.column}
+    return {**place, "message": problem.what, "hint": problem.hint}
