@@ -242,6 +242,8 @@ def remove(folder: Path) -> None:
         with suppress(OSError):
             Path(path).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.unlink()  # a file that took its place
 
 
 # -- what is left ------------------------------------------------------------------------------------------------------
