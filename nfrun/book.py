@@ -85,6 +85,8 @@ class Book:
         if may := reusable(pipeline, resume=resume):
             past = Past(work, pipeline.file, warn=_warn, keep_bad=True)
             choices = _chosen(pipeline, plan, keys, past, may, reads)
+        for name in pipeline.nodes:  # of the code as it is now, and not as it will be when the node has ended
+            keys.definition(name)
         with naming(folder / JOURNAL):
             journal = Journal(folder, durable=durable)
             journal.started(started)

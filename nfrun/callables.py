@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import sysconfig
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
@@ -242,3 +243,11 @@ def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef, file: str) -> S
         positional_only=tuple(a.arg for a in arguments.posonlyargs if a.arg in without_default),
         takes_rest=arguments.kwarg is not None,
     )
+
+
+def is_installed(origin: Path, folder: Path) -> bool:
+    """Whether that is where packages or the standard library are installed, and no code of the project in `folder`."""
+    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
+    ours = origin.is_relative_to(folder)
+    return any(origin.is_relative_to(place) and not (ours and folder.is_relative_to(place)) for place in places)

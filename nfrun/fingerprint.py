@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.callables import find_module
+from nfrun.callables import find_module, is_installed
 from nfrun.checksum import file_checksum, text_checksum
 from nfrun.definitions import (
     Definitions,
@@ -65,11 +64,17 @@ class Fingerprints:
         self._folder = folder
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
+        self._files: dict[str, tuple[str, str]] = {}  # by module, its file and the checksum of that
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
         """By "module:name", the digests of the function and of all of the project that it may reach."""
         reached = self._reach([(module, function)])
         return {":".join(item): step.digest for item, step in sorted(reached, key=itemgetter(0)) if step.digest}
+
+    def holds(self, modules: Iterable[str]) -> bool:
+        """Whether the files of these modules still are what they were when they were read."""
+        files = [self._files[module] for module in modules if module in self._files]
+        return all(_checksum(file) == checksum for file, checksum in files)
 
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """All that the items lead to, and they themselves, without what is called `skip`."""
@@ -216,9 +221,11 @@ class Fingerprints:
         nothing = ast.Module([], [])
         if not spec.has_location or spec.origin is None:  # built in, or a folder without an __init__.py
             return _Source(definitions(nothing, package), nothing, is_package=True) if is_package else None
-        if _is_installed(Path(spec.origin), self._folder):
+        if is_installed(Path(spec.origin), self._folder):
             return None
         whole = _Source(definitions(nothing, package), digest="unreadable", is_package=is_package)
+        # Before it is read: if it changes meanwhile, that is seen later.
+        self._files[module] = spec.origin, _checksum(spec.origin)
         try:
             if not spec.origin.endswith(".py"):
                 return replace(whole, digest=file_checksum(spec.origin))
@@ -254,8 +261,8 @@ def _named(words: Iterable[str], package: str) -> Iterator[Item]:
             yield from ((word, _WHOLE), (f"{package}.{word.lstrip('.')}", _WHOLE))
 
 
-def _is_installed(origin: Path, folder: Path) -> bool:
-    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
-    ours = origin.is_relative_to(folder)
-    return any(origin.is_relative_to(place) and not (ours and folder.is_relative_to(place)) for place in places)
+def _checksum(file: str) -> str:
+    try:
+        return file_checksum(file)
+    except OSError:
+        return ""

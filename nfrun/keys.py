@@ -17,7 +17,7 @@ from nfrun.spec import NodeSpec, Pipeline
 
 Parts = Mapping[str, str]
 
-_SCHEME = "1"  # to be raised when a node of the same definition gives something else than before
+_SCHEME = "2"  # to be raised when a node of the same definition gives something else than before
 
 
 class Keys:
@@ -46,6 +46,13 @@ class Keys:
             **{f"file {name}": checksum for name, checksum in files.items()},
         }
 
+    def holds(self, node: str) -> bool:
+        """Whether the code that its definition was made of is still what lies there."""
+        spec = self._pipeline.nodes[node]
+        parts = self.definition(node) if spec.kind == "python" else ()
+        code = (part.removeprefix("code ") for part in parts if part.startswith("code "))
+        return self._fingerprints.holds({name.partition(":")[0] for name in code})
+
     def _define(self, spec: NodeSpec) -> Parts:
         parts = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
         parts["outputs"] = ",".join(spec.outputs)
@@ -55,6 +62,7 @@ class Keys:
             module, _, function = spec.body.partition(":")
             code = self._fingerprints.of(module, function)
             parts |= {f"code {name}": digest for name, digest in code.items()}
+            parts["order"] = text_checksum(_canonical([[item.name for item in spec.inputs], list(spec.with_)]))
         parts |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         if spec.kind not in ("read", "write"):
             env = {**self._pipeline.env, **self._pipeline.hidden, **spec.env, **spec.hidden}
@@ -68,5 +76,5 @@ def key_of(parts: Parts) -> str:
 
 
 def _canonical(value: Any) -> str:
-    """One text for equal values: 1, 1.0, true and "1" are four."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    """One text for equal values: 1, 1.0, true and "1" are four. What is given a mapping sees its order, too."""
+    return json.dumps(value, ensure_ascii=False)

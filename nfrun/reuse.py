@@ -102,6 +102,11 @@ class _Chooser:
         spec = self._nodes[name]
         if name not in self._may:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
+        definition = self._keys.definition(name)
+        ends = self._past.ends(name)
+        if ends and not any(definition.items() <= end.parts.items() for end in ends):
+            before = {part: value for part, value in ends[0].parts.items() if part.partition(" ")[0] not in _GIVEN}
+            return changes(before, definition)
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._after(name, runs)
@@ -192,6 +197,7 @@ def _word(kind: str, name: str) -> str:
     return _WORDS[kind].format(name)
 
 
+_GIVEN = ("input", "needs", "file")  # parts that are not of the definition
 _WORDS = {
     "scheme": "how nfrun runs it",
     "node": "its name",
@@ -199,6 +205,7 @@ _WORDS = {
     "text": "its text",
     "outputs": "the names of its outputs",
     "format": "its format",
+    "order": "the order of its inputs or values",
     "code": "the function {}",
     "value": "the value '{}'",
     "variable": "the variable {}",

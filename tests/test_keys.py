@@ -62,10 +62,14 @@ def test_how_and_how_often_a_node_may_run_does_not_count(change: Mapping[str, An
     assert changed(replace(NODE, **change)) == set()
 
 
-def test_the_order_of_values_does_not_count() -> None:
-    one = replace(NODE, with_={"p": {"a": 1, "b": [2]}, "q": None})
-    other = replace(NODE, with_={"q": None, "p": {"b": [2], "a": 1}})
-    assert key_of(parts(one)) == key_of(parts(other))
+def test_the_order_of_values_counts_where_it_can_be_seen() -> None:
+    one, other = replace(NODE, with_={"p": 1, "q": 2}), replace(NODE, with_={"q": 2, "p": 1})
+    assert key_of(parts(one)) == key_of(parts(other)), "a script has them in variables"
+    one, other = (replace(node, kind="python", body="made_up:f") for node in (one, other))
+    assert key_of(parts(one)) != key_of(parts(other))
+    assert changed(replace(NODE, with_={"n": {"a": 1, "b": 2}})) == {"value n"}
+    one, other = replace(NODE, with_={"n": {"a": 1, "b": 2}}), replace(NODE, with_={"n": {"b": 2, "a": 1}})
+    assert key_of(parts(one)) != key_of(parts(other))
 
 
 def test_what_it_reads_and_what_it_needs_count() -> None:

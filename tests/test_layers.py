@@ -17,7 +17,7 @@ simulate
 transcript capture
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
 locate descendants durations strays
-files expressions ipc plainyaml garbage machine fingerprint journal
+files expressions ipc plainyaml garbage machine fingerprint journal sources
 kinds.kind
 kinds.*
 kinds

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.callables import Library, Signature, find_module
 from nfrun.errors import near, shorten
 from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.sources import import_sources
 from nfrun.spec import NodeSpec
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ async def _awaiting(value: Any) -> Any:
 
 
 def _function(module: str, name: str, folder: Path) -> Any:
+    import_sources(folder)
     found = find_module(module, folder)
     if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))  # as Python does for a script: its neighbours can be imported

@@ -367,6 +367,41 @@ def test_what_cannot_be_a_work_folder_is_told(trial: Trial, made: str) -> None:
     assert (done.returncode, done.stderr) == (74, f"nfrun: {lock}: {reason}\n")
 
 
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_code_that_was_changed_is_run_whatever_its_time_stamp_says(trial: Trial, executor: str) -> None:
+    trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\noutputs: {a: a}\n")
+    digests = set()
+    for word in ("aaa", "bbb"):
+        trial.write("steps.py", f"def f():\n    return {{'o': '{word}'}}\n")
+        os.utime(trial.path / "steps.py", (1_500_000_000, 1_500_000_000))
+        digests.add(trial.run("--resume", "--executor", executor)["outputs"]["a"]["digest"])
+    assert len(digests) == 2
+
+
+def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None:
+    trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n  b: {run: 'true'}\n")
+    trial.write(
+        "steps.py",
+        """
+        from pathlib import Path
+        def f():
+            path = Path(__file__)
+            path.write_text(path.read_text() + "# edited\\n")
+            return {"o": 1}
+        """,
+    )
+    trial.run()
+    assert trial.statuses("--resume") == {"a": "ok", "b": "reused"}
+
+
+def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> None:
+    trial.replace("p.yaml", "nodes:", "env: {WORD: x}\nnodes:")
+    trial.run()
+    trial.replace("p.yaml", "WORD: x", "WORD: y")
+    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    assert {node["why"] for node in nodes.values()} == {"the variable WORD changed"}
+
+
 def test_clean_keeps_what_is_cached(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
     for count in (3, 4, 3, 5):

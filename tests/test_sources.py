@@ -1,0 +1,49 @@
+"""The code that runs is the code that can be read, whatever compiled code lies beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from nfrun.sources import import_sources
+folder = Path(sys.argv[1])
+import_sources(folder)
+import_sources(folder)
+sys.path.insert(0, str(folder))
+import steps, inner.deep, json.decoder
+print(steps.WORD, inner.deep.WORD, len([hook for hook in sys.path_hooks if type(hook).__name__ == "_Hook"]))
+print(type(steps.__loader__).__name__, type(json.decoder.__loader__).__name__)
+"""
+
+
+def run(folder: Path) -> list[str]:
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30, env=environ)
+    return done.stdout.splitlines()
+
+
+def test_a_change_is_seen_that_size_and_time_do_not_show(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    files = [tmp_path / "steps.py", tmp_path / "inner" / "deep.py"]
+    for word in ("one", "two"):
+        for file in files:
+            file.write_text(f"WORD = '{word}'\n")
+            os.utime(file, (1_500_000_000, 1_500_000_000))
+        if word == "one":  # as Python itself leaves it
+            subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
+            assert list(tmp_path.rglob("*.pyc"))
+        assert run(tmp_path) == [f"{word} {word} 1", "_Loader SourceFileLoader"]
+
+
+def test_nothing_is_left_beside_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for file in (tmp_path / "steps.py", tmp_path / "inner" / "deep.py"):
+        file.write_text("WORD = 1\n")
+    run(tmp_path)
+    assert not list(tmp_path.rglob("__pycache__"))
