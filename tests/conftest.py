@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import os
+import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from nfrun.__main__ import main
 from nfrun.events import Failure, NodeStarted, Outcome
 from nfrun.executors.threads import _Loop
 from nfrun.handoff import Store
@@ -22,6 +26,7 @@ from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.transcript import Logs
 from nfrun.work import Work
 
+LEAN = Path(__file__).with_name("lean")
 _MODULES = (f"steps_{number}" for number in itertools.count())
 
 
@@ -111,6 +116,38 @@ def failed(outcome: Outcome) -> Failure:
     assert outcome.failure is not None
     assert not outcome.outputs
     return outcome.failure
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lean() -> Iterator[None]:
+    """No pandas and no numpy in the processes that tests start.
+
+    nfrun needs neither, but they come with what tests need, and Arrow imports both where it finds them: that is more
+    than half of what a run of a small pipeline costs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(LEAN), prepend=os.pathsep)
+        yield
+
+
+Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """nfrun in this process, where one of its own would prove no more."""
+
+    def nfrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["nfrun", *arguments])
+            with pytest.raises(SystemExit) as left:
+                main(guarded=False)
+        gc.unfreeze()
+        gc.enable()
+        return subprocess.CompletedProcess(arguments, int(left.value.code or 0), *capsys.readouterr())
+
+    return nfrun
 
 
 @pytest.fixture

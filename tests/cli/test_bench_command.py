@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from conftest import Here
 
 from nfrun.trials import machine
 
@@ -159,13 +160,6 @@ def test_the_pipelines_that_come_along_from_a_folder_that_is_not_writable(folder
     assert folder.left() == []
 
 
-def test_bars_where_the_encoding_has_no_blocks(folder: Folder) -> None:
-    done = folder.bench("two.yaml", "--repeat", "1", PYTHONIOENCODING="ascii")
-    assert done.returncode == 0
-    assert re.search(r"^  now     #+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
-    assert "█" not in done.stdout
-
-
 def test_what_it_compares_can_be_run_by_hand(folder: Folder) -> None:
     (folder.path / "script.yaml").write_text(
         "nodes:\n"
@@ -184,9 +178,11 @@ def test_what_it_compares_can_be_run_by_hand(folder: Folder) -> None:
     assert text == {**table, "path": None}
 
 
-def test_results_that_differ_are_named(folder: Folder) -> None:
-    done = folder.bench("chance.yaml", "--repeat", "2")
+def test_results_that_differ_are_named_and_bars_do_without_blocks(folder: Folder) -> None:
+    done = folder.bench("chance.yaml", "--repeat", "2", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
+    assert re.search(r"^  now     #+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
+    assert "█" not in done.stdout
     assert (
         "chance: results identical: no\n"
         "  'a' differs from run to run of 'before': something in it is left to chance\n" in done.stdout
@@ -307,8 +303,8 @@ def test_a_process_that_is_gone(folder: Folder, arguments: list[str], told: str)
         (["two.yaml", "--handoff", "json"], "Error: No such option: --handoff"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(folder: Folder, arguments: list[str], told: str) -> None:
-    done = folder.bench(*arguments)
+def test_mistakes_are_told_before_anything_runs(folder: Folder, here: Here, arguments: list[str], told: str) -> None:
+    done = here(folder.path, "bench", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert "1 of 3" not in done.stderr
@@ -316,8 +312,8 @@ def test_mistakes_are_told_before_anything_runs(folder: Folder, arguments: list[
     assert folder.left() == []
 
 
-def test_mistakes_as_a_document(folder: Folder) -> None:
-    done = folder.bench("wrong.yaml", "--json")
+def test_mistakes_as_a_document(folder: Folder, here: Here) -> None:
+    done = here(folder.path, "bench", "wrong.yaml", "--json")
     assert done.returncode == 2
     (problem,) = json.loads(done.stdout)["problems"]
     assert problem["message"] == "node 'b' reads 'c', which is not defined"

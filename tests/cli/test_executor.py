@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from conftest import Here
 
 from nfrun.timings import Timings, read_timings, write_timings
 
@@ -209,10 +210,11 @@ nodes: {one: {python: 'steps:zone'}, two: {python: 'steps:zone', executor: proce
 
 
 @pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "dask"])
-def test_an_executor_that_there_is_not(folder: Folder, wrong: str) -> None:
-    code, out, err = folder.run(SUMS, f"--executor={wrong}")
-    assert (code, out) == (2, "")
+def test_an_executor_that_there_is_not(tmp_path: Path, here: Here, wrong: str) -> None:
+    (tmp_path / "p.yaml").write_text(SUMS)
+    done = here(tmp_path, "run", "p.yaml", f"--executor={wrong}")
+    assert (done.returncode, done.stdout) == (2, "")
     assert (
         f"Invalid value for '--executor': Value error, '{wrong}' is not one of 'file', 'thread', 'process', 'auto'"
-        in err
+        in done.stderr
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Here
 
 from nfrun import commands
 from nfrun.journal import Journal, read_journal
@@ -311,8 +312,8 @@ def test_the_plan_says_what_would_run_and_why(trial: Trial) -> None:
     assert "resume" not in trial.nfrun("plan", "p.yaml", "--format", "json").stdout
 
 
-def test_a_plan_with_wrong_parameters_is_refused(trial: Trial) -> None:
-    wrong = trial.nfrun("plan", "p.yaml", "-p", "cuont=5")
+def test_a_plan_with_wrong_parameters_is_refused(trial: Trial, here: Here) -> None:
+    wrong = here(trial.path, "plan", "p.yaml", "-p", "cuont=5")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "p.yaml: the pipeline has no parameter 'cuont'\n   did you mean 'count'?\n"
 
@@ -339,21 +340,21 @@ def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
-def test_clean_of_a_name_that_was_mistyped_is_no_success(trial: Trial) -> None:
-    done = trial.nfrun("clean", "pp.yaml")
+def test_clean_of_a_name_that_was_mistyped_is_no_success(trial: Trial, here: Here) -> None:
+    done = here(trial.path, "clean", "pp.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "pp.yaml: there is no such file\n   did you mean 'p.yaml'?\n"
 
 
 @pytest.mark.parametrize("command", [("run", "p.yaml"), ("plan", "p.yaml", "--resume"), ("clean",)])
-def test_an_empty_name_is_no_work_folder(trial: Trial, command: tuple[str, ...]) -> None:
-    done = trial.nfrun(*command, "--work", "")
+def test_an_empty_name_is_no_work_folder(trial: Trial, here: Here, command: tuple[str, ...]) -> None:
+    done = here(trial.path, *command, "--work", "")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Error: Invalid value for --work: an empty name is no folder\n" in done.stderr
 
 
 @pytest.mark.parametrize("made", ["file", "link", "folder"])
-def test_what_cannot_be_a_work_folder_is_told(trial: Trial, made: str) -> None:
+def test_what_cannot_be_a_work_folder_is_told(trial: Trial, here: Here, made: str) -> None:
     lock = trial.path / "w" / "lock"
     if made == "file":
         (trial.path / "w").touch()
@@ -362,7 +363,7 @@ def test_what_cannot_be_a_work_folder_is_told(trial: Trial, made: str) -> None:
         lock.symlink_to(trial.path / "p.yaml")
     else:
         lock.mkdir(parents=True)
-    done = trial.nfrun("run", "p.yaml", "--work", "w")
+    done = here(trial.path, "run", "p.yaml", "--work", "w")
     reason = {"file": "Not a directory", "link": "Too many levels of symbolic links", "folder": "Is a directory"}[made]
     assert (done.returncode, done.stderr) == (74, f"nfrun: {lock}: {reason}\n")
 
@@ -415,8 +416,10 @@ def test_clean_keeps_what_is_cached(trial: Trial) -> None:
 
 @pytest.mark.parametrize("option", ["--resume", "--keep", "--durable"])
 @pytest.mark.parametrize("handoff", ["memory", "json"])
-def test_ways_to_hand_on_that_leave_nothing_cannot_be_resumed(trial: Trial, option: str, handoff: str) -> None:
-    wrong = trial.nfrun("run", "p.yaml", option, "--handoff", handoff)
+def test_ways_to_hand_on_that_leave_nothing_cannot_be_resumed(
+    trial: Trial, here: Here, option: str, handoff: str
+) -> None:
+    wrong = here(trial.path, "run", "p.yaml", option, "--handoff", handoff)
     assert wrong.returncode == 2
     assert f"--handoff {handoff} leaves no files of tables" in " ".join(wrong.stderr.replace("│", " ").split())
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from conftest import Here
 from flights_answers import JANUARY_SUMMARY, YEAR_SUMMARY
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -80,11 +81,15 @@ def test_flights_answers_the_year(tmp_path: Path) -> None:
     assert answers["How many flights have no row in weather?"]["answer"] == "1,556; 1,527 arrived"
 
 
-def test_digests_do_not_depend_on_schedule_handoff_or_slots(tmp_path: Path) -> None:
+def test_digests_do_not_depend_on_schedule_handoff_or_slots(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # nodes put the folder of their pipeline there
     ways = [*product(("eager", "staged", "sequential"), ("auto", "mmap", "memory"), ("2",)), ("eager", "auto", "1")]
     ways.append(("staged", "mmap", "16"))
     digests = set()
     for schedule, handoff, slots in ways:
-        document = run(FLIGHTS, tmp_path, "--schedule", schedule, "--handoff", handoff, "-j", slots)
-        digests.add(document["outputs"]["summary"]["digest"])
+        options = ("--schedule", schedule, "--handoff", handoff, "-j", slots)
+        done = here(tmp_path, "run", str(FLIGHTS), "--json", "-q", "--work", ".nfrun", *options)
+        digests.add(json.loads(done.stdout)["outputs"]["summary"]["digest"])
     assert len(digests) == 1
