@@ -141,8 +141,11 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         with monkeypatch.context() as patch:
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["nfrun", *arguments])
+            patch.setattr(sys, "path", [*sys.path])
+            patch.delitem(sys.modules, "steps", raising=False)  # that of another folder
             with pytest.raises(SystemExit) as left:
                 main(guarded=False)
+            sys.modules.pop("steps", None)
         gc.unfreeze()
         gc.enable()
         return subprocess.CompletedProcess(arguments, int(left.value.code or 0), *capsys.readouterr())

@@ -31,7 +31,9 @@ for line in sys.stdin:
 """
 TWICE = "nfrun: the run was asked twice to stop and was killed; it can be mended\n"
 KILLED = "nfrun: the run was killed (SIGKILL); it can be mended\n"
-STUCK = "nfrun: the run did not react within 2 s and was killed: something in it held Python's lock; it can be mended\n"
+STUCK = (
+    "nfrun: the run did not react within 0.2 s and was killed: something in it held Python's lock; it can be mended\n"
+)
 
 
 class Program:
@@ -185,7 +187,7 @@ def test_a_second_request_waits_for_nobody() -> None:
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
-    with started() as program:
+    with started("import nfrun.guard\nnfrun.guard._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
         program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # Python's lock, and for ever")
         program.say("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.front, signal.SIGINT)

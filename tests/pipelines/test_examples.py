@@ -81,10 +81,7 @@ def test_flights_answers_the_year(tmp_path: Path) -> None:
     assert answers["How many flights have no row in weather?"]["answer"] == "1,556; 1,527 arrived"
 
 
-def test_digests_do_not_depend_on_schedule_handoff_or_slots(
-    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])  # nodes put the folder of their pipeline there
+def test_digests_do_not_depend_on_schedule_handoff_or_slots(tmp_path: Path, here: Here) -> None:
     ways = [*product(("eager", "staged", "sequential"), ("auto", "mmap", "memory"), ("2",)), ("eager", "auto", "1")]
     ways.append(("staged", "mmap", "16"))
     digests = set()
