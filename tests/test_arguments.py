@@ -122,7 +122,7 @@ def lines(draw: st.DrawFn) -> list[str]:
     return [name, *(["a.yaml"] if draw(st.integers(0, 9)) else []), *(word for words in chunks for word in words)]
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(lines())
 def test_typer_never_understands_anything_else(words: list[str]) -> None:
     call = plainly(words)

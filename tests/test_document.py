@@ -502,13 +502,13 @@ TOKENS = ["a", "b: ", "? ", "- ", ": ", "[", "]", "{", "}", ",", ", ", "\n", "\n
           "9" * 20]  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40))
 def test_yaml_in_pieces_gives_a_document_or_problems(parts: list[str]) -> None:
     outcome("".join(parts))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(FLIGHTS)), st.integers(0, 3), st.sampled_from(TOKENS)), max_size=4))
 def test_mutated_yaml_gives_a_document_or_problems(edits: list[tuple[int, int, str]]) -> None:
     text = FLIGHTS
@@ -526,7 +526,7 @@ DATA = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(KEYS, DATA, min_size=1, max_size=4), st.sampled_from([None, True, False]), st.booleans())
 @example({"a": "no", "b": "012", "c": "1:30", "d": "2024-01-01", "e": "0o14", "<<": "0x1F"}, None, True)
 @example({"a": ["1e3", "1.", ".5", "~", "", "-.5E+3", "line\nline"]}, True, False)

@@ -752,7 +752,7 @@ def fan(count: int) -> list[Node]:
 @pytest.mark.parametrize("shape", [chain, fan])
 @pytest.mark.parametrize("barriers", [False, True])
 def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: Any, barriers: bool) -> None:
-    count = 5_000 if barriers else 20_000
+    count = 3_000  # to go through all of them for each outcome would be ten times more than is allowed
     plan = make_plan(shape(count), slots=4)
     plan = with_barriers(plan) if barriers else plan
     edges = Counter(name for node in plan.nodes.values() for name in (*node.needs, *node.after))
