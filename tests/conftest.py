@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 from nfrun.__main__ import main
 from nfrun.events import Failure, NodeStarted, Outcome
@@ -26,6 +27,10 @@ from nfrun.kinds.kind import Stop
 from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.transcript import Logs
 from nfrun.work import Work
+
+# For laws that say nothing else: each run tries other examples, and a busy machine is no failure.
+settings.register_profile("nfrun", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nfrun")
 
 LEAN = Path(__file__).with_name("lean")
 _MODULES = (f"steps_{number}" for number in itertools.count())

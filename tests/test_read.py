@@ -1394,7 +1394,7 @@ def as_yaml(value: Any) -> str:
     return f" {json.dumps(value)}"
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOCUMENTS)
 def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) -> None:
     text = as_yaml(document).lstrip("\n") + "\n"

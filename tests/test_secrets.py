@@ -173,7 +173,7 @@ def test_pieces_of_a_value_are_held_back_and_no_more() -> None:
 
 def test_what_is_held_back_does_not_grow() -> None:
     stream = Redactor(["aaaa"]).stream()
-    assert "".join(stream.feed("a" * 1000) for _ in range(1000)) == "***"
+    assert "".join(stream.feed("a" * 1000) for _ in range(200)) == "***"
     assert len(stream._held) < 10
     assert stream.feed("b") + stream.end() == "b"
 

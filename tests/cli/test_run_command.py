@@ -226,7 +226,7 @@ def test_nodes_that_print_a_lot_do_not_make_the_run_grow(folder: Folder) -> None
         ]
     (folder.path / "p.yaml").write_text(f"params: {{count: 0}}\nnodes: {{{', '.join(nodes)}}}\n")
     # One after the other: of each, the ends that are kept take some megabytes.
-    little, much = (folder.document("p.yaml", "-j", "1", "-p", f"count={count}") for count in (0, 40_000_000))
+    little, much = (folder.document("p.yaml", "-j", "1", "-p", f"count={count}") for count in (0, 30_000_000))
     assert {node["status"] for node in much["nodes"].values()} == {"ok"}
     assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
 

@@ -25,8 +25,11 @@ from nfrun.work import Work
 
 NO_TABLES: Mapping[str, pa.Table] = {}
 STEPS = """
-    import asyncio, logging, os, pathlib, signal, sys, threading, time
+    import asyncio, logging, multiprocessing, os, pathlib, signal, sys, threading, time
     import pyarrow as pa
+
+    if multiprocessing.parent_process():
+        sys.modules["pandas"] = None  # where it is installed, Arrow would import it in every worker
 
     def where(): return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
     def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
