@@ -9,6 +9,7 @@ import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes that a pipe can hold
@@ -27,6 +28,9 @@ def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
         try:
             wait()
         finally:
+            # Closing alone is not enough: a child that a node has forked meanwhile has this end too.
+            with suppress(OSError):  # nobody reads any more
+                os.write(done, b"\0")
             os.close(done)
 
     try:

@@ -129,6 +129,7 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
         for to, descriptor in enumerate(kept, 1):
             os.dup2(descriptor, to)
             os.close(descriptor)
+        os.write(done, b"\0")  # closing alone is not enough: a child that a node has forked has this end too
         os.close(done)
         pump.join()
         for descriptor in (reading, over):
@@ -140,7 +141,7 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
 
 
 def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
-    """Until the other end of `over` is closed: whoever a node has left behind may hold that of `reading` open.
+    """Until something comes through `over`: whoever a node has left behind may hold the other end of `reading` open.
 
     Then what is in the pipe by now, and not what such a one may go on to write.
     """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -107,3 +110,22 @@ def test_without_a_thread_nothing_is_left_open(pipes: list[Pipe], monkeypatch: p
     with pytest.raises(RuntimeError):
         read_while(lambda: None, {pipes[0].end: pipes[0].feed})
     assert open_files() == before
+
+
+def test_a_child_that_somebody_forks_meanwhile_is_not_waited_for() -> None:
+    program = textwrap.dedent("""
+        import os, signal, time
+        from nfrun.capture import read_while
+        children = []
+        def work():
+            child = os.fork()  # it has all pipes that there are
+            if not child:
+                time.sleep(60)
+                os._exit(0)
+            children.append(child)
+        read_while(work, {})
+        os.kill(children[0], signal.SIGKILL)
+        print("done")
+    """)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "done\n"

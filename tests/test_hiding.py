@@ -170,3 +170,20 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
     """)
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
     assert done.stdout == "done\n"
+
+
+def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
+    program = textwrap.dedent("""
+        import os, signal, time
+        from nfrun.hiding import guarded_stderr
+        from nfrun.secrets import Redactor
+        with guarded_stderr(Redactor(["hunter2"])):
+            child = os.fork()  # it has all pipes that there are
+            if not child:
+                time.sleep(60)
+                os._exit(0)
+        os.kill(child, signal.SIGKILL)
+        print("done")
+    """)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "done\n"
