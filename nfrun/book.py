@@ -83,7 +83,7 @@ class Book:
         keys, reads = Keys(pipeline), Reads(Path(pipeline.folder))
         past, choices = None, {}
         if may := reusable(pipeline, resume=resume):
-            past = Past(work, pipeline.file, warn=_warn, keep_bad=True)
+            past = Past(work, work.name_of(pipeline), warn=_warn, keep_bad=True)
             choices = _chosen(pipeline, plan, keys, past, may, reads)
         for name in pipeline.nodes:  # of the code as it is now, and not as it will be when the node has ended
             keys.definition(name)
@@ -153,7 +153,7 @@ def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
 
 def foreseen(pipeline: Pipeline, plan: Plan, work: WorkFolder) -> dict[str, Choice]:
     """What `--resume` would make of every node, if nothing changes until then. Changes nothing itself."""
-    past = Past(work, pipeline.file, warn=_warn, keep_bad=False)
+    past = Past(work, work.name_of(pipeline), warn=_warn, keep_bad=False)
     reads = Reads(Path(pipeline.folder))
     return _chosen(pipeline, plan, Keys(pipeline), past, reusable(pipeline, resume=True), reads)
 

@@ -66,7 +66,8 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first line: which run of which pipeline this is. `number` counts the runs of a work folder from 1."""
+    """The first line: which run of which pipeline, by `WorkFolder.name_of` it, this is. `number` counts the runs of a
+    work folder from 1."""
 
     run: str
     pipeline: str

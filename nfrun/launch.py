@@ -103,7 +103,7 @@ def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor:
             hold.tell(run=run_id, pipeline=pipeline.file, number=number)
         # Not before: it may be the one that whoever holds the folder writes.
         events = options.events.open("w", encoding="utf-8") if options.events else None
-        started = Started(run_id, Path(pipeline.file).name, number)
+        started = Started(run_id, work_folder.name_of(pipeline), number)
         return _launched(options, bound, document, work_folder, started, events, redactor)
 
 

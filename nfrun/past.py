@@ -17,7 +17,7 @@ from nfrun.workfolder import WorkFolder
 
 
 class Past:
-    """The finished nodes of all earlier runs of one pipeline, the latest run first.
+    """The finished nodes of all earlier runs of one pipeline, by `WorkFolder.name_of` it, the latest run first.
 
     `warn(message)` is told of every file that is not what it was; it is kept under another name if `keep_bad`.
     """
@@ -30,8 +30,8 @@ class Past:
         self._sound: dict[Path, bool] = {}
         self._left: set[Path] = set()
         told = [read_journal(folder) for folder in work.run_folders()]
-        name = Path(pipeline).name
-        mine = [(run.started.number, run) for run in told if run.started is not None and run.started.pipeline == name]
+        known = [(run.started, run) for run in told if run.started is not None]
+        mine = [(started.number, run) for started, run in known if started.pipeline == pipeline]
         for _, run in sorted(mine, key=lambda pair: pair[0], reverse=True):
             if run.ended != "ok":
                 self._left.add(run.folder)

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nfrun.checksum import text_checksum
 from nfrun.errors import FolderHeld
 from nfrun.spec import Pipeline
 
@@ -90,6 +91,14 @@ class WorkFolder:
     def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
         """The folder that was asked for, or `.nfrun` beside the pipeline file."""
         return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK)
+
+    def name_of(self, pipeline: Pipeline) -> str:
+        """What its runs are found by here: a pipeline of the same name in another folder is another one.
+
+        The folder as seen from here, so that both may be moved together, and not in words: paths may be secret.
+        """
+        name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
+        return name if folder == "." else f"{name} {text_checksum(folder)}"
 
     @contextmanager
     def held(self) -> Iterator[Hold]:

@@ -14,8 +14,8 @@ events errors spec
 plan secrets
 schedule compare
 simulate
-transcript capture
-digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes checksum workfolder
+transcript capture checksum
+digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
 locate descendants durations strays
 files expressions ipc plainyaml garbage machine fingerprint journal sources
 kinds.kind

@@ -49,7 +49,7 @@ class Trial:
         journal.close()
         return folder
 
-    def past(self, *, keep_bad: bool = True, pipeline: str = "some/where/p.yaml") -> Past:
+    def past(self, *, keep_bad: bool = True, pipeline: str = "p.yaml") -> Past:
         return Past(self.work, pipeline, warn=self.warnings.append, keep_bad=keep_bad)
 
 

@@ -35,6 +35,16 @@ def test_the_folder_is_beside_the_file_or_where_it_was_asked_for(
     assert WorkFolder.beside(pipeline(tmp_path / "a"), Path("w")).path == tmp_path / "w"
 
 
+def test_a_pipeline_is_known_by_where_it_is_as_seen_from_the_folder(tmp_path: Path) -> None:
+    beside, shared = WorkFolder(tmp_path / "a" / ".nfrun"), WorkFolder(tmp_path / "w")
+    assert beside.name_of(pipeline(tmp_path / "a")) == "p.yaml"
+    one, other = shared.name_of(pipeline(tmp_path / "a")), shared.name_of(pipeline(tmp_path / "b"))
+    assert one != other
+    assert re.fullmatch("p.yaml [0-9a-f]{32}", one)
+    moved = tmp_path / "moved"
+    assert WorkFolder(moved / "w").name_of(pipeline(moved / "a")) == one
+
+
 def test_a_run_has_a_folder_of_its_own_that_git_and_others_do_not_see(tmp_path: Path) -> None:
     work = WorkFolder(tmp_path / "x" / "work")
     with work.held():

@@ -291,6 +291,20 @@ def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
     assert first.wait(30) == 0
 
 
+def test_pipelines_of_one_name_in_one_work_folder_do_not_share_what_their_scripts_read(trial: Trial) -> None:
+    for name in ("x", "y"):
+        (trial.path / name).mkdir()
+        (trial.path / name / "same.yaml").write_text(
+            "nodes:\n  n: {run: 'cat data.csv > $NFRUN_OUTPUT', format: csv}\n"
+        )
+        (trial.path / name / "data.csv").write_text(f"v\n{name}\n")
+        document = json.loads(trial.nfrun("run", f"{name}/same.yaml", "--work", "w", "--resume", "--json").stdout)
+        assert document["nodes"]["n"]["status"] == "ok"
+    trial.nfrun("clean", "--work", "w")
+    again = json.loads(trial.nfrun("run", "x/same.yaml", "--work", "w", "--resume", "--json").stdout)
+    assert again["nodes"]["n"]["status"] == "reused", "nor is the one in the way of what is kept of the other"
+
+
 def test_the_plan_says_what_would_run_and_why(trial: Trial) -> None:
     text = trial.nfrun("plan", "p.yaml", "--resume").stdout
     assert text.count("it has not finished in any run that is kept") == 1
