@@ -17,7 +17,7 @@ from nfrun.callables import Library
 from nfrun.capture import read_left, read_while
 from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.kinds.kind import Job, Mistake, NodeError, reason
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript
 
@@ -61,7 +61,7 @@ def run(job: Job) -> Mapping[str, Any]:
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
         except OSError as error:
             what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
-            raise HandoffError(f"{what} ({path.name}): {_reason(error)}") from error
+            raise HandoffError(f"{what} ({path.name}): {reason(error)}") from error
     return tables
 
 
@@ -146,14 +146,9 @@ def _input_files(job: Job, scratch: Path) -> dict[str, str]:
                 write_table(table, path)
             except OSError as error:
                 what = f"cannot write the input '{item.name}' of the node '{job.node.id}' ({table.nbytes:,} bytes)"
-                raise HandoffError(f"{what} to {path.name}: {_reason(error)}") from error
+                raise HandoffError(f"{what} to {path.name}: {reason(error)}") from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
-
-
-def _reason(error: OSError) -> str:
-    """The system's own words: Arrow puts others around them."""
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _values(job: Job) -> dict[str, str]:
