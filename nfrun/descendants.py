@@ -20,7 +20,7 @@ _ENDED = (b"Z", b"X")
 def end_below(patience: float = _PATIENCE_SECONDS) -> None:
     """Kill whatever is below this process and wait until it is gone. This process has to adopt orphans.
 
-    Leaves alone what it may not kill, and what is still there after `patience` seconds.
+    Leaves alone what it may not kill, and what is still there after `patience` seconds; all where there is no `/proc`.
     """
     until = time.monotonic() + patience
     # What a process starts between a look and its end is found at the next one: it has become a child of ours.
@@ -58,9 +58,12 @@ def below() -> Iterator[tuple[int, bool]]:
     found: children can have lower numbers than their parents.
     """
     found = {os.getpid()}
-    for process in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208  (likewise)
+    names: list[str] = []
+    with suppress(OSError):  # it is not mounted, or there are too many open files
+        names = os.listdir("/proc")  # noqa: PTH208  (pathlib takes long to import)
+    for process in sorted(int(name) for name in names if name.isdigit()):
         try:
-            with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  (pathlib takes long to import)
+            with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  (likewise)
                 state, parent = file.read().rpartition(b")")[2].split(maxsplit=2)[:2]
         except OSError:
             continue  # it has gone

@@ -74,25 +74,20 @@ class Past:
     def _look_at(self, path: Path, output: Output) -> bool:
         try:
             found = path.stat(follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum:
+                return True
         except FileNotFoundError:
             return False  # removed when it was of no more use, or by somebody
-        except OSError as error:
+        except OSError as error:  # which may be over the next time: it stays where it is
             self._warn(f"{path} cannot be read and is not used: {error.strerror}")
             return False
-        try:
-            whole = stat.S_ISREG(found.st_mode) and found.st_size == output.size
-            if whole and file_checksum(path) == output.checksum:
-                return True
-            what = "is damaged and is not used"
-        except OSError as error:
-            what = f"cannot be read and is not used: {error.strerror}"
         kept = ""
         if self._keep_bad:
             bad = path.with_name(f"{path.name}.bad")
             with suppress(OSError):
                 path.replace(bad)
                 kept = f"; it is kept as {bad.name}"
-        self._warn(f"{path} {what}{kept}")
+        self._warn(f"{path} is damaged and is not used{kept}")
         return False
 
 

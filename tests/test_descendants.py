@@ -133,3 +133,19 @@ print(alive([child.pid]))
 
 def test_nothing_below_is_nothing_to_do(tmp_path: Path) -> None:
     assert said(tmp_path, "end_below(); print('still here')") == "still here\n"
+
+
+def test_without_a_list_of_processes_nothing_is_found_and_nothing_raises(tmp_path: Path) -> None:
+    program = """
+def refuse(path):
+    raise FileNotFoundError(2, "No such file or directory", path)
+
+child = subprocess.Popen(["sleep", "300"])
+os.listdir, listed = refuse, os.listdir
+end_below()
+print(alive([child.pid]) == [child.pid])
+os.listdir = listed
+end_below()
+print(alive([child.pid]))
+"""
+    assert said(tmp_path, program) == "True\n[]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -183,3 +184,18 @@ def test_a_journal_without_its_first_line_tells_nothing(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / JOURNAL
     path.write_bytes(path.read_bytes().partition(b"\n")[2])
     assert trial.past().ends("a") == []
+
+
+def test_what_cannot_be_read_now_stays_for_another_time(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = trial.run(0, {"a": b"data"})
+
+    def refuse(path: Path) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nfrun.past.file_checksum", refuse)
+        past = trial.past()
+        assert past.file(past.find("k")[0], "a") is None
+    assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]
+    past = trial.past()
+    assert past.file(past.find("k")[0], "a") == folder / "a.1.arrow"
