@@ -69,8 +69,8 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
         leave(IO_ERROR, f"nfrun: {escape(str(error))}")
     except OSError as error:
         # Not its own text, which has a number in it that tells nobody anything.
-        named = error.filename is not None and error.strerror
-        leave(IO_ERROR, f"nfrun: {escape(f'{error.filename}: {error.strerror}' if named else str(error))}")
+        named = "" if error.filename is None else f"{error.filename}: "
+        leave(IO_ERROR, f"nfrun: {escape(f'{named}{error.strerror}' if error.strerror else str(error))}")
     except KeyboardInterrupt:
         leave(INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
