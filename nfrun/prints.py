@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any, TextIO
 
 from nfrun.errors import escape
@@ -23,6 +24,7 @@ class Prints(io.TextIOBase):
         self._stream = stream
         self._logs = logs
         self._beside = beside
+        self._process = os.getpid()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -50,15 +52,23 @@ class Prints(io.TextIOBase):
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
-        attempt = current_attempt.get()
-        if attempt is None:  # such as a thread that a node started
+        attempt = self._attempt()
+        if attempt is None:
             self._beside.write(escape(data.decode(errors="replace")))
         else:
             self._logs.of(*attempt, self._stream).feed(data, at_once=False)
 
     def flush(self) -> None:
-        if current_attempt.get() is None:
+        if self._attempt() is None:
             self._beside.flush()
+
+    def _attempt(self) -> tuple[str, int] | None:
+        """Whose transcript it goes into; None for nobody's.
+
+        That is the case in a thread that a node has started, and in a child that it has forked: nobody would ever hear
+        what that tells its copy of a transcript.
+        """
+        return current_attempt.get() if os.getpid() == self._process else None
 
     def close(self) -> None:
         """Does nothing: one node that closes it must not take it from the others."""

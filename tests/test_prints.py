@@ -122,3 +122,15 @@ def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: Prints, 
     with at("b"):
         print("still there", file=prints)
     assert lines == [("b", "stdout", "still there")]
+
+
+def test_what_a_child_prints_that_a_node_has_forked_goes_where_it_is_seen(
+    lines: Lines, logs: Logs, beside: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prints = Prints("stdout", logs, beside)
+    with at("a"):
+        print("mine", file=prints)
+        monkeypatch.setattr("os.getpid", lambda: 0)
+        print("the child's", file=prints, flush=True)
+    assert lines == [("a", "stdout", "mine")]
+    assert beside.getvalue() == "the child's\n"
