@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Any
 
 from nfrun.callables import Library
@@ -76,6 +77,8 @@ class _Binder:
                 what = f"'{spec.kind}' must be a string, and this is {shorten(text(value))}"
                 self.problem(self.document.where(*path, spec.kind), what)
                 return spec
+            if problem := _astray(spec, value):
+                self.problem(self.document.where(*path, spec.kind), *problem)
             body = value
         if env:
             env, hidden = self.variables(env, lambda key: self.env_path(path, key))
@@ -144,6 +147,20 @@ def _without_value(pipeline: Pipeline, document: Document, environ: Mapping[str,
         if not environ.get(name, "").strip():
             what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
             yield Problem(document.where("secrets", i), what, f"give it a value: export {name}=…")
+
+
+def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
+    """What is wrong with a path that expressions have made, and what to do; None if nothing is.
+
+    Where the file names a folder and leaves only the rest to expressions, they must not lead out of it.
+    """
+    if spec.kind == "write" and any(c < " " or c == "\x7f" for c in path):
+        return f"'{shorten(path)}' has a control character", "no file should have such a name"
+    folder = spec.body.partition(OPEN)[0].rpartition("/")[0]
+    if folder and not PurePosixPath(normpath(path)).is_relative_to(normpath(folder)):
+        hint = "give the name of something in it, or have the whole path in one expression"
+        return f"'{shorten(path)}' leads out of the folder '{shorten(folder)}'", hint
+    return None
 
 
 def _is_text(value: str) -> bool:

@@ -126,7 +126,8 @@ class Book:
         """Write what is left to be written; returns what went wrong with any of it."""
         if self._telling is not None:
             self._telling.close()
-        return self._journaling.error
+        stopped = self._telling is not None and self._telling.stopped
+        return self._journaling.error or ("the journal of the run is not complete" if stopped else "")
 
     def tidy(self, refs: Mapping[str, Ref]) -> None:
         """After a run that ended well: remove the files of outputs that it neither shows nor is asked to keep.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Misuse(Exception):
 def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
     """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
 
-    With `as_json` the problems of a file are a document on stdout too. Yields what is to be given the redactor of all
+    With `as_json` it is a document on stdout too. Yields what is to be given the redactor of all
     messages, once there is one.
     """
     from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
@@ -38,7 +38,11 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
     redactors: list[Redactor] = []
 
     def leave(code: int, message: str) -> NoReturn:
-        print(redactors[-1](message) if redactors else message, file=sys.stderr)
+        shown = redactors[-1](message) if redactors else message
+        if as_json and code != WRONG:
+            with suppress(OSError, ValueError):
+                print_json({"status": "failed", "error": shown.removeprefix("nfrun: "), "problems": []})
+        print(shown, file=sys.stderr)
         raise SystemExit(code)
 
     try:

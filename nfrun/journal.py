@@ -140,12 +140,17 @@ def with_checksum(text: str) -> bytes:
 
 
 def read_journal(folder: Path) -> Told:
-    """What the journal of a run tells. Lines that are torn or damaged are left out, whatever is in them."""
+    """What the journal of a run tells. Lines that are torn or damaged are left out, whatever is in them.
+
+    Raises PermissionError.
+    """
     started: Started | None = None
     finished: list[Finished] = []
     ended = ""
     try:
         lines = read(folder / JOURNAL).split(b"\n")
+    except PermissionError:  # of somebody else's run: it is there, and nobody is to think that it is not
+        raise
     except OSError:
         lines = []
     for line in lines:

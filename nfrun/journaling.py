@@ -21,6 +21,7 @@ class Journaling:
     """A report that writes. `broken(message)` is told when that fails, after which nothing more is written; the message
     is in `error` then."""
 
+    name = "of the journal"
     hears = (NodeFinished, OutputPublished, RunFinished)
 
     def __init__(

@@ -189,7 +189,25 @@ def _escaped(text: str) -> Iterator[str]:
         yield from (url, re.sub("%..", lambda found: found[0].lower(), url))
     yield from (shlex.quote(text), text.replace("'", "'\"'\"'"), text.replace("'", "'\\''"))
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
+    yield re.sub(r"^[#~]|[\s'\"\\|&;()<>!{}*\[\]?^$`,]", lambda found: f"\\{found[0]}", text)  # bash's %q
+    yield from (_in_dollar_quotes(text, bytewise=False), _in_dollar_quotes(text, bytewise=True))
+    yield from (ascii(text)[1:-1], ascii(text + "'\"")[1:-4], text.encode("ascii", "backslashreplace").decode())
+    yield text.replace("/", "\\/")
     yield re.sub(r'([$`"\\])', r"\\\1", text)
+
+
+def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
+    """The text as bash has it within $'…', characters beyond ASCII as bytes where they are not the locale's."""
+    named = dict(zip("\a\b\x1b\f\n\r\t\v\\'", "abEfnrtv\\'", strict=True))
+
+    def written(character: str) -> str:
+        if character in named:
+            return f"\\{named[character]}"
+        if character.isprintable() and (character.isascii() or not bytewise):
+            return character
+        return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogateescape"))
+
+    return "".join(map(written, text))
 
 
 def _base64(data: bytes) -> Iterator[str]:

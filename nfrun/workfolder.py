@@ -125,10 +125,13 @@ class WorkFolder:
         return folder
 
     def run_folders(self) -> list[Path]:
-        """The folders of all runs, in the order of their names, and nothing that only lies beside them."""
+        """The folders of all runs, in the order of their names, and nothing that only lies beside them.
+
+        Raises OSError where they cannot be seen.
+        """
         try:
             found = sorted((self.path / "runs").iterdir())
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return [path for path in found if _RUN.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 

@@ -300,6 +300,37 @@ nodes:
     ]
 
 
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize(
+    ("path", "given", "folder"),
+    [
+        ("out/${{ params.f }}", "../../esc.csv", "out"),
+        ("out/${{ params.f }}", "x/../../y.csv", "out"),
+        ("out/part-${{ params.f }}.csv", "/../../y", "out"),
+        ("../data/${{ params.f }}", "../y.csv", "../data"),
+        ("/srv/data/${{ params.f }}", "../y.csv", "/srv/data"),
+    ],
+)
+def test_a_value_within_a_path_does_not_lead_out_of_the_folder_that_the_file_names(
+    kind: str, path: str, given: str, folder: str
+) -> None:
+    reads = ", inputs: b" if kind == "write" else ""
+    text = f'params: {{f: x.csv}}\nnodes:\n  b: {{run: x}}\n  a: {{{kind}: "{path}"{reads}}}\n'
+    bound(text)
+    bound(text, {"f": "deep/../er/x.csv"})
+    shown = path.replace("${{ params.f }}", given)
+    assert refused(text, {"f": given}).split("\n")[0].endswith(f"'{shown}' leads out of the folder '{folder}'")
+
+
+def test_a_path_that_is_one_expression_leads_wherever_it_says() -> None:
+    text = 'params: {f: x.csv}\nnodes:\n  b: {run: x}\n  a: {write: "${{ params.f }}", inputs: b}\n'
+    for path in ("/tmp/x.csv", "../x.csv"):
+        assert bound(text, {"f": path}).nodes["a"].body == path
+    message = refused(text, {"f": "a\x1b[2J.csv"})
+    assert message.split("\n")[0] == "p.yaml:4:14: 'a\\x1b[2J.csv' has a control character"
+    assert "no file should have such a name" in message
+
+
 SECRET = """\
 secrets: [TOKEN, OTHER]
 params: {user: me}

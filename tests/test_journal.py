@@ -50,6 +50,15 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ]
 
 
+def test_a_journal_that_may_not_be_read_is_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("nfrun.journal.read", refuse)
+    with pytest.raises(PermissionError):
+        read_journal(tmp_path)
+
+
 def test_a_journal_is_never_written_twice(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(FileExistsError):

@@ -549,9 +549,23 @@ def test_a_script_has_a_process_group_of_its_own(trial: Trial) -> None:
     assert trial.table(outcome).to_pylist()[0]["g"] != os.getpgrp()
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"), [(OSError(24, "Too many open files"), "io"), (OSError(7, "Argument list too long"), "error")]
+)
+def test_a_system_that_has_run_out_of_something_is_no_fault_of_the_script(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    failure = failed(trial.run("run", "true"))
+    assert (failure.kind, failure.message) == (kind, f"the script cannot be started: {error.strerror}")
+
+
 def test_a_script_that_cannot_be_started(trial: Trial) -> None:
     failure = failed(trial.run("run", "true", with_={"v": "x" * 200_000}))
-    assert failure.message.startswith("the script cannot be started: [Errno 7] Argument list too long")
+    assert failure.message.startswith("the script cannot be started: Argument list too long")
     failure = failed(trial.run("run", "true", env={"A": "x\0y"}))
     assert failure.message == "the script cannot be started: embedded null byte"
 

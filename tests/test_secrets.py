@@ -8,6 +8,8 @@ import json
 import random
 import re
 import shlex
+import shutil
+import subprocess
 import textwrap
 import urllib.parse
 from collections.abc import Callable
@@ -43,6 +45,9 @@ NOTATIONS: list[Callable[[str], str]] = [
     shlex.quote,
     lambda v: v.replace("'", "'\\''"),
     lambda v: f"https://me:{v}@x.org/",
+    ascii,
+    lambda v: ascii("'\"" + v),
+    lambda v: v.encode("ascii", "backslashreplace").decode(),
 ]
 
 
@@ -55,6 +60,30 @@ def test_a_value_is_hidden_in_every_notation(value: str, notation: Callable[[str
     assert "***" in text
     for part in ("p@ss", "w0rd", "HOME", "p%40", "16C7", "8B4a"):
         assert part not in text
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("how", ["printf %q", "echo @Q"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        PLAIN,
+        ODD,
+        "hash#abc{d}~^!",
+        "#first~",
+        "~home,a",
+        'p\u00e4ssw\u00f6rd\u2603/9"<x>',
+        "esc\x1babcdef",
+        "bell\aabc'\ndef",
+        "it's",
+    ],
+)
+def test_what_bash_quotes_is_hidden(value: str, how: str, locale: str) -> None:
+    script = 'printf %q "$1"' if how == "printf %q" else 'echo "${1@Q}"'
+    done = subprocess.run(["bash", "-c", script, "-", value], check=True, capture_output=True, env={"LC_ALL": locale})
+    told = Redactor([value])(done.stdout.decode(errors="surrogateescape").strip())
+    assert told.strip("$'") == "***"
 
 
 @pytest.mark.parametrize("value", [PLAIN, ODD, "abcd", "abcde", "abcdef"])

@@ -26,7 +26,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.handoff import Store
-from nfrun.kinds.kind import Stop
+from nfrun.kinds.kind import Stop, is_short_of, reason
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
 from nfrun.transcript import STREAMS
@@ -164,7 +164,9 @@ class Workers:
         except HandoffError as error:
             return Outcome(start.node, start.attempt, Failure("io", "", str(error)))
         except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
-            failure = Failure("error", type(error).__name__, f"no worker process could be started: {error}")
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            kind = "io" if is_short_of(error) else "error"
+            failure = Failure(kind, type(error).__name__, f"no worker process could be started: {why}")
             return Outcome(start.node, start.attempt, failure)
         finally:
             logs.end(start.node, start.attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.callables import Library
+from nfrun.errors import HandoffError
 from nfrun.spec import NodeSpec
 from nfrun.transcript import Transcript
 
@@ -160,3 +162,13 @@ class Kind(Protocol):
 def reason(error: OSError) -> str:
     """Why the system refused, in its own words: Arrow puts others around them, Python a number before them."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def is_short_of(error: BaseException) -> bool:
+    """Whether the system has run out of files, processes or memory to start anything: no fault of a node's."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def refused(what: str, error: OSError) -> Exception:
+    """What is to be raised where the system refused `what`: HandoffError if it has run out of something."""
+    return (HandoffError if is_short_of(error) else NodeError)(f"{what}: {reason(error)}")

@@ -17,7 +17,7 @@ from nfrun.callables import Library
 from nfrun.capture import read_left, read_while
 from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import Job, Mistake, NodeError, reason
+from nfrun.kinds.kind import Job, Mistake, NodeError, reason, refused
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript
 
@@ -79,7 +79,9 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
             bufsize=0,
             start_new_session=True,
         )
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise refused("the script cannot be started", error) from error
+    except ValueError as error:
         raise NodeError(f"the script cannot be started: {error}") from None
     # Told to end, then made to: the timer is called off once the script is gone and its number free for others.
     kill = threading.Timer(job.grace, _signal, (process, signal.SIGKILL))
@@ -99,7 +101,9 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
         except (OSError, RuntimeError) as error:  # no pipe or no thread to be had
             _signal(process, signal.SIGKILL)
             process.wait()
-            raise NodeError(f"the script cannot be started: {error}") from None
+            if isinstance(error, OSError):
+                raise refused("the script cannot be started", error) from error
+            raise HandoffError(f"the script cannot be started: {error}") from error
         kill.cancel()
         status = process.wait()
         read_left(pipes)

@@ -19,6 +19,8 @@ class RunDocument:
     memory that the process held, in bytes.
     """
 
+    name = "on stdout"
+
     def __init__(
         self,
         record: Record,

@@ -36,6 +36,8 @@ class Summary:
     `redact(text)`.
     """
 
+    name = "on stdout"
+
     def __init__(
         self,
         record: Record,

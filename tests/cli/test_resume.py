@@ -417,6 +417,27 @@ def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> 
     assert {node["why"] for node in nodes.values()} == {"the variable WORD changed"}
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_runs_that_cannot_be_seen_are_not_taken_for_none(trial: Trial) -> None:
+    trial.run()
+    runs = trial.path / ".nfrun" / "runs"
+    runs.chmod(0)
+    try:
+        for words in (["plan", "p.yaml", "--resume"], ["clean"]):
+            done = trial.nfrun(*words)
+            assert (done.returncode, done.stdout, done.stderr) == (77, "", f"nfrun: no permission: {runs}\n")
+    finally:
+        runs.chmod(0o700)
+
+
+def test_what_goes_wrong_at_the_start_is_a_document_too(trial: Trial) -> None:
+    (trial.path / "w").touch()
+    done = trial.nfrun("run", "p.yaml", "--json", "--work", "w")
+    error = f"{trial.path}/w/lock: Not a directory"
+    assert (done.returncode, done.stderr) == (74, f"nfrun: {error}\n")
+    assert json.loads(done.stdout) == {"status": "failed", "error": error, "problems": []}
+
+
 def test_clean_keeps_what_is_cached(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
     for count in (3, 4, 3, 5):

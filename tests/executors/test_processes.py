@@ -436,8 +436,8 @@ def test_no_process_could_be_started(trial: Trial, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("nfrun.executors.processes._Worker.__init__", refuse)
     failure = trial.one("where").failure
     assert failure is not None
-    assert (failure.kind, failure.type) == ("error", "OSError")
-    assert failure.message == "no worker process could be started: [Errno 24] Too many open files"
+    assert (failure.kind, failure.type) == ("io", "OSError")
+    assert failure.message == "no worker process could be started: Too many open files"
 
 
 def test_outputs_that_cannot_all_be_adopted_leave_no_file(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
