@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.checksum import text_checksum
 from nfrun.errors import FolderHeld
 from nfrun.spec import Pipeline
 
@@ -98,7 +97,11 @@ class WorkFolder:
         The folder as seen from here, so that both may be moved together, and not in words: paths may be secret.
         """
         name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
-        return name if folder == "." else f"{name} {text_checksum(folder)}"
+        if folder == ".":
+            return name
+        from nfrun.checksum import text_checksum
+
+        return f"{name} {text_checksum(folder)}"
 
     @contextmanager
     def held(self) -> Iterator[Hold]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -465,7 +466,7 @@ def test_the_folder_of_a_run_without_files_is_not_left(trial: Trial) -> None:
 
 
 def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     synced: list[str] = []
     real = os.fsync
@@ -477,18 +478,15 @@ def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
     if not Path("/proc/self/fd").exists():
         pytest.skip("names of open files are looked up in /proc")
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.chdir(trial.path)
-    monkeypatch.syspath_prepend(str(trial.path))
-    for words in ({}, {"resume": True}):
+    for words in ([], ["--resume"]):
         synced.clear()
-        assert commands.run("p.yaml", durable=True, **words) == 0
+        assert here(trial.path, "run", "p.yaml", "--durable", *words).returncode == 0
         run = Path(synced[0]).parent
         assert synced[:5] == [f"{run}/journal.jsonl", str(run), ".nfrun/runs", ".nfrun", "."]
         last = max(i for i, path in enumerate(synced) if path == str(run))
         assert f"{run}/journal.jsonl" in synced[last:]  # what it names is there before it is
         if not words:
             assert len([path for path in synced if path.endswith(".partial")]) == 3
-    capsys.readouterr()
 
 
 def test_durable_runs_end_with_the_same(trial: Trial) -> None:
