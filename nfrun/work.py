@@ -140,7 +140,8 @@ class _Attempt:
         if self.opened:
             took = max(0.0, took - sum(self.opened.values()))
         cpu, locked = self._work.contention.end()
-        locked = min(locked, max(0.0, took - cpu))  # looks are rare: one may have been for the attempt before
+        # Looks are rare: one may have been for the attempt before. A script waits for no lock, only who listens to it.
+        locked = 0.0 if spec.kind == "run" else min(locked, max(0.0, took - cpu))
         return Outcome(spec.id, self.attempt, failure, None, outputs, took, published, self.opened, cpu, locked)
 
     # -- what a kind is offered ------------------------------------------------------------------------------------

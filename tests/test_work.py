@@ -383,3 +383,13 @@ def test_files_that_cannot_be_written(
     failure = failed(trial.run("write", "out/x.csv", inputs={"t": pa.table({"n": [1, 2, 3]})}))
     assert (failure.kind, failure.type, failure.message) == ("io", kind, f"cannot write out/x.csv (24 bytes): {why}")
     assert failure.frames == ()
+
+
+@pytest.mark.parametrize(("kind", "body", "locked"), [("run", "sleep 0.1", False), ("python", "", True)])
+def test_only_what_runs_in_this_process_waits_for_its_lock(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, kind: str, body: str, locked: bool
+) -> None:
+    monkeypatch.setattr("nfrun.contention.Contention.end", lambda self: (0.0, 1e-6))
+    outcome = trial.run(kind, body) if body else trial.python("def f(): return {'n': 1}")
+    assert outcome.failure is None
+    assert (outcome.locked > 0.0) is locked
