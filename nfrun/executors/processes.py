@@ -26,7 +26,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.handoff import Store
-from nfrun.kinds.kind import Stop, is_short_of, reason
+from nfrun.kinds.kind import Stop, await_group, is_short_of, reason
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
 from nfrun.transcript import STREAMS
@@ -98,8 +98,17 @@ class _Worker:
         read_left({stream.fileno(): feed for stream, feed in zip(self.streams, feeds, strict=True)})
 
     def terminate(self) -> None:
-        """Tell it to end."""
-        self._signal(os.kill, signal.SIGTERM)
+        """Tell it to end, and what its nodes have started."""
+        if not self._signal(os.killpg, signal.SIGTERM):  # it has no group of its own yet
+            self._signal(os.kill, signal.SIGTERM)
+
+    def linger(self, seconds: float) -> None:
+        """Once its node has ended: let it go, and wait for what that has started, at most these seconds."""
+        until = time.monotonic() + seconds
+        self.pipe.close()
+        if connection.wait([self.process.sentinel], seconds) and self.process.pid is not None:
+            self._status()
+            await_group(self.process.pid, until - time.monotonic())
 
     def kill(self) -> None:
         """End it, and what its nodes have started."""
@@ -123,10 +132,12 @@ class _Worker:
             self.process.join(_END_SECONDS)
             return self.process.exitcode
 
-    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
-        if self.process.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> bool:
+        with suppress(ProcessLookupError, PermissionError):
+            if self.process.pid is not None:
                 send(self.process.pid, number)
+                return True
+        return False
 
 
 class Workers:
@@ -217,6 +228,8 @@ class Workers:
             worker.print_left([_forget, _forget])  # by whoever an earlier node has left behind
             worker.pipe.send(order)
             outcome = self._listen(worker, feeds)
+            if stop.requested:
+                worker.linger(self._work.grace)
         kill.cancel()
         with suppress(OSError):
             worker.print_left(feeds)

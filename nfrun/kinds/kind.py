@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from nfrun.errors import HandoffError
 from nfrun.spec import NodeSpec
 from nfrun.transcript import Transcript
 
+_LOOK_SECONDS = 0.01
 GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
 
 
@@ -162,6 +164,15 @@ class Kind(Protocol):
 def reason(error: OSError) -> str:
     """Why the system refused, in its own words: Arrow puts others around them, Python a number before them."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def await_group(group: int, seconds: float) -> None:
+    """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds."""
+    until = time.monotonic() + seconds
+    with suppress(ProcessLookupError, PermissionError):
+        while time.monotonic() < until:
+            os.killpg(group, 0)
+            time.sleep(_LOOK_SECONDS)
 
 
 def is_short_of(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from nfrun.callables import Library
 from nfrun.capture import read_left, read_while
 from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import Job, Mistake, NodeError, reason, refused
+from nfrun.kinds.kind import Job, Mistake, NodeError, await_group, reason, refused
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript
 
@@ -97,7 +97,7 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
         pipes = {process.stdout.fileno(): out.feed, process.stderr.fileno(): err.feed}
         try:
             with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
-                read_while(lambda: _await_end(process), pipes)
+                read_while(lambda: _await_end(process, job), pipes)
         except (OSError, RuntimeError) as error:  # no pipe or no thread to be had
             _signal(process, signal.SIGKILL)
             process.wait()
@@ -113,8 +113,8 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
         raise NodeError(_ending(status), _end_of(err))
 
 
-def _await_end(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the script, then end whatever it left in its group.
+def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:
+    """Wait for the script, then end whatever it left in its group: at once, unless it was told to stop.
 
     Where the system can, the script is not yet reaped when its group is signalled: nothing else can have its number.
     """
@@ -122,6 +122,9 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     else:
         process.wait()
+    if job.stop.requested:  # the shell is gone at once, what it runs may have to save something
+        process.wait()
+        await_group(process.pid, job.grace)
     _signal(process, signal.SIGKILL)
 
 

@@ -667,3 +667,30 @@ def test_what_is_wrong_with_a_file_of_json(folder: Folder, here: Here, text: str
     (folder.path / "p.json").write_text(text)
     done = here(folder.path, "run", "two.yaml", "--params-file", "p.json")
     assert (done.returncode, done.stderr) == (2, told)
+
+
+CLEANS_UP = """
+trap 'sleep 0.3; echo saved > saved; exit 0' TERM
+echo up
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.parametrize("executor", ["run", "process"])
+@pytest.mark.parametrize("ending", ["timeout", "ctrl-c"])
+def test_what_a_node_has_started_has_the_grace_too(folder: Folder, executor: str, ending: str) -> None:
+    (folder.path / "clean_up.sh").write_text(CLEANS_UP)
+    # The shell has no trap of its own, and is gone at once.
+    node = "run: 'bash clean_up.sh; true'" if executor == "run" else "python: 'steps:f', executor: process"
+    limit = ", timeout: 2s" if ending == "timeout" else ""
+    steps = "import subprocess, time\ndef f():\n    subprocess.Popen(['bash', 'clean_up.sh'])\n    time.sleep(60)\n"
+    (folder.path / "steps.py").write_text(steps)
+    (folder.path / "p.yaml").write_text(f"nodes:\n  a: {{{node}{limit}}}\n")
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml"]
+    with subprocess.Popen(command, cwd=folder.path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if ending == "ctrl-c" and line.endswith("| up\n"):
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == (1 if ending == "timeout" else 130)
+    assert (folder.path / "saved").read_text() == "saved\n"
