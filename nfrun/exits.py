@@ -78,10 +78,12 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
     except KeyboardInterrupt:
         leave(INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
+        text, where = f"{type(error).__name__}: {error}", "(NFRUN_DEBUG=1 shows where)"
         if os.environ.get("NFRUN_DEBUG"):
-            raise
-        text = f"{type(error).__name__}: {error}"
-        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n(NFRUN_DEBUG=1 shows where)")
+            import traceback
+
+            where = escape(traceback.format_exc())  # as all that is told without what is secret
+        leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n{where}")
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ from nfrun import __version__, timings, workfolder
 from nfrun.__main__ import main
 from nfrun.cli import app
 from nfrun.errors import HandoffError
+from nfrun.exits import telling_errors
+from nfrun.secrets import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
 
@@ -148,3 +150,18 @@ def test_a_newline_in_the_name_of_a_file_is_shown(tmp_path: Path, two: str) -> N
     code, out, _ = nfrun("validate", str(odd))
     assert (code, out.count("\n")) == (0, 1)
     assert "a\\nb.yaml: ok, " in out
+
+
+def test_where_a_bug_is_is_shown_on_request_and_without_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NFRUN_DEBUG", "1")
+    with pytest.raises(SystemExit) as left, telling_errors() as hide:
+        hide(Redactor(["hunter2"]))
+        raise KeyError("hunter2")
+    err = capsys.readouterr().err
+    assert left.value.code == 70
+    assert err.startswith(
+        "nfrun: this is a bug in nfrun, please report it: KeyError: '***'\nTraceback (most recent call last)"
+    )
+    assert 'raise KeyError("***")' in err
