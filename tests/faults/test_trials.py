@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = {
     "kill": ["--trials", "30"],
     "damage": ["--trials", "200"],
-    "io_errors": ["--trials", "137"],
+    "io_errors": ["--trials", "40"],
     "starters": ["--trials", "10"],
-    "hostile": ["--trials", "100"],
+    "hostile": ["--trials", "20"],
     "clock": ["--trials", "10"],
-    "orphans": ["--trials", "48"],
+    "orphans": ["--trials", "24"],
     "stops": ["--trials", "28", "--slack", "2"],
     "flood": ["--size", "1e8"],
 }
