@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import shutil
@@ -190,7 +191,7 @@ def _launched(
     code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
     if trouble and not code:
         print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)
-        code = 74
+        code = _io_code(trouble)
     if book is not None and end.status == "ok" and not code:
         book.tidy(record.refs)
     return code, run.abandoned > 0
@@ -258,7 +259,12 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
     if caught:
         return SIGNALS[signal.Signals(caught[0])][1]
     io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
-    return 77 if "PermissionError" in io else 74 if end.error or io else 1
+    return 77 if "PermissionError" in io else _io_code(end.error) if end.error else 74 if io else 1
+
+
+def _io_code(error: str) -> int:
+    """The exit code for what could not be written, whose message ends with the system's own words."""
+    return 77 if error.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM))) else 74
 
 
 def _reports(
