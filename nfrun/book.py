@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from nfrun.errors import escape
-from nfrun.events import Event, Ref
+from nfrun.events import Event, Ref, RunFinished
 from nfrun.handoff import Store
 from nfrun.ipc import sync
 from nfrun.journal import Journal, Started
@@ -102,7 +103,14 @@ class Book:
 
     def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
         """What writes events down and passes them on to `tell` behind that: what people hear of is on the disk."""
-        self._telling = Telling([self._journaling, _Passing(tell)], pause=_PAUSE_SECONDS)
+
+        def pass_on(event: Event) -> None:
+            # That all went well is not told of a run whose journal does not have it.
+            if isinstance(event, RunFinished) and event.status == "ok" and self._journaling.error:
+                event = replace(event, status="failed", error=self._journaling.error)
+            tell(event)
+
+        self._telling = Telling([self._journaling, _Passing(pass_on)], pause=_PAUSE_SECONDS)
         return self._telling.tell
 
     def recalling(self, make: Make, store: Store, broken: Callable[[str], None]) -> Make:

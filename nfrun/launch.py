@@ -188,6 +188,7 @@ def _launched(
             shutil.rmtree(folder / "scratch", ignore_errors=True)
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
+    end = record.end or end  # as it was told
     code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
     if trouble and not code:
         print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)

@@ -494,6 +494,22 @@ def test_durable_runs_end_with_the_same(trial: Trial) -> None:
     assert trial.run("--durable")["outputs"]["total"]["digest"] == trial.run()["outputs"]["total"]["digest"]
 
 
+@pytest.mark.parametrize("line", ["finished", "ended"])
+def test_a_run_whose_journal_has_not_all_of_it_did_not_end_well(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, here: Callable[..., subprocess.CompletedProcess[str]], line: str
+) -> None:
+    def full(self: Journal, told: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Journal, line, full)
+    (trial.path / "p.yaml").write_text("nodes: {a: {run: 'true'}}\n")
+    done = here(trial.path, "run", "p.yaml", "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["status"]) == (74, "failed")
+    assert document["error"].endswith("journal.jsonl: No space left on device")
+    assert done.stderr.count("No space left on device") == 1
+
+
 def test_a_journal_that_cannot_be_written_ends_the_run(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
