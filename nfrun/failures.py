@@ -13,7 +13,7 @@ from pathlib import Path
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, Frame
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import NodeError
+from nfrun.kinds.kind import NodeError, refusal
 from nfrun.spec import NodeSpec
 
 _MOST_FRAMES = 12
@@ -27,9 +27,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     if isinstance(error, FormatError):
         return Failure("error", "", _text(error), inputs=inputs)
     if isinstance(error, HandoffError):
-        # The exit code depends on whether it was a matter of permission.
-        kind = "PermissionError" if isinstance(error.__cause__, PermissionError) else ""
-        return Failure("io", kind, _text(error), inputs=inputs)
+        return Failure("io", refusal(error), _text(error), inputs=inputs)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     kind = "io" if full else "error"
     if spec.kind == "read" and isinstance(error, OSError):  # nobody's code but ours is to be seen there

@@ -152,7 +152,9 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
             raise HandoffError(f"cannot open {path.name}: it has {found:,} bytes, and was written with {size:,}")
         return pa.ipc.open_file(pa.memory_map(os.fsencode(path), "r")).read_all()
     except (OSError, pa.ArrowException) as error:
-        raise HandoffError(f"cannot open {path.name}: {error}") from error
+        # The system's own words where there are any: Arrow's have the whole path, and others around them.
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise HandoffError(f"cannot open {path.name}: {reason}") from error
 
 
 def schema_line(schema: pa.Schema) -> str:

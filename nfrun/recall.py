@@ -21,7 +21,7 @@ from nfrun.handoff import Store
 from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
-from nfrun.kinds.kind import Stop
+from nfrun.kinds.kind import Stop, refusal
 from nfrun.locate import local_files
 from nfrun.outputs import file_of
 from nfrun.past import Past
@@ -113,7 +113,7 @@ class Recall:
                 if found is not None:
                     return self._reused(start, *found)
             except HandoffError as error:
-                return Outcome(start.node, start.attempt, Failure("io", "", str(error)))
+                return Outcome(start.node, start.attempt, Failure("io", refusal(error), str(error)))
         return self._made(start, stop, wait)
 
     # -- an attempt ------------------------------------------------------------------------------------------------

@@ -152,6 +152,16 @@ def test_a_file_that_cannot_be_taken_fails_the_node_as_what_it_is(trial: Trial) 
     )
 
 
+def test_a_file_that_may_not_be_opened_is_a_matter_of_permission(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Failed to open local file. Detail: …")
+
+    finished = trial.earlier(A, {})
+    monkeypatch.setattr(pa, "memory_map", refuse)
+    outcome = trial.attempt("a", Choice("", finished, {"a": trial.past.files["a"]}))
+    assert outcome.failure == Failure("io", "PermissionError", "cannot open a.1.arrow: Permission denied")
+
+
 def test_a_second_attempt_is_made(trial: Trial) -> None:
     outcome = trial.attempt("a", Choice("", trial.earlier(A, {}), {}), attempt=2)
     assert not outcome.reused

@@ -26,7 +26,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.handoff import Store
-from nfrun.kinds.kind import Stop, await_group, is_short_of, reason
+from nfrun.kinds.kind import Stop, await_group, is_short_of, reason, refusal
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
 from nfrun.transcript import STREAMS
@@ -173,7 +173,7 @@ class Workers:
             outcome = self._carry_over(order, stop)
             outputs = self._adopt(outcome)
         except HandoffError as error:
-            return Outcome(start.node, start.attempt, Failure("io", "", str(error)))
+            return Outcome(start.node, start.attempt, Failure("io", refusal(error), str(error)))
         except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
             why = reason(error) if isinstance(error, OSError) else str(error)
             kind = "io" if is_short_of(error) else "error"

@@ -183,3 +183,8 @@ def is_short_of(error: BaseException) -> bool:
 def refused(what: str, error: OSError) -> Exception:
     """What is to be raised where the system refused `what`: HandoffError if it has run out of something."""
     return (HandoffError if is_short_of(error) else NodeError)(f"{what}: {reason(error)}")
+
+
+def refusal(error: HandoffError) -> str:
+    """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
+    return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""
