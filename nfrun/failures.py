@@ -13,7 +13,8 @@ from pathlib import Path
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, Frame
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import NodeError, refusal
+from nfrun.kinds.kind import NodeError
+from nfrun.refusals import refusal
 from nfrun.spec import NodeSpec
 
 _MOST_FRAMES = 12

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.errors import HandoffError
+from nfrun.refusals import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,9 +153,7 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
             raise HandoffError(f"cannot open {path.name}: it has {found:,} bytes, and was written with {size:,}")
         return pa.ipc.open_file(pa.memory_map(os.fsencode(path), "r")).read_all()
     except (OSError, pa.ArrowException) as error:
-        # The system's own words where there are any: Arrow's have the whole path, and others around them.
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise HandoffError(f"cannot open {path.name}: {reason}") from error
+        raise HandoffError(f"cannot open {path.name}: {reason(error)}") from error
 
 
 def schema_line(schema: pa.Schema) -> str:

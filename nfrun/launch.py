@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import shutil
@@ -34,6 +33,7 @@ from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.read import read_pipeline
+from nfrun.refusals import is_denied
 from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
@@ -265,7 +265,7 @@ def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
 
 def _io_code(error: str) -> int:
     """The exit code for what could not be written, whose message ends with the system's own words."""
-    return 77 if error.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM))) else 74
+    return 77 if is_denied(error) else 74
 
 
 def _reports(

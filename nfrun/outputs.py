@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.ipc import has_dictionary, schema_line, write_file
+from nfrun.refusals import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +69,4 @@ def write_output(
 
 def failed_write(error: Exception, output: str, size: int) -> str:
     """Why an output could not be written, in words."""
-    # The system's own words: Arrow puts others around them.
-    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return f"cannot write the output '{output}' ({size:,} bytes): {reason}"
+    return f"cannot write the output '{output}' ({size:,} bytes): {reason(error)}"

@@ -21,10 +21,11 @@ from nfrun.handoff import Store
 from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
-from nfrun.kinds.kind import Stop, refusal
+from nfrun.kinds.kind import Stop
 from nfrun.locate import local_files
 from nfrun.outputs import file_of
 from nfrun.past import Past
+from nfrun.refusals import refusal
 from nfrun.reuse import Choice
 from nfrun.spec import NodeSpec, Pipeline
 from nfrun.work import Wait

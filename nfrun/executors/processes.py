@@ -26,9 +26,10 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.handoff import Store
-from nfrun.kinds.kind import Stop, await_group, is_short_of, reason, refusal
+from nfrun.kinds.kind import Stop, await_group
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
+from nfrun.refusals import is_short_of, reason, refusal
 from nfrun.transcript import STREAMS
 from nfrun.work import Wait, Work
 
@@ -175,9 +176,8 @@ class Workers:
         except HandoffError as error:
             return Outcome(start.node, start.attempt, Failure("io", refusal(error), str(error)))
         except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
-            why = reason(error) if isinstance(error, OSError) else str(error)
             kind = "io" if is_short_of(error) else "error"
-            failure = Failure(kind, type(error).__name__, f"no worker process could be started: {why}")
+            failure = Failure(kind, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
         finally:
             logs.end(start.node, start.attempt)

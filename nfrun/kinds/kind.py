@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.callables import Library
-from nfrun.errors import HandoffError
 from nfrun.spec import NodeSpec
 from nfrun.transcript import Transcript
 
@@ -161,11 +159,6 @@ class Kind(Protocol):
         ...
 
 
-def reason(error: OSError) -> str:
-    """Why the system refused, in its own words: Arrow puts others around them, Python a number before them."""
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
 def await_group(group: int, seconds: float) -> None:
     """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds."""
     until = time.monotonic() + seconds
@@ -173,18 +166,3 @@ def await_group(group: int, seconds: float) -> None:
         while time.monotonic() < until:
             os.killpg(group, 0)
             time.sleep(_LOOK_SECONDS)
-
-
-def is_short_of(error: BaseException) -> bool:
-    """Whether the system has run out of files, processes or memory to start anything: no fault of a node's."""
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-
-
-def refused(what: str, error: OSError) -> Exception:
-    """What is to be raised where the system refused `what`: HandoffError if it has run out of something."""
-    return (HandoffError if is_short_of(error) else NodeError)(f"{what}: {reason(error)}")
-
-
-def refusal(error: HandoffError) -> str:
-    """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
-    return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""

@@ -17,7 +17,8 @@ from nfrun.callables import Library
 from nfrun.capture import read_left, read_while
 from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import Job, Mistake, NodeError, await_group, reason, refused
+from nfrun.kinds.kind import Job, Mistake, NodeError, await_group
+from nfrun.refusals import is_short_of, reason
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript
 
@@ -80,7 +81,7 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise refused("the script cannot be started", error) from error
+        raise _refused("the script cannot be started", error) from error
     except ValueError as error:
         raise NodeError(f"the script cannot be started: {error}") from None
     # Told to end, then made to: the timer is called off once the script is gone and its number free for others.
@@ -102,7 +103,7 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
             _signal(process, signal.SIGKILL)
             process.wait()
             if isinstance(error, OSError):
-                raise refused("the script cannot be started", error) from error
+                raise _refused("the script cannot be started", error) from error
             raise HandoffError(f"the script cannot be started: {error}") from error
         kill.cancel()
         status = process.wait()
@@ -111,6 +112,10 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
     err.end()
     if status:
         raise NodeError(_ending(status), _end_of(err))
+
+
+def _refused(what: str, error: OSError) -> Exception:
+    return (HandoffError if is_short_of(error) else NodeError)(f"{what}: {reason(error)}")
 
 
 def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:

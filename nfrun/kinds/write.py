@@ -9,7 +9,8 @@ from nfrun import formats
 from nfrun.callables import Library
 from nfrun.errors import HandoffError
 from nfrun.expressions import has_expression
-from nfrun.kinds.kind import Job, Mistake, reason
+from nfrun.kinds.kind import Job, Mistake
+from nfrun.refusals import reason
 from nfrun.spec import NodeSpec
 
 
