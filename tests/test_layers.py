@@ -16,7 +16,7 @@ schedule compare
 simulate
 transcript capture checksum
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
-locate descendants durations strays refusals
+locate descendants groups durations strays refusals
 files expressions ipc plainyaml garbage machine fingerprint journal sources
 kinds.kind
 kinds.*

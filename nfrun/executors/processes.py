@@ -25,8 +25,9 @@ from nfrun.capture import Feed, read_chunk, read_left
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
+from nfrun.groups import await_group
 from nfrun.handoff import Store
-from nfrun.kinds.kind import Stop, await_group
+from nfrun.kinds.kind import Stop
 from nfrun.machine import set_allocator
 from nfrun.outputs import file_of
 from nfrun.refusals import is_short_of, reason, refusal

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +13,6 @@ from nfrun.callables import Library
 from nfrun.spec import NodeSpec
 from nfrun.transcript import Transcript
 
-_LOOK_SECONDS = 0.01
 GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
 
 
@@ -157,12 +154,3 @@ class Kind(Protocol):
         """Do the work. Returns the outputs, `pyarrow.Table` or `RecordBatchReader`, by output name; "" is the name of
         an output without one. An output that the node did not give is left out."""
         ...
-
-
-def await_group(group: int, seconds: float) -> None:
-    """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds."""
-    until = time.monotonic() + seconds
-    with suppress(ProcessLookupError, PermissionError):
-        while time.monotonic() < until:
-            os.killpg(group, 0)
-            time.sleep(_LOOK_SECONDS)

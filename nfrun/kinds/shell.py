@@ -17,7 +17,8 @@ from nfrun.callables import Library
 from nfrun.capture import read_left, read_while
 from nfrun.errors import HandoffError
 from nfrun.formats import FormatError
-from nfrun.kinds.kind import Job, Mistake, NodeError, await_group
+from nfrun.groups import await_group
+from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.refusals import is_short_of, reason
 from nfrun.spec import NodeSpec
 from nfrun.transcript import STREAMS, Transcript

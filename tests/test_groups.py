@@ -1,0 +1,45 @@
+"""A group of processes is waited for until nobody is left in it, or the time is up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nfrun.groups import await_group
+
+
+@pytest.fixture
+def last() -> Iterator[subprocess.Popen[bytes]]:
+    """The last one in a group whose leader is gone."""
+    leader = subprocess.Popen(["sleep", "300"], process_group=0)
+    last = subprocess.Popen(["sleep", "300"], process_group=leader.pid)
+    leader.kill()
+    leader.wait()
+    yield last
+    last.kill()
+    last.wait()
+
+
+def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[bytes]) -> None:
+    group = os.getpgid(last.pid)
+    end = threading.Timer(0.05, lambda: (last.kill(), last.wait()))
+    end.start()
+    await_group(group, 1e9)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+    end.join()
+
+
+def test_no_longer_than_these_seconds(last: subprocess.Popen[bytes]) -> None:
+    await_group(os.getpgid(last.pid), 0.02)
+    assert last.poll() is None
+
+
+def test_a_group_that_is_gone_is_not_waited_for() -> None:
+    leader = subprocess.Popen(["true"], process_group=0)
+    leader.wait()
+    await_group(leader.pid, 1e9)
