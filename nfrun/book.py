@@ -18,9 +18,10 @@ from nfrun.ipc import sync
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
+from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.plan import Plan
-from nfrun.recall import Make, Notes, Reads, Recall, written_by
+from nfrun.recall import Make, Notes, Recall
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.spec import NodeSpec, Pipeline

@@ -9,65 +9,25 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nfrun.checksum import file_checksum
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
-from nfrun.formats import FormatError
 from nfrun.handoff import Store
 from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
-from nfrun.locate import local_files
 from nfrun.outputs import file_of
+from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.refusals import refusal
 from nfrun.reuse import Choice
-from nfrun.spec import NodeSpec, Pipeline
+from nfrun.spec import Pipeline
 from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]
-
-
-class Reads:
-    """Checksums of the files that read nodes read, taken once and before, so that no content counts that came later.
-
-    `base` is the folder that their names are relative to.
-    """
-
-    def __init__(self, base: Path) -> None:
-        self._base = base
-        self._before: dict[str, tuple[Mapping[str, str] | None, list[object]]] = {}
-
-    def before(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Checksums by the names of the files; None where they are not on this machine."""
-        if spec.id not in self._before:
-            marks = self._marks(spec)
-            self._before[spec.id] = self._look(spec), marks
-        return self._before[spec.id][0]
-
-    def after(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """The same, and None too if it may be that something else was read meanwhile."""
-        before, marks = self._before[spec.id]
-        # What the system says of a file is never believed to show that it is the same, only that it may not be.
-        return before if self._marks(spec) == marks or self._look(spec) == before else None
-
-    def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        try:
-            files = local_files(spec.body, self._base)
-        except (FormatError, OSError):
-            return {spec.body: ""}  # it will fail, and tell
-        return None if files is None else {name: _checksum(path) for name, path in files.items()}
-
-    def _marks(self, spec: NodeSpec) -> list[object]:
-        with suppress(FormatError, OSError):
-            found = [(name, path.stat()) for name, path in (local_files(spec.body, self._base) or {}).items()]
-            return [(name, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for name, of in found]
-        return []
 
 
 @dataclass
@@ -184,15 +144,3 @@ class Recall:
         except OSError as error:
             raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
         self._store.reuse(ref)
-
-
-def written_by(spec: NodeSpec, base: Path) -> Mapping[str, str]:
-    """The checksum of the file that a write node writes, by its name."""
-    return {spec.body: _checksum(base / spec.body)}
-
-
-def _checksum(path: Path) -> str:
-    with suppress(OSError):
-        if path.is_file():  # to read a pipe would be to wait for ever
-            return file_checksum(path)
-    return ""

@@ -14,7 +14,8 @@ from nfrun.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
 from nfrun.journal import Finished, Journal, Output, Told, read_journal
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys, key_of
-from nfrun.recall import Notes, Reads
+from nfrun.outside import Reads
+from nfrun.recall import Notes
 from nfrun.spec import Input, NodeSpec, Pipeline
 
 

@@ -1,4 +1,4 @@
-"""When an attempt is made and when an earlier end is handed on in its place; what files are read and written."""
+"""When an attempt is made and when an earlier end is handed on in its place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,7 +16,8 @@ from nfrun.handoff import Store
 from nfrun.journal import Finished, Output
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
-from nfrun.recall import Notes, Reads, Recall, written_by
+from nfrun.outside import Reads, written_by
+from nfrun.recall import Notes, Recall
 from nfrun.reuse import Choice
 from nfrun.spec import Input, NodeSpec, Pipeline
 
@@ -243,55 +243,3 @@ def test_a_write_that_failed_is_not_noted(trial: Trial) -> None:
     trial.make = fail  # type: ignore[method-assign]
     trial.attempt("w", Choice("why"))
     assert trial.notes.wrote == {}
-
-
-# -- files that are read
-
-
-def read(body: str) -> NodeSpec:
-    return NodeSpec("r", "read", body, (), {}, (), (), {})
-
-
-def test_a_file_counts_by_its_content_and_not_by_its_times(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("n\n1\n")
-    reads = Reads(tmp_path)
-    before = reads.before(read("x.csv"))
-    os.utime(tmp_path / "x.csv", (1, 1))
-    assert reads.after(read("x.csv")) == before == Reads(tmp_path).before(read("x.csv"))
-
-
-def test_a_file_that_changed_meanwhile_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("n\n1\n")
-    reads = Reads(tmp_path)
-    assert reads.before(read("x.csv")) is not None
-    (tmp_path / "x.csv").write_text("n\n2\n")
-    assert reads.after(read("x.csv")) is None
-
-
-def test_it_is_looked_at_before_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "x.csv").write_text("n\n1\n")
-    looks: list[Any] = []
-    monkeypatch.setattr("nfrun.recall.file_checksum", lambda path: looks.append(path) or "c")
-    reads = Reads(tmp_path)
-    assert reads.before(read("x.csv")) == reads.before(read("x.csv")) == reads.after(read("x.csv")) == {"x.csv": "c"}
-    assert len(looks) == 1
-
-
-def test_all_files_of_a_pattern_count_and_one_more_is_a_change(tmp_path: Path) -> None:
-    for name in ("1.csv", "2.csv"):
-        (tmp_path / name).write_text("n\n1\n")
-    reads = Reads(tmp_path)
-    assert set(reads.before(read("*.csv")) or {}) == {"1.csv", "2.csv"}
-    (tmp_path / "3.csv").write_text("n\n1\n")
-    assert reads.after(read("*.csv")) is None
-
-
-def test_what_is_not_on_this_machine_is_unknown(tmp_path: Path) -> None:
-    reads = Reads(tmp_path)
-    assert reads.before(read("s3://bucket/x.csv")) is None
-    assert reads.after(read("s3://bucket/x.csv")) is None
-
-
-def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "x.csv")
-    assert Reads(tmp_path).before(read("x.csv")) == {"x.csv": ""}
