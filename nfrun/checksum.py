@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
@@ -23,6 +24,11 @@ def file_checksum(path: Path | str) -> str:
     finally:
         os.close(file)
     return whole.hexdigest()
+
+
+def bytes_checksum(data: Any) -> str:
+    """The checksum of a file that holds these bytes, of any object that has a buffer."""
+    return xxh3_128(data).hexdigest()
 
 
 def text_checksum(text: str) -> str:

@@ -36,7 +36,8 @@ class Ref:
 
     `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
     `column: type` pairs; `path` is the Arrow IPC file, None while there is none, and `size` the bytes in it; `digest`
-    is that of the content, None until it has been computed.
+    is that of the content, None until it has been computed; `checksum` is that of the file as a whole, None where
+    nobody had all of it in hand.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Ref:
     digest: str | None = None
     attempt: int = 1
     size: int | None = None
+    checksum: str | None = None
 
 
 @value

@@ -64,17 +64,30 @@ class Fingerprints:
         self._folder = folder
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
+        self._found: dict[Item, Mapping[str, str]] = {}
         self._files: dict[str, tuple[str, str]] = {}  # by module, its file and the checksum of that
+        self._held: dict[str, bool] = {}  # by file, whether it still had that checksum at the last look
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
         """By "module:name", the digests of the function and of all of the project that it may reach."""
-        reached = self._reach([(module, function)])
-        return {":".join(item): step.digest for item, step in sorted(reached, key=itemgetter(0)) if step.digest}
+        start = module, function
+        if start not in self._found:
+            reached = sorted(self._reach([start]), key=itemgetter(0))
+            self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
+        return self._found[start]
 
     def holds(self, modules: Iterable[str]) -> bool:
-        """Whether the files of these modules still are what they were when they were read."""
-        files = [self._files[module] for module in modules if module in self._files]
-        return all(_checksum(file) == checksum for file, checksum in files)
+        """Whether the files of these modules still are what they were when they were read; see `look_again`."""
+        for file, checksum in (self._files[module] for module in modules if module in self._files):
+            if file not in self._held:
+                self._held[file] = _checksum(file) == checksum
+            if not self._held[file]:
+                return False
+        return True
+
+    def look_again(self) -> None:
+        """What held may hold no more."""
+        self._held.clear()
 
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """All that the items lead to, and they themselves, without what is called `skip`."""

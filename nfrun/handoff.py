@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
-from nfrun.ipc import has_dictionary, open_file, schema_line, write_file
-from nfrun.outputs import failed_write, file_of, size_of, write_output
+from nfrun.ipc import LITTLE, has_dictionary, open_file, schema_line, size_of, write_file
+from nfrun.outputs import failed_write, file_of, write_output
 from nfrun.sizes import quarter_of_memory
 
 if TYPE_CHECKING:
@@ -354,7 +354,7 @@ class Store:
         return self._later.pop(next(iter(self._later))) if self._is_short() else None
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content, mapped, size = "", False, None, None, None
+        error, written, content, mapped, size, checksum = "", False, None, None, None, None
         path = Path(self._path_of(entry.ref))
         table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
 
@@ -365,15 +365,18 @@ class Store:
         try:
             if entry.ref.path is not None or entry.wanted:
                 file = write_file(table, path, give_up_if_released, durable=self.durable)
-                written, content, size = True, file.digest, file.size
-                mapped = None if entry.unread else open_file(path, size)
+                written, content, size, checksum = True, file.digest, file.size, file.checksum
+                # Less than a page stays as it is: to map it takes more memory than it frees, longer than to write it,
+                # and one of the 65,530 maps that Linux lets a process have.
+                little = table.get_total_buffer_size() < LITTLE
+                mapped = None if entry.unread or little else open_file(path, size)
             else:
                 from nfrun.digest import digest
 
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
-        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content, size=size)
+        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content, size=size, checksum=checksum)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on
         with self._lock:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfrun.checksum import bytes_checksum
 from nfrun.errors import HandoffError
 from nfrun.refusals import reason
 
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
     from nfrun.digest import Digest
 
 MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
-_LITTLE = 1 << 16  # bytes
+LITTLE = 1 << 12  # bytes, a page
+_AT_ONCE = 1 << 16  # bytes
 RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it saves
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content."""
+    """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
+
+    `checksum` is that of the file, None where it was too large to be had at once.
+    """
 
     rows: int
     bytes: int
     size: int
     digest: str
+    checksum: str | None = None
 
 
 def write_file(
@@ -55,17 +61,20 @@ def write_file(
     content = Digest(value.schema)
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
-    known = min(table.nbytes, table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
+    known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
+    checksum = None
     try:
         # Not a Python file, which is as fast: it takes the interpreter lock for every buffer and every few bytes of
         # padding, and beside nodes that compute in Python it waits 5 ms for it each time.
         with _created(partial) as file:
             if known >= RESERVE_BYTES and isinstance(table, pa.Table):
                 reserved = _reserve(partial, known)
-            if known < _LITTLE:  # all its parts in one write
+            if known < _AT_ONCE:  # all its parts in one write
                 sink = pa.BufferOutputStream()
                 rows, total = _write(table, sink, content, before_batch)
-                file.write(sink.getvalue())
+                whole = sink.getvalue()
+                checksum = bytes_checksum(whole)
+                file.write(whole)
             else:
                 rows, total = _write(table, file, content, before_batch)
             size = file.tell()
@@ -81,7 +90,7 @@ def write_file(
         with suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         raise
-    return Written(rows, total, size, content.hexdigest())
+    return Written(rows, total, size, content.hexdigest(), checksum)
 
 
 def _created(path: str) -> pa.OSFile:
@@ -109,7 +118,7 @@ def _write(
             content.add(batch)
             writer.write_batch(batch)
             rows += batch.num_rows
-            total += batch.nbytes
+            total += size_of(batch)
     return rows, total
 
 
@@ -175,6 +184,16 @@ def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]
             small, count = [], 0
     if small:
         yield small[0] if len(small) == 1 else pa.concat_batches(small)
+
+
+def size_of(data: pa.Table | pa.RecordBatch) -> int:
+    """Bytes of memory: of what it refers to, or, where that is little, of all that it keeps alive.
+
+    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
+    longer than all else that is done for a small table.
+    """
+    held: int = data.get_total_buffer_size()
+    return held if held < LITTLE else int(data.nbytes)
 
 
 def has_dictionary(kind: pa.DataType) -> bool:

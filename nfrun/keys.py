@@ -47,11 +47,15 @@ class Keys:
         }
 
     def holds(self, node: str) -> bool:
-        """Whether the code that its definition was made of is still what lies there."""
+        """Whether the code that its definition was made of is still what lay there when `look_again` was called."""
         spec = self._pipeline.nodes[node]
         parts = self.definition(node) if spec.kind == "python" else ()
         code = (part.removeprefix("code ") for part in parts if part.startswith("code "))
         return self._fingerprints.holds({name.partition(":")[0] for name in code})
+
+    def look_again(self) -> None:
+        """From here on the files of the code are read once more."""
+        self._fingerprints.look_again()
 
     def _define(self, spec: NodeSpec) -> Parts:
         parts = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}

@@ -15,22 +15,10 @@ from nfrun.refusals import reason
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LITTLE = 1 << 12  # bytes
-
 
 def file_of(folder: Path, output: str, attempt: int) -> str:
     """The path of an output's file in the folder of its run."""
     return f"{folder}{os.sep}{output}.{attempt}.arrow"
-
-
-def size_of(table: pa.Table) -> int:
-    """Bytes of memory: of what the table refers to, or, where that is little, of all that it keeps alive.
-
-    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
-    longer than all else that is done for a small table.
-    """
-    held: int = table.get_total_buffer_size()
-    return held if held < _LITTLE else int(table.nbytes)
 
 
 def write_output(
@@ -64,7 +52,17 @@ def write_output(
             raise HandoffError(failed_write(error, output, came)) from error
         raise
     schema = schema_line(value.schema)
-    return Ref(output, written.rows, written.bytes, schema, str(path), written.digest, attempt, written.size)
+    return Ref(
+        output,
+        written.rows,
+        written.bytes,
+        schema,
+        str(path),
+        written.digest,
+        attempt,
+        written.size,
+        written.checksum,
+    )
 
 
 def failed_write(error: Exception, output: str, size: int) -> str:

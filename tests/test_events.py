@@ -45,6 +45,7 @@ REF_JSON = {
     "digest": "xxh3:1",
     "attempt": 2,
     "size": 512,
+    "checksum": None,
 }
 FAILURE = Failure("error", "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",))
 FAILURE_JSON = {

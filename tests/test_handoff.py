@@ -16,11 +16,12 @@ import pytest
 
 import nfrun.handoff
 import nfrun.outputs
+from nfrun.checksum import file_checksum
 from nfrun.digest import Digest, digest
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.handoff import MODES, Store
-from nfrun.ipc import MIN_ROWS, open_file, write_file
+from nfrun.ipc import LITTLE, MIN_ROWS, open_file, write_file
 
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 
@@ -129,13 +130,33 @@ def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypat
 
 def test_auto_drops_the_table_once_its_file_is_there(make: Any) -> None:
     store, _ = make(ahead=frozenset("a"))
-    table = pa.table({"n": [1]})
+    table = pa.table({"n": range(LITTLE // 8)})
     gone = weakref.ref(table)
     store.publish("a", 1, table)
     del table
     assert store.settled(10)
     gc.collect()
     assert gone() is None
+
+
+def test_auto_keeps_a_table_that_holds_less_than_a_page(make: Any) -> None:
+    store, heard = make(ahead=frozenset("abc"))
+    little, large = pa.table({"n": [1]}), pa.table({"n": range(LITTLE)})
+    refs = [store.publish(*item) for item in (("a", 1, little), ("b", 1, large), ("c", 1, large.slice(0, 1)))]
+    assert store.settled(10)
+    assert files(store) == ["a.1.arrow", "b.1.arrow", "c.1.arrow"]
+    assert [store.open(ref) is table for ref, table in zip(refs, (little, large), strict=False)] == [True, False]
+    assert store.open(refs[2]).get_total_buffer_size() < LITTLE  # what it was cut from is let go of
+    assert [ref.digest for ref in heard.published] == [digest(table) for table in (little, large, large.slice(0, 1))]
+
+
+def test_the_checksum_of_a_file_travels_along_where_it_costs_nothing(make: Any) -> None:
+    store, heard = make(ahead=frozenset("ab"), mode="mmap")
+    store.publish("a", 1, pa.table({"n": [1]}))
+    store.publish("b", 1, pa.table({"n": range(100_000)}))
+    little, large = heard.published
+    assert little.checksum == file_checksum(little.path)
+    assert large.checksum is None
 
 
 def test_mmap_maps_for_every_reader_one_file_that_takes_no_memory(make: Any) -> None:

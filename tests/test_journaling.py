@@ -129,6 +129,23 @@ def test_what_was_changed_while_it_was_read_gives_no_key_nor_does_what_depends_o
     assert [(finished.node, finished.key) for finished in trial.told.finished] == [("a", None), ("b", None)]
 
 
+def test_code_that_was_changed_before_the_end_gives_no_key_and_is_looked_at_once_for_all_that_have_ended(
+    tmp_path: Path,
+) -> None:
+    module = tmp_path / "journaled_steps.py"
+    module.write_text("def one():\n    return 1\n")
+    trial = Trial(tmp_path, *(node(name, kind="python", body="journaled_steps:one") for name in "abc"))
+    for name in "abc":
+        trial.keys.definition(name)
+    trial.journaling.wake()
+    trial.ended("a", gave=False)
+    module.write_text("def one():\n    return 2\n")
+    trial.ended("b", gave=False)  # had ended when the others were looked at
+    trial.journaling.wake()
+    trial.ended("c", gave=False)
+    assert [finished.key is not None for finished in trial.told.finished] == [True, True, False]
+
+
 def test_what_was_reused_is_told_as_it_was(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"))
     before = Output("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.3.arrow")

@@ -17,8 +17,9 @@ class Report(Protocol):
     """A fold over events: keeps what it needs and writes when it can.
 
     It may have an attribute `hears`, a tuple of the types of events that it is told; otherwise it is told all. It may
-    have a method `pause()`, which is called when it has been told all that has happened so far, and a `name` for when
-    it cannot go on.
+    have a method `wake()`, which is called before it is told of things that have all happened by then, a method
+    `pause()`, which is called when it has been told all that has happened so far, and a `name` for when it cannot go
+    on.
     """
 
     def event(self, event: Event) -> None:
@@ -61,15 +62,17 @@ class Telling:
         self._thread.join()
 
     def _deliver(self) -> None:
-        while (event := self._queue.get()) is not None:
-            hearers = self._hearers.get(type(event))
-            for report in self._hearers_of(type(event)) if hearers is None else hearers:
-                try:
-                    report.event(event)
-                except Exception as error:
-                    self._leave_out(report, error)
+        while events := self._happened():
+            self._call("wake")
+            for event in events:
+                hearers = self._hearers.get(type(event))
+                for report in self._hearers_of(type(event)) if hearers is None else hearers:
+                    try:
+                        report.event(event)
+                    except Exception as error:
+                        self._leave_out(report, error)
             if self._queue.empty():
-                self._pause()
+                self._call("pause")
                 self._closing.wait(self._seconds)
         for report in self._reports:
             try:
@@ -77,11 +80,21 @@ class Telling:
             except Exception as error:
                 self._leave_out(report, error)
 
-    def _pause(self) -> None:
+    def _happened(self) -> list[Event]:
+        """All that has happened since, once there is anything; nothing at the end."""
+        events: list[Event] = []
+        while event := self._queue.get():
+            events.append(event)
+            if self._queue.empty():
+                return events
+        self._queue.put(None)  # where anything came before the end, it is met again
+        return events
+
+    def _call(self, method: str) -> None:
         for report in self._reports:
-            if (pause := getattr(report, "pause", None)) is not None:
+            if (call := getattr(report, method, None)) is not None:
                 try:
-                    pause()
+                    call()
                 except Exception as error:
                     self._leave_out(report, error)
 

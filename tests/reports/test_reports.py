@@ -592,6 +592,53 @@ def test_a_report_is_told_when_all_that_happened_was_told() -> None:
     assert seen == ["event", "pause", "close"]
 
 
+def test_a_report_is_woken_before_it_is_told_of_what_has_all_happened_by_then() -> None:
+    first, go_on, second = threading.Event(), threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    class Waking:
+        def wake(self) -> None:
+            seen.append("wake")
+
+        def event(self, event: Event) -> None:
+            seen.append("event")
+            first.set()
+            assert go_on.wait(10)
+            if len(seen) == 5:
+                second.set()
+
+        def close(self) -> None:
+            seen.append("close")
+
+    telling = Telling([Waking()])
+    telling.tell(RunStarted(0.0, 1, 1))
+    assert first.wait(10)
+    for _ in range(2):  # while it is told of the first: what it saw when it was woken says nothing about these
+        telling.tell(RunStarted(0.0, 1, 1))
+    go_on.set()
+    assert second.wait(10)
+    telling.close()
+    assert seen == ["wake", "event", "wake", "event", "event", "close"]
+
+
+def test_all_that_came_before_the_end_is_told() -> None:
+    seen: list[Event] = []
+
+    class Hearing:
+        def event(self, event: Event) -> None:
+            seen.append(event)
+
+        def close(self) -> None:
+            pass
+
+    told: list[Event] = [RunStarted(0.0, count, 1) for count in range(100)]
+    telling = Telling([Hearing()])
+    for event in told:
+        telling.tell(event)
+    telling.close()
+    assert seen == told
+
+
 def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
     complaints: list[str] = []
     complained = threading.Event()
