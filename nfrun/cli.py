@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from nfrun import __version__, commands
 from nfrun.commands import Color, Executor, Handoff, PlanFormat, Schedule
-from nfrun.exits import OK, Misuse, telling_errors
+from nfrun.exits import FAILED, OK, Misuse, telling_errors
 
 app = typer.Typer(
     name="nfrun",
@@ -27,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# What typer raises for a mistake in the command line. It has no name for it of its own.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline file.", show_default=False)]
 Jobs = Annotated[
@@ -239,10 +242,19 @@ def main() -> NoReturn:
     commands.ready_streams()
     with telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
         try:
-            app()
-        except SystemExit as leaving:
-            if leaving.code:
-                raise  # that was told
+            code = app(standalone_mode=False)
+        except _UsageError as error:
+            from nfrun.errors import escape
+
+            told = io.StringIO()
+            error.show(told)
+            sys.stderr.write(escape(told.getvalue()))  # arguments of the user's are in it
+            code = error.exit_code
+        except typer.Abort:
+            print("Aborted!", file=sys.stderr)
+            code = FAILED
+        if code:
+            sys.exit(code)  # that was told
     sys.exit(OK)
 
 
@@ -254,4 +266,5 @@ def _usage() -> Iterator[None]:
     except Misuse as error:
         from nfrun.errors import escape
 
+        # Here already: what looks like a colour typer leaves out.
         raise typer.BadParameter(escape(str(error)), param_hint=error.option) from None

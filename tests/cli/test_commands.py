@@ -144,6 +144,44 @@ def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err == "nfrun: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "p.yaml", "--nope\u2028"], "No such option: --nope\\u2028"),
+        (["run", "p.yaml", "x\u200f\u202e"], "Got unexpected extra argument(s) (x\\u200f\\u202e)"),
+        (["run", "p.yaml", "--color", "\u202ered"], "'\\u202ered' is not one of 'auto', 'always', 'never'."),
+        (["plan", "p.yaml", "-j", "\x1b[31m"], "'\\x1b[31m' is neither auto nor a number from 1 to 10,000"),
+    ],
+)
+def test_a_mistake_in_the_command_line_drives_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nfrun", *words])
+    with pytest.raises(SystemExit) as left:
+        main(guarded=False)
+    gc.enable()
+    told = capsys.readouterr()
+    assert (left.value.code, told.out) == (2, "")
+    assert said in told.err
+    assert f" {words[0]} [OPTIONS] {{PIPELINE}}\n" in told.err
+
+
+@pytest.mark.parametrize(("error", "code", "said"), [(EOFError(), 1, "Aborted!"), (KeyboardInterrupt(), 130, "")])
+def test_a_question_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    def ask(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("nfrun.commands.bench", ask)
+    monkeypatch.setattr(sys, "argv", ["nfrun", "bench"])
+    with pytest.raises(SystemExit) as left:
+        main(guarded=False)
+    gc.enable()
+    assert left.value.code == code
+    assert capsys.readouterr().err.strip() == said
+
+
 def test_a_newline_in_the_name_of_a_file_is_shown(tmp_path: Path, two: str) -> None:
     odd = tmp_path / "a\nb.yaml"
     odd.write_text(Path(two).read_text())
