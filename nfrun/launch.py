@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import signal
 import sys
 import time
 import zlib
@@ -22,8 +21,9 @@ from nfrun.choice import in_processes
 from nfrun.contention import Contention
 from nfrun.document import Document
 from nfrun.errors import escape
-from nfrun.events import NodeLogged, NodeProgressed, RunFinished
+from nfrun.events import NodeLogged, NodeProgressed
 from nfrun.executors.threads import Make, ThreadExecutor
+from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
 from nfrun.hiding import guarded_stderr, redactor_of, telling_without
@@ -33,13 +33,12 @@ from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
 from nfrun.plan import Plan, plan_of, sequential, with_barriers
 from nfrun.read import read_pipeline
-from nfrun.refusals import is_denied
 from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
-from nfrun.streams import SIGNALS, apart, printing, signals
+from nfrun.streams import apart, printing, signals
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.transcript import Logs
 from nfrun.work import Work
@@ -189,11 +188,12 @@ def _launched(
             with suppress(OSError):
                 folder.rmdir()  # only if the run kept nothing
     end = record.end or end  # as it was told
-    code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
+    failures = [node.failure for node in record.nodes.values() if node.failure]
+    code = run_code(end, failures, caught) or (IO_ERROR if telling.stopped else OK)
     if trouble and not code:
         print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)
-        code = _io_code(trouble)
-    if book is not None and end.status == "ok" and not code:
+        code = io_code(trouble)
+    if book is not None and code == OK:
         book.tidy(record.refs)
     return code, run.abandoned > 0
 
@@ -252,20 +252,6 @@ def _stores(options: Options, pipeline: Pipeline, processes: frozenset[str]) -> 
     from nfrun.jsonhandoff import JsonStore
 
     return JsonStore
-
-
-def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
-    if end.status == "ok":
-        return 0
-    if caught:
-        return SIGNALS[signal.Signals(caught[0])][1]
-    io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
-    return 77 if "PermissionError" in io else _io_code(end.error) if end.error else 74 if io else 1
-
-
-def _io_code(error: str) -> int:
-    """The exit code for what could not be written, whose message ends with the system's own words."""
-    return 77 if is_denied(error) else 74
 
 
 def _reports(

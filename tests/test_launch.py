@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from nfrun.contention import Contention
+from nfrun.exits import io_code
 from nfrun.handoff import Store
-from nfrun.launch import Options, _io_code, launch
+from nfrun.launch import Options, launch
 
 STEPS = """
 def numbers(): return {"n": 1}
@@ -102,4 +103,4 @@ def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: py
     ],
 )
 def test_what_may_not_be_written_behind_the_nodes_is_a_matter_of_permission(error: str, code: int) -> None:
-    assert _io_code(error) == code
+    assert io_code(error) == code

@@ -38,10 +38,9 @@ executors.*
 run
 reports.amounts reports
 reports.*
-outline book clean streams
+outline book clean streams exits
 launch
 trials
-exits
 commands
 arguments cli guard
 __main__
