@@ -31,7 +31,7 @@ from nfrun.journal import Started, next_number
 from nfrun.kinds.kind import GRACE_SECONDS
 from nfrun.machine import children_time, cores, peak_rss, set_allocator
 from nfrun.paramsfile import params_file
-from nfrun.plan import Plan, plan_of, sequential, with_barriers
+from nfrun.plan import SCHEDULES, plan_of
 from nfrun.read import read_pipeline
 from nfrun.reports import Report, Telling
 from nfrun.reports.record import Record
@@ -46,12 +46,6 @@ from nfrun.workfolder import LOGS, WorkFolder, naming, new_run_id
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
-    "eager": lambda plan: plan,
-    "staged": with_barriers,
-    "sequential": sequential,
-}
 
 
 @dataclass(frozen=True, slots=True)
