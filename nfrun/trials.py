@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from nfrun import __version__
+from nfrun.audience import console_on
 from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.errors import escape, shorten
 from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.hiding import redactor_of
-from nfrun.launch import console_on
 from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds

@@ -16,7 +16,8 @@ import pytest
 from nfrun.contention import Contention
 from nfrun.exits import io_code
 from nfrun.handoff import Store
-from nfrun.launch import Options, launch
+from nfrun.launch import launch
+from nfrun.prepare import Options
 
 STEPS = """
 def numbers(): return {"n": 1}

@@ -38,7 +38,8 @@ executors.*
 run
 reports.amounts reports
 reports.*
-outline book clean streams exits
+outline book clean streams exits prepare
+audience
 launch
 trials
 commands
