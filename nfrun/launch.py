@@ -13,15 +13,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from typing import IO, Any, TextIO
 
 from nfrun.audience import audience
 from nfrun.book import LASTING, Book
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
 from nfrun.errors import escape
-from nfrun.events import NodeLogged, NodeProgressed
+from nfrun.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.garbage import collect_rarely
@@ -46,82 +45,125 @@ def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor:
     FolderHeld, HandoffError and OSError.
     """
     with preparing(options, hide) as prepared:
-        return _launched(prepared)
+        _set_environment(prepared.pipeline.env)
+        book = _opened(prepared)
+        processes = in_processes(prepared.pipeline, options.executor, prepared.recorded)
+        if book is not None:
+            processes -= book.settled
+        with apart() as results, guarded_stderr(prepared.redactor) as beside:
+            if processes:
+                from nfrun.executors.processes import start_server
+
+                start_server()
+            import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+            parts = _Parts(prepared, book, processes, results)
+            try:
+                end = parts.go(beside)
+            finally:
+                trouble = parts.close()
+        code = parts.code(end)
+        if trouble and code == OK:
+            print(f"nfrun: {escape(prepared.redactor(trouble))}", file=sys.stderr)
+            code = io_code(trouble)
+        if book is not None and code == OK:
+            book.tidy(parts.record.refs)
+        return code, parts.run.abandoned > 0
 
 
-def _launched(prepared: Prepared) -> tuple[int, bool]:
-    options, bound, plan, redactor = prepared.options, prepared.pipeline, prepared.plan, prepared.redactor
-    run_id, folder = prepared.started.run, prepared.folder
-    _set_environment(bound.env)
-    book = _opened(prepared)
-    processes = in_processes(bound, options.executor, prepared.recorded)
-    if book is not None:
-        processes -= book.settled
-    with apart() as results, guarded_stderr(redactor) as beside:
-        if processes:
-            from nfrun.executors.processes import start_server
+def import_arrow() -> None:
+    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
+    set_allocator()
+    import pyarrow  # noqa: F401
 
-            start_server()
-        import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
-        record = Record(plan)
 
-        def table(output: str) -> Any:
-            with suppress(Exception):  # a preview is not worth failing for
-                return store.open(record.refs[output])
-            return None
+class _Parts:
+    """The parts of one run, which tell one another what happens. `results` takes what is for stdout."""
 
-        telling = Telling(list(audience(prepared, record, table, results, processes)))
-        contention = Contention()
-        tell = telling_without(redactor, telling.tell if book is None else book.telling(telling.tell))
-        run = Run(
-            plan, tell, keep_going=options.keep_going, seed=_seed(run_id), grace=options.grace, woke=contention.look
+    def __init__(self, prepared: Prepared, book: Book | None, processes: frozenset[str], results: IO[str]) -> None:
+        options, redactor = prepared.options, prepared.redactor
+        self._prepared = prepared
+        self._book = book
+        self._processes = processes
+        self._caught: list[int] = []
+        self.record = Record(prepared.plan)
+        self._telling = Telling(list(audience(prepared, self.record, self._table, results, processes)))
+        tell = self._telling.tell if book is None else book.telling(self._telling.tell)
+        self._tell = telling_without(redactor, tell)
+        self._contention = Contention()
+        self.run = Run(
+            prepared.plan,
+            self._tell,
+            keep_going=options.keep_going,
+            seed=zlib.crc32(prepared.started.run.encode()),  # the same if the run is repeated under its name
+            grace=options.grace,
+            woke=self._contention.look,
         )
-        store = _store(prepared, processes, run)
+        self._store = _store(prepared, processes, self.run)
+        self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve)
+        self._scratch = prepared.folder / "scratch"
 
-        def log(node: str, level: str, line: str) -> None:
-            tell(NodeLogged(run.now(), node, level, line))
+    def go(self, beside: TextIO) -> RunFinished:
+        """Run to the end. What nobody in particular prints goes `beside`."""
+        if not gc.isenabled():  # it was put off while starting
+            collect_rarely()
+        run, store = self.run, self._store
+        with signals(run.cancel) as self._caught, printing(self._logs, beside), self._workers() as make:
+            recall = make if self._book is None else self._book.recalling(make, store, run.broken)
+            return run.go(lambda settle: ThreadExecutor(recall, settle), store)
 
-        logs = Logs(log, folder / LOGS, redactor.sieve)
+    def close(self) -> str:
+        """Have everything told and written that is left to be; returns what went wrong with the book."""
+        self._logs.close()
+        trouble = self._book.close() if self._book is not None else ""
+        self._telling.close()
+        self._store.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        with suppress(OSError):
+            self._prepared.folder.rmdir()  # only if the run kept nothing
+        return trouble
 
-        def progress(node: str, done: float, total: float | None) -> None:
-            tell(NodeProgressed(run.now(), node, done, total))
+    def code(self, end: RunFinished) -> int:
+        """The exit code of a run that ended so, once it is closed."""
+        end = self.record.end or end  # as it was told
+        failures = [node.failure for node in self.record.nodes.values() if node.failure]
+        return run_code(end, failures, self._caught) or (IO_ERROR if self._telling.stopped else OK)
 
+    @contextmanager
+    def _workers(self) -> Iterator[Make]:
+        """What makes the attempts, with processes for some of the nodes while inside."""
+        prepared, processes = self._prepared, self._processes
+        work = Work(
+            prepared.pipeline,
+            self._store,
+            prepared.started.run,
+            self._scratch,
+            os.environ.copy(),
+            self._logs,
+            self._progress,
+            contention=self._contention,
+            grace=prepared.options.grace,
+        )
+        if not processes:
+            yield work
+            return
+        from nfrun.executors.processes import Workers
+
+        workers = Workers(work, self._store, prepared.folder, processes, prepared.plan.slots)
         try:
-            if not gc.isenabled():  # it was put off while starting
-                collect_rarely()
-            with signals(run.cancel) as caught, printing(logs, beside):
-                environ = os.environ.copy()
-                work = Work(
-                    bound,
-                    store,
-                    run_id,
-                    folder / "scratch",
-                    environ,
-                    logs,
-                    progress,
-                    contention=contention,
-                    grace=options.grace,
-                )
-                with _workers(work, store, folder, processes, plan.slots) as make:
-                    recall = make if book is None else book.recalling(make, store, run.broken)
-                    end = run.go(lambda settle: ThreadExecutor(recall, settle), store)
+            yield workers
         finally:
-            logs.close()
-            trouble = book.close() if book is not None else ""
-            telling.close()
-            store.close()
-            shutil.rmtree(folder / "scratch", ignore_errors=True)
-            with suppress(OSError):
-                folder.rmdir()  # only if the run kept nothing
-    end = record.end or end  # as it was told
-    failures = [node.failure for node in record.nodes.values() if node.failure]
-    code = run_code(end, failures, caught) or (IO_ERROR if telling.stopped else OK)
-    if trouble and not code:
-        print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)
-        code = io_code(trouble)
-    if book is not None and code == OK:
-        book.tidy(record.refs)
-    return code, run.abandoned > 0
+            workers.close()
+
+    def _log(self, node: str, level: str, line: str) -> None:
+        self._tell(NodeLogged(self.run.now(), node, level, line))
+
+    def _progress(self, node: str, done: float, total: float | None) -> None:
+        self._tell(NodeProgressed(self.run.now(), node, done, total))
+
+    def _table(self, output: str) -> Any:
+        with suppress(Exception):  # a preview is not worth failing for
+            return self._store.open(self.record.refs[output])
+        return None
 
 
 def _set_environment(env: Mapping[str, str]) -> None:
@@ -129,32 +171,6 @@ def _set_environment(env: Mapping[str, str]) -> None:
     os.environ.update(env)
     if hasattr(time, "tzset"):
         time.tzset()  # else TZ would count in child processes only
-
-
-def _seed(run_id: str) -> int:
-    """What chance is drawn from in this run, and again if it is repeated under this name."""
-    return zlib.crc32(run_id.encode())
-
-
-@contextmanager
-def _workers(work: Work, store: Store, folder: Path, nodes: frozenset[str], most: int) -> Iterator[Make]:
-    """What makes the attempts: `work`, with processes for some of the nodes while inside."""
-    if not nodes:
-        yield work
-        return
-    from nfrun.executors.processes import Workers
-
-    workers = Workers(work, store, folder, nodes, most)
-    try:
-        yield workers
-    finally:
-        workers.close()
-
-
-def import_arrow() -> None:
-    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
-    set_allocator()
-    import pyarrow  # noqa: F401
 
 
 def _opened(prepared: Prepared) -> Book | None:
