@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.launch import Options, launch
+from nfrun.launch import launch
 from nfrun.machine import cores
+from nfrun.prepare import Options
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")

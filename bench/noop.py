@@ -23,8 +23,7 @@ from nfrun.events import NodeLogged, NodeProgressed
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.handoff import Store
 from nfrun.journal import Started
-from nfrun.launch import SCHEDULES
-from nfrun.plan import Plan, plan_of
+from nfrun.plan import SCHEDULES, Plan, plan_of
 from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run

@@ -86,7 +86,8 @@ def run(
                 raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
     with telling_errors(as_json=json) as hide:
         written = _events(events)
-        from nfrun.launch import Options, launch
+        from nfrun.launch import launch
+        from nfrun.prepare import Options
 
         options = Options(
             pipeline=Path(pipeline),

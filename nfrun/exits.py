@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from nfrun.errors import Problem
+    from nfrun.events import Failure, RunFinished
     from nfrun.secrets import Redactor
 
 OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
+SIGNALLED = 128  # and the number of the signal, as shells have it
 
 
 class Misuse(Exception):
@@ -84,6 +86,25 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
 
             where = escape(traceback.format_exc())  # as all that is told without what is secret
         leave(BUG, f"nfrun: this is a bug in nfrun, please report it: {escape(text)}\n{where}")
+
+
+def run_code(end: RunFinished, failures: Iterable[Failure], caught: Sequence[int]) -> int:
+    """The exit code of a run: how it ended, what its nodes failed of, and which signals were caught meanwhile."""
+    if end.status == "ok":
+        return OK
+    if caught:
+        return SIGNALLED + caught[0]
+    io = [failure.type for failure in failures if failure.kind == "io"]
+    if "PermissionError" in io:
+        return NO_PERMISSION
+    return io_code(end.error) if end.error else IO_ERROR if io else FAILED
+
+
+def io_code(error: str) -> int:
+    """The exit code for what could not be written, whose message ends with the system's own words."""
+    from nfrun.refusals import is_denied
+
+    return NO_PERMISSION if is_denied(error) else IO_ERROR
 
 
 def print_json(document: dict[str, Any]) -> None:

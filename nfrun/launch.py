@@ -1,88 +1,41 @@
-"""Joins the parts of one `nfrun run`: reads, binds, plans, and gives the run its store, executor and reports."""
+"""Joins the parts of one `nfrun run`: gives the run its book, store, executor and reports, and sees to its end.
+
+Knows neither how a run is prepared nor who is told of it.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import shutil
-import signal
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, TextIO
 
-from nfrun.bind import bind
+from nfrun.audience import audience
 from nfrun.book import LASTING, Book
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
-from nfrun.document import Document
 from nfrun.errors import escape
 from nfrun.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
+from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.garbage import collect_rarely
 from nfrun.handoff import Store
-from nfrun.hiding import guarded_stderr, redactor_of, telling_without
-from nfrun.journal import Started, next_number
-from nfrun.kinds.kind import GRACE_SECONDS
-from nfrun.machine import children_time, cores, peak_rss, set_allocator
-from nfrun.paramsfile import params_file
-from nfrun.plan import Plan, plan_of, sequential, with_barriers
-from nfrun.read import read_pipeline
-from nfrun.refusals import is_denied
-from nfrun.reports import Report, Telling
+from nfrun.hiding import guarded_stderr, telling_without
+from nfrun.machine import set_allocator
+from nfrun.prepare import Options, Prepared, preparing
+from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.secrets import Redactor
-from nfrun.spec import Pipeline
-from nfrun.streams import SIGNALS, apart, printing, signals
-from nfrun.timings import TimingsFile, read_timings
+from nfrun.streams import apart, printing, signals
 from nfrun.transcript import Logs
 from nfrun.work import Work
-from nfrun.workfolder import LOGS, WorkFolder, naming, new_run_id
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
-    "eager": lambda plan: plan,
-    "staged": with_barriers,
-    "sequential": sequential,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for on the command line. `slots` is how many nodes run at once.
-
-    `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
-    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss. What
-    was told to stop has `grace` seconds.
-    """
-
-    pipeline: Path
-    given: Mapping[str, str]
-    params_file: Path | None
-    slots: int
-    schedule: str
-    handoff: str
-    keep_going: bool
-    work: Path | None
-    json: bool
-    events: Path | None
-    color: str
-    quiet: bool
-    verbose: bool
-    memory: int | None = None
-    executor: str = ""
-    resume: bool = False
-    keep: bool = False
-    durable: bool = False
-    grace: float = GRACE_SECONDS
+from nfrun.workfolder import LOGS
 
 
 def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
@@ -91,111 +44,126 @@ def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor:
     `hide(redactor)` is called as soon as it is known what is secret in whatever is told from then on. Raises SpecError,
     FolderHeld, HandoffError and OSError.
     """
-    pipeline, document = read_pipeline(options.pipeline)
-    redactor = redactor_of(pipeline, os.environ)
-    hide(redactor)
-    run_id = new_run_id()
-    typed = params_file(options.params_file)
-    bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
-    work_folder = WorkFolder.beside(pipeline, options.work)
-    with work_folder.held() as hold:
-        number = next_number(hold.number, work_folder)
-        with naming(work_folder.path / "lock"):
-            hold.tell(run=run_id, pipeline=pipeline.file, number=number)
-        # Not before: it may be the one that whoever holds the folder writes.
-        events = options.events.open("w", encoding="utf-8") if options.events else None
-        started = Started(run_id, work_folder.name_of(pipeline), number)
-        return _launched(options, bound, document, work_folder, started, events, redactor)
+    with preparing(options, hide) as prepared:
+        _set_environment(prepared.pipeline.env)
+        book = _opened(prepared)
+        processes = in_processes(prepared.pipeline, options.executor, prepared.recorded)
+        if book is not None:
+            processes -= book.settled
+        with apart() as results, guarded_stderr(prepared.redactor) as beside:
+            if processes:
+                from nfrun.executors.processes import start_server
+
+                start_server()
+            import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+            parts = _Parts(prepared, book, processes, results)
+            try:
+                end = parts.go(beside)
+            finally:
+                trouble = parts.close()
+        code = parts.code(end)
+        if trouble and code == OK:
+            print(f"nfrun: {escape(prepared.redactor(trouble))}", file=sys.stderr)
+            code = io_code(trouble)
+        if book is not None and code == OK:
+            book.tidy(parts.record.refs)
+        return code, parts.run.abandoned > 0
 
 
-def _launched(
-    options: Options,
-    bound: Pipeline,
-    document: Document,
-    work_folder: WorkFolder,
-    started: Started,
-    events: IO[str] | None,
-    redactor: Redactor,
-) -> tuple[int, bool]:
-    run_id = started.run
-    folder = work_folder.run_folder(run_id)
-    recorded = read_timings(work_folder.path, bound.file)
-    plan = SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took))
-    _set_environment(bound.env)
-    book = None
-    if options.handoff in LASTING:
-        book = Book.opened(
-            bound, plan, work_folder, folder, started, resume=options.resume, keep=options.keep, durable=options.durable
+def import_arrow() -> None:
+    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
+    set_allocator()
+    import pyarrow  # noqa: F401
+
+
+class _Parts:
+    """The parts of one run, which tell one another what happens. `results` takes what is for stdout."""
+
+    def __init__(self, prepared: Prepared, book: Book | None, processes: frozenset[str], results: IO[str]) -> None:
+        options, redactor = prepared.options, prepared.redactor
+        self._prepared = prepared
+        self._book = book
+        self._processes = processes
+        self._caught: list[int] = []
+        self.record = Record(prepared.plan)
+        self._telling = Telling(list(audience(prepared, self.record, self._table, results, processes)))
+        tell = self._telling.tell if book is None else book.telling(self._telling.tell)
+        self._tell = telling_without(redactor, tell)
+        self._contention = Contention()
+        self.run = Run(
+            prepared.plan,
+            self._tell,
+            keep_going=options.keep_going,
+            seed=zlib.crc32(prepared.started.run.encode()),  # the same if the run is repeated under its name
+            grace=options.grace,
+            woke=self._contention.look,
         )
-    processes = in_processes(bound, options.executor, recorded) - (book.settled if book is not None else frozenset())
-    with apart() as results, guarded_stderr(redactor) as beside:
-        if processes:
-            from nfrun.executors.processes import start_server
+        self._store = _store(prepared, processes, self.run)
+        self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve)
+        self._scratch = prepared.folder / "scratch"
 
-            start_server()
-        import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
-        make_store = _stores(options, bound, processes)
-        record = Record(plan)
+    def go(self, beside: TextIO) -> RunFinished:
+        """Run to the end. What nobody in particular prints goes `beside`."""
+        if not gc.isenabled():  # it was put off while starting
+            collect_rarely()
+        run, store = self.run, self._store
+        with signals(run.cancel) as self._caught, printing(self._logs, beside), self._workers() as make:
+            recall = make if self._book is None else self._book.recalling(make, store, run.broken)
+            return run.go(lambda settle: ThreadExecutor(recall, settle), store)
 
-        def table(output: str) -> Any:
-            with suppress(Exception):  # a preview is not worth failing for
-                return store.open(record.refs[output])
-            return None
+    def close(self) -> str:
+        """Have everything told and written that is left to be; returns what went wrong with the book."""
+        self._logs.close()
+        trouble = self._book.close() if self._book is not None else ""
+        self._telling.close()
+        self._store.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        with suppress(OSError):
+            self._prepared.folder.rmdir()  # only if the run kept nothing
+        return trouble
 
-        reports = _reports(
-            options, bound, document, record, table, run_id, events, results, processes, folder / LOGS, redactor
+    def code(self, end: RunFinished) -> int:
+        """The exit code of a run that ended so, once it is closed."""
+        end = self.record.end or end  # as it was told
+        failures = [node.failure for node in self.record.nodes.values() if node.failure]
+        return run_code(end, failures, self._caught) or (IO_ERROR if self._telling.stopped else OK)
+
+    @contextmanager
+    def _workers(self) -> Iterator[Make]:
+        """What makes the attempts, with processes for some of the nodes while inside."""
+        prepared, processes = self._prepared, self._processes
+        work = Work(
+            prepared.pipeline,
+            self._store,
+            prepared.started.run,
+            self._scratch,
+            os.environ.copy(),
+            self._logs,
+            self._progress,
+            contention=self._contention,
+            grace=prepared.options.grace,
         )
-        telling = Telling([*reports, TimingsFile(work_folder.path, bound.file, recorded, processes)])
-        contention = Contention()
-        tell = telling_without(redactor, telling.tell if book is None else book.telling(telling.tell))
-        run = Run(
-            plan, tell, keep_going=options.keep_going, seed=_seed(run_id), grace=options.grace, woke=contention.look
-        )
-        store = make_store(folder, keep=plan.keep, published=run.published, broken=run.broken)
+        if not processes:
+            yield work
+            return
+        from nfrun.executors.processes import Workers
 
-        def log(node: str, level: str, line: str) -> None:
-            tell(NodeLogged(run.now(), node, level, line))
-
-        logs = Logs(log, folder / LOGS, redactor.sieve)
-
-        def progress(node: str, done: float, total: float | None) -> None:
-            tell(NodeProgressed(run.now(), node, done, total))
-
+        workers = Workers(work, self._store, prepared.folder, processes, prepared.plan.slots)
         try:
-            if not gc.isenabled():  # it was put off while starting
-                collect_rarely()
-            with signals(run.cancel) as caught, printing(logs, beside):
-                environ = os.environ.copy()
-                work = Work(
-                    bound,
-                    store,
-                    run_id,
-                    folder / "scratch",
-                    environ,
-                    logs,
-                    progress,
-                    contention=contention,
-                    grace=options.grace,
-                )
-                with _workers(work, store, folder, processes, plan.slots) as make:
-                    recall = make if book is None else book.recalling(make, store, run.broken)
-                    end = run.go(lambda settle: ThreadExecutor(recall, settle), store)
+            yield workers
         finally:
-            logs.close()
-            trouble = book.close() if book is not None else ""
-            telling.close()
-            store.close()
-            shutil.rmtree(folder / "scratch", ignore_errors=True)
-            with suppress(OSError):
-                folder.rmdir()  # only if the run kept nothing
-    end = record.end or end  # as it was told
-    code = _exit_code(end, record, caught) or (74 if telling.stopped else 0)
-    if trouble and not code:
-        print(f"nfrun: {escape(redactor(trouble))}", file=sys.stderr)
-        code = _io_code(trouble)
-    if book is not None and end.status == "ok" and not code:
-        book.tidy(record.refs)
-    return code, run.abandoned > 0
+            workers.close()
+
+    def _log(self, node: str, level: str, line: str) -> None:
+        self._tell(NodeLogged(self.run.now(), node, level, line))
+
+    def _progress(self, node: str, done: float, total: float | None) -> None:
+        self._tell(NodeProgressed(self.run.now(), node, done, total))
+
+    def _table(self, output: str) -> Any:
+        with suppress(Exception):  # a preview is not worth failing for
+            return self._store.open(self.record.refs[output])
+        return None
 
 
 def _set_environment(env: Mapping[str, str]) -> None:
@@ -205,136 +173,43 @@ def _set_environment(env: Mapping[str, str]) -> None:
         time.tzset()  # else TZ would count in child processes only
 
 
-def _seed(run_id: str) -> int:
-    """What chance is drawn from in this run, and again if it is repeated under this name."""
-    return zlib.crc32(run_id.encode())
-
-
-@contextmanager
-def _workers(work: Work, store: Store, folder: Path, nodes: frozenset[str], most: int) -> Iterator[Make]:
-    """What makes the attempts: `work`, with processes for some of the nodes while inside."""
-    if not nodes:
-        yield work
-        return
-    from nfrun.executors.processes import Workers
-
-    workers = Workers(work, store, folder, nodes, most)
-    try:
-        yield workers
-    finally:
-        workers.close()
-
-
-def import_arrow() -> None:
-    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
-    set_allocator()
-    import pyarrow  # noqa: F401
-
-
-def _stores(options: Options, pipeline: Pipeline, processes: frozenset[str]) -> Callable[..., Store]:
-    """What makes the store of a run, some of whose nodes are at work in `processes`."""
-    if options.handoff != "json":
-        elsewhere = [
-            spec
-            for name, spec in pipeline.nodes.items()
-            if name in processes or (spec.kind == "run" and spec.format == "arrow")
-        ]
-        asked_for = frozenset(item.output for spec in elsewhere for item in spec.inputs)
-        lasting = options.handoff in LASTING
-        return partial(
-            Store,
-            mode=options.handoff,
-            budget=options.memory,
-            ahead=asked_for,
-            lasting=lasting,
-            durable=options.durable,
-        )
-    from nfrun.jsonhandoff import JsonStore
-
-    return JsonStore
-
-
-def _exit_code(end: RunFinished, record: Record, caught: list[int]) -> int:
-    if end.status == "ok":
-        return 0
-    if caught:
-        return SIGNALS[signal.Signals(caught[0])][1]
-    io = [node.failure.type for node in record.nodes.values() if node.failure and node.failure.kind == "io"]
-    return 77 if "PermissionError" in io else _io_code(end.error) if end.error else 74 if io else 1
-
-
-def _io_code(error: str) -> int:
-    """The exit code for what could not be written, whose message ends with the system's own words."""
-    return 77 if is_denied(error) else 74
-
-
-def _reports(
-    options: Options,
-    pipeline: Pipeline,
-    document: Document,
-    record: Record,
-    table: Callable[[str], Any],
-    run_id: str,
-    events: IO[str] | None,
-    results: IO[str],
-    processes: frozenset[str],
-    logs: Path,
-    redactor: Redactor,
-) -> Iterator[Report]:
-    from nfrun.reports.document import RunDocument
-    from nfrun.reports.events_file import EventsFile
-    from nfrun.reports.plain import PlainLines
-    from nfrun.reports.summary import Summary
-
-    yield record
-    if events is not None:
-        yield EventsFile(events)
-    if not options.quiet:
-        if _is_live(sys.stderr):
-            from nfrun.reports.live import LiveView
-
-            yield LiveView(record, console_on(sys.stderr, options.color), pipeline.name)
-        else:
-            yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
-    yield Summary(
-        record,
-        results,
-        sys.stderr,
-        console=partial(console_on, color=options.color),
-        outputs={} if options.json else pipeline.outputs,
-        table=table,
-        place=lambda node: str(document.where_key("nodes", node)),
-        cpu=time.process_time,
-        elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
-        makespan=lambda costs: _makespan(pipeline, options.slots, costs),
-        quiet=options.quiet,
-        redact=redactor,
+def _opened(prepared: Prepared) -> Book | None:
+    """The book of the run, if it leaves what another run can go on from. Raises OSError."""
+    options = prepared.options
+    if options.handoff not in LASTING:
+        return None
+    return Book.opened(
+        prepared.pipeline,
+        prepared.plan,
+        prepared.work,
+        prepared.folder,
+        prepared.started,
+        resume=options.resume,
+        keep=options.keep,
+        durable=options.durable,
     )
-    if options.json:
-        yield RunDocument(
-            record, results, run=run_id, name=pipeline.name, outputs=pipeline.outputs, logs=logs, peak_rss=peak_rss
-        )
 
 
-def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> float:
-    """Seconds that a run takes whose nodes take these, on the cores that there are."""
-    from nfrun.simulate import makespan
+def _store(prepared: Prepared, processes: frozenset[str], run: Run) -> Store:
+    """Where the run hands its outputs on. Some of its nodes are at work in `processes`."""
+    options, keep = prepared.options, prepared.plan.keep
+    if options.handoff == "json":
+        from nfrun.jsonhandoff import JsonStore
 
-    return makespan(plan_of(pipeline, slots=min(slots, cores()), costs=costs))
-
-
-def console_on(stream: IO[str], color: str) -> Console:
-    """What prints there for people; the first call takes as long as the import of rich."""
-    from nfrun.reports.console import console
-
-    return console(stream, colored=_is_colored(stream, color))
-
-
-def _is_colored(stream: IO[str], color: str) -> bool:
-    """Whether to colour what is written there: no pipe is taken for a terminal, whatever FORCE_COLOR says."""
-    wanted = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-    return color == "always" or (color == "auto" and wanted)
-
-
-def _is_live(stream: IO[str]) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
+        return JsonStore(prepared.folder, keep=keep, published=run.published, broken=run.broken)
+    elsewhere = [
+        spec
+        for name, spec in prepared.pipeline.nodes.items()
+        if name in processes or (spec.kind == "run" and spec.format == "arrow")
+    ]
+    return Store(
+        prepared.folder,
+        mode=options.handoff,
+        keep=keep,
+        ahead=frozenset(item.output for spec in elsewhere for item in spec.inputs),
+        budget=options.memory,
+        lasting=options.handoff in LASTING,
+        durable=options.durable,
+        published=run.published,
+        broken=run.broken,
+    )

@@ -6,7 +6,7 @@ engine and it has no modes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -173,6 +173,14 @@ def with_barriers(plan: Plan) -> Plan:
     barred = make_plan(nodes.values(), plan.keep, plan.slots)
     # Reports show the stages of the file, not those with gates between them.
     return replace(barred, stages=plan.stages)
+
+
+# The variations, under the names that people ask for them by.
+SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
+    "eager": lambda plan: plan,
+    "staged": with_barriers,
+    "sequential": sequential,
+}
 
 
 def find_cycles(graph: Mapping[str, Sequence[str]], limit: int = 10) -> list[list[str]]:

@@ -12,8 +12,8 @@ from typing import IO, TextIO
 from nfrun.prints import Prints
 from nfrun.transcript import Logs
 
-# What is told of each, and the exit code.
-SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 143), signal.SIGHUP: ("SIGHUP", 129)}
+# What is told of each.
+SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
 
     def handle(number: int, frame: object) -> None:
         caught.append(number)
-        cancel(SIGNALS[signal.Signals(number)][0])
+        cancel(SIGNALS[signal.Signals(number)])
 
     # What is ignored stays so: under nohup nobody's terminal closing ends the run.
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from nfrun import __version__
+from nfrun.audience import console_on
 from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.errors import escape, shorten
+from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.hiding import redactor_of
-from nfrun.launch import console_on
 from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
@@ -138,7 +139,7 @@ def bench(options: BenchOptions, hide: Callable[[Redactor], None] = lambda redac
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
         print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _block(sys.stdout))
-    return 0
+    return OK
 
 
 @dataclass
@@ -176,17 +177,17 @@ class _Trials:
         if self.caught or code:
             print(file=sys.stderr)  # ends the line of what was being run
         if self.caught:
-            name, exit_code = SIGNALS[signal.Signals(self.caught[0])]
-            raise self.stopped(f"stopped by {name}", exit_code)
+            number = self.caught[0]
+            raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", SIGNALLED + number)
         if code:
             told = err.read_text(encoding="utf-8", errors="backslashreplace")
             sys.stderr.write(told.replace(KEEP_GOING, ""))  # there is no -k here
-            raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else 1)
+            raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else FAILED)
         try:
             document: Document = json.loads(out.read_bytes())
         except ValueError:  # a node has left the process by itself
             print(file=sys.stderr)
-            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", 1) from None
+            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", FAILED) from None
         return document
 
     @property
@@ -206,7 +207,8 @@ class _Trials:
         ]
 
 
-_TOLD = (1, 2, 70, 74, 75, 77)  # exit codes of `nfrun run` that mean here what they mean there
+# Exit codes of `nfrun run` that mean here what they mean there.
+_TOLD = (FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION)
 
 
 def machine() -> dict[str, Any]:
@@ -264,13 +266,13 @@ def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
     times = f"{len(VARIANTS) * options.repeat} times"
     what = f"{escape(pipeline.file)} writes files or runs scripts ({listed}), and this executes all of it {times}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Stopped(f"{what}; pass --yes if it may", 2)
+        raise Stopped(f"{what}; pass --yes if it may", WRONG)
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
-        raise Stopped("nothing was run", 2)
+        raise Stopped("nothing was run", WRONG)
 
 
 def _ending(code: int) -> str:

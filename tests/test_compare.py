@@ -9,8 +9,7 @@ import pytest
 
 from nfrun.commands import Handoff
 from nfrun.compare import VARIANTS, Spread, as_json, compare, differing, ratio, turns
-from nfrun.launch import SCHEDULES
-from nfrun.plan import longest_path, plan_of
+from nfrun.plan import SCHEDULES, longest_path, plan_of
 from nfrun.read import read_pipeline
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from nfrun.contention import Contention
 from nfrun.handoff import Store
-from nfrun.launch import Options, _io_code, launch
+from nfrun.launch import launch
+from nfrun.prepare import Options
 
 STEPS = """
 def numbers(): return {"n": 1}
@@ -91,15 +92,3 @@ def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: py
     )
     run(folder, nodes)
     assert ahead == [{"b", "c"}]
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        ("cannot write the output 'a' (8 bytes): Permission denied", 77),
-        ("cannot write /w/journal.jsonl: Operation not permitted", 77),
-        ("cannot write the output 'Permission denied' (8 bytes): No space left on device", 74),
-    ],
-)
-def test_what_may_not_be_written_behind_the_nodes_is_a_matter_of_permission(error: str, code: int) -> None:
-    assert _io_code(error) == code

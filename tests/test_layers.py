@@ -38,10 +38,10 @@ executors.*
 run
 reports.amounts reports
 reports.*
-outline book clean streams
+outline book clean streams exits prepare
+audience
 launch
 trials
-exits
 commands
 arguments cli guard
 __main__

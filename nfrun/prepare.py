@@ -1,0 +1,113 @@
+"""Decides what can be before a run begins: what it runs and in which order, under which name, and where.
+
+Reads the files, holds the work folder and makes the one of the run. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from nfrun.bind import bind
+from nfrun.document import Document
+from nfrun.hiding import redactor_of
+from nfrun.journal import Started, next_number
+from nfrun.kinds.kind import GRACE_SECONDS
+from nfrun.paramsfile import params_file
+from nfrun.plan import SCHEDULES, Plan, plan_of
+from nfrun.read import read_pipeline
+from nfrun.secrets import Redactor
+from nfrun.spec import Pipeline
+from nfrun.timings import Timings, read_timings
+from nfrun.workfolder import WorkFolder, naming, new_run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line. `slots` is how many nodes run at once.
+
+    `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
+    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss. What
+    was told to stop has `grace` seconds.
+    """
+
+    pipeline: Path
+    given: Mapping[str, str]
+    params_file: Path | None
+    slots: int
+    schedule: str
+    handoff: str
+    keep_going: bool
+    work: Path | None
+    json: bool
+    events: Path | None
+    color: str
+    quiet: bool
+    verbose: bool
+    memory: int | None = None
+    executor: str = ""
+    resume: bool = False
+    keep: bool = False
+    durable: bool = False
+    grace: float = GRACE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run before it begins.
+
+    `pipeline` is bound, with nothing left to evaluate, and `document` knows where in its file everything stands. The
+    run keeps what is its own in `folder`, a part of `work`. `recorded` is what nodes took in earlier runs, `events` is
+    open for those of this one, and `redactor` hides what is secret.
+    """
+
+    options: Options
+    pipeline: Pipeline
+    document: Document
+    plan: Plan
+    work: WorkFolder
+    folder: Path
+    started: Started
+    recorded: Timings
+    events: IO[str] | None
+    redactor: Redactor
+
+
+@contextmanager
+def preparing(options: Options, hide: Callable[[Redactor], None]) -> Iterator[Prepared]:
+    """While inside, the run has its work folder to itself. `hide` is as for `launch`.
+
+    Raises SpecError, FolderHeld and OSError.
+    """
+    pipeline, document = read_pipeline(options.pipeline)
+    redactor = redactor_of(pipeline, os.environ)
+    hide(redactor)
+    run_id = new_run_id()
+    typed = params_file(options.params_file)
+    bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
+    work = WorkFolder.beside(pipeline, options.work)
+    with work.held() as hold:
+        number = next_number(hold.number, work)
+        with naming(work.path / "lock"):
+            hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        # Not before: it may be the one that whoever holds the folder writes.
+        events = options.events.open("w", encoding="utf-8") if options.events else None
+        started = Started(run_id, work.name_of(pipeline), number)
+        folder = work.run_folder(run_id)
+        recorded = read_timings(work.path, bound.file)
+        yield Prepared(
+            options=options,
+            pipeline=bound,
+            document=document,
+            plan=SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took)),
+            work=work,
+            folder=folder,
+            started=started,
+            recorded=recorded,
+            events=events,
+            redactor=redactor,
+        )
