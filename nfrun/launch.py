@@ -35,7 +35,7 @@ from nfrun.secrets import Redactor
 from nfrun.streams import apart, printing, signals
 from nfrun.transcript import Logs
 from nfrun.work import Work
-from nfrun.workfolder import LOGS
+from nfrun.workfolder import LOGS, SCRATCH
 
 
 def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
@@ -100,7 +100,7 @@ class _Parts:
         )
         self._store = _store(prepared, processes, self.run)
         self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve)
-        self._scratch = prepared.folder / "scratch"
+        self._scratch = prepared.folder / SCRATCH
 
     def go(self, beside: TextIO) -> RunFinished:
         """Run to the end. What nobody in particular prints goes `beside`."""

@@ -91,6 +91,8 @@ def preparing(options: Options, hide: Callable[[Redactor], None]) -> Iterator[Pr
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
     work = WorkFolder.beside(pipeline, options.work)
     with work.held() as hold:
+        if hold.run is not None:
+            work.drop_unfinished(hold.run)
         number = next_number(hold.number, work)
         with naming(work.path / "lock"):
             hold.tell(run=run_id, pipeline=pipeline.file, number=number)

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import time
@@ -25,6 +26,7 @@ from nfrun.spec import Pipeline
 WORK = ".nfrun"
 JOURNAL = "journal.jsonl"
 LOGS = "logs"
+SCRATCH = "scratch"
 # A holder that was killed a moment ago may take the system some milliseconds to be rid of, and all of its processes.
 _PATIENCE_SECONDS = 0.25
 _LOOK_SECONDS = 0.005
@@ -61,11 +63,14 @@ def read(path: Path) -> bytes:
 
 
 class Hold:
-    """The lock of a work folder, held. `number` is that of the run that held it last, None where nobody can know."""
+    """The lock of a work folder, held. `run` and `number` are those of the run that held it last, None where nobody can
+    know."""
 
     def __init__(self, lock: int) -> None:
         self._lock = lock
-        number = _told_in(lock).get("number")
+        told = _told_in(lock)
+        run, number = told.get("run"), told.get("number")
+        self.run = run if isinstance(run, str) and _RUN.fullmatch(run) else None
         self.number = number if isinstance(number, int) and 0 <= number < _MOST_RUNS else None
 
     def tell(self, *, run: str, pipeline: str, number: int) -> None:
@@ -126,6 +131,19 @@ class WorkFolder:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         return folder
+
+    def drop_unfinished(self, run_id: str) -> None:
+        """Remove what a run that is over had under way, as far as that can be done: nobody reads it.
+
+        Only one that was killed leaves any.
+        """
+        folder = self.path / "runs" / run_id
+        if folder.is_symlink():
+            return
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        for partial in folder.glob("*.partial"):
+            with suppress(OSError):
+                partial.unlink()
 
     def run_folders(self) -> list[Path]:
         """The folders of all runs, in the order of their names, and nothing that only lies beside them.

@@ -16,6 +16,8 @@ from nfrun.errors import FolderHeld
 from nfrun.spec import Pipeline
 from nfrun.workfolder import WorkFolder, new_run_id, read
 
+RUN = "20260101-000000-aaaaaa"
+
 
 def pipeline(folder: Path) -> Pipeline:
     return Pipeline(str(folder / "p.yaml"), str(folder), "p", "", {}, {}, {}, {})
@@ -74,25 +76,48 @@ def test_only_folders_of_runs_are_taken_for_such(tmp_path: Path) -> None:
     assert stat.S_IMODE(one.stat().st_mode) == stat.S_IMODE(one.parent.stat().st_mode) == 0o700
 
 
+def test_what_a_killed_run_had_under_way_goes_and_nothing_else(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path / "w")
+    folder, elsewhere = work.run_folder(RUN), tmp_path / "elsewhere"
+    for path in (folder / "scratch" / "a.1.x", elsewhere / "scratch"):
+        path.mkdir(parents=True)
+    stays = [folder / "a.1.arrow", folder / "journal.jsonl", elsewhere / "a.1.arrow.1f.partial"]
+    for path in (*stays, folder / "scratch" / "a.1.x" / "half", folder / "b.1.arrow.1f.partial"):
+        path.touch()
+    work.drop_unfinished(RUN)
+    other = "20260101-000000-bbbbbb"
+    (tmp_path / "w" / "runs" / other).symlink_to(elsewhere)
+    work.drop_unfinished(other)
+    work.drop_unfinished("20260101-000000-cccccc")  # which is not there
+    assert sorted(folder.iterdir()) == stays[:2]
+    assert sorted(elsewhere.iterdir()) == [stays[2], elsewhere / "scratch"]
+
+
 def test_one_process_at_a_time_holds_the_folder_and_is_named(tmp_path: Path) -> None:
     work = WorkFolder(tmp_path)
     with work.held() as hold:
         assert hold.number is None
-        hold.tell(run="r1", pipeline="flights.yaml", number=3)
-        told = f"another run holds {tmp_path} (pipeline flights.yaml, run r1, process {os.getpid()}, host "
+        assert hold.run is None
+        hold.tell(run=RUN, pipeline="flights.yaml", number=3)
+        told = f"another run holds {tmp_path} (pipeline flights.yaml, run {RUN}, process {os.getpid()}, host "
         with pytest.raises(FolderHeld, match=re.escape(told)), work.held():
             pass
     with work.held() as hold:
-        assert hold.number == 3
+        assert (hold.run, hold.number) == (RUN, 3)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"run": []}', "\xff", '{"number": -1}', '{"number": "1"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"run": []}', '{"run": ".."}', "\xff", '{"number": -1}', '{"number": "1"}']
+)
 def test_a_lock_file_that_tells_nothing_still_locks(tmp_path: Path, text: str) -> None:
     work = WorkFolder(tmp_path)
     (tmp_path / "lock").write_bytes(text.encode("latin-1"))
     with work.held() as hold:
-        assert hold.number is None
-        with pytest.raises(FolderHeld, match=f"^another run holds {re.escape(str(tmp_path))}$"), work.held():
+        assert (hold.run, hold.number) == (None, None)
+        with (
+            pytest.raises(FolderHeld, match=rf"^another run holds {re.escape(str(tmp_path))}( \(run \.\.\))?$"),
+            work.held(),
+        ):
             pass
 
 

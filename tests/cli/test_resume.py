@@ -252,8 +252,9 @@ def test_a_killed_run_goes_on_with_one_command(trial: Trial) -> None:
         "steps.py",
         STEPS
         + """
-def die(table):
+def die(table, context):
     if not Path("dead").exists():
+        (context.scratch / "left").touch()
         Path("dead").touch()
         while '"node": "double"' not in next(Path(".nfrun/runs").glob("*/journal.jsonl")).read_text():
             time.sleep(0.001)
@@ -269,8 +270,10 @@ def die(table):
     killed = trial.nfrun("run", "p.yaml")
     assert killed.returncode != 0
     assert trial.calls == ["numbers", "double"]
+    (left,) = trial.path.glob(".nfrun/runs/*/scratch/die.1.*/left")
     assert trial.statuses("--resume") == {"numbers": "reused", "double": "reused", "die": "ok", "total": "ok"}
     assert trial.calls == ["die", "total"]
+    assert not left.parents[1].exists()
 
 
 def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:

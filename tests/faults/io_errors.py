@@ -238,6 +238,8 @@ def judge(trial: Trial, fault: Fault, ended: Ended, program: str, file: str, whe
         names = {Path(file).name, Path(file).parent.name, "place/work"}
         if Path(file).name.startswith(".nfrun-"):  # on its way to its name, as the input of a script
             names |= {"input_", "the node"}
+        if fault.forever:  # the first may have been of no consequence, as where scratch is removed: a later one is told
+            names |= {"cannot "}
         trial.check(any(name in words for name in names), f"{when}: nobody names any of {sorted(names)}: {ended}")
 
 
