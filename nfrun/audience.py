@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+from nfrun.book import LASTING
 from nfrun.machine import children_time, cores, peak_rss
 from nfrun.plan import plan_of
 from nfrun.prepare import Prepared
@@ -95,6 +96,7 @@ def _summary(
         makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
         redact=prepared.redactor,
+        resumable=options.handoff in LASTING,
     )
 
 

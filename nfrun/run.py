@@ -251,7 +251,7 @@ class Run:
             key = (ref.id, ref.attempt)
             self._given.add(key)
             if key in self._early:
-                self._tell(OutputPublished(self.now(), ref.id, self._early.pop(key)))
+                self._tell(OutputPublished(finished.at, ref.id, self._early.pop(key)))
 
 
 def _raise(error: BaseException) -> None:

@@ -29,7 +29,7 @@ from nfrun.hiding import redactor_of
 from nfrun.machine import cores
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
-from nfrun.reports.summary import KEEP_GOING
+from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.secrets import Redactor
 from nfrun.spec import Pipeline
 from nfrun.streams import SIGNALS, signals
@@ -181,7 +181,7 @@ class _Trials:
             raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", SIGNALLED + number)
         if code:
             told = err.read_text(encoding="utf-8", errors="backslashreplace")
-            sys.stderr.write(told.replace(KEEP_GOING, ""))  # there is no -k here
+            sys.stderr.write(told.replace(KEEP_GOING, "").replace(RESUME, ""))  # there are no such options here
             raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else FAILED)
         try:
             document: Document = json.loads(out.read_bytes())

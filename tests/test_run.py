@@ -648,3 +648,13 @@ def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
         assert "failed" not in found.values()
         left = {name.split(".")[0] for name in trial.files()}
         assert left <= set(plan.keep), seed
+
+
+def test_events_come_in_the_order_of_their_times_where_a_file_is_there_before_its_node_has_ended(
+    tmp_path: Path,
+) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a")), mode="mmap")
+    assert trial.go().status == "ok"
+    times = {(type(e), getattr(e, "node", getattr(e, "output", ""))): e.at for e in trial.events}
+    assert times[OutputPublished, "a"] == times[NodeFinished, "a"] == times[NodeStarted, "b"]
+    assert [e.at for e in trial.events] == sorted(e.at for e in trial.events)

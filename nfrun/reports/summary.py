@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_STAGES, _MOST_OUTPUTS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 12, 5
 KEEP_GOING = "; -k runs what does not depend on it"
+RESUME = "\n   'nfrun run --resume' goes on from what had finished"
 _NAMES, _LEAST_NAMES = 48, 12  # characters of the names of a stage
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # what fits is shown, the first for certain
 _LEAST_CELL, _MORE = 8, 12  # characters of a column, and of the one that counts those left out
@@ -33,7 +34,7 @@ class Summary:
     the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far,
     `elsewhere()` those of scripts and worker processes, `makespan(costs)` the seconds that a run takes whose nodes take
     these. `quiet` leaves only the failures, which need no `console(stream)`. What is shown of tables goes through
-    `redact(text)`.
+    `redact(text)`. `resumable`: another run can go on from this one.
     """
 
     name = "on stdout"
@@ -53,7 +54,9 @@ class Summary:
         makespan: Callable[[Mapping[str, float]], float],
         quiet: bool = False,
         redact: Callable[[str], str] = str,
+        resumable: bool = False,
     ) -> None:
+        self._resumable = resumable
         self._record = record
         self._out = out
         self._err = err
@@ -179,11 +182,12 @@ class Summary:
         """What went wrong, the failures themselves last: the end is what people read first."""
         record = self._record
         failed, cancelled = record.named("failed"), record.named("cancelled")
+        done = len(record.named("ok")) + len(record.named("reused"))
+        resume = RESUME if self._resumable and done else ""
         if record.end and record.end.error:
-            self._tell(f"nfrun: {escape(record.end.error)}")
+            self._tell(f"nfrun: {escape(record.end.error)}{resume}")
         elif record.end and record.end.status == "cancelled":
-            done = len(record.named("ok")) + len(record.named("reused"))
-            self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not")
+            self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
         elif cancelled:
             line = f"not started after the failure: {_few(cancelled)}{KEEP_GOING}"
             self._tell(line)

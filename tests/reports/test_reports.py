@@ -397,6 +397,23 @@ def test_no_speed_is_claimed_for_a_run_that_did_not_end_well() -> None:
     assert err.endswith("cancelled: 0 nodes finished, 1 did not\n")
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (RunFinished(2.0, "cancelled"), "cancelled: 1 node finished, 1 did not"),
+        (RunFinished(2.0, "failed", "cannot write x: no room"), "nfrun: cannot write x: no room"),
+    ],
+)
+def test_how_to_go_on_is_told_where_there_is_something_to_go_on_from(end: RunFinished, told: str) -> None:
+    hint = "\n   'nfrun run --resume' goes on from what had finished\n"
+    began: list[Event] = [NodeStarted(0.0, "a", 1), NodeFinished(1.0, "a", 1, {}, 1.0), NodeStarted(1.0, "b", 1)]
+    ended: list[Event] = [*began, NodeCancelled(2.0, "b", "it is over"), end]
+    nodes = plan(a="", b="a")
+    assert summary(fed(ended, nodes), resumable=True)[1].endswith(f"{told}{hint}")
+    assert summary(fed(ended, nodes))[1].endswith(f"{told}\n")
+    assert "resume" not in summary(fed([began[0], NodeCancelled(2.0, "a", "over"), end], nodes), resumable=True)[1]
+
+
 def test_what_broke_outside_of_nodes_is_told() -> None:
     events: list[Event] = [NodeCancelled(1.0, "a", "x"), RunFinished(1.0, "failed", "cannot write 'a': disk full")]
     assert summary(fed(events, plan(a="")))[1].endswith("nfrun: cannot write 'a': disk full\n")
