@@ -22,7 +22,7 @@ from nfrun.strays import Strays, strays
 # Numbers of Linux, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
 _REACT_SECONDS = 2.0  # a runner that has not reacted to a request, nor to being asked, is stuck
-_HURRY_SECONDS = 0.12  # what is left so long after a second request is killed
+_HURRY_SECONDS = 0.1  # what is left so long after a second request is killed; 0.2 are promised for all of it
 _HEARD_SECONDS = 0.02  # for the runner to say that a signal has reached it too
 _LOOK_SECONDS = 0.001
 _SHOW_CURSOR = "\x1b[?25h"
