@@ -1,23 +1,21 @@
 """Hands Arrow tables from node to node: by reference at once, through a memory-mapped IPC file once there is one.
 
-Decides which outputs become files, and when: at once what is kept or asked for, the rest only if memory is short.
-Knows outputs by their `Ref`, not which node comes next: the scheduler says when an output is released. Files are
-written once under another name, renamed, and from then on only mapped or unlinked: truncating a mapped file kills its
-readers with SIGBUS. They are written through ordinary writes: on a full disk a memory map opened for writing dies in
-the same way.
+Decides which outputs become files; the backlog, in which order. Knows outputs by their `Ref`, not which node comes
+next: the scheduler says when an output is released. Files are written once under another name, renamed, and from then
+on only mapped or unlinked: truncating a mapped file kills its readers with SIGBUS. They are written through ordinary
+writes: on a full disk a memory map opened for writing dies in the same way.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfrun.backlog import Backlog, Key
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
 from nfrun.ipc import LITTLE, has_dictionary, open_file, schema_line, size_of, write_file
@@ -30,22 +28,19 @@ if TYPE_CHECKING:
 MODES = ("auto", "mmap", "memory")
 _HURRY_SECONDS = 0.1  # for the writer, where nobody wants to wait for it
 
-Stage = Enum("Stage", "WAITING WRITING SETTLED")
-
 
 @dataclass(slots=True)
 class _Entry:
-    """One output. It has a table, a file, or both for a moment; `waits` bytes of the budget are its own meanwhile."""
+    """One output. It has a table, a file, or both for a moment; until it is settled the backlog has it too."""
 
+    key: Key
     ref: Ref
     table: Any = None
-    stage: Stage = Stage.WAITING
     wanted: bool = False  # someone waits for its file
     released: bool = False
     error: str = ""
     written: bool = False
     unread: bool = False  # nobody will open it any more, though its file stays
-    waits: int = 0
 
 
 class Store:
@@ -54,9 +49,8 @@ class Store:
     `mode` is `auto` (readers get the table at once, files are written behind them), `mmap` (the file is written before
     anyone reads, and everyone maps it) or `memory` (no files but those that someone asks for). Outputs in `keep` are
     always settled: their digest is computed and, unless the mode is `memory`, their file written. In `auto` those in
-    `keep` and `ahead` (whose files someone will ask for) are written at once, the others, oldest first, when more than
-    half of `budget` bytes wait: most tables have no reader left long before, and writing those would slow others down.
-    At most `budget` bytes wait to be written; beyond that `publish` waits. With `lasting`, which needs a mode that has
+    `keep` and `ahead` (whose files someone will ask for) are written at once, the others only if memory is short. At
+    most `budget` bytes wait to be written; beyond that `publish` waits. With `lasting`, which needs a mode that has
     files, every output is written at once and its file outlives its readers: another run may go on from it; with
     `durable` it outlives a power loss.
 
@@ -80,18 +74,12 @@ class Store:
         self._folder = folder
         self._mode = mode
         self._keep = keep
-        self._ahead = keep | ahead
-        self._budget = budget if budget is not None else quarter_of_memory()
         self.lasting = lasting
         self.durable = durable
         self._published = published
         self._broken = broken
-        self._entries: dict[tuple[str, int], _Entry] = {}
-        self._queue: deque[_Entry] = deque()  # to be written at once
-        self._later: dict[tuple[str, int], _Entry] = {}  # to be written if memory is short
-        self._trash: deque[str] = deque()
-        self._pending = 0
-        self._crowd = 0  # of those who wait for room
+        self._entries: dict[Key, _Entry] = {}
+        self._backlog = Backlog(quarter_of_memory() if budget is None else budget, keep | ahead, lasting=lasting)
         self._busy = False
         self._closed = False
         self._lock = threading.Lock()
@@ -119,15 +107,13 @@ class Store:
         ref = Ref(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
-        entry = _Entry(ref, value)
+        entry = _Entry((output, attempt), ref, value)
         with self._lock:
-            if path is None and output not in self._keep:
-                entry.stage = Stage.SETTLED
-            else:
-                self._make_room(entry)
+            if path is not None or output in self._keep:
+                self._make_room(ref.bytes)
                 self._refuse_if_closed(output)
                 self._enqueue(entry)
-            self._entries[output, attempt] = entry
+            self._entries[entry.key] = entry
         return ref
 
     def adopt(self, ref: Ref) -> Ref:
@@ -158,7 +144,7 @@ class Store:
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             if entry is not None:
-                self._change.wait_for(lambda: entry.stage is Stage.SETTLED or entry.released)
+                self._change.wait_for(lambda: entry.key not in self._backlog or entry.released)
             if entry is None or entry.ref.digest is None:
                 gone = f"the output '{ref.id}' is gone: all its readers had ended"
                 raise HandoffError(entry.error if entry is not None and entry.error else gone)
@@ -183,12 +169,11 @@ class Store:
                 if entry.error:
                     raise HandoffError(entry.error)
                 entry.wanted = True
-                if self._later.pop((ref.id, ref.attempt), None) is not None:
-                    self._queue.append(entry)
-                    self._wake()
-                elif entry.stage is Stage.SETTLED:  # kept in memory, or hashed just before it was wanted
+                if entry.key not in self._backlog:  # kept in memory, or hashed just before it was wanted
                     self._enqueue(entry)
-                self._change.wait_for(lambda: entry.stage is Stage.SETTLED)
+                elif self._backlog.hurry(entry.key):
+                    self._wake()
+                self._change.wait_for(lambda: entry.key not in self._backlog)
             # Released while somebody waits: an attempt that was given up is still at it.
             if entry is None or entry.released:
                 raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
@@ -206,10 +191,10 @@ class Store:
             entry = self._entries.get((ref.id, ref.attempt)) if self.lasting else None
             if entry is None:
                 self._release(ref.id, ref.attempt)
-            elif entry.stage is Stage.SETTLED:
-                del self._entries[ref.id, ref.attempt]
-            else:
+            elif entry.key in self._backlog:
                 entry.unread = True
+            else:
+                del self._entries[entry.key]
 
     def discard(self, ref: Ref) -> None:
         """The attempt that gave this output does not count: nothing of it stays."""
@@ -219,7 +204,7 @@ class Store:
     def settled(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to write now, to hash or to unlink, at most these seconds; whether that is so."""
         with self._lock:
-            return self._change.wait_for(lambda: not (self._has_work() or self._busy), seconds)
+            return self._change.wait_for(lambda: not (self._backlog.has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """End the writer and let go of all tables; files of kept outputs stay, and no others.
@@ -252,28 +237,14 @@ class Store:
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
-    def _has_room(self, size: int) -> bool:
-        """One output may be larger than the whole budget: it passes when nothing else waits."""
-        return not self._pending or self._pending + size <= self._budget
-
-    def _make_room(self, entry: _Entry) -> None:
-        if not self._has_room(entry.ref.bytes):
-            self._crowd += 1
+    def _make_room(self, size: int) -> None:
+        if not self._backlog.has_room(size):
+            self._backlog.crowd += 1
             self._wake()
             try:
-                self._change.wait_for(lambda: self._closed or self._has_room(entry.ref.bytes))
+                self._change.wait_for(lambda: self._closed or self._backlog.has_room(size))
             finally:
-                self._crowd -= 1
-
-    def _has_work(self) -> bool:
-        return bool(self._queue or self._trash) or self._is_short()
-
-    def _is_short(self) -> bool:
-        """Whether outputs are to be written only to let go of their tables."""
-        return bool(self._later) and self._is_tight()
-
-    def _is_tight(self) -> bool:
-        return self._crowd > 0 or self._pending > self._budget // 2
+                self._backlog.crowd -= 1
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -284,38 +255,23 @@ class Store:
         if entry is None:
             return
         entry.released = True
-        self._later.pop((output, attempt), None)
-        if entry.stage is not Stage.WRITING:  # else the writer sees to it
+        if self._backlog.drop(entry.key):  # else the writer sees to it
             entry.table = None
-            self._settle(entry)
+            self._change.notify_all()
             if entry.written and not keep_file:
-                self._trash.append(self._path_of(entry.ref))
+                self._backlog.unlink(self._path_of(entry.ref))
                 self._wake()
 
     def _enqueue(self, entry: _Entry) -> None:
-        entry.stage = Stage.WAITING
-        entry.waits = entry.ref.bytes
-        self._pending += entry.waits
-        if entry.wanted or self.lasting or entry.ref.id in self._ahead:
-            self._queue.append(entry)
-        else:
-            self._later[entry.ref.id, entry.ref.attempt] = entry
-            if self._writer is not None and not self._is_short():
-                return
-        self._wake()
+        self._backlog.add(entry.key, entry.ref.bytes, wanted=entry.wanted)
+        if self._writer is None or self._backlog.has_work():
+            self._wake()
 
     def _wake(self) -> None:
         if self._writer is None:
             self._writer = threading.Thread(target=self._write_behind, name="nfrun-writer", daemon=True)
             self._writer.start()
         self._work.notify()
-
-    def _settle(self, entry: _Entry) -> None:
-        """The entry waits for nothing more."""
-        self._pending -= entry.waits
-        entry.waits = 0
-        entry.stage = Stage.SETTLED
-        self._change.notify_all()
 
     # -- the writer ------------------------------------------------------------------------------------------------
 
@@ -328,30 +284,20 @@ class Store:
             with self._lock:
                 self._busy = False
                 self._change.notify_all()
-                self._work.wait_for(lambda: self._has_work() or self._closed)
-                # Unlinking first: it frees the room on the disk that writing needs.
-                trash = self._trash.popleft() if self._trash else None
-                tight = self._is_tight()
-                entry = None if trash else self._next()
-                if trash is None and entry is None:
+                self._work.wait_for(lambda: self._backlog.has_work() or self._closed)
+                tight = self._backlog.is_tight()
+                task = self._backlog.next()
+                if task is None:
                     return
                 self._busy = True
-                if entry is not None:
-                    if entry.released:
-                        continue
-                    entry.stage = Stage.WRITING
-            if trash is not None:
+                job = task if isinstance(task, str) else self._entries[task]
+            if isinstance(job, str):
                 with suppress(OSError):
-                    Path(trash).unlink()
-            elif entry is not None:
-                self._write(entry)
+                    Path(job).unlink()
+            else:
+                self._write(job)
                 if tight:  # glibc keeps what is freed, several times the budget of it, until it is told to return it
                     pa.default_memory_pool().release_unused()
-
-    def _next(self) -> _Entry | None:
-        if self._queue:
-            return self._queue.popleft()
-        return self._later.pop(next(iter(self._later))) if self._is_short() else None
 
     def _write(self, entry: _Entry) -> None:
         error, written, content, mapped, size, checksum = "", False, None, None, None, None
@@ -383,14 +329,15 @@ class Store:
             released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
-                self._trash.append(str(path))
+                self._backlog.unlink(str(path))
             if released or entry.unread:
                 entry.table = None
-                if entry.unread and self._entries.get((ref.id, ref.attempt)) is entry:
-                    del self._entries[ref.id, ref.attempt]
+                if entry.unread and self._entries.get(entry.key) is entry:
+                    del self._entries[entry.key]
             elif mapped is not None and self._mode != "memory":
                 entry.table = mapped  # what was published is dropped: from now on readers share the file's pages
-            self._settle(entry)
+            self._backlog.settle(entry.key)
+            self._change.notify_all()
         if error and not released:  # else it concerns nobody any more
             self._broken(error)
 
@@ -407,5 +354,6 @@ class Store:
                 with suppress(OSError):
                     path.unlink()
             self._refuse_if_closed(ref.id)
-            self._entries[ref.id, ref.attempt] = _Entry(ref, mapped, stage=Stage.SETTLED, written=True)
+            key = ref.id, ref.attempt
+            self._entries[key] = _Entry(key, ref, mapped, written=True)
         self._published(ref)

@@ -308,7 +308,7 @@ def test_a_release_frees_who_still_waits_for_the_file(make: Any, monkeypatch: py
     gate.open.set()
     store.release(busy)
     assert store.settled(10)
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
 
 
 def test_a_release_lets_go_of_the_table(make: Any) -> None:
@@ -320,7 +320,7 @@ def test_a_release_lets_go_of_the_table(make: Any) -> None:
     store.release(ref)
     gc.collect()
     assert gone() is None
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
 
 
 # ------------------------------------------------------------------ what is not written at once
@@ -339,7 +339,7 @@ def test_what_nobody_asks_for_is_not_written_while_there_is_room(make: Any) -> N
     store.release(ref)
     assert store.settled(10)
     assert files(store) == []
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
 
 
 def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: Any) -> None:
@@ -349,9 +349,9 @@ def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: An
     assert [r.id for r in heard.published] == ["a", "b"]
     assert files(store) == ["a.1.arrow", "b.1.arrow"]
     assert [store.open(ref) is MANY for ref in refs] == [False, False, True]
-    assert store._pending == 8_000
+    assert store._backlog.bytes == 8_000
     store.release(refs[2])
-    assert (store._pending, store._later) == (0, {})
+    assert (store._backlog.bytes, ("c", 1) in store._backlog) == (0, False)
 
 
 def test_who_waits_for_room_gets_it_from_what_could_have_waited(make: Any) -> None:
@@ -398,7 +398,7 @@ def test_one_output_may_be_larger_than_the_budget(make: Any) -> None:
         store.publish(name, 1, MANY)
     assert store.settled(10)
     assert [r.id for r in heard.published] == ["a", "b", "c"]
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
 
 
 def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
@@ -408,7 +408,7 @@ def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
     for ref in refs:
         store.release(ref)
     assert store.settled(10)
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
 
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -733,7 +733,7 @@ def test_many_threads(make: Any, mode: str) -> None:
         thread.join(20)
     assert [came for _, came in pairs] == [[None]] * 8
     assert store.settled(10)
-    assert store._pending == 0
+    assert store._backlog.bytes == 0
     kept = {r.id for r in heard.published if r.id.startswith("k")}
     assert kept == {"k0", "k1"}
     store.close()

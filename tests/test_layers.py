@@ -12,7 +12,7 @@ LAYERS = """
 __init__
 events errors spec
 plan secrets
-schedule compare
+schedule compare backlog
 simulate
 transcript capture checksum
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
@@ -46,7 +46,7 @@ commands
 arguments cli guard
 __main__
 """
-PURE = ("events", "errors", "spec", "plan", "secrets", "schedule", "compare", "simulate")
+PURE = ("events", "errors", "spec", "plan", "secrets", "schedule", "compare", "backlog", "simulate")
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent

@@ -616,7 +616,7 @@ def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> 
         simulated = simulate(plan, pretend, keep_going=keep_going)
         found = ends(trial.events)
         assert set(found) == set(plan.nodes)
-        assert trial.store._pending == 0
+        assert trial.store._backlog.bytes == 0
         if keep_going:  # else it depends on what happens to run when the first one fails
             assert end.status == simulated[-1].status  # type: ignore[union-attr]
             assert found == ends(simulated), seed
