@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.backlog import Backlog, Key
 from nfrun.errors import HandoffError
 from nfrun.events import Ref
-from nfrun.ipc import LITTLE, has_dictionary, open_file, schema_line, size_of, write_file
+from nfrun.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
 from nfrun.outputs import failed_write, file_of, write_output
 from nfrun.sizes import quarter_of_memory
 
@@ -312,10 +312,11 @@ class Store:
             if entry.ref.path is not None or entry.wanted:
                 file = write_file(table, path, give_up_if_released, durable=self.durable)
                 written, content, size, checksum = True, file.digest, file.size, file.checksum
-                # Less than a page stays as it is: to map it takes more memory than it frees, longer than to write it,
-                # and one of the 65,530 maps that Linux lets a process have.
-                little = table.get_total_buffer_size() < LITTLE
-                mapped = None if entry.unread or little else open_file(path, size)
+                # To map less than a page takes more memory than it frees, longer than to write it, and one of the
+                # 65,530 maps that Linux lets a process have. What was published is let go of all the same: it may be a
+                # view of something large, or of what its node goes on to change.
+                if not entry.unread:
+                    mapped = open_file(path, size) if file.whole is None else open_bytes(file.whole)
             else:
                 from nfrun.digest import digest
 
@@ -335,7 +336,7 @@ class Store:
                 if entry.unread and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
             elif mapped is not None and self._mode != "memory":
-                entry.table = mapped  # what was published is dropped: from now on readers share the file's pages
+                entry.table = mapped  # from now on readers share the file's pages
             self._backlog.settle(entry.key)
             self._change.notify_all()
         if error and not released:  # else it concerns nobody any more

@@ -29,7 +29,8 @@ RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it sa
 class Written:
     """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
 
-    `checksum` is that of the file, None where it was too large to be had at once.
+    `checksum` is that of the file, None where it was too large to be had at once; `whole` all that is in it, None where
+    that is more than a page.
     """
 
     rows: int
@@ -37,6 +38,7 @@ class Written:
     size: int
     digest: str
     checksum: str | None = None
+    whole: pa.Buffer | None = None
 
 
 def write_file(
@@ -62,7 +64,7 @@ def write_file(
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
-    checksum = None
+    checksum = whole = None
     try:
         # Not a Python file, which is as fast: it takes the interpreter lock for every buffer and every few bytes of
         # padding, and beside nodes that compute in Python it waits 5 ms for it each time.
@@ -90,7 +92,9 @@ def write_file(
         with suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         raise
-    return Written(rows, total, size, content.hexdigest(), checksum)
+    if whole is not None and whole.size > LITTLE:
+        whole = None
+    return Written(rows, total, size, content.hexdigest(), checksum, whole)
 
 
 def _created(path: str) -> pa.OSFile:
@@ -165,6 +169,13 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
         raise HandoffError(f"cannot open {path.name}: {reason(error)}") from error
 
 
+def open_bytes(whole: pa.Buffer) -> pa.Table:
+    """The table in the bytes of an Arrow IPC file, which stay where they are."""
+    import pyarrow as pa
+
+    return pa.ipc.open_file(whole).read_all()
+
+
 def schema_line(schema: pa.Schema) -> str:
     """The schema on one line: `name: type, …`."""
     return ", ".join(f"{column.name}: {column.type}" for column in schema)
@@ -187,10 +198,11 @@ def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]
 
 
 def size_of(data: pa.Table | pa.RecordBatch) -> int:
-    """Bytes of memory: of what it refers to, or, where that is little, of all that it keeps alive.
+    """Bytes of memory: of what it refers to, or, where that is little, of all of the buffers that it is in.
 
-    Arrow lets go of the interpreter's lock to find out the former. Another node takes it then, and to get it back takes
-    longer than all else that is done for a small table.
+    What is behind a buffer that is only a view, such as of an array of numpy's, nobody can know. Arrow lets go of the
+    interpreter's lock to find out the former. Another node takes it then, and to get it back takes longer than all else
+    that is done for a small table.
     """
     held: int = data.get_total_buffer_size()
     return held if held < LITTLE else int(data.nbytes)

@@ -52,6 +52,7 @@ class Telling:
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self.tell: Callable[[Event], None] = self._queue.put  # passes an event on; never blocks
         self._closing = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._deliver, name="nfrun-reports", daemon=True)
         self._thread.start()
 
@@ -62,7 +63,7 @@ class Telling:
         self._thread.join()
 
     def _deliver(self) -> None:
-        while events := self._happened():
+        while not self._ended and (events := self._happened()):
             self._call("wake")
             for event in events:
                 hearers = self._hearers.get(type(event))
@@ -71,7 +72,7 @@ class Telling:
                         report.event(event)
                     except Exception as error:
                         self._leave_out(report, error)
-            if self._queue.empty():
+            if self._queue.empty() and not self._ended:
                 self._call("pause")
                 self._closing.wait(self._seconds)
         for report in self._reports:
@@ -81,13 +82,14 @@ class Telling:
                 self._leave_out(report, error)
 
     def _happened(self) -> list[Event]:
-        """All that has happened since, once there is anything; nothing at the end."""
+        """What has happened since, once there is anything; nothing at the end, whatever is told after it."""
         events: list[Event] = []
-        while event := self._queue.get():
+        for _ in range(max(1, self._queue.qsize())):  # not until it is empty: somebody may be as quick to fill it
+            event = self._queue.get()
+            if event is None:
+                self._ended = True
+                break
             events.append(event)
-            if self._queue.empty():
-                return events
-        self._queue.put(None)  # where anything came before the end, it is met again
         return events
 
     def _call(self, method: str) -> None:

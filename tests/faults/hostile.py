@@ -290,9 +290,9 @@ def on_terminal(place: Place, words: list[str], chance: random.Random) -> Ended:
     environ = {**os.environ, "PYTHONPATH": str(rig.ROOT), **place.env, "TERM": "xterm-256color"}
     environ.pop("CI", None)
     size = (chance.choice((10, 24, 60)), chance.choice((40, 80, 200)))
-    child = pexpect.spawn(
+    child = pexpect.spawn(  # in bytes: it knows no names that are not UTF-8
         sys.executable,
-        ["-m", "nfrun", *words],
+        [b"-m", b"nfrun", *map(os.fsencode, words)],
         cwd=str(place.folder),
         env=environ,
         dimensions=size,

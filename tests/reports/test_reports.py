@@ -653,7 +653,29 @@ def test_all_that_came_before_the_end_is_told() -> None:
     for event in told:
         telling.tell(event)
     telling.close()
+    telling.tell(RunStarted(1.0, 1, 1))
     assert seen == told
+
+
+def test_whoever_goes_on_telling_does_not_keep_the_end_from_coming() -> None:
+    first, seen = threading.Event(), 0
+
+    class Slow:
+        def event(self, event: Event) -> None:
+            nonlocal seen
+            seen += 1
+            first.set()
+            for _ in range(10):  # more for each that is told
+                telling.tell(event)
+
+        def close(self) -> None:
+            pass
+
+    telling = Telling([Slow()])
+    telling.tell(RunStarted(0.0, 1, 1))
+    assert first.wait(10)
+    telling.close()
+    assert seen >= 1
 
 
 def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
