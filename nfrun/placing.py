@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from nfrun.document import Document
@@ -25,6 +26,7 @@ _INSTEAD = {
     "secrets": "write the names of environment variables",
     "params": "a parameter has a plain value; put the expression where it is used: 'with', 'env', 'read' or 'write'",
 }
+_MOST_FLAWS = 10  # of one string: to find one in the file takes the longer the longer the string is
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
 
@@ -53,7 +55,7 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
     for path, value in strings(root, "{{"):
         if not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
-        for mark, flaw in _flaws(path, value, names):
+        for mark, flaw in islice(_flaws(path, value, names), _MOST_FLAWS):
             where = document.where_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)
             yield path, Problem(where, flaw.what, flaw.hint)
 

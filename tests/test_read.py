@@ -1452,3 +1452,14 @@ def test_a_mistake_in_a_node_is_no_mistake_of_those_that_read_it(tmp_path: Path)
         "'input' is not a key of a node",
         "'outputs' is empty",
     ]
+
+
+def test_of_one_string_only_the_first_flaws_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    for text in ("{{ params.p }}", "${{ params.nope }}"):
+        file.write_text(
+            f'params: {{p: {{default: x}}}}\nnodes: {{a: {{python: "m:f", with: {{n: "{text * 5000}"}}}}}}\n'
+        )
+        with pytest.raises(SpecError) as caught:
+            read_pipeline(file)
+        assert len([problem for problem in caught.value.problems if "module" not in problem.what]) == 10
