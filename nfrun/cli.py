@@ -16,7 +16,7 @@ import typer
 
 from nfrun import __version__, commands
 from nfrun.commands import Color, Executor, Handoff, PlanFormat, Schedule
-from nfrun.exits import FAILED, OK, Misuse, telling_errors
+from nfrun.exits import FAILED, OK, Misuse, print_json, telling_errors
 
 app = typer.Typer(
     name="nfrun",
@@ -249,6 +249,8 @@ def main() -> NoReturn:
             told = io.StringIO()
             error.show(told)
             sys.stderr.write(escape(told.getvalue()))  # arguments of the user's are in it
+            if "--json" in sys.argv:
+                print_json({"status": "failed", "error": error.format_message(), "problems": []})
             code = error.exit_code
         except typer.Abort:
             print("Aborted!", file=sys.stderr)

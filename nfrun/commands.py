@@ -277,6 +277,10 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise Misuse(f"'{text}' is not NAME=VALUE", "-p")
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # what else has bytes of its own that are no text
+            raise Misuse(f"'{text}' is not UTF-8", "-p") from None
         pairs[name.strip()] = value
     return pairs
 

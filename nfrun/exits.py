@@ -67,7 +67,7 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(IO_ERROR) from None
     except FolderHeld as error:
-        hint = "wait until it has ended, or keep this run elsewhere with --work DIR"
+        hint = "wait until it has ended; another run can be kept elsewhere with --work DIR"
         leave(HELD, f"nfrun: {escape(str(error))}\n   {hint}")
     except PermissionError as error:
         leave(NO_PERMISSION, f"nfrun: no permission: {escape(str(error.filename or error))}")

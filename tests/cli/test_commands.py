@@ -150,6 +150,7 @@ def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["run", "p.yaml", "--nope\u2028"], "No such option: --nope\\u2028"),
         (["run", "p.yaml", "x\u200f\u202e"], "Got unexpected extra argument(s) (x\\u200f\\u202e)"),
         (["run", "p.yaml", "--color", "\u202ered"], "'\\u202ered' is not one of 'auto', 'always', 'never'."),
+        (["run", "p.yaml", "-p", "a=\udcff"], "Invalid value for -p: 'a=\\udcff' is not UTF-8"),
         (["plan", "p.yaml", "-j", "\x1b[31m"], "'\\x1b[31m' is neither auto nor a number from 1 to 10,000"),
     ],
 )
@@ -164,6 +165,20 @@ def test_a_mistake_in_the_command_line_drives_no_terminal(
     assert (left.value.code, told.out) == (2, "")
     assert said in told.err
     assert f" {words[0]} [OPTIONS] {{PIPELINE}}\n" in told.err
+
+
+def test_a_mistake_in_the_command_line_is_a_document_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nfrun", "run", "p.yaml", "--json", "--nope"])
+    with pytest.raises(SystemExit) as left:
+        main(guarded=False)
+    gc.enable()
+    told = capsys.readouterr()
+    assert left.value.code == 2
+    document = json.loads(told.out)
+    assert document == {"status": "failed", "error": "No such option: --nope", "problems": []}
+    assert document["error"] in told.err
 
 
 @pytest.mark.parametrize(("error", "code", "said"), [(EOFError(), 1, "Aborted!"), (KeyboardInterrupt(), 130, "")])

@@ -286,7 +286,7 @@ def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
         assert second.returncode == 75
         assert re.fullmatch(
             rf"nfrun: another run holds {trial.path}/\.nfrun \(pipeline p\.yaml, run \S+, process \d+, host \S+\)\n"
-            r"   wait until it has ended, or keep this run elsewhere with --work DIR\n",
+            r"   wait until it has ended; another run can be kept elsewhere with --work DIR\n",
             second.stderr,
         )
     assert trial.nfrun("plan", "p.yaml", "--resume").returncode == 0, "looking is allowed"
