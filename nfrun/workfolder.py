@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.errors import FolderHeld
+from nfrun.replace import is_there
 from nfrun.spec import Pipeline
 
 WORK = ".nfrun"
@@ -164,7 +165,7 @@ class WorkFolder:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_there(lock, path):
+                if is_there(lock, path):  # somebody may have removed the folder and made it again
                     return lock
             except BlockingIOError:
                 if time.monotonic() > until:
@@ -189,16 +190,6 @@ def _told_in(lock: int) -> dict[str, Any]:
 def _who(holder: Mapping[str, Any]) -> str:
     known = [f"{key} {holder[key]}" for key in ("pipeline", "run", "process", "host") if holder.get(key)]
     return f" ({', '.join(known)})" if known else ""
-
-
-def _is_there(lock: int, path: Path) -> bool:
-    """Whether this is still the file of that name: somebody may have removed the folder and made it again."""
-    try:
-        found = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(lock)
-    return (mine.st_ino, mine.st_dev) == (found.st_ino, found.st_dev)
 
 
 def _close(file: int) -> None:

@@ -276,6 +276,36 @@ def die(table, context):
     assert not left.parents[1].exists()
 
 
+def test_what_a_killed_run_was_writing_is_gone_after_the_next(trial: Trial) -> None:
+    trial.write(
+        "steps.py",
+        STEPS
+        + """
+def die():
+    while not Path("dead").exists():
+        if list(Path("out").glob(".*")):
+            Path("dead").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.001)
+""",
+    )
+    trial.write(
+        "p.yaml",
+        """\
+        params: {count: 400000}
+        nodes:
+          numbers: {python: "steps:numbers", with: {count: "${{ params.count }}"}}
+          die: {python: "steps:die"}
+          save: {write: out/n.jsonl, inputs: [numbers]}
+        """,
+    )
+    assert trial.nfrun("run", "p.yaml").returncode != 0
+    (left,) = (trial.path / "out").iterdir()
+    assert left.name.startswith(".nfrun-")
+    assert trial.statuses("--resume")["save"] == "ok"
+    assert [path.name for path in (trial.path / "out").iterdir()] == ["n.jsonl"]
+
+
 def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  wait: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n")
     first = subprocess.Popen([sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"], cwd=trial.path)
