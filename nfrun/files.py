@@ -79,11 +79,12 @@ def read_table(
     return table if columns is None else _select(table, columns, _shown(source))
 
 
-def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
+def write_table(table: pa.Table, path: Path, format: str | None = None, *, durable: bool = False) -> int:
     """Write the table to `path`, whole or not at all, and return the file's size in bytes.
 
     The format is that of the ending where `format` is None; csv and jsonl are compressed by the ending .gz, .bz2, .zst.
     Folders are made. Whoever reads `path` meanwhile keeps the old file; of several writers the last one wins.
+    With `durable` the file and its name survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
     unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
@@ -97,7 +98,7 @@ def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
         # A rename would put a file in the place of /dev/null or a pipe, for everyone.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
-    with replacing(path) as partial:
+    with replacing(path, durable=durable) as partial:
         with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(partial), "wb") as file:
             if compression:
                 with pa.CompressedOutputStream(file, compression) as packed:

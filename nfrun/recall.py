@@ -15,7 +15,6 @@ from pathlib import Path
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.handoff import Store
-from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
@@ -23,6 +22,7 @@ from nfrun.outputs import file_of
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.refusals import refusal
+from nfrun.replace import sync
 from nfrun.reuse import Choice
 from nfrun.spec import Pipeline
 from nfrun.work import Wait

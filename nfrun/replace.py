@@ -10,21 +10,42 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 
+def sync(path: Path | str) -> None:
+    """Have what was written to a file, or the names in a folder, survive a power loss. Raises OSError."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
+    """Make a folder, and those above it; returns the folders that have got a new name in them. Raises OSError."""
+    missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    path.mkdir(parents=True, exist_ok=True, mode=mode)
+    return [folder.parent for folder in missing]
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yields the name of a new file beside `path`, which takes that name's place when all has gone well inside.
 
     What a writer of `path` that was killed has left there is removed; who is at it meanwhile is left alone, and of
-    several the last one wins. Folders are made. Raises OSError.
+    several the last one wins. Folders are made. With `durable` it all survives a power loss. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made = make_folders(path.parent)
+    if durable:  # now, since the next attempt would find them there
+        for folder in made:
+            sync(folder)
     partial, file = _created(path)
     try:
         yield partial
+        if durable:
+            os.fsync(file)
         partial.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -33,6 +54,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(file)
+    if durable:
+        sync(path.parent)
 
 
 def is_there(file: int, path: Path) -> bool:
