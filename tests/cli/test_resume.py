@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -565,6 +566,31 @@ def test_a_durable_run_syncs_what_its_write_nodes_write_before_it_says_that_they
         return
     assert outside == [".", "out", ".", renamed.partition(" -> ")[0], renamed, "out/new"]
     assert any(step.endswith("journal.jsonl") for step in synced[synced.index("out/new") :])
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_durable_run_syncs_what_it_takes_over_from_one_that_was_not(
+    trial: Trial,
+    monkeypatch: pytest.MonkeyPatch,
+    linked: bool,
+    synced: list[str],
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+    trial.write("p.yaml", (trial.path / "p.yaml").read_text() + "  save: {write: out/n.csv, inputs: [double]}\n")
+    trial.run("--keep")
+    if not linked:
+        monkeypatch.setattr(os, "link", refuse)
+    done = here(trial.path, "run", "p.yaml", "--durable", "--resume", "--keep", "--json")
+    assert {node["status"] for node in json.loads(done.stdout)["nodes"].values()} == {"reused"}
+    run = str(Path(synced[0]).parent)
+    for file in (f"{run}/total.1.arrow", f"{run}/save.1.arrow", "out/n.csv"):
+        assert file in synced
+        behind = synced[synced.index(file) :]
+        assert str(Path(file).parent) in behind
+        assert f"{run}/journal.jsonl" in behind[behind.index(str(Path(file).parent)) :]
 
 
 def test_durable_runs_end_with_the_same(trial: Trial) -> None:
