@@ -14,7 +14,6 @@ from pathlib import Path
 from nfrun.errors import escape
 from nfrun.events import Event, Ref, RunFinished
 from nfrun.handoff import Store
-from nfrun.ipc import sync
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
@@ -22,6 +21,7 @@ from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.plan import Plan
 from nfrun.recall import Make, Notes, Recall
+from nfrun.replace import sync
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.spec import NodeSpec, Pipeline
@@ -93,7 +93,7 @@ class Book:
             journal = Journal(folder, durable=durable)
             journal.started(started)
         if durable:  # else all that is in them may be found under no name
-            for above in (folder, folder.parent, work.path, work.path.parent):
+            for above in (folder, folder.parent, work.path, *work.above):
                 sync(above)
         return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, reads=reads, keep=keep)
 

@@ -22,6 +22,7 @@ from nfrun.errors import near, shorten
 from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
 from nfrun.locate import local_files
+from nfrun.replace import replacing
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows turned to JSON at a time
@@ -78,11 +79,12 @@ def read_table(
     return table if columns is None else _select(table, columns, _shown(source))
 
 
-def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
+def write_table(table: pa.Table, path: Path, format: str | None = None, *, durable: bool = False) -> int:
     """Write the table to `path`, whole or not at all, and return the file's size in bytes.
 
     The format is that of the ending where `format` is None; csv and jsonl are compressed by the ending .gz, .bz2, .zst.
     Folders are made. Whoever reads `path` meanwhile keeps the old file; of several writers the last one wins.
+    With `durable` the file and its name survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
     unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
@@ -95,22 +97,15 @@ def write_table(table: pa.Table, path: Path, format: str | None = None) -> int:
     if path.exists() and not path.is_file():
         # A rename would put a file in the place of /dev/null or a pipe, for everyone.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name of its own: one made from the file's could be too long, or match a glob for such files.
-    temp = path.parent / f".nfrun-{os.urandom(8).hex()}.tmp"
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
-    try:
-        with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(temp), "wb") as file:
+    with replacing(path, durable=durable) as partial:
+        with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(partial), "wb") as file:
             if compression:
                 with pa.CompressedOutputStream(file, compression) as packed:
                     _WRITERS[kind](table, packed, path)
             else:
                 _WRITERS[kind](table, file, path)
-        size = temp.stat().st_size
-        temp.replace(path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
-        raise
+        size = partial.stat().st_size
     return size
 
 

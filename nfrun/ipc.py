@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.checksum import bytes_checksum
 from nfrun.errors import HandoffError
 from nfrun.refusals import reason
+from nfrun.replace import sync
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,15 +125,6 @@ def _write(
             rows += batch.num_rows
             total += size_of(batch)
     return rows, total
-
-
-def sync(path: Path | str) -> None:
-    """Have what was written to a file, or the names in a folder, survive a power loss. Raises OSError."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _reserve(path: str, size: int) -> int:

@@ -15,7 +15,6 @@ from pathlib import Path
 from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.handoff import Store
-from nfrun.ipc import sync
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of
 from nfrun.kinds.kind import Stop
@@ -23,6 +22,7 @@ from nfrun.outputs import file_of
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.refusals import refusal
+from nfrun.replace import sync
 from nfrun.reuse import Choice
 from nfrun.spec import Pipeline
 from nfrun.work import Wait
@@ -123,6 +123,11 @@ class Recall:
             )
             if path is not None:
                 self._take(files[output.id], ref)
+        for name in finished.wrote:
+            try:
+                self._sync(self._base / name)
+            except OSError as error:
+                raise HandoffError(f"cannot reuse {name}: {error.strerror}") from None
         self._notes.used[start.node] = finished
         return Outcome(start.node, start.attempt, outputs=outputs, reused=True)
 
@@ -136,11 +141,14 @@ class Recall:
                 partial = path.with_name(f"{path.name}.partial")
                 shutil.copyfile(file, partial)
                 partial.chmod(0o444)
-                if self._store.durable:
-                    sync(partial)
                 partial.replace(path)
-            if self._store.durable:
-                sync(path.parent)
+            self._sync(path)
         except OSError as error:
             raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
         self._store.reuse(ref)
+
+    def _sync(self, path: Path) -> None:
+        """Have a file of an earlier run last, which that run may not have seen to, if this one shall."""
+        if self._store.durable:
+            sync(path)
+            sync(path.parent)

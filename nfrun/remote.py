@@ -20,12 +20,12 @@ class RemoteStore:
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._folder = folder
-        self._durable = durable
+        self.durable = durable
 
     def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
         """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
         path = Path(file_of(self._folder, output, attempt))
-        return write_output(path, output, attempt, value, durable=self._durable)
+        return write_output(path, output, attempt, value, durable=self.durable)
 
     def open(self, ref: Ref) -> pa.Table:
         """The table, memory-mapped. Raises HandoffError."""

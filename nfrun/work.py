@@ -34,6 +34,8 @@ _PROGRESS_SECONDS = 0.1
 class Outputs(Protocol):
     """Where outputs are handed on: `nfrun.handoff.Store`, or what stands in for it in another process."""
 
+    durable: bool
+
     def publish(self, output: str, attempt: int, value: Any) -> Ref: ...
 
     def open(self, ref: Ref) -> Any: ...
@@ -145,6 +147,10 @@ class _Attempt:
         return Outcome(spec.id, self.attempt, failure, None, outputs, took, published, self.opened, cpu, locked)
 
     # -- what a kind is offered ------------------------------------------------------------------------------------
+
+    @property
+    def durable(self) -> bool:
+        return self._work.store.durable
 
     @property
     def environ(self) -> Mapping[str, str]:

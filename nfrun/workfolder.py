@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.errors import FolderHeld
+from nfrun.replace import is_there, make_folders
 from nfrun.spec import Pipeline
 
 WORK = ".nfrun"
@@ -85,11 +86,13 @@ class WorkFolder:
     """The folder where nfrun keeps what outlives a run, readable by its owner alone.
 
     `runs/<id>/` holds what one run left: its journal, its outputs, and a folder for each attempt under way;
-    `timings/<pipeline>.json` the seconds that nodes took; `lock` tells who holds the folder.
+    `timings/<pipeline>.json` the seconds that nodes took; `lock` tells who holds the folder. `above` are the
+    folders that have its name in them, and the names of those that were made for it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.above = [path.parent]
 
     @classmethod
     def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
@@ -112,7 +115,7 @@ class WorkFolder:
     def held(self) -> Iterator[Hold]:
         """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
         if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.above = make_folders(self.path, 0o700)
             with naming(self.path / ".gitignore") as ignored:
                 ignored.write_text("*\n", encoding="utf-8")
         lock = self._locked()
@@ -164,7 +167,7 @@ class WorkFolder:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_there(lock, path):
+                if is_there(lock, path):  # somebody may have removed the folder and made it again
                     return lock
             except BlockingIOError:
                 if time.monotonic() > until:
@@ -189,16 +192,6 @@ def _told_in(lock: int) -> dict[str, Any]:
 def _who(holder: Mapping[str, Any]) -> str:
     known = [f"{key} {holder[key]}" for key in ("pipeline", "run", "process", "host") if holder.get(key)]
     return f" ({', '.join(known)})" if known else ""
-
-
-def _is_there(lock: int, path: Path) -> bool:
-    """Whether this is still the file of that name: somebody may have removed the folder and made it again."""
-    try:
-        found = path.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    mine = os.fstat(lock)
-    return (mine.st_ino, mine.st_dev) == (found.st_ino, found.st_dev)
 
 
 def _close(file: int) -> None:

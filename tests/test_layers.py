@@ -14,7 +14,7 @@ events errors spec
 plan secrets
 schedule compare backlog
 simulate
-transcript capture checksum
+transcript capture checksum replace
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
 locate descendants groups durations strays refusals
 files expressions ipc plainyaml garbage machine fingerprint journal sources outside

@@ -110,6 +110,11 @@ class Job(Protocol):
     stop: Stop
 
     @property
+    def durable(self) -> bool:
+        """Whether what it writes is to survive a power loss."""
+        ...
+
+    @property
     def environ(self) -> Mapping[str, str]:
         """The whole environment for a child process."""
         ...

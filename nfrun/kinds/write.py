@@ -46,7 +46,7 @@ def run(job: Job) -> Mapping[str, Any]:
 
     table = job.table(job.node.inputs[0].name)
     try:
-        size = write_table(table, job.folder / job.node.body)
+        size = write_table(table, job.folder / job.node.body, durable=job.durable)
     except OSError as error:
         raise HandoffError(f"cannot write {job.node.body} ({table.nbytes:,} bytes): {reason(error)}") from error
     name = job.node.outputs[0] if job.node.outputs else ""

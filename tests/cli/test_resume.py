@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -276,6 +277,36 @@ def die(table, context):
     assert not left.parents[1].exists()
 
 
+def test_what_a_killed_run_was_writing_is_gone_after_the_next(trial: Trial) -> None:
+    trial.write(
+        "steps.py",
+        STEPS
+        + """
+def die():
+    while not Path("dead").exists():
+        if list(Path("out").glob(".*")):
+            Path("dead").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.001)
+""",
+    )
+    trial.write(
+        "p.yaml",
+        """\
+        params: {count: 400000}
+        nodes:
+          numbers: {python: "steps:numbers", with: {count: "${{ params.count }}"}}
+          die: {python: "steps:die"}
+          save: {write: out/n.jsonl, inputs: [numbers]}
+        """,
+    )
+    assert trial.nfrun("run", "p.yaml").returncode != 0
+    (left,) = (trial.path / "out").iterdir()
+    assert left.name.startswith(".nfrun-")
+    assert trial.statuses("--resume")["save"] == "ok"
+    assert [path.name for path in (trial.path / "out").iterdir()] == ["n.jsonl"]
+
+
 def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  wait: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n")
     first = subprocess.Popen([sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"], cwd=trial.path)
@@ -468,19 +499,34 @@ def test_the_folder_of_a_run_without_files_is_not_left(trial: Trial) -> None:
     assert list((trial.path / ".nfrun/runs").iterdir()) == []
 
 
-def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, here: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    synced: list[str] = []
-    real = os.fsync
+@pytest.fixture
+def synced(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What runs in this process sync, and what they rename to what, relative to the folder of the trial."""
+    found: list[str] = []
+    real, rename = os.fsync, os.replace
+
+    def name(path: Any) -> str:
+        return str(Path(trial.path, path).relative_to(trial.path))
 
     def fsync(file: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{file}").readlink().relative_to(trial.path)))
+        found.append(name(Path(f"/proc/self/fd/{file}").readlink()))
         real(file)
+
+    def replace(old: Any, new: Any) -> None:
+        found.append(f"{name(old)} -> {name(new)}")
+        rename(old, new)
 
     if not Path("/proc/self/fd").exists():
         pytest.skip("names of open files are looked up in /proc")
     monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(Path, "replace", replace)
+    return found
+
+
+def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
+    trial: Trial, synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     for words in ([], ["--resume"]):
         synced.clear()
         assert here(trial.path, "run", "p.yaml", "--durable", *words).returncode == 0
@@ -490,6 +536,61 @@ def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
         assert f"{run}/journal.jsonl" in synced[last:]  # what it names is there before it is
         if not words:
             assert len([path for path in synced if path.endswith(".partial")]) == 3
+
+
+def test_a_durable_run_syncs_the_folders_that_are_made_for_it(
+    trial: Trial, synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    assert here(trial.path, "run", "p.yaml", "--durable", "--work", "deep/a/b").returncode == 0
+    run = Path(synced[0]).parent
+    assert synced[1:7] == [str(run), "deep/a/b/runs", "deep/a/b", "deep/a", "deep", "."]
+
+
+@pytest.mark.parametrize("words", [[], ["--durable"]])
+def test_a_durable_run_syncs_what_its_write_nodes_write_before_it_says_that_they_have_ended(
+    trial: Trial, words: list[str], synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    trial.write(
+        "p.yaml",
+        """\
+        nodes:
+          numbers: {python: "steps:numbers", with: {count: 3}}
+          save: {write: out/new/n.csv, inputs: [numbers]}
+        """,
+    )
+    assert here(trial.path, "run", "p.yaml", *words).returncode == 0
+    outside = [step for step in synced if not step.startswith(".nfrun")]
+    (renamed,) = (step for step in outside if step.endswith(" -> out/new/n.csv"))
+    if not words:
+        assert outside == [renamed]
+        return
+    assert outside == [".", "out", ".", renamed.partition(" -> ")[0], renamed, "out/new"]
+    assert any(step.endswith("journal.jsonl") for step in synced[synced.index("out/new") :])
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_durable_run_syncs_what_it_takes_over_from_one_that_was_not(
+    trial: Trial,
+    monkeypatch: pytest.MonkeyPatch,
+    linked: bool,
+    synced: list[str],
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
+
+    trial.write("p.yaml", (trial.path / "p.yaml").read_text() + "  save: {write: out/n.csv, inputs: [double]}\n")
+    trial.run("--keep")
+    if not linked:
+        monkeypatch.setattr(os, "link", refuse)
+    done = here(trial.path, "run", "p.yaml", "--durable", "--resume", "--keep", "--json")
+    assert {node["status"] for node in json.loads(done.stdout)["nodes"].values()} == {"reused"}
+    run = str(Path(synced[0]).parent)
+    for file in (f"{run}/total.1.arrow", f"{run}/save.1.arrow", "out/n.csv"):
+        assert file in synced
+        behind = synced[synced.index(file) :]
+        assert str(Path(file).parent) in behind
+        assert f"{run}/journal.jsonl" in behind[behind.index(str(Path(file).parent)) :]
 
 
 def test_durable_runs_end_with_the_same(trial: Trial) -> None:

@@ -1,0 +1,126 @@
+"""Files that come under their names whole or not at all: whoever is killed or writes beside, and what is left."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.replace import replacing
+
+WRITE = """
+import os, sys, time
+from pathlib import Path
+from nfrun.replace import replacing
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_text("theirs")
+    print(partial.name, flush=True)
+    {}
+"""
+
+
+def writer(path: Path, then: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", WRITE.format(then), str(path)], stdout=subprocess.PIPE, text=True)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text)
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "new/folders/t.csv"
+    killed = writer(path, "os.kill(os.getpid(), 9)")
+    assert killed.wait(60) == -signal.SIGKILL
+    assert len(names(path.parent)) == 1 and names(path.parent) != ["t.csv"]
+    write(path, "mine")
+    assert names(path.parent) == ["t.csv"] and path.read_text() == "mine"
+
+
+def test_what_several_killed_at_once_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    both = [writer(path, "time.sleep(1000)") for _ in range(2)]
+    for one in both:
+        assert one.stdout is not None and one.stdout.readline()
+    assert len(names(tmp_path)) == 2
+    for one in both:
+        one.kill()
+        one.wait(60)
+    write(path, "mine")
+    assert names(tmp_path) == ["t.csv"]
+
+
+def test_who_is_at_it_in_another_process_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    with replacing(path) as mine:
+        mine.write_text("mine, ")
+        theirs = writer(path, "pass")
+        assert theirs.wait(60) == 0
+        assert path.read_text() == "theirs" and mine.read_text() == "mine, "
+        with mine.open("a") as file:
+            file.write("all of it")
+    assert names(tmp_path) == ["t.csv"] and path.read_text() == "mine, all of it"
+
+
+def test_who_is_interrupted_behind_the_rename_removes_no_file_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    first = replacing(path)
+    mine = first.__enter__()
+    mine.replace(path)
+    with replacing(path) as other:
+        assert other == mine
+        other.write_text("other")
+        assert not first.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert names(tmp_path) == ["t.csv"] and path.read_text() == "other"
+
+
+def test_a_file_that_is_removed_by_others_who_took_it_for_one_that_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("names of open files are looked up in /proc")
+    real, seen = fcntl.flock, []
+
+    def flock(file: int, how: int) -> None:
+        seen.append(Path(f"/proc/self/fd/{file}").readlink())
+        if len(seen) == 1:
+            seen[0].unlink()
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write(tmp_path / "t.csv", "whole")
+    assert len(set(seen)) == 2 and (tmp_path / "t.csv").read_text() == "whole"
+    assert names(tmp_path) == ["t.csv"]
+
+
+def test_without_locks_nobody_is_disturbed_and_nothing_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = tmp_path / "t.csv"
+    with replacing(path) as first:
+        first.write_text("first")
+        write(path, "second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first" and names(tmp_path) == ["t.csv"]
+
+
+def test_what_cannot_be_removed_is_gone_round(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    with replacing(path) as partial:
+        partial.write_text("1")
+    partial.mkdir()
+    write(path, "2")
+    assert path.read_text() == "2" and names(tmp_path) == sorted([partial.name, "t.csv"])
