@@ -708,6 +708,48 @@ def test_an_empty_query(trial: Trial) -> None:
     assert failed(trial.run("sql", " -- nothing\n ")).message == "the query is empty"
 
 
+SPILL = """
+    set memory_limit = '30MB'; set threads = 1; set max_temp_directory_size = '4MB';
+    select md5(i::varchar) as m from range(1000000) t(i) order by m
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (SPILL, "there is no room for what the query cannot hold in memory: Out of Memory Error: "),
+        ("copy (select 1) to '/dev/full' (format csv); select 1", "cannot run the query: IO Error: "),
+    ],
+)
+def test_a_full_disk_is_not_the_fault_of_a_query(trial: Trial, body: str, message: str) -> None:
+    failure = failed(trial.run("sql", body))
+    assert failure.kind == "io"
+    assert failure.message.startswith(message)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_what_the_system_refuses_duckdb(trial: Trial, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise duckdb.IOException(f'IO Error: Could not write file "x.tmp": {os.strerror(number)}')
+
+    monkeypatch.setattr("duckdb.connect", refuse)
+    failure = failed(trial.run("sql", "select 1"))
+    assert (failure.kind, failure.type) == ("io", "PermissionError" if number == errno.EACCES else "")
+    assert failure.message == f'cannot run the query: IO Error: Could not write file "x.tmp": {os.strerror(number)}'
+
+
+@pytest.mark.parametrize("body", ["from 'absent.csv'", "copy (select 1) to 'no/folder.csv'; select 1"])
+def test_names_that_are_not_there_are_the_querys(trial: Trial, body: str) -> None:
+    assert failed(trial.run("sql", body)).kind == "error"
+
+
+@pytest.mark.parametrize("text", [os.strerror(errno.ENOSPC), "max_temp_directory_size"])
+def test_words_of_the_system_in_a_query_are_the_querys(trial: Trial, text: str) -> None:
+    assert failed(trial.run("sql", f"select '{text}'::int")).kind == "error"
+
+
 def test_files_are_found_beside_the_pipeline_file(trial: Trial) -> None:
     write_table(NUMBERS, trial.folder / "beside.csv")
     assert query(trial, "select count(*)::int as n from 'beside.csv'") == [{"n": 3}]
