@@ -9,13 +9,14 @@ from pathlib import Path
 from nfrun.checksum import file_checksum
 from nfrun.formats import FormatError
 from nfrun.locate import local_files
+from nfrun.mentions import mentioned
 from nfrun.spec import NodeSpec
 
 
 class Reads:
-    """Checksums of the files that read nodes read, taken once and before, so that no content counts that came later.
+    """Checksums of the files that nodes read by their text, taken once and before: no content counts that came later.
 
-    `base` is the folder that their names are relative to.
+    Those of other kinds than `read` and `sql` read none. `base` is the folder that their names are relative to.
     """
 
     def __init__(self, base: Path) -> None:
@@ -33,14 +34,19 @@ class Reads:
 
         All is read once more: what the system says of a file shows neither that it is the same nor that it is not.
         """
-        before = self._before[spec.id]
+        before = self.before(spec)
         return before if self._look(spec) == before else None
 
     def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        try:
-            files = local_files(spec.body, self._base)
-        except (FormatError, OSError):
-            return {spec.body: ""}  # it will fail, and tell
+        if spec.kind == "sql":
+            files: Mapping[str, Path] | None = mentioned(spec.body, spec.with_, self._base)
+        elif spec.kind == "read":
+            try:
+                files = local_files(spec.body, self._base)
+            except (FormatError, OSError):
+                return {spec.body: ""}  # it will fail, and tell
+        else:
+            files = {}
         return None if files is None else {name: _checksum(path) for name, path in files.items()}
 
 

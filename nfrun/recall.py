@@ -81,8 +81,7 @@ class Recall:
 
     def _made(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
         spec = self._nodes[start.node]
-        if spec.kind == "read":
-            self._notes.reads.before(spec)
+        self._notes.reads.before(spec)
         outcome = self._make(start, stop, wait)
         if spec.kind == "write" and outcome.failure is None and outcome.lost is None:
             self._notes.wrote[spec.id] = written_by(spec, self._base)
@@ -103,7 +102,8 @@ class Recall:
             return None
         inputs = {item.output: self._store.digest(start.inputs[item.output]) for item in spec.inputs}
         needs = {need: finished.key or "" for need in spec.needs if (finished := self._choices[need].finished)}
-        parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files={})
+        looked = self._notes.reads.before(spec) or {}
+        parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files=looked)
         for finished in past.find(key_of(parts)):
             if finished.wrote and written_by(spec, self._base) != finished.wrote:
                 continue

@@ -72,3 +72,15 @@ def test_what_is_not_on_this_machine_is_unknown(tmp_path: Path) -> None:
 def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.csv")
     assert Reads(tmp_path).before(read("x.csv")) == {"x.csv": ""}
+
+
+def test_the_files_of_a_query_count_and_other_kinds_have_none(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    sql = NodeSpec("q", "sql", "select * from 'x.csv' where a <> 'y.csv'", (), {}, (), (), {})
+    reads = Reads(tmp_path)
+    assert set(reads.before(sql) or {}) == {"x.csv"}
+    assert reads.after(sql) == reads.before(sql)
+    (tmp_path / "y.csv").write_text("n\n1\n")
+    assert reads.after(sql) is None, "it may have been read"
+    run = NodeSpec("r", "run", "cat 'x.csv'", (), {}, (), (), {})
+    assert reads.after(run) == {}
