@@ -150,6 +150,29 @@ def test_a_query_runs_again_when_a_file_that_it_names_has_changed(trial: Trial, 
     assert document["outputs"]["q"]["digest"] != before
 
 
+@pytest.mark.parametrize(("more", "how"), [("", "--resume"), (", cache: true", "'cache: true'")])
+def test_a_file_that_is_gone_and_who_may_have_made_it(trial: Trial, more: str, how: str) -> None:
+    trial.write(
+        "p.yaml",
+        f"""
+        name: p
+        nodes:
+          other: {{run: "true"}}
+          make: {{run: 'printf "n\\n1\\n" > data.csv'{more}}}
+          load: {{read: data.csv, needs: [make, other]}}
+        """,
+    )
+    assert set(trial.statuses().values()) == {"ok"}
+    (trial.path / "data.csv").unlink()
+    trial.replace("p.yaml", '"true"', '"true # again"')
+    assert trial.statuses("--resume", code=1) == {"other": "ok", "make": "reused", "load": "failed"}
+    assert "no such file: data.csv" in trial.stderr
+    assert f"\n  'make' was reused and may have made it: without {how} it runs again\n" in trial.stderr
+    if more:
+        trial.replace("p.yaml", more, "")
+    assert set(trial.statuses().values()) == {"ok"}
+
+
 def test_a_query_with_inputs_that_turn_out_the_same_looks_at_its_files(trial: Trial) -> None:
     trial.write("s.csv", "n\n1\n")
     trial.write("x.csv", "n\n1\n")
