@@ -604,6 +604,24 @@ def test_a_stop_ends_a_script(trial: Trial) -> None:
     thread.join(10)
 
 
+def test_nobody_is_killed_under_a_number_that_is_free(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    killpg = os.killpg
+
+    def noted(group: int, number: int) -> None:
+        try:
+            killpg(group, number)
+        except ProcessLookupError:
+            sent.append((group, number))
+            raise
+
+    monkeypatch.setattr("os.killpg", noted)
+    thread = when_there(trial, "ready", trial.stop.request)
+    assert failed(trial.run("run", "echo > ready; exec sleep 1000")).kind == "cancelled"
+    assert [number for _, number in sent] == [0], "it was only asked for"
+    thread.join(10)
+
+
 def test_who_does_not_listen_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.01
     thread = when_there(trial, "ready", trial.stop.request)
