@@ -111,7 +111,7 @@ class Journaling:
         return Finished(end.node, key, parts or {}, outputs, wrote, end.took, cached=spec.cache is True)
 
     def _parts(self, spec: NodeSpec) -> dict[str, str] | None:
-        files = self._notes.reads.after(spec) if spec.kind == "read" else {}
+        files = self._notes.reads.after(spec)
         needs = {need: self._key[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
         # Code that was changed since may have been imported before or after that.

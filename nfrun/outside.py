@@ -9,44 +9,45 @@ from pathlib import Path
 from nfrun.checksum import file_checksum
 from nfrun.formats import FormatError
 from nfrun.locate import local_files
+from nfrun.mentions import mentioned
 from nfrun.spec import NodeSpec
 
 
 class Reads:
-    """Checksums of the files that read nodes read, taken once and before, so that no content counts that came later.
+    """Checksums of the files that nodes read by their text, taken once and before: no content counts that came later.
 
-    `base` is the folder that their names are relative to.
+    Those of other kinds than `read` and `sql` read none. `base` is the folder that their names are relative to.
     """
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._before: dict[str, tuple[Mapping[str, str] | None, list[object]]] = {}
+        self._before: dict[str, Mapping[str, str] | None] = {}
 
     def before(self, spec: NodeSpec) -> Mapping[str, str] | None:
         """Checksums by the names of the files; None where they are not on this machine."""
         if spec.id not in self._before:
-            marks = self._marks(spec)
-            self._before[spec.id] = self._look(spec), marks
-        return self._before[spec.id][0]
+            self._before[spec.id] = self._look(spec)
+        return self._before[spec.id]
 
     def after(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """The same, and None too if it may be that something else was read meanwhile."""
-        before, marks = self._before[spec.id]
-        # What the system says of a file is never believed to show that it is the same, only that it may not be.
-        return before if self._marks(spec) == marks or self._look(spec) == before else None
+        """The same, and None too if it may be that something else was read meanwhile.
+
+        All is read once more: what the system says of a file shows neither that it is the same nor that it is not.
+        """
+        before = self.before(spec)
+        return before if self._look(spec) == before else None
 
     def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        try:
-            files = local_files(spec.body, self._base)
-        except (FormatError, OSError):
-            return {spec.body: ""}  # it will fail, and tell
+        if spec.kind == "sql":
+            files: Mapping[str, Path] | None = mentioned(spec.body, spec.with_, self._base)
+        elif spec.kind == "read":
+            try:
+                files = local_files(spec.body, self._base)
+            except (FormatError, OSError):
+                return {spec.body: ""}  # it will fail, and tell
+        else:
+            files = {}
         return None if files is None else {name: _checksum(path) for name, path in files.items()}
-
-    def _marks(self, spec: NodeSpec) -> list[object]:
-        with suppress(FormatError, OSError):
-            found = [(name, path.stat()) for name, path in (local_files(spec.body, self._base) or {}).items()]
-            return [(name, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for name, of in found]
-        return []
 
 
 def written_by(spec: NodeSpec, base: Path) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nfrun.errors import HandoffError
@@ -24,7 +24,7 @@ from nfrun.past import Past
 from nfrun.refusals import refusal
 from nfrun.replace import sync
 from nfrun.reuse import Choice
-from nfrun.spec import Pipeline
+from nfrun.spec import NodeSpec, Pipeline
 from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]
@@ -81,12 +81,22 @@ class Recall:
 
     def _made(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
         spec = self._nodes[start.node]
-        if spec.kind == "read":
-            self._notes.reads.before(spec)
+        self._notes.reads.before(spec)
         outcome = self._make(start, stop, wait)
         if spec.kind == "write" and outcome.failure is None and outcome.lost is None:
             self._notes.wrote[spec.id] = written_by(spec, self._base)
+        if spec.kind == "read" and outcome.failure is not None and self._notes.reads.before(spec) == {spec.body: ""}:
+            return replace(outcome, failure=self._with_makers(outcome.failure, spec))
         return outcome
+
+    def _with_makers(self, failure: Failure, spec: NodeSpec) -> Failure:
+        """With who may have made the file that is not there: nobody can know what a script or a function writes."""
+        lines = [failure.details] if failure.details else []
+        for need in spec.needs:
+            if need in self._notes.used:
+                how = "'cache: true'" if self._nodes[need].cache else "--resume"
+                lines.append(f"'{need}' was reused and may have made it: without {how} it runs again")
+        return replace(failure, details="\n".join(lines))
 
     # -- what is there already -------------------------------------------------------------------------------------
 
@@ -103,7 +113,8 @@ class Recall:
             return None
         inputs = {item.output: self._store.digest(start.inputs[item.output]) for item in spec.inputs}
         needs = {need: finished.key or "" for need in spec.needs if (finished := self._choices[need].finished)}
-        parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files={})
+        looked = self._notes.reads.before(spec) or {}
+        parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files=looked)
         for finished in past.find(key_of(parts)):
             if finished.wrote and written_by(spec, self._base) != finished.wrote:
                 continue

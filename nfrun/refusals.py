@@ -7,6 +7,11 @@ import os
 
 from nfrun.errors import HandoffError
 
+_REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM),
+)
+
 
 def reason(error: Exception) -> str:
     """Why, in the system's own words where there are any: Arrow puts others around them, Python a number first."""
@@ -16,6 +21,15 @@ def reason(error: Exception) -> str:
 def is_short_of(error: BaseException) -> bool:
     """Whether the system has run out of files, processes or memory to start anything: no fault of a node's."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
+
+def refused_in(message: str) -> OSError | None:
+    """The error that a library reports of which nothing is left but its message; None where the system refused nothing.
+
+    Not of names that are not there, or not of files: whoever chose them is to hear of it.
+    """
+    found = (number for number in _REFUSALS if os.strerror(number) in message)
+    return next((OSError(number, message) for number in found), None)
 
 
 def is_denied(message: str) -> bool:

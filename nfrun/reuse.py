@@ -110,7 +110,7 @@ class _Chooser:
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._after(name, runs)
-        files = self._sources(spec) if spec.kind == "read" else {}
+        files = self._sources(spec)
         if files is None:
             return "nobody can know whether what it reads has changed"
         inputs = {item.output: self._digests.get(item.output, "") for item in spec.inputs}

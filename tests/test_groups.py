@@ -28,18 +28,20 @@ def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[byte
     group = os.getpgid(last.pid)
     end = threading.Timer(0.05, lambda: (last.kill(), last.wait()))
     end.start()
-    await_group(group, 1e9)
+    assert await_group(group, 1e9)
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
     end.join()
 
 
 def test_no_longer_than_these_seconds(last: subprocess.Popen[bytes]) -> None:
-    await_group(os.getpgid(last.pid), 0.02)
+    for seconds in (0.02, 0.0, -1.0):
+        assert not await_group(os.getpgid(last.pid), seconds)
     assert last.poll() is None
 
 
 def test_a_group_that_is_gone_is_not_waited_for() -> None:
     leader = subprocess.Popen(["true"], process_group=0)
     leader.wait()
-    await_group(leader.pid, 1e9)
+    for seconds in (1e9, 0.0, -1.0):
+        assert await_group(leader.pid, seconds)

@@ -604,6 +604,24 @@ def test_a_stop_ends_a_script(trial: Trial) -> None:
     thread.join(10)
 
 
+def test_nobody_is_killed_under_a_number_that_is_free(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[int, int]] = []
+    killpg = os.killpg
+
+    def noted(group: int, number: int) -> None:
+        try:
+            killpg(group, number)
+        except ProcessLookupError:
+            sent.append((group, number))
+            raise
+
+    monkeypatch.setattr("os.killpg", noted)
+    thread = when_there(trial, "ready", trial.stop.request)
+    assert failed(trial.run("run", "echo > ready; exec sleep 1000")).kind == "cancelled"
+    assert [number for _, number in sent] == [0], "it was only asked for"
+    thread.join(10)
+
+
 def test_who_does_not_listen_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.01
     thread = when_there(trial, "ready", trial.stop.request)
@@ -706,6 +724,48 @@ def test_a_value_that_is_missing(trial: Trial) -> None:
 
 def test_an_empty_query(trial: Trial) -> None:
     assert failed(trial.run("sql", " -- nothing\n ")).message == "the query is empty"
+
+
+SPILL = """
+    set memory_limit = '30MB'; set threads = 1; set max_temp_directory_size = '4MB';
+    select md5(i::varchar) as m from range(1000000) t(i) order by m
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (SPILL, "there is no room for what the query cannot hold in memory: Out of Memory Error: "),
+        ("copy (select 1) to '/dev/full' (format csv); select 1", "cannot run the query: IO Error: "),
+    ],
+)
+def test_a_full_disk_is_not_the_fault_of_a_query(trial: Trial, body: str, message: str) -> None:
+    failure = failed(trial.run("sql", body))
+    assert failure.kind == "io"
+    assert failure.message.startswith(message)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_what_the_system_refuses_duckdb(trial: Trial, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    duckdb = pytest.importorskip("duckdb")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise duckdb.IOException(f'IO Error: Could not write file "x.tmp": {os.strerror(number)}')
+
+    monkeypatch.setattr("duckdb.connect", refuse)
+    failure = failed(trial.run("sql", "select 1"))
+    assert (failure.kind, failure.type) == ("io", "PermissionError" if number == errno.EACCES else "")
+    assert failure.message == f'cannot run the query: IO Error: Could not write file "x.tmp": {os.strerror(number)}'
+
+
+@pytest.mark.parametrize("body", ["from 'absent.csv'", "copy (select 1) to 'no/folder.csv'; select 1"])
+def test_names_that_are_not_there_are_the_querys(trial: Trial, body: str) -> None:
+    assert failed(trial.run("sql", body)).kind == "error"
+
+
+@pytest.mark.parametrize("text", [os.strerror(errno.ENOSPC), "max_temp_directory_size"])
+def test_words_of_the_system_in_a_query_are_the_querys(trial: Trial, text: str) -> None:
+    assert failed(trial.run("sql", f"select '{text}'::int")).kind == "error"
 
 
 def test_files_are_found_beside_the_pipeline_file(trial: Trial) -> None:

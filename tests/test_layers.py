@@ -16,7 +16,7 @@ schedule compare backlog
 simulate
 transcript capture checksum replace
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
-locate descendants groups durations strays refusals
+locate mentions descendants groups durations strays refusals
 files expressions ipc plainyaml garbage machine fingerprint journal sources outside
 kinds.kind
 kinds.*

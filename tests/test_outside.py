@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,25 @@ def test_a_file_that_changed_meanwhile_is_unknown(tmp_path: Path) -> None:
     assert reads.after(read("x.csv")) is None
 
 
-def test_it_is_looked_at_before_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_shows_in_no_time_is_one(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    reads = Reads(tmp_path)
+    with (tmp_path / "x.csv").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[2:3] = b"2"
+        assert reads.before(read("x.csv")) is not None
+        mapped[2:3] = b"3"  # the page was written to before: no time of the file changes
+        assert reads.after(read("x.csv")) is None
+
+
+def test_it_is_looked_at_once_before_and_once_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     looks: list[Any] = []
     monkeypatch.setattr("nfrun.outside.file_checksum", lambda path: looks.append(path) or "c")
     reads = Reads(tmp_path)
-    assert reads.before(read("x.csv")) == reads.before(read("x.csv")) == reads.after(read("x.csv")) == {"x.csv": "c"}
+    assert reads.before(read("x.csv")) == reads.before(read("x.csv")) == {"x.csv": "c"}
     assert len(looks) == 1
+    assert reads.after(read("x.csv")) == {"x.csv": "c"}
+    assert len(looks) == 2
 
 
 def test_all_files_of_a_pattern_count_and_one_more_is_a_change(tmp_path: Path) -> None:
@@ -59,3 +72,15 @@ def test_what_is_not_on_this_machine_is_unknown(tmp_path: Path) -> None:
 def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.csv")
     assert Reads(tmp_path).before(read("x.csv")) == {"x.csv": ""}
+
+
+def test_the_files_of_a_query_count_and_other_kinds_have_none(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    sql = NodeSpec("q", "sql", "select * from 'x.csv' where a <> 'y.csv'", (), {}, (), (), {})
+    reads = Reads(tmp_path)
+    assert set(reads.before(sql) or {}) == {"x.csv"}
+    assert reads.after(sql) == reads.before(sql)
+    (tmp_path / "y.csv").write_text("n\n1\n")
+    assert reads.after(sql) is None, "it may have been read"
+    run = NodeSpec("r", "run", "cat 'x.csv'", (), {}, (), (), {})
+    assert reads.after(run) == {}

@@ -31,7 +31,9 @@ class Trial:
             "p.yaml", "/nowhere", "p", "", {}, {}, {s.id: s for s in specs}, {name: name for name in shown}
         )
         self.files: dict[str, Path] = {}
-        self.sources: dict[str, Mapping[str, str] | None] = {s.id: {s.body: "1"} for s in specs}
+        self.sources: dict[str, Mapping[str, str] | None] = {
+            s.id: {s.body: "1"} if s.kind == "read" else {} for s in specs
+        }
         self.wrote: dict[str, Mapping[str, str]] = {s.id: {s.body: "1"} for s in specs}
         self.finished: dict[str, Finished] = {}
         keys = Keys(self.pipeline)

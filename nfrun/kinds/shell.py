@@ -122,7 +122,8 @@ def _refused(what: str, error: OSError) -> Exception:
 def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:
     """Wait for the script, then end whatever it left in its group: at once, unless it was told to stop.
 
-    Where the system can, the script is not yet reaped when its group is signalled: nothing else can have its number.
+    When its group is signalled, the script is not yet reaped (where the system can do that), or somebody has just been
+    seen in the group: nothing else can have its number.
     """
     if hasattr(os, "waitid"):  # not on macOS before Python 3.13
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -130,7 +131,8 @@ def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:
         process.wait()
     if job.stop.requested:  # the shell is gone at once, what it runs may have to save something
         process.wait()
-        await_group(process.pid, job.grace)
+        if await_group(process.pid, job.grace):
+            return
     _signal(process, signal.SIGKILL)
 
 

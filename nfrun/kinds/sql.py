@@ -7,10 +7,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from nfrun.callables import Library
+from nfrun.errors import HandoffError
 from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.refusals import refused_in
 from nfrun.spec import NodeSpec
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"
+# The limit that DuckDB takes from the room there is, and names when it has used it up: no system call has failed then.
+_NO_ROOM = "max_temp_directory_size"
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
@@ -30,7 +34,8 @@ def run(job: Job) -> Mapping[str, Any]:
     """Run the statements; the result of the last one is the output.
 
     Each input is a table of its name, each `with` value a parameter `$name`: data is never pasted into the query. The
-    order of rows is DuckDB's unless the query says `order by`.
+    order of rows is DuckDB's unless the query says `order by`. Raises NodeError with what DuckDB says, and HandoffError
+    where it is the system that refuses: what does not fit into memory finds no room on the disk, for instance.
     """
     try:
         import duckdb
@@ -43,28 +48,35 @@ def run(job: Job) -> Mapping[str, Any]:
         "file_search_path": str(job.folder),  # for read_csv('…') and the like, as with all paths in the file
         "temp_directory": str(job.scratch()),  # else what does not fit into memory goes to the working directory
     }
-    connection = duckdb.connect(":memory:", config=config)
     try:
-        for item in job.node.inputs:
-            connection.register(item.name, job.table(item.name))
-        with job.stop.calling(connection.interrupt):
-            statements = connection.extract_statements(job.node.body)
-            if not statements:
-                raise NodeError("the query is empty")
-            for statement in statements:
-                if job.stop.requested:  # an interrupt between two statements has no effect
-                    raise NodeError("stopped")
-                wanted = {name: value for name, value in job.node.with_.items() if name in statement.named_parameters}
-                if statement is not statements[-1]:
-                    connection.execute(statement, wanted)
-            # Not execute() here: its result is copied row by row on its way to Arrow.
-            result = connection.sql(statement, params=wanted)
-            if result is None:
-                raise NodeError("the last statement gives no table")
-            name = job.node.outputs[0] if job.node.outputs else ""
-            return {name: result.to_arrow_table()}
+        with duckdb.connect(":memory:", config=config) as connection:
+            return {job.node.outputs[0] if job.node.outputs else "": _table(job, connection)}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
+        if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
+            raise HandoffError(f"there is no room for what the query cannot hold in memory: {first}") from error
+        refused = refused_in(first) if isinstance(error, duckdb.OperationalError | duckdb.FatalException) else None
+        if refused is not None:
+            raise HandoffError(f"cannot run the query: {first}") from refused
         raise NodeError(first, rest.strip("\n")) from None
-    finally:
-        connection.close()
+
+
+def _table(job: Job, connection: Any) -> Any:
+    """What the last statement gives. Raises NodeError, `duckdb.Error`."""
+    for item in job.node.inputs:
+        connection.register(item.name, job.table(item.name))
+    with job.stop.calling(connection.interrupt):
+        statements = connection.extract_statements(job.node.body)
+        if not statements:
+            raise NodeError("the query is empty")
+        for statement in statements:
+            if job.stop.requested:  # an interrupt between two statements has no effect
+                raise NodeError("stopped")
+            wanted = {name: value for name, value in job.node.with_.items() if name in statement.named_parameters}
+            if statement is not statements[-1]:
+                connection.execute(statement, wanted)
+        # Not execute() here: its result is copied row by row on its way to Arrow.
+        result = connection.sql(statement, params=wanted)
+        if result is None:
+            raise NodeError("the last statement gives no table")
+        return result.to_arrow_table()

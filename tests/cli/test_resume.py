@@ -137,6 +137,61 @@ def test_after_a_failure_only_what_is_missing_is_run(trial: Trial) -> None:
     assert trial.files() == ["total.1.arrow"], "no longer needed, of either run"
 
 
+@pytest.mark.parametrize("how", ["cache: true", "description: resumed"])
+def test_a_query_runs_again_when_a_file_that_it_names_has_changed(trial: Trial, how: str) -> None:
+    trial.write("s.csv", "n\n1\n")
+    trial.write("p.yaml", f"name: p\nnodes:\n  q: {{sql: \"select n from read_csv('s.csv')\", {how}}}\n")
+    again = () if how.startswith("cache") else ("--resume",)
+    before = trial.run("--keep")["outputs"]["q"]["digest"]
+    assert trial.statuses("--keep", *again) == {"q": "reused"}
+    trial.write("s.csv", "n\n2\n")
+    assert "the file s.csv changed" in trial.nfrun("plan", "p.yaml", "--resume").stdout
+    document = trial.run("--keep", *again)
+    assert document["nodes"]["q"]["status"] == "ok"
+    assert document["outputs"]["q"]["digest"] != before
+
+
+@pytest.mark.parametrize(("more", "how"), [("", "--resume"), (", cache: true", "'cache: true'")])
+def test_a_file_that_is_gone_and_who_may_have_made_it(trial: Trial, more: str, how: str) -> None:
+    trial.write(
+        "p.yaml",
+        f"""
+        name: p
+        nodes:
+          other: {{run: "true"}}
+          make: {{run: 'printf "n\\n1\\n" > data.csv'{more}}}
+          load: {{read: data.csv, needs: [make, other]}}
+        """,
+    )
+    assert set(trial.statuses().values()) == {"ok"}
+    (trial.path / "data.csv").unlink()
+    trial.replace("p.yaml", '"true"', '"true # again"')
+    assert trial.statuses("--resume", code=1) == {"other": "ok", "make": "reused", "load": "failed"}
+    assert "no such file: data.csv" in trial.stderr
+    assert f"\n  'make' was reused and may have made it: without {how} it runs again\n" in trial.stderr
+    if more:
+        trial.replace("p.yaml", more, "")
+    assert set(trial.statuses().values()) == {"ok"}
+
+
+def test_a_query_with_inputs_that_turn_out_the_same_looks_at_its_files(trial: Trial) -> None:
+    trial.write("s.csv", "n\n1\n")
+    trial.write("x.csv", "n\n1\n")
+    trial.write(
+        "p.yaml",
+        """
+        name: p
+        nodes:
+          x: {read: x.csv, cache: false}
+          q: {sql: "select n from s.csv join x using (n)", inputs: x}
+        """,
+    )
+    assert trial.statuses("--keep") == {"x": "ok", "q": "ok"}
+    assert trial.statuses("--keep", "--resume") == {"x": "ok", "q": "reused"}
+    trial.write("s.csv", "n\n1\n1\n")
+    assert trial.statuses("--keep", "--resume") == {"x": "ok", "q": "ok"}
+
+
 def test_without_resume_everything_runs_again(trial: Trial) -> None:
     trial.run()
     trial.run()

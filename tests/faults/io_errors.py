@@ -65,7 +65,13 @@ nodes:
   copied: {run: 'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"', inputs: {table: doubled}}
   text: {run: 'cat "$NFRUN_INPUT_source" > "$NFRUN_OUTPUT"', inputs: [source], format: csv}
   save: {write: place/out/text.csv, inputs: text}
-  last: {python: "steps:last", inputs: [numbers, copied, text], needs: [save]}
+  spilled:  # needs some MB more than it may have
+    sql: |
+      set threads = 1; set memory_limit = '6MB';
+      create table much as select n, i, md5((n * i)::text) as m from doubled, range(70) t(i);
+      select count(*)::int as n, max(m) as m from much
+    inputs: doubled
+  last: {python: "steps:last", inputs: [numbers, copied, text, spilled], needs: [save]}
 outputs: {last: last, copied: copied, text: text}
 """
 FILE = "failing.yaml"

@@ -1,0 +1,80 @@
+"""Which files a SQL text may mean by the names that stand in it. Reads none; all it knows of SQL is where texts end.
+
+Better one file too many than one too few. Not seen: names that are made up (`'a' || '.csv'`, escapes in `E'…'`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+# Comments, for the quotes in them; texts of all notations; values; names, which may be of files even without quotes.
+_TOKEN = re.compile(
+    r"""--[^\n]* | /\*.*?\*/
+    | [eE]'(?P<escaped>(?:[^'\\]|\\.|'')*)' | '(?P<text>(?:[^']|'')*)' | "(?P<quoted>(?:[^"]|"")*)"
+    | \$(?P<tag>(?:[^\W\d]\w*)?)\$(?P<dollars>.*?)\$(?P=tag)\$
+    | \$(?P<value>\w+)
+    | (?P<name>[^\W\d][\w$]*(?:\.\w+)+) | [^\W\d][\w$]*""",
+    re.DOTALL | re.VERBOSE,
+)
+_QUOTES = {"escaped": "'", "text": "'", "quoted": '"'}  # two of them stand for one
+_FOLDER = re.compile(r"\b(?:read_\w+|\w+_scan)\s*\(\s*\[?\s*$", re.IGNORECASE)  # what comes before the name of one
+_URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
+_LONGEST = 4096  # bytes of a path
+
+
+def mentioned(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
+    """The files that are there, by their names in the text, or in the values that it is given.
+
+    A name is a path or a pattern, relative to `base`. DuckDB takes a path from the working directory before that.
+    """
+    found: dict[str, Path] = {}
+    for name, folder in dict.fromkeys(_names(text, values)):
+        if len(name) <= _LONGEST:
+            with suppress(OSError, ValueError):
+                found.update(_files(_URI.sub("", name, count=1), base, folder))
+    return found
+
+
+def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """What may be a name, and whether it may be a folder's, for all files below it."""
+    for token in _TOKEN.finditer(text):
+        kind = token.lastgroup
+        if kind is None:
+            continue
+        folder = _FOLDER.search(text[max(0, token.start() - 80) : token.start()]) is not None
+        if kind == "value":
+            yield from ((name, folder) for name in _texts(values.get(token[kind])))
+        else:
+            quote = _QUOTES.get(kind)
+            yield token[kind].replace(quote * 2, quote) if quote else token[kind], folder
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
+    for path in (Path(name), base / name):
+        if path.is_file():
+            yield name, path
+            return
+    if not re.search(r"[^\W_]", name) or name.startswith(("/*", "/?", "/[")):
+        return  # nothing that anybody calls files by, or all files of the machine
+    if folder and (base / name).is_dir():
+        name = os.path.join(name, "**")  # noqa: PTH118  (a Path takes a leading ./ away)
+    if not has_magic(name):
+        return
+    # Hidden ones too, as DuckDB has it. root_dir: brackets in the name of the base folder are no pattern.
+    for match in sorted(glob(name, root_dir=base, recursive=True, include_hidden=True)):  # noqa: PTH207
+        if (base / match).is_file():
+            yield match, base / match

@@ -1,0 +1,98 @@
+"""The files that a query may read by the names in it, as DuckDB finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.mentions import mentioned
+
+FILES = ("a.csv", "b.csv", "it's.csv", "x[1].csv", ".hidden.csv", "sub/c.csv", "sub/.h/d.csv", "elsewhere/e.csv")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    for name in FILES:
+        path = tmp_path / "base [1]" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("n\n1\n")
+    return tmp_path / "base [1]"
+
+
+CASES: dict[str, set[str]] = {
+    "from read_csv('a.csv')": {"a.csv"},
+    "from read_csv(['a.csv', 'sub/c.csv', 'absent.csv'])": {"a.csv", "sub/c.csv"},
+    "from 'it''s.csv'": {"it's.csv"},
+    'from "a.csv" join b.csv using (n)': {"a.csv", "b.csv"},
+    "from read_csv(E'a.csv')": {"a.csv"},
+    "from read_csv($$a.csv$$) -- or $t$b.csv$t$": {"a.csv"},
+    "from read_csv($t$b.csv$t$)": {"b.csv"},
+    "-- it's\nfrom 'a.csv' /* isn't */ where x = 'y'": {"a.csv"},
+    "from 'x[1].csv'": {"x[1].csv"},
+    "from './a.csv'": {"./a.csv"},
+    "from '[ab].csv'": {"a.csv", "b.csv"},
+    "from '*b*.csv'": {"b.csv"},
+    "from 'sub/**/*.csv'": {"sub/c.csv", "sub/.h/d.csv"},
+    "from '*.csv'": {"a.csv", "b.csv", "it's.csv", "x[1].csv", ".hidden.csv"},
+    "from read_csv('sub')": {"sub/c.csv", "sub/.h/d.csv"},
+    "from READ_CSV ( ['sub/'])": {"sub/c.csv", "sub/.h/d.csv"},
+    "select 1 where kind = 'sub'": set(),
+    "select '*', '**', '.*', '/', '/*/*.csv', '%.csv', '', '.', 'a'": set(),
+    "from read_csv('.')": set(),
+    "from read_csv($file)": {"b.csv"},
+    "from read_csv($many)": {"a.csv", "b.csv"},
+    "from read_csv($folder)": {"sub/c.csv", "sub/.h/d.csv"},
+    "select $folder, $none, $absent": set(),
+    "from 's3://bucket/a.csv'": set(),
+    "select '\0', 'a\0*'": set(),
+}
+VALUES: dict[str, Any] = {
+    "file": "b.csv", "many": ["a.csv", {"x": "b.csv"}, 1], "folder": "sub", "none": None, "unused": "elsewhere/e.csv"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_what_is_mentioned(base: Path, text: str) -> None:
+    found = mentioned(text, VALUES, base)
+    assert set(found) == CASES[text]
+    assert all(path == base / name for name, path in found.items())
+
+
+@pytest.mark.parametrize("prefix", ["", "file:", "file://", "file://localhost"])
+def test_paths_of_the_machine(base: Path, prefix: str) -> None:
+    assert mentioned(f"from '{prefix}{base}/a.csv'", {}, Path("/nowhere")) == {f"{base}/a.csv": base / "a.csv"}
+
+
+def test_a_text_that_is_too_long_for_a_path_is_none(base: Path) -> None:
+    for length in (300, 100_000):
+        assert mentioned(f"select '{'a' * length}', '{'*a' * length}' from a.csv", {}, base) == {
+            "a.csv": base / "a.csv"
+        }
+
+
+def test_the_working_directory_comes_first(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.csv").write_text("n\n2\n")
+    monkeypatch.chdir(tmp_path)
+    assert mentioned("from 'a.csv' join '[b].csv'", {}, base) == {"a.csv": Path("a.csv"), "b.csv": base / "b.csv"}
+
+
+_APART = ("absent", "s3:", "'.'", " join ", "-- or")  # what it cannot read, or not only, or more than it does
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in CASES if text.startswith("from") and not any(part in text for part in _APART)]
+)
+def test_duckdb_reads_the_same(base: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    base = base.rename(base.with_name("base"))
+    monkeypatch.chdir("/")
+    for name in FILES:
+        (base / name).write_text(f"name,n\n{name},1\n")
+    connection = duckdb.connect(config={"file_search_path": str(base), "python_enable_replacements": "false"})
+    [statement] = connection.extract_statements(text)
+    values = {**VALUES, "many": ["a.csv", "b.csv"]}
+    rows = connection.execute(statement, {name: values[name] for name in statement.named_parameters}).fetchall()
+    connection.close()
+    assert {row[0] for row in rows} == {name.removeprefix("./") for name in mentioned(text, VALUES, base)}
