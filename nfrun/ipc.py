@@ -29,7 +29,7 @@ RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it sa
 class Written:
     """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
 
-    `checksum` is that of the file, None where it was too large to be had at once.
+    `checksum` is that of the file, None where it was too large to be had at once; `traits` are those of `Digest`.
     """
 
     rows: int
@@ -37,6 +37,7 @@ class Written:
     size: int
     digest: str
     checksum: str | None = None
+    traits: str | None = None
 
 
 def write_file(
@@ -90,7 +91,7 @@ def write_file(
         with suppress(OSError):
             os.unlink(partial)  # noqa: PTH108
         raise
-    return Written(rows, total, size, content.hexdigest(), checksum)
+    return Written(rows, total, size, content.hexdigest(), checksum, content.traits(table))
 
 
 def _created(path: str) -> pa.OSFile:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.checksum import text_checksum
+from nfrun.events import Ref
 from nfrun.fingerprint import Fingerprints
+from nfrun.journal import Output
 from nfrun.spec import NodeSpec, Pipeline
 
 Parts = Mapping[str, str]
 
-_SCHEME = "2"  # to be raised when a node of the same definition gives something else than before
+_SCHEME = "3"  # to be raised when a node of the same definition gives something else than before
 
 
 class Keys:
@@ -38,7 +40,7 @@ class Keys:
     def parts(
         self, node: str, *, inputs: Mapping[str, str], needs: Mapping[str, str], files: Mapping[str, str]
     ) -> Parts:
-        """All parts. `inputs` are the digests of outputs by their ids, `needs` keys by node, `files` checksums."""
+        """All parts. `inputs` are by output (see `same_for_readers`), `needs` keys by node, `files` checksums."""
         return {
             **self.definition(node),
             **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
@@ -72,6 +74,11 @@ class Keys:
             env = {**self._pipeline.env, **self._pipeline.hidden, **spec.env, **spec.hidden}
             parts |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
         return parts
+
+
+def same_for_readers(output: Ref | Output) -> str:
+    """One text for outputs between which no reader can tell: of the same content and the same traits."""
+    return f"{output.digest or ''} {output.traits or ''}"
 
 
 def key_of(parts: Parts) -> str:

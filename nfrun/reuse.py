@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nfrun.journal import Finished
-from nfrun.keys import Keys, Parts, key_of
+from nfrun.keys import Keys, Parts, key_of, same_for_readers
 from nfrun.past import Past
 from nfrun.plan import Plan
 from nfrun.spec import NodeSpec, Pipeline
@@ -75,7 +75,7 @@ class _Chooser:
             for need in spec.upstream:
                 self._dependents[need].append(name)
         self._match: dict[str, Finished] = {}
-        self._digests: dict[str, str] = {}
+        self._same: dict[str, str] = {}
         self._why: dict[str, str] = {}  # of those that run
         self._open: set[str] = set()
         self._files: dict[str, dict[str, Path]] = {}
@@ -113,13 +113,13 @@ class _Chooser:
         files = self._sources(spec) if spec.kind == "read" else {}
         if files is None:
             return "nobody can know whether what it reads has changed"
-        inputs = {item.output: self._digests.get(item.output, "") for item in spec.inputs}
+        inputs = {item.output: self._same.get(item.output, "") for item in spec.inputs}
         needs = {need: self._match[need].key or "" for need in spec.needs}
         parts = self._keys.parts(name, inputs=inputs, needs=needs, files=files)
         for found in self._past.find(key_of(parts)):
             if self._serves(spec, found):
                 self._match[name] = found
-                self._digests.update((output.id, output.digest) for output in found.outputs)
+                self._same.update((output.id, same_for_readers(output)) for output in found.outputs)
                 return ""
         return self._what_changed(name, parts)
 

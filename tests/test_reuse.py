@@ -40,11 +40,13 @@ class Trial:
                 spec = self.pipeline.nodes[name]
                 parts = keys.parts(
                     name,
-                    inputs={item.output: f"digest of {item.output}" for item in spec.inputs},
+                    inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
                     needs={need: str(self.finished[need].key) for need in spec.needs},
                     files=self.sources[name] or {} if spec.kind == "read" else {},
                 )
-                outputs = tuple(Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "") for id in spec.output_ids)
+                outputs = tuple(
+                    Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "", traits="traits") for id in spec.output_ids
+                )
                 wrote = self.wrote[name] if spec.kind == "write" else {}
                 self.finished[name] = Finished(name, key_of(parts), parts, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}

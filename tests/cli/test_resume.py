@@ -529,3 +529,37 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     (run,) = (trial.path / ".nfrun/runs").iterdir()
     assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+@pytest.mark.parametrize("handoff", ["auto", "mmap"])
+@pytest.mark.parametrize(
+    ("one", "other", "sees"),
+    [
+        ('pa.table({"x": [0]}, metadata={"unit": "m"})', '"m"', "table.schema.metadata[b'unit'].decode()"),
+        (
+            'pa.table({"x": pa.DictionaryArray.from_arrays([0, 1], ["lo", "hi"])})',
+            '"lo", "hi"',
+            "','.join(table['x'].chunk(0).dictionary.to_pylist())",
+        ),
+    ],
+    ids=["metadata", "categories"],
+)
+def test_what_readers_see_beside_the_content_counts(
+    trial: Trial, one: str, other: str, sees: str, handoff: str, executor: str
+) -> None:
+    options = ("--handoff", handoff, "--executor", executor)
+    trial.write("p.yaml", 'nodes: {a: {python: "steps:a"}, b: {python: "steps:b", inputs: {table: a}}}')
+    trial.write(
+        "steps.py", f"import pyarrow as pa\ndef a():\n    return {one}\ndef b(table):\n    return {{'s': {sees}}}\n"
+    )
+    before = trial.run(*options)["outputs"]["b"]["digest"]
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
+    trial.replace("steps.py", "def a():\n", "def a():\n    # which is the same\n")
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
+    trial.replace("steps.py", other, {'"m"': '"ft"', '"lo", "hi"': '"none", "lo", "hi"'}[other])
+    trial.replace("steps.py", "[0, 1]", "[1, 2]") if "lo" in other else None
+    document = trial.run("--resume", *options)
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "ok"}
+    assert document["outputs"]["b"]["digest"] not in (before, ""), "which it sees"
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
