@@ -49,11 +49,10 @@ class Keys:
         }
 
     def holds(self, node: str) -> bool:
-        """Whether the code that its definition was made of is still what lay there when `look_again` was called."""
+        """Whether the code that its definition was made of was still all that lay there at the last `look_again`."""
         spec = self._pipeline.nodes[node]
-        parts = self.definition(node) if spec.kind == "python" else ()
-        code = (part.removeprefix("code ") for part in parts if part.startswith("code "))
-        return self._fingerprints.holds({name.partition(":")[0] for name in code})
+        module, _, function = spec.body.partition(":")
+        return spec.kind != "python" or self._fingerprints.holds(module, function)
 
     def look_again(self) -> None:
         """From here on the files of the code are read once more."""

@@ -423,6 +423,54 @@ def test_installed_packages_are_known_by_their_folder(tmp_path: Path, monkeypatc
     assert list(Fingerprints(folder).of("steps", "f")) == ["made_up_elsewhere:g", "steps:f"]
 
 
+CAME = {
+    "a module": ("import a\ndef f(): a.g()", "a.py"),
+    "one that hides an installed one": ("import json\ndef f(): json.g()", "json.py"),
+    "one in a package": ("try:\n from p.a import g\nexcept ImportError: ...\ndef f(): return g()", "p/a.py"),
+    "one imported inside": ("def f():\n from p import a\n return a.g()", "p/a.py"),
+    "a package in the place of a module": ("from b import g\ndef f(): return g()", "b/__init__.py"),
+    "what makes a folder a package": ("import q.c\ndef f(): return q.c.g()", "q/__init__.py"),
+    "a folder": ("try:\n import r.a\nexcept ImportError: ...\ndef f(): r.a.g()", "r/a.py"),
+}
+
+
+@pytest.mark.parametrize(("text", "name"), CAME.values(), ids=CAME)
+def test_what_came_and_went_is_seen(tmp_path: Path, text: str, name: str) -> None:
+    files = {"steps.py": text, "p/__init__.py": "", "b.py": G, "q/c.py": G, "unasked.py": G}
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
+    fingerprints = Fingerprints(tmp_path)
+    fingerprints.of("steps", "f")
+    (tmp_path / "unasked.py").write_text("")
+    (tmp_path / "never.py").write_text("")
+    assert fingerprints.holds("steps", "f")
+    path = tmp_path / name
+    new_folder = not path.parent.exists()
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(G)
+    assert fingerprints.holds("steps", "f"), "nobody has looked again"
+    fingerprints.look_again()
+    assert not fingerprints.holds("steps", "f")
+    path.unlink()
+    if new_folder or name == "b/__init__.py":
+        path.parent.rmdir()
+    fingerprints.look_again()
+    assert fingerprints.holds("steps", "f")
+
+
+def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "__init__.py").write_text("")
+    (tmp_path / "p" / "a.py").write_text(G)
+    (tmp_path / "steps.py").write_text("from p.a import g\n" + F)
+    fingerprints = Fingerprints(tmp_path)
+    assert list(fingerprints.of("steps", "f")) == ["p.a:g", "steps:f"]
+    (tmp_path / "p" / "__init__.py").write_text("print(1)")
+    fingerprints.look_again()
+    assert not fingerprints.holds("steps", "f")
+
+
 def test_nothing_is_imported(trial: Trial) -> None:
     before = set(sys.modules)
     trial.of({"steps.py": "import not_to_be_imported as a\n1 / 0\ndef f(): a.g()\n", "not_to_be_imported.py": G})

@@ -413,6 +413,37 @@ def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None
     assert trial.statuses("--resume") == {"a": "ok", "b": "reused"}
 
 
+@pytest.mark.parametrize(("name", "rest"), [("conf.py", None), ("__init__.py", "")])
+def test_what_ran_with_code_that_came_and_went_is_not_reused(trial: Trial, name: str, rest: str | None) -> None:
+    (trial.path / "pkg").mkdir()
+    trial.write("pkg/__init__.py", "")
+    trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n  b: {run: 'true'}\n")
+    trial.write(
+        "steps.py",
+        f"""
+        from pathlib import Path
+        def f():
+            path = Path(__file__).parent / "pkg" / "{name}"
+            if Path("once").exists():
+                Path("once").unlink()
+                path.write_text("VALUE = 2")
+            try:
+                from pkg{".conf" if name == "conf.py" else ""} import VALUE
+            except ImportError:
+                VALUE = 1
+            return {{"o": VALUE}}
+        """,
+    )
+    trial.write("once", "")
+    before = trial.run()["outputs"]["a"]["digest"]
+    (trial.path / "pkg" / name).unlink()
+    if rest is not None:
+        trial.write(f"pkg/{name}", rest)
+    document = trial.run("--resume")
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "reused"}
+    assert document["outputs"]["a"]["digest"] != before
+
+
 def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> None:
     trial.replace("p.yaml", "nodes:", "env: {WORD: x}\nnodes:")
     trial.run()
