@@ -1,6 +1,7 @@
 """Tells what code a function may reach in the project, as digests by piece. Reads sources; imports and runs nothing.
 
-Pieces are named "module:name", a whole module "module:*", and what runs when one is imported "module:import". What
+Pieces are named "module:name", a whole module "module:*", what runs when one is imported "module:import", and which
+modules there are below one "module:**"; below "" are those of the project. What
 cannot be followed counts as a whole: better that a node runs once too often than that it is reused when it is stale.
 Not followed: what installed packages do, and what other nodes do to the same modules while they run.
 """
@@ -25,16 +26,18 @@ from nfrun.definitions import (
     all_imports,
     definitions,
     dump,
+    is_by_name,
     may_remember,
     told_on_import,
     uses,
 )
-from nfrun.whereabouts import Whereabouts
+from nfrun.whereabouts import Whereabouts, below
 
 _WHOLE = "*"
 _ON_IMPORT = "import"  # no name of Python's, so no piece can be called so
+_BELOW = "**"
 
-Item = tuple[str, str]  # a module, and a name in it with what follows: "clean", "helpers.clean", _WHOLE or _ON_IMPORT
+Item = tuple[str, str]  # a module, and a name in it with what follows: "clean", "helpers.clean", _WHOLE, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ class Fingerprints:
         if start not in self._found:
             reached = sorted(self._reach([start]), key=itemgetter(0))
             names = dict.fromkeys(name for (module, _), _ in reached for name in _with_packages(module))
-            self._asked[start] = [name for name in names if name in self._sources]
+            lists = (module for (module, name), _ in reached if name == _BELOW)
+            self._asked[start] = [*(name for name in names if name in self._sources), *map(below, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
 
@@ -101,6 +105,8 @@ class Fingerprints:
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _step(self, module: str, name: str) -> _Step:
+        if name == _BELOW:
+            return self._step_below(module)
         source = self._source(module)
         if source is None:
             return _Step()
@@ -126,6 +132,12 @@ class Fingerprints:
             step.digest, [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
         )
 
+    def _step_below(self, package: str) -> _Step:
+        if package and self._source(package) is None:
+            return _Step()
+        modules, digest = self._whereabouts.modules_below(package)
+        return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
+
     def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
         """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
         text = [str(imported) for imported in defines.everywhere] if pieces else []
@@ -144,10 +156,13 @@ class Fingerprints:
 
     def _lead(self, module: str, defines: Definitions, used: Uses) -> Iterator[Item]:
         anywhere = used.anywhere
+        packages = dict(used.below)
         for name in used.names:
             yield from self._find(module, name)
             bound = defines.imports.get(name.partition(".")[0], ())
             anywhere = anywhere or any(imported.leads_anywhere for imported, _ in bound)
+            if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
+                packages[""] = None
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
             anywhere = anywhere or imported.leads_anywhere
@@ -155,6 +170,10 @@ class Fingerprints:
         if anywhere:
             yield module, _WHOLE
             yield from _named(used.texts, defines.package)
+        for package in packages:
+            yield f"{defines.package}{package}".rstrip(".") if package.startswith(".") else package, _BELOW
+        if "" in packages:  # which may lie elsewhere than the pipeline
+            yield module.partition(".")[0], _BELOW
 
     def _find(self, module: str, name: str) -> list[Item]:
         """Where a name of a module leads, with what follows it. Nowhere if the module has no such name."""

@@ -190,6 +190,8 @@ def _word(kind: str, name: str) -> str:
     module, _, piece = name.partition(":")
     if kind == "code" and piece == "*":
         return f"the module {module}"
+    if kind == "code" and piece == "**":
+        return f"which modules there are below {module or 'the folder'}"
     if kind == "code" and piece == "import":
         return f"what runs when {module} is imported"
     if kind == "code" and piece != piece.lower():

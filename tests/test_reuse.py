@@ -238,6 +238,8 @@ def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
         ({"file a b.csv": "1"}, {"file a b.csv": "2"}, "the file a b.csv changed"),
         ({"outputs": ""}, {"outputs": "a"}, "the names of its outputs changed"),
         ({"format": "csv"}, {"format": "arrow"}, "its format changed"),
+        ({"code p:**": "1"}, {"code p:**": "2"}, "which modules there are below p changed"),
+        ({"code :**": "1"}, {"code :**": "2"}, "which modules there are below the folder changed"),
         ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
         ({"node": "a"}, {"node": "b"}, "its name changed"),
     ],

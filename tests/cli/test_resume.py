@@ -444,6 +444,28 @@ def test_what_ran_with_code_that_came_and_went_is_not_reused(trial: Trial, name:
     assert document["outputs"]["a"]["digest"] != before
 
 
+def test_code_that_is_imported_by_a_computed_name_counts(trial: Trial) -> None:
+    ways = {
+        "a": "import_module(f'plugins.{name}')",
+        "b": "import_module('plugins.' + name)",
+        "c": "getattr(__import__('plugins', fromlist=[name]), name)",
+        "d": "import_module(f'plugins.{[*pkgutil.iter_modules(plugins.__path__)][0].name}')",
+        "e": "SimpleNamespace(**runpy.run_path(f'plugins/{name}.py'))",
+    }
+    imports = "import pkgutil, runpy, plugins\nfrom importlib import import_module\nfrom types import SimpleNamespace\n"
+    functions = [f"def {way}(name): return {{'o': {text}.VALUE}}\n" for way, text in ways.items()]
+    trial.write("steps.py", imports + "".join(functions))
+    (trial.path / "plugins").mkdir()
+    trial.write("plugins/__init__.py", "")
+    trial.write("plugins/foo.py", "VALUE = 1\n")
+    nodes = [f"  {way}: {{python: 'steps:{way}', with: {{name: foo}}}}\n" for way in ways]
+    trial.write("p.yaml", "nodes:\n" + "".join(nodes))
+    trial.run()
+    assert set(trial.statuses("--resume").values()) == {"reused"}
+    trial.write("plugins/foo.py", "VALUE = 2\n")
+    assert set(trial.statuses("--resume").values()) == {"ok"}
+
+
 def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> None:
     trial.replace("p.yaml", "nodes:", "env: {WORD: x}\nnodes:")
     trial.run()
