@@ -15,6 +15,7 @@ from nfrun.callables import find_module, is_installed
 from nfrun.checksum import file_checksum, text_checksum
 
 _MANY = 1_000  # modules that somebody may load in one place; to read them takes seconds
+_ENTRIES = 20_000  # of folders that are looked through for them
 
 
 def below(package: str) -> str:
@@ -55,7 +56,8 @@ class Whereabouts:
         """The modules below a package that was found, or below the folder where it is ""; and a digest of the list.
 
         Not what hidden folders, installed packages and virtual environments have. Files whose names are no module's are
-        in the digest with their content. Where there are more than 1,000, no digest will ever be the same.
+        in the digest with their content. Where there are more than 1,000, or 20,000 files of any kind, no digest
+        will ever be the same.
         """
         files = self._files_below(package)
         if len(files) > _MANY:
@@ -87,6 +89,7 @@ class Whereabouts:
     def _files_below(self, package: str) -> list[str]:
         """By name those that are modules, and with a space and their checksums those that are not."""
         found: dict[str, None] = {}
+        entries = 0
         for place in self._places.get(package, ()) if package else [str(self._folder)]:
             for folder, inner, files in os.walk(place):
                 inner[:] = [name for name in inner if not _is_foreign(f"{folder}{os.sep}{name}")]
@@ -96,8 +99,9 @@ class Whereabouts:
                     module = ".".join(filter(None, (package, *parts))).removesuffix(".py")
                     odd = any(" " in part or "." in part.removesuffix(".py") for part in parts)
                     found[f"{module} {_look_at_file(f'{folder}{os.sep}{name}')}" if odd else module] = None
-                if len(found) > _MANY:
-                    return [*found]
+                entries += len(inner) + len(files)
+                if len(found) > _MANY or entries > _ENTRIES:
+                    return [""] * (_MANY + 1)
         found.pop("", None)  # the __init__.py of the folder itself
         return sorted(found)
 

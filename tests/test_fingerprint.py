@@ -509,8 +509,10 @@ def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None
 def test_more_modules_than_anyone_reads_are_never_the_same(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"steps.py": LOADED["by a format"], **PLUG}
     assert trial.of(files) == trial.of(files)
-    monkeypatch.setattr("nfrun.whereabouts._MANY", 1)
-    assert trial.of(files) != trial.of(files)
+    for limit in ("_MANY", "_ENTRIES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"nfrun.whereabouts.{limit}", 1)
+            assert trial.of(files) != trial.of(files)
 
 
 CAME = {
