@@ -103,7 +103,7 @@ class _Chooser:
         if name not in self._may:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
         definition = self._keys.definition(name)
-        ends = self._past.ends(name)
+        ends = self._ends(name)
         if ends and not any(definition.items() <= end.parts.items() for end in ends):
             before = {part: value for part, value in ends[0].parts.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
@@ -123,6 +123,10 @@ class _Chooser:
                 return ""
         return self._what_changed(name, parts)
 
+    def _ends(self, name: str) -> list[Finished]:
+        """Its ends that are known by a key: of others nobody can say what they depended on."""
+        return [end for end in self._past.ends(name) if end.key is not None]
+
     def _serves(self, spec: NodeSpec, found: Finished) -> bool:
         """Whether it gave all that is read of it, and what it wrote is still there."""
         given = {output.id for output in found.outputs}
@@ -131,7 +135,9 @@ class _Chooser:
         return not found.wrote or self._wrote(spec) == found.wrote
 
     def _what_changed(self, name: str, parts: Parts) -> str:
-        ends = self._past.ends(name)
+        ends = self._ends(name)
+        if not ends and self._past.ends(name):
+            return "what it depends on changed while it ran"
         if not ends:
             return "it has not finished in any run that is kept"
         last = ends[0]

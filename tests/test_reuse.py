@@ -160,6 +160,17 @@ def test_what_was_never_finished_runs() -> None:
     assert trial.choose()["a"].files == {"a": Path("a")}
 
 
+def test_ends_without_a_key_are_compared_with_nothing() -> None:
+    trial = Trial(*chain("a", "b"))
+    trial.finished["a"] = replace(trial.finished["a"], key=None, parts={})
+    assert trial.why() == {"a": "what it depends on changed while it ran", "b": "it reads 'a', which runs"}
+    trial.change("a", body="select 2")
+    assert trial.why()["a"] == "what it depends on changed while it ran"
+    keyed = Trial(*chain("a", "b")).finished["a"]
+    trial.ends = lambda name: [trial.finished["a"], keyed]  # type: ignore[method-assign]
+    assert trial.why()["a"] == "its text changed", "since the last time that is known"
+
+
 def test_files_that_are_read_count_by_their_content() -> None:
     trial = Trial(node("a", kind="read", body="x.csv"))
     trial.sources["a"] = {"x.csv": "2"}

@@ -410,6 +410,8 @@ def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None
         """,
     )
     trial.run()
+    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    assert nodes["a"]["why"] == "what it depends on changed while it ran"
     assert trial.statuses("--resume") == {"a": "ok", "b": "reused"}
 
 
