@@ -176,7 +176,7 @@ def is_by_name(name: str) -> bool:
 
 
 def dump(body: ast.AST) -> str:
-    """The code as text: the same for code that differs in comments, layout and docstrings only."""
+    """The code as text: the same for code that differs in comments and layout only. Docstrings are data to some."""
     text: list[str] = []
     left: list[object] = [body]
     while left:
@@ -190,7 +190,7 @@ def dump(body: ast.AST) -> str:
         elif isinstance(item, list):
             text.append("list(")
             left.append(_END)
-            left.extend(part for part in reversed(item) if not _is_text(part))
+            left.extend(reversed(item))
         else:
             text.append(f"{item:#x}" if type(item) is int else repr(item))  # Python refuses long decimal numbers
     return " ".join(text)
