@@ -23,7 +23,11 @@ _SCHEME = "3"  # to be raised when a node of the same definition gives something
 
 
 class Keys:
-    """The parts of the keys of a pipeline with nothing left to evaluate. From any thread."""
+    """The parts of the keys of a pipeline with nothing left to evaluate.
+
+    Not locked. Once one thread has asked for the `definition` of every node, which reads all code, any thread may ask
+    for definitions and parts. `holds` and `look_again` are for one thread, from then on.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
