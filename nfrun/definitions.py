@@ -299,9 +299,10 @@ def _named_below(call: ast.Call | None) -> list[str]:
         return [""]
     parts = [part for argument in arguments for part in getattr(argument, "elts", [argument])]
     own = [isinstance(part, ast.Name) and part.id in ("__name__", "__package__") for part in parts]
-    if all(mine or isinstance(part, ast.Constant) for mine, part in zip(own, parts, strict=True)):
-        return []
     text = _beginning(arguments[0])
+    known = all(mine or isinstance(part, ast.Constant) for mine, part in zip(own, parts, strict=True))
+    if known and not text.startswith(".."):  # which nobody follows up
+        return []
     package = text if isinstance(arguments[0], ast.Constant) else text.rpartition(".")[0]
     if text.startswith("."):
         return [f".{package.lstrip('.')}" if text[1:2] != "." and own[1:2] == [True] else ""]

@@ -1,9 +1,9 @@
 """Tells what code a function may reach in the project, as digests by piece. Reads sources; imports and runs nothing.
 
 Pieces are named "module:name", a whole module "module:*", what runs when one is imported "module:import", and which
-modules there are below one "module:**"; below "" are those of the project. What
-cannot be followed counts as a whole: better that a node runs once too often than that it is reused when it is stale.
-Not followed: what installed packages do, and what other nodes do to the same modules while they run.
+modules there are below one "module:**"; below "" are those of the project. What cannot be followed counts as a whole:
+better that a node runs once too often than that it is reused when it is stale. Not followed: what
+installed packages do, and what other nodes do to the same modules while they run.
 """
 
 from __future__ import annotations

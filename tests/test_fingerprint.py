@@ -491,8 +491,9 @@ def test_modules_of_its_own_package_by_a_computed_name(trial: Trial) -> None:
     before = trial.of(files, module="p.steps")
     assert before != trial.of(change(files, "return 1", "return 2"), module="p.steps")
     assert before == trial.of({**files, "b.py": ""}, module="p.steps")
-    files["p/steps.py"] = text.replace("__package__", "n")
-    assert trial.of(files, module="p.steps") != trial.of({**files, "b.py": ""}, module="p.steps")
+    for other in (text.replace("__package__", "n"), text.replace("f'.{n}'", "'..b'")):
+        files["p/steps.py"] = other
+        assert trial.of(files, module="p.steps") != trial.of({**files, "b.py": ""}, module="p.steps")
 
 
 def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None:
