@@ -15,6 +15,10 @@ from typing import TypeAlias, TypeGuard
 _ANYWHERE = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
 _ANYWHERE |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
 _ANYWHERE_OF = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
+# What imports or runs what is called as somebody computes: by a name, by an argument that is a name, or in any way.
+_BY_NAME = {"import_module", "__import__"}
+_LOADERS = {"importlib", "runpy", "pkgutil", "imp"}
+_NO_LOADERS = {"importlib.metadata", "importlib.resources"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that change nothing when it runs
@@ -40,6 +44,12 @@ class Imported:
     def leads_anywhere(self) -> bool:
         """Whether who has it may reach anything, under whatever name it is imported."""
         return self.module.partition(".")[0] in _ANYWHERE or self.name in _ANYWHERE_OF
+
+    def loads_more(self, rest: str) -> bool:
+        """Whether it may, with `rest` after it, load what nobody can see here."""
+        module = self.module.partition(".")[0] if self.first else self.module
+        path = ".".join(filter(None, (module, self.name, rest))).split(".")
+        return path[0] in _LOADERS and ".".join(path[:2]) not in _NO_LOADERS
 
 
 _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # names that are not the module's, and what they may import
@@ -75,13 +85,15 @@ class Definitions:
 @dataclass
 class Uses:
     """What a piece of code uses: names of its module with what follows them ("helpers.clean"); what it imports itself,
-    with what follows; modules that it loads; whether it may lead anywhere, and the texts that may say where."""
+    with what follows; modules that it loads; whether it may lead anywhere, and the texts that may say where; `below`
+    are packages of which it may load any module, by a name that is computed: "" is any, ".a" one of its own package."""
 
     names: dict[str, None] = field(default_factory=dict)
     imports: dict[tuple[Imported, str], None] = field(default_factory=dict)
     loads: dict[str, None] = field(default_factory=dict)
     anywhere: bool = False
     texts: dict[str, None] = field(default_factory=dict)
+    below: dict[str, None] = field(default_factory=dict)
 
 
 def definitions(tree: ast.Module, package: str) -> Definitions:
@@ -126,11 +138,12 @@ def uses(body: ast.AST, package: str) -> Uses:
     """What a piece uses, without what is local to the functions and comprehensions in it."""
     found = Uses()
     left: list[tuple[ast.AST, _Local]] = [(body, {})]
+    calls: dict[ast.AST, ast.Call] = {}  # by what is called
     while left:
         node, local = left.pop()
         left.extend((part, local) for part in _quoted(node))
         if isinstance(node, ast.Attribute | ast.Name):
-            left.extend((part, local) for part in _take_name(node, local, found))
+            left.extend((part, local) for part in _take_name(node, local, found, calls.get(node)))
         elif isinstance(node, (*_FUNCTIONS, ast.Lambda)):
             inside = _inside(node, local, package)
             own = {id(part) for part in _body(node)}
@@ -149,14 +162,21 @@ def uses(body: ast.AST, package: str) -> Uses:
             found.texts[node.value] = None
         else:
             left.extend((part, local) for part in ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call):
+            calls[node.func] = node
         if isinstance(node, ast.ClassDef):  # what it imports is used as an attribute of it
             bound = (imported for part in _scope(node.body) for _, imported in _binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
     return found
 
 
+def is_by_name(name: str) -> bool:
+    """Whether what is called so, with dots, imports the module that its argument names."""
+    return name.rpartition(".")[2] in _BY_NAME
+
+
 def dump(body: ast.AST) -> str:
-    """The code as text: the same for code that differs in comments, layout and docstrings only."""
+    """The code as text: the same for code that differs in comments and layout only. Docstrings are data to some."""
     text: list[str] = []
     left: list[object] = [body]
     while left:
@@ -170,7 +190,7 @@ def dump(body: ast.AST) -> str:
         elif isinstance(item, list):
             text.append("list(")
             left.append(_END)
-            left.extend(part for part in reversed(item) if not _is_text(part))
+            left.extend(reversed(item))
         else:
             text.append(f"{item:#x}" if type(item) is int else repr(item))  # Python refuses long decimal numbers
     return " ".join(text)
@@ -251,8 +271,8 @@ def _is_text(node: object) -> TypeGuard[ast.Expr]:
 # -- names ------------------------------------------------------------------------------------------------------------
 
 
-def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses) -> list[ast.AST]:
-    """Take a name with its attributes; returns what they are attributes of if that is no name."""
+def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call: ast.Call | None) -> list[ast.AST]:
+    """Take a name with its attributes, that `call` calls; returns what they are attributes of if that is no name."""
     path: list[str] = []
     part: ast.expr = node
     while isinstance(part, ast.Attribute):
@@ -260,11 +280,51 @@ def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses) -> li
         part = part.value
     head = part.id if isinstance(part, ast.Name) else ""
     found.anywhere |= not _ANYWHERE_OF.isdisjoint({head, *path}) or (head in _ANYWHERE and head not in local)
+    rest, bound = ".".join(path), local.get(head, ())
+    if is_by_name(rest or head) or any(imported.name in _BY_NAME for imported in bound):
+        found.below.update(dict.fromkeys(_named_below(call)))
+    elif any(imported.loads_more(rest) for imported in bound) or (head == "exec" and head not in local):
+        found.below[""] = None
     if head in local:
-        found.imports.update(((imported, ".".join(path)), None) for imported in local[head])
+        found.imports.update(((imported, rest), None) for imported in bound)
     elif head:
         found.names[".".join([head, *path])] = None
     return [] if head else [part]
+
+
+def _named_below(call: ast.Call | None) -> list[str]:
+    """The package, as in `Uses.below`, of which a call imports a module by its name; none if that is written out."""
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)] if call is not None else []
+    if not arguments:
+        return [""]
+    parts = [part for argument in arguments for part in getattr(argument, "elts", [argument])]
+    own = [isinstance(part, ast.Name) and part.id in ("__name__", "__package__") for part in parts]
+    text = _beginning(arguments[0])
+    known = all(mine or isinstance(part, ast.Constant) for mine, part in zip(own, parts, strict=True))
+    if known and not text.startswith(".."):  # which nobody follows up
+        return []
+    package = text if isinstance(arguments[0], ast.Constant) else text.rpartition(".")[0]
+    if text.startswith("."):
+        return [f".{package.lstrip('.')}" if text[1:2] != "." and own[1:2] == [True] else ""]
+    return [package]
+
+
+def _beginning(expression: ast.expr) -> str:
+    """The text that an expression begins with, as far as it is written out."""
+    while True:
+        match expression:
+            case ast.Constant(str() as text):
+                return text
+            case ast.JoinedStr([first, *_]):
+                expression = first
+            case ast.BinOp(left, ast.Add()):
+                expression = left
+            case ast.BinOp(ast.Constant(str() as text), ast.Mod()):
+                return text.partition("%")[0]
+            case ast.Call(ast.Attribute(ast.Constant(str() as text), "format")):
+                return text.partition("{")[0]
+            case _:
+                return ""
 
 
 def _quoted(node: ast.AST) -> Iterator[ast.expr]:

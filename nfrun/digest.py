@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
 from xxhash import xxh3_128
+
+from nfrun.checksum import bytes_checksum, text_checksum
 
 # pyarrow.compute is imported where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls need none.
 _VERSION = b"nfrun table digest 1"  # to be raised whenever the same table would get another digest
@@ -19,7 +21,8 @@ class Digest:
     """The digest of a table that comes in batches.
 
     It depends on column names, types, row order, values and nulls, and on nothing else: not on batch borders, slices,
-    padding, what lies under a null, the order of dictionaries, metadata, nullability, or the names of list items.
+    padding, what lies under a null, the order of dictionaries, metadata, nullability, or the names of list items. What
+    of that can be seen all the same is in the `traits`.
     Values are compared as bits: 0.0 is not -0.0, and NaNs of different payload differ. Every stream of a column
     (nulls, lengths, data) has its own hasher, fed straight from Arrow's buffers; nothing is kept but hasher states.
 
@@ -51,6 +54,16 @@ class Digest:
             _write(whole, name, node.text)
             node.finish(whole)
         return f"xxh3_128:{whole.hexdigest()}"
+
+    def traits(self, table: pa.Table | pa.RecordBatchReader) -> str:
+        """32 hex digits for what readers of the table see beside its content: the schema with metadata, nullability
+        and all names, and its dictionaries, which have to be unified. Of a reader, which has none, for the schema."""
+        parts = [bytes_checksum(self._schema.serialize())]
+        for i, node in enumerate(self._columns):
+            if "dictionary<" in node.text and isinstance(table, pa.Table):
+                chunks = table.column(i).chunks[:1]  # the others have the same
+                parts += [digest(pa.table({"": found})) for chunk in chunks for found in _dictionaries(chunk)]
+        return parts[0] if len(parts) == 1 else text_checksum(" ".join(parts))
 
 
 def digest(table: pa.Table) -> str:
@@ -311,6 +324,27 @@ def _runs(array: pa.Array) -> pa.Array:
         # run_ends ignore the slice: they count from the start of the array it was cut from.
         places.extend([i] * (min(end - array.offset, len(array)) - len(places)))
     return pa.array(places, pa.int64())
+
+
+def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
+    """The dictionaries in an array, nested ones too.
+
+    Not those in an IPC stream without rows: with a list view comes all that it lies in.
+    """
+    left = [array]
+    while left:
+        array = left.pop()
+        if pt.is_dictionary(array.type):
+            yield array.dictionary
+            left.append(array.dictionary)
+        elif isinstance(array.type, pa.BaseExtensionType):
+            left.append(array.storage)
+        elif pt.is_map(array.type):
+            left += array.keys, array.items
+        elif pt.is_struct(array.type) or pt.is_union(array.type):
+            left += (array.field(i) for i in range(array.type.num_fields))
+        elif array.type.num_fields:  # lists of all sorts, and runs
+            left.append(array.values)
 
 
 def _entries(array: pa.Array) -> pa.Array:

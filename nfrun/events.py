@@ -37,7 +37,8 @@ class Ref:
     `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
     `column: type` pairs; `path` is the Arrow IPC file, None while there is none, and `size` the bytes in it; `digest`
     is that of the content, None until it has been computed; `checksum` is that of the file as a whole, None where
-    nobody had all of it in hand.
+    nobody had all of it in hand; `traits` stands for what readers see beside the content,
+    such as metadata of the schema, None where no file was written.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Ref:
     attempt: int = 1
     size: int | None = None
     checksum: str | None = None
+    traits: str | None = None
 
 
 @value

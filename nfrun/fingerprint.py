@@ -1,8 +1,9 @@
 """Tells what code a function may reach in the project, as digests by piece. Reads sources; imports and runs nothing.
 
-Pieces are named "module:name", a whole module "module:*", and what runs when one is imported "module:import". What
-cannot be followed counts as a whole: better that a node runs once too often than that it is reused when it is stale.
-Not followed: what installed packages do, and what other nodes do to the same modules while they run.
+Pieces are named "module:name", a whole module "module:*", what runs when one is imported "module:import", and which
+modules there are below one "module:**"; below "" are those of the project. What cannot be followed counts as a whole:
+better that a node runs once too often than that it is reused when it is stale. Not followed: what
+installed packages do, and what other nodes do to the same modules while they run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.callables import find_module, is_installed
 from nfrun.checksum import file_checksum, text_checksum
 from nfrun.definitions import (
     Definitions,
@@ -26,15 +26,18 @@ from nfrun.definitions import (
     all_imports,
     definitions,
     dump,
+    is_by_name,
     may_remember,
     told_on_import,
     uses,
 )
+from nfrun.whereabouts import Whereabouts, below
 
 _WHOLE = "*"
 _ON_IMPORT = "import"  # no name of Python's, so no piece can be called so
+_BELOW = "**"
 
-Item = tuple[str, str]  # a module, and a name in it with what follows: "clean", "helpers.clean", _WHOLE or _ON_IMPORT
+Item = tuple[str, str]  # a module, and a name in it with what follows: "clean", "helpers.clean", _WHOLE, …
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +64,30 @@ class Fingerprints:
     """Reads each module once. `folder` is the pipeline's, searched before the places where Python looks."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._whereabouts = Whereabouts(folder)
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
-        self._files: dict[str, tuple[str, str]] = {}  # by module, its file and the checksum of that
-        self._held: dict[str, bool] = {}  # by file, whether it still had that checksum at the last look
+        self._asked: dict[Item, list[str]] = {}  # the modules that were looked for, whether there are such or not
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
         """By "module:name", the digests of the function and of all of the project that it may reach."""
         start = module, function
         if start not in self._found:
             reached = sorted(self._reach([start]), key=itemgetter(0))
+            names = dict.fromkeys(name for (module, _), _ in reached for name in _with_packages(module))
+            lists = (module for (module, name), _ in reached if name == _BELOW)
+            self._asked[start] = [*(name for name in names if name in self._sources), *map(below, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
 
-    def holds(self, modules: Iterable[str]) -> bool:
-        """Whether the files of these modules still are what they were when they were read; see `look_again`."""
-        for file, checksum in (self._files[module] for module in modules if module in self._files):
-            if file not in self._held:
-                self._held[file] = _checksum(file) == checksum
-            if not self._held[file]:
-                return False
-        return True
+    def holds(self, module: str, function: str) -> bool:
+        """Whether `of` these would still be the same, as nothing of it was changed, came or went; see `look_again`."""
+        return self._whereabouts.hold(self._asked.get((module, function), ()))
 
     def look_again(self) -> None:
         """What held may hold no more."""
-        self._held.clear()
+        self._whereabouts.look_again()
 
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """All that the items lead to, and they themselves, without what is called `skip`."""
@@ -105,6 +105,8 @@ class Fingerprints:
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _step(self, module: str, name: str) -> _Step:
+        if name == _BELOW:
+            return self._step_below(module)
         source = self._source(module)
         if source is None:
             return _Step()
@@ -130,6 +132,12 @@ class Fingerprints:
             step.digest, [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
         )
 
+    def _step_below(self, package: str) -> _Step:
+        if package and self._source(package) is None:
+            return _Step()
+        modules, digest = self._whereabouts.modules_below(package)
+        return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
+
     def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
         """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
         text = [str(imported) for imported in defines.everywhere] if pieces else []
@@ -148,10 +156,13 @@ class Fingerprints:
 
     def _lead(self, module: str, defines: Definitions, used: Uses) -> Iterator[Item]:
         anywhere = used.anywhere
+        packages = dict(used.below)
         for name in used.names:
             yield from self._find(module, name)
             bound = defines.imports.get(name.partition(".")[0], ())
             anywhere = anywhere or any(imported.leads_anywhere for imported, _ in bound)
+            if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
+                packages[""] = None
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
             anywhere = anywhere or imported.leads_anywhere
@@ -159,6 +170,10 @@ class Fingerprints:
         if anywhere:
             yield module, _WHOLE
             yield from _named(used.texts, defines.package)
+        for package in packages:
+            yield f"{defines.package}{package}".rstrip(".") if package.startswith(".") else package, _BELOW
+        if "" in packages:  # which may lie elsewhere than the pipeline
+            yield module.partition(".")[0], _BELOW
 
     def _find(self, module: str, name: str) -> list[Item]:
         """Where a name of a module leads, with what follows it. Nowhere if the module has no such name."""
@@ -217,7 +232,7 @@ class Fingerprints:
     def _source(self, module: str) -> _Source | None:
         """The module, if it is one of the project, and so are all packages that it is in."""
         source = None
-        for name in accumulate(module.split("."), "{}.{}".format):
+        for name in _with_packages(module):
             if name not in self._sources:
                 self._sources[name] = self._read(name)
             source = self._sources[name]
@@ -226,7 +241,7 @@ class Fingerprints:
         return source
 
     def _read(self, module: str) -> _Source | None:
-        spec = find_module(module, self._folder) if all(module.split(".")) else None
+        spec = self._whereabouts.find(module)
         if spec is None:
             return None
         is_package = spec.submodule_search_locations is not None
@@ -234,11 +249,7 @@ class Fingerprints:
         nothing = ast.Module([], [])
         if not spec.has_location or spec.origin is None:  # built in, or a folder without an __init__.py
             return _Source(definitions(nothing, package), nothing, is_package=True) if is_package else None
-        if is_installed(Path(spec.origin), self._folder):
-            return None
         whole = _Source(definitions(nothing, package), digest="unreadable", is_package=is_package)
-        # Before it is read: if it changes meanwhile, that is seen later.
-        self._files[module] = spec.origin, _checksum(spec.origin)
         try:
             if not spec.origin.endswith(".py"):
                 return replace(whole, digest=file_checksum(spec.origin))
@@ -274,8 +285,6 @@ def _named(words: Iterable[str], package: str) -> Iterator[Item]:
             yield from ((word, _WHOLE), (f"{package}.{word.lstrip('.')}", _WHOLE))
 
 
-def _checksum(file: str) -> str:
-    try:
-        return file_checksum(file)
-    except OSError:
-        return ""
+def _with_packages(module: str) -> Iterator[str]:
+    """A module, and the packages that it is in before it."""
+    return accumulate(module.split("."), "{}.{}".format)

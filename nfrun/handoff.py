@@ -137,10 +137,10 @@ class Store:
         """
         self._adopt(ref)
 
-    def digest(self, ref: Ref) -> str:
-        """The digest of the output's content, once it is known. Raises HandoffError if it never will be."""
+    def known(self, ref: Ref) -> Ref:
+        """The output with the digest of its content, once that is known. Raises HandoffError if it never will be."""
         if ref.digest is not None:
-            return ref.digest
+            return ref
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             if entry is not None:
@@ -148,7 +148,7 @@ class Store:
             if entry is None or entry.ref.digest is None:
                 gone = f"the output '{ref.id}' is gone: all its readers had ended"
                 raise HandoffError(entry.error if entry is not None and entry.error else gone)
-            return entry.ref.digest
+            return entry.ref
 
     def open(self, ref: Ref) -> pa.Table:
         """The table: the very one that was published while it is in memory, then its file, mapped once for all readers.
@@ -300,7 +300,7 @@ class Store:
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content, mapped, size, checksum = "", False, None, None, None, None
+        error, written, content, mapped, size, checksum, traits = "", False, None, None, None, None, None
         path = Path(self._path_of(entry.ref))
         table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
 
@@ -312,6 +312,7 @@ class Store:
             if entry.ref.path is not None or entry.wanted:
                 file = write_file(table, path, give_up_if_released, durable=self.durable)
                 written, content, size, checksum = True, file.digest, file.size, file.checksum
+                traits = file.traits
                 # To map less than a page takes more memory than it frees, longer than to write it, and one of the
                 # 65,530 maps that Linux lets a process have. What was published is let go of all the same: it may be a
                 # view of something large, or of what its node goes on to change.
@@ -323,7 +324,8 @@ class Store:
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
-        first, ref = entry.ref.digest is None, replace(entry.ref, digest=content, size=size, checksum=checksum)
+        first = entry.ref.digest is None
+        ref = replace(entry.ref, digest=content, size=size, checksum=checksum, traits=traits)
         if first and not error and not entry.released:
             self._published(ref)  # before anyone who waits for it goes on
         with self._lock:

@@ -30,8 +30,8 @@ RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it sa
 class Written:
     """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
 
-    `checksum` is that of the file, None where it was too large to be had at once; `whole` all that is in it, None where
-    that is more than a page.
+    `checksum` is that of the file, None where it was too large to be had at once; `traits` are those of `Digest`;
+    `whole` is all that is in the file, None where that is more than a page.
     """
 
     rows: int
@@ -39,6 +39,7 @@ class Written:
     size: int
     digest: str
     checksum: str | None = None
+    traits: str | None = None
     whole: pa.Buffer | None = None
 
 
@@ -95,7 +96,7 @@ def write_file(
         raise
     if whole is not None and whole.size > LITTLE:
         whole = None
-    return Written(rows, total, size, content.hexdigest(), checksum, whole)
+    return Written(rows, total, size, content.hexdigest(), checksum, content.traits(table), whole)
 
 
 def _created(path: str) -> pa.OSFile:

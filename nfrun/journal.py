@@ -27,7 +27,8 @@ class Output:
     """An output of a node that has finished.
 
     `file` is the name of its Arrow file in the folder of the run, with `size` in bytes and `checksum` of the file as a
-    whole; None where that run did not need the file. The rest is as in `nfrun.events.Ref`.
+    whole; None where that run did not need the file. The rest is as in `nfrun.events.Ref`. Older journals have no
+    `traits`.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Output:
     size: int
     checksum: str
     file: str | None = None
+    traits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

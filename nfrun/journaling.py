@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from nfrun.checksum import file_checksum
 from nfrun.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
 from nfrun.journal import Finished, Journal, Output
-from nfrun.keys import Keys, key_of
+from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.recall import Notes
 from nfrun.spec import NodeSpec, Pipeline
 
@@ -117,17 +118,16 @@ class Journaling:
         # Code that was changed since may have been imported before or after that.
         if files is None or len(known) < len(needs) or not self._keys.holds(spec.id):
             return None
-        inputs = {item.output: self._published[item.output].digest or "" for item in spec.inputs}
+        inputs = {item.output: same_for_readers(self._published[item.output]) for item in spec.inputs}
         return dict(self._keys.parts(spec.id, inputs=inputs, needs=known, files=files))
 
     def _output(self, ref: Ref) -> Output:
         path = ref.path or ""
         file = path.rpartition(os.sep)[2]
         checksum = ref.checksum or file_checksum(path)
-        return Output(ref.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, checksum, file)
+        digest, size, traits = ref.digest or "", ref.size or 0, ref.traits or ""
+        return Output(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, traits)
 
     def _reused(self, output: Output, ref: Ref) -> Output:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
-        return Output(
-            output.id, output.rows, output.bytes, output.schema, output.digest, output.size, output.checksum, file
-        )
+        return replace(output, file=file)

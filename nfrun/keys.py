@@ -12,16 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.checksum import text_checksum
+from nfrun.events import Ref
 from nfrun.fingerprint import Fingerprints
+from nfrun.journal import Output
 from nfrun.spec import NodeSpec, Pipeline
 
 Parts = Mapping[str, str]
 
-_SCHEME = "2"  # to be raised when a node of the same definition gives something else than before
+_SCHEME = "3"  # to be raised when a node of the same definition gives something else than before
 
 
 class Keys:
-    """The parts of the keys of a pipeline with nothing left to evaluate. From any thread."""
+    """The parts of the keys of a pipeline with nothing left to evaluate.
+
+    Not locked. Once one thread has asked for the `definition` of every node, which reads all code, any thread may ask
+    for definitions and parts. `holds` and `look_again` are for one thread, from then on.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -38,7 +44,7 @@ class Keys:
     def parts(
         self, node: str, *, inputs: Mapping[str, str], needs: Mapping[str, str], files: Mapping[str, str]
     ) -> Parts:
-        """All parts. `inputs` are the digests of outputs by their ids, `needs` keys by node, `files` checksums."""
+        """All parts. `inputs` are by output (see `same_for_readers`), `needs` keys by node, `files` checksums."""
         return {
             **self.definition(node),
             **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
@@ -47,11 +53,10 @@ class Keys:
         }
 
     def holds(self, node: str) -> bool:
-        """Whether the code that its definition was made of is still what lay there when `look_again` was called."""
+        """Whether the code that its definition was made of was still all that lay there at the last `look_again`."""
         spec = self._pipeline.nodes[node]
-        parts = self.definition(node) if spec.kind == "python" else ()
-        code = (part.removeprefix("code ") for part in parts if part.startswith("code "))
-        return self._fingerprints.holds({name.partition(":")[0] for name in code})
+        module, _, function = spec.body.partition(":")
+        return spec.kind != "python" or self._fingerprints.holds(module, function)
 
     def look_again(self) -> None:
         """From here on the files of the code are read once more."""
@@ -72,6 +77,11 @@ class Keys:
             env = {**self._pipeline.env, **self._pipeline.hidden, **spec.env, **spec.hidden}
             parts |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
         return parts
+
+
+def same_for_readers(output: Ref | Output) -> str:
+    """One text for outputs between which no reader can tell: of the same content and the same traits."""
+    return f"{output.digest or ''} {output.traits or ''}"
 
 
 def key_of(parts: Parts) -> str:

@@ -62,6 +62,7 @@ def write_output(
         attempt,
         written.size,
         written.checksum,
+        written.traits,
     )
 
 

@@ -59,7 +59,9 @@ class Past:
         wanted = finished.output(output)
         for other in self.find(finished.key or ""):
             found = other.output(output)
-            if found is None or wanted is None or found.digest != wanted.digest:
+            if found is None or wanted is None:
+                continue
+            if (found.digest, found.traits) != (wanted.digest, wanted.traits):
                 continue
             path = _path(other, found)
             if path is not None and self._is_sound(path, found):

@@ -16,7 +16,7 @@ from nfrun.errors import HandoffError
 from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.handoff import Store
 from nfrun.journal import Finished
-from nfrun.keys import Keys, key_of
+from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.kinds.kind import Stop
 from nfrun.outputs import file_of
 from nfrun.outside import Reads, written_by
@@ -111,7 +111,7 @@ class Recall:
         spec = self._nodes[start.node]
         if any(item.output not in start.inputs for item in spec.inputs):
             return None
-        inputs = {item.output: self._store.digest(start.inputs[item.output]) for item in spec.inputs}
+        inputs = {item.output: same_for_readers(self._store.known(start.inputs[item.output])) for item in spec.inputs}
         needs = {need: finished.key or "" for need in spec.needs if (finished := self._choices[need].finished)}
         looked = self._notes.reads.before(spec) or {}
         parts = self._keys.parts(spec.id, inputs=inputs, needs=needs, files=looked)
@@ -130,7 +130,15 @@ class Recall:
         for output in finished.outputs:
             path = file_of(self._folder, output.id, start.attempt) if output.id in files else None
             outputs[output.id] = ref = Ref(
-                output.id, output.rows, output.bytes, output.schema, path, output.digest, start.attempt, output.size
+                output.id,
+                output.rows,
+                output.bytes,
+                output.schema,
+                path,
+                output.digest,
+                start.attempt,
+                output.size,
+                traits=output.traits,
             )
             if path is not None:
                 self._take(files[output.id], ref)

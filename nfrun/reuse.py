@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nfrun.journal import Finished
-from nfrun.keys import Keys, Parts, key_of
+from nfrun.keys import Keys, Parts, key_of, same_for_readers
 from nfrun.past import Past
 from nfrun.plan import Plan
 from nfrun.spec import NodeSpec, Pipeline
@@ -75,7 +75,7 @@ class _Chooser:
             for need in spec.upstream:
                 self._dependents[need].append(name)
         self._match: dict[str, Finished] = {}
-        self._digests: dict[str, str] = {}
+        self._same: dict[str, str] = {}
         self._why: dict[str, str] = {}  # of those that run
         self._open: set[str] = set()
         self._files: dict[str, dict[str, Path]] = {}
@@ -103,7 +103,7 @@ class _Chooser:
         if name not in self._may:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
         definition = self._keys.definition(name)
-        ends = self._past.ends(name)
+        ends = self._ends(name)
         if ends and not any(definition.items() <= end.parts.items() for end in ends):
             before = {part: value for part, value in ends[0].parts.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
@@ -113,15 +113,19 @@ class _Chooser:
         files = self._sources(spec)
         if files is None:
             return "nobody can know whether what it reads has changed"
-        inputs = {item.output: self._digests.get(item.output, "") for item in spec.inputs}
+        inputs = {item.output: self._same.get(item.output, "") for item in spec.inputs}
         needs = {need: self._match[need].key or "" for need in spec.needs}
         parts = self._keys.parts(name, inputs=inputs, needs=needs, files=files)
         for found in self._past.find(key_of(parts)):
             if self._serves(spec, found):
                 self._match[name] = found
-                self._digests.update((output.id, output.digest) for output in found.outputs)
+                self._same.update((output.id, same_for_readers(output)) for output in found.outputs)
                 return ""
         return self._what_changed(name, parts)
+
+    def _ends(self, name: str) -> list[Finished]:
+        """Its ends that are known by a key: of others nobody can say what they depended on."""
+        return [end for end in self._past.ends(name) if end.key is not None]
 
     def _serves(self, spec: NodeSpec, found: Finished) -> bool:
         """Whether it gave all that is read of it, and what it wrote is still there."""
@@ -131,7 +135,9 @@ class _Chooser:
         return not found.wrote or self._wrote(spec) == found.wrote
 
     def _what_changed(self, name: str, parts: Parts) -> str:
-        ends = self._past.ends(name)
+        ends = self._ends(name)
+        if not ends and self._past.ends(name):
+            return "what it depends on changed while it ran"
         if not ends:
             return "it has not finished in any run that is kept"
         last = ends[0]
@@ -190,6 +196,8 @@ def _word(kind: str, name: str) -> str:
     module, _, piece = name.partition(":")
     if kind == "code" and piece == "*":
         return f"the module {module}"
+    if kind == "code" and piece == "**":
+        return f"which modules there are below {module or 'the folder'}"
     if kind == "code" and piece == "import":
         return f"what runs when {module} is imported"
     if kind == "code" and piece != piece.lower():

@@ -383,3 +383,67 @@ def test_the_form_is_stable() -> None:
         }
     )
     assert digest(table) == "xxh3_128:05503b0e495d568c447127e1b773fd2f"
+
+
+# -- what readers see beside the content
+
+
+def traits(table: pa.Table) -> str:
+    return Digest(table.schema).traits(table.unify_dictionaries())
+
+
+CODED = pa.array(["lo", "hi", None, "lo"]).dictionary_encode()
+OTHERWISE = pa.DictionaryArray.from_arrays(pa.array([1, 2, None, 1], pa.int32()), ["none", "lo", "hi"])
+OFFSETS = pa.array([0, 2, 4], pa.int32())
+
+
+def around(array: pa.Array) -> list[pa.Array]:
+    """All that an array may be nested in."""
+    key = pa.array(["a", "b", "c", "d"])
+    return [
+        array,
+        pa.ListArray.from_arrays(OFFSETS, array),
+        pa.LargeListArray.from_arrays(OFFSETS.cast(pa.int64()), array),
+        pa.FixedSizeListArray.from_arrays(array, 2),
+        pa.ListViewArray.from_arrays(OFFSETS[:2], pa.array([2, 2], pa.int32()), array),
+        pa.StructArray.from_arrays([array], ["x"]),
+        pa.MapArray.from_arrays(OFFSETS, key, array),
+        pa.UnionArray.from_sparse(pa.array([0] * 4, pa.int8()), [array]),
+        pa.StructArray.from_arrays([pa.ListArray.from_arrays(OFFSETS, array)], ["x"]),
+    ]
+
+
+@pytest.mark.parametrize("one", around(CODED), ids=lambda array: str(array.type))
+def test_a_dictionary_is_a_trait_wherever_it_is(one: pa.Array) -> None:
+    other = next(array for array in around(OTHERWISE) if array.type == one.type)
+    a, b = pa.table({"x": one}), pa.table({"x": other})
+    assert (digest(a) == digest(b), traits(a) == traits(b)) == (True, False)
+    assert traits(a) == traits(pa.table({"x": pa.concat_arrays([one])})) == traits(a.slice(0, 1)) == traits(a.slice(1))
+    assert traits(a) == traits(pa.concat_tables([a.slice(0, 1), a.slice(1)])), "however it is cut"
+
+
+def test_the_schema_is_a_trait() -> None:
+    table = pa.table({"x": [1, 2], "l": [[1], [2]]})
+    seen = [
+        table,
+        table.replace_schema_metadata({"unit": "m"}),
+        table.replace_schema_metadata({"unit": "ft"}),
+        table.cast(pa.schema([pa.field("x", pa.int64(), metadata={"unit": "m"}), table.schema.field("l")])),
+        table.cast(pa.schema([pa.field("x", pa.int64(), nullable=False), table.schema.field("l")])),
+        table.cast(pa.schema([table.schema.field("x"), pa.field("l", pa.list_(pa.field("n", pa.int64())))])),
+    ]
+    assert len({digest(table) for table in seen}) == 1
+    assert len({traits(table) for table in seen}) == len(seen)
+
+
+def test_rows_are_no_traits() -> None:
+    assert traits(pa.table({"x": [1, 2]})) == traits(pa.table({"x": [3]})) != traits(pa.table({"y": [3]}))
+    table = pa.table({"x": [1, 2]})
+    assert Digest(table.schema).traits(table.to_reader()) == traits(table)
+
+
+def test_of_a_table_without_rows_or_chunks_there_are_traits_too() -> None:
+    table = pa.table({"x": CODED, "n": [1, 2, 3, 4]})
+    assert traits(table) == traits(table.slice(0, 0)) != traits(table.schema.empty_table())
+    bare = pa.table({"x": pa.chunked_array([], CODED.type)})
+    assert traits(bare) == traits(bare)

@@ -46,6 +46,7 @@ REF_JSON = {
     "attempt": 2,
     "size": 512,
     "checksum": None,
+    "traits": None,
 }
 FAILURE = Failure("error", "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",))
 FAILURE_JSON = {

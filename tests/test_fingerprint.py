@@ -134,6 +134,10 @@ COUNTS: list[Row] = [
     ),
     ("a class that its base knows", "class B:\n def __init_subclass__(c): ...\nclass C(B): x = 1\ndef f(): return B"),
     ("its own docstring, by name", "'''1'''\ndef f(): return __doc__"),
+    ("that of a function", "def f():\n return g.__doc__\ndef g():\n '''1'''"),
+    ("that of a method", "class C:\n def m(self):\n  '''1'''\ndef f(): return help(C)"),
+    ("that of a module that is passed on", {"steps.py": "import a\ndef f(): x(a)", "a.py": "'''1'''"}),
+    ("a docstring that comes", "def f():\n return 2", "def f():", "def f():\n '''a'''"),
     ("text that is no docstring", "def f(): return '''1'''"),
     ("kinds of numbers", "def f(): return 1", "1", "1.0"),
     ("true and one", "def f(): return 1", "1", "True"),
@@ -239,8 +243,7 @@ COUNTS_NOT: list[Row] = [
     ("comments", "def f():\n return 1  # one", "# one", "# two"),
     ("layout", "def f(): return g(1, 2)", "g(1, 2)", "(g(\n  1,\n\n  2,\n ))"),
     ("quotes", "def f(): return 'a'", "'a'", '"a"'),
-    ("docstrings", "'''1'''\ndef f():\n '''1'''\n return 2\nclass C:\n '''1'''\n", "1", "3"),
-    ("a docstring that comes", "def f():\n return 2", "def f():", "def f():\n '''a'''"),
+    ("the docstring of a module of which only names are used", "'''1'''\ndef f(): return 2", "1", "3"),
     ("another function", F + G + "def h(): return 3"),
     ("another constant", F + G + "H = 3"),
     ("another class", F + G + "class H: x = 3"),
@@ -421,6 +424,147 @@ def test_installed_packages_are_known_by_their_folder(tmp_path: Path, monkeypatc
     imports = "import made_up_site, made_up_dist, made_up_elsewhere"
     (folder / "steps.py").write_text(f"{imports}\ndef f(): return {', '.join(calls)}\n")
     assert list(Fingerprints(folder).of("steps", "f")) == ["made_up_elsewhere:g", "steps:f"]
+
+
+PLUG = {"plug/__init__.py": "", "plug/a.py": "def run(): return 1\n", "other.py": "def run(): return 7\n"}
+LOADED = {
+    "by a format": "from importlib import import_module\ndef f(n): return import_module(f'plug.{n}').run()",
+    "by a sum": "import importlib\ndef f(n): return importlib.import_module('plug.' + n + '').run()",
+    "by %": "import importlib as i\ndef f(n): return i.import_module('plug.%s' % n).run()",
+    "by .format": "import importlib\ndef f(n): return importlib.import_module('plug.{}'.format(n)).run()",
+    "by a list": "def f(n): return __import__('plug', fromlist=[n])",
+    "within": "def f(n):\n from importlib import import_module as i\n return i(f'plug.{n}').run()",
+    "through another": "def g(n): return __import__(f'plug.{n}')\ndef f(n): return g(n)",
+}
+LOADED_FROM_ANYWHERE = {
+    "by a name": "from importlib import import_module\nP = 'plug.'\ndef f(n): return import_module(P + n).run()",
+    "under another name": "from importlib import import_module as i\ndef f(n): return i(f'plug.{n}').run()",
+    "as a value": "from importlib import import_module\ndef f(n): return map(import_module, n)",
+    "what is found": "import pkgutil, plug\ndef f(n): return [*pkgutil.iter_modules(plug.__path__)]",
+    "a file": "from importlib.util import spec_from_file_location\ndef f(n): return spec_from_file_location('x', n)",
+    "a file that runs": "import runpy\ndef f(n): return runpy.run_path('plug/a.py')",
+    "one that runs, within": "def f(n):\n import runpy as r\n return r.run_path('plug/a.py')",
+    "its text": "def f(n): exec(open(n).read())",
+}
+
+
+@pytest.mark.parametrize(
+    "text", [*LOADED.values(), *LOADED_FROM_ANYWHERE.values()], ids=[*LOADED, *LOADED_FROM_ANYWHERE]
+)
+def test_what_may_be_loaded_by_a_computed_name_counts(trial: Trial, text: str) -> None:
+    files = {"steps.py": text, **PLUG}
+    before = trial.of(files)
+    assert before == trial.of({**files, "plug/a.py": f"# the same\n{PLUG['plug/a.py']}"})
+    assert before != trial.of({**files, "plug/a.py": "def run(): return 2\n"})
+    assert before != trial.of({**files, "plug/b.py": ""}), "one more"
+    assert before != trial.of({**files, "plug/deep/b.py": ""})
+    anywhere = text in LOADED_FROM_ANYWHERE.values()
+    assert (before != trial.of({**files, "other.py": "def run(): return 8\n"})) == anywhere
+    assert (before != trial.of({**files, "odd-one/x.y.py": "1"})) == anywhere
+    if anywhere:
+        odd = [trial.of({**files, "odd-one/x.y.py": text}) for text in ("1", "2")]
+        assert odd[0] != odd[1], "which may be run by its path"
+    for foreign in (".hidden/x.py", "node_modules/x.py", "plug/__pycache__/x.py", "plug/data.txt"):
+        assert before == trial.of({**files, foreign: "1"})
+    assert before == trial.of({**files, "env/pyvenv.cfg": "", "env/lib/x.py": ""})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import importlib\ndef f(): return importlib.import_module('plug.a').run()",
+        "import importlib\ndef f(): return importlib.import_module('.a', __package__)",
+        "def f(): return __import__('plug.a', fromlist=['run'])",
+        "import importlib.metadata\ndef f(): return importlib.metadata.version('x')",
+        "from importlib import resources\ndef f(): return resources.files('x')",
+        "import importlib\ndef f(n): return importlib.import_module(f'json.{n}')",
+    ],
+)
+def test_a_name_that_is_written_out_leads_no_further(trial: Trial, text: str) -> None:
+    files = {"steps.py": text, **PLUG}
+    assert trial.of(files) == trial.of({**files, "other.py": "def run(): return 8\n", "more.py": ""})
+
+
+def test_modules_of_its_own_package_by_a_computed_name(trial: Trial) -> None:
+    text = "from importlib import import_module\ndef f(n): return import_module(f'.{n}', __package__)"
+    files = {"p/steps.py": text, "p/__init__.py": "", "p/a.py": G, "b.py": G}
+    before = trial.of(files, module="p.steps")
+    assert before != trial.of(change(files, "return 1", "return 2"), module="p.steps")
+    assert before == trial.of({**files, "b.py": ""}, module="p.steps")
+    for other in (text.replace("__package__", "n"), text.replace("f'.{n}'", "'..b'")):
+        files["p/steps.py"] = other
+        assert trial.of(files, module="p.steps") != trial.of({**files, "b.py": ""}, module="p.steps")
+
+
+def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None:
+    trial.of({"steps.py": LOADED["by a format"], **PLUG})
+    folder = trial.path / "1"
+    fingerprints = Fingerprints(folder)
+    fingerprints.of("steps", "f")
+    assert fingerprints.holds("steps", "f")
+    (folder / "plug" / "new.py").write_text("")
+    fingerprints.look_again()
+    assert not fingerprints.holds("steps", "f")
+    (folder / "plug" / "new.py").unlink()
+    fingerprints.look_again()
+    assert fingerprints.holds("steps", "f")
+
+
+def test_more_modules_than_anyone_reads_are_never_the_same(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"steps.py": LOADED["by a format"], **PLUG}
+    assert trial.of(files) == trial.of(files)
+    for limit in ("_MANY", "_ENTRIES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"nfrun.whereabouts.{limit}", 1)
+            assert trial.of(files) != trial.of(files)
+
+
+CAME = {
+    "a module": ("import a\ndef f(): a.g()", "a.py"),
+    "one that hides an installed one": ("import json\ndef f(): json.g()", "json.py"),
+    "one in a package": ("try:\n from p.a import g\nexcept ImportError: ...\ndef f(): return g()", "p/a.py"),
+    "one imported inside": ("def f():\n from p import a\n return a.g()", "p/a.py"),
+    "a package in the place of a module": ("from b import g\ndef f(): return g()", "b/__init__.py"),
+    "what makes a folder a package": ("import q.c\ndef f(): return q.c.g()", "q/__init__.py"),
+    "a folder": ("try:\n import r.a\nexcept ImportError: ...\ndef f(): r.a.g()", "r/a.py"),
+}
+
+
+@pytest.mark.parametrize(("text", "name"), CAME.values(), ids=CAME)
+def test_what_came_and_went_is_seen(tmp_path: Path, text: str, name: str) -> None:
+    files = {"steps.py": text, "p/__init__.py": "", "b.py": G, "q/c.py": G, "unasked.py": G}
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
+    fingerprints = Fingerprints(tmp_path)
+    fingerprints.of("steps", "f")
+    (tmp_path / "unasked.py").write_text("")
+    (tmp_path / "never.py").write_text("")
+    assert fingerprints.holds("steps", "f")
+    path = tmp_path / name
+    new_folder = not path.parent.exists()
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(G)
+    assert fingerprints.holds("steps", "f"), "nobody has looked again"
+    fingerprints.look_again()
+    assert not fingerprints.holds("steps", "f")
+    path.unlink()
+    if new_folder or name == "b/__init__.py":
+        path.parent.rmdir()
+    fingerprints.look_again()
+    assert fingerprints.holds("steps", "f")
+
+
+def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "__init__.py").write_text("")
+    (tmp_path / "p" / "a.py").write_text(G)
+    (tmp_path / "steps.py").write_text("from p.a import g\n" + F)
+    fingerprints = Fingerprints(tmp_path)
+    assert list(fingerprints.of("steps", "f")) == ["p.a:g", "steps:f"]
+    (tmp_path / "p" / "__init__.py").write_text("print(1)")
+    fingerprints.look_again()
+    assert not fingerprints.holds("steps", "f")
 
 
 def test_nothing_is_imported(trial: Trial) -> None:

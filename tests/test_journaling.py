@@ -39,7 +39,7 @@ class Trial:
     def ref(self, name: str) -> Ref:
         path = self.folder / f"{name}.1.arrow"
         path.write_bytes(name.encode())
-        return Ref(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size)
+        return Ref(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits")
 
     def ended(self, name: str, *, gave: bool = True, reused: bool = False) -> None:
         outputs = {name: self.ref(name)} if gave else {}
@@ -67,7 +67,7 @@ def test_a_node_has_finished_when_its_output_is_in_place(tmp_path: Path) -> None
     trial.published("a")
     (finished,) = trial.told.finished
     path = tmp_path / "a.1.arrow"
-    output = Output("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow")
+    output = Output("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
     parts = dict(trial.keys.parts("a", inputs={}, needs={}, files={}))
     assert finished == Finished("a", key_of(parts), parts, (output,), {}, 0.5, folder=tmp_path)
 
@@ -88,7 +88,7 @@ def test_the_digest_of_an_input_is_waited_for(tmp_path: Path) -> None:
     trial.published("a")
     assert sorted(trial.nodes) == ["a", "b"]
     b = next(finished for finished in trial.told.finished if finished.node == "b")
-    assert b.parts["input a"] == "digest of a"
+    assert b.parts["input a"] == "digest of a traits"
 
 
 def test_the_key_of_what_a_node_needs_is_waited_for(tmp_path: Path) -> None:

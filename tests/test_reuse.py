@@ -42,11 +42,13 @@ class Trial:
                 spec = self.pipeline.nodes[name]
                 parts = keys.parts(
                     name,
-                    inputs={item.output: f"digest of {item.output}" for item in spec.inputs},
+                    inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
                     needs={need: str(self.finished[need].key) for need in spec.needs},
                     files=self.sources[name] or {} if spec.kind == "read" else {},
                 )
-                outputs = tuple(Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "") for id in spec.output_ids)
+                outputs = tuple(
+                    Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "", traits="traits") for id in spec.output_ids
+                )
                 wrote = self.wrote[name] if spec.kind == "write" else {}
                 self.finished[name] = Finished(name, key_of(parts), parts, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}
@@ -160,6 +162,17 @@ def test_what_was_never_finished_runs() -> None:
     assert trial.choose()["a"].files == {"a": Path("a")}
 
 
+def test_ends_without_a_key_are_compared_with_nothing() -> None:
+    trial = Trial(*chain("a", "b"))
+    trial.finished["a"] = replace(trial.finished["a"], key=None, parts={})
+    assert trial.why() == {"a": "what it depends on changed while it ran", "b": "it reads 'a', which runs"}
+    trial.change("a", body="select 2")
+    assert trial.why()["a"] == "what it depends on changed while it ran"
+    keyed = Trial(*chain("a", "b")).finished["a"]
+    trial.ends = lambda name: [trial.finished["a"], keyed]  # type: ignore[method-assign]
+    assert trial.why()["a"] == "its text changed", "since the last time that is known"
+
+
 def test_files_that_are_read_count_by_their_content() -> None:
     trial = Trial(node("a", kind="read", body="x.csv"))
     trial.sources["a"] = {"x.csv": "2"}
@@ -238,6 +251,8 @@ def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
         ({"file a b.csv": "1"}, {"file a b.csv": "2"}, "the file a b.csv changed"),
         ({"outputs": ""}, {"outputs": "a"}, "the names of its outputs changed"),
         ({"format": "csv"}, {"format": "arrow"}, "its format changed"),
+        ({"code p:**": "1"}, {"code p:**": "2"}, "which modules there are below p changed"),
+        ({"code :**": "1"}, {"code :**": "2"}, "which modules there are below the folder changed"),
         ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
         ({"node": "a"}, {"node": "b"}, "its name changed"),
     ],

@@ -496,7 +496,62 @@ def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None
         """,
     )
     trial.run()
+    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    assert nodes["a"]["why"] == "what it depends on changed while it ran"
     assert trial.statuses("--resume") == {"a": "ok", "b": "reused"}
+
+
+@pytest.mark.parametrize(("name", "rest"), [("conf.py", None), ("__init__.py", "")])
+def test_what_ran_with_code_that_came_and_went_is_not_reused(trial: Trial, name: str, rest: str | None) -> None:
+    (trial.path / "pkg").mkdir()
+    trial.write("pkg/__init__.py", "")
+    trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n  b: {run: 'true'}\n")
+    trial.write(
+        "steps.py",
+        f"""
+        from pathlib import Path
+        def f():
+            path = Path(__file__).parent / "pkg" / "{name}"
+            if Path("once").exists():
+                Path("once").unlink()
+                path.write_text("VALUE = 2")
+            try:
+                from pkg{".conf" if name == "conf.py" else ""} import VALUE
+            except ImportError:
+                VALUE = 1
+            return {{"o": VALUE}}
+        """,
+    )
+    trial.write("once", "")
+    before = trial.run()["outputs"]["a"]["digest"]
+    (trial.path / "pkg" / name).unlink()
+    if rest is not None:
+        trial.write(f"pkg/{name}", rest)
+    document = trial.run("--resume")
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "reused"}
+    assert document["outputs"]["a"]["digest"] != before
+
+
+def test_code_that_is_imported_by_a_computed_name_counts(trial: Trial) -> None:
+    ways = {
+        "a": "import_module(f'plugins.{name}')",
+        "b": "import_module('plugins.' + name)",
+        "c": "getattr(__import__('plugins', fromlist=[name]), name)",
+        "d": "import_module(f'plugins.{[*pkgutil.iter_modules(plugins.__path__)][0].name}')",
+        "e": "SimpleNamespace(**runpy.run_path(f'plugins/{name}.py'))",
+    }
+    imports = "import pkgutil, runpy, plugins\nfrom importlib import import_module\nfrom types import SimpleNamespace\n"
+    functions = [f"def {way}(name): return {{'o': {text}.VALUE}}\n" for way, text in ways.items()]
+    trial.write("steps.py", imports + "".join(functions))
+    (trial.path / "plugins").mkdir()
+    trial.write("plugins/__init__.py", "")
+    trial.write("plugins/foo.py", "VALUE = 1\n")
+    nodes = [f"  {way}: {{python: 'steps:{way}', with: {{name: foo}}}}\n" for way in ways]
+    trial.write("p.yaml", "nodes:\n" + "".join(nodes))
+    trial.run()
+    assert set(trial.statuses("--resume").values()) == {"reused"}
+    trial.write("plugins/foo.py", "VALUE = 2\n")
+    assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
 def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> None:
@@ -685,3 +740,37 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     (run,) = (trial.path / ".nfrun/runs").iterdir()
     assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+@pytest.mark.parametrize("handoff", ["auto", "mmap"])
+@pytest.mark.parametrize(
+    ("one", "other", "sees"),
+    [
+        ('pa.table({"x": [0]}, metadata={"unit": "m"})', '"m"', "table.schema.metadata[b'unit'].decode()"),
+        (
+            'pa.table({"x": pa.DictionaryArray.from_arrays([0, 1], ["lo", "hi"])})',
+            '"lo", "hi"',
+            "','.join(table['x'].chunk(0).dictionary.to_pylist())",
+        ),
+    ],
+    ids=["metadata", "categories"],
+)
+def test_what_readers_see_beside_the_content_counts(
+    trial: Trial, one: str, other: str, sees: str, handoff: str, executor: str
+) -> None:
+    options = ("--handoff", handoff, "--executor", executor)
+    trial.write("p.yaml", 'nodes: {a: {python: "steps:a"}, b: {python: "steps:b", inputs: {table: a}}}')
+    trial.write(
+        "steps.py", f"import pyarrow as pa\ndef a():\n    return {one}\ndef b(table):\n    return {{'s': {sees}}}\n"
+    )
+    before = trial.run(*options)["outputs"]["b"]["digest"]
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
+    trial.replace("steps.py", "def a():\n", "def a():\n    # which is the same\n")
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
+    trial.replace("steps.py", other, {'"m"': '"ft"', '"lo", "hi"': '"none", "lo", "hi"'}[other])
+    trial.replace("steps.py", "[0, 1]", "[1, 2]") if "lo" in other else None
+    document = trial.run("--resume", *options)
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "ok"}
+    assert document["outputs"]["b"]["digest"] not in (before, ""), "which it sees"
+    assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}

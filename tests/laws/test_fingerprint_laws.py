@@ -33,14 +33,12 @@ def module_of(rng: random.Random) -> list[tuple[str, list[str]]]:
 
 
 def dressed(pieces: list[tuple[str, list[str]]], rng: random.Random) -> str:
-    """The same code with comments, white space and docstrings."""
+    """The same code with comments and white space, in a module with a docstring that nobody reads."""
     out = [rng.choice(["", '"""Of no consequence."""'])]
     for line in (line for _, lines in pieces for line in lines):
         indent = line[: len(line) - len(line.lstrip())]
         out += rng.choices(["", f"{indent}# {rng.random()}", "   "], k=rng.randrange(3))
         out.append(line.replace(", ", rng.choice([", ", " ,   "])) + rng.choice(["", "  ", f"  # {rng.random()}"]))
-        if line.lstrip().startswith(("def ", "async ", "class ")):
-            out += rng.choice([[], [f'{indent}    {rng.choice(["", "r"])}"""{rng.random()}"""']])
     return "\n".join(out)
 
 
