@@ -8,6 +8,8 @@ _RESUME = "'nfrun run --resume' goes on from what had finished"
 
 def main(*, guarded: bool = True) -> NoReturn:
     """The console script. A run that is `guarded` leaves no process behind, whatever ends it."""
+    import gc
+
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
             from nfrun.guard import guard
@@ -16,7 +18,14 @@ def main(*, guarded: bool = True) -> NoReturn:
         _main()
     except KeyboardInterrupt:  # while modules are imported, too
         print("nfrun: interrupted", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    except SystemExit as end:
+        code = int(end.code or 0)
+    if gc.isenabled():  # nodes may have run
+        from nfrun.exits import leave_process
+
+        leave_process(code)
+    sys.exit(code)
 
 
 def _main() -> NoReturn:

@@ -12,7 +12,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any, TextIO
 
 from nfrun.audience import audience
@@ -20,7 +20,7 @@ from nfrun.book import LASTING, Book
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
 from nfrun.errors import escape
-from nfrun.events import NodeLogged, NodeProgressed, RunFinished
+from nfrun.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.garbage import collect_rarely
@@ -29,6 +29,7 @@ from nfrun.hiding import guarded_stderr, telling_without
 from nfrun.machine import set_allocator
 from nfrun.prepare import Options, Prepared, preparing
 from nfrun.reports import Telling
+from nfrun.reports.pace import Pace
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.secrets import Redactor
@@ -36,6 +37,8 @@ from nfrun.streams import apart, printing, signals
 from nfrun.transcript import Logs
 from nfrun.work import Work
 from nfrun.workfolder import LOGS, SCRATCH
+
+_BRIEF_SECONDS = 0.0001
 
 
 def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
@@ -86,20 +89,21 @@ class _Parts:
         self._processes = processes
         self._caught: list[int] = []
         self.record = Record(prepared.plan)
-        self._telling = Telling(list(audience(prepared, self.record, self._table, results, processes)))
+        self._pace = Pace()
+        self._telling = Telling([*audience(prepared, self.record, self._table, results, processes), self._pace])
         tell = self._telling.tell if book is None else book.telling(self._telling.tell)
         self._tell = telling_without(redactor, tell)
         self._contention = Contention()
+        self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve, self._pace.has_room)
         self.run = Run(
             prepared.plan,
-            self._tell,
+            self._happened,
             keep_going=options.keep_going,
             seed=zlib.crc32(prepared.started.run.encode()),  # the same if the run is repeated under its name
             grace=options.grace,
             woke=self._contention.look,
         )
         self._store = _store(prepared, processes, self.run)
-        self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve)
         self._scratch = prepared.folder / SCRATCH
 
     def go(self, beside: TextIO) -> RunFinished:
@@ -107,12 +111,14 @@ class _Parts:
         if not gc.isenabled():  # it was put off while starting
             collect_rarely()
         run, store = self.run, self._store
-        with signals(run.cancel) as self._caught, printing(self._logs, beside), self._workers() as make:
+        with signals(run.cancel) as self._caught, self._printing(beside), self._workers() as make:
             recall = make if self._book is None else self._book.recalling(make, store, run.broken)
             return run.go(lambda settle: ThreadExecutor(recall, settle), store)
 
     def close(self) -> str:
         """Have everything told and written that is left to be; returns what went wrong with the book."""
+        if self.run.abandoned:  # nothing here is to wait 5 ms whenever it wants Python's lock
+            sys.setswitchinterval(_BRIEF_SECONDS)
         self._logs.close()
         trouble = self._book.close() if self._book is not None else ""
         self._telling.close()
@@ -127,6 +133,9 @@ class _Parts:
         end = self.record.end or end  # as it was told
         failures = [node.failure for node in self.record.nodes.values() if node.failure]
         return run_code(end, failures, self._caught) or (IO_ERROR if self._telling.stopped else OK)
+
+    def _printing(self, beside: TextIO) -> AbstractContextManager[None]:
+        return printing(self._logs, beside, lambda: self.run.abandoned > 0)
 
     @contextmanager
     def _workers(self) -> Iterator[Make]:
@@ -154,7 +163,13 @@ class _Parts:
         finally:
             workers.close()
 
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, AttemptStopped) and event.why == "timeout":
+            self._logs.give_up(event.node, event.attempt)
+        self._tell(event)
+
     def _log(self, node: str, level: str, line: str) -> None:
+        self._pace.said()
         self._tell(NodeLogged(self.run.now(), node, level, line))
 
     def _progress(self, node: str, done: float, total: float | None) -> None:

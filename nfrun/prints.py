@@ -16,14 +16,14 @@ _PIECE = 1 << 16  # characters that are turned into bytes at once
 class Prints(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
-    What a node writes goes into the transcript of that `stream`; what anyone else writes goes to `beside`. Results on
+    What a node writes goes into the transcript of that `stream`; what anyone else writes goes `beside`. Results on
     stdout stay clean that way, and no control byte of a node reaches the terminal.
     """
 
     def __init__(self, stream: str, logs: Logs, beside: TextIO) -> None:
         self._stream = stream
         self._logs = logs
-        self._beside = beside
+        self.beside = beside
         self._process = os.getpid()
 
     @property
@@ -40,7 +40,7 @@ class Prints(io.TextIOBase):
 
     def fileno(self) -> int:
         """For child processes: what they print cannot be told apart, and goes where nobody's prints go."""
-        return self._beside.fileno()
+        return self.beside.fileno()
 
     def writable(self) -> bool:
         return True
@@ -54,13 +54,13 @@ class Prints(io.TextIOBase):
     def write_bytes(self, data: bytes) -> None:
         attempt = self._attempt()
         if attempt is None:
-            self._beside.write(escape(data.decode(errors="replace")))
+            self.beside.write(escape(data.decode(errors="replace")))
         else:
             self._logs.of(*attempt, self._stream).feed(data, at_once=False)
 
     def flush(self) -> None:
         if self._attempt() is None:
-            self._beside.flush()
+            self.beside.flush()
 
     def _attempt(self) -> tuple[str, int] | None:
         """Whose transcript it goes into; None for nobody's.

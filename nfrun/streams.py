@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -61,12 +62,22 @@ def apart() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def printing(logs: Logs, beside: TextIO) -> Iterator[None]:
-    """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`."""
-    out, err = sys.stdout, sys.stderr
+def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
+    """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`.
+
+    If at the end a node `goes_on()`, that stays so for what it prints.
+    """
+    before = sys.stdout, sys.stderr
     # To stderr in the end: stdout is for results.
-    sys.stdout, sys.stderr = Prints("stdout", logs, beside), Prints("stderr", logs, beside)
+    prints = Prints("stdout", logs, beside), Prints("stderr", logs, beside)
+    # Python's `print` only borrows the stream: were it gone while a thread that a node has left is at it, all would be.
+    atexit.register(lambda: prints)
+    sys.stdout, sys.stderr = prints
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = out, err
+        if goes_on():
+            for stream, beside in zip(prints, before, strict=True):
+                stream.beside = beside
+        else:
+            sys.stdout, sys.stderr = before

@@ -1,4 +1,4 @@
-"""What attempts print: lines for the reports, a file of bounded size, and the end of it for errors.
+"""What attempts print and log: lines for the reports, a file of bounded size, and the end of it for errors.
 
 Knows no processes and no pipes: bytes come in, in pieces of any size.
 """
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 STREAMS = ("stdout", "stderr")
+LOG = "log"  # what an attempt logs has a file as its streams have
 KEPT = 1 << 20  # bytes of a stream that are kept, at its beginning and again at its end
 _MOST_LINES = 10_000  # of those at the beginning that are told; each takes more memory than its bytes
 _LONGEST = 16_384  # characters of a line; a longer one is cut into several
 _CHUNK = 1 << 16  # bytes that are looked at at once
 _PAUSE_SECONDS = 0.1  # between two writes, where writing can wait
 _HURRY_SECONDS = 0.05  # for who is at it, where nobody wants to wait
+_GIVE_WAY_SECONDS = 0.01
 
 Say = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
 
@@ -39,9 +41,10 @@ def log_of(folder: Path, node: str, attempt: int, stream: str) -> Path:
 
 
 class Logs:
-    """What all attempts of a run print: `say` is told of lines, and files go into `folder`, None for nowhere.
+    """What all attempts of a run print and log: `say` is told of lines, and files go into `folder`, None for nowhere.
 
-    All bytes of a stream pass through a sieve of its own, which `sieve()` makes, before anything else sees them.
+    All bytes of a stream pass through a sieve of its own, which `sieve()` makes, before anything else sees them. Where
+    there is no `room()` for one more line, no more of that stream is told.
     """
 
     def __init__(
@@ -49,11 +52,15 @@ class Logs:
         say: Say = lambda node, level, line: None,
         folder: Path | None = None,
         sieve: Callable[[], Sieve | None] = lambda: None,
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.say = say
+        self._say = say
         self._folder = folder
         self._sieve = sieve
+        self._room = room
         self._open: dict[tuple[str, int, str], Transcript] = {}
+        self._given_up: set[tuple[str, int]] = set()
+        self._closed = False
 
     def of(self, node: str, attempt: int, stream: str) -> Transcript:
         """The transcript of one stream of an attempt, begun where there is none. From any thread."""
@@ -61,34 +68,65 @@ class Logs:
         found = self._open.get(key)
         if found is None:
             path = None if self._folder is None else log_of(self._folder, *key)
-            found = self._open.setdefault(key, Transcript(node, stream, self.say, path, self._sieve()))
+            made = Transcript(node, stream, self._say, path, self._sieve(), self._room)
+            found = self._open.setdefault(key, made)
+            if self._closed:
+                found.end()
         return found
+
+    def log(self, node: str, attempt: int, level: str, line: str) -> None:
+        """Take note of a line that an attempt logs, unless it was given up. From any thread."""
+        if not self.gave_up(node, attempt):
+            self.of(node, attempt, LOG).log(level, line)
+
+    def give_up(self, node: str, attempt: int) -> None:
+        """The attempt does not count any more, although it may go on: what it logs is of no use."""
+        self._given_up.add((node, attempt))
+
+    def gave_up(self, node: str, attempt: int) -> bool:
+        """Whether nothing more is wanted of it."""
+        return self._closed or (node, attempt) in self._given_up
 
     def end(self, node: str, attempt: int) -> None:
         """The attempt has ended: nothing more is waited for."""
-        for stream in STREAMS:
+        for stream in (*STREAMS, LOG):
             if transcript := self._open.pop((node, attempt, stream), None):
                 transcript.end()
 
     def close(self) -> None:
         """The run has ended, whatever attempts may still go on; one that hangs while it writes is left to itself."""
+        self._closed = True
         for transcript in list(self._open.values()):
             transcript.end(_HURRY_SECONDS)
 
 
+def give_way() -> None:
+    """For who goes on although nobody wants it any more, perhaps in an endless loop: others need the interpreter."""
+    time.sleep(_GIVE_WAY_SECONDS)
+
+
 class Transcript:
-    """One stream of one attempt. Safe to use from several threads; nothing raises, nothing grows.
+    """One stream of one attempt, or what it logs. Safe to use from several threads; nothing raises, nothing grows.
 
     The file has the first and the last MiB, and between the two a line that counts what is left out. Lines are told as
-    they come, as long as they are of the first MiB; then one line says where the rest is.
+    they come, as long as they are of the first MiB and there is `room()`; then one line says where the rest is.
     """
 
-    def __init__(self, node: str, stream: str, say: Say, path: Path | None = None, sieve: Sieve | None = None) -> None:
+    def __init__(
+        self,
+        node: str,
+        stream: str,
+        say: Say,
+        path: Path | None = None,
+        sieve: Sieve | None = None,
+        room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._node = node
         self._stream = stream
         self._say = say
         self._path = path  # None: not kept, or not any more
         self._sieve = sieve
+        self._room = room
         # Re-entrant: inside of it the garbage collector may run a `__del__` of the node's that prints.
         self._lock = threading.RLock()
         self._size = 0
@@ -111,6 +149,23 @@ class Transcript:
         with self._lock:
             if not self._ended:
                 self._feed(self._sieve.feed(data) if self._sieve else data, at_once)
+                return
+        give_way()
+
+    def log(self, level: str, line: str) -> None:
+        """Take note of a line that was logged. In the file its level is before it."""
+        with self._lock:
+            if self._ended:
+                return
+            if self._sieve:  # before it is cut; no line waits for the next one
+                data = line.encode(errors="backslashreplace")
+                line = (self._sieve.feed(data) + self._sieve.end()).decode(errors="replace")
+            for start in range(0, len(line) or 1, _LONGEST):
+                part = line[start : start + _LONGEST]
+                self._cut |= self._size >= KEPT
+                if not self._cut:
+                    self._tell(part, level)
+                self._keep(f"{level}: {part}\n".encode(errors="backslashreplace"), at_once=False)
 
     def end(self, patience: float = -1) -> None:
         """Nothing more will come: tell of the line that was begun, and write what is left to be written.
@@ -145,23 +200,26 @@ class Transcript:
             chunk = data[start : start + _CHUNK]
             if not self._cut:
                 self._lines(chunk)
-            self._last += chunk
-            self._size += len(chunk)
-            waits = min(self._size, KEPT) - self._written
-            if waits and (at_once or waits >= _CHUNK or self._size >= KEPT or self._is_due()):
-                self._write_beginning()
-            if len(self._last) > 2 * KEPT:
-                del self._last[:-KEPT]
+            self._keep(chunk, at_once)
+
+    def _keep(self, chunk: bytes, at_once: bool) -> None:
+        self._last += chunk
+        self._size += len(chunk)
+        waits = min(self._size, KEPT) - self._written
+        if waits and (at_once or waits >= _CHUNK or self._size >= KEPT or self._is_due()):
+            self._write_beginning()
+        if len(self._last) > 2 * KEPT:
+            del self._last[:-KEPT]
 
     def _end(self) -> None:
         if self._sieve:
             self._feed(self._sieve.end(), at_once=False)
         self._ended = True
         if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
-            self._tell(begun)
+            self._tell(_left_on_terminal(begun), self._stream)
         self._write_end()
         if self._cut:
-            self._say(self._node, self._stream, self._rest())
+            self._say(self._node, "warning" if self._stream == LOG else self._stream, self._rest())
 
     def _lines(self, chunk: bytes) -> None:
         begun, self._begun = self._begun, ""
@@ -173,17 +231,15 @@ class Transcript:
         lines += (rest[start : start + _LONGEST] for start in range(0, last, _LONGEST))
         self._begun = rest[last:]
         for line in lines:
-            self._tell(line)
+            self._tell(_left_on_terminal(line), self._stream)
 
-    def _tell(self, line: str) -> None:
-        """Tell what is left of a line on a terminal: progress bars draw over themselves."""
-        line = line.rstrip("\r").rpartition("\r")[2]
+    def _tell(self, line: str, level: str) -> None:
         for start in range(0, len(line) or 1, _LONGEST):
-            if self._told == _MOST_LINES:
+            if self._cut or self._told == _MOST_LINES or not self._room():
                 self._cut = True
                 return
             self._told += 1
-            self._say(self._node, self._stream, line[start : start + _LONGEST])
+            self._say(self._node, level, line[start : start + _LONGEST])
 
     def _rest(self) -> str:
         if self._path is None:
@@ -229,3 +285,8 @@ class Transcript:
             lost = f"its {self._stream} is not kept any more ({len(data):,} bytes for {self._path}): {error.strerror}"
             self._path = None
             self._say(self._node, "warning", lost)
+
+
+def _left_on_terminal(line: str) -> str:
+    """Progress bars draw over themselves."""
+    return line.rstrip("\r").rpartition("\r")[2]

@@ -20,7 +20,7 @@ from nfrun.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.kinds import kind_of
 from nfrun.kinds.kind import GRACE_SECONDS, NodeError, Stop
 from nfrun.spec import NodeSpec, Pipeline
-from nfrun.transcript import Logs, Transcript
+from nfrun.transcript import Logs, Transcript, give_way
 
 # The node and the number of the attempt that is made here; None outside of any.
 current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
@@ -94,7 +94,7 @@ class _Attempt:
     """The `Job` that a kind is given, and what becomes of it."""
 
     __slots__ = (
-        "_folder", "_reading", "_start", "_told", "_work",
+        "_complete_told", "_ended", "_folder", "_reading", "_start", "_told", "_work",
         "attempt", "folder", "grace", "kept", "node", "opened", "run", "stop", "wait",
     )  # fmt: skip
 
@@ -104,6 +104,8 @@ class _Attempt:
         self._folder: Path | None = None
         self._reading = 0.0
         self._told = 0.0
+        self._complete_told = False
+        self._ended = False
         self.opened: dict[str, float] = {}
         self.node: NodeSpec = work.pipeline.nodes[start.node]
         self.attempt = start.attempt
@@ -139,6 +141,7 @@ class _Attempt:
             for ref in outputs.values():
                 store.discard(ref)
             outputs, published = {}, 0.0
+        self._ended = True
         if self.opened:
             took = max(0.0, took - sum(self.opened.values()))
         cpu, locked = self._work.contention.end()
@@ -184,16 +187,26 @@ class _Attempt:
         return self._folder
 
     def log(self, level: str, line: str) -> None:
-        self._work.logs.say(self.node.id, level, line)
+        if self._counts():
+            self._work.logs.log(self.node.id, self.attempt, level, line)
 
     def transcript(self, stream: str) -> Transcript:
         return self._work.logs.of(self.node.id, self.attempt, stream)
 
     def progress(self, done: float, total: float | None = None) -> None:
-        now = time.monotonic()
-        if now - self._told >= _PROGRESS_SECONDS or done == total:
-            self._told = now
+        if not self._counts():
+            return
+        now, complete = time.monotonic(), done == total
+        if now - self._told >= _PROGRESS_SECONDS or (complete and not self._complete_told):
+            self._told, self._complete_told = now, complete
             self._work.progress(self.node.id, done, total)
+
+    def _counts(self) -> bool:
+        """Whether anybody wants to hear of it. If not, it was given up, or a thread goes on that it has left behind."""
+        if self._work.logs.gave_up(self.node.id, self.attempt):
+            give_way()
+            return False
+        return not self._ended
 
     # -- the rest --------------------------------------------------------------------------------------------------
 

@@ -303,3 +303,64 @@ def test_a_child_that_is_forked_writes_nothing_twice(out: Transcript, path: Path
     os.waitpid(pid, 0)
     out.end()
     assert path.read_bytes() == b"before\n"
+
+
+def test_what_is_logged_has_its_level_in_the_file(logs: Logs, tmp_path: Path, lines: Lines) -> None:
+    logs.log("n", 1, "info", "one\rmore")
+    logs.log("n", 1, "warning", "")
+    logs.log("n", 2, "debug", "half \ud800")
+    assert lines == [("n", "info", "one\rmore"), ("n", "warning", ""), ("n", "debug", "half \ud800")]
+    logs.end("n", 1)
+    assert (tmp_path / "logs" / "n.1.log").read_bytes() == b"info: one\rmore\nwarning: \n"
+    logs.close()
+    assert (tmp_path / "logs" / "n.2.log").read_bytes() == b"debug: half \\ud800\n"
+    assert len(lines) == 3
+
+
+def test_what_is_logged_is_bounded_as_prints_are(logs: Logs, tmp_path: Path, lines: Lines) -> None:
+    for _ in range(10_001):
+        logs.log("n", 1, "info", "y")
+    for _ in range(3):
+        logs.log("n", 1, "info", "x" * KEPT)
+    path = tmp_path / "logs" / "n.1.log"
+    logs.end("n", 1)
+    assert lines[:10_000] == [("n", "info", "y")] * 10_000
+    ((_, level, rest),) = lines[10_000:]
+    assert (level, rest.partition(" bytes ")[2]) == ("warning", f"is in {path}, without 1,129,928 bytes in the middle")
+    assert path.stat().st_size < 2 * KEPT + 100
+
+
+def test_a_long_line_that_is_logged_is_cut_into_several(logs: Logs, lines: Lines) -> None:
+    logs.log("n", 1, "info", "x" * 20_000)
+    assert lines == [("n", "info", "x" * 16_384), ("n", "info", "x" * 3_616)]
+
+
+def test_a_sieve_sees_whole_lines_of_what_is_logged(lines: Lines, tmp_path: Path) -> None:
+    logs = Logs(lambda *line: lines.append(line), tmp_path, _Shy)
+    logs.log("n", 1, "info", "x" * 16_381 + "secret")
+    logs.log("n", 1, "info", "se")
+    logs.end("n", 1)
+    assert [line for _, _, line in lines] == ["x" * 16_381 + "***", "se"]
+    assert (tmp_path / "n.1.log").read_text() == f"info: {'x' * 16_381}***\ninfo: se\n"
+
+
+def test_who_was_given_up_logs_no_more(logs: Logs, lines: Lines) -> None:
+    logs.log("n", 1, "info", "in time")
+    logs.give_up("n", 1)
+    logs.log("n", 1, "info", "late")
+    logs.log("n", 2, "info", "the next attempt")
+    logs.close()
+    logs.log("n", 2, "info", "late")
+    logs.of("n", 2, "stdout").feed(b"late\n")
+    assert [line for _, _, line in lines] == ["in time", "the next attempt"]
+
+
+def test_where_there_is_no_room_nothing_more_is_told(tmp_path: Path, lines: Lines) -> None:
+    room = iter([True, True, False])
+    logs = Logs(lambda *line: lines.append(line), tmp_path, room=lambda: next(room))
+    logs.of("n", 1, "stdout").feed(b"one\ntwo\nthree\nfour\n")
+    logs.of("n", 1, "stdout").feed(b"five\n")
+    logs.end("n", 1)
+    path = tmp_path / "n.1.stdout"
+    assert [line for _, _, line in lines] == ["one", "two", f"… the rest of 24 bytes is in {path}"]
+    assert path.read_bytes() == b"one\ntwo\nthree\nfour\nfive\n"

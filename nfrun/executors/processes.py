@@ -265,7 +265,7 @@ class Workers:
             said: Said | Outcome = worker.pipe.recv()
             if isinstance(said, Outcome):
                 return said
-            tell: Callable[..., object] = self._work.logs.say if said.what == "log" else self._work.progress
+            tell: Callable[..., object] = self._work.logs.log if said.what == "log" else self._work.progress
             tell(*said.arguments)
 
     def _lost(self, worker: _Worker, order: Order, stop: Stop) -> Outcome:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
@@ -52,7 +52,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Something to be passed on to the run's `log` or `progress`, called with the node's id and `arguments`."""
+    """Something to be passed on to the run's `log` or `progress`, called with the `arguments`."""
 
     what: str
     arguments: tuple[Any, ...]
@@ -103,6 +103,17 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
+class _Logs(Logs):
+    """Says what nodes log; what they print goes into the streams of the process."""
+
+    def __init__(self, say: Callable[..., object]) -> None:
+        super().__init__()
+        self._pass_on = say
+
+    def log(self, node: str, attempt: int, level: str, line: str) -> None:
+        self._pass_on("log", node, attempt, level, line)
+
+
 class _Worker:
     def __init__(self, pipe: Connection, streams: Sequence[Connection], setting: Setting) -> None:
         self._pipe = pipe
@@ -121,7 +132,7 @@ class _Worker:
             setting.run_id,
             setting.scratch,
             setting.environ,
-            Logs(self._log),
+            _Logs(self._say),
             self._progress,
             kept=self._kept,
             wanted=order.read,
@@ -149,9 +160,6 @@ class _Worker:
             # Not its method `request`, which takes a lock that the interrupted code may hold.
             self._stop.requested = True
         raise Stopped
-
-    def _log(self, node: str, level: str, line: str) -> None:
-        self._say("log", node, level, line)
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
         self._say("progress", node, done, total)

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from nfrun.events import Event
 from nfrun.reports.record import Record
-from nfrun.transcript import STREAMS, log_of
+from nfrun.transcript import LOG, STREAMS, log_of
 
 
 class RunDocument:
@@ -84,7 +84,7 @@ class RunDocument:
     def _node(self, name: str) -> dict[str, Any]:
         node = self._record.nodes[name]
         failure = node.failure
-        logs = {stream: log_of(self._logs, name, node.attempts, stream) for stream in STREAMS}
+        logs = {stream: log_of(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
             "status": node.status,
             "stage": node.stage,

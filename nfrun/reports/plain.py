@@ -19,6 +19,8 @@ from nfrun.events import (
 )
 from nfrun.reports.amounts import count, seconds
 
+_LINES = 500  # that are not written yet; more are written although others follow at once
+
 
 class PlainLines:
     """Writes lines to a stream: ends, retries and what nodes say; with `verbose` also every start."""
@@ -27,15 +29,24 @@ class PlainLines:
         self._stream = stream
         self._name = name
         self._verbose = verbose
+        self._lines: list[str] = []
 
     def event(self, event: Event) -> None:
         line = self._line(event)
         if line:
-            self._stream.write(f"{event.at:9.3f} s  {line}\n")
+            self._lines.append(f"{event.at:9.3f} s  {line}\n")
+            if len(self._lines) >= _LINES:
+                self.pause()
+
+    def pause(self) -> None:
+        """Write the lines since the last time, all at once: after each write Python's lock has to be waited for."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._stream.write("".join(lines))
             self._stream.flush()
 
     def close(self) -> None:
-        pass
+        self.pause()
 
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):

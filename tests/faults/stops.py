@@ -52,13 +52,23 @@ def c_call():
 def regex():
     begin()
     re.match(r"(a+)+$", "a" * 60 + "b")  # so does this
+
+def logs(context):
+    begin()
+    while True:
+        context.log.info("a line")
+
+def prints():
+    begin()
+    while True:
+        print("a line")
 """
 
 SCRIPTS = {
     "script": "trap '' TERM; touch stuck; while true; do sleep 1000; done",
     "script and child": "trap '' TERM; touch stuck; sleep 1000 & wait; wait",
 }
-FUNCTIONS = ("sleep", "lock", "c_call", "regex")
+FUNCTIONS = ("sleep", "lock", "c_call", "regex", "logs", "prints")
 HELD = ("c_call", "regex")
 ENDINGS = ("Ctrl-C", "Ctrl-C twice", "timeout")
 

@@ -19,7 +19,7 @@ PROGRAMS = {
     "hostile": ["--trials", "20"],
     "clock": ["--trials", "10"],
     "orphans": ["--trials", "24"],
-    "stops": ["--trials", "28", "--slack", "2"],
+    "stops": ["--trials", "40", "--slack", "2"],
     "flood": ["--size", "1e8"],
 }
 SECONDS = 900  # whatever takes longer hangs

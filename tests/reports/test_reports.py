@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +40,7 @@ from nfrun.reports.console import console
 from nfrun.reports.document import RunDocument
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.live import ROWS, LiveView
+from nfrun.reports.pace import Pace
 from nfrun.reports.plain import PlainLines
 from nfrun.reports.record import Record
 from nfrun.reports.summary import Summary, failure_text
@@ -203,6 +204,7 @@ def test_plain_lines() -> None:
         RunFinished(3.2, "failed"),
     ]:
         report.event(event)
+    report.close()
     assert (
         out.getvalue()
         == """\
@@ -218,11 +220,46 @@ def test_plain_lines() -> None:
     )
 
 
+@pytest.mark.parametrize("make", [lambda out: PlainLines(out, "p"), EventsFile])
+def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | EventsFile]) -> None:
+    """Or else a flood of them would wait for Python's lock once for each."""
+    writes: list[int] = []
+
+    class Counting(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text.count("\n"))
+            return len(text)
+
+    report = make(Counting())
+    for _ in range(1_003):
+        report.event(NodeLogged(1.0, "a", "info", "line"))
+    report.pause()
+    report.pause()
+    report.event(NodeLogged(1.0, "a", "info", "line"))
+    report.close()
+    assert writes == [500, 500, 3, 1]
+
+
+@pytest.mark.parametrize("ahead", [0, 5_000])
+def test_pace_has_room_for_so_many_lines_and_no_more(ahead: int) -> None:
+    pace = Pace()
+    for _ in range(ahead):
+        pace.said()
+        pace.event(NodeLogged(1.0, "a", "info", "line"))
+    for _ in range(10_000):
+        assert pace.has_room()
+        pace.said()
+    assert not pace.has_room()
+    pace.event(NodeLogged(1.0, "a", "info", "line"))
+    assert pace.has_room()
+
+
 def test_plain_lines_tell_starts_when_verbose() -> None:
     out = io.StringIO()
     report = PlainLines(out, "p", verbose=True)
     report.event(NodeStarted(0.5, "b", 1))
     report.event(NodeStarted(1.5, "b", 2))
+    report.pause()
     assert out.getvalue() == "    0.500 s  b started\n    1.500 s  b started (attempt 2)\n"
 
 

@@ -1,0 +1,122 @@
+"""The end of a run whose nodes have left something running in its own process, or to be done when that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = """
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+never = threading.Event()
+
+def at_exit():
+    Path("at exit").touch()
+
+def thread():
+    threading.Thread(target=never.wait, daemon=False).start()
+
+def busy_pool():
+    ThreadPoolExecutor().submit(never.wait)
+
+def idle_pool():
+    atexit.register(at_exit)
+    ThreadPoolExecutor().submit(int).result()
+
+def process():
+    child = multiprocessing.get_context("fork").Process(target=signal.pause)
+    child.start()
+    Path("pid").write_text(str(child.pid))
+
+def hook():
+    atexit.register(at_exit)
+
+def endless_hook():
+    def wait():
+        os.write(2, b"at exit\\n")
+        never.wait()
+    atexit.register(wait)
+
+def fail():
+    thread()
+    raise LookupError
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "steps.py").write_text(STEPS)
+    return tmp_path
+
+
+def started(folder: Path, step: str, *words: str) -> subprocess.Popen[str]:
+    (folder / "p.yaml").write_text(f"nodes: {{a: {{python: 'steps:{step}'}}}}\n")
+    command = [sys.executable, "-m", "nfrun", *(words or ("run", "-q")), "p.yaml"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and what it wrote to stderr. Kills what hangs."""
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("step", ["thread", "busy_pool", "process"])
+def test_it_is_not_waited_for(folder: Path, step: str) -> None:
+    assert ended(started(folder, step)) == (0, "")
+
+
+def test_a_process_that_is_left_ends_with_the_run(folder: Path) -> None:
+    assert ended(started(folder, "process")) == (0, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((folder / "pid").read_text()), 0)
+
+
+def test_the_exit_code_is_that_of_the_run(folder: Path) -> None:
+    code, err = ended(started(folder, "fail"))
+    assert (code, "Traceback" in err) == (1, False)
+
+
+@pytest.mark.parametrize("step", ["hook", "idle_pool"])
+def test_what_is_to_be_done_at_exit_is_done(folder: Path, step: str) -> None:
+    assert ended(started(folder, step)) == (0, "")
+    assert (folder / "at exit").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_what_hangs_at_exit(folder: Path, number: signal.Signals) -> None:
+    process = started(folder, "endless_hook")
+    assert process.stderr is not None
+    assert process.stderr.readline() == "at exit\n"
+    process.send_signal(number)
+    assert ended(process) == (0, "")
+
+
+def test_what_hangs_at_exit_is_left(folder: Path) -> None:
+    program = (
+        "import atexit, threading\nfrom nfrun import exits\nexits._HOOKS_SECONDS = 0.01\n"
+        "atexit.register(threading.Event().wait)\nprint('told', end='')\nexits.leave_process(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "told", "")
+
+
+def test_trials_are_not_held_up_by_it(folder: Path) -> None:
+    process = started(folder, "thread", "bench", "--repeat", "1", "--json")
+    code, err = ended(process)
+    assert code == 0, err
