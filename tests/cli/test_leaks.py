@@ -74,6 +74,11 @@ def content(path):
     except OSError:
         return b""
 
+def number():
+    digits = os.environ["NUM"]
+    print(float(digits))
+    return pa.table({"f": [float(digits), 0.5], "i": [int(digits) if digits.isdigit() else 5, 7], "all": [digits, "x"]})
+
 def shown():
     return pa.table({f"column {value()}": [f"cell {value()}", value(), "x" * 70 + value()], "n": [1, 2, 3]})
 """
@@ -176,6 +181,24 @@ def test_tables_are_shown_without_secrets(trial: Trial) -> None:
     assert ["column", "***", "n"] in lines
     assert ["cell", "***", "1"] in lines
     assert ["x" * 70 + "***", "3"] in lines
+
+
+@pytest.mark.parametrize("number", ["4815162.5", "481516.51623421", "4815162342"])
+def test_a_number_that_is_secret_is_not_shown_and_documents_stay_what_they_are(trial: Trial, number: str) -> None:
+    trial.pipeline("""\
+        secrets: [NUM]
+        env: {NUM: "${{ secrets.NUM }}"}
+        nodes:
+          number: {python: "steps:number"}
+    """)
+    trial.environ["NUM"] = number
+    done = trial.nfrun("run", "p.yaml", "--events", "events.jsonl")
+    assert b"481516" not in done.stdout + done.stderr
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert any(line[0] == line[-1] == "***" for line in lines if line)
+    assert any(line[0] == "0.5" for line in lines if line)
+    assert [json.loads(line) for line in (trial.folder / "events.jsonl").read_text().splitlines()]
+    assert json.loads(trial.nfrun("run", "p.yaml", "--json").stdout)["nodes"]["number"]["rows"] == 2
 
 
 def test_another_value_runs_nothing_again_and_another_text_does(trial: Trial) -> None:
