@@ -20,6 +20,8 @@ _LEAST_CUT = 3  # characters of a value at a cut; fewer tell nothing
 _WRAPPED = (76, 64)  # characters that programs write in a line of base64
 _JAVASCRIPT, _WHOLE_URL = "!'()*", ";,/?:@&=+$!'()*#"  # what its functions for a part and for a whole leave as it is
 
+_UNSAFE = ("<>&", "<>&='", "<>&'+`")  # what JSON for web pages does not have as it is: Go's, Gson's, .NET's
+
 _HEAD = 16  # characters of a form that are searched for
 _SPREAD_HEAD = 4  # the same for one that may be spread
 _GAP = 21  # line ends, blanks and the like that a gap has at most, so that what is held back has an end
@@ -277,10 +279,14 @@ def _escaped(text: str) -> Iterator[str]:
     for ascii_only in (True, False):
         as_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield from (as_json, as_json.replace("/", "\\/"), json.dumps(as_json)[1:-1])
+        for characters in _UNSAFE:
+            safe = re.sub(f"[{characters}]", lambda found: f"\\u{ord(found[0]):04x}", as_json)
+            yield from (safe, _capital(safe), _capital(safe.replace('\\"', "\\u0022")))
     yield from (repr(text)[1:-1], repr(text + "'\"")[1:-4], repr(text.encode(errors="surrogateescape"))[2:-1])
     yield from (html.escape(text), html.escape(text, quote=False), html.escape(text).replace("&#x27;", "&#39;"))
     for url in (*(quote(sound, safe=safe) for safe in ("", "/", _JAVASCRIPT, _WHOLE_URL)), quote_plus(sound)):
-        yield from (url, re.sub("%..", lambda found: found[0].lower(), url))
+        for one in (url, re.sub("%..", lambda found: found[0].lower(), url)):
+            yield from (one, one.replace("%", "%25"))
     yield from (shlex.quote(text), text.replace("'", "'\"'\"'"), text.replace("'", "'\\''"))
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
     yield re.sub(r"^[#~]|[\s'\"\\|&;()<>!{}*\[\]?^$`,]", lambda found: f"\\{found[0]}", text)  # bash's %q
@@ -288,6 +294,10 @@ def _escaped(text: str) -> Iterator[str]:
     yield from (ascii(text)[1:-1], ascii(text + "'\"")[1:-4], text.encode("ascii", "backslashreplace").decode())
     yield text.replace("/", "\\/")
     yield re.sub(r'([$`"\\])', r"\\\1", text)
+
+
+def _capital(text: str) -> str:
+    return re.sub(r"\\u[0-9a-f]{4}", lambda found: f"\\u{found[0][2:].upper()}", text)
 
 
 def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
@@ -307,6 +317,7 @@ def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
 def _base64(data: bytes) -> Iterator[str]:
     """The data in base64, alone and as a part of more, wherever in it: those characters that nothing else decides."""
     import base64
+    from urllib.parse import quote
 
     alone = base64.b64encode(data).decode()
     found = {alone, alone.rstrip("=")}
@@ -317,7 +328,9 @@ def _base64(data: bytes) -> Iterator[str]:
         text = base64.b64encode(bytes(before) + data).decode()
         found.add(text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6])
     for form in found:
-        yield from (form, form.replace("+", "-").replace("/", "_"))
+        url = quote(form, safe="")
+        yield from (form, form.replace("+", "-").replace("/", "_"), form.replace("/", "\\/"))
+        yield from (url, re.sub("%..", lambda found: found[0].lower(), url))
 
 
 def _by_heads(forms: Iterable[str], size: int) -> dict[str, list[str]]:

@@ -22,6 +22,16 @@ PLAIN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ODD = "p@ss w0rd/+?=&'x\"`$HOME`\\é\t<€>"
 KEY = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\r\n7bq93kfLw0q2\n}\n-----END KEY-----\n"
 
+
+def in_dot_net(value: str) -> str:
+    """JSON as its serializer writes it, if it is told nothing else."""
+    return "".join(c if re.match("[ !#$%()*,-;=?-_a-~]", c) and c != "\\" else escaped(c) for c in value)
+
+
+def escaped(character: str) -> str:
+    return {"\\": "\\\\", "\t": "\\t"}.get(character, f"\\u{ord(character):04X}")
+
+
 NOTATIONS: list[Callable[[str], str]] = [
     str,
     json.dumps,
@@ -48,6 +58,14 @@ NOTATIONS: list[Callable[[str], str]] = [
     ascii,
     lambda v: ascii("'\"" + v),
     lambda v: v.encode("ascii", "backslashreplace").decode(),
+    lambda v: urllib.parse.quote(urllib.parse.quote(v)),
+    lambda v: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)).replace("%", "%25"),
+    lambda v: json.dumps(v).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    in_dot_net,
+    lambda v: base64.b64encode(b"id:" + v.encode()).decode().replace("/", "\\/"),
+    lambda v: urllib.parse.quote(base64.b64encode(b"i:" + v.encode()).decode()),
+    lambda v: v.encode().hex(),
+    lambda v: v.encode().hex(":"),
 ]
 
 
