@@ -24,7 +24,7 @@ _UNSAFE = ("<>&", "<>&='", "<>&'+`")  # what JSON for web pages does not have as
 
 _HEAD = 16  # characters of a form that are searched for
 _SPREAD_HEAD = 4  # the same for one that may be spread
-_GAP = 21  # line ends, blanks and the like that a gap has at most, so that what is held back has an end
+_GAP = 40  # line ends, blanks and the like that a gap has at most, so that what is held back has an end
 _SPREAD_SIZE = _SPREAD_HEAD + 3 * _GAP * (_SPREAD_HEAD - 1)  # characters that such a head takes at most
 _LOOK = 4  # characters that tell most of the time that no form begins with them
 

@@ -181,7 +181,7 @@ def test_what_is_written_in_lines_and_comes_in_pieces_is_hidden(seed: int) -> No
             given = re.sub(r"\\+[rn]|[^\w+/-]", "", given)
         else:
             own, given = (re.sub("[^0-9a-fA-F]", "", of) for of in (notation(data).decode(), given))
-        assert not any(own[start : start + 6] in given for start in range(len(own) - 5)), (value, text)
+        assert not any(own[start : start + 8] in given for start in range(len(own) - 7)), (value, text)
 
 
 @pytest.mark.parametrize("seed", range(10))
