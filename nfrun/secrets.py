@@ -10,6 +10,7 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 HIDDEN = "***"
 CUT = "…"  # where text was shortened, half of a value may be left
@@ -19,25 +20,83 @@ _LEAST_CUT = 3  # characters of a value at a cut; fewer tell nothing
 _WRAPPED = (76, 64)  # characters that programs write in a line of base64
 _JAVASCRIPT, _WHOLE_URL = "!'()*", ";,/?:@&=+$!'()*#"  # what its functions for a part and for a whole leave as it is
 
+_UNSAFE = ("<>&", "<>&='", "<>&'+`")  # what JSON for web pages does not have as it is: Go's, Gson's, .NET's
+
 _HEAD = 16  # characters of a form that are searched for
+_SPREAD_HEAD = 4  # the same for one that may be spread
+_GAP = 40  # line ends, blanks and the like that a gap has at most, so that what is held back has an end
+_SPREAD_SIZE = _SPREAD_HEAD + 3 * _GAP * (_SPREAD_HEAD - 1)  # characters that such a head takes at most
 _LOOK = 4  # characters that tell most of the time that no form begins with them
 
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """What programs put between the characters of a form: ends of lines, indents, what parts bytes.
+
+    `between` matches one or nothing. `one` also matches what is the beginning of one at the end of a text.
+    """
+
+    between: str
+    one: re.Pattern[str]
+
+    def end(self, form: str, text: str, start: int) -> int:
+        """Where the form ends that begins at `start`; `start` if it does not; beyond the text if that ends first."""
+        at, done = start, 0
+        while not text.startswith(form[done:], at):
+            gap = self.one.search(text, at, at + len(form) + 3 * _GAP)  # to look for one farther takes long
+            piece = text[at : gap.start()] if gap else text[at : at + len(form)]
+            if not piece or not form.startswith(piece, done):
+                return start
+            done += len(piece)
+            at = gap.end() if gap else len(text)
+            if at == len(text):
+                return at + 1
+        return at + len(form) - done
+
+    def shown(self, text: str, start: int) -> int:
+        """Up to where a form that begins at `start` is shown: the line that it begins in, if that has little of it.
+
+        Lines that end as a form may begin are everywhere. They are not held back, as somebody waits for them.
+        """
+        shown, inside = start, 0
+        for gap in self.one.finditer(text, start, start + _SPREAD_SIZE):
+            inside += gap.end() - gap.start()
+            if gap.end() - start - inside >= _SPREAD_HEAD:
+                break
+            if "\n" in gap[0] or "\r" in gap[0]:
+                shown = gap.end()
+        return shown
+
+
+# `re` looks at millions of places: it has to see by the first character that there is no gap.
+_MORE_LINES, _GROUP = rf"(?:\\{{0,2}}\s|\\{{1,2}}[rn]){{0,{_GAP - 1}}}+", r"[\s:;,%&#xrn\\-]"
+LINES = Gaps(
+    rf"(?:[\r\n\\](?:(?<=[\r\n])|\\?[rn\s]){_MORE_LINES}|)",
+    re.compile(rf"(?:[\r\n]|\\{{1,2}}[rn\s]){_MORE_LINES}(?:\\{{1,2}}\Z)?|\\{{1,2}}\Z"),
+)
+GROUPS = Gaps(rf"(?:{_GROUP}{_GROUP}{{0,{_GAP - 1}}}+|)", re.compile(rf"{_GROUP}{{1,{_GAP}}}+"))
 
 
 class Redactor:
     """Puts `***` in place of each value, and of every form of it: where forms overlap, once for all of it."""
 
     def __init__(self, values: Iterable[str]) -> None:
+        values = list(values)
         forms = {form for value in values for form in forms_of(value)}
-        self._heads = _Prefixes(forms)
-        self._tails = _Prefixes(form[::-1] for form in forms)
+        spread = {form: gaps for value in values for form, gaps in spread_forms_of(value)}
+        self._heads = _Prefixes(forms | spread.keys())
+        self._tails = _Prefixes(form[::-1] for form in forms | spread.keys())
         # To compile whole forms takes seconds where they are long: their heads are searched for, and the rest compared.
-        self._forms: dict[str, list[str]] = {}
-        for form in sorted(forms, key=lambda form: (-len(form), form)):
-            self._forms.setdefault(form[:_HEAD], []).append(form)
+        self._forms = _by_heads(forms, _HEAD)
+        self._spread = {
+            gaps: _by_heads((form for form in spread if spread[form] is gaps), _SPREAD_HEAD) for gaps in (LINES, GROUPS)
+        }
         self._sizes = sorted({len(head) for head in self._forms}, reverse=True)
-        self._pattern = _pattern(self._forms) if forms else None
+        heads = [(word, gaps.between) for gaps, words in self._spread.items() for word in words]
+        self._pattern = re.compile(_matching([*((head, "") for head in self._forms), *heads])) if forms else None
+        self._begins = [(gaps, *_beginning(words, gaps.between)) for gaps, words in self._spread.items() if words]
 
     def __bool__(self) -> bool:
         """Whether there is anything to hide."""
@@ -47,7 +106,7 @@ class Redactor:
         """The text without the values; also without the part of one that is left where the text was cut by `…`."""
         if self._pattern is None:
             return text
-        spans = list(self._spans(text))
+        spans, _, _ = self._found(text)
         if CUT in text:
             spans = sorted([*spans, *self._halves(text)])
         return _hidden(text, spans) if spans else text
@@ -60,19 +119,46 @@ class Redactor:
         """The same for bytes; None where there is nothing to hide."""
         return Sieve(self.stream()) if self else None
 
-    def _spans(self, text: str) -> Iterator[Span]:
-        """Where forms are, the longest at each start, in order; they may overlap."""
+    def _found(self, text: str) -> tuple[list[Span], int, int]:
+        """Where forms are, in order, overlapping or not; where one begins that may go on, from where it is hidden."""
         assert self._pattern is not None
+        spans, kept, until = [], *self._begun(text)
         found = self._pattern.search(text)
         while found:
             start = found.start()
-            for size in self._sizes:
-                heads = self._forms.get(text[start : start + size], ())
-                longest = next((form for form in heads if text.startswith(form, start)), "")
-                if longest:
-                    yield start, start + len(longest)
-                    break
+            ends = list(self._ends(text, start))
+            if any(end > len(text) for _, end in ends):
+                kept, until = min(kept, start), min(until, *(shown for shown, end in ends if end > len(text)))
+            spans += [(shown, end) for shown, end in ends if end <= len(text)]
             found = self._pattern.search(text, start + 1)
+        return sorted(spans), kept, until
+
+    def _ends(self, text: str, start: int) -> Iterator[Span]:
+        """From where to where forms are hidden that begin there; the end is beyond the text if that ends first."""
+        for size in self._sizes:
+            for form in self._forms.get(text[start : start + size], ()):
+                if text.startswith(form, start):
+                    yield start, start + len(form)
+        for gaps, forms in self._spread.items():
+            if forms:
+                head = text[start : start + _SPREAD_HEAD]
+                if gaps.one.search(head):
+                    head = gaps.one.sub("", text[start : start + _SPREAD_SIZE])[:_SPREAD_HEAD]
+                for form in forms.get(head, ()):
+                    end = gaps.end(form, text, start)
+                    if end > start:
+                        yield gaps.shown(text, start), end
+
+    def _begun(self, text: str) -> tuple[int, int]:
+        """As `_found`, for what is shorter than a head of a form that may be spread, or than any other form."""
+        until = kept = len(text) - self._heads.begun(text)
+        for gaps, pattern, begins in self._begins:
+            begun = pattern.search(text, max(0, len(text) - _SPREAD_SIZE))
+            while begun:
+                if gaps.one.sub("", begun[0]) in begins:
+                    kept, until = min(kept, begun.start()), min(until, gaps.shown(text, begun.start()))
+                begun = pattern.search(text, begun.start() + 1)
+        return kept, until
 
     def _halves(self, text: str) -> Iterator[Span]:
         for cut in re.finditer(f"{CUT}+", text):
@@ -90,30 +176,31 @@ class Stream:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = ""
-        self._covered = 0  # characters at the begin of what is held that are part of what is hidden already
+        self._past = 0  # characters at the begin of what is held that are given away or hidden already
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what can be given away by now."""
         if not self._redactor:
             return text
-        text = self._held + text
-        return self._give(text, len(text) - self._redactor._heads.begun(text))
+        return self._give(self._held + text, ended=False)
 
     def end(self) -> str:
         """What is left, after the last piece. The next one begins anew."""
-        return self._give(self._held, len(self._held)) if self._held else ""
+        return self._give(self._held, ended=True) if self._held else ""
 
-    def _give(self, text: str, until: int) -> str:
-        spans = [(0, self._covered), *self._redactor._spans(text)]
+    def _give(self, text: str, *, ended: bool) -> str:
+        spans, kept, until = self._redactor._found(text)
+        if ended:
+            kept = until = len(text)
         given, done = [], 0
-        for start, end in _merged(spans):
-            if start >= self._covered:  # else it is hidden already
+        for start, end in _merged([(0, self._past), *spans]):
+            if start >= self._past:  # else it is hidden already
                 if start >= until:
                     break
                 given += [text[done:start], HIDDEN]
             done = end
         given.append(text[done:until])
-        self._held, self._covered = text[until:], max(0, done - until)
+        self._held, self._past = text[kept:], max(done, until) - kept
         return "".join(given)
 
 
@@ -160,16 +247,25 @@ def forms_of(value: str) -> set[str]:
     Of a value that is shorter than 4 characters, itself and what escapes it; nothing of a blank one.
     """
     forms: set[str] = set()
-    if not value.strip():
-        return forms
-    parts = {value, value.strip()} | {line.strip() for line in value.splitlines() if len(line.strip()) >= _LEAST}
-    for part in parts:
+    for part in _parts(value):
         forms.update(_escaped(part))
-        data = part.encode(errors="surrogateescape")
-        forms.add(data.decode(errors="replace"))
-        if len(data) >= _LEAST:
-            forms.update(_base64(data))
+        forms.add(part.encode(errors="surrogateescape").decode(errors="replace"))
     return {form for form in forms if form.strip()}
+
+
+def spread_forms_of(value: str) -> Iterator[tuple[str, Gaps]]:
+    """Those that programs write in lines or groups, with what may stand within; of at least 4 bytes."""
+    for part in _parts(value):
+        data = part.encode(errors="surrogateescape")
+        if len(data) >= _LEAST:
+            yield from ((form, LINES) for form in _base64(data))
+            yield from ((form, GROUPS) for form in (data.hex(), data.hex().upper()))
+
+
+def _parts(value: str) -> set[str]:
+    if not value.strip():
+        return set()
+    return {value, value.strip()} | {line.strip() for line in value.splitlines() if len(line.strip()) >= _LEAST}
 
 
 def _escaped(text: str) -> Iterator[str]:
@@ -183,10 +279,14 @@ def _escaped(text: str) -> Iterator[str]:
     for ascii_only in (True, False):
         as_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield from (as_json, as_json.replace("/", "\\/"), json.dumps(as_json)[1:-1])
+        for characters in _UNSAFE:
+            safe = re.sub(f"[{characters}]", lambda found: f"\\u{ord(found[0]):04x}", as_json)
+            yield from (safe, _capital(safe), _capital(safe.replace('\\"', "\\u0022")))
     yield from (repr(text)[1:-1], repr(text + "'\"")[1:-4], repr(text.encode(errors="surrogateescape"))[2:-1])
     yield from (html.escape(text), html.escape(text, quote=False), html.escape(text).replace("&#x27;", "&#39;"))
     for url in (*(quote(sound, safe=safe) for safe in ("", "/", _JAVASCRIPT, _WHOLE_URL)), quote_plus(sound)):
-        yield from (url, re.sub("%..", lambda found: found[0].lower(), url))
+        for one in (url, re.sub("%..", lambda found: found[0].lower(), url)):
+            yield from (one, one.replace("%", "%25"))
     yield from (shlex.quote(text), text.replace("'", "'\"'\"'"), text.replace("'", "'\\''"))
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
     yield re.sub(r"^[#~]|[\s'\"\\|&;()<>!{}*\[\]?^$`,]", lambda found: f"\\{found[0]}", text)  # bash's %q
@@ -194,6 +294,10 @@ def _escaped(text: str) -> Iterator[str]:
     yield from (ascii(text)[1:-1], ascii(text + "'\"")[1:-4], text.encode("ascii", "backslashreplace").decode())
     yield text.replace("/", "\\/")
     yield re.sub(r'([$`"\\])', r"\\\1", text)
+
+
+def _capital(text: str) -> str:
+    return re.sub(r"\\u[0-9a-f]{4}", lambda found: f"\\u{found[0][2:].upper()}", text)
 
 
 def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
@@ -213,6 +317,7 @@ def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
 def _base64(data: bytes) -> Iterator[str]:
     """The data in base64, alone and as a part of more, wherever in it: those characters that nothing else decides."""
     import base64
+    from urllib.parse import quote
 
     alone = base64.b64encode(data).decode()
     found = {alone, alone.rstrip("=")}
@@ -223,15 +328,43 @@ def _base64(data: bytes) -> Iterator[str]:
         text = base64.b64encode(bytes(before) + data).decode()
         found.add(text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6])
     for form in found:
-        yield from (form, form.replace("+", "-").replace("/", "_"))
+        url = quote(form, safe="")
+        yield from (form, form.replace("+", "-").replace("/", "_"), form.replace("/", "\\/"))
+        yield from (url, re.sub("%..", lambda found: found[0].lower(), url))
 
 
-def _pattern(heads: Iterable[str]) -> re.Pattern[str]:
-    """Matches where one of the heads is. By first characters, so that few of many are tried."""
-    groups: dict[str, list[str]] = {}
-    for head in heads:
-        groups.setdefault(head[0], []).append(re.escape(head[1:]))
-    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items()))
+def _by_heads(forms: Iterable[str], size: int) -> dict[str, list[str]]:
+    """The forms, the longest first, by as many of their first characters."""
+    found: dict[str, list[str]] = {}
+    for form in sorted(forms, key=lambda form: (-len(form), form)):
+        found.setdefault(form[:size], []).append(form)
+    return found
+
+
+def _matching(heads: Iterable[tuple[str, str]]) -> str:
+    """A pattern for where one of the heads is, each given with the pattern of what is between its characters.
+
+    By first characters, so that few are tried.
+    """
+    rests: dict[tuple[str, str], list[str]] = {}
+    for head, between in heads:
+        rests.setdefault((head[0], between), []).append(head[1:])
+    firsts: dict[str, list[str]] = {}
+    for (first, between), left in rests.items():
+        inner = "" if "" in left else f"{between}{_matching((rest, between) for rest in left)}"
+        firsts.setdefault(first, []).append(inner)
+    return _either([re.escape(first) + _either(inner) for first, inner in firsts.items()])
+
+
+def _either(patterns: list[str]) -> str:
+    return patterns[0] if len(patterns) == 1 else f"(?:{'|'.join(patterns)})"
+
+
+def _beginning(heads: Iterable[str], between: str) -> tuple[re.Pattern[str], set[str]]:
+    """What matches where a text ends in what may be the beginning of one of the heads, and all that it may be."""
+    begins = {head[:size] for head in heads for size in range(1, _SPREAD_HEAD)}
+    one = f"[{''.join(sorted(map(re.escape, set().union(*begins))))}]"
+    return re.compile(rf"{one}(?:{between}{one}){{0,{_SPREAD_HEAD - 2}}}{between}\\{{0,2}}\Z"), begins
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:

@@ -22,6 +22,16 @@ PLAIN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ODD = "p@ss w0rd/+?=&'x\"`$HOME`\\é\t<€>"
 KEY = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\r\n7bq93kfLw0q2\n}\n-----END KEY-----\n"
 
+
+def in_dot_net(value: str) -> str:
+    """JSON as its serializer writes it, if it is told nothing else."""
+    return "".join(c if re.match("[ !#$%()*,-;=?-_a-~]", c) and c != "\\" else escaped(c) for c in value)
+
+
+def escaped(character: str) -> str:
+    return {"\\": "\\\\", "\t": "\\t"}.get(character, f"\\u{ord(character):04X}")
+
+
 NOTATIONS: list[Callable[[str], str]] = [
     str,
     json.dumps,
@@ -48,6 +58,14 @@ NOTATIONS: list[Callable[[str], str]] = [
     ascii,
     lambda v: ascii("'\"" + v),
     lambda v: v.encode("ascii", "backslashreplace").decode(),
+    lambda v: urllib.parse.quote(urllib.parse.quote(v)),
+    lambda v: re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)).replace("%", "%25"),
+    lambda v: json.dumps(v).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"),
+    in_dot_net,
+    lambda v: base64.b64encode(b"id:" + v.encode()).decode().replace("/", "\\/"),
+    lambda v: urllib.parse.quote(base64.b64encode(b"i:" + v.encode()).decode()),
+    lambda v: v.encode().hex(),
+    lambda v: v.encode().hex(":"),
 ]
 
 
@@ -105,8 +123,85 @@ def test_a_value_is_hidden_in_base64_wherever_it_begins_in_it(value: str, encode
 def test_base64_in_lines_as_programs_write_it() -> None:
     value = "".join(random.Random(1).choice("abcdefghij0123456789") for _ in range(200))
     whole = base64.b64encode(value.encode()).decode()
+    redactor = Redactor([value])
     for width in (76, 64):
-        assert set(Redactor([value])(textwrap.fill(whole, width)).split("\n")) == {"***"}
+        assert redactor(textwrap.fill(whole, width)) == "***"
+        for line in textwrap.wrap(whole, width):
+            assert redactor(f"each by itself: {line}") == "each by itself: ***"
+
+
+def as_groups(separator: str) -> Callable[[bytes], bytes]:
+    return lambda data: "".join(f"{separator}{byte:02x}" for byte in data).encode()
+
+
+LINE_ENDS = ["\n", "\r\n", "\n  ", "\\n", "\\r\\n", "\\\\n", "\\\n", "\n\n"]
+BASE64 = [base64.b64encode, base64.urlsafe_b64encode]
+HEX = [
+    lambda data: data.hex().encode(),
+    lambda data: data.hex().upper().encode(),
+    *map(as_groups, [" ", ":", "\\x", "%", ", ", ";&#x"]),
+]
+
+
+def in_lines(text: str, chance: random.Random) -> str:
+    width = chance.choice([1, 2, 3, chance.randint(4, 90), 60, 64, 76])
+    return chance.choice(LINE_ENDS).join(text[start : start + width] for start in range(0, len(text), width))
+
+
+def in_pieces(redactor: Redactor, text: str, chance: random.Random) -> str:
+    stream, given, start = redactor.stream(), "", 0
+    most = chance.choice([1, 3, 20, 200])
+    while start < len(text):
+        size = chance.randint(1, most)
+        given += stream.feed(text[start : start + size])
+        start += size
+    return given + stream.end()
+
+
+def any_value(chance: random.Random) -> str:
+    letters = chance.choice(["abcdefghij0123456789", "aZ/+?\"'\\%é€", "".join(map(chr, range(33, 127)))])
+    return "".join(chance.choices(letters, k=chance.randint(12, 150)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_written_in_lines_and_comes_in_pieces_is_hidden(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(8):
+        value, notation = any_value(chance), chance.choice([*BASE64, *HEX])
+        data, before, after = value.encode(), *(chance.randbytes(chance.randint(0, 90)) for _ in range(2))
+        text = f"the words before\n{in_lines(notation(before + data + after).decode(), chance)}\nand those after\n"
+        redactor = Redactor([value, "another"])
+        given = in_pieces(redactor, text, chance)
+        assert given == redactor(text), (value, text)
+        assert "***" in given
+        assert given.startswith("the words before\n")
+        assert given.endswith("\nand those after\n")
+        if notation in BASE64:  # what only the value decides
+            own = notation(before + data)[-(-len(before) * 8 // 6) : len(before + data) * 8 // 6].decode()
+            given = re.sub(r"\\+[rn]|[^\w+/-]", "", given)
+        else:
+            own, given = (re.sub("[^0-9a-fA-F]", "", of) for of in (notation(data).decode(), given))
+        assert not any(own[start : start + 8] in given for start in range(len(own) - 7)), (value, text)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_has_a_value_in_no_form_passes_unchanged(seed: int) -> None:
+    chance = random.Random(seed)
+    redactor = Redactor([any_value(chance) for _ in range(3)])
+    for _ in range(10):
+        text = in_lines(chance.choice([*BASE64, *HEX])(any_value(chance).encode()).decode(), chance)
+        text += f"\n{any_value(chance)}\n{chance.randbytes(90).decode(errors='replace')}"
+        assert redactor(text) == text
+        assert in_pieces(redactor, text, chance) == text
+
+
+def test_a_line_that_ends_as_a_value_may_begin_is_not_waited_for() -> None:
+    whole = base64.b64encode(b"user" + PLAIN.encode()).decode()
+    for much in range(1, 4):
+        stream = Redactor([PLAIN]).stream()
+        first = f"a line {whole[6 : 6 + much]}\n"
+        assert stream.feed(first) == first
+        assert stream.feed(whole[6 + much :] + "\n") + stream.end() == "***E=\n", "bits of what comes after it"
 
 
 def test_every_line_of_a_value_is_hidden() -> None:

@@ -273,6 +273,8 @@ def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[li
 def _cell(value: object, redact: Callable[[str], str]) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
-    return shorten(redact(str(value)), 80)
+    if not isinstance(value, float):
+        return shorten(redact(str(value)), 80)
+    shown = f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
+    # The value of a secret may have more digits than are shown of it.
+    return next((hidden for text in (shown, str(value)) if (hidden := redact(text)) != text), shown)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-VALUE = "hunter2/Zq+7 \"é'sesame"
+VALUE = "hunter2/Zq+7 \"é'sesame, and so long that programs break its base64 into lines: /Qx8+t0p"
 LINES = "first-line-of-it\nsecond-line-of-it"
 
 STEPS = """
-import base64, json, os, re, subprocess, sys, threading, urllib.parse, warnings
+import base64, json, os, re, subprocess, sys, textwrap, threading, urllib.parse, warnings
 from pathlib import Path
 import pyarrow as pa
 
@@ -31,6 +31,11 @@ def leak(context):
     print(v[7:])
     for before in ("", "u", "us", "user:"):
         print(base64.b64encode((before + v).encode()).decode(), base64.urlsafe_b64encode((before + v).encode()))
+        print(base64.encodebytes((before + v).encode()).decode(), base64.encodebytes((before + v).encode()))
+        sys.stdout.flush()
+        for line in base64.encodebytes((before + v).encode()).splitlines(True):
+            os.write(1, line)
+    print(v.encode().hex(), v.encode().hex(":"), "\\n".join(textwrap.wrap(v.encode().hex(), 60)))
     print(urllib.parse.quote(v), urllib.parse.quote_plus(v))
     print(re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(v)))
     print(json.dumps({"v": v}), repr(v), v.encode())
@@ -74,6 +79,11 @@ def content(path):
     except OSError:
         return b""
 
+def number():
+    digits = os.environ["NUM"]
+    print(float(digits))
+    return pa.table({"f": [float(digits), 0.5], "i": [int(digits) if digits.isdigit() else 5, 7], "all": [digits, "x"]})
+
 def shown():
     return pa.table({f"column {value()}": [f"cell {value()}", value(), "x" * 70 + value()], "n": [1, 2, 3]})
 """
@@ -95,6 +105,7 @@ nodes:
       set -x
       echo "$HERE"; echo "$AUTH" >&2; echo "$MORE"
       printf %s "$HERE" | base64; printf %s "$HERE" | base64 -w 0 >&2
+      echo "$HERE" | base64; echo "$AUTH" | base64 -w 61; echo "$AUTH" | od -An -tx1 -v
       printf %q "$HERE"
       exit 3
     env: {HERE: "user:${{ secrets.SECRET_ONE }}"}
@@ -133,8 +144,10 @@ class Trial:
 def found_in(text: bytes) -> list[str]:
     """Parts of the secrets that can be seen in the text."""
     coded = [base64.b64encode(b"x" * before + VALUE.encode()).decode()[before + 2 : -6] for before in range(3)]
-    looked_for = ["hunter", "Zq+7", "Zq%2", "sesame", "first-line", "second-line", *coded]
-    looked_for += [word.replace("+", "-").replace("/", "_") for word in coded]
+    parts = [word[start : start + 12] for word in coded for start in range(0, len(word) - 11, 6)]
+    looked_for = ["hunter", "Zq+7", "Zq%2", "sesame", "Qx8", "so long that", "first-line", "second-line", *parts]
+    looked_for += [word.replace("+", "-").replace("/", "_") for word in parts]
+    looked_for += [VALUE.encode().hex(separator)[:12] for separator in " :"] + [VALUE.encode().hex()[-12:]]
     return [word for word in looked_for if word.encode() in text]
 
 
@@ -176,6 +189,24 @@ def test_tables_are_shown_without_secrets(trial: Trial) -> None:
     assert ["column", "***", "n"] in lines
     assert ["cell", "***", "1"] in lines
     assert ["x" * 70 + "***", "3"] in lines
+
+
+@pytest.mark.parametrize("number", ["4815162.5", "481516.51623421", "4815162342"])
+def test_a_number_that_is_secret_is_not_shown_and_documents_stay_what_they_are(trial: Trial, number: str) -> None:
+    trial.pipeline("""\
+        secrets: [NUM]
+        env: {NUM: "${{ secrets.NUM }}"}
+        nodes:
+          number: {python: "steps:number"}
+    """)
+    trial.environ["NUM"] = number
+    done = trial.nfrun("run", "p.yaml", "--events", "events.jsonl")
+    assert b"481516" not in done.stdout + done.stderr
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert any(line[0] == line[-1] == "***" for line in lines if line)
+    assert any(line[0] == "0.5" for line in lines if line)
+    assert [json.loads(line) for line in (trial.folder / "events.jsonl").read_text().splitlines()]
+    assert json.loads(trial.nfrun("run", "p.yaml", "--json").stdout)["nodes"]["number"]["rows"] == 2
 
 
 def test_another_value_runs_nothing_again_and_another_text_does(trial: Trial) -> None:
@@ -227,8 +258,9 @@ p.yaml:1:11: the secret 'NOT_SET' is not set
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_a_secret_in_the_wrong_place_of_the_command_line_is_not_shown(trial: Trial, command: str) -> None:
     trial.pipeline("secrets: [SECRET_ONE]\nparams: {n: 1}\nnodes:\n  a: {run: x}\n")
+    trial.environ["SECRET_ONE"] = value = "hunter2/Zq+7 \"é'sesame"
     message = "p.yaml: the parameter 'n' must be of type integer, not '***'\n"
-    assert trial.nfrun(command, "p.yaml", "-p", f"n={VALUE}", code=2).stderr.decode() == message
+    assert trial.nfrun(command, "p.yaml", "-p", f"n={value}", code=2).stderr.decode() == message
     trial.environ["SECRET_ONE"] = "hunter2/Zq+7" * 20
     message = "p.yaml: the parameter 'n' must be of type integer, not '***…***'\n"
     given = f"n={trial.environ['SECRET_ONE']}"
