@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.exits import OK, WRONG, Misuse, print_json, problem_document, telling_errors
+from nfrun.stderr import unfailing
 
 if TYPE_CHECKING:
     from nfrun.errors import Problem
@@ -262,13 +263,15 @@ def schema() -> int:
 
 
 def ready_streams() -> None:
-    """Have three streams, of which the two for writing take any text."""
+    """Have three streams, of which the two for writing take any text; where stderr fails nothing else does."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed before we were started
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
+    if type(sys.stderr) is io.TextIOWrapper:  # and nothing that somebody has put there
+        sys.stderr = unfailing(sys.stderr)
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

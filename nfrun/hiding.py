@@ -32,6 +32,7 @@ from nfrun.events import (
 )
 from nfrun.secrets import Redactor, Sieve
 from nfrun.spec import Pipeline
+from nfrun.stderr import unfailing
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes that a pipe can hold
@@ -114,7 +115,8 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
     with suppress(OSError, ValueError):
         before.flush()
     if ours:
-        sys.stderr = os.fdopen(os.dup(number), "w", 1, before.encoding, "backslashreplace")
+        plain = os.fdopen(os.dup(number), "w", encoding=before.encoding)
+        sys.stderr = unfailing(plain)
         for descriptor in (1, 2):
             os.dup2(writing, descriptor)
     out = sys.stderr
@@ -136,8 +138,8 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
             os.close(descriptor)
         sys.stderr = before
         if ours:
-            with suppress(OSError):  # it may still have what could not be written
-                out.close()
+            out.close()
+            plain.close()
 
 
 def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:

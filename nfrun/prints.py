@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from typing import Any, TextIO
 
 from nfrun.errors import escape
@@ -24,6 +25,7 @@ class Prints(io.TextIOBase):
         self._stream = stream
         self._logs = logs
         self.beside = beside
+        self._over = False
         self._process = os.getpid()
 
     @property
@@ -45,6 +47,13 @@ class Prints(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
+    def end(self, beside: TextIO) -> None:
+        """The run is over: what the main thread prints goes `beside`, and what others do nowhere.
+
+        It may be what is secret, and nobody is there any more to take that out.
+        """
+        self.beside, self._over = beside, True
+
     def write(self, text: str) -> int:
         for start in range(0, len(text), _PIECE):
             # Half a character, as in the name of a file that is not UTF-8, has no bytes.
@@ -53,6 +62,8 @@ class Prints(io.TextIOBase):
 
     def write_bytes(self, data: bytes) -> None:
         attempt = self._attempt()
+        if attempt is None and self._over and threading.current_thread() is not threading.main_thread():
+            return
         if attempt is None:
             self.beside.write(escape(data.decode(errors="replace")))
         else:

@@ -65,7 +65,7 @@ def apart() -> Iterator[IO[str]]:
 def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
     """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`.
 
-    If at the end a node `goes_on()`, that stays so for what it prints.
+    If at the end a node `goes_on()`, its threads find the same streams, and what they print there is lost.
     """
     before = sys.stdout, sys.stderr
     # To stderr in the end: stdout is for results.
@@ -78,6 +78,6 @@ def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterato
     finally:
         if goes_on():
             for stream, beside in zip(prints, before, strict=True):
-                stream.beside = beside
+                stream.end(beside)
         else:
             sys.stdout, sys.stderr = before

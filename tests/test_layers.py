@@ -16,7 +16,7 @@ schedule compare backlog
 simulate
 transcript capture checksum replace
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
-locate mentions descendants groups durations strays refusals whereabouts
+locate mentions descendants groups durations strays refusals stderr whereabouts
 files expressions ipc plainyaml garbage machine fingerprint journal sources outside
 kinds.kind
 kinds.*

@@ -134,3 +134,13 @@ def test_what_a_child_prints_that_a_node_has_forked_goes_where_it_is_seen(
         print("the child's", file=prints, flush=True)
     assert lines == [("a", "stdout", "mine")]
     assert beside.getvalue() == "the child's\n"
+
+
+def test_after_the_run_only_the_main_thread_prints(prints: Prints, beside: io.StringIO) -> None:
+    after = io.StringIO()
+    prints.end(after)
+    thread = threading.Thread(target=print, args=["secret"], kwargs={"file": prints})
+    thread.start()
+    thread.join()
+    print("told", file=prints)
+    assert (beside.getvalue(), after.getvalue()) == ("", "told\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -31,6 +32,11 @@ class Report(Protocol):
         ...
 
 
+def _complain(message: str) -> None:
+    with suppress(OSError, ValueError):  # it may be stderr that nothing can be written to
+        print(message, file=sys.stderr, flush=True)
+
+
 class Telling:
     """Gives every event to every report, on a thread of its own: a slow report delays no node.
 
@@ -46,7 +52,7 @@ class Telling:
     ) -> None:
         self._reports = list(reports)
         self._seconds = pause
-        self._complain = complain or (lambda message: print(message, file=sys.stderr))
+        self._complain = complain or _complain
         self.stopped: list[str] = []
         self._hearers: dict[type, list[Report]] = {}
         self._queue: SimpleQueue[Event | None] = SimpleQueue()

@@ -1,0 +1,44 @@
+"""The stream on which people are told things: what cannot be written there is lost, and nothing else fails of it.
+
+Knows nothing of what is told.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+from typing import Any, TextIO
+
+
+def unfailing(stream: TextIO) -> TextIO:
+    """A stream to where that one goes, which stays open and is not to be written to.
+
+    On a full disk, or with nobody to read it, nothing happens.
+    """
+    raw = io.BufferedWriter(_Unfailing(stream))
+    return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True)
+
+
+class _Unfailing(io.RawIOBase):
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream  # if it went it would close its descriptor
+        self._number = stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def fileno(self) -> int:
+        return self._number
+
+    def write(self, data: Any) -> int:
+        while True:
+            try:
+                return os.write(self._number, data)
+            except BlockingIOError:  # whoever shares it has made it so
+                select.select([], [self._number], [])
+            except OSError:
+                return len(data)

@@ -1,0 +1,86 @@
+"""What is told on stderr: where it cannot be written it is lost, and nothing fails of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from nfrun.stderr import unfailing
+
+
+def test_what_is_told_arrives_at_the_end_of_its_line() -> None:
+    reading, writing = os.pipe()
+    under = os.fdopen(writing, "w", encoding="utf-8")
+    stream = unfailing(under)
+    print("aé\udcff", file=stream)
+    assert os.read(reading, 100) == "aé\\udcff\n".encode()
+    assert (stream.fileno(), stream.isatty(), stream.writable()) == (writing, False, True)
+    stream.close()
+    under.close()  # it was open until now
+    os.close(reading)
+
+
+def test_a_full_disk_or_a_reader_that_has_gone_is_nobodys_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    for target in ("/dev/full", writing):
+        with open(target, "w", encoding="utf-8") as under:  # noqa: PTH123  (a descriptor)
+            stream = unfailing(under)
+            print("lost", file=stream, flush=True)
+            stream.close()
+
+
+def test_a_slow_reader_is_waited_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    under, text = os.fdopen(writing, "w", encoding="utf-8"), "x" * 1_000_000
+    stream = unfailing(under)
+    came: list[bytes] = []
+
+    def read() -> None:
+        while sum(map(len, came)) < len(text):
+            came.append(os.read(reading, 1 << 16))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    stream.write(text)
+    stream.flush()
+    reader.join(30)
+    assert b"".join(came).decode() == text
+    under.close()
+    os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["run", "p.yaml", "--json"], 0),
+        (["run", "secret.yaml", "--json"], 0),
+        (["run", "p.yaml", "-q"], 0),
+        (["validate", "nope.yaml"], 2),
+        (["run", "nope.yaml"], 2),
+        (["bogus"], 2),
+    ],
+)
+def test_where_stderr_cannot_be_written_the_exit_code_is_that_of_the_command(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    node = "a: {run: 'echo told >&2; echo x > \"$NFRUN_OUTPUT\"', format: csv}"
+    (tmp_path / "p.yaml").write_text(f"nodes:\n  {node}\n")
+    (tmp_path / "secret.yaml").write_text(f"secrets: [HUSH]\nnodes:\n  {node}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "nfrun", *words],
+        cwd=tmp_path,
+        env={**os.environ, "HUSH": "hunter2"},
+        stdout=subprocess.PIPE,
+        stderr=Path("/dev/full").open("w"),  # noqa: SIM115
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code
+    assert ('"status": "ok"' in done.stdout.decode()) is ("--json" in words)
