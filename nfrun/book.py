@@ -29,7 +29,7 @@ from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
 # Between two looks at what has ended: a kill loses no more than that and what is being written.
-_PAUSE_SECONDS = 0.002
+_PAUSE_SECONDS = 0.005
 
 
 class _Passing:

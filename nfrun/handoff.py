@@ -301,7 +301,7 @@ class Store:
 
     def _write(self, entry: _Entry) -> None:
         error, written, content, mapped, size, checksum, traits = "", False, None, None, None, None, None
-        path = Path(self._path_of(entry.ref))
+        path = self._path_of(entry.ref)
         table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
 
         def give_up_if_released() -> None:
@@ -317,7 +317,7 @@ class Store:
                 # 65,530 maps that Linux lets a process have. What was published is let go of all the same: it may be a
                 # view of something large, or of what its node goes on to change.
                 if not entry.unread:
-                    mapped = open_file(path, size) if file.whole is None else open_bytes(file.whole)
+                    mapped = open_file(Path(path), size) if file.whole is None else open_bytes(file.whole)
             else:
                 from nfrun.digest import digest
 
@@ -332,7 +332,7 @@ class Store:
             released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
-                self._backlog.unlink(str(path))
+                self._backlog.unlink(path)
             if released or entry.unread:
                 entry.table = None
                 if entry.unread and self._entries.get(entry.key) is entry:

@@ -45,7 +45,7 @@ class Written:
 
 def write_file(
     value: pa.Table | pa.RecordBatchReader,
-    path: Path,
+    path: Path | str,
     before_batch: Callable[[], None] = lambda: None,
     *,
     durable: bool = False,
@@ -89,7 +89,7 @@ def write_file(
             sync(partial)
         os.replace(partial, final)  # noqa: PTH105
         if durable:
-            sync(path.parent)
+            sync(os.path.dirname(final))  # noqa: PTH120
     except BaseException:
         with suppress(OSError):
             os.unlink(partial)  # noqa: PTH108

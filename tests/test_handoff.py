@@ -43,7 +43,7 @@ class Gate:
         real = getattr(module, name)
 
         def gated(value: Any, *rest: Any, **more: Any) -> Any:
-            self.paths.extend(given.name for given in rest if isinstance(given, Path))
+            self.paths.extend(Path(given).name for given in rest if isinstance(given, Path | str))
             self.begun.set()
             assert self.open.wait(60)
             return real(value, *rest, **more)

@@ -80,7 +80,7 @@ class Telling:
                         self._leave_out(report, error)
             if self._queue.empty() and not self._ended:
                 self._call("pause")
-                self._closing.wait(self._seconds)
+            self._closing.wait(self._seconds)
         for report in self._reports:
             try:
                 report.close()
