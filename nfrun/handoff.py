@@ -151,7 +151,7 @@ class Store:
             return entry.ref
 
     def open(self, ref: Ref) -> pa.Table:
-        """The table: the very one that was published while it is in memory, then its file, mapped once for all readers.
+        """The table: the very one that was published until it has a file, then that, mapped once for all readers.
 
         Raises HandoffError if it is released.
         """
