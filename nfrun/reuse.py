@@ -5,7 +5,7 @@ Looks at everything before anything runs. What depends on a node that runs can o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,10 +185,18 @@ class _Chooser:
 
 def changes(before: Parts, now: Parts) -> str:
     """What is different between two sets of parts of a key, in words."""
-    changed = [part for part in now if part not in before or before[part] != now[part]]
-    changed += [part for part in before if part not in now]
-    told = [_word(*part.partition(" ")[::2]) for part in changed if part.partition(" ")[0] in _WORDS]
-    return f"{', '.join(told[:4])}{f' and {len(told) - 4} more' if len(told) > 4 else ''} changed"
+    kinds = (
+        ([part for part in now if part in before and before[part] != now[part]], "changed", "changed"),
+        ([part for part in now if part not in before], "is new", "are new"),
+        ([part for part in before if part not in now], "is gone", "are gone"),
+    )
+    return ", ".join(filter(None, (_told(parts, one, several) for parts, one, several in kinds)))
+
+
+def _told(parts: Iterable[str], one: str, several: str) -> str:
+    words = [_word(*part.partition(" ")[::2]) for part in parts if part.partition(" ")[0] in _WORDS]
+    more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+    return f"{', '.join(words[:4])}{more} {one if len(words) == 1 else several}" if words else ""
 
 
 def _word(kind: str, name: str) -> str:

@@ -178,7 +178,7 @@ def test_files_that_are_read_count_by_their_content() -> None:
     trial.sources["a"] = {"x.csv": "2"}
     assert trial.why() == {"a": "the file x.csv changed"}
     trial.sources["a"] = {"x.csv": "1", "y.csv": "1"}
-    assert trial.why() == {"a": "the file y.csv changed"}
+    assert trial.why() == {"a": "the file y.csv is new"}
     trial.sources["a"] = None
     assert trial.why() == {"a": "nobody can know whether what it reads has changed"}
 
@@ -238,13 +238,13 @@ def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
     ("before", "now", "text"),
     [
         ({"text": "1"}, {"text": "2"}, "its text changed"),
-        ({}, {"value n": "1"}, "the value 'n' changed"),
-        ({"value n": "1"}, {}, "the value 'n' changed"),
+        ({}, {"value n": "1"}, "the value 'n' is new"),
+        ({"value n": "1"}, {}, "the value 'n' is gone"),
         ({"code m:f": "1", "text": "1"}, {"code m:f": "2", "text": "2"}, "the function m:f, its text changed"),
-        ({"code m:C": "1", "code a.m:A_B": "1"}, {}, "the definition m:C, the definition a.m:A_B changed"),
+        ({"code m:C": "1", "code a.m:A_B": "1"}, {}, "the definition m:C, the definition a.m:A_B are gone"),
         ({"code a.m:*": "1"}, {"code a.m:*": "unreadable"}, "the module a.m changed"),
-        ({}, {"code a.m:import": "1"}, "what runs when a.m is imported changed"),
-        ({}, {f"file {n}": "1" for n in "abcdef"}, "the file a, the file b, the file c, the file d and 2 more changed"),
+        ({}, {"code a.m:import": "1"}, "what runs when a.m is imported is new"),
+        ({}, {f"file {n}": "1" for n in "abcdef"}, "the file a, the file b, the file c, the file d and 2 more are new"),
         ({"input t": "1"}, {"input t": "2"}, "the input 't' changed"),
         ({"needs a": "1"}, {"needs a": "2"}, "what 'a' depends on changed"),
         ({"variable TZ": "1"}, {"variable TZ": "2"}, "the variable TZ changed"),
@@ -255,6 +255,7 @@ def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
         ({"code :**": "1"}, {"code :**": "2"}, "which modules there are below the folder changed"),
         ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
         ({"node": "a"}, {"node": "b"}, "its name changed"),
+        ({"file a": ""}, {"file b": "", "text": ""}, "the file b, its text are new, the file a is gone"),
     ],
 )  # fmt: skip
 def test_changes_in_words(before: dict[str, str], now: dict[str, str], text: str) -> None:
