@@ -179,6 +179,9 @@ def clean(
         if not folder.path.is_dir():
             print(f"nothing to remove: there is no {escape(str(folder.path))}")
             return OK
+        if not folder.is_used():
+            print(f"nothing to remove: no run was ever kept in {escape(str(folder.path))}")
+            return OK
         with folder.held():
             found = sweep(folder, everything=all)
             for path in (*found.runs, *found.files) if dry_run else ():

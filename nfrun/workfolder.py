@@ -28,6 +28,7 @@ WORK = ".nfrun"
 JOURNAL = "journal.jsonl"
 LOGS = "logs"
 SCRATCH = "scratch"
+_LOCK = "lock"
 # A holder that was killed a moment ago may take the system some milliseconds to be rid of, and all of its processes.
 _PATIENCE_SECONDS = 0.25
 _LOOK_SECONDS = 0.005
@@ -111,6 +112,10 @@ class WorkFolder:
 
         return f"{name} {text_checksum(folder)}"
 
+    def is_used(self) -> bool:
+        """Whether it is one: some run has had it. Else it may be any folder of the user's."""
+        return any((self.path / name).exists() for name in (_LOCK, "runs"))
+
     @contextmanager
     def held(self) -> Iterator[Hold]:
         """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
@@ -161,7 +166,7 @@ class WorkFolder:
 
     def _locked(self) -> int:
         """Raises FolderHeld and OSError."""
-        path = self.path / "lock"
+        path = self.path / _LOCK
         until = time.monotonic() + _PATIENCE_SECONDS
         while True:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

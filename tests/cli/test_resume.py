@@ -444,6 +444,13 @@ def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
+def test_clean_leaves_a_folder_alone_that_is_no_work_folder(trial: Trial) -> None:
+    before = sorted(trial.path.iterdir())
+    done = trial.nfrun("clean", "--all", "--work", str(trial.path))
+    assert (done.returncode, done.stdout) == (0, f"nothing to remove: no run was ever kept in {trial.path}\n")
+    assert sorted(trial.path.iterdir()) == before
+
+
 def test_clean_of_a_name_that_was_mistyped_is_no_success(trial: Trial, here: Here) -> None:
     done = here(trial.path, "clean", "pp.yaml")
     assert (done.returncode, done.stdout) == (2, "")
