@@ -6,9 +6,8 @@ import itertools
 
 from nfrun.events import Event, NodeLogged
 
-MOST = (
-    10_000  # lines on their way; to tell so many takes a fraction of a second, which the end of a run may have to wait
-)
+# Lines on their way. To tell so many takes a fraction of a second, for which the end of a run may have to wait.
+MOST = 10_000
 
 
 class Pace:
