@@ -91,11 +91,11 @@ def preparing(options: Options, hide: Callable[[Redactor], None]) -> Iterator[Pr
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
     work = WorkFolder.beside(pipeline, options.work)
     with work.held() as hold:
-        if hold.run is not None:
-            work.drop_unfinished(hold.run)
         number = next_number(hold.number, work)
         with naming(work.path / "lock"):
             hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        if hold.run is not None:
+            work.drop_unfinished(hold.run)
         # Not before: it may be the one that whoever holds the folder writes.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         started = Started(run_id, work.name_of(pipeline), number)

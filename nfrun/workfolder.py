@@ -79,8 +79,8 @@ class Hold:
         """Say who holds it, to whoever comes meanwhile. Raises OSError."""
         told = {"run": run, "pipeline": pipeline, "number": number}
         text = json.dumps({**told, "process": os.getpid(), "host": socket.gethostname()})
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, text.encode(), 0)
+        # In one piece over what was there: whoever reads meanwhile finds either, and never nothing.
+        os.pwrite(self._lock, text.encode().ljust(_MOST), 0)
 
 
 class WorkFolder:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,27 @@ def test_a_lock_file_that_tells_nothing_still_locks(tmp_path: Path, text: str) -
             work.held(),
         ):
             pass
+
+
+def test_whoever_reads_while_a_holder_says_who_it_is_finds_one(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path)
+    long, short = "a-long-name-of-a-pipeline.yaml", "p.yaml"
+    seen: set[str] = set()
+    with work.held() as hold:
+        hold.tell(run=RUN, pipeline=long, number=1)
+        told = threading.Event()
+
+        def tell() -> None:
+            for number in range(2_000):
+                hold.tell(run=RUN, pipeline=(short, long)[number % 2], number=number)
+            told.set()
+
+        teller = threading.Thread(target=tell)
+        teller.start()
+        while not told.is_set():
+            seen.add(json.loads((tmp_path / "lock").read_bytes())["pipeline"])
+        teller.join()
+    assert seen <= {long, short}
 
 
 def test_a_folder_that_was_made_again_has_a_lock_of_its_own(tmp_path: Path) -> None:
