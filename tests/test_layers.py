@@ -36,7 +36,7 @@ executors
 executors.worker
 executors.*
 run
-reports.amounts reports
+reports.amounts reports.lines reports
 reports.*
 outline book clean streams exits prepare
 audience

@@ -7,8 +7,7 @@ from typing import IO
 
 from nfrun.errors import escape
 from nfrun.events import Event, to_json
-
-_LINES = 500  # that are not written yet; more are written although others follow at once
+from nfrun.reports.lines import Lines
 
 
 class EventsFile:
@@ -16,21 +15,15 @@ class EventsFile:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._lines: list[str] = []
+        self._lines = Lines(stream)
         self.name = f"of events ({escape(str(getattr(stream, 'name', '')))})"
 
     def event(self, event: Event) -> None:
-        self._lines.append(json.dumps(to_json(event)) + "\n")
-        if len(self._lines) >= _LINES:
-            self.pause()
+        self._lines.add(json.dumps(to_json(event)))
 
     def pause(self) -> None:
-        """Write the lines since the last time, all at once: after each write Python's lock has to be waited for."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._stream.write("".join(lines))
-            self._stream.flush()
+        self._lines.write()
 
     def close(self) -> None:
-        self.pause()
+        self._lines.write()
         self._stream.close()

@@ -18,35 +18,27 @@ from nfrun.events import (
     RunStarted,
 )
 from nfrun.reports.amounts import count, seconds
-
-_LINES = 500  # that are not written yet; more are written although others follow at once
+from nfrun.reports.lines import Lines
 
 
 class PlainLines:
     """Writes lines to a stream: ends, retries and what nodes say; with `verbose` also every start."""
 
     def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
-        self._stream = stream
         self._name = name
         self._verbose = verbose
-        self._lines: list[str] = []
+        self._lines = Lines(stream)
 
     def event(self, event: Event) -> None:
         line = self._line(event)
         if line:
-            self._lines.append(f"{event.at:9.3f} s  {line}\n")
-            if len(self._lines) >= _LINES:
-                self.pause()
+            self._lines.add(f"{event.at:9.3f} s  {line}")
 
     def pause(self) -> None:
-        """Write the lines since the last time, all at once: after each write Python's lock has to be waited for."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._stream.write("".join(lines))
-            self._stream.flush()
+        self._lines.write()
 
     def close(self) -> None:
-        self.pause()
+        self._lines.write()
 
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):
