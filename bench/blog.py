@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import noop, peers
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, spread, versus
 from bench.peers import Engine, Shape
-from nfrun.plan import make_stages
+from nfrun.core.plan import make_stages
 
 _STEPS = """
 import time

@@ -19,15 +19,15 @@ from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
 from nfrun.book import Book
 from nfrun.contention import Contention
-from nfrun.events import NodeLogged, NodeProgressed
+from nfrun.core.events import NodeLogged, NodeProgressed
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.handoff import Store
 from nfrun.journal import Started
-from nfrun.plan import SCHEDULES, Plan, plan_of
 from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
-from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.transcript import Logs
 from nfrun.work import Work

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from bench.nodes import steps
-from nfrun.plan import make_stages
+from nfrun.core.plan import make_stages
 
 INSTALL = "pip install -e '.[bench]'"
 

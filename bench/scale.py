@@ -13,14 +13,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, run_fresh, spread
-from nfrun.simulate import by_cost, random_plan, simulate
+from nfrun.core.simulation import by_cost, random_plan, simulate
 
 _SIZES = (1_000, 10_000, 100_000)
 _SECONDS, _BYTES = 10.0, 1e9  # for the largest, interpreter start included
 # Imports nothing but what it measures. The peak is not that of `getrusage`, to which what the parent held counts.
 _READ = """
 import sys, time
-from nfrun.plan import plan_of
+from nfrun.core.plan import plan_of
 from nfrun.read import read_pipeline
 began = time.process_time()
 plan = plan_of(read_pipeline(sys.argv[1])[0])

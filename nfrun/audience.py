@@ -13,12 +13,12 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.book import LASTING
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import plan_of
 from nfrun.machine import children_time, cores, peak_rss
-from nfrun.plan import plan_of
 from nfrun.prepare import Prepared
 from nfrun.reports import Report
 from nfrun.reports.record import Record
-from nfrun.spec import Pipeline
 from nfrun.timings import TimingsFile
 from nfrun.workfolder import LOGS
 
@@ -102,7 +102,7 @@ def _summary(
 
 def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> float:
     """Seconds that a run takes whose nodes take these, on the cores that there are."""
-    from nfrun.simulate import makespan
+    from nfrun.core.simulation import makespan
 
     return makespan(plan_of(pipeline, slots=min(slots, cores()), costs=costs))
 

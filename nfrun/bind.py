@@ -9,14 +9,14 @@ from posixpath import normpath
 from typing import Any
 
 from nfrun.callables import Library
+from nfrun.core.errors import Problem, SpecError, Where, near, shorten
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.document import Document, parse
-from nfrun.errors import Problem, SpecError, Where, near, shorten
 from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
 from nfrun.kinds import kind_of
 from nfrun.params import has_type
 from nfrun.read import text
 from nfrun.secrets import HIDDEN
-from nfrun.spec import NodeSpec, Pipeline
 
 Names = Mapping[str, Mapping[str, Any]]
 

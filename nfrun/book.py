@@ -11,20 +11,20 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from nfrun.errors import escape
-from nfrun.events import Event, Ref, RunFinished
+from nfrun.core.errors import escape
+from nfrun.core.events import Event, Ref, RunFinished
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.plan import Plan
 from nfrun.handoff import Store
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
-from nfrun.plan import Plan
 from nfrun.recall import Make, Notes, Recall
 from nfrun.replace import sync
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
-from nfrun.spec import NodeSpec, Pipeline
 from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nfrun.spec import Pipeline
+from nfrun.core.pipeline import Pipeline
 from nfrun.timings import LOCKED_SECONDS, Timings
 
 EXECUTORS = ("thread", "process", "auto")

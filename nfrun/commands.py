@@ -18,7 +18,7 @@ from nfrun.exits import OK, WRONG, Misuse, print_json, problem_document, telling
 from nfrun.stderr import unfailing
 
 if TYPE_CHECKING:
-    from nfrun.errors import Problem
+    from nfrun.core.errors import Problem
 
 _LONGEST_PATH = 4096
 _EVENT = b'{"event"'  # how a file of events begins
@@ -133,9 +133,9 @@ def plan(
     """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
     given, slots = _pairs(param), _slots(jobs)
     with telling_errors() as hide:
+        from nfrun.core.plan import plan_of
         from nfrun.hiding import redactor_of
         from nfrun.outline import outline
-        from nfrun.plan import plan_of
         from nfrun.read import read_pipeline
         from nfrun.timings import read_timings
         from nfrun.workfolder import WorkFolder
@@ -166,7 +166,7 @@ def clean(
     """Remove what nothing needs from a work folder, by default that of the working directory. Raises SystemExit."""
     with telling_errors():
         from nfrun.clean import sweep
-        from nfrun.errors import escape
+        from nfrun.core.errors import escape
         from nfrun.reports.amounts import count, size
         from nfrun.textfile import read_text
         from nfrun.workfolder import WORK, WorkFolder
@@ -202,7 +202,7 @@ def validate(*files: str | Path, json: bool = False) -> int:
     found: list[Problem] = []
     documents = []
     with telling_errors():
-        from nfrun.errors import SpecError, render_all, shorten
+        from nfrun.core.errors import SpecError, render_all, shorten
         from nfrun.read import read_pipeline
         from nfrun.reports.amounts import count
 

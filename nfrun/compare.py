@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from nfrun.plan import best_speedup
+from nfrun.core.plan import best_speedup
 
 Document = Mapping[str, Any]  # of `nfrun run --json`
 

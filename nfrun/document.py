@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.errors import Problem, SpecError, Where, near, shorten
+from nfrun.core.errors import Problem, SpecError, Where, near, shorten
 from nfrun.garbage import no_garbage
 from nfrun.plainyaml import CONTROL, TEXT, plain_values
 from nfrun.scalars import SUSPECT, plain_scalar

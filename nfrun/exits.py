@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from nfrun.errors import Problem
-    from nfrun.events import Failure, RunFinished
+    from nfrun.core.errors import Problem
+    from nfrun.core.events import Failure, RunFinished
     from nfrun.secrets import Redactor
 
 OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
@@ -37,7 +37,7 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
     With `as_json` it is a document on stdout too. Yields what is to be given the redactor of all
     messages, once there is one.
     """
-    from nfrun.errors import FolderHeld, HandoffError, SpecError, escape, render_all
+    from nfrun.core.errors import FolderHeld, HandoffError, SpecError, escape, render_all
 
     redactors: list[Redactor] = []
 

@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nfrun.errors import near, shorten
+from nfrun.core.errors import near, shorten
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment

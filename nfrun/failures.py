@@ -10,12 +10,12 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from nfrun.errors import HandoffError
-from nfrun.events import Failure, Frame
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, Frame
+from nfrun.core.pipeline import NodeSpec
 from nfrun.formats import FormatError
 from nfrun.kinds.kind import NodeError
 from nfrun.refusals import refusal
-from nfrun.spec import NodeSpec
 
 _MOST_FRAMES = 12
 _MOST_TEXT = 4_000

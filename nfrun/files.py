@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.errors import near, shorten
+from nfrun.core.errors import near, shorten
 from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
 from nfrun.locate import local_files

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.backlog import Backlog, Key
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
 from nfrun.outputs import failed_write, file_of, write_output
 from nfrun.sizes import quarter_of_memory

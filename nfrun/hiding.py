@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TextIO
 
-from nfrun.errors import Problem
-from nfrun.events import (
+from nfrun.core.errors import Problem
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     Failure,
@@ -30,8 +30,8 @@ from nfrun.events import (
     Ref,
     RunFinished,
 )
+from nfrun.core.pipeline import Pipeline
 from nfrun.secrets import Redactor, Sieve
-from nfrun.spec import Pipeline
 from nfrun.stderr import unfailing
 
 _CHUNK = 1 << 16  # bytes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.checksum import bytes_checksum
-from nfrun.errors import HandoffError
+from nfrun.core.errors import HandoffError
 from nfrun.refusals import reason
 from nfrun.replace import sync
 

@@ -27,7 +27,7 @@ class Output:
     """An output of a node that has finished.
 
     `file` is the name of its Arrow file in the folder of the run, with `size` in bytes and `checksum` of the file as a
-    whole; None where that run did not need the file. The rest is as in `nfrun.events.Ref`. Older journals have no
+    whole; None where that run did not need the file. The rest is as in `nfrun.core.events.Ref`. Older journals have no
     `traits`.
     """
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nfrun.checksum import file_checksum
-from nfrun.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.journal import Finished, Journal, Output
 from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.recall import Notes
-from nfrun.spec import NodeSpec, Pipeline
 
 
 class Journaling:

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.handoff import Store
 from nfrun.ipc import schema_line, write_file
 from nfrun.outputs import failed_write

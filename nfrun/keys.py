@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.checksum import text_checksum
-from nfrun.events import Ref
+from nfrun.core.events import Ref
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.fingerprint import Fingerprints
 from nfrun.journal import Output
-from nfrun.spec import NodeSpec, Pipeline
 
 Parts = Mapping[str, str]
 

@@ -19,8 +19,8 @@ from nfrun.audience import audience
 from nfrun.book import LASTING, Book
 from nfrun.choice import in_processes
 from nfrun.contention import Contention
-from nfrun.errors import escape
-from nfrun.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
+from nfrun.core.errors import escape
+from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.garbage import collect_rarely

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nfrun.errors import escape
-from nfrun.plan import Plan, best_speedup, longest_path
+from nfrun.core.errors import escape
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.reports.amounts import count, seconds
-from nfrun.spec import NodeSpec, Pipeline
 
 if TYPE_CHECKING:
     from nfrun.reuse import Choice

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.ipc import has_dictionary, schema_line, write_file
 from nfrun.refusals import reason
 

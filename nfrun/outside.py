@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.checksum import file_checksum
+from nfrun.core.pipeline import NodeSpec
 from nfrun.formats import FormatError
 from nfrun.locate import local_files
 from nfrun.mentions import mentioned
-from nfrun.spec import NodeSpec
 
 
 class Reads:

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from nfrun.core.errors import Problem, SpecError, Where, shorten
 from nfrun.document import load
-from nfrun.errors import Problem, SpecError, Where, shorten
 from nfrun.textfile import read_text, refuse
 
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from nfrun.core.errors import Problem, shorten
 from nfrun.document import Document
-from nfrun.errors import Problem, shorten
 from nfrun.expressions import OPEN, SECRET_INSTEAD, Flaw, check, has_expression, has_secret
 
 Keys = tuple[str | int, ...]

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any, TextIO
 
-from nfrun.errors import escape
+from nfrun.core.errors import escape
 from nfrun.transcript import Logs
 from nfrun.work import current_attempt
 

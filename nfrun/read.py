@@ -11,16 +11,16 @@ from typing import Any
 
 from nfrun.advice import NODE_KEYS, means_kind
 from nfrun.callables import Library
+from nfrun.core.errors import Problem, SpecError, near, shorten
+from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
+from nfrun.core.plan import find_cycles
 from nfrun.document import Document, load
 from nfrun.durations import LONGEST, seconds
-from nfrun.errors import Problem, SpecError, near, shorten
 from nfrun.garbage import no_garbage
 from nfrun.kinds import kind_of
 from nfrun.params import check_param, param_of
 from nfrun.placing import check_expressions
-from nfrun.plan import find_cycles
 from nfrun.schema import check_schema
-from nfrun.spec import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 
 Keys = tuple[str | int, ...]
 

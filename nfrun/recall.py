@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nfrun.errors import HandoffError
-from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.handoff import Store
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of, same_for_readers
@@ -24,7 +25,6 @@ from nfrun.past import Past
 from nfrun.refusals import refusal
 from nfrun.replace import sync
 from nfrun.reuse import Choice
-from nfrun.spec import NodeSpec, Pipeline
 from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]

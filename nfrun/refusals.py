@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from nfrun.errors import HandoffError
+from nfrun.core.errors import HandoffError
 
 _REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.ipc import open_file
 from nfrun.outputs import file_of, write_output
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.plan import Plan
 from nfrun.journal import Finished
 from nfrun.keys import Keys, Parts, key_of, same_for_readers
 from nfrun.past import Past
-from nfrun.plan import Plan
-from nfrun.spec import NodeSpec, Pipeline
 
 Sources = Callable[[NodeSpec], Mapping[str, str] | None]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
-from nfrun.events import (
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     NodeFinished,
@@ -25,11 +25,11 @@ from nfrun.events import (
     Ref,
     RunFinished,
 )
+from nfrun.core.plan import Plan
+from nfrun.core.scheduler import Scheduler
 from nfrun.executors import Executor, Settle
 from nfrun.handoff import Store
 from nfrun.kinds.kind import GRACE_SECONDS
-from nfrun.plan import Plan
-from nfrun.schedule import Scheduler
 
 _GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone
 # A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.

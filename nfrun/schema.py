@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nfrun import advice
+from nfrun.core.errors import Problem, near, shorten
 from nfrun.document import Document
-from nfrun.errors import Problem, near, shorten
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError

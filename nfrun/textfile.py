@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from nfrun.errors import Problem, SpecError, Where, near, shorten
+from nfrun.core.errors import Problem, SpecError, Where, near, shorten
 
 MAX_BYTES = 67_108_864
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nfrun.events import Event, NodeFinished, RunFinished
+from nfrun.core.events import Event, NodeFinished, RunFinished
 from nfrun.workfolder import read
 
 _CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank

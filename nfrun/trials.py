@@ -23,7 +23,8 @@ from nfrun import __version__
 from nfrun.audience import console_on
 from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
-from nfrun.errors import escape, shorten
+from nfrun.core.errors import escape, shorten
+from nfrun.core.pipeline import Pipeline
 from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.hiding import redactor_of
 from nfrun.machine import cores
@@ -31,7 +32,6 @@ from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.secrets import Redactor
-from nfrun.spec import Pipeline
 from nfrun.streams import SIGNALS, signals
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.contention import Contention
-from nfrun.errors import HandoffError
-from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.kinds import kind_of
 from nfrun.kinds.kind import GRACE_SECONDS, NodeError, Stop
-from nfrun.spec import NodeSpec, Pipeline
 from nfrun.transcript import Logs, Transcript, give_way
 
 # The node and the number of the attempt that is made here; None outside of any.

@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.errors import FolderHeld
+from nfrun.core.errors import FolderHeld
+from nfrun.core.pipeline import Pipeline
 from nfrun.replace import is_there, make_folders
-from nfrun.spec import Pipeline
 
 WORK = ".nfrun"
 JOURNAL = "journal.jsonl"

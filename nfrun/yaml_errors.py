@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nfrun.errors import shorten
+from nfrun.core.errors import shorten
 
 MAX_DEPTH = 64
 

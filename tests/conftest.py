@@ -20,11 +20,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nfrun.__main__ import main
-from nfrun.events import Failure, NodeStarted, Outcome
+from nfrun.core.events import Failure, NodeStarted, Outcome
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.threads import _Loop
 from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
-from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.transcript import Logs
 from nfrun.work import Work
 

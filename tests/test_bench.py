@@ -15,7 +15,7 @@ from bench import blog, compare, metg, noop, peers
 from bench.measure import Sample, clocked, holds, interleaved, versus
 from bench.nodes import steps
 from bench.peers import Engine, Shape
-from nfrun.plan import make_stages
+from nfrun.core.plan import make_stages
 
 
 def test_variants_are_measured_in_turns() -> None:

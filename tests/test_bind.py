@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from nfrun.bind import bind
+from nfrun.core.errors import SpecError, render_all
+from nfrun.core.pipeline import Pipeline
 from nfrun.document import parse
-from nfrun.errors import SpecError, render_all
 from nfrun.read import read_pipeline
-from nfrun.spec import Pipeline
 
 
 @pytest.fixture(autouse=True)

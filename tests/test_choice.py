@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nfrun.choice import gains, in_processes
-from nfrun.spec import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.timings import Timings
 
 NONE = Timings({}, {}, {}, {})

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.commands import Handoff
 from nfrun.compare import VARIANTS, Spread, as_json, compare, differing, ratio, turns
-from nfrun.plan import SCHEDULES, longest_path, plan_of
+from nfrun.core.plan import SCHEDULES, longest_path, plan_of
 from nfrun.read import read_pipeline
 
 

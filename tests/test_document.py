@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from yaml._yaml import CParser
 
 from nfrun import document
+from nfrun.core.errors import SpecError, render
 from nfrun.document import Document, load, parse
-from nfrun.errors import SpecError, render
 from nfrun.plainyaml import plain_values
 from nfrun.textfile import MAX_BYTES
 from nfrun.yaml_errors import BREAK

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from nfrun.events import Failure, RunFinished
+from nfrun.core.events import Failure, RunFinished
 from nfrun.exits import io_code, run_code
 
 FULL, DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"

@@ -17,9 +17,9 @@ import pytest
 import nfrun.handoff
 import nfrun.outputs
 from nfrun.checksum import file_checksum
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.digest import Digest, digest
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
 from nfrun.handoff import MODES, Store
 from nfrun.ipc import LITTLE, MIN_ROWS, open_file, write_file
 

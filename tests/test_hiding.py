@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import pytest
 
-from nfrun.errors import Problem, Where
-from nfrun.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
+from nfrun.core.errors import Problem, Where
+from nfrun.core.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
+from nfrun.core.pipeline import Pipeline
 from nfrun.hiding import guarded_stderr, redacted, redacted_problem, redactor_of, telling_without
 from nfrun.secrets import Redactor
-from nfrun.spec import Pipeline
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])

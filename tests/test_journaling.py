@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.checksum import file_checksum
-from nfrun.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.journal import Finished, Journal, Output, Told, read_journal
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys, key_of
 from nfrun.outside import Reads
 from nfrun.recall import Notes
-from nfrun.spec import Input, NodeSpec, Pipeline
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:

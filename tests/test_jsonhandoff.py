@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from test_digest import QUICK, Tagged, tables
 
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Ref
 from nfrun.digest import digest
-from nfrun.errors import HandoffError
-from nfrun.events import Ref
 from nfrun.ipc import open_file
 from nfrun.jsonhandoff import JsonStore, from_json, to_json
 

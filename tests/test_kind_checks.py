@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.errors import SpecError, render_all
+from nfrun.core.errors import SpecError, render_all
 from nfrun.read import read_pipeline
 
 STEPS = """\

@@ -18,7 +18,7 @@ import pytest
 from conftest import Trial, failed
 
 import nfrun.files
-from nfrun.events import Outcome
+from nfrun.core.events import Outcome
 from nfrun.files import write_table
 from nfrun.kinds.kind import Stop
 from nfrun.kinds.python import to_table

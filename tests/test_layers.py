@@ -9,11 +9,11 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__
-events errors spec
-plan secrets
-schedule compare backlog
-simulate
+__init__ core
+core.events core.errors core.pipeline
+core.plan secrets
+core.scheduler compare backlog
+core.simulation
 transcript capture checksum replace
 digest formats callables definitions jsontext textfile yaml_errors scalars advice params sizes workfolder
 locate mentions descendants groups durations strays refusals stderr whereabouts
@@ -46,7 +46,17 @@ commands
 arguments cli guard
 __main__
 """
-PURE = ("events", "errors", "spec", "plan", "secrets", "schedule", "compare", "backlog", "simulate")
+PURE = (
+    "core.events",
+    "core.errors",
+    "core.pipeline",
+    "core.plan",
+    "secrets",
+    "core.scheduler",
+    "compare",
+    "backlog",
+    "core.simulation",
+)
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent
@@ -132,7 +142,7 @@ def test_chance_in_the_pure_part_always_has_a_seed() -> None:
 def test_neither_reports_nor_executors_have_heard_of_the_scheduler() -> None:
     for module in PATHS:
         if module.startswith(("reports", "executors", "kinds", "work")):
-            assert not {".schedule", ".simulate", ".run"} & imported(module), module
+            assert not {".core.scheduler", ".core.simulation", ".run"} & imported(module), module
 
 
 def test_nothing_is_global() -> None:

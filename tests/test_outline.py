@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import plan_of
 from nfrun.outline import outline
-from nfrun.plan import plan_of
 from nfrun.read import read_pipeline
-from nfrun.spec import Pipeline
 
 FILE = """\
 name: etl

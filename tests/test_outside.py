@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from nfrun.core.pipeline import NodeSpec
 from nfrun.outside import Reads
-from nfrun.spec import NodeSpec
 
 
 def read(body: str) -> NodeSpec:

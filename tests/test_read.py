@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nfrun.advice import NODE_KEYS
+from nfrun.core.errors import SpecError, render, render_all
+from nfrun.core.pipeline import Input, Param, Pipeline, Retry
 from nfrun.durations import seconds
-from nfrun.errors import SpecError, render, render_all
 from nfrun.expressions import evaluate
 from nfrun.read import read_pipeline
-from nfrun.spec import Input, Param, Pipeline, Retry
 
 # A file, and what must come of it.
 REFUSED = r"""

@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.handoff import Store
 from nfrun.journal import Finished, Output
 from nfrun.keys import Keys, key_of, same_for_readers
@@ -19,7 +20,6 @@ from nfrun.kinds.kind import Stop
 from nfrun.outside import Reads, written_by
 from nfrun.recall import Notes, Recall
 from nfrun.reuse import Choice
-from nfrun.spec import Input, NodeSpec, Pipeline
 
 A = NodeSpec("a", "sql", "select", (), {}, (), (), {})
 B = NodeSpec("b", "sql", "select", (Input("t", "a", "a"),), {}, (), (), {})

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 import nfrun.handoff
-from nfrun.errors import HandoffError
-from nfrun.events import (
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     Failure,
@@ -31,13 +31,13 @@ from nfrun.events import (
     RunFinished,
     event_name,
 )
+from nfrun.core.pipeline import Retry
+from nfrun.core.plan import Node, Plan, make_plan
+from nfrun.core.simulation import random_plan, simulate
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.handoff import MODES, Store
 from nfrun.kinds.kind import Stop
-from nfrun.plan import Node, Plan, make_plan
 from nfrun.run import Run
-from nfrun.simulate import random_plan, simulate
-from nfrun.spec import Retry
 
 TABLE = pa.table({"n": [1, 2, 3]})
 AT_ONCE = Retry(max=1, delay=0.0)

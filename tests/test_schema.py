@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from nfrun import schema
 from nfrun.advice import NODE_KEYS
+from nfrun.core.errors import SpecError, render_all
 from nfrun.document import load, parse
-from nfrun.errors import SpecError, render_all
 from nfrun.formats import FORMATS
 from nfrun.read import read_pipeline
 from nfrun.schema import schema_text

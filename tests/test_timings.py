@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.events import Failure, NodeFailed, NodeFinished, RunFinished
+from nfrun.core.events import Failure, NodeFailed, NodeFinished, RunFinished
 from nfrun.timings import Timings, TimingsFile, read_timings, write_timings
 
 NONE = Timings({}, {}, {}, {})

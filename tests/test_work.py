@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from conftest import Trial, failed
 
-from nfrun.errors import HandoffError
-from nfrun.events import Failure, NodeStarted, Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, NodeStarted, Ref
 from nfrun.kinds.kind import Stop
 from nfrun.work import current_attempt
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.errors import FolderHeld
-from nfrun.spec import Pipeline
+from nfrun.core.errors import FolderHeld
+from nfrun.core.pipeline import Pipeline
 from nfrun.workfolder import WorkFolder, new_run_id, read
 
 RUN = "20260101-000000-aaaaaa"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from nfrun.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome
 
 # Given to an executor: "this came of it; have you more for me?" The answer is an attempt that the caller makes next.
 Settle = Callable[[Outcome], NodeStarted | None]

@@ -22,8 +22,8 @@ from pickle import UnpicklingError
 from typing import Any
 
 from nfrun.capture import Feed, read_chunk, read_left
-from nfrun.errors import HandoffError
-from nfrun.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.groups import await_group
 from nfrun.handoff import Store

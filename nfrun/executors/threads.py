@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nfrun.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome
 from nfrun.executors import Settle
 from nfrun.kinds.kind import Stop
 

@@ -18,10 +18,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
-from nfrun.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.kinds.kind import Stop
 from nfrun.remote import RemoteStore
-from nfrun.spec import NodeSpec, Pipeline
 from nfrun.transcript import Logs
 from nfrun.work import Work
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.callables import Library
-from nfrun.spec import NodeSpec
+from nfrun.core.pipeline import NodeSpec
 from nfrun.transcript import Transcript
 
 GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace

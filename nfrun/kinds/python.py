@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.callables import Library, Signature, find_module
-from nfrun.errors import near, shorten
+from nfrun.core.errors import near, shorten
+from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.sources import import_sources
-from nfrun.spec import NodeSpec
 
 if TYPE_CHECKING:
     import logging

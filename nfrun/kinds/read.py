@@ -7,11 +7,11 @@ from typing import Any
 
 from nfrun import formats
 from nfrun.callables import Library
-from nfrun.errors import HandoffError, near
+from nfrun.core.errors import HandoffError, near
+from nfrun.core.pipeline import NodeSpec
 from nfrun.expressions import has_expression
 from nfrun.kinds.kind import Job, Mistake
 from nfrun.refusals import reason
-from nfrun.spec import NodeSpec
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:

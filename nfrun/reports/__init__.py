@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
 
-from nfrun.events import Event
+from nfrun.core.events import Event
 
 _PAUSE_SECONDS = 0.02  # between two looks at what happened: waking up for each event would cost more than telling it
 

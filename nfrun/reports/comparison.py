@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, JustifyMethod
 
 from nfrun.compare import VARIANTS, Comparison, Measured, Spread, ratio
-from nfrun.errors import escape, shorten
+from nfrun.core.errors import escape, shorten
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.console import fitting, giving_way, new_table, print_line
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.events import Event
+from nfrun.core.events import Event
 from nfrun.reports.record import Record
 from nfrun.transcript import LOG, STREAMS, log_of
 

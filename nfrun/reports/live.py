@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nfrun.errors import escape, shorten
-from nfrun.events import AttemptStopped, Event, NodeLogged
+from nfrun.core.errors import escape, shorten
+from nfrun.core.events import AttemptStopped, Event, NodeLogged
 from nfrun.reports.amounts import seconds
 from nfrun.reports.record import Record, StageRecord
 

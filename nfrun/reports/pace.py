@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from nfrun.events import Event, NodeLogged
+from nfrun.core.events import Event, NodeLogged
 
 # Lines on their way. To tell so many takes a fraction of a second, for which the end of a run may have to wait.
 MOST = 10_000

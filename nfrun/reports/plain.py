@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import IO
 
-from nfrun.errors import escape, shorten
-from nfrun.events import (
+from nfrun.core.errors import escape, shorten
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     NodeFailed,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from nfrun.events import (
+from nfrun.core.events import (
     Event,
     Failure,
     NodeCancelled,
@@ -20,7 +20,7 @@ from nfrun.events import (
     Ref,
     RunFinished,
 )
-from nfrun.plan import Plan, longest_path
+from nfrun.core.plan import Plan, longest_path
 
 
 @dataclass(slots=True)

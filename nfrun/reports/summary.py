@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING
 
-from nfrun.errors import escape, shorten
-from nfrun.events import Event, NodeFinished
+from nfrun.core.errors import escape, shorten
+from nfrun.core.events import Event, NodeFinished
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.record import NodeRecord, Record, StageRecord
 from nfrun.timings import LOCKED_SECONDS

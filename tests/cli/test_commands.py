@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nfrun import __version__, timings, workfolder
 from nfrun.__main__ import main
 from nfrun.cli import app
-from nfrun.errors import HandoffError
+from nfrun.core.errors import HandoffError
 from nfrun.exits import telling_errors
 from nfrun.secrets import Redactor
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome
 from nfrun.executors import Executor, Settle
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.kinds.kind import Stop

@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.errors import HandoffError
-from nfrun.events import NodeStarted, Outcome
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.processes import Workers, _ending
 from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
-from nfrun.spec import Input, NodeSpec, Pipeline
 from nfrun.transcript import Logs
 from nfrun.work import Work
 

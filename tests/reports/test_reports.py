@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from nfrun.events import (
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     Failure,
@@ -33,7 +33,7 @@ from nfrun.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.plan import Node, Plan, make_plan
+from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.reports import Telling
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.console import console

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from nfrun.plan import (
+from nfrun.core.pipeline import Input, NodeSpec, Pipeline, Retry
+from nfrun.core.plan import (
     Node,
     Plan,
     best_speedup,
@@ -22,8 +23,7 @@ from nfrun.plan import (
     sequential,
     with_barriers,
 )
-from nfrun.simulate import random_plan
-from nfrun.spec import Input, NodeSpec, Pipeline, Retry
+from nfrun.core.simulation import random_plan
 
 # a - b - d    costs 1, 5, 1 above; c 2, e 4 below, where e needs nothing and d reads all but e.
 DIAMOND = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.events import (
+from nfrun.core.events import (
     AttemptStopped,
     Failure,
     NodeCancelled,
@@ -19,9 +19,9 @@ from nfrun.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.plan import Node, make_plan, with_barriers
-from nfrun.schedule import LOST_BUDGET, Scheduler, State
-from nfrun.spec import Retry
+from nfrun.core.pipeline import Retry
+from nfrun.core.plan import Node, make_plan, with_barriers
+from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
 
 BROKE = Failure("error", "ValueError", "broke")
 STEADY = Retry(max=2, delay=1.0, backoff=2.0, jitter=0.0)

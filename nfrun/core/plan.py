@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.spec import NEVER, Pipeline, Retry
+from nfrun.core.pipeline import NEVER, Pipeline, Retry
 
 
 @dataclass(frozen=True, slots=True)

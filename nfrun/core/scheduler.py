@@ -10,7 +10,7 @@ import heapq
 import random
 from enum import Enum
 
-from nfrun.events import (
+from nfrun.core.events import (
     NOTHING,
     AttemptStopped,
     Event,
@@ -27,7 +27,7 @@ from nfrun.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.plan import Node, Plan
+from nfrun.core.plan import Node, Plan
 
 State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 

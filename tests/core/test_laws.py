@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.events import (
+from nfrun.core.events import (
     AttemptStopped,
     Event,
     Failure,
@@ -36,10 +36,10 @@ from nfrun.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
-from nfrun.schedule import LOST_BUDGET, Scheduler, State
-from nfrun.simulate import by_cost, makespan, random_plan, simulate
-from nfrun.spec import Retry
+from nfrun.core.pipeline import Retry
+from nfrun.core.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
+from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
+from nfrun.core.simulation import by_cost, makespan, random_plan, simulate
 
 SEEDS = range(200)
 SCHEDULES = ("eager", "barriers", "sequential")
@@ -584,8 +584,8 @@ def test_the_same_input_gives_the_same_log() -> None:
 
 def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
     code = (
-        "from nfrun.simulate import *; from nfrun.plan import with_barriers\n"
-        "from nfrun.events import Outcome, Failure\n"
+        "from nfrun.core.simulation import *; from nfrun.core.plan import with_barriers\n"
+        "from nfrun.core.events import Outcome, Failure\n"
         "plan = random_plan(5, 300)\n"
         "fail = lambda s: Outcome(s.node, s.attempt, Failure('error', 'E', '') if hash(s.at) % 9 == 0 else None)\n"
         "print(simulate(plan, by_cost(plan)), simulate(with_barriers(plan), fail, keep_going=True))\n"

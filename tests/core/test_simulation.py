@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nfrun.events import (
+from nfrun.core.events import (
     AttemptStopped,
     Failure,
     NodeFailed,
@@ -21,9 +21,9 @@ from nfrun.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.plan import Node, make_plan, sequential, with_barriers
-from nfrun.simulate import by_cost, makespan, random_plan, simulate
-from nfrun.spec import Retry
+from nfrun.core.pipeline import Retry
+from nfrun.core.plan import Node, make_plan, sequential, with_barriers
+from nfrun.core.simulation import by_cost, makespan, random_plan, simulate
 
 A, B = Ref("a", 0, 0, ""), Ref("b", 0, 0, "")
 

@@ -7,10 +7,10 @@ import itertools
 import random
 from collections.abc import Callable
 
-from nfrun.events import Event, NodeStarted, Outcome, Ref
-from nfrun.plan import Node, Plan, make_plan
-from nfrun.schedule import Scheduler
-from nfrun.spec import Retry
+from nfrun.core.events import Event, NodeStarted, Outcome, Ref
+from nfrun.core.pipeline import Retry
+from nfrun.core.plan import Node, Plan, make_plan
+from nfrun.core.scheduler import Scheduler
 
 Pretend = Callable[[NodeStarted], Outcome]
 

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 import nfrun
-from nfrun.events import (
+from nfrun.core.events import (
     NOTHING,
     AttemptStopped,
     Event,
