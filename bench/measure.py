@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nfrun.launch import launch
-from nfrun.machine import cores
 from nfrun.prepare import Options
+from nfrun.system.runtime import cores
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")

@@ -18,7 +18,7 @@ from bench import noop
 from bench.measure import Line, interleaved, median
 from bench.noop import WORKERS
 from bench.peers import Shape
-from nfrun.machine import peak_rss
+from nfrun.system.runtime import peak_rss
 
 NODES = 10_000
 _FEW = 100

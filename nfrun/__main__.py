@@ -12,7 +12,7 @@ def main(*, guarded: bool = True) -> NoReturn:
 
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
-            from nfrun.guard import guard
+            from nfrun.system.supervisor import guard
 
             guard(_RESUME if sys.argv[1] == "run" else "")
         _main()

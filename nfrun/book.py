@@ -22,9 +22,9 @@ from nfrun.keys import Keys
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.recall import Make, Notes, Recall
-from nfrun.replace import sync
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
+from nfrun.system.atomic_files import sync
 from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from

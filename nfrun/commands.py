@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.exits import OK, WRONG, Misuse, print_json, problem_document, telling_errors
-from nfrun.stderr import unfailing
+from nfrun.system.std_streams import unfailing
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Problem
@@ -293,7 +293,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
 
 def _slots(jobs: str) -> int:
     if jobs == "auto":
-        from nfrun.machine import cores
+        from nfrun.system.runtime import cores
 
         return max(4, cores())  # at least 4, since nodes wait for disks and services as much as they compute
     if not (jobs.isascii() and jobs.isdecimal()) or not 1 <= int(jobs) <= 10_000:
@@ -304,7 +304,7 @@ def _slots(jobs: str) -> int:
 def _bytes(memory: str) -> int | None:
     if memory == "auto":
         return None
-    from nfrun.sizes import parse_size
+    from nfrun.system.sizes import parse_size
 
     try:
         return parse_size(memory)
@@ -314,7 +314,7 @@ def _bytes(memory: str) -> int | None:
 
 
 def _seconds(grace: str) -> float:
-    from nfrun.durations import parse_seconds
+    from nfrun.system.units import parse_seconds
 
     try:
         return parse_seconds(grace)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from xxhash import xxh3_128
 
-from nfrun.checksum import bytes_checksum, text_checksum
+from nfrun.system.checksums import bytes_checksum, text_checksum
 
 # pyarrow.compute is imported where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls need none.
 _VERSION = b"nfrun table digest 1"  # to be raised whenever the same table would get another digest

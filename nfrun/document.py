@@ -15,9 +15,9 @@ from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.core.errors import Problem, SpecError, Where, near, shorten
-from nfrun.garbage import no_garbage
 from nfrun.plainyaml import CONTROL, TEXT, plain_values
 from nfrun.scalars import SUSPECT, plain_scalar
+from nfrun.system.garbage import no_garbage
 from nfrun.textfile import NOT_TEXT, read_text, refuse
 from nfrun.yaml_errors import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 

@@ -104,7 +104,7 @@ def run_code(end: RunFinished, failures: Iterable[Failure], caught: Sequence[int
 
 def io_code(error: str) -> int:
     """The exit code for what could not be written, whose message ends with the system's own words."""
-    from nfrun.refusals import is_denied
+    from nfrun.system.os_errors import is_denied
 
     return NO_PERMISSION if is_denied(error) else IO_ERROR
 

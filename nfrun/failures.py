@@ -15,7 +15,7 @@ from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
 from nfrun.formats import FormatError
 from nfrun.kinds.kind import NodeError
-from nfrun.refusals import refusal
+from nfrun.system.os_errors import refusal
 
 _MOST_FRAMES = 12
 _MOST_TEXT = 4_000

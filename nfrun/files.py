@@ -22,7 +22,7 @@ from nfrun.core.errors import near, shorten
 from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
 from nfrun.locate import local_files
-from nfrun.replace import replacing
+from nfrun.system.atomic_files import replacing
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows turned to JSON at a time

@@ -17,7 +17,6 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.checksum import file_checksum, text_checksum
 from nfrun.definitions import (
     Definitions,
     Imported,
@@ -31,6 +30,7 @@ from nfrun.definitions import (
     told_on_import,
     uses,
 )
+from nfrun.system.checksums import file_checksum, text_checksum
 from nfrun.whereabouts import Whereabouts, below
 
 _WHOLE = "*"

@@ -20,7 +20,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
 from nfrun.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
 from nfrun.outputs import failed_write, file_of, write_output
-from nfrun.sizes import quarter_of_memory
+from nfrun.system.sizes import quarter_of_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa

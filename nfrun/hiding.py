@@ -32,7 +32,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Pipeline
 from nfrun.secrets import Redactor, Sieve
-from nfrun.stderr import unfailing
+from nfrun.system.std_streams import unfailing
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes that a pipe can hold

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.checksum import bytes_checksum
 from nfrun.core.errors import HandoffError
-from nfrun.refusals import reason
-from nfrun.replace import sync
+from nfrun.system.atomic_files import sync
+from nfrun.system.checksums import bytes_checksum
+from nfrun.system.os_errors import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa

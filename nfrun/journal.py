@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nfrun.checksum import line_checksum
+from nfrun.system.checksums import line_checksum
 from nfrun.workfolder import JOURNAL, WorkFolder, read
 
 VERSION = 1

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.checksum import text_checksum
 from nfrun.core.events import Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.fingerprint import Fingerprints
 from nfrun.journal import Output
+from nfrun.system.checksums import text_checksum
 
 Parts = Mapping[str, str]
 

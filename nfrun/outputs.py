@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
 from nfrun.ipc import has_dictionary, schema_line, write_file
-from nfrun.refusals import reason
+from nfrun.system.os_errors import reason
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.checksum import file_checksum
 from nfrun.core.pipeline import NodeSpec
 from nfrun.formats import FormatError
 from nfrun.locate import local_files
 from nfrun.mentions import mentioned
+from nfrun.system.checksums import file_checksum
 
 
 class Reads:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.checksum import file_checksum
 from nfrun.journal import Finished, Output, read_journal
+from nfrun.system.checksums import file_checksum
 from nfrun.workfolder import WorkFolder
 
 

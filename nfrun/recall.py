@@ -22,9 +22,9 @@ from nfrun.kinds.kind import Stop
 from nfrun.outputs import file_of
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
-from nfrun.refusals import refusal
-from nfrun.replace import sync
 from nfrun.reuse import Choice
+from nfrun.system.atomic_files import sync
+from nfrun.system.os_errors import refusal
 from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from nfrun.callables import find_module, is_installed
-from nfrun.checksum import file_checksum, text_checksum
+from nfrun.system.checksums import file_checksum, text_checksum
 
 _MANY = 1_000  # modules that somebody may load in one place; to read them takes seconds
 _ENTRIES = 20_000  # of folders that are looked through for them

@@ -22,7 +22,7 @@ from typing import Any
 
 from nfrun.core.errors import FolderHeld
 from nfrun.core.pipeline import Pipeline
-from nfrun.replace import is_there, make_folders
+from nfrun.system.atomic_files import is_there, make_folders
 
 WORK = ".nfrun"
 JOURNAL = "journal.jsonl"
@@ -108,7 +108,7 @@ class WorkFolder:
         name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
         if folder == ".":
             return name
-        from nfrun.checksum import text_checksum
+        from nfrun.system.checksums import text_checksum
 
         return f"{name} {text_checksum(folder)}"
 

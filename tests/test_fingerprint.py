@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.checksum import file_checksum, text_checksum
 from nfrun.fingerprint import Fingerprints
+from nfrun.system.checksums import file_checksum, text_checksum
 
 Files = Mapping[str, str]
 Row = tuple[str, Files | str] | tuple[str, Files | str, str, str]

@@ -16,12 +16,12 @@ import pytest
 
 import nfrun.handoff
 import nfrun.outputs
-from nfrun.checksum import file_checksum
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
 from nfrun.digest import Digest, digest
 from nfrun.handoff import MODES, Store
 from nfrun.ipc import LITTLE, MIN_ROWS, open_file, write_file
+from nfrun.system.checksums import file_checksum
 
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 

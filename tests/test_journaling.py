@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.checksum import file_checksum
 from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.journal import Finished, Journal, Output, Told, read_journal
@@ -17,6 +16,7 @@ from nfrun.journaling import Journaling
 from nfrun.keys import Keys, key_of
 from nfrun.outside import Reads
 from nfrun.recall import Notes
+from nfrun.system.checksums import file_checksum
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:

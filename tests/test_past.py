@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.checksum import file_checksum
 from nfrun.journal import Finished, Journal, Output, Started
 from nfrun.past import Past
+from nfrun.system.checksums import file_checksum
 from nfrun.workfolder import JOURNAL, WorkFolder
 
 NAMES = [f"20260101-00000{i}-abcdef" for i in range(3)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from nfrun.advice import NODE_KEYS
 from nfrun.core.errors import SpecError, render, render_all
 from nfrun.core.pipeline import Input, Param, Pipeline, Retry
-from nfrun.durations import seconds
 from nfrun.expressions import evaluate
 from nfrun.read import read_pipeline
+from nfrun.system.units import seconds
 
 # A file, and what must come of it.
 REFUSED = r"""

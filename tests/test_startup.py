@@ -66,12 +66,12 @@ def test_help_imports_typer_alone(folder: Path) -> None:
     "words", ["--help", "run --help", "run hello.yaml -h", "plan hello.yaml", "validate hello.yaml"]
 )
 def test_only_runs_pay_for_a_guard(folder: Path, words: str) -> None:
-    assert "nfrun.guard" not in modules(folder, *words.split())
+    assert "nfrun.system.supervisor" not in modules(folder, *words.split())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 def test_runs_have_a_guard(folder: Path) -> None:
-    assert "nfrun.guard" in modules(folder, "run", "hello.yaml", "-q")
+    assert "nfrun.system.supervisor" in modules(folder, "run", "hello.yaml", "-q")
 
 
 def test_validate_and_plan_read_yaml_alone(folder: Path) -> None:

@@ -11,7 +11,7 @@ from nfrun.core.errors import HandoffError, near
 from nfrun.core.pipeline import NodeSpec
 from nfrun.expressions import has_expression
 from nfrun.kinds.kind import Job, Mistake
-from nfrun.refusals import reason
+from nfrun.system.os_errors import reason
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:

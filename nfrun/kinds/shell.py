@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.callables import Library
-from nfrun.capture import read_left, read_while
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.formats import FormatError
-from nfrun.groups import await_group
 from nfrun.kinds.kind import Job, Mistake, NodeError
-from nfrun.refusals import is_short_of, reason
+from nfrun.system.groups import await_group
+from nfrun.system.os_errors import is_short_of, reason
+from nfrun.system.pipes import read_left, read_while
 from nfrun.transcript import STREAMS, Transcript
 
 _TAIL = 4096  # bytes of stderr shown in an error

@@ -10,7 +10,7 @@ from nfrun.callables import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError
-from nfrun.refusals import refused_in
+from nfrun.system.os_errors import refused_in
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"
 # The limit that DuckDB takes from the room there is, and names when it has used it up: no system call has failed then.

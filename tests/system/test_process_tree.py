@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets
 BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
-from nfrun.descendants import below, end_below
-from nfrun.guard import _ADOPTS_ORPHANS, _prctl
+from nfrun.system.process_tree import below, end_below
+from nfrun.system.supervisor import _ADOPTS_ORPHANS, _prctl
 
 assert _prctl()(_ADOPTS_ORPHANS, 1) == 0
 told = Path(sys.argv[1])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.capture import read_chunk, read_left, read_while
+from nfrun.system.pipes import read_chunk, read_left, read_while
 
 
 class Pipe:
@@ -115,7 +115,7 @@ def test_without_a_thread_nothing_is_left_open(pipes: list[Pipe], monkeypatch: p
 def test_a_child_that_somebody_forks_meanwhile_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import os, signal, time
-        from nfrun.capture import read_while
+        from nfrun.system.pipes import read_while
         children = []
         def work():
             child = os.fork()  # it has all pipes that there are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.durations import parse_seconds, seconds
+from nfrun.system.units import parse_seconds, seconds
 
 GOOD = {
     "0": 0.0,

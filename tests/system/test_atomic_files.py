@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from nfrun.replace import replacing
+from nfrun.system.atomic_files import replacing
 
 WRITE = """
 import os, sys, time
 from pathlib import Path
-from nfrun.replace import replacing
+from nfrun.system.atomic_files import replacing
 with replacing(Path(sys.argv[1])) as partial:
     partial.write_text("theirs")
     print(partial.name, flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.stderr import unfailing
+from nfrun.system.std_streams import unfailing
 
 
 def test_what_is_told_arrives_at_the_end_of_its_line() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nfrun import guard as guarding
-from nfrun.guard import _PID_BYTES, _REACTED, _Front, guard
+from nfrun.system import supervisor as guarding
+from nfrun.system.supervisor import _PID_BYTES, _REACTED, _Front, guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run
 LEAVE = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '300']).pid, flush=True)"
 PROGRAM = """
 import os, re, signal, sys, threading
-from nfrun.guard import guard
+from nfrun.system.supervisor import guard
 
 guard("it can be mended")
 parent = int(open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()[1])
@@ -189,7 +189,7 @@ def test_a_second_request_waits_for_nobody() -> None:
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
-    with started("import nfrun.guard\nnfrun.guard._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
+    with started("import nfrun.system.supervisor\nnfrun.guard._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
         program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # Python's lock, and for ever")
         program.say("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.front, signal.SIGINT)

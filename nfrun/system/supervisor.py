@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from nfrun.descendants import end_below
-from nfrun.strays import Strays, strays
+from nfrun.system.process_tree import end_below
+from nfrun.system.stray_output import Strays, strays
 
 # Numbers of Linux, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from nfrun.machine import children_time, cores
+from nfrun.system.runtime import children_time, cores
 
 
 def test_the_time_of_children_counts_when_they_have_ended() -> None:
