@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, micro, run_here, spread, versus
-from nfrun.digest import digest
-from nfrun.handoff import Store
-from nfrun.ipc import write_file
-from nfrun.jsonhandoff import JsonStore
+from nfrun.tables.digest import digest
+from nfrun.tables.ipc import write_file
+from nfrun.tables.json_store import JsonStore
+from nfrun.tables.store import Store
 
 MB = 1_000_000
 SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}

@@ -15,7 +15,7 @@ import pyarrow as pa
 from bench.measure import Line, Sample, holds, median, micro
 from bench.noop import layers, nfrun, turns
 from bench.peers import Engine, Shape
-from nfrun.digest import digest
+from nfrun.tables.digest import digest
 
 _BAR = 300e-6  # seconds a node
 

@@ -23,11 +23,11 @@ from nfrun.core.events import NodeLogged, NodeProgressed
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.executors.threads import ThreadExecutor
-from nfrun.handoff import Store
 from nfrun.journal import Started
 from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
+from nfrun.tables.store import Store
 from nfrun.timings import TimingsFile, read_timings
 from nfrun.transcript import Logs
 from nfrun.work import Work

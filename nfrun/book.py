@@ -15,7 +15,6 @@ from nfrun.core.errors import escape
 from nfrun.core.events import Event, Ref, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.handoff import Store
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
@@ -25,6 +24,7 @@ from nfrun.recall import Make, Notes, Recall
 from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.system.atomic_files import sync
+from nfrun.tables.store import Store
 from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from

@@ -13,9 +13,9 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
-from nfrun.formats import FormatError
 from nfrun.kinds.kind import NodeError
 from nfrun.system.os_errors import refusal
+from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12
 _MOST_TEXT = 4_000

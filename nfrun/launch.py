@@ -23,7 +23,6 @@ from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
-from nfrun.handoff import Store
 from nfrun.hiding import guarded_stderr, telling_without
 from nfrun.prepare import Options, Prepared, preparing
 from nfrun.reports import Telling
@@ -34,6 +33,7 @@ from nfrun.secrets import Redactor
 from nfrun.streams import apart, printing, signals
 from nfrun.system.garbage import collect_rarely
 from nfrun.system.runtime import set_allocator
+from nfrun.tables.store import Store
 from nfrun.transcript import Logs
 from nfrun.work import Work
 from nfrun.workfolder import LOGS, SCRATCH
@@ -209,7 +209,7 @@ def _store(prepared: Prepared, processes: frozenset[str], run: Run) -> Store:
     """Where the run hands its outputs on. Some of its nodes are at work in `processes`."""
     options, keep = prepared.options, prepared.plan.keep
     if options.handoff == "json":
-        from nfrun.jsonhandoff import JsonStore
+        from nfrun.tables.json_store import JsonStore
 
         return JsonStore(prepared.folder, keep=keep, published=run.published, broken=run.broken)
     elsewhere = [

@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.formats import FormatError
-from nfrun.locate import local_files
 from nfrun.mentions import mentioned
 from nfrun.system.checksums import file_checksum
+from nfrun.tables.formats import FormatError
+from nfrun.tables.local_files import local_files
 
 
 class Reads:

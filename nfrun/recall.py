@@ -15,16 +15,16 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.handoff import Store
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.kinds.kind import Stop
-from nfrun.outputs import file_of
 from nfrun.outside import Reads, written_by
 from nfrun.past import Past
 from nfrun.reuse import Choice
 from nfrun.system.atomic_files import sync
 from nfrun.system.os_errors import refusal
+from nfrun.tables.output_files import file_of
+from nfrun.tables.store import Store
 from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]

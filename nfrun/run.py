@@ -28,8 +28,8 @@ from nfrun.core.events import (
 from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler
 from nfrun.executors import Executor, Settle
-from nfrun.handoff import Store
 from nfrun.kinds.kind import GRACE_SECONDS
+from nfrun.tables.store import Store
 
 _GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone
 # A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.

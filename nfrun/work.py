@@ -32,7 +32,7 @@ _PROGRESS_SECONDS = 0.1
 
 
 class Outputs(Protocol):
-    """Where outputs are handed on: `nfrun.handoff.Store`, or what stands in for it in another process."""
+    """Where outputs are handed on: `nfrun.tables.store.Store`, or what stands in for it in another process."""
 
     durable: bool
 

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Trial, failed
 
-import nfrun.files
+import nfrun.tables.file_io
 from nfrun.core.events import Outcome
-from nfrun.files import write_table
 from nfrun.kinds.kind import Stop
 from nfrun.kinds.python import to_table
+from nfrun.tables.file_io import write_table
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -522,7 +522,7 @@ def test_inputs_that_cannot_be_written_are_not_the_fault_of_the_node(
     def full(table: Any, path: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(nfrun.files, "write_table", full)
+    monkeypatch.setattr(nfrun.tables.file_io, "write_table", full)
     failure = failed(trial.run("run", "true", {"t": NUMBERS}, format="csv"))
     what = "cannot write the input 't' of the node 'node' (24 bytes) to input_t.csv: No space left on device"
     assert (failure.kind, failure.type, failure.message) == ("io", "", what)
@@ -532,7 +532,7 @@ def test_what_a_script_wrote_and_cannot_be_read_is_not_its_fault(trial: Trial, m
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, "Failed to open local file")
 
-    monkeypatch.setattr(nfrun.files, "read_table", refuse)
+    monkeypatch.setattr(nfrun.tables.file_io, "read_table", refuse)
     failure = failed(trial.run("run", 'echo a > "$NFRUN_OUTPUT"', format="csv"))
     what = "cannot read what the script of the node 'node' wrote to $NFRUN_OUTPUT (output.csv): Permission denied"
     assert (failure.kind, failure.type, failure.message) == ("io", "PermissionError", what)

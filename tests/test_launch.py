@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from nfrun.contention import Contention
-from nfrun.handoff import Store
 from nfrun.launch import launch
 from nfrun.prepare import Options
+from nfrun.tables.store import Store
 
 STEPS = """
 def numbers(): return {"n": 1}

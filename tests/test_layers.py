@@ -10,15 +10,15 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ system core
+__init__ tables system core
 core.events core.errors core.pipeline
 core.plan secrets
-core.scheduler compare backlog
+core.scheduler compare tables.write_queue
 core.simulation
 transcript system.pipes system.checksums system.atomic_files
-digest formats callables definitions jsontext textfile yaml_errors scalars advice params system.sizes workfolder
-locate mentions system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams whereabouts
-files expressions ipc plainyaml system.garbage system.runtime fingerprint journal sources outside
+tables.digest tables.formats callables definitions tables.json_values textfile yaml_errors scalars advice params system.sizes workfolder
+tables.local_files mentions system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams whereabouts
+tables.file_io expressions tables.ipc plainyaml system.garbage system.runtime fingerprint journal sources outside
 kinds.kind
 kinds.*
 kinds
@@ -26,10 +26,10 @@ document
 schema placing paramsfile
 read
 bind keys past timings
-outputs reuse
-handoff contention failures
-jsonhandoff
-remote choice
+tables.output_files reuse
+tables.store contention failures
+tables.json_store
+tables.worker_store choice
 work
 recall prints hiding
 journaling
@@ -55,7 +55,7 @@ PURE = (
     "secrets",
     "core.scheduler",
     "compare",
-    "backlog",
+    "tables.write_queue",
     "core.simulation",
 )
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}

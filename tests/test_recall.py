@@ -13,13 +13,13 @@ import pytest
 
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.handoff import Store
 from nfrun.journal import Finished, Output
 from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.kinds.kind import Stop
 from nfrun.outside import Reads, written_by
 from nfrun.recall import Notes, Recall
 from nfrun.reuse import Choice
+from nfrun.tables.store import Store
 
 A = NodeSpec("a", "sql", "select", (), {}, (), (), {})
 B = NodeSpec("b", "sql", "select", (Input("t", "a", "a"),), {}, (), (), {})

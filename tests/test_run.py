@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import nfrun.handoff
+import nfrun.tables.store
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     AttemptStopped,
@@ -35,9 +35,9 @@ from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import random_plan, simulate
 from nfrun.executors.threads import ThreadExecutor
-from nfrun.handoff import MODES, Store
 from nfrun.kinds.kind import Stop
 from nfrun.run import Run
+from nfrun.tables.store import MODES, Store
 
 TABLE = pa.table({"n": [1, 2, 3]})
 AT_ONCE = Retry(max=1, delay=0.0)
@@ -413,14 +413,14 @@ def test_a_cancel_before_the_first_node(tmp_path: Path) -> None:
 
 
 def hold_writes(monkeypatch: pytest.MonkeyPatch, held: threading.Event) -> threading.Event:
-    begun, real = threading.Event(), nfrun.handoff.write_file
+    begun, real = threading.Event(), nfrun.tables.store.write_file
 
     def write(value: Any, path: Path, *rest: Any, **more: Any) -> Any:
         begun.set()
         assert held.wait(20)
         return real(value, path, *rest, **more)
 
-    monkeypatch.setattr(nfrun.handoff, "write_file", write)
+    monkeypatch.setattr(nfrun.tables.store, "write_file", write)
     return begun
 
 

@@ -16,9 +16,9 @@ from nfrun import schema
 from nfrun.advice import NODE_KEYS
 from nfrun.core.errors import SpecError, render_all
 from nfrun.document import load, parse
-from nfrun.formats import FORMATS
 from nfrun.read import read_pipeline
 from nfrun.schema import schema_text
+from nfrun.tables.formats import FORMATS
 
 SCHEMA = json.loads(schema_text())
 

@@ -364,7 +364,7 @@ def test_files_that_cannot_be_read(
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("nfrun.files.read_table", refuse)
+    monkeypatch.setattr("nfrun.tables.file_io.read_table", refuse)
     found = failed(trial.run("read", "x.csv"))
     assert (found.kind, found.type, found.message) == failure
     assert (found.frames, found.details) == ((), "")
@@ -379,7 +379,7 @@ def test_files_that_cannot_be_written(
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise OSError(error, "Error writing bytes to file")
 
-    monkeypatch.setattr("nfrun.files.write_table", refuse)
+    monkeypatch.setattr("nfrun.tables.file_io.write_table", refuse)
     failure = failed(trial.run("write", "out/x.csv", inputs={"t": pa.table({"n": [1, 2, 3]})}))
     assert (failure.kind, failure.type, failure.message) == ("io", kind, f"cannot write out/x.csv (24 bytes): {why}")
     assert failure.frames == ()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nfrun import formats
 from nfrun.callables import Library
 from nfrun.core.errors import HandoffError, near
 from nfrun.core.pipeline import NodeSpec
 from nfrun.expressions import has_expression
 from nfrun.kinds.kind import Job, Mistake
 from nfrun.system.os_errors import reason
+from nfrun.tables import formats
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
@@ -48,9 +48,9 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 def run(job: Job) -> Mapping[str, Any]:
     """Read it all.
 
-    Raises `nfrun.formats.FormatError`, HandoffError where this system refuses, OSError where another does.
+    Raises `nfrun.tables.formats.FormatError`, HandoffError where this system refuses, OSError where another does.
     """
-    from nfrun.files import read_table
+    from nfrun.tables.file_io import read_table
 
     name = job.node.outputs[0] if job.node.outputs else ""
     try:

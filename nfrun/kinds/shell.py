@@ -16,11 +16,11 @@ from typing import Any
 from nfrun.callables import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.formats import FormatError
 from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason
 from nfrun.system.pipes import read_left, read_while
+from nfrun.tables.formats import FormatError
 from nfrun.transcript import STREAMS, Transcript
 
 _TAIL = 4096  # bytes of stderr shown in an error
@@ -39,7 +39,7 @@ def run(job: Job) -> Mapping[str, Any]:
     Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal, and
     HandoffError if the files at its borders cannot be written or read.
     """
-    from nfrun.files import read_table
+    from nfrun.tables.file_io import read_table
 
     node, scratch = job.node, job.scratch()
     outputs = {name: scratch / f"output{name and '_' + name}.{node.format}" for name in node.outputs or ("",)}
@@ -148,7 +148,7 @@ def _shell() -> list[str]:
 
 
 def _input_files(job: Job, scratch: Path) -> dict[str, str]:
-    from nfrun.files import write_table
+    from nfrun.tables.file_io import write_table
 
     files = {}
     for item in job.node.inputs:

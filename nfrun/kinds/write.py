@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nfrun import formats
 from nfrun.callables import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.expressions import has_expression
 from nfrun.kinds.kind import Job, Mistake
 from nfrun.system.os_errors import reason
+from nfrun.tables import formats
 
 
 def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
@@ -38,11 +38,11 @@ def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
 def run(job: Job) -> Mapping[str, Any]:
     """Write the input beside its final name and rename it. The output is one row: path, rows, bytes.
 
-    Raises `nfrun.formats.FormatError`, and HandoffError where the system refuses.
+    Raises `nfrun.tables.formats.FormatError`, and HandoffError where the system refuses.
     """
     import pyarrow as pa
 
-    from nfrun.files import write_table
+    from nfrun.tables.file_io import write_table
 
     table = job.table(job.node.inputs[0].name)
     try:

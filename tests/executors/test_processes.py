@@ -18,8 +18,8 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.processes import Workers, _ending
-from nfrun.handoff import Store
 from nfrun.kinds.kind import Stop
+from nfrun.tables.store import Store
 from nfrun.transcript import Logs
 from nfrun.work import Work
 

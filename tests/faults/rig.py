@@ -274,7 +274,7 @@ def digest_of(path: Path) -> str:
     """The digest of what is in an Arrow file, every byte of it looked at. Raises whatever is wrong with it."""
     import pyarrow as pa
 
-    from nfrun.digest import digest
+    from nfrun.tables.digest import digest
 
     with pa.OSFile(os.fsencode(path), "rb") as file:  # not mapped: it may shrink under our eyes
         table = pa.ipc.open_file(file.read_buffer()).read_all()

@@ -22,9 +22,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import nfrun.files
-from nfrun.files import read_table, write_table
-from nfrun.formats import FORMATS, READ_OPTIONS, FormatError, format_of
+import nfrun.tables.file_io
+from nfrun.tables.file_io import read_table, write_table
+from nfrun.tables.formats import FORMATS, READ_OPTIONS, FormatError, format_of
 
 QUICK = settings(
     max_examples=60,
@@ -294,7 +294,7 @@ def test_no_pandas_and_no_numpy(tmp_path: Path) -> None:
 import sys
 sys.modules["numpy"] = sys.modules["pandas"] = None
 from pathlib import Path
-import nfrun.files as f
+import nfrun.tables.file_io as f
 heavy = {"parquet", "csv", "json", "dataset", "fs"}
 assert not [m for m in sys.modules if m.startswith("pyarrow.") and m.split(".")[1] in heavy]
 import pyarrow as pa
@@ -356,7 +356,7 @@ def test_delimiters(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "csv.gz"])
 def test_values_longer_than_a_block(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.files, "_BLOCK", 1000)
+    monkeypatch.setattr(nfrun.tables.file_io, "_BLOCK", 1000)
     table = pa.table({"a": ["x" * 100, "long,\n" * 50_000, None, "y"], "b" * 3000: [1, 2, 3, 4]})
     write_table(table, tmp_path / f"t.{ending}")
     back = read_table(f"t.{ending}", base=tmp_path)
@@ -365,13 +365,13 @@ def test_values_longer_than_a_block(ending: str, tmp_path: Path, monkeypatch: py
 
 
 def test_types_of_csv_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.files, "_BLOCK", 1000)
+    monkeypatch.setattr(nfrun.tables.file_io, "_BLOCK", 1000)
     (tmp_path / "t.csv").write_text("a\n" + "1\n" * 5000 + "2.5\n")
     assert read_table("t.csv", base=tmp_path).schema.field("a").type == pa.float64()
 
 
 def test_jsonl_of_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nfrun.files, "_BATCH", 7)
+    monkeypatch.setattr(nfrun.tables.file_io, "_BATCH", 7)
     table = pa.table({"a": list(range(100)), "ö": ["ü"] * 100})
     write_table(table, tmp_path / "t.jsonl")
     assert (tmp_path / "t.jsonl").read_text(encoding="utf-8").startswith('{"a":0,"ö":"ü"}\n{"a":1,')
@@ -584,7 +584,7 @@ def test_what_the_system_refuses_stays_an_oserror(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied", "t.csv")
 
     write_table(PEOPLE, tmp_path / "t.csv")
-    monkeypatch.setattr(nfrun.files._File, "open", refuse)
+    monkeypatch.setattr(nfrun.tables.file_io._File, "open", refuse)
     with pytest.raises(PermissionError):
         read_table("t.csv", base=tmp_path)
 
@@ -627,7 +627,7 @@ def test_a_write_that_breaks_off_half_way(
 
     write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     before = (tmp_path / "t.jsonl.gz").read_bytes()
-    monkeypatch.setattr(nfrun.files, "_WRITERS", {"jsonl": half})
+    monkeypatch.setattr(nfrun.tables.file_io, "_WRITERS", {"jsonl": half})
     with pytest.raises(type(error)):
         write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     assert [p.name for p in tmp_path.iterdir()] == ["t.jsonl.gz"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.backlog import Backlog, Key
+from nfrun.tables.write_queue import Backlog, Key
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
 

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import nfrun.ipc
-from nfrun.ipc import RESERVE_BYTES, open_file, write_file
+import nfrun.tables.ipc
+from nfrun.tables.ipc import RESERVE_BYTES, open_file, write_file
 
 SMALL = pa.table({"n": pa.array([1, 2, 3], pa.int64())})
 LARGE = pa.table({"n": pa.repeat(pa.scalar(7, pa.int64()), 1_000_000)})
@@ -70,8 +70,8 @@ def test_room_is_set_aside_for_large_files_and_no_more_than_they_hold_in_memory(
 def test_a_file_is_as_large_as_what_is_in_it_whatever_was_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    real = nfrun.ipc._reserve
-    monkeypatch.setattr(nfrun.ipc, "_reserve", lambda path, size: real(path, int(factor * size)))
+    real = nfrun.tables.ipc._reserve
+    monkeypatch.setattr(nfrun.tables.ipc, "_reserve", lambda path, size: real(path, int(factor * size)))
     path = tmp_path / "a.arrow"
     write_file(LARGE, path)
     assert open_file(path).equals(LARGE)
@@ -115,7 +115,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 import pyarrow as pa
-from nfrun.ipc import write_file
+from nfrun.tables.ipc import write_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, resource.RLIM_INFINITY))
 try:
     write_file(pa.table({"n": pa.repeat(pa.scalar(7, pa.int64()), 1_000_000)}), Path(sys.argv[1]))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.ipc import has_dictionary, schema_line, write_file
 from nfrun.system.os_errors import reason
+from nfrun.tables.ipc import has_dictionary, schema_line, write_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nfrun.handoff import Store
+from nfrun.tables.store import Store
 
 TABLE = pa.table({"n": range(1_000)})  # 8,000 bytes
 

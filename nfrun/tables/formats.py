@@ -1,4 +1,4 @@
-"""The formats of files that other tools know, by name and by ending. Reads and writes none: see `nfrun.files`."""
+"""The formats of files that other tools know, by name and by ending. `file_io` reads and writes them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from nfrun.core.errors import near
-from nfrun.formats import URI, FormatError
+from nfrun.tables.formats import URI, FormatError
 
 
 def local_files(source: str, base: Path) -> dict[str, Path] | None:

@@ -14,14 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import nfrun.handoff
-import nfrun.outputs
+import nfrun.tables.output_files
+import nfrun.tables.store
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.digest import Digest, digest
-from nfrun.handoff import MODES, Store
-from nfrun.ipc import LITTLE, MIN_ROWS, open_file, write_file
 from nfrun.system.checksums import file_checksum
+from nfrun.tables.digest import Digest, digest
+from nfrun.tables.ipc import LITTLE, MIN_ROWS, open_file, write_file
+from nfrun.tables.store import MODES, Store
 
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 
@@ -37,7 +37,9 @@ class Heard:
 class Gate:
     """Holds every write until it is opened; `begun` is set when one waits."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: Any = nfrun.handoff, name: str = "write_file") -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, module: Any = nfrun.tables.store, name: str = "write_file"
+    ) -> None:
         self.begun, self.open = threading.Event(), threading.Event()
         self.paths: list[str] = []
         real = getattr(module, name)
@@ -203,9 +205,9 @@ def test_memory_settles_what_is_kept_without_a_file(make: Any) -> None:
 
 
 def test_memory_writes_what_is_asked_for_while_it_is_hashed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nfrun.digest
+    import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.digest, "digest")
+    gate = Gate(monkeypatch, nfrun.tables.digest, "digest")
     store, heard = make(mode="memory", keep=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
@@ -278,9 +280,9 @@ def test_what_is_released_while_it_is_written_is_not_written_to_its_end(
 
 
 def test_what_is_released_while_it_is_hashed_is_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nfrun.digest
+    import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.digest, "digest")
+    gate = Gate(monkeypatch, nfrun.tables.digest, "digest")
     store, heard = make(mode="memory", keep=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
@@ -547,7 +549,7 @@ def test_who_publishes_after_the_end_leaves_nothing(make: Any, mode: str) -> Non
 
 
 def test_who_publishes_across_the_end_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch, nfrun.outputs)
+    gate = Gate(monkeypatch, nfrun.tables.output_files)
     store, heard = make(mode="mmap", keep=frozenset({"a"}))
     thread, came = in_thread(lambda: store.publish("a", 1, MANY))
     assert gate.begun.wait(10)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.ipc import open_file
-from nfrun.outputs import file_of, write_output
+from nfrun.tables.ipc import open_file
+from nfrun.tables.output_files import file_of, write_output
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,7 +18,7 @@ from nfrun.system.os_errors import reason
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.digest import Digest
+    from nfrun.tables.digest import Digest
 
 MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
 LITTLE = 1 << 12  # bytes, a page
@@ -57,7 +57,7 @@ def write_file(
     """
     import pyarrow as pa
 
-    from nfrun.digest import Digest
+    from nfrun.tables.digest import Digest
 
     reserved = 0
     final = os.fspath(path)  # paths as text: for a small table pathlib takes as long as the file

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.errors import near, shorten
-from nfrun.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
-from nfrun.jsontext import encode_json, is_bytes, json_form, json_values
-from nfrun.locate import local_files
 from nfrun.system.atomic_files import replacing
+from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
+from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
+from nfrun.tables.local_files import local_files
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows turned to JSON at a time

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.handoff import Store
-from nfrun.ipc import schema_line, write_file
-from nfrun.outputs import failed_write
+from nfrun.tables.ipc import schema_line, write_file
+from nfrun.tables.output_files import failed_write
+from nfrun.tables.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ class JsonStore(Store):
         """Write the table down as JSON. Raises what the reader raises, and HandoffError once the store is closed."""
         import pyarrow as pa
 
-        from nfrun.digest import digest
+        from nfrun.tables.digest import digest
 
         table = value.read_all() if isinstance(value, pa.RecordBatchReader) else value
         ref = Ref(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
@@ -160,7 +160,7 @@ def _carrier(kind: pa.DataType) -> pa.DataType | None:
     import pyarrow as pa
     import pyarrow.types as pt
 
-    from nfrun.jsontext import is_bytes
+    from nfrun.tables.json_values import is_bytes
 
     words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
     if words or _is_plain(kind):

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import nfrun.digest
-from nfrun.digest import Digest, digest
+import nfrun.tables.digest
+from nfrun.tables.digest import Digest, digest
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -359,10 +359,10 @@ def test_a_batch_of_another_schema_is_refused() -> None:
 
 def test_types_that_are_not_known_are_hashed_as_python_values() -> None:
     def once(*chunks: pa.Array) -> str:
-        node = nfrun.digest._Python("later")
+        node = nfrun.tables.digest._Python("later")
         for chunk in chunks:
             node.add(chunk)
-        hasher = nfrun.digest.xxh3_128()
+        hasher = nfrun.tables.digest.xxh3_128()
         node.finish(hasher)
         return str(hasher.hexdigest())
 

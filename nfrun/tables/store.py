@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.backlog import Backlog, Key
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
-from nfrun.outputs import failed_write, file_of, write_output
 from nfrun.system.sizes import quarter_of_memory
+from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
+from nfrun.tables.output_files import failed_write, file_of, write_output
+from nfrun.tables.write_queue import Backlog, Key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -278,7 +278,7 @@ class Store:
     def _write_behind(self) -> None:
         import pyarrow as pa
 
-        import nfrun.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
+        import nfrun.tables.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
 
         while True:
             with self._lock:
@@ -319,7 +319,7 @@ class Store:
                 if not entry.unread:
                     mapped = open_file(Path(path), size) if file.whole is None else open_bytes(file.whole)
             else:
-                from nfrun.digest import digest
+                from nfrun.tables.digest import digest
 
                 content = digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it

@@ -15,9 +15,9 @@ from test_digest import QUICK, Tagged, tables
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.digest import digest
-from nfrun.ipc import open_file
-from nfrun.jsonhandoff import JsonStore, from_json, to_json
+from nfrun.tables.digest import digest
+from nfrun.tables.ipc import open_file
+from nfrun.tables.json_store import JsonStore, from_json, to_json
 
 
 def through(table: pa.Table) -> Any:
