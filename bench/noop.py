@@ -24,12 +24,12 @@ from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.executors.threads import ThreadExecutor
 from nfrun.journal import Started
+from nfrun.logs.node_logs import Logs
 from nfrun.reports import Telling
 from nfrun.reports.record import Record
 from nfrun.run import Run
 from nfrun.tables.store import Store
 from nfrun.timings import TimingsFile, read_timings
-from nfrun.transcript import Logs
 from nfrun.work import Work
 from nfrun.workfolder import LOGS, WorkFolder, new_run_id
 

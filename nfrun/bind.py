@@ -14,9 +14,9 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.document import Document, parse
 from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
 from nfrun.kinds import kind_of
+from nfrun.logs.redaction import HIDDEN
 from nfrun.params import has_type
 from nfrun.read import text
-from nfrun.secrets import HIDDEN
 
 Names = Mapping[str, Mapping[str, Any]]
 

@@ -134,7 +134,7 @@ def plan(
     given, slots = _pairs(param), _slots(jobs)
     with telling_errors() as hide:
         from nfrun.core.plan import plan_of
-        from nfrun.hiding import redactor_of
+        from nfrun.logs.event_redaction import redactor_of
         from nfrun.outline import outline
         from nfrun.read import read_pipeline
         from nfrun.timings import read_timings

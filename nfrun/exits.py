@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from nfrun.core.errors import Problem
     from nfrun.core.events import Failure, RunFinished
-    from nfrun.secrets import Redactor
+    from nfrun.logs.redaction import Redactor
 
 OK, FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION, INTERRUPTED = 0, 1, 2, 70, 74, 75, 77, 130
 SIGNALLED = 128  # and the number of the signal, as shells have it
@@ -57,7 +57,7 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
     except SpecError as error:
         found = error.problems
         if redactors:
-            from nfrun.hiding import redacted_problem
+            from nfrun.logs.event_redaction import redacted_problem
 
             found = tuple(redacted_problem(problem, redactors[-1]) for problem in found)
         if as_json:

@@ -23,18 +23,18 @@ from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.executors.threads import Make, ThreadExecutor
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
-from nfrun.hiding import guarded_stderr, telling_without
+from nfrun.logs.event_redaction import guarded_stderr, telling_without
+from nfrun.logs.node_logs import Logs
+from nfrun.logs.redaction import Redactor
+from nfrun.logs.stream_takeover import apart, printing, signals
 from nfrun.prepare import Options, Prepared, preparing
 from nfrun.reports import Telling
 from nfrun.reports.pace import Pace
 from nfrun.reports.record import Record
 from nfrun.run import Run
-from nfrun.secrets import Redactor
-from nfrun.streams import apart, printing, signals
 from nfrun.system.garbage import collect_rarely
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.store import Store
-from nfrun.transcript import Logs
 from nfrun.work import Work
 from nfrun.workfolder import LOGS, SCRATCH
 

@@ -16,12 +16,12 @@ from nfrun.bind import bind
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.document import Document
-from nfrun.hiding import redactor_of
 from nfrun.journal import Started, next_number
 from nfrun.kinds.kind import GRACE_SECONDS
+from nfrun.logs.event_redaction import redactor_of
+from nfrun.logs.redaction import Redactor
 from nfrun.paramsfile import params_file
 from nfrun.read import read_pipeline
-from nfrun.secrets import Redactor
 from nfrun.timings import Timings, read_timings
 from nfrun.workfolder import WorkFolder, naming, new_run_id
 

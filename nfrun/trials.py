@@ -26,12 +26,12 @@ from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, comp
 from nfrun.core.errors import escape, shorten
 from nfrun.core.pipeline import Pipeline
 from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
-from nfrun.hiding import redactor_of
+from nfrun.logs.event_redaction import redactor_of
+from nfrun.logs.redaction import Redactor
+from nfrun.logs.stream_takeover import SIGNALS, signals
 from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
-from nfrun.secrets import Redactor
-from nfrun.streams import SIGNALS, signals
 from nfrun.system.runtime import cores
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run

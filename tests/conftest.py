@@ -24,8 +24,8 @@ from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.threads import _Loop
 from nfrun.kinds.kind import Stop
+from nfrun.logs.node_logs import Logs
 from nfrun.tables.store import Store
-from nfrun.transcript import Logs
 from nfrun.work import Work
 
 # For laws that say nothing else: each run tries other examples, and a busy machine is no failure.

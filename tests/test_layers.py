@@ -10,12 +10,12 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ tables system core
+__init__ logs tables system core
 core.events core.errors core.pipeline
-core.plan secrets
+core.plan logs.redaction
 core.scheduler compare tables.write_queue
 core.simulation
-transcript system.pipes system.checksums system.atomic_files
+logs.node_logs system.pipes system.checksums system.atomic_files
 tables.digest tables.formats callables definitions tables.json_values textfile yaml_errors scalars advice params system.sizes workfolder
 tables.local_files mentions system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams whereabouts
 tables.file_io expressions tables.ipc plainyaml system.garbage system.runtime fingerprint journal sources outside
@@ -31,7 +31,7 @@ tables.store contention failures
 tables.json_store
 tables.worker_store choice
 work
-recall prints hiding
+recall logs.print_capture logs.event_redaction
 journaling
 executors
 executors.worker
@@ -39,7 +39,7 @@ executors.*
 run
 reports.amounts reports.lines reports
 reports.*
-outline book clean streams exits prepare
+outline book clean logs.stream_takeover exits prepare
 audience
 launch
 trials
@@ -52,7 +52,7 @@ PURE = (
     "core.errors",
     "core.pipeline",
     "core.plan",
-    "secrets",
+    "logs.redaction",
     "core.scheduler",
     "compare",
     "tables.write_queue",

@@ -246,7 +246,7 @@ def test_prints_are_those_of_the_node(trial: Trial) -> None:
 
 
 def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nfrun.prints import Prints
+    from nfrun.logs.print_capture import Prints
 
     monkeypatch.setattr("sys.stdout", Prints("stdout", trial.logs, io.StringIO()))
     trial.python("def f(): print('begun', end='')")

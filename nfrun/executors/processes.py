@@ -25,13 +25,13 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
 from nfrun.kinds.kind import Stop
+from nfrun.logs.node_logs import STREAMS
 from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason, refusal
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.output_files import file_of
 from nfrun.tables.store import Store
-from nfrun.transcript import STREAMS
 from nfrun.work import Wait, Work
 
 _END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone

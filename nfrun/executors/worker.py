@@ -21,8 +21,8 @@ from typing import Any, TextIO
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.kinds.kind import Stop
+from nfrun.logs.node_logs import Logs
 from nfrun.tables.worker_store import RemoteStore
-from nfrun.transcript import Logs
 from nfrun.work import Work
 
 

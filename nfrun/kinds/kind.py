@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from nfrun.callables import Library
 from nfrun.core.pipeline import NodeSpec
-from nfrun.transcript import Transcript
+from nfrun.logs.node_logs import Transcript
 
 GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
 

@@ -17,11 +17,11 @@ from nfrun.callables import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.logs.node_logs import STREAMS, Transcript
 from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason
 from nfrun.system.pipes import read_left, read_while
 from nfrun.tables.formats import FormatError
-from nfrun.transcript import STREAMS, Transcript
 
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are shown for certain

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import Event
+from nfrun.logs.node_logs import LOG, STREAMS, log_of
 from nfrun.reports.record import Record
-from nfrun.transcript import LOG, STREAMS, log_of
 
 
 class RunDocument:

@@ -16,7 +16,7 @@ from nfrun.__main__ import main
 from nfrun.cli import app
 from nfrun.core.errors import HandoffError
 from nfrun.exits import telling_errors
-from nfrun.secrets import Redactor
+from nfrun.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
 

@@ -19,8 +19,8 @@ from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.processes import Workers, _ending
 from nfrun.kinds.kind import Stop
+from nfrun.logs.node_logs import Logs
 from nfrun.tables.store import Store
-from nfrun.transcript import Logs
 from nfrun.work import Work
 
 NO_TABLES: Mapping[str, pa.Table] = {}

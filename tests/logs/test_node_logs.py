@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.transcript import KEPT, Logs, Sieve, Transcript
+from nfrun.logs.node_logs import KEPT, Logs, Sieve, Transcript
 
 Lines = list[tuple[str, str, str]]
 
@@ -178,7 +178,7 @@ def test_a_disk_that_is_full_in_the_middle(
     out: Transcript, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out.feed(b"one\n")
-    monkeypatch.setattr("nfrun.transcript.os.write", _full)
+    monkeypatch.setattr("nfrun.logs.node_logs.os.write", _full)
     out.feed(b"two\n")
     out.end()
     assert path.read_bytes() == b"one\n"
@@ -269,7 +269,7 @@ def test_a_run_does_not_wait_for_whoever_hangs_while_it_writes(
         go_on.wait(60)
         return len(data)
 
-    monkeypatch.setattr("nfrun.transcript.os.write", hang)
+    monkeypatch.setattr("nfrun.logs.node_logs.os.write", hang)
     thread = threading.Thread(target=logs.of("n", 1, "stdout").feed, args=[b"text"])
     thread.start()
     assert begun.wait(10)

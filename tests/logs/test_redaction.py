@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nfrun.secrets import Redactor
+from nfrun.logs.redaction import Redactor
 
 PLAIN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
 ODD = "p@ss w0rd/+?=&'x\"`$HOME`\\é\t<€>"

@@ -31,7 +31,7 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import Pipeline
-from nfrun.secrets import Redactor, Sieve
+from nfrun.logs.redaction import Redactor, Sieve
 from nfrun.system.std_streams import unfailing
 
 _CHUNK = 1 << 16  # bytes

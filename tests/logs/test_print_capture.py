@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from nfrun.prints import Prints
-from nfrun.transcript import Logs
+from nfrun.logs.node_logs import Logs
+from nfrun.logs.print_capture import Prints
 from nfrun.work import current_attempt
 
 Lines = list[tuple[str, str, str]]

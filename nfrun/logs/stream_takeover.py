@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
-from nfrun.prints import Prints
-from nfrun.transcript import Logs
+from nfrun.logs.node_logs import Logs
+from nfrun.logs.print_capture import Prints
 
 # What is told of each.
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}

@@ -16,8 +16,8 @@ import pytest
 from nfrun.core.errors import Problem, Where
 from nfrun.core.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
 from nfrun.core.pipeline import Pipeline
-from nfrun.hiding import guarded_stderr, redacted, redacted_problem, redactor_of, telling_without
-from nfrun.secrets import Redactor
+from nfrun.logs.event_redaction import guarded_stderr, redacted, redacted_problem, redactor_of, telling_without
+from nfrun.logs.redaction import Redactor
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])
@@ -94,8 +94,8 @@ def test_the_values_are_those_of_the_environment() -> None:
 
 GUARDED = """
 import os, subprocess, sys
-from nfrun.hiding import guarded_stderr
-from nfrun.secrets import Redactor
+from nfrun.logs.event_redaction import guarded_stderr
+from nfrun.logs.redaction import Redactor
 
 with guarded_stderr(Redactor(["hunter2"])) as beside:
     os.write(1, b"one hunter2\\n")
@@ -141,8 +141,8 @@ def test_without_secrets_stderr_is_what_it_was() -> None:
 def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import subprocess, sys
-        from nfrun.hiding import guarded_stderr
-        from nfrun.secrets import Redactor
+        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.redaction import Redactor
         with guarded_stderr(Redactor(["hunter2"])) as beside:
             loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
             print("mine hunter2", file=beside)
@@ -158,8 +158,8 @@ def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
 def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
     program = textwrap.dedent("""
         import os
-        from nfrun.hiding import guarded_stderr
-        from nfrun.secrets import Redactor
+        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.redaction import Redactor
         reading, writing = os.pipe()
         os.close(reading)
         os.dup2(writing, 2)
@@ -175,8 +175,8 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
 def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import os, signal, time
-        from nfrun.hiding import guarded_stderr
-        from nfrun.secrets import Redactor
+        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.redaction import Redactor
         with guarded_stderr(Redactor(["hunter2"])):
             child = os.fork()  # it has all pipes that there are
             if not child:

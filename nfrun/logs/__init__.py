@@ -1,0 +1,1 @@
+"""What nodes print and log: capture, files of logs and the redaction of secrets."""
