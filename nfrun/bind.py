@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
 
-from nfrun.callables import Library
+from nfrun.code.function_lookup import Library
 from nfrun.core.errors import Problem, SpecError, Where, near, shorten
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.document import Document, parse

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.advice import NODE_KEYS, means_kind
-from nfrun.callables import Library
+from nfrun.code.function_lookup import Library
 from nfrun.core.errors import Problem, SpecError, near, shorten
 from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles

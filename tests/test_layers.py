@@ -10,15 +10,15 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ logs tables system core
+__init__ code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler compare tables.write_queue
 core.simulation
 logs.node_logs system.pipes system.checksums system.atomic_files
-tables.digest tables.formats callables definitions tables.json_values textfile yaml_errors scalars advice params system.sizes workfolder
-tables.local_files mentions system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams whereabouts
-tables.file_io expressions tables.ipc plainyaml system.garbage system.runtime fingerprint journal sources outside
+tables.digest tables.formats code.function_lookup code.symbols tables.json_values textfile yaml_errors scalars advice params system.sizes workfolder
+tables.local_files mentions system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams code.module_index
+tables.file_io expressions tables.ipc plainyaml system.garbage system.runtime code.fingerprint journal code.source_import outside
 kinds.kind
 kinds.*
 kinds

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.callables import Library
+from nfrun.code.function_lookup import Library
 from nfrun.core.pipeline import NodeSpec
 from nfrun.logs.node_logs import Transcript
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.callables import Library, Signature, find_module
+from nfrun.code.function_lookup import Library, Signature, find_module
+from nfrun.code.source_import import import_sources
 from nfrun.core.errors import near, shorten
 from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError
-from nfrun.sources import import_sources
 
 if TYPE_CHECKING:
     import logging

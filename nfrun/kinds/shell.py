@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.callables import Library
+from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError

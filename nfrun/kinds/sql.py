@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from nfrun.callables import Library
+from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.kinds.kind import Job, Mistake, NodeError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.fingerprint import Fingerprints
+from nfrun.code.fingerprint import Fingerprints
 
 NAME = re.compile(r"(?:def |async def |class )?(\w+)")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 PROGRAM = """
 import sys
 from pathlib import Path
-from nfrun.sources import import_sources
+from nfrun.code.source_import import import_sources
 folder = Path(sys.argv[1])
 import_sources(folder)
 import_sources(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.fingerprint import Fingerprints
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.system.checksums import file_checksum, text_checksum
 
 Files = Mapping[str, str]
@@ -515,7 +515,7 @@ def test_more_modules_than_anyone_reads_are_never_the_same(trial: Trial, monkeyp
     assert trial.of(files) == trial.of(files)
     for limit in ("_MANY", "_ENTRIES"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"nfrun.whereabouts.{limit}", 1)
+            patch.setattr(f"nfrun.code.module_index.{limit}", 1)
             assert trial.of(files) != trial.of(files)
 
 

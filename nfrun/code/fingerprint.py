@@ -17,7 +17,8 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.definitions import (
+from nfrun.code.module_index import Whereabouts, below
+from nfrun.code.symbols import (
     Definitions,
     Imported,
     Piece,
@@ -31,7 +32,6 @@ from nfrun.definitions import (
     uses,
 )
 from nfrun.system.checksums import file_checksum, text_checksum
-from nfrun.whereabouts import Whereabouts, below
 
 _WHOLE = "*"
 _ON_IMPORT = "import"  # no name of Python's, so no piece can be called so

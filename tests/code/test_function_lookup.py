@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.callables import Found, Library, Signature, find_module
+from nfrun.code.function_lookup import Found, Library, Signature, find_module
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The user's Python code: where functions are defined, what they call, and importing them from source."""
