@@ -13,8 +13,8 @@ from nfrun.core.errors import Problem, SpecError, Where, near, shorten
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.document import Document, parse
 from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
-from nfrun.kinds import kind_of
 from nfrun.logs.redaction import HIDDEN
+from nfrun.nodes.registry import kind_of
 from nfrun.params import has_type
 from nfrun.read import text
 

@@ -18,7 +18,7 @@ from nfrun.core.plan import Plan
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
-from nfrun.outside import Reads, written_by
+from nfrun.nodes.external_files import Reads, written_by
 from nfrun.past import Past
 from nfrun.recall import Make, Notes, Recall
 from nfrun.reports import Telling

@@ -13,7 +13,7 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
-from nfrun.kinds.kind import NodeError
+from nfrun.nodes.base import NodeError
 from nfrun.system.os_errors import refusal
 from nfrun.tables.formats import FormatError
 

@@ -17,9 +17,9 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.document import Document
 from nfrun.journal import Started, next_number
-from nfrun.kinds.kind import GRACE_SECONDS
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
+from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.paramsfile import params_file
 from nfrun.read import read_pipeline
 from nfrun.timings import Timings, read_timings

@@ -15,7 +15,7 @@ from nfrun.core.errors import Problem, SpecError, near, shorten
 from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles
 from nfrun.document import Document, load
-from nfrun.kinds import kind_of
+from nfrun.nodes.registry import kind_of
 from nfrun.params import check_param, param_of
 from nfrun.placing import check_expressions
 from nfrun.schema import check_schema

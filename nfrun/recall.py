@@ -17,8 +17,8 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of, same_for_readers
-from nfrun.kinds.kind import Stop
-from nfrun.outside import Reads, written_by
+from nfrun.nodes.base import Stop
+from nfrun.nodes.external_files import Reads, written_by
 from nfrun.past import Past
 from nfrun.reuse import Choice
 from nfrun.system.atomic_files import sync

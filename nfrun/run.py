@@ -28,7 +28,7 @@ from nfrun.core.events import (
 from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler
 from nfrun.executors import Executor, Settle
-from nfrun.kinds.kind import GRACE_SECONDS
+from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.tables.store import Store
 
 _GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone

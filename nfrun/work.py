@@ -18,9 +18,9 @@ from nfrun.contention import Contention
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.kinds import kind_of
-from nfrun.kinds.kind import GRACE_SECONDS, NodeError, Stop
 from nfrun.logs.node_logs import Logs, Transcript, give_way
+from nfrun.nodes.base import GRACE_SECONDS, NodeError, Stop
+from nfrun.nodes.registry import kind_of
 
 # The node and the number of the attempt that is made here; None outside of any.
 current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)

@@ -23,8 +23,8 @@ from nfrun.__main__ import main
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.threads import _Loop
-from nfrun.kinds.kind import Stop
 from nfrun.logs.node_logs import Logs
+from nfrun.nodes.base import Stop
 from nfrun.tables.store import Store
 from nfrun.work import Work
 

@@ -14,7 +14,7 @@ from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.journal import Finished, Journal, Output, Told, read_journal
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys, key_of
-from nfrun.outside import Reads
+from nfrun.nodes.external_files import Reads
 from nfrun.recall import Notes
 from nfrun.system.checksums import file_checksum
 

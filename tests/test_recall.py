@@ -15,8 +15,8 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.journal import Finished, Output
 from nfrun.keys import Keys, key_of, same_for_readers
-from nfrun.kinds.kind import Stop
-from nfrun.outside import Reads, written_by
+from nfrun.nodes.base import Stop
+from nfrun.nodes.external_files import Reads, written_by
 from nfrun.recall import Notes, Recall
 from nfrun.reuse import Choice
 from nfrun.tables.store import Store

@@ -35,7 +35,7 @@ from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import random_plan, simulate
 from nfrun.executors.threads import ThreadExecutor
-from nfrun.kinds.kind import Stop
+from nfrun.nodes.base import Stop
 from nfrun.run import Run
 from nfrun.tables.store import MODES, Store
 

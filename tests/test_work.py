@@ -15,7 +15,7 @@ from conftest import Trial, failed
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Ref
-from nfrun.kinds.kind import Stop
+from nfrun.nodes.base import Stop
 from nfrun.work import current_attempt
 
 NUMBERS = pa.table({"n": [1, 2, 3]})

@@ -24,8 +24,8 @@ from typing import Any
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.executors.worker import Order, Said, Setting, serve
-from nfrun.kinds.kind import Stop
 from nfrun.logs.node_logs import STREAMS
+from nfrun.nodes.base import Stop
 from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason, refusal
 from nfrun.system.pipes import Feed, read_chunk, read_left

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.executors import Settle
-from nfrun.kinds.kind import Stop
+from nfrun.nodes.base import Stop
 
 if TYPE_CHECKING:
     import asyncio

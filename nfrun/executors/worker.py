@@ -20,8 +20,8 @@ from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.kinds.kind import Stop
 from nfrun.logs.node_logs import Logs
+from nfrun.nodes.base import Stop
 from nfrun.tables.worker_store import RemoteStore
 from nfrun.work import Work
 

@@ -13,7 +13,7 @@ import pytest
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.executors import Executor, Settle
 from nfrun.executors.threads import Make, ThreadExecutor
-from nfrun.kinds.kind import Stop
+from nfrun.nodes.base import Stop
 
 
 class Single:

@@ -18,8 +18,8 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.executors.processes import Workers, _ending
-from nfrun.kinds.kind import Stop
 from nfrun.logs.node_logs import Logs
+from nfrun.nodes.base import Stop
 from nfrun.tables.store import Store
 from nfrun.work import Work
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.outside import Reads
+from nfrun.nodes.external_files import Reads
 
 
 def read(body: str) -> NodeSpec:
@@ -46,7 +46,7 @@ def test_a_change_that_shows_in_no_time_is_one(tmp_path: Path) -> None:
 def test_it_is_looked_at_once_before_and_once_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     looks: list[Any] = []
-    monkeypatch.setattr("nfrun.outside.file_checksum", lambda path: looks.append(path) or "c")
+    monkeypatch.setattr("nfrun.nodes.external_files.file_checksum", lambda path: looks.append(path) or "c")
     reads = Reads(tmp_path)
     assert reads.before(read("x.csv")) == reads.before(read("x.csv")) == {"x.csv": "c"}
     assert len(looks) == 1

@@ -16,8 +16,8 @@ from typing import Any
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.kinds.kind import Job, Mistake, NodeError
 from nfrun.logs.node_logs import STREAMS, Transcript
+from nfrun.nodes.base import Job, Mistake, NodeError
 from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason
 from nfrun.system.pipes import read_left, read_while

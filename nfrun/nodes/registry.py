@@ -6,14 +6,14 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
-from nfrun.kinds.kind import Kind
+from nfrun.nodes.base import Kind
 
 _MODULES = {
-    "python": "nfrun.kinds.python",
-    "sql": "nfrun.kinds.sql",
-    "run": "nfrun.kinds.shell",
-    "read": "nfrun.kinds.read",
-    "write": "nfrun.kinds.write",
+    "python": "nfrun.nodes.python",
+    "sql": "nfrun.nodes.sql",
+    "run": "nfrun.nodes.shell",
+    "read": "nfrun.nodes.read",
+    "write": "nfrun.nodes.write",
 }
 
 

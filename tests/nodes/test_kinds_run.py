@@ -19,8 +19,8 @@ from conftest import Trial, failed
 
 import nfrun.tables.file_io
 from nfrun.core.events import Outcome
-from nfrun.kinds.kind import Stop
-from nfrun.kinds.python import to_table
+from nfrun.nodes.base import Stop
+from nfrun.nodes.python import to_table
 from nfrun.tables.file_io import write_table
 
 NUMBERS = pa.table({"n": [1, 2, 3]})

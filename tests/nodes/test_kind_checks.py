@@ -380,7 +380,7 @@ def test_nothing_of_the_users_is_imported() -> None:
 
 def test_sql_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "nfrun.kinds.sql.find_spec", lambda name: None if name == "duckdb" else importlib.util.find_spec(name)
+        "nfrun.nodes.sql.find_spec", lambda name: None if name == "duckdb" else importlib.util.find_spec(name)
     )
     assert told("  b: {sql: select 1}") == "\n".join(
         [

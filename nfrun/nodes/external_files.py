@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.mentions import mentioned
+from nfrun.nodes.sql_files import mentioned
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.formats import FormatError
 from nfrun.tables.local_files import local_files

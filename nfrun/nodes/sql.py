@@ -9,7 +9,7 @@ from typing import Any
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.nodes.base import Job, Mistake, NodeError
 from nfrun.system.os_errors import refused_in
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"

@@ -16,7 +16,7 @@ from nfrun.code.function_lookup import Library, Signature, find_module
 from nfrun.code.source_import import import_sources
 from nfrun.core.errors import near, shorten
 from nfrun.core.pipeline import NodeSpec
-from nfrun.kinds.kind import Job, Mistake, NodeError
+from nfrun.nodes.base import Job, Mistake, NodeError
 
 if TYPE_CHECKING:
     import logging

@@ -149,7 +149,7 @@ class Job(Protocol):
 
 
 class Kind(Protocol):
-    """A kind of node: a module with these two functions, and one line in the table of `nfrun.kinds`."""
+    """A kind of node: a module with these two functions, and one line in the table of `nfrun.nodes.registry`."""
 
     def check(self, node: NodeSpec, library: Library) -> Iterator[Mistake]:
         """All that can be seen to be wrong without running or importing anything of the user's."""

@@ -9,7 +9,7 @@ from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.expressions import has_expression
-from nfrun.kinds.kind import Job, Mistake
+from nfrun.nodes.base import Job, Mistake
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.mentions import mentioned
+from nfrun.nodes.sql_files import mentioned
 
 FILES = ("a.csv", "b.csv", "it's.csv", "x[1].csv", ".hidden.csv", "sub/c.csv", "sub/.h/d.csv", "elsewhere/e.csv")
 
