@@ -136,7 +136,7 @@ def plan(
         from nfrun.core.plan import plan_of
         from nfrun.logs.event_redaction import redactor_of
         from nfrun.outline import outline
-        from nfrun.read import read_pipeline
+        from nfrun.spec.loader import read_pipeline
         from nfrun.timings import read_timings
         from nfrun.workfolder import WorkFolder
 
@@ -144,8 +144,8 @@ def plan(
         hide(redactor_of(spec, os.environ))
         folder = WorkFolder.beside(spec, _work(work))
         if resume or given or params_file:
-            from nfrun.bind import bind
-            from nfrun.paramsfile import params_file as read_params
+            from nfrun.spec.binder import bind
+            from nfrun.spec.paramsfile import params_file as read_params
 
             typed = read_params(_path(params_file))
             spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
@@ -168,7 +168,7 @@ def clean(
         from nfrun.clean import sweep
         from nfrun.core.errors import escape
         from nfrun.reports.amounts import count, size
-        from nfrun.textfile import read_text
+        from nfrun.spec.text_file import read_text
         from nfrun.workfolder import WORK, WorkFolder
 
         file = _path(pipeline)
@@ -203,8 +203,8 @@ def validate(*files: str | Path, json: bool = False) -> int:
     documents = []
     with telling_errors():
         from nfrun.core.errors import SpecError, render_all, shorten
-        from nfrun.read import read_pipeline
         from nfrun.reports.amounts import count
+        from nfrun.spec.loader import read_pipeline
 
         gc.enable()  # there may be any number of files
         for file in map(Path, files):
@@ -259,7 +259,7 @@ def bench(
 def schema() -> int:
     """Print the JSON Schema of pipeline files. Raises SystemExit."""
     with telling_errors():
-        from nfrun.schema import schema_text
+        from nfrun.spec.schema import schema_text
 
         print(schema_text(), end="")
     return OK

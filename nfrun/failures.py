@@ -10,6 +10,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+import nfrun
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
@@ -60,7 +61,7 @@ def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
 
 
 def _is_machinery(file: str) -> bool:
-    hidden = (f"{Path(__file__).parent}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen ")
+    hidden = (f"{Path(nfrun.__file__).parent}{os.sep}", f"{Path(importlib.__file__).parent}{os.sep}", "<frozen ")
     return file.startswith(hidden) or file.endswith((".pyx", ".pxi"))
 
 

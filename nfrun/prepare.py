@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from nfrun.bind import bind
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
-from nfrun.document import Document
 from nfrun.journal import Started, next_number
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.paramsfile import params_file
-from nfrun.read import read_pipeline
+from nfrun.spec.binder import bind
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.paramsfile import params_file
+from nfrun.spec.yaml_document import Document
 from nfrun.timings import Timings, read_timings
 from nfrun.workfolder import WorkFolder, naming, new_run_id
 

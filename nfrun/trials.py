@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
+import nfrun
 from nfrun import __version__
 from nfrun.audience import console_on
-from nfrun.bind import bind
 from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.core.errors import escape, shorten
 from nfrun.core.pipeline import Pipeline
@@ -29,9 +29,10 @@ from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLE
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import SIGNALS, signals
-from nfrun.read import read_pipeline
 from nfrun.reports.amounts import seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
+from nfrun.spec.binder import bind
+from nfrun.spec.loader import read_pipeline
 from nfrun.system.runtime import cores
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
@@ -241,7 +242,7 @@ def _cpu() -> str:
 
 def _shipped(name: str) -> Path:
     """A pipeline that nfrun brings along: in the wheel it lies in the package, in a checkout beside it."""
-    here = Path(__file__).parent
+    here = Path(nfrun.__file__).parent
     for folder in (here, here.parent):
         path = folder / "pipelines" / "bench" / f"{name}.yaml"
         if path.is_file():

@@ -10,7 +10,7 @@ import pytest
 from nfrun.commands import Handoff
 from nfrun.compare import VARIANTS, Spread, as_json, compare, differing, ratio, turns
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
-from nfrun.read import read_pipeline
+from nfrun.spec.loader import read_pipeline
 
 
 def document(wall: float, handoff: float = 0.1, digest: str = "d", peak: int = 100) -> dict[str, Any]:

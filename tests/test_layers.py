@@ -10,22 +10,22 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ nodes code logs tables system core
+__init__ spec nodes code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler compare tables.write_queue
 core.simulation
 logs.node_logs system.pipes system.checksums system.atomic_files
-tables.digest tables.formats code.function_lookup code.symbols tables.json_values textfile yaml_errors scalars advice params system.sizes workfolder
+tables.digest tables.formats code.function_lookup code.symbols tables.json_values spec.text_file spec.yaml_messages spec.yaml_scalars spec.suggestions spec.parameters system.sizes workfolder
 tables.local_files nodes.sql_files system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams code.module_index
-tables.file_io expressions tables.ipc plainyaml system.garbage system.runtime code.fingerprint journal code.source_import nodes.external_files
+tables.file_io spec.expressions tables.ipc spec.yaml_fast system.garbage system.runtime code.fingerprint journal code.source_import nodes.external_files
 nodes.base
 nodes.*
 nodes.registry
-document
-schema placing paramsfile
-read
-bind keys past timings
+spec.yaml_document
+spec.schema spec.expression_checks spec.paramsfile
+spec.loader
+spec.binder keys past timings
 tables.output_files reuse
 tables.store contention failures
 tables.json_store

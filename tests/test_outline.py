@@ -10,7 +10,7 @@ import pytest
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.outline import outline
-from nfrun.read import read_pipeline
+from nfrun.spec.loader import read_pipeline
 
 FILE = """\
 name: etl

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.errors import SpecError, render_all
-from nfrun.read import read_pipeline
+from nfrun.spec.loader import read_pipeline
 
 STEPS = """\
 def load(): ...

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nfrun.advice import NODE_KEYS, means_kind
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import Problem, SpecError, near, shorten
 from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles
-from nfrun.document import Document, load
 from nfrun.nodes.registry import kind_of
-from nfrun.params import check_param, param_of
-from nfrun.placing import check_expressions
-from nfrun.schema import check_schema
+from nfrun.spec.expression_checks import check_expressions
+from nfrun.spec.parameters import check_param, param_of
+from nfrun.spec.schema import check_schema
+from nfrun.spec.suggestions import NODE_KEYS, means_kind
+from nfrun.spec.yaml_document import Document, load
 from nfrun.system.garbage import no_garbage
 from nfrun.system.units import LONGEST, seconds
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nfrun.advice import NODE_KEYS
 from nfrun.core.errors import SpecError, render, render_all
 from nfrun.core.pipeline import Input, Param, Pipeline, Retry
-from nfrun.expressions import evaluate
-from nfrun.read import read_pipeline
+from nfrun.spec.expressions import evaluate
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.suggestions import NODE_KEYS
 from nfrun.system.units import seconds
 
 # A file, and what must come of it.
@@ -1427,7 +1427,7 @@ def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) ->
 @given(st.text("${}params.x[]'\"|+*%()-_~ 1a,:<>=\n", max_size=30))
 def test_any_text_in_an_expression(code: str) -> None:
     """What no static check refuses gives a value or an error that says why."""
-    from nfrun.expressions import ExpressionError, check
+    from nfrun.spec.expressions import ExpressionError, check
 
     text = "${{" + code + "}}"
     names = {"params": {"x": 3}, "env": {}, "run": {}}

@@ -9,9 +9,9 @@ from typing import Any
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.scalars import SUSPECT, plain_scalar
-from nfrun.textfile import ASCII
-from nfrun.yaml_errors import MAX_DEPTH
+from nfrun.spec.text_file import ASCII
+from nfrun.spec.yaml_messages import MAX_DEPTH
+from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
 
 TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"  # scans faster than a search for others
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"

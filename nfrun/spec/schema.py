@@ -11,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nfrun import advice
+import nfrun
 from nfrun.core.errors import Problem, near, shorten
-from nfrun.document import Document
+from nfrun.spec import suggestions
+from nfrun.spec.yaml_document import Document
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -46,7 +47,7 @@ class Break:
 @cache
 def schema_text() -> str:
     """The JSON Schema of pipeline files as text. In the wheel it lies in the package, in a checkout beside it."""
-    here = Path(__file__).parent
+    here = Path(nfrun.__file__).parent
     for path in (here / "pipeline.schema.json", here.parent / "schemas" / "pipeline.schema.json"):
         if path.is_file():
             return path.read_text(encoding="utf-8")
@@ -110,40 +111,44 @@ def _breaks(error: ValidationError) -> Iterator[Break]:
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, wanted, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
-    name = advice.name_of(path)
+    name = suggestions.name_of(path)
     if "propertyNames" in error.absolute_schema_path:
-        what = f"'{shorten(value)}' cannot be the name of {advice.thing_in(path)}"
+        what = f"'{shorten(value)}' cannot be the name of {suggestions.thing_in(path)}"
         yield Break((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
     elif rule == "additionalProperties":
         yield from _unknown_keys(path, value, list(schema.get("properties", {})))
     elif rule == "required":
-        strays = [key for key in value if advice.is_stray_node(path, value, key)]
+        strays = [key for key in value if suggestions.is_stray_node(path, value, key)]
         for key in wanted:
             # A key that was meant to be this one is a mistake that has been told already.
-            if key not in value and not any(advice.meant(k, [key]) for k in value if k not in schema["properties"]):
+            if key not in value and not any(
+                suggestions.meant(k, [key]) for k in value if k not in schema["properties"]
+            ):
                 hint = f"indent '{shorten(strays[0])}' and the other nodes below 'nodes:'" if strays else ""
-                yield Break(path, rule, f"{name} needs '{key}'", hint or advice.example(path, schema))
+                yield Break(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
     elif rule in ("type", "enum") and value is None:
-        hint = f"one of {', '.join(wanted)}" if rule == "enum" else advice.example(path, schema)
+        hint = f"one of {', '.join(wanted)}" if rule == "enum" else suggestions.example(path, schema)
         yield Break(path, "empty", f"{name} is empty", hint)
     elif rule == "type":
         types = [_TYPES[word] for word in ([wanted] if isinstance(wanted, str) else wanted)]
         listed = " or ".join(part for part in (", ".join(types[:-1]), types[-1]) if part)
-        hint = advice.wrong_type(path, value, schema)
+        hint = suggestions.wrong_type(path, value, schema)
         yield Break(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
     elif rule == "enum":
-        guess = near(value, wanted) or advice.meant(value, wanted) if isinstance(value, str) else None
-        hint = f"did you mean '{guess}'?" if guess else advice.KEYS.get(value, "") if isinstance(value, str) else ""
+        guess = near(value, wanted) or suggestions.meant(value, wanted) if isinstance(value, str) else None
+        hint = (
+            f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
+        )
         what = f"one of {', '.join(wanted)}" if len(wanted) > 1 else f"'{wanted[0]}'"
         yield Break(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
     elif rule == "pattern" and not value.strip():
-        yield Break(path, "empty", f"{name} is empty", advice.example(path, schema))
+        yield Break(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
-        yield Break(path, rule, f"{name} cannot be {_shown(value)}", advice.repair(path, value, schema))
+        yield Break(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
     elif rule in _BOUNDS:
         yield Break(path, rule, f"{name} must be {_BOUNDS[rule]} {wanted}, not {_shown(value)}")
     elif rule in ("minProperties", "minItems"):
-        yield Break(path, "empty", f"{name} is empty", advice.example(path, schema))
+        yield Break(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "uniqueItems":
         twice = next(i for i, item in enumerate(value) if item in value[:i])
         yield Break((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
@@ -154,15 +159,17 @@ def _breaks(error: ValidationError) -> Iterator[Break]:
 
 
 def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Break]:
-    unknown = [key for key in value if key not in known and not advice.is_stray_node(path, value, key)]
-    nobody = unknown == list(value) and not any(advice.meant(key, known) for key in unknown)
+    unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
+    nobody = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
     if nobody and len(path) == 2 and path[0] == "params":
-        what = f"{advice.name_of(path)} has none of {', '.join(known)}"
+        what = f"{suggestions.name_of(path)} has none of {', '.join(known)}"
         yield Break(path, "additionalProperties", what, "a mapping as default is written default: {…}")
         return
     for key in unknown:
-        what = f"'{shorten(key)}' is not a key of {advice.place_of(path)}"
-        yield Break((*path, key), "additionalProperties", what, advice.unknown_key(key, value[key], known, path), True)
+        what = f"'{shorten(key)}' is not a key of {suggestions.place_of(path)}"
+        yield Break(
+            (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
+        )
 
 
 def _without_astray(document: Document, breaks: list[Break]) -> list[Break]:
@@ -176,11 +183,11 @@ def _without_astray(document: Document, breaks: list[Break]) -> list[Break]:
         if found.rule != "empty" or not found.path:
             continue
         around, key = found.path[:-1], found.path[-1]
-        siblings = list(advice.value_at(document.root, around))
+        siblings = list(suggestions.value_at(document.root, around))
         astray = []
         for sibling in siblings[siblings.index(key) + 1 :] if isinstance(key, str) else []:
             stray = told.get((*around, sibling))
-            if stray is None or not (stray.rule == "additionalProperties" or advice.is_node_key(stray.path)):
+            if stray is None or not (stray.rule == "additionalProperties" or suggestions.is_node_key(stray.path)):
                 break
             astray.append(stray)
         if astray:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Problem, SpecError, Where, shorten
-from nfrun.document import load
-from nfrun.textfile import read_text, refuse
+from nfrun.spec.text_file import read_text, refuse
+from nfrun.spec.yaml_document import load
 
 
 def params_file(path: Path | None) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from yaml import YAMLError, events
 from yaml._yaml import CParser
 
 from nfrun.core.errors import Problem, SpecError, Where, near, shorten
-from nfrun.plainyaml import CONTROL, TEXT, plain_values
-from nfrun.scalars import SUSPECT, plain_scalar
+from nfrun.spec.text_file import NOT_TEXT, read_text, refuse
+from nfrun.spec.yaml_fast import CONTROL, TEXT, plain_values
+from nfrun.spec.yaml_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
+from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
 from nfrun.system.garbage import no_garbage
-from nfrun.textfile import NOT_TEXT, read_text, refuse
-from nfrun.yaml_errors import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000

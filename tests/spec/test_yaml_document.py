@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yaml._yaml import CParser
 
-from nfrun import document
 from nfrun.core.errors import SpecError, render
-from nfrun.document import Document, load, parse
-from nfrun.plainyaml import plain_values
-from nfrun.textfile import MAX_BYTES
-from nfrun.yaml_errors import BREAK
+from nfrun.spec import yaml_document
+from nfrun.spec.text_file import MAX_BYTES
+from nfrun.spec.yaml_document import Document, load, parse
+from nfrun.spec.yaml_fast import plain_values
+from nfrun.spec.yaml_messages import BREAK
 
 FLIGHTS = """\
 name: flights
@@ -325,7 +325,7 @@ def test_all_problems_come_at_once_and_a_syntax_error_last() -> None:
 def test_a_thousand_problems_are_enough() -> None:
     with pytest.raises(SpecError) as caught:
         parse("[" + "{1: 1}, " * 5000 + "]", "p.yaml")
-    assert len(caught.value.problems) == document.MAX_PROBLEMS
+    assert len(caught.value.problems) == yaml_document.MAX_PROBLEMS
     assert len({id(p.where.text) for p in caught.value.problems}) == 1
 
 
@@ -428,7 +428,7 @@ BREAKS = ["a", "é", "😀", "'", " ", "- ", ": ", "\n", "\r", "\r\n", "\u2028",
 @given(st.lists(st.sampled_from(BREAKS), max_size=40))
 def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
     text = "".join(parts)
-    source = document._Source("p.yaml", text)
+    source = yaml_document._Source("p.yaml", text)
     try:
         for event in iter(CParser(text).get_event, None):
             if type(event) is yaml.ScalarEvent:
@@ -484,7 +484,7 @@ def check_the_short_cut(text: str) -> None:
     """What it takes has no mistakes, and the values are those of the long way."""
     values = plain_values(text)
     if values is not None:
-        long = document._placed(document._Source("p.yaml", text), text)
+        long = yaml_document._placed(yaml_document._Source("p.yaml", text), text)
         assert repr(values) == repr(long)  # which tells 1, 1.0 and True apart, and the order of keys
 
 
@@ -651,7 +651,7 @@ def test_garbage_collection_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "pipelines").rglob("*.yaml")), ids=lambda path: path.name
+    "path", sorted((Path(__file__).parents[2] / "pipelines").rglob("*.yaml")), ids=lambda path: path.name
 )
 def test_ordinary_files_take_the_short_cut(path: Path) -> None:
     assert plain_values(path.read_text(encoding="utf-8")) is not None

@@ -11,12 +11,12 @@ from typing import Any
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import Problem, SpecError, Where, near, shorten
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.document import Document, parse
-from nfrun.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
 from nfrun.logs.redaction import HIDDEN
 from nfrun.nodes.registry import kind_of
-from nfrun.params import has_type
-from nfrun.read import text
+from nfrun.spec.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
+from nfrun.spec.loader import text
+from nfrun.spec.parameters import has_type
+from nfrun.spec.yaml_document import Document, parse
 
 Names = Mapping[str, Mapping[str, Any]]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from nfrun.bind import bind
 from nfrun.core.errors import SpecError, render_all
 from nfrun.core.pipeline import Pipeline
-from nfrun.document import parse
-from nfrun.read import read_pipeline
+from nfrun.spec.binder import bind
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.yaml_document import parse
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from nfrun import schema
-from nfrun.advice import NODE_KEYS
 from nfrun.core.errors import SpecError, render_all
-from nfrun.document import load, parse
-from nfrun.read import read_pipeline
-from nfrun.schema import schema_text
+from nfrun.spec import schema
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.schema import schema_text
+from nfrun.spec.suggestions import NODE_KEYS
+from nfrun.spec.yaml_document import load, parse
 from nfrun.tables.formats import FORMATS
 
 SCHEMA = json.loads(schema_text())

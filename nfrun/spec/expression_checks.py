@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from nfrun.core.errors import Problem, shorten
-from nfrun.document import Document
-from nfrun.expressions import OPEN, SECRET_INSTEAD, Flaw, check, has_expression, has_secret
+from nfrun.spec.expressions import OPEN, SECRET_INSTEAD, Flaw, check, has_expression, has_secret
+from nfrun.spec.yaml_document import Document
 
 Keys = tuple[str | int, ...]
 
