@@ -18,19 +18,19 @@ from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
 from nfrun.book import Book
-from nfrun.contention import Contention
 from nfrun.core.events import NodeLogged, NodeProgressed
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
-from nfrun.executors.threads import ThreadExecutor
+from nfrun.engine.attempt import Work
+from nfrun.engine.event_dispatch import Telling
+from nfrun.engine.executors.threads import ThreadExecutor
+from nfrun.engine.gil_contention import Contention
+from nfrun.engine.node_stats import TimingsFile, read_timings
+from nfrun.engine.runner import Run
 from nfrun.journal import Started
 from nfrun.logs.node_logs import Logs
-from nfrun.reports import Telling
 from nfrun.reports.record import Record
-from nfrun.run import Run
 from nfrun.tables.store import Store
-from nfrun.timings import TimingsFile, read_timings
-from nfrun.work import Work
 from nfrun.workfolder import LOGS, WorkFolder, new_run_id
 
 WORKERS = 2

@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 from nfrun.book import LASTING
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
+from nfrun.engine.event_dispatch import Report
+from nfrun.engine.node_stats import TimingsFile
 from nfrun.prepare import Prepared
-from nfrun.reports import Report
 from nfrun.reports.record import Record
 from nfrun.system.runtime import children_time, cores, peak_rss
-from nfrun.timings import TimingsFile
 from nfrun.workfolder import LOGS
 
 if TYPE_CHECKING:

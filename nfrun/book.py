@@ -15,13 +15,13 @@ from nfrun.core.errors import escape
 from nfrun.core.events import Event, Ref, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
+from nfrun.engine.event_dispatch import Telling
 from nfrun.journal import Journal, Started
 from nfrun.journaling import Journaling
 from nfrun.keys import Keys
 from nfrun.nodes.external_files import Reads, written_by
 from nfrun.past import Past
 from nfrun.recall import Make, Notes, Recall
-from nfrun.reports import Telling
 from nfrun.reuse import Choice, choose, reusable
 from nfrun.system.atomic_files import sync
 from nfrun.tables.store import Store

@@ -134,10 +134,10 @@ def plan(
     given, slots = _pairs(param), _slots(jobs)
     with telling_errors() as hide:
         from nfrun.core.plan import plan_of
+        from nfrun.engine.node_stats import read_timings
         from nfrun.logs.event_redaction import redactor_of
         from nfrun.outline import outline
         from nfrun.spec.loader import read_pipeline
-        from nfrun.timings import read_timings
         from nfrun.workfolder import WorkFolder
 
         spec, document = read_pipeline(Path(pipeline))

@@ -17,25 +17,25 @@ from typing import IO, Any, TextIO
 
 from nfrun.audience import audience
 from nfrun.book import LASTING, Book
-from nfrun.choice import in_processes
-from nfrun.contention import Contention
 from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
-from nfrun.executors.threads import Make, ThreadExecutor
+from nfrun.engine.attempt import Work
+from nfrun.engine.event_dispatch import Telling
+from nfrun.engine.executors.threads import Make, ThreadExecutor
+from nfrun.engine.gil_contention import Contention
+from nfrun.engine.pace import Pace
+from nfrun.engine.placement import in_processes
+from nfrun.engine.runner import Run
 from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.logs.event_redaction import guarded_stderr, telling_without
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import apart, printing, signals
 from nfrun.prepare import Options, Prepared, preparing
-from nfrun.reports import Telling
-from nfrun.reports.pace import Pace
 from nfrun.reports.record import Record
-from nfrun.run import Run
 from nfrun.system.garbage import collect_rarely
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.store import Store
-from nfrun.work import Work
 from nfrun.workfolder import LOGS, SCRATCH
 
 _BRIEF_SECONDS = 0.0001
@@ -55,7 +55,7 @@ def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor:
             processes -= book.settled
         with apart() as results, guarded_stderr(prepared.redactor) as beside:
             if processes:
-                from nfrun.executors.processes import start_server
+                from nfrun.engine.executors.processes import start_server
 
                 start_server()
             import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
@@ -155,7 +155,7 @@ class _Parts:
         if not processes:
             yield work
             return
-        from nfrun.executors.processes import Workers
+        from nfrun.engine.executors.processes import Workers
 
         workers = Workers(work, self._store, prepared.folder, processes, prepared.plan.slots)
         try:

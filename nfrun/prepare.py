@@ -14,6 +14,7 @@ from typing import IO
 
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.engine.node_stats import Timings, read_timings
 from nfrun.journal import Started, next_number
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
@@ -22,7 +23,6 @@ from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.paramsfile import params_file
 from nfrun.spec.yaml_document import Document
-from nfrun.timings import Timings, read_timings
 from nfrun.workfolder import WorkFolder, naming, new_run_id
 
 

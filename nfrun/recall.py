@@ -15,6 +15,7 @@ from pathlib import Path
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.attempt import Wait
 from nfrun.journal import Finished
 from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.nodes.base import Stop
@@ -25,7 +26,6 @@ from nfrun.system.atomic_files import sync
 from nfrun.system.os_errors import refusal
 from nfrun.tables.output_files import file_of
 from nfrun.tables.store import Store
-from nfrun.work import Wait
 
 Make = Callable[[NodeStarted, Stop, Wait], Outcome]
 

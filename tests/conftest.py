@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, settings
 from nfrun.__main__ import main
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.executors.threads import _Loop
+from nfrun.engine.attempt import Work
+from nfrun.engine.executors.threads import _Loop
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import Stop
 from nfrun.tables.store import Store
-from nfrun.work import Work
 
 # For laws that say nothing else: each run tries other examples, and a busy machine is no failure.
 settings.register_profile("nfrun", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.contention import Contention
+from nfrun.engine.gil_contention import Contention
 from nfrun.launch import launch
 from nfrun.prepare import Options
 from nfrun.tables.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ spec nodes code logs tables system core
+__init__ reports engine engine.executors spec nodes code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler compare tables.write_queue
@@ -25,19 +25,19 @@ nodes.registry
 spec.yaml_document
 spec.schema spec.expression_checks spec.paramsfile
 spec.loader
-spec.binder keys past timings
+spec.binder keys past engine.node_stats
 tables.output_files reuse
-tables.store contention failures
+tables.store engine.gil_contention engine.failures
 tables.json_store
-tables.worker_store choice
-work
+tables.worker_store engine.placement
+engine.attempt
 recall logs.print_capture logs.event_redaction
 journaling
-executors
-executors.worker
-executors.*
-run
-reports.amounts reports.lines reports
+engine.executors.base
+engine.executors.worker
+engine.executors.*
+engine.runner
+reports.amounts reports.lines engine.event_dispatch engine.pace
 reports.*
 outline book clean logs.stream_takeover exits prepare
 audience
@@ -146,8 +146,8 @@ def test_chance_in_the_pure_part_always_has_a_seed() -> None:
 
 def test_neither_reports_nor_executors_have_heard_of_the_scheduler() -> None:
     for module in PATHS:
-        if module.startswith(("reports", "executors", "nodes", "work")):
-            assert not {".core.scheduler", ".core.simulation", ".run"} & imported(module), module
+        if module.startswith(("reports", "engine.executors", "nodes", "engine.attempt")):
+            assert not {".core.scheduler", ".core.simulation", ".engine.runner"} & imported(module), module
 
 
 def test_nothing_is_global() -> None:

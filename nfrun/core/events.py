@@ -87,8 +87,8 @@ class Outcome:
     `lost` says why the worker vanished: not the node's fault, so it has a budget of its own. `took` is seconds of work,
     measured where the work was; `published` seconds waited to hand the outputs on; `opened` seconds waited for each
     input, by output id. `cpu` is the CPU seconds of the thread that did the work, `locked` the seconds that it waited
-    for the interpreter's lock, as far as could be seen (see `nfrun.contention`). `reused`: nothing was done, as the
-    outputs are those of an earlier run.
+    for the interpreter's lock, as far as could be seen (see `engine/gil_contention.py`). `reused`: nothing was done,
+    as the outputs are those of an earlier run.
     """
 
     node: str

@@ -8,8 +8,8 @@ import threading
 from typing import Any, TextIO
 
 from nfrun.core.errors import escape
+from nfrun.engine.attempt import current_attempt
 from nfrun.logs.node_logs import Logs
-from nfrun.work import current_attempt
 
 _PIECE = 1 << 16  # characters that are turned into bytes at once
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nfrun import __version__, timings, workfolder
+from nfrun import __version__, workfolder
 from nfrun.__main__ import main
 from nfrun.cli import app
 from nfrun.core.errors import HandoffError
+from nfrun.engine import node_stats
 from nfrun.exits import telling_errors
 from nfrun.logs.redaction import Redactor
 
@@ -62,8 +63,8 @@ def test_plan_as_json(two: str) -> None:
 
 
 def test_plan_uses_what_earlier_runs_took(two: str) -> None:
-    recorded = timings.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
-    timings.write_timings(Path(two).parent / ".nfrun", two, recorded)
+    recorded = node_stats.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
+    node_stats.write_timings(Path(two).parent / ".nfrun", two, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 

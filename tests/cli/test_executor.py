@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from conftest import Here
 
-from nfrun.timings import Timings, read_timings, write_timings
+from nfrun.engine.node_stats import Timings, read_timings, write_timings
 
 STEPS = """
 import os, pathlib, signal, threading, time

@@ -34,13 +34,13 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.reports import Telling
+from nfrun.engine.event_dispatch import Telling
+from nfrun.engine.pace import Pace
 from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.console import console
 from nfrun.reports.document import RunDocument
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.live import ROWS, LiveView
-from nfrun.reports.pace import Pace
 from nfrun.reports.plain import PlainLines
 from nfrun.reports.record import Record
 from nfrun.reports.summary import Summary, failure_text

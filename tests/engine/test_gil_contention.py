@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nfrun.contention import Contention
+from nfrun.engine.gil_contention import Contention
 
 
 class Threads:
@@ -17,7 +17,7 @@ class Threads:
         self.cpu: dict[int, float | None] = {}
         self.caller = 0
         self.now = 0.0
-        module = "nfrun.contention"
+        module = "nfrun.engine.gil_contention"
         monkeypatch.setattr(f"{module}.time.pthread_getcpuclockid", lambda ident: ident, raising=False)
         monkeypatch.setattr(f"{module}.time.thread_time", lambda: self.cpu[self.caller])
         monkeypatch.setattr(f"{module}.time.clock_gettime", self._get)
@@ -103,7 +103,7 @@ def test_a_thread_that_has_ended_is_forgotten(threads: Threads) -> None:
 
 
 def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("nfrun.contention.time.pthread_getcpuclockid", raising=False)
+    monkeypatch.delattr("nfrun.engine.gil_contention.time.pthread_getcpuclockid", raising=False)
     contention = Contention()
     contention.begin()
     sum(range(100_000))

@@ -27,7 +27,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler
-from nfrun.executors import Executor, Settle
+from nfrun.engine.executors.base import Executor, Settle
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.tables.store import Store
 

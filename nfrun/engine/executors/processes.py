@@ -23,7 +23,8 @@ from typing import Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
-from nfrun.executors.worker import Order, Said, Setting, serve
+from nfrun.engine.attempt import Wait, Work
+from nfrun.engine.executors.worker import Order, Said, Setting, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import Stop
 from nfrun.system.groups import await_group
@@ -32,11 +33,10 @@ from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.output_files import file_of
 from nfrun.tables.store import Store
-from nfrun.work import Wait, Work
 
 _END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone
 
-_PRELOAD = ["pyarrow", "nfrun.executors.worker"]
+_PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
 
 
 def start_server() -> None:

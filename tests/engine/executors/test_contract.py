@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.executors import Executor, Settle
-from nfrun.executors.threads import Make, ThreadExecutor
+from nfrun.engine.executors.base import Executor, Settle
+from nfrun.engine.executors.threads import Make, ThreadExecutor
 from nfrun.nodes.base import Stop
 
 

@@ -15,8 +15,8 @@ from conftest import Trial, failed
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Ref
+from nfrun.engine.attempt import current_attempt
 from nfrun.nodes.base import Stop
-from nfrun.work import current_attempt
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -237,7 +237,7 @@ def test_an_outcome_tells_its_times(trial: Trial) -> None:
 
 def test_prints_are_those_of_the_node(trial: Trial) -> None:
     source = """
-        from nfrun.work import current_attempt
+        from nfrun.engine.attempt import current_attempt
         async def f():
             return {"node": current_attempt.get()[0]}
     """
@@ -305,7 +305,7 @@ def test_no_table_is_held_on_to(trial: Trial, how: str, kind: str) -> None:
 
 def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("nfrun.work.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("nfrun.engine.attempt.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
     source = """
         import pyarrow as pa
@@ -327,7 +327,7 @@ def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch
 def test_waiting_for_inputs_does_not_count_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     clock = [0.0]
     seconds = {"from_a": 2.0, "from_b": 8.0}
-    monkeypatch.setattr("nfrun.work.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("nfrun.engine.attempt.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
     real = trial.store.open
 
@@ -389,7 +389,7 @@ def test_files_that_cannot_be_written(
 def test_only_what_runs_in_this_process_waits_for_its_lock(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, kind: str, body: str, locked: bool
 ) -> None:
-    monkeypatch.setattr("nfrun.contention.Contention.end", lambda self: (0.0, 1e-6))
+    monkeypatch.setattr("nfrun.engine.gil_contention.Contention.end", lambda self: (0.0, 1e-6))
     outcome = trial.run(kind, body) if body else trial.python("def f(): return {'n': 1}")
     assert outcome.failure is None
     assert (outcome.locked > 0.0) is locked

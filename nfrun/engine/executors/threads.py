@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.executors import Settle
+from nfrun.engine.executors.base import Settle
 from nfrun.nodes.base import Stop
 
 if TYPE_CHECKING:

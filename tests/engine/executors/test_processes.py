@@ -17,11 +17,11 @@ import pytest
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.executors.processes import Workers, _ending
+from nfrun.engine.attempt import Work
+from nfrun.engine.executors.processes import Workers, _ending
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import Stop
 from nfrun.tables.store import Store
-from nfrun.work import Work
 
 NO_TABLES: Mapping[str, pa.Table] = {}
 STEPS = """
@@ -433,7 +433,7 @@ def test_no_process_could_be_started(trial: Trial, monkeypatch: pytest.MonkeyPat
     def refuse(self: Any, setting: Any) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("nfrun.executors.processes._Worker.__init__", refuse)
+    monkeypatch.setattr("nfrun.engine.executors.processes._Worker.__init__", refuse)
     failure = trial.one("where").failure
     assert failure is not None
     assert (failure.kind, failure.type) == ("io", "OSError")

@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.contention import Contention
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.gil_contention import Contention
 from nfrun.logs.node_logs import Logs, Transcript, give_way
 from nfrun.nodes.base import GRACE_SECONDS, NodeError, Stop
 from nfrun.nodes.registry import kind_of
@@ -257,7 +257,7 @@ class _Attempt:
                 raise NodeError(f"it {what}, but other nodes read '{output}'")
 
     def _failure(self, error: BaseException) -> Failure:
-        from nfrun.failures import failure_of
+        from nfrun.engine.failures import failure_of
 
         if self.stop.requested:
             return Failure("cancelled", "Cancelled", "stopped")

@@ -34,9 +34,9 @@ from nfrun.core.events import (
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import random_plan, simulate
-from nfrun.executors.threads import ThreadExecutor
+from nfrun.engine.executors.threads import ThreadExecutor
+from nfrun.engine.runner import Run
 from nfrun.nodes.base import Stop
-from nfrun.run import Run
 from nfrun.tables.store import MODES, Store
 
 TABLE = pa.table({"n": [1, 2, 3]})

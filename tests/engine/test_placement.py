@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.choice import gains, in_processes
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.timings import Timings
+from nfrun.engine.node_stats import Timings
+from nfrun.engine.placement import gains, in_processes
 
 NONE = Timings({}, {}, {}, {})
 

@@ -20,10 +20,10 @@ from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.attempt import Work
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import Stop
 from nfrun.tables.worker_store import RemoteStore
-from nfrun.work import Work
 
 
 @dataclass(frozen=True, slots=True)

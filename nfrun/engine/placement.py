@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nfrun.core.pipeline import Pipeline
-from nfrun.timings import LOCKED_SECONDS, Timings
+from nfrun.engine.node_stats import LOCKED_SECONDS, Timings
 
 EXECUTORS = ("thread", "process", "auto")
 _LOCKED_SHARE = 0.2  # of its time, from which on a node that waited for the lock is worth a process

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.events import Failure, NodeFailed, NodeFinished, RunFinished
-from nfrun.timings import Timings, TimingsFile, read_timings, write_timings
+from nfrun.engine.node_stats import Timings, TimingsFile, read_timings, write_timings
 
 NONE = Timings({}, {}, {}, {})
 

@@ -1,0 +1,1 @@
+"""Carrying a plan out: attempts, executors, the runner, and events on their way to reports."""
