@@ -17,7 +17,9 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
-from nfrun.book import Book
+from nfrun.cache.journal import Started
+from nfrun.cache.run_cache import Book
+from nfrun.cache.work_dir import LOGS, WorkFolder, new_run_id
 from nfrun.core.events import NodeLogged, NodeProgressed
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
@@ -27,11 +29,9 @@ from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.gil_contention import Contention
 from nfrun.engine.node_stats import TimingsFile, read_timings
 from nfrun.engine.runner import Run
-from nfrun.journal import Started
 from nfrun.logs.node_logs import Logs
 from nfrun.reports.record import Record
 from nfrun.tables.store import Store
-from nfrun.workfolder import LOGS, WorkFolder, new_run_id
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"

@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.book import LASTING
+from nfrun.cache.run_cache import LASTING
+from nfrun.cache.work_dir import LOGS
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Report
@@ -20,7 +21,6 @@ from nfrun.engine.node_stats import TimingsFile
 from nfrun.prepare import Prepared
 from nfrun.reports.record import Record
 from nfrun.system.runtime import children_time, cores, peak_rss
-from nfrun.workfolder import LOGS
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -133,12 +133,12 @@ def plan(
     """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
     given, slots = _pairs(param), _slots(jobs)
     with telling_errors() as hide:
+        from nfrun.cache.work_dir import WorkFolder
         from nfrun.core.plan import plan_of
         from nfrun.engine.node_stats import read_timings
         from nfrun.logs.event_redaction import redactor_of
         from nfrun.outline import outline
         from nfrun.spec.loader import read_pipeline
-        from nfrun.workfolder import WorkFolder
 
         spec, document = read_pipeline(Path(pipeline))
         hide(redactor_of(spec, os.environ))
@@ -153,7 +153,7 @@ def plan(
         planned = plan_of(spec, slots=slots, costs=recorded)
         choices = None
         if resume:
-            from nfrun.book import foreseen
+            from nfrun.cache.run_cache import foreseen
 
             choices = foreseen(spec, planned, folder)
         print(outline(spec, planned, format.value, recorded, choices))
@@ -165,11 +165,11 @@ def clean(
 ) -> int:
     """Remove what nothing needs from a work folder, by default that of the working directory. Raises SystemExit."""
     with telling_errors():
-        from nfrun.clean import sweep
+        from nfrun.cache.prune import sweep
+        from nfrun.cache.work_dir import WORK, WorkFolder
         from nfrun.core.errors import escape
         from nfrun.reports.amounts import count, size
         from nfrun.spec.text_file import read_text
-        from nfrun.workfolder import WORK, WorkFolder
 
         file = _path(pipeline)
         if file is not None:

@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any, TextIO
 
 from nfrun.audience import audience
-from nfrun.book import LASTING, Book
+from nfrun.cache.run_cache import LASTING, Book
+from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.engine.attempt import Work
@@ -36,7 +37,6 @@ from nfrun.reports.record import Record
 from nfrun.system.garbage import collect_rarely
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.store import Store
-from nfrun.workfolder import LOGS, SCRATCH
 
 _BRIEF_SECONDS = 0.0001
 

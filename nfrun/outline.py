@@ -12,7 +12,7 @@ from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.reports.amounts import count, seconds
 
 if TYPE_CHECKING:
-    from nfrun.reuse import Choice
+    from nfrun.cache.reuse_decision import Choice
 
 _IF_SAME = "; reused after all if that gives the same as before"
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from nfrun.cache.journal import Started, next_number
+from nfrun.cache.work_dir import WorkFolder, naming, new_run_id
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import Timings, read_timings
-from nfrun.journal import Started, next_number
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
@@ -23,7 +24,6 @@ from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.paramsfile import params_file
 from nfrun.spec.yaml_document import Document
-from nfrun.workfolder import WorkFolder, naming, new_run_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,36 +10,36 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ reports engine engine.executors spec nodes code logs tables system core
+__init__ cache reports engine engine.executors spec nodes code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler compare tables.write_queue
 core.simulation
 logs.node_logs system.pipes system.checksums system.atomic_files
-tables.digest tables.formats code.function_lookup code.symbols tables.json_values spec.text_file spec.yaml_messages spec.yaml_scalars spec.suggestions spec.parameters system.sizes workfolder
+tables.digest tables.formats code.function_lookup code.symbols tables.json_values spec.text_file spec.yaml_messages spec.yaml_scalars spec.suggestions spec.parameters system.sizes cache.work_dir
 tables.local_files nodes.sql_files system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams code.module_index
-tables.file_io spec.expressions tables.ipc spec.yaml_fast system.garbage system.runtime code.fingerprint journal code.source_import nodes.external_files
+tables.file_io spec.expressions tables.ipc spec.yaml_fast system.garbage system.runtime code.fingerprint cache.journal code.source_import nodes.external_files
 nodes.base
 nodes.*
 nodes.registry
 spec.yaml_document
 spec.schema spec.expression_checks spec.paramsfile
 spec.loader
-spec.binder keys past engine.node_stats
-tables.output_files reuse
+spec.binder cache.cache_key cache.history engine.node_stats
+tables.output_files cache.reuse_decision
 tables.store engine.gil_contention engine.failures
 tables.json_store
 tables.worker_store engine.placement
 engine.attempt
-recall logs.print_capture logs.event_redaction
-journaling
+cache.cached_attempts logs.print_capture logs.event_redaction
+cache.journal_writer
 engine.executors.base
 engine.executors.worker
 engine.executors.*
 engine.runner
 reports.amounts reports.lines engine.event_dispatch engine.pace
 reports.*
-outline book clean logs.stream_takeover exits prepare
+outline cache.run_cache cache.prune logs.stream_takeover exits prepare
 audience
 launch
 trials

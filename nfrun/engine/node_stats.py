@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nfrun.cache.work_dir import read
 from nfrun.core.events import Event, NodeFinished, RunFinished
-from nfrun.workfolder import read
 
 _CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank
 _KEYS = ("took", "thread", "locked", "process")

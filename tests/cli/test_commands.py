@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nfrun import __version__, workfolder
+from nfrun import __version__
 from nfrun.__main__ import main
+from nfrun.cache import work_dir
 from nfrun.cli import app
 from nfrun.core.errors import HandoffError
 from nfrun.engine import node_stats
@@ -110,7 +111,7 @@ def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(workfolder.WorkFolder, "run_folder", fail)
+    monkeypatch.setattr(work_dir.WorkFolder, "run_folder", fail)
     found, out, err = nfrun("run", two)
     assert (found, out) == (code, "")
     assert message in err

@@ -18,7 +18,7 @@ import pytest
 from conftest import Here
 
 from nfrun import commands
-from nfrun.journal import Journal, read_journal
+from nfrun.cache.journal import Journal, read_journal
 
 STEPS = """
 import os, signal, time

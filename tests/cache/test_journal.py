@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.journal import Finished, Journal, Output, Started, next_number, read_journal, with_checksum
-from nfrun.workfolder import JOURNAL, WorkFolder
+from nfrun.cache.journal import Finished, Journal, Output, Started, next_number, read_journal, with_checksum
+from nfrun.cache.work_dir import JOURNAL, WorkFolder
 
 STARTED = Started("20260101-000000-abcdef", "p.yaml", 7)
 OUTPUT = Output("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
@@ -54,7 +54,7 @@ def test_a_journal_that_may_not_be_read_is_not_taken_for_none(tmp_path: Path, mo
     def refuse(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("nfrun.journal.read", refuse)
+    monkeypatch.setattr("nfrun.cache.journal.read", refuse)
     with pytest.raises(PermissionError):
         read_journal(tmp_path)
 

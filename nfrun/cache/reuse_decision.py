@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nfrun.cache.cache_key import Keys, Parts, key_of, same_for_readers
+from nfrun.cache.history import Past
+from nfrun.cache.journal import Finished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.journal import Finished
-from nfrun.keys import Keys, Parts, key_of, same_for_readers
-from nfrun.past import Past
 
 Sources = Callable[[NodeSpec], Mapping[str, str] | None]
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nfrun.journal import Told, read_journal
-from nfrun.workfolder import JOURNAL, LOGS, WorkFolder
+from nfrun.cache.journal import Told, read_journal
+from nfrun.cache.work_dir import JOURNAL, LOGS, WorkFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nfrun.cache.cache_key import Keys, key_of, same_for_readers
+from nfrun.cache.history import Past
+from nfrun.cache.journal import Finished
+from nfrun.cache.reuse_decision import Choice
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import Wait
-from nfrun.journal import Finished
-from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.nodes.base import Stop
 from nfrun.nodes.external_files import Reads, written_by
-from nfrun.past import Past
-from nfrun.reuse import Choice
 from nfrun.system.atomic_files import sync
 from nfrun.system.os_errors import refusal
 from nfrun.tables.output_files import file_of

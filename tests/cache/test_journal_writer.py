@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nfrun.cache.cache_key import Keys, key_of
+from nfrun.cache.cached_attempts import Notes
+from nfrun.cache.journal import Finished, Journal, Output, Told, read_journal
+from nfrun.cache.journal_writer import Journaling
 from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.journal import Finished, Journal, Output, Told, read_journal
-from nfrun.journaling import Journaling
-from nfrun.keys import Keys, key_of
 from nfrun.nodes.external_files import Reads
-from nfrun.recall import Notes
 from nfrun.system.checksums import file_checksum
 
 

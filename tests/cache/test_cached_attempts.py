@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from nfrun.cache.cache_key import Keys, key_of, same_for_readers
+from nfrun.cache.cached_attempts import Notes, Recall
+from nfrun.cache.journal import Finished, Output
+from nfrun.cache.reuse_decision import Choice
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.journal import Finished, Output
-from nfrun.keys import Keys, key_of, same_for_readers
 from nfrun.nodes.base import Stop
 from nfrun.nodes.external_files import Reads, written_by
-from nfrun.recall import Notes, Recall
-from nfrun.reuse import Choice
 from nfrun.tables.store import Store
 
 A = NodeSpec("a", "sql", "select", (), {}, (), (), {})

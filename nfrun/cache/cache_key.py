@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nfrun.cache.journal import Output
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.journal import Output
 from nfrun.system.checksums import text_checksum
 
 Parts = Mapping[str, str]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from nfrun.cache.cache_key import Keys, key_of
+from nfrun.cache.journal import Finished, Output
+from nfrun.cache.reuse_decision import Choice, changes, choose, reusable
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
-from nfrun.journal import Finished, Output
-from nfrun.keys import Keys, key_of
-from nfrun.reuse import Choice, changes, choose, reusable
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", **more: Any) -> NodeSpec:

@@ -11,21 +11,21 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from nfrun.cache.cache_key import Keys
+from nfrun.cache.cached_attempts import Make, Notes, Recall
+from nfrun.cache.history import Past
+from nfrun.cache.journal import Journal, Started
+from nfrun.cache.journal_writer import Journaling
+from nfrun.cache.reuse_decision import Choice, choose, reusable
+from nfrun.cache.work_dir import JOURNAL, WorkFolder, naming
 from nfrun.core.errors import escape
 from nfrun.core.events import Event, Ref, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.event_dispatch import Telling
-from nfrun.journal import Journal, Started
-from nfrun.journaling import Journaling
-from nfrun.keys import Keys
 from nfrun.nodes.external_files import Reads, written_by
-from nfrun.past import Past
-from nfrun.recall import Make, Notes, Recall
-from nfrun.reuse import Choice, choose, reusable
 from nfrun.system.atomic_files import sync
 from nfrun.tables.store import Store
-from nfrun.workfolder import JOURNAL, WorkFolder, naming
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
 # Between two looks at what has ended: a kill loses no more than that and what is being written.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.clean import sweep
-from nfrun.journal import Finished, Journal, Output, Started
-from nfrun.workfolder import JOURNAL, LOGS, WorkFolder
+from nfrun.cache.journal import Finished, Journal, Output, Started
+from nfrun.cache.prune import sweep
+from nfrun.cache.work_dir import JOURNAL, LOGS, WorkFolder
 
 PAGE = 4096
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.cache.work_dir import WorkFolder, new_run_id, read
 from nfrun.core.errors import FolderHeld
 from nfrun.core.pipeline import Pipeline
-from nfrun.workfolder import WorkFolder, new_run_id, read
 
 RUN = "20260101-000000-aaaaaa"
 
@@ -154,7 +154,7 @@ def test_a_folder_that_was_made_again_has_a_lock_of_its_own(tmp_path: Path) -> N
 
 def test_a_killed_holder_lets_go_and_its_children_do_not_hold_on(tmp_path: Path) -> None:
     program = (
-        "import os, subprocess, sys, time; from pathlib import Path; from nfrun.workfolder import WorkFolder\n"
+        "import os, subprocess, sys, time; from pathlib import Path; from nfrun.cache.work_dir import WorkFolder\n"
         "with WorkFolder(Path(sys.argv[1])).held():\n"
         "    child = subprocess.Popen(['sleep', '60'])\n"
         "    forked = os.fork() or time.sleep(60)\n"

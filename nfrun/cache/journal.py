@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from nfrun.cache.work_dir import JOURNAL, WorkFolder, read
 from nfrun.system.checksums import line_checksum
-from nfrun.workfolder import JOURNAL, WorkFolder, read
 
 VERSION = 1
 _CHECK = ', "check": "'

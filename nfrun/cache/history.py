@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.journal import Finished, Output, read_journal
+from nfrun.cache.journal import Finished, Output, read_journal
+from nfrun.cache.work_dir import WorkFolder
 from nfrun.system.checksums import file_checksum
-from nfrun.workfolder import WorkFolder
 
 
 class Past:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nfrun.cache.cache_key import Keys, key_of
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.keys import Keys, key_of
 
 NODE = NodeSpec("a", "run", "make", (Input("t", "b", "b"),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
 DIGEST = {"b": "d1"}

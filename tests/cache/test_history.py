@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.journal import Finished, Journal, Output, Started
-from nfrun.past import Past
+from nfrun.cache.history import Past
+from nfrun.cache.journal import Finished, Journal, Output, Started
+from nfrun.cache.work_dir import JOURNAL, WorkFolder
 from nfrun.system.checksums import file_checksum
-from nfrun.workfolder import JOURNAL, WorkFolder
 
 NAMES = [f"20260101-00000{i}-abcdef" for i in range(3)]
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_now_stays_for_another_time(trial: Trial, monkeypatc
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("nfrun.past.file_checksum", refuse)
+        patched.setattr("nfrun.cache.history.file_checksum", refuse)
         past = trial.past()
         assert past.file(past.find("k")[0], "a") is None
     assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]

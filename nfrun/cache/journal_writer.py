@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from nfrun.cache.cache_key import Keys, key_of, same_for_readers
+from nfrun.cache.cached_attempts import Notes
+from nfrun.cache.journal import Finished, Journal, Output
 from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.journal import Finished, Journal, Output
-from nfrun.keys import Keys, key_of, same_for_readers
-from nfrun.recall import Notes
 from nfrun.system.checksums import file_checksum
 
 
