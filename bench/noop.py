@@ -30,7 +30,7 @@ from nfrun.engine.gil_contention import Contention
 from nfrun.engine.node_stats import TimingsFile, read_timings
 from nfrun.engine.runner import Run
 from nfrun.logs.node_logs import Logs
-from nfrun.reports.record import Record
+from nfrun.reports.run_record import Record
 from nfrun.tables.store import Store
 
 WORKERS = 2

@@ -19,7 +19,7 @@ from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Report
 from nfrun.engine.node_stats import TimingsFile
 from nfrun.prepare import Prepared
-from nfrun.reports.record import Record
+from nfrun.reports.run_record import Record
 from nfrun.system.runtime import children_time, cores, peak_rss
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def audience(
         yield _progress(prepared, record)
     yield _summary(prepared, record, table, results, processes)
     if options.json:
-        from nfrun.reports.document import RunDocument
+        from nfrun.reports.json_document import RunDocument
 
         yield RunDocument(
             record,
@@ -65,10 +65,10 @@ def audience(
 def _progress(prepared: Prepared, record: Record) -> Report:
     options, name = prepared.options, prepared.pipeline.name
     if _is_live(sys.stderr):
-        from nfrun.reports.live import LiveView
+        from nfrun.reports.live_view import LiveView
 
         return LiveView(record, console_on(sys.stderr, options.color), name)
-    from nfrun.reports.plain import PlainLines
+    from nfrun.reports.plain_lines import PlainLines
 
     return PlainLines(sys.stderr, name, verbose=options.verbose)
 

@@ -137,7 +137,7 @@ def plan(
         from nfrun.core.plan import plan_of
         from nfrun.engine.node_stats import read_timings
         from nfrun.logs.event_redaction import redactor_of
-        from nfrun.outline import outline
+        from nfrun.reports.plan_view import outline
         from nfrun.spec.loader import read_pipeline
 
         spec, document = read_pipeline(Path(pipeline))
@@ -168,7 +168,7 @@ def clean(
         from nfrun.cache.prune import sweep
         from nfrun.cache.work_dir import WORK, WorkFolder
         from nfrun.core.errors import escape
-        from nfrun.reports.amounts import count, size
+        from nfrun.reports.format_units import count, size
         from nfrun.spec.text_file import read_text
 
         file = _path(pipeline)
@@ -203,7 +203,7 @@ def validate(*files: str | Path, json: bool = False) -> int:
     documents = []
     with telling_errors():
         from nfrun.core.errors import SpecError, render_all, shorten
-        from nfrun.reports.amounts import count
+        from nfrun.reports.format_units import count
         from nfrun.spec.loader import read_pipeline
 
         gc.enable()  # there may be any number of files

@@ -22,14 +22,14 @@ from typing import IO, Any, TextIO
 import nfrun
 from nfrun import __version__
 from nfrun.audience import console_on
-from nfrun.compare import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.core.errors import escape, shorten
 from nfrun.core.pipeline import Pipeline
 from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import SIGNALS, signals
-from nfrun.reports.amounts import seconds
+from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
+from nfrun.reports.format_units import seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
@@ -136,7 +136,7 @@ def bench(options: BenchOptions, hide: Callable[[Redactor], None] = lambda redac
         told = [as_json(comparison) for comparison in found]
         _print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": told})
     else:
-        from nfrun.reports.comparison import blog_rows, print_comparison, rows
+        from nfrun.reports.bench_table import blog_rows, print_comparison, rows
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
         print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _block(sys.stdout))

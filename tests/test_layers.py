@@ -10,10 +10,10 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__ cache reports engine engine.executors spec nodes code logs tables system core
+__init__  cache reports engine engine.executors spec nodes code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
-core.scheduler compare tables.write_queue
+core.scheduler reports.bench_stats tables.write_queue
 core.simulation
 logs.node_logs system.pipes system.checksums system.atomic_files
 tables.digest tables.formats code.function_lookup code.symbols tables.json_values spec.text_file spec.yaml_messages spec.yaml_scalars spec.suggestions spec.parameters system.sizes cache.work_dir
@@ -37,9 +37,9 @@ engine.executors.base
 engine.executors.worker
 engine.executors.*
 engine.runner
-reports.amounts reports.lines engine.event_dispatch engine.pace
+reports.format_units reports.line_buffer engine.event_dispatch engine.pace
 reports.*
-outline cache.run_cache cache.prune logs.stream_takeover exits prepare
+reports.plan_view cache.run_cache cache.prune logs.stream_takeover exits prepare
 audience
 launch
 trials
@@ -54,7 +54,7 @@ PURE = (
     "core.plan",
     "logs.redaction",
     "core.scheduler",
-    "compare",
+    "reports.bench_stats",
     "tables.write_queue",
     "core.simulation",
 )

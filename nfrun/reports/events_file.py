@@ -7,7 +7,7 @@ from typing import IO
 
 from nfrun.core.errors import escape
 from nfrun.core.events import Event, to_json
-from nfrun.reports.lines import Lines
+from nfrun.reports.line_buffer import Lines
 
 
 class EventsFile:

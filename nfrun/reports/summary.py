@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 from nfrun.core.errors import escape, shorten
 from nfrun.core.events import Event, NodeFinished
 from nfrun.engine.node_stats import LOCKED_SECONDS
-from nfrun.reports.amounts import count, seconds, size
-from nfrun.reports.record import NodeRecord, Record, StageRecord
+from nfrun.reports.format_units import count, seconds, size
+from nfrun.reports.run_record import NodeRecord, Record, StageRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from nfrun.compare import Comparison, Measured, Spread
-from nfrun.reports.comparison import blog_rows, machine_line, print_comparison, rows, verdict
+from nfrun.reports.bench_stats import Comparison, Measured, Spread
+from nfrun.reports.bench_table import blog_rows, machine_line, print_comparison, rows, verdict
 from nfrun.reports.console import console
 
 MACHINE = {

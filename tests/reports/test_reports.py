@@ -36,13 +36,13 @@ from nfrun.core.events import (
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.event_dispatch import Telling
 from nfrun.engine.pace import Pace
-from nfrun.reports.amounts import count, seconds, size
 from nfrun.reports.console import console
-from nfrun.reports.document import RunDocument
 from nfrun.reports.events_file import EventsFile
-from nfrun.reports.live import ROWS, LiveView
-from nfrun.reports.plain import PlainLines
-from nfrun.reports.record import Record
+from nfrun.reports.format_units import count, seconds, size
+from nfrun.reports.json_document import RunDocument
+from nfrun.reports.live_view import ROWS, LiveView
+from nfrun.reports.plain_lines import PlainLines
+from nfrun.reports.run_record import Record
 from nfrun.reports.summary import Summary, failure_text
 
 FAILURE = Failure(

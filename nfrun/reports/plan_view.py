@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nfrun.core.errors import escape
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, longest_path
-from nfrun.reports.amounts import count, seconds
+from nfrun.reports.format_units import count, seconds
 
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import Choice

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from nfrun.core.errors import escape, shorten
 from nfrun.core.events import AttemptStopped, Event, NodeLogged
-from nfrun.reports.amounts import seconds
-from nfrun.reports.record import Record, StageRecord
+from nfrun.reports.format_units import seconds
+from nfrun.reports.run_record import Record, StageRecord
 
 ROWS = 16
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for what is left out of each, at most 16

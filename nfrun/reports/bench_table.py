@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from rich.console import Console, JustifyMethod
 
-from nfrun.compare import VARIANTS, Comparison, Measured, Spread, ratio
 from nfrun.core.errors import escape, shorten
-from nfrun.reports.amounts import count, seconds, size
+from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ratio
 from nfrun.reports.console import fitting, giving_way, new_table, print_line
+from nfrun.reports.format_units import count, seconds, size
 
 _BAR = 40  # characters of a terminal for the slowest variant
 _NAME = 24

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
-from nfrun.outline import outline
+from nfrun.reports.plan_view import outline
 from nfrun.spec.loader import read_pipeline
 
 FILE = """\

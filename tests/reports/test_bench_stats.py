@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nfrun.commands import Handoff
-from nfrun.compare import VARIANTS, Spread, as_json, compare, differing, ratio, turns
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
+from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, ratio, turns
 from nfrun.spec.loader import read_pipeline
 
 
@@ -118,7 +118,7 @@ def test_where_there_are_no_outputs_nobody_can_say_whether_they_are_the_same() -
 def test_the_shipped_pipelines_have_the_sums_of_the_account(
     name: str, nodes: int, work: float, longest: float, stages: float
 ) -> None:
-    pipeline, _ = read_pipeline(Path(__file__).parents[1] / "pipelines" / "bench" / f"{name}.yaml")
+    pipeline, _ = read_pipeline(Path(__file__).parents[2] / "pipelines" / "bench" / f"{name}.yaml")
     plan = plan_of(pipeline, costs={node: spec.with_["ms"] for node, spec in pipeline.nodes.items()})
     assert len(plan.nodes) == nodes
     assert plan.work == work

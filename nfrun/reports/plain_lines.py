@@ -17,8 +17,8 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.reports.amounts import count, seconds
-from nfrun.reports.lines import Lines
+from nfrun.reports.format_units import count, seconds
+from nfrun.reports.line_buffer import Lines
 
 
 class PlainLines:

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from nfrun.core.events import Event
 from nfrun.logs.node_logs import LOG, STREAMS, log_of
-from nfrun.reports.record import Record
+from nfrun.reports.run_record import Record
 
 
 class RunDocument:
