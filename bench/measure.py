@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.launch import launch
-from nfrun.prepare import Options
+from nfrun.cli.run import launch
+from nfrun.cli.run_setup import Options
 from nfrun.system.runtime import cores
 
 _K = TypeVar("_K")

@@ -42,7 +42,7 @@ _MOST = {"pipefunc": 200}
 def nfrun(
     shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
 ) -> Callable[[], float]:
-    """A run as `nfrun run -q` makes it, its parts joined as `nfrun.launch` joins them; the folder of runs is `work`.
+    """A run as `nfrun run -q` makes it, its parts joined as `nfrun.cli.run` joins them; the folder of runs is `work`.
 
     With `journal` it leaves what `--resume` needs, and else nothing but what it keeps. Returns the seconds of the run
     by its own clock, which leaves out the start and the end around it.

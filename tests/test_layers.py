@@ -10,7 +10,7 @@ from pathlib import Path
 import nfrun
 
 LAYERS = """
-__init__  cache reports engine engine.executors spec nodes code logs tables system core
+__init__ cli  cache reports engine engine.executors spec nodes code logs tables system core
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler reports.bench_stats tables.write_queue
@@ -39,12 +39,12 @@ engine.executors.*
 engine.runner
 reports.format_units reports.line_buffer engine.event_dispatch engine.pace
 reports.*
-reports.plan_view cache.run_cache cache.prune logs.stream_takeover exits prepare
-audience
-launch
-trials
-commands
-arguments cli system.supervisor
+reports.plan_view cache.run_cache cache.prune logs.stream_takeover cli.exit_codes cli.run_setup
+cli.run_reports
+cli.run
+cli.bench
+cli.commands
+cli.fast_args cli.typer_app system.supervisor
 __main__
 """
 PURE = (

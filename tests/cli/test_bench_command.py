@@ -13,7 +13,7 @@ import pexpect
 import pytest
 from conftest import Here
 
-from nfrun.trials import machine
+from nfrun.cli.bench import machine
 
 STEPS = """
 import os

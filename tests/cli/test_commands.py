@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from nfrun import __version__
 from nfrun.__main__ import main
 from nfrun.cache import work_dir
-from nfrun.cli import app
+from nfrun.cli.exit_codes import telling_errors
+from nfrun.cli.typer_app import app
 from nfrun.core.errors import HandoffError
 from nfrun.engine import node_stats
-from nfrun.exits import telling_errors
 from nfrun.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"
@@ -124,7 +124,7 @@ def test_plan_and_validate_import_neither_arrow_nor_users_code(tmp_path: Path) -
         "nodes: {a: {python: 'steps:go'}, b: {read: x.csv}, c: {write: y.csv, inputs: b}}\n"
     )
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom nfrun.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom nfrun.cli.typer_app import app\n"
         "for command in ('plan', 'validate'):\n    done = CliRunner().invoke(app, [command, 'p.yaml'])\n"
         "    assert done.exit_code == 0, done.output\n"
         "print([m for m in ('pyarrow', 'duckdb', 'numpy', 'jinja2', 'steps') if m in sys.modules])\n"
@@ -138,7 +138,7 @@ def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     def interrupted(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nfrun.arguments.understood", interrupted)
+    monkeypatch.setattr("nfrun.cli.fast_args.understood", interrupted)
     with pytest.raises(SystemExit) as left:
         main()
     gc.enable()
@@ -190,7 +190,7 @@ def test_a_question_without_an_answer(
     def ask(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("nfrun.commands.bench", ask)
+    monkeypatch.setattr("nfrun.cli.commands.bench", ask)
     monkeypatch.setattr(sys, "argv", ["nfrun", "bench"])
     with pytest.raises(SystemExit) as left:
         main(guarded=False)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from conftest import Here
 
-from nfrun import commands
 from nfrun.cache.journal import Journal, read_journal
+from nfrun.cli import commands
 
 STEPS = """
 import os, signal, time

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from nfrun.cli import app
+from nfrun.cli.typer_app import app
 
 GOOD = "nodes:\n  a: {run: x}\n  b: {run: x, inputs: a}\n"
 BAD = "nodes:\n  extract: {run: x}\n  join: {run: x, inputs: [extrat], retries: -1}\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.commands import Handoff
+from nfrun.cli.commands import Handoff
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
 from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, ratio, turns
 from nfrun.spec.loader import read_pipeline

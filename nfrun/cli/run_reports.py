@@ -14,11 +14,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from nfrun.cache.run_cache import LASTING
 from nfrun.cache.work_dir import LOGS
+from nfrun.cli.run_setup import Prepared
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Report
 from nfrun.engine.node_stats import TimingsFile
-from nfrun.prepare import Prepared
 from nfrun.reports.run_record import Record
 from nfrun.system.runtime import children_time, cores, peak_rss
 

@@ -14,9 +14,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nfrun import __version__, commands
-from nfrun.commands import Color, Executor, Handoff, PlanFormat, Schedule
-from nfrun.exits import FAILED, OK, Misuse, print_json, telling_errors
+from nfrun import __version__
+from nfrun.cli import commands
+from nfrun.cli.commands import Color, Executor, Handoff, PlanFormat, Schedule
+from nfrun.cli.exit_codes import FAILED, OK, Misuse, print_json, telling_errors
 
 app = typer.Typer(
     name="nfrun",

@@ -21,10 +21,10 @@ from typing import IO, Any, TextIO
 
 import nfrun
 from nfrun import __version__
-from nfrun.audience import console_on
+from nfrun.cli.exit_codes import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
+from nfrun.cli.run_reports import console_on
 from nfrun.core.errors import escape, shorten
 from nfrun.core.pipeline import Pipeline
-from nfrun.exits import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import SIGNALS, signals
@@ -40,7 +40,7 @@ _PATIENCE = 2  # signals after which a child process is killed
 # `nfrun` with all imported that Arrow imports at first use, pandas too where it is installed: which node or
 # handoff would be the first, and charged for it, differs from variant to variant.
 _CHILD = """
-from nfrun.launch import import_arrow
+from nfrun.cli.run import import_arrow
 import_arrow()
 import pyarrow.compute
 pyarrow.array([""])

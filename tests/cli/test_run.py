@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from nfrun.cli.run import launch
+from nfrun.cli.run_setup import Options
 from nfrun.engine.gil_contention import Contention
-from nfrun.launch import launch
-from nfrun.prepare import Options
 from nfrun.tables.store import Store
 
 STEPS = """
@@ -69,7 +69,7 @@ def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest
             looked.set()
             super().look(late)
 
-    monkeypatch.setattr("nfrun.launch.Contention", Looking)
+    monkeypatch.setattr("nfrun.cli.run.Contention", Looking)
     monkeypatch.setattr("builtins.looked", looked, raising=False)
     run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
     assert looked.is_set()
@@ -83,7 +83,7 @@ def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: py
             ahead.append(options["ahead"])
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("nfrun.launch.Store", Recording)
+    monkeypatch.setattr("nfrun.cli.run.Store", Recording)
     nodes = "".join(f"  {name}: {{python: 'steps_of_launch:numbers'}}\n" for name in "abcd") + (
         "  thread: {python: 'steps_of_launch:count', inputs: {table: a}}\n"
         "  process: {python: 'steps_of_launch:count', inputs: {table: b}, executor: process}\n"

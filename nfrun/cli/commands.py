@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.exits import OK, WRONG, Misuse, print_json, problem_document, telling_errors
+from nfrun.cli.exit_codes import OK, WRONG, Misuse, print_json, problem_document, telling_errors
 from nfrun.system.std_streams import unfailing
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def run(
                 raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
     with telling_errors(as_json=json) as hide:
         written = _events(events)
-        from nfrun.launch import launch
-        from nfrun.prepare import Options
+        from nfrun.cli.run import launch
+        from nfrun.cli.run_setup import Options
 
         options = Options(
             pipeline=Path(pipeline),
@@ -241,7 +241,7 @@ def bench(
     if given and pipeline is None:
         raise Misuse("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
     with telling_errors(as_json=json) as hide:
-        from nfrun.trials import BenchOptions, bench
+        from nfrun.cli.bench import BenchOptions, bench
 
         options = BenchOptions(
             pipeline=_path(pipeline),

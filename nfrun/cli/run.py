@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any, TextIO
 
-from nfrun.audience import audience
 from nfrun.cache.run_cache import LASTING, Book
 from nfrun.cache.work_dir import LOGS, SCRATCH
+from nfrun.cli.exit_codes import IO_ERROR, OK, io_code, run_code
+from nfrun.cli.run_reports import audience
+from nfrun.cli.run_setup import Options, Prepared, preparing
 from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.engine.attempt import Work
@@ -27,12 +29,10 @@ from nfrun.engine.gil_contention import Contention
 from nfrun.engine.pace import Pace
 from nfrun.engine.placement import in_processes
 from nfrun.engine.runner import Run
-from nfrun.exits import IO_ERROR, OK, io_code, run_code
 from nfrun.logs.event_redaction import guarded_stderr, telling_without
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import apart, printing, signals
-from nfrun.prepare import Options, Prepared, preparing
 from nfrun.reports.run_record import Record
 from nfrun.system.garbage import collect_rarely
 from nfrun.system.runtime import set_allocator

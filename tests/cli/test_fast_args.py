@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from nfrun import arguments, commands
-from nfrun.arguments import COMMANDS, SHORT, understood
-from nfrun.cli import app
-from nfrun.commands import Handoff, PlanFormat, Schedule
+from nfrun.cli import commands, fast_args
+from nfrun.cli.commands import Handoff, PlanFormat, Schedule
+from nfrun.cli.fast_args import COMMANDS, SHORT, understood
+from nfrun.cli.typer_app import app
 
 Call = tuple[str, tuple[str, ...], dict[str, Any]]
 
@@ -32,7 +32,7 @@ def by_typer(words: list[str]) -> Call | None:
     calls: list[Call] = []
 
     def catch(name: str) -> Any:
-        defaults = arguments._defaults(COMMANDS[name][0])
+        defaults = fast_args._defaults(COMMANDS[name][0])
 
         def command(*files: Path, **options: Any) -> int:
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
@@ -109,7 +109,7 @@ VALUES = ["2", "a=1", "-3", "", "json", "eager", "mmap", "never", "x y", "-k", "
 def lines(draw: st.DrawFn) -> list[str]:
     """A command line that is right more often than not."""
     name = draw(st.sampled_from(sorted(COMMANDS)))
-    long = sorted(f"--{option.replace('_', '-')}" for option in arguments._defaults(COMMANDS[name][0])) or ["--none"]
+    long = sorted(f"--{option.replace('_', '-')}" for option in fast_args._defaults(COMMANDS[name][0])) or ["--none"]
     option, value = st.sampled_from([*long, *SHORT]), st.sampled_from(VALUES)
     chunk = st.one_of(
         st.tuples(option),
@@ -128,7 +128,7 @@ def test_typer_never_understands_anything_else(words: list[str]) -> None:
     call = plainly(words)
     if call is not None:
         name, files, options = call
-        defaults = arguments._defaults(COMMANDS[name][0])
+        defaults = fast_args._defaults(COMMANDS[name][0])
         assert by_typer(words) == (name, files, {k: v for k, v in options.items() if v != defaults[k]})
 
 
@@ -138,7 +138,7 @@ def test_every_option_is_known_to_both() -> None:
         help = CliRunner().invoke(app, [name, "--help"]).stdout
         listed = {word for line in help.splitlines() for word in line.split() if line.startswith("  -")}
         said = {word.strip(",") for word in listed if word.startswith("--")} - {"--help"}
-        assert said == {f"--{option.replace('_', '-')}" for option in arguments._defaults(command)}, name
+        assert said == {f"--{option.replace('_', '-')}" for option in fast_args._defaults(command)}, name
 
 
 def test_typer_passes_on_the_same_defaults() -> None:

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
+from nfrun.cli.exit_codes import io_code, run_code
 from nfrun.core.events import Failure, RunFinished
-from nfrun.exits import io_code, run_code
 
 FULL, DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"
 

@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from nfrun import commands
+from nfrun.cli import commands
 
 SHORT = {"-p": "--param", "-j": "--jobs", "-k": "--keep-going", "-q": "--quiet", "-v": "--verbose"}
 # With the fewest and the most files that they take. Their options are the keyword arguments of the functions.

@@ -1,0 +1,1 @@
+"""The command line: commands and options, the wiring of a run, exit codes."""
