@@ -311,7 +311,7 @@ p.yaml:5:22: 'env' of a node reaches only a 'run' node: the others share one pro
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("steps.py").write_text(STEPS)
 

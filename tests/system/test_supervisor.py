@@ -189,7 +189,7 @@ def test_a_second_request_waits_for_nobody() -> None:
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
-    with started("import nfrun.system.supervisor\nnfrun.guard._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
+    with started("import nfrun.system.supervisor\nnfrun.system.supervisor._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
         program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # Python's lock, and for ever")
         program.say("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.front, signal.SIGINT)
