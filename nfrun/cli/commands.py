@@ -304,7 +304,7 @@ def _slots(jobs: str) -> int:
 def _bytes(memory: str) -> int | None:
     if memory == "auto":
         return None
-    from nfrun.system.sizes import parse_size
+    from nfrun.system.units import parse_size
 
     try:
         return parse_size(memory)

@@ -34,8 +34,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import apart, printing, signals
 from nfrun.reports.run_record import Record
-from nfrun.system.garbage import collect_rarely
-from nfrun.system.runtime import set_allocator
+from nfrun.system.runtime import collect_rarely, set_allocator
 from nfrun.tables.store import Store
 
 _BRIEF_SECONDS = 0.0001

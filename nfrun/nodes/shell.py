@@ -18,9 +18,9 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.logs.node_logs import STREAMS, Transcript
 from nfrun.nodes.base import Job, Mistake, NodeError
-from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason
 from nfrun.system.pipes import read_left, read_while
+from nfrun.system.process_tree import await_group
 from nfrun.tables.formats import FormatError
 
 _TAIL = 4096  # bytes of stderr shown in an error

@@ -19,7 +19,7 @@ from nfrun.spec.parameters import check_param, param_of
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import NODE_KEYS, means_kind
 from nfrun.spec.yaml_document import Document, load
-from nfrun.system.garbage import no_garbage
+from nfrun.system.runtime import no_garbage
 from nfrun.system.units import LONGEST, seconds
 
 Keys = tuple[str | int, ...]

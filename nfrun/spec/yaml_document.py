@@ -19,7 +19,7 @@ from nfrun.spec.text_file import NOT_TEXT, read_text, refuse
 from nfrun.spec.yaml_fast import CONTROL, TEXT, plain_values
 from nfrun.spec.yaml_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
-from nfrun.system.garbage import no_garbage
+from nfrun.system.runtime import no_garbage
 
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+_LOOK_SECONDS = 0.01
+
 _PATIENCE_SECONDS = 5.0  # for what does not end although it was killed: it waits in the kernel, for a disk that hangs
 _LOOK_SECONDS = 0.001
 _ENDED = (b"Z", b"X")
@@ -70,3 +72,19 @@ def below() -> Iterator[tuple[int, bool]]:
         if int(parent) in found:
             found.add(process)
             yield process, state in _ENDED
+
+
+def await_group(group: int, seconds: float) -> bool:
+    """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds.
+
+    Returns whether that is so: then the number is free, and may be that of others when it is used next.
+    """
+    until = time.monotonic() + seconds
+    try:
+        while True:
+            os.killpg(group, 0)
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOOK_SECONDS)
+    except (ProcessLookupError, PermissionError):
+        return True

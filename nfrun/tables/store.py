@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Ref
-from nfrun.system.sizes import quarter_of_memory
+from nfrun.system.runtime import quarter_of_memory
 from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import failed_write, file_of, write_output
 from nfrun.tables.write_queue import Backlog, Key

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfrun.system.garbage import collect_rarely, no_garbage
+from nfrun.system.runtime import collect_rarely, no_garbage
 
 
 @pytest.fixture(autouse=True)

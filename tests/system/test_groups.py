@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfrun.system.groups import await_group
+from nfrun.system.process_tree import await_group
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.system.sizes import parse_size
+from nfrun.system.units import parse_size
 
 GOOD = {
     "1": 1,

@@ -27,9 +27,9 @@ from nfrun.engine.attempt import Wait, Work
 from nfrun.engine.executors.worker import Order, Said, Setting, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import Stop
-from nfrun.system.groups import await_group
 from nfrun.system.os_errors import is_short_of, reason, refusal
 from nfrun.system.pipes import Feed, read_chunk, read_left
+from nfrun.system.process_tree import await_group
 from nfrun.system.runtime import set_allocator
 from nfrun.tables.output_files import file_of
 from nfrun.tables.store import Store
