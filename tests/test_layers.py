@@ -11,6 +11,7 @@ import nfrun
 
 LAYERS = """
 __init__ cli  cache reports engine engine.executors spec nodes code logs tables system core
+core.text
 core.events core.errors core.pipeline
 core.plan logs.redaction
 core.scheduler reports.bench_stats tables.write_queue

@@ -16,14 +16,13 @@ from nfrun.cache.cache_key import Keys, key_of, same_for_readers
 from nfrun.cache.history import Past
 from nfrun.cache.journal import Finished
 from nfrun.cache.reuse_decision import Choice
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, refusal
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import Wait
 from nfrun.nodes.base import Stop
 from nfrun.nodes.external_files import Reads, written_by
 from nfrun.system.atomic_files import sync
-from nfrun.system.os_errors import refusal
 from nfrun.tables.output_files import file_of
 from nfrun.tables.store import Store
 

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.work_dir import JOURNAL, WorkFolder, read
+from nfrun.cache.work_dir import JOURNAL, WorkFolder
+from nfrun.system.atomic_files import read
 from nfrun.system.checksums import line_checksum
 
 VERSION = 1

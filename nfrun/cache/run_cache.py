@@ -17,14 +17,14 @@ from nfrun.cache.history import Past
 from nfrun.cache.journal import Journal, Started
 from nfrun.cache.journal_writer import Journaling
 from nfrun.cache.reuse_decision import Choice, choose, reusable
-from nfrun.cache.work_dir import JOURNAL, WorkFolder, naming
-from nfrun.core.errors import escape
+from nfrun.cache.work_dir import JOURNAL, WorkFolder
 from nfrun.core.events import Event, Ref, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
+from nfrun.core.text import escape
 from nfrun.engine.event_dispatch import Telling
 from nfrun.nodes.external_files import Reads, written_by
-from nfrun.system.atomic_files import sync
+from nfrun.system.atomic_files import naming, sync
 from nfrun.tables.store import Store
 
 LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from

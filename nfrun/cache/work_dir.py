@@ -6,14 +6,12 @@ is gone, however it went.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import re
 import shutil
 import socket
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +20,7 @@ from typing import Any
 
 from nfrun.core.errors import FolderHeld
 from nfrun.core.pipeline import Pipeline
-from nfrun.system.atomic_files import is_there, make_folders
+from nfrun.system.atomic_files import is_there, make_folders, naming
 
 WORK = ".nfrun"
 JOURNAL = "journal.jsonl"
@@ -40,28 +38,6 @@ _MOST = 4096  # bytes of the lock file that are looked at
 def new_run_id() -> str:
     """A name for a run that sorts by its start. A label only: nothing is decided by it."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[Path]:
-    """Whatever the system says of writing inside tells of which file it does: it knows only when opening."""
-    try:
-        yield path
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-
-
-def read(path: Path) -> bytes:
-    """All of a file in a work folder. Raises OSError also if somebody put something else there.
-
-    To open a named pipe would be to wait for ever.
-    """
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-        return opened.read()
 
 
 class Hold:

@@ -23,8 +23,8 @@ import nfrun
 from nfrun import __version__
 from nfrun.cli.exit_codes import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
 from nfrun.cli.run_reports import console_on
-from nfrun.core.errors import escape, shorten
 from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import escape, shorten
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import SIGNALS, signals

@@ -167,7 +167,7 @@ def clean(
     with telling_errors():
         from nfrun.cache.prune import sweep
         from nfrun.cache.work_dir import WORK, WorkFolder
-        from nfrun.core.errors import escape
+        from nfrun.core.text import escape
         from nfrun.reports.format_units import count, size
         from nfrun.spec.text_file import read_text
 
@@ -202,7 +202,8 @@ def validate(*files: str | Path, json: bool = False) -> int:
     found: list[Problem] = []
     documents = []
     with telling_errors():
-        from nfrun.core.errors import SpecError, render_all, shorten
+        from nfrun.core.errors import SpecError, render_all
+        from nfrun.core.text import shorten
         from nfrun.reports.format_units import count
         from nfrun.spec.loader import read_pipeline
 

@@ -5,6 +5,7 @@ Knows no command. Imports what it needs for an error when there is one.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +38,8 @@ def telling_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], No
     With `as_json` it is a document on stdout too. Yields what is to be given the redactor of all
     messages, once there is one.
     """
-    from nfrun.core.errors import FolderHeld, HandoffError, SpecError, escape, render_all
+    from nfrun.core.errors import FolderHeld, HandoffError, SpecError, render_all
+    from nfrun.core.text import escape
 
     redactors: list[Redactor] = []
 
@@ -104,8 +106,6 @@ def run_code(end: RunFinished, failures: Iterable[Failure], caught: Sequence[int
 
 def io_code(error: str) -> int:
     """The exit code for what could not be written, whose message ends with the system's own words."""
-    from nfrun.system.os_errors import is_denied
-
     return NO_PERMISSION if is_denied(error) else IO_ERROR
 
 
@@ -176,3 +176,8 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     where = problem.where
     place = {"file": where.file, "line": where.line, "column": where.column}
     return {**place, "message": problem.what, "hint": problem.hint}
+
+
+def is_denied(message: str) -> bool:
+    """Whether a message that ends with the system's own words is a matter of permission."""
+    return message.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))

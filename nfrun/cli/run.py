@@ -20,8 +20,8 @@ from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.exit_codes import IO_ERROR, OK, io_code, run_code
 from nfrun.cli.run_reports import audience
 from nfrun.cli.run_setup import Options, Prepared, preparing
-from nfrun.core.errors import escape
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
+from nfrun.core.text import escape
 from nfrun.engine.attempt import Work
 from nfrun.engine.event_dispatch import Telling
 from nfrun.engine.executors.threads import Make, ThreadExecutor

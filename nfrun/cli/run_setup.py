@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cache.journal import Started, next_number
-from nfrun.cache.work_dir import WorkFolder, naming, new_run_id
+from nfrun.cache.work_dir import WorkFolder, new_run_id
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import Timings, read_timings
@@ -24,6 +24,7 @@ from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.paramsfile import params_file
 from nfrun.spec.yaml_document import Document
+from nfrun.system.atomic_files import naming
 
 
 @dataclass(frozen=True, slots=True)

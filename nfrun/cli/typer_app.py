@@ -245,7 +245,7 @@ def main() -> NoReturn:
         try:
             code = app(standalone_mode=False)
         except _UsageError as error:
-            from nfrun.core.errors import escape
+            from nfrun.core.text import escape
 
             told = io.StringIO()
             error.show(told)
@@ -267,7 +267,7 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except Misuse as error:
-        from nfrun.core.errors import escape
+        from nfrun.core.text import escape
 
         # Here already: what looks like a colour typer leaves out.
         raise typer.BadParameter(escape(str(error)), param_hint=error.option) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from nfrun.core.errors import near, shorten
+from nfrun.core.text import near, shorten
 
 # What nfrun imports itself: a file of such a name is not found under it, or is found where it must not be.
 _OURS = frozenset(

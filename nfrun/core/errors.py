@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+from nfrun.core.text import escape
+
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
 
@@ -55,29 +55,6 @@ class FolderHeld(Exception):
     """Another run holds the work folder; the text names it."""
 
 
-def near(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` was probably meant to be, or None."""
-    import difflib
-
-    found = difflib.get_close_matches(word.lower(), by_lower := {k.lower(): k for k in known}, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
-def escape(text: str) -> str:
-    r"""`text` with every control and direction-changing character made visible (`\x1b`), newline and tab kept.
-
-    So are lone surrogates, which stand for bytes of a file name that are not text and cannot be printed. Whatever
-    comes from a file, a node or a table passes through here before it reaches a terminal.
-    """
-    return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
-
-
-def shorten(text: str, limit: int = 60) -> str:
-    """`text` on one line, escaped, with its middle left out where it is longer than `limit` characters."""
-    text = escape(text).replace("\n", "\\n").replace("\t", "\\t")
-    return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[len(text) - limit // 3 :]}"
-
-
 def render(problem: Problem) -> str:
     """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
     where = problem.where
@@ -113,3 +90,8 @@ def render_all(problems: Sequence[Problem], limit: int = 50) -> str:
         more = len(ordered) - limit
         shown.append(f"… and {more} more problem{'s' if more != 1 else ''}")
     return "\n".join(shown)
+
+
+def refusal(error: HandoffError) -> str:
+    """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
+    return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
+LOCKED_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
+
 _Value = TypeVar("_Value")
 
 

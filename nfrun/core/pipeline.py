@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+OPEN = "${{"
+
 _NOTHING: Mapping[str, str] = {}  # one for all nodes that hide nothing
 KIND_KEYS = ("python", "sql", "run", "read", "write")
 
@@ -111,3 +113,8 @@ class Pipeline:
     def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
         """The same pipeline with these nodes instead."""
         return replace(self, nodes=nodes)
+
+
+def has_expression(text: str) -> bool:
+    """Whether there is anything to evaluate in the text."""
+    return OPEN in text

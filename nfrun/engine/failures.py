@@ -11,11 +11,10 @@ import traceback
 from pathlib import Path
 
 import nfrun
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, refusal
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
-from nfrun.system.os_errors import refusal
 from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12

@@ -9,13 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nfrun.cache.work_dir import read
-from nfrun.core.events import Event, NodeFinished, RunFinished
+from nfrun.core.events import LOCKED_SECONDS, Event, NodeFinished, RunFinished
+from nfrun.system.atomic_files import read
 
 _CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank
 _KEYS = ("took", "thread", "locked", "process")
-
-LOCKED_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from nfrun.core.events import LOCKED_SECONDS
 from nfrun.core.pipeline import Pipeline
-from nfrun.engine.node_stats import LOCKED_SECONDS, Timings
+from nfrun.engine.node_stats import Timings
 
 EXECUTORS = ("thread", "process", "auto")
 _LOCKED_SHARE = 0.2  # of its time, from which on a node that waited for the lock is worth a process

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any, TextIO
 
-from nfrun.core.errors import escape
+from nfrun.core.text import escape
 from nfrun.engine.attempt import current_attempt
 from nfrun.logs.node_logs import Logs
 

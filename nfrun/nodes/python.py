@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import Library, Signature, find_module
 from nfrun.code.source_import import import_sources
-from nfrun.core.errors import near, shorten
 from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import near, shorten
 from nfrun.nodes.base import Job, Mistake, NodeError
 
 if TYPE_CHECKING:

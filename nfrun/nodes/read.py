@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nfrun.code.function_lookup import Library
-from nfrun.core.errors import HandoffError, near
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.errors import HandoffError
+from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.text import near
 from nfrun.nodes.base import Job, Mistake
-from nfrun.spec.expressions import has_expression
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import HandoffError
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.nodes.base import Job, Mistake
-from nfrun.spec.expressions import has_expression
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 

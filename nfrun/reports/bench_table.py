@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console, JustifyMethod
 
-from nfrun.core.errors import escape, shorten
+from nfrun.core.text import escape, shorten
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ratio
 from nfrun.reports.console import fitting, giving_way, new_table, print_line
 from nfrun.reports.format_units import count, seconds, size

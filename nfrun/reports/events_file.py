@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import IO
 
-from nfrun.core.errors import escape
 from nfrun.core.events import Event, to_json
+from nfrun.core.text import escape
 from nfrun.reports.line_buffer import Lines
 
 

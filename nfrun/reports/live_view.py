@@ -8,8 +8,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nfrun.core.errors import escape, shorten
 from nfrun.core.events import AttemptStopped, Event, NodeLogged
+from nfrun.core.text import escape, shorten
 from nfrun.reports.format_units import seconds
 from nfrun.reports.run_record import Record, StageRecord
 

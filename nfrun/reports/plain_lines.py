@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import IO
 
-from nfrun.core.errors import escape, shorten
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -17,6 +16,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
+from nfrun.core.text import escape, shorten
 from nfrun.reports.format_units import count, seconds
 from nfrun.reports.line_buffer import Lines
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nfrun.core.errors import escape
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, longest_path
+from nfrun.core.text import escape
 from nfrun.reports.format_units import count, seconds
 
 if TYPE_CHECKING:

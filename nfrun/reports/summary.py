@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING
 
-from nfrun.core.errors import escape, shorten
-from nfrun.core.events import Event, NodeFinished
-from nfrun.engine.node_stats import LOCKED_SECONDS
+from nfrun.core.events import LOCKED_SECONDS, Event, NodeFinished
+from nfrun.core.text import escape, shorten
 from nfrun.reports.format_units import count, seconds, size
 from nfrun.reports.run_record import NodeRecord, Record, StageRecord
 

@@ -9,11 +9,12 @@ from posixpath import normpath
 from typing import Any
 
 from nfrun.code.function_lookup import Library
-from nfrun.core.errors import Problem, SpecError, Where, near, shorten
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.pipeline import OPEN, NodeSpec, Pipeline, has_expression
+from nfrun.core.text import near, shorten
 from nfrun.logs.redaction import HIDDEN
 from nfrun.nodes.registry import kind_of
-from nfrun.spec.expressions import OPEN, ExpressionError, evaluate, has_expression, has_secret
+from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.loader import text
 from nfrun.spec.parameters import has_type
 from nfrun.spec.yaml_document import Document, parse

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from nfrun.core.errors import Problem, shorten
-from nfrun.spec.expressions import OPEN, SECRET_INSTEAD, Flaw, check, has_expression, has_secret
+from nfrun.core.errors import Problem
+from nfrun.core.pipeline import OPEN, has_expression
+from nfrun.core.text import shorten
+from nfrun.spec.expressions import SECRET_INSTEAD, Flaw, check, has_secret
 from nfrun.spec.yaml_document import Document
 
 Keys = tuple[str | int, ...]

@@ -10,12 +10,12 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.errors import near, shorten
+from nfrun.core.pipeline import OPEN
+from nfrun.core.text import near, shorten
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
-OPEN = "${{"
 SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 _SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
@@ -54,11 +54,6 @@ class ExpressionError(ValueError):
 
     start = 0
     length = 1
-
-
-def has_expression(text: str) -> bool:
-    """Whether there is anything to evaluate in the text."""
-    return OPEN in text
 
 
 def has_secret(text: str) -> bool:

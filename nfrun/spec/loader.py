@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.code.function_lookup import Library
-from nfrun.core.errors import Problem, SpecError, near, shorten
+from nfrun.core.errors import Problem, SpecError
 from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles
+from nfrun.core.text import near, shorten
 from nfrun.nodes.registry import kind_of
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.parameters import check_param, param_of

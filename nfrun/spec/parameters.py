@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nfrun.core.errors import near, shorten
 from nfrun.core.pipeline import Param
+from nfrun.core.text import near, shorten
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 

@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Problem, SpecError, Where, shorten
+from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.text import shorten
 from nfrun.spec.text_file import read_text, refuse
 from nfrun.spec.yaml_document import load
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
-from nfrun.core.errors import Problem, near, shorten
+from nfrun.core.errors import Problem
+from nfrun.core.text import near, shorten
 from nfrun.spec import suggestions
 from nfrun.spec.yaml_document import Document
 

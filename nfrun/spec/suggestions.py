@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nfrun.core.errors import near, shorten
 from nfrun.core.pipeline import KIND_KEYS
+from nfrun.core.text import near, shorten
 
 Keys = tuple[str | int, ...]
 

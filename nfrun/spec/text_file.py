@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from nfrun.core.errors import Problem, SpecError, Where, near, shorten
+from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.text import near, shorten
 
 MAX_BYTES = 67_108_864
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.core.errors import Problem, SpecError, Where, near, shorten
+from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.text import near, shorten
 from nfrun.spec.text_file import NOT_TEXT, read_text, refuse
 from nfrun.spec.yaml_fast import CONTROL, TEXT, plain_values
 from nfrun.spec.yaml_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nfrun.core.errors import shorten
+from nfrun.core.text import shorten
 
 MAX_DEPTH = 64
 

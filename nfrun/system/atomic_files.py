@@ -5,8 +5,10 @@ A file on its way is locked (`flock`) by its writer: what nobody holds was left 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -112,3 +114,25 @@ def _remove_left(path: Path) -> bool:
         finally:
             os.close(file)
     return False
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[Path]:
+    """Whatever the system says of writing inside tells of which file it does: it knows only when opening."""
+    try:
+        yield path
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def read(path: Path) -> bytes:
+    """All of a file in a work folder. Raises OSError also if somebody put something else there.
+
+    To open a named pipe would be to wait for ever.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+        return opened.read()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 
-from nfrun.core.errors import HandoffError
-
 _REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM),
@@ -30,13 +28,3 @@ def refused_in(message: str) -> OSError | None:
     """
     found = (number for number in _REFUSALS if os.strerror(number) in message)
     return next((OSError(number, message) for number in found), None)
-
-
-def is_denied(message: str) -> bool:
-    """Whether a message that ends with the system's own words is a matter of permission."""
-    return message.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))
-
-
-def refusal(error: HandoffError) -> str:
-    """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
-    return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""

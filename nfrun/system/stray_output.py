@@ -51,7 +51,7 @@ class Strays:
     def _pass_on(self) -> None:
         decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
         while data := os.read(self._reading, _CHUNK):
-            from nfrun.core.errors import escape  # not before there is something to escape
+            from nfrun.core.text import escape  # not before there is something to escape
 
             # Of a progress bar each step is a line: nothing is to go back over what is there.
             text = escape(decode(data).replace("\r\n", "\n").replace("\r", "\n"))

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.core.errors import near, shorten
+from nfrun.core.text import near, shorten
 from nfrun.system.atomic_files import replacing
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values

@@ -6,7 +6,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import unquote
 
-from nfrun.core.errors import near
+from nfrun.core.text import near
 from nfrun.tables.formats import URI, FormatError
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cache.work_dir import WorkFolder, new_run_id, read
+from nfrun.cache.work_dir import WorkFolder, new_run_id
 from nfrun.core.errors import FolderHeld
 from nfrun.core.pipeline import Pipeline
+from nfrun.system.atomic_files import read
 
 RUN = "20260101-000000-aaaaaa"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.core.errors import Problem, SpecError, Where, escape, near, render, render_all, shorten
+from nfrun.core.errors import Problem, SpecError, Where, render, render_all
+from nfrun.core.text import escape, near, shorten
 
 
 def test_near_finds_the_word_that_was_probably_meant() -> None:

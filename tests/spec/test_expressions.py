@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nfrun.spec.expressions import ExpressionError, Flaw, check, evaluate, has_expression
+from nfrun.core.pipeline import has_expression
+from nfrun.spec.expressions import ExpressionError, Flaw, check, evaluate
 
 NAMES: dict[str, dict[str, Any]] = {
     "params": {"x": 3, "s": "ab", "l": [1, 2], "d": {"a": 1}, "b": True, "f": 1.5, "n": None},

@@ -21,13 +21,13 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import HandoffError, refusal
 from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.engine.attempt import Wait, Work
 from nfrun.engine.executors.worker import Order, Said, Setting, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import Stop
-from nfrun.system.os_errors import is_short_of, reason, refusal
+from nfrun.system.os_errors import is_short_of, reason
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import await_group
 from nfrun.system.runtime import set_allocator
