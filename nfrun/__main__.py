@@ -22,7 +22,7 @@ def main(*, guarded: bool = True) -> NoReturn:
     except SystemExit as end:
         code = int(end.code or 0)
     if gc.isenabled():  # nodes may have run
-        from nfrun.cli.exit_codes import leave_process
+        from nfrun.system.process_exit import leave_process
 
         leave_process(code)
     sys.exit(code)
@@ -33,9 +33,9 @@ def _main() -> NoReturn:
 
     gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
 
-    from nfrun.cli.commands import ready_streams
     from nfrun.cli.exit_codes import Misuse
     from nfrun.cli.fast_args import understood
+    from nfrun.system.std_streams import ready_streams
 
     if command := understood(sys.argv[1:]):
         ready_streams()

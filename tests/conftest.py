@@ -156,7 +156,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["nfrun", *arguments])
             patch.setattr(sys, "path", [*sys.path])
-            patch.setattr("nfrun.cli.exit_codes.leave_process", sys.exit)  # this process goes on
+            patch.setattr("nfrun.system.process_exit.leave_process", sys.exit)  # this process goes on
             patch.delitem(sys.modules, "steps", raising=False)  # that of another folder
             with pytest.raises(SystemExit) as left:
                 main(guarded=False)

@@ -1,64 +1,37 @@
-# ruff: noqa: E501
-"""Imports go up one list only, and the pure part is pure. Each line of `LAYERS` may import from the lines before it."""
+"""The shape of the code: which package imports which, what each offers, what the pure part may touch, how long it is.
+
+All imports count, wherever they stand: at the top of a module, inside a function, for type checkers only, or as the
+name of a module in a text.
+"""
 
 from __future__ import annotations
 
 import ast
-from fnmatch import fnmatch
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import nfrun
 
+# A package may import those on the lines before its own.
 LAYERS = """
-__init__ cli  cache reports engine engine.executors spec nodes code logs tables system core
-core.text
-core.events core.errors core.pipeline
-core.plan logs.redaction
-core.scheduler reports.bench_stats tables.write_queue
-core.simulation
-logs.node_logs system.pipes system.checksums system.atomic_files
-tables.digest tables.formats code.function_lookup code.symbols tables.json_values spec.text_file spec.yaml_messages spec.yaml_scalars spec.suggestions spec.parameters system.sizes cache.work_dir
-tables.local_files nodes.sql_files system.process_tree system.groups system.units system.stray_output system.os_errors system.std_streams code.module_index
-tables.file_io spec.expressions tables.ipc spec.yaml_fast system.garbage system.runtime code.fingerprint cache.journal code.source_import nodes.external_files
-nodes.base
-nodes.*
-nodes.registry
-spec.yaml_document
-spec.schema spec.expression_checks spec.paramsfile
-spec.loader
-spec.binder cache.cache_key cache.history engine.node_stats
-tables.output_files cache.reuse_decision
-tables.store engine.gil_contention engine.failures
-tables.json_store
-tables.worker_store engine.placement
-engine.attempt
-cache.cached_attempts logs.print_capture logs.event_redaction
-cache.journal_writer
-engine.executors.base
-engine.executors.worker
-engine.executors.*
-engine.runner
-reports.format_units reports.line_buffer engine.event_dispatch engine.pace
-reports.*
-reports.plan_view cache.run_cache cache.prune logs.stream_takeover cli.exit_codes cli.run_setup
-cli.run_reports
-cli.run
-cli.bench
-cli.commands
-cli.fast_args cli.typer_app system.supervisor
-__main__
+core
+system
+tables code logs
+nodes
+spec engine
+cache
+reports
+cli
 """
-PURE = (
-    "core.events",
-    "core.errors",
-    "core.pipeline",
-    "core.plan",
-    "logs.redaction",
-    "core.scheduler",
-    "reports.bench_stats",
-    "tables.write_queue",
-    "core.simulation",
-)
+MOST_ARROWS = 60  # from a package to another, `__main__` counted as a package
+MOST_LINES = 400  # of a file
+MOST_FUNCTION_LINES = 60
+
+# Pure are all of core, and a few modules that other packages keep to themselves.
+PURE_ELSEWHERE = ("logs.redaction", "reports.bench_stats", "tables.write_queue")
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent
@@ -67,69 +40,109 @@ PATHS = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
-# A name that is written out goes before a pattern.
-ROWS = sorted(
-    ((pattern, row) for row, line in enumerate(LAYERS.split("\n")) for pattern in line.split()),
-    key=lambda pair: "*" in pair[0],
-)
+ROWS = {package: row for row, line in enumerate(LAYERS.split("\n")) for package in line.split()}
+PURE = [*(name for name in PATHS if name.startswith("core.")), *PURE_ELSEWHERE]
 
 
-def layer(module: str) -> int:
-    rows = [row for pattern, row in ROWS if fnmatch(module, pattern)]
-    assert rows, f"nfrun.{module} has no place in the list of layers"
-    return rows[0]
+def package_of(module: str) -> str:
+    """`spec` for `spec.loader`."""
+    return module.split(".")[0]
 
 
-def imported(module: str) -> set[str]:
-    """All it imports, wherever in it: modules of nfrun with a leading dot, of others the top name.
+def imported(module: str) -> dict[str, set[str]]:
+    """What the module imports: modules, with the names that are taken from them. Those of nfrun have a leading dot.
 
-    Where it calls `import_module`, also what it names as text.
+    Where the module calls `import_module`, also the modules that it names in texts.
     """
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in ast.walk(TREES[module]))
     texts = {f"nfrun.{name}" for name in PATHS} if by_name else set()
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            for alias in node.names:
+                found.setdefault(alias.name, set())
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module} has a relative import"
-            parts = [f"{node.module}.{alias.name}" for alias in node.names]
-            found.update(part if part.removeprefix("nfrun.") in PATHS else node.module or "" for part in parts)
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole.removeprefix("nfrun.") in PATHS:
+                    found.setdefault(whole, set())
+                else:
+                    found.setdefault(node.module or "", set()).add(alias.name)
         elif isinstance(node, ast.Constant) and node.value in texts:
-            found.add(str(node.value))
-    ours = {name.removeprefix("nfrun").removeprefix(".") or "__init__" for name in found if name.startswith("nfrun")}
-    return {f".{name}" for name in ours} | {name.split(".")[0] for name in found if not name.startswith("nfrun")}
+            found.setdefault(str(node.value), set())
+    return {
+        f".{name.removeprefix('nfrun').removeprefix('.') or '__init__'}" if is_ours(name) else name: names
+        for name, names in found.items()
+    }
 
 
-def test_every_line_of_the_list_is_of_use() -> None:
-    used = {layer(module) for module in PATHS}
-    assert used == {row for _, row in ROWS}
+def is_ours(module: str) -> bool:
+    return module == "nfrun" or module.startswith("nfrun.")
+
+
+IMPORTED = {module: imported(module) for module in PATHS}
+
+
+def inner(module: str) -> list[str]:
+    """The modules of nfrun that this one imports, but for nfrun itself."""
+    return sorted(name.removeprefix(".") for name in IMPORTED[module] if name.startswith(".") and name != ".__init__")
+
+
+def face(package: str) -> dict[str, set[str]]:
+    """What a package offers to others, from the docstring of its `__init__`: names by module."""
+    lines = re.findall(r"^- `([\w.]+)`:((?:.|\n(?=  ))*)", ast.get_docstring(TREES[package]) or "", re.M)
+    return {module: set(re.findall(r"`(\w+)`", names)) for module, names in lines}
+
+
+def test_only_packages_lie_in_nfrun() -> None:
+    assert {name for name, path in PATHS.items() if path.parent == ROOT} == {"__init__", "__main__"}
+    assert {package_of(name) for name in PATHS} - {"__init__", "__main__"} == set(ROWS)
 
 
 def test_imports_go_up_the_list_only() -> None:
     for module in PATHS:
-        for name in sorted(imported(module)):
-            if name.startswith("."):
-                other = name.removeprefix(".")
-                same_folder = "." in module and module.rpartition(".")[0] == other.rpartition(".")[0]
-                assert layer(other) < layer(module) or (layer(other) == layer(module) and same_folder), (
-                    f"nfrun.{module} imports nfrun.{other}"
-                )
+        for other in inner(module):
+            ours, theirs = package_of(module), package_of(other)
+            allowed = ours in ("__main__", theirs) or ROWS[theirs] < ROWS[ours]
+            assert allowed, f"nfrun.{module} imports nfrun.{other}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter({module: inner(module) for module in PATHS}).prepare()
+
+
+def test_arrows_between_packages_are_few() -> None:
+    arrows = {(package_of(module), package_of(other)) for module in PATHS for other in inner(module)}
+    assert len([arrow for arrow in arrows if arrow[0] != arrow[1]]) <= MOST_ARROWS
+
+
+@pytest.mark.parametrize("package", ROWS)
+def test_a_package_offers_what_others_use_and_nothing_else(package: str) -> None:
+    used: dict[str, set[str]] = {}
+    for module in PATHS:
+        if package_of(module) != package:
+            for other, names in IMPORTED[module].items():
+                if other.startswith(f".{package}."):
+                    used.setdefault(other.removeprefix(f".{package}."), set()).update(names)
+    assert face(package) == used
+
+
+def test_the_face_of_a_package_imports_nothing() -> None:
+    """Every command imports it, whichever module of the package it needs."""
+    for module, path in PATHS.items():
+        if path.name == "__init__.py":
+            assert not IMPORTED[module], module
 
 
 def test_modules_that_are_imported_by_name_are_seen() -> None:
-    kinds = {
-        f".{name}"
-        for name in PATHS
-        if name.startswith("nodes.") and name.split(".")[1] in {"python", "sql", "shell", "read", "write"}
-    }
-    assert len(kinds) > 1
-    assert imported("nodes.registry") >= kinds
+    assert set(inner("nodes.registry")) >= {"nodes.python", "nodes.sql", "nodes.shell", "nodes.read", "nodes.write"}
 
 
-def test_the_pure_part_knows_no_clock_no_files_no_threads_and_no_logger() -> None:
+def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None:
     for module in PURE:
-        assert not imported(module) & IMPURE, module
+        assert not {name.split(".")[0] for name in IMPORTED[module]} & IMPURE, module
+        assert {package_of(name) for name in inner(module)} <= {"core", package_of(module)}, module
         calls = [n.func.id for n in ast.walk(TREES[module]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         assert not {"open", "print", "input", "__import__", "exec", "eval", "hash", "id"} & set(calls), module
 
@@ -145,11 +158,23 @@ def test_chance_in_the_pure_part_always_has_a_seed() -> None:
                 assert node.args, module
 
 
-def test_neither_reports_nor_executors_have_heard_of_the_scheduler() -> None:
+def test_neither_reports_nor_executors_import_the_scheduler() -> None:
     for module in PATHS:
         if module.startswith(("reports", "engine.executors", "nodes", "engine.attempt")):
-            assert not {".core.scheduler", ".core.simulation", ".engine.runner"} & imported(module), module
+            assert not {"core.scheduler", "core.simulation", "engine.runner"} & set(inner(module)), module
 
 
 def test_nothing_is_global() -> None:
     assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
+
+
+def test_files_and_functions_are_short() -> None:
+    long_files = [name for name, path in PATHS.items() if len(path.read_text().splitlines()) > MOST_LINES]
+    long_functions = [
+        f"{module}.{node.name}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MOST_FUNCTION_LINES
+    ]
+    assert not long_files + long_functions

@@ -27,13 +27,13 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import escape, shorten
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import SIGNALS, signals
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
 from nfrun.reports.format_units import seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.system.runtime import cores
+from nfrun.system.signals import SIGNALS, signals
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
 _PATIENCE = 2  # signals after which a child process is killed

@@ -6,16 +6,14 @@ Knows neither typer nor how a command line is written. Every command imports wha
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cli.exit_codes import OK, WRONG, Misuse, print_json, problem_document, telling_errors
-from nfrun.system.std_streams import unfailing
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Problem
@@ -81,10 +79,7 @@ def run(
 ) -> int:
     """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
     given, slots, most, patience = _pairs(param), _slots(jobs), _bytes(memory), _seconds(grace)
-    if handoff in (Handoff.memory, Handoff.json):
-        for option, asked in (("--resume", resume), ("--keep", keep), ("--durable", durable)):
-            if asked:
-                raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
+    _check_handoff(handoff, {"--resume": resume, "--keep": keep, "--durable": durable})
     with telling_errors(as_json=json) as hide:
         written = _events(events)
         from nfrun.cli.run import launch
@@ -145,7 +140,7 @@ def plan(
         folder = WorkFolder.beside(spec, _work(work))
         if resume or given or params_file:
             from nfrun.spec.binder import bind
-            from nfrun.spec.paramsfile import params_file as read_params
+            from nfrun.spec.parameters import params_file as read_params
 
             typed = read_params(_path(params_file))
             spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
@@ -266,18 +261,6 @@ def schema() -> int:
     return OK
 
 
-def ready_streams() -> None:
-    """Have three streams, of which the two for writing take any text; where stderr fails nothing else does."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed before we were started
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
-    if type(sys.stderr) is io.TextIOWrapper:  # and nothing that somebody has put there
-        sys.stderr = unfailing(sys.stderr)
-
-
 def _pairs(given: Sequence[str]) -> dict[str, str]:
     pairs = {}
     for text in given:
@@ -321,6 +304,14 @@ def _seconds(grace: str) -> float:
         return parse_seconds(grace)
     except ValueError:
         raise Misuse(f"'{grace}' is not a duration such as 10s, 500ms, 2m or 0", "--grace") from None
+
+
+def _check_handoff(handoff: Handoff, given: Mapping[str, bool]) -> None:
+    """Raises Misuse for an option that needs files of tables, with a handoff that writes none."""
+    if handoff in (Handoff.memory, Handoff.json):
+        for option, asked in given.items():
+            if asked:
+                raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
 
 
 def _events(given: str | Path | None) -> Path | None:

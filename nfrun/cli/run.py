@@ -23,18 +23,18 @@ from nfrun.cli.run_setup import Options, Prepared, preparing
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.core.text import escape
 from nfrun.engine.attempt import Work
-from nfrun.engine.event_dispatch import Telling
+from nfrun.engine.event_dispatch import Pace, Telling
 from nfrun.engine.executors.threads import Make, ThreadExecutor
 from nfrun.engine.gil_contention import Contention
-from nfrun.engine.pace import Pace
 from nfrun.engine.placement import in_processes
 from nfrun.engine.runner import Run
-from nfrun.logs.event_redaction import guarded_stderr, telling_without
+from nfrun.logs.event_redaction import telling_without
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import apart, printing, signals
+from nfrun.logs.stream_takeover import apart, guarded_stderr, printing
 from nfrun.reports.run_record import Record
 from nfrun.system.runtime import collect_rarely, set_allocator
+from nfrun.system.signals import signals
 from nfrun.tables.store import Store
 
 _BRIEF_SECONDS = 0.0001

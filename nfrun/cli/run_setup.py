@@ -22,7 +22,7 @@ from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.paramsfile import params_file
+from nfrun.spec.parameters import params_file
 from nfrun.spec.yaml_document import Document
 from nfrun.system.atomic_files import naming
 

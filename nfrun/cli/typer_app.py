@@ -18,6 +18,7 @@ from nfrun import __version__
 from nfrun.cli import commands
 from nfrun.cli.commands import Color, Executor, Handoff, PlanFormat, Schedule
 from nfrun.cli.exit_codes import FAILED, OK, Misuse, print_json, telling_errors
+from nfrun.system.std_streams import ready_streams
 
 app = typer.Typer(
     name="nfrun",
@@ -50,6 +51,43 @@ WorkOption = Annotated[
     typer.Option("--work", metavar="DIR", help="Where runs are kept. Default: .nfrun beside the pipeline file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
+ScheduleOption = Annotated[
+    Schedule, typer.Option(help="eager starts a node when its inputs are there; the others are for comparison.")
+]
+HandoffOption = Annotated[
+    Handoff,
+    typer.Option(
+        help="auto: by reference, files behind; mmap: through files only; memory: no files; "
+        "json: as text, for comparison."
+    ),
+]
+MemoryOption = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE|auto", help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory."
+    ),
+]
+ExecutorOption = Annotated[
+    Executor,
+    typer.Option(
+        help="Where nodes run. file: as the file says; auto: in processes those that waited for Python's lock."
+    ),
+]
+KeepGoing = Annotated[bool, typer.Option("-k", "--keep-going", help="After a failure, run what does not depend on it.")]
+EventsFile = Annotated[
+    Path | None, typer.Option("--events", metavar="FILE", help="Write every event as a line of JSON.")
+]
+ColorOption = Annotated[Color, typer.Option(help="Colours in what is printed.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print failures only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the tables between nodes too when the run has ended well.")]
+Durable = Annotated[
+    bool, typer.Option("--durable", help="Have what has finished survive a power loss, which takes longer.")
+]
+Grace = Annotated[
+    str,
+    typer.Option(metavar="DURATION", help="What is told to stop has so long before it is killed (10s, 2m, 0)."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -68,52 +106,23 @@ def run(
     param: Parameters = None,
     params_file: ParametersFile = None,
     jobs: Jobs = "auto",
-    schedule: Annotated[
-        Schedule, typer.Option(help="eager starts a node when its inputs are there; the others are for comparison.")
-    ] = Schedule.eager,
-    handoff: Annotated[
-        Handoff,
-        typer.Option(
-            help="auto: by reference, files behind; mmap: through files only; memory: no files; "
-            "json: as text, for comparison."
-        ),
-    ] = Handoff.auto,
-    memory: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE|auto", help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory."
-        ),
-    ] = "auto",
-    executor: Annotated[
-        Executor,
-        typer.Option(
-            help="Where nodes run. file: as the file says; auto: in processes those that waited for Python's lock."
-        ),
-    ] = Executor.file,
-    keep_going: Annotated[
-        bool, typer.Option("-k", "--keep-going", help="After a failure, run what does not depend on it.")
-    ] = False,
+    schedule: ScheduleOption = Schedule.eager,
+    handoff: HandoffOption = Handoff.auto,
+    memory: MemoryOption = "auto",
+    executor: ExecutorOption = Executor.file,
+    keep_going: KeepGoing = False,
     work: WorkOption = None,
     as_json: AsJson = False,
-    events: Annotated[
-        Path | None, typer.Option("--events", metavar="FILE", help="Write every event as a line of JSON.")
-    ] = None,
-    color: Annotated[Color, typer.Option(help="Colours in what is printed.")] = Color.auto,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print failures only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")] = False,
+    events: EventsFile = None,
+    color: ColorOption = Color.auto,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Reuse what earlier runs have finished, and run the rest.")
     ] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the tables between nodes too when the run has ended well.")
-    ] = False,
-    durable: Annotated[
-        bool, typer.Option("--durable", help="Have what has finished survive a power loss, which takes longer.")
-    ] = False,
-    grace: Annotated[
-        str,
-        typer.Option(metavar="DURATION", help="What is told to stop has so long before it is killed (10s, 2m, 0)."),
-    ] = "5s",
+    keep: Keep = False,
+    durable: Durable = False,
+    grace: Grace = "5s",
 ) -> None:
     """Run a pipeline."""
     with _usage():
@@ -224,7 +233,7 @@ def bench(
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
     ] = False,
-    color: Annotated[Color, typer.Option(help="Colours in what is printed.")] = Color.auto,
+    color: ColorOption = Color.auto,
 ) -> None:
     """Measure sequential against DAG, JSON against Arrow, on this machine."""
     with _usage():
@@ -240,7 +249,7 @@ def schema() -> None:
 
 def main() -> NoReturn:
     """The console script, for whatever `arguments` does not understand."""
-    commands.ready_streams()
+    ready_streams()
     with telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
         try:
             code = app(standalone_mode=False)

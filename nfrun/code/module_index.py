@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from nfrun.code.function_lookup import find_module, is_installed
+from nfrun.code.module_finder import find_module, is_installed
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _MANY = 1_000  # modules that somebody may load in one place; to read them takes seconds

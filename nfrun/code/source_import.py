@@ -19,7 +19,7 @@ from importlib.machinery import (
 from pathlib import Path
 
 import nfrun
-from nfrun.code.function_lookup import is_installed
+from nfrun.code.module_finder import is_installed
 
 _OURS = Path(nfrun.__file__).parent
 

@@ -1,4 +1,4 @@
-"""New."""
+"""Text for people: the closest match to a word, control characters made visible, and shortening."""
 
 from __future__ import annotations
 

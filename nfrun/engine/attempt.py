@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +18,9 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.gil_contention import Contention
 from nfrun.logs.node_logs import Logs, Transcript, give_way
+from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, NodeError, Stop
 from nfrun.nodes.registry import kind_of
-
-# The node and the number of the attempt that is made here; None outside of any.
-current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
 
 Wait = Callable[[Coroutine[Any, Any, Any]], Any]
 Progress = Callable[[str, float, float | None], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +10,10 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
 
-from nfrun.core.events import Event
+from nfrun.core.events import Event, NodeLogged
+
+# Lines on their way. To tell so many takes a fraction of a second, for which the end of a run may have to wait.
+MOST = 10_000
 
 _PAUSE_SECONDS = 0.02  # between two looks at what happened: waking up for each event would cost more than telling it
 
@@ -119,3 +123,28 @@ class Telling:
             self.stopped.append(name)
             why = isinstance(error, OSError) and error.strerror
             self._complain(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
+
+
+class Pace:
+    """Counts the lines that were told of and that all reports have heard of. `said` is to be called for each."""
+
+    hears = (NodeLogged,)
+
+    def __init__(self) -> None:
+        self._count = itertools.count(1)  # one step for the threads, as += is not
+        self._said = 0
+        self._heard = 0
+
+    def said(self) -> None:
+        """One more line was told of. From any thread."""
+        self._said = next(self._count)
+
+    def has_room(self) -> bool:
+        """Whether one more line may be told of."""
+        return self._said - self._heard < MOST
+
+    def event(self, event: Event) -> None:
+        self._heard += 1
+
+    def close(self) -> None:
+        """Nothing to write."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import threading
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from nfrun.core.text import escape
-from nfrun.engine.attempt import current_attempt
 from nfrun.logs.node_logs import Logs
+
+# The node and the number of the attempt that is made here; None outside of any.
+current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
 
 _PIECE = 1 << 16  # characters that are turned into bytes at once
 

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
+import selectors
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import Prints
+from nfrun.logs.redaction import Redactor, Sieve
+from nfrun.system.std_streams import unfailing
 
-# What is told of each.
-SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
-
-
-@contextmanager
-def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
-    """While inside, `cancel(why)` is called on Ctrl-C, SIGTERM and SIGHUP; the numbers of those are in the list."""
-    caught: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        caught.append(number)
-        cancel(SIGNALS[signal.Signals(number)])
-
-    # What is ignored stays so: under nohup nobody's terminal closing ends the run.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
-    # A child that a node forks is none of ours: what is sent to it has to end it.
-    os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+_CHUNK = 1 << 16  # bytes
+_MOST_LEFT = 1 << 20  # bytes that a pipe can hold
 
 
 @contextmanager
@@ -81,3 +63,74 @@ def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterato
                 stream.end(beside)
         else:
             sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
+    """While inside, what anybody writes to the descriptors 1 and 2 reaches stderr redacted. Yields a stream for it.
+
+    Also what child processes of nodes write there. `sys.stderr` goes to where stderr went, for those who say nothing
+    that is secret. Without secrets nothing changes.
+    """
+    before = sys.stderr
+    if not redactor:
+        yield before
+        return
+    try:
+        number = before.fileno()
+    except (OSError, ValueError):  # somebody has put a stream of their own there
+        number = -1
+    ours = number >= 0
+    (reading, writing), (over, done) = os.pipe(), os.pipe()
+    kept = [os.dup(1), os.dup(2)] if ours else []
+    with suppress(OSError, ValueError):
+        before.flush()
+    if ours:
+        plain = os.fdopen(os.dup(number), "w", encoding=before.encoding)
+        sys.stderr = unfailing(plain)
+        for descriptor in (1, 2):
+            os.dup2(writing, descriptor)
+    out = sys.stderr
+    pump = threading.Thread(target=_pass_on, args=(reading, over, redactor, out), name="nfrun-stderr", daemon=True)
+    pump.start()
+    stream = os.fdopen(writing, "w", 1, "utf-8", "backslashreplace")
+    try:
+        yield stream
+    finally:
+        with suppress(OSError, ValueError):
+            stream.close()
+        for to, descriptor in enumerate(kept, 1):
+            os.dup2(descriptor, to)
+            os.close(descriptor)
+        os.write(done, b"\0")  # closing alone is not enough: a child that a node has forked has this end too
+        os.close(done)
+        pump.join()
+        for descriptor in (reading, over):
+            os.close(descriptor)
+        sys.stderr = before
+        if ours:
+            out.close()
+            plain.close()
+
+
+def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
+    """Until something comes through `over`: whoever a node has left behind may hold the other end of `reading` open.
+
+    Then what is in the pipe by now, and not what such a one may go on to write.
+    """
+    sieve, left = Sieve(redactor.stream()), _MOST_LEFT
+    os.set_blocking(reading, False)
+    with selectors.DefaultSelector() as selector:
+        for descriptor in (reading, over):
+            selector.register(descriptor, selectors.EVENT_READ)
+        while left > 0:
+            ended = over in [key.fd for key, _ in selector.select()]
+            data = b""
+            with suppress(BlockingIOError):
+                data = os.read(reading, _CHUNK)
+            if ended:
+                left = left - len(data) if data else 0
+            data = sieve.feed(data) + (b"" if left > 0 else sieve.end())
+            with suppress(OSError, ValueError):  # whoever read it has gone; the pipe is emptied all the same
+                out.write(data.decode(errors="backslashreplace"))
+                out.flush()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import Library, Signature, find_module
+from nfrun.code.function_lookup import Library, Signature
+from nfrun.code.module_finder import find_module
 from nfrun.code.source_import import import_sources
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import near, shorten

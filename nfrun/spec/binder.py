@@ -11,17 +11,14 @@ from typing import Any
 from nfrun.code.function_lookup import Library
 from nfrun.core.errors import Problem, SpecError, Where
 from nfrun.core.pipeline import OPEN, NodeSpec, Pipeline, has_expression
-from nfrun.core.text import near, shorten
+from nfrun.core.text import shorten
 from nfrun.logs.redaction import HIDDEN
 from nfrun.nodes.registry import kind_of
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
-from nfrun.spec.loader import text
-from nfrun.spec.parameters import has_type
-from nfrun.spec.yaml_document import Document, parse
+from nfrun.spec.parameters import bind_params, env_text
+from nfrun.spec.yaml_document import Document
 
 Names = Mapping[str, Mapping[str, Any]]
-
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def bind(
@@ -41,7 +38,7 @@ def bind(
     with every problem.
     """
     problems: list[Problem] = []
-    params = _params(pipeline, given, typed, problems)
+    params = bind_params(pipeline, given, typed, problems)
     if to_run:
         problems += _without_value(pipeline, document, environ)
     if problems:
@@ -75,7 +72,7 @@ class _Binder:
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
-                what = f"'{spec.kind}' must be a string, and this is {shorten(text(value))}"
+                what = f"'{spec.kind}' must be a string, and this is {shorten(env_text(value))}"
                 self.problem(self.document.where(*path, spec.kind), what)
                 return spec
             if problem := _astray(spec, value):
@@ -115,11 +112,11 @@ class _Binder:
     def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
-            what = f"variable '{path[-1]}' must be a string, a number or true or false, not {text(found)}"
+            what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
             self.problem(self.document.where(*path), shorten(what, 200))
         if isinstance(found, str) and not _is_text(found):
             self.problem(self.document.where(*path), f"variable '{path[-1]}' has a character that no variable can have")
-        return text(found)
+        return env_text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
         """The value as plain lists, mappings and scalars, every string in it evaluated."""
@@ -167,58 +164,3 @@ def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
 def _is_text(value: str) -> bool:
     """Whether the system takes it: it has no NUL, and no half of a character."""
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
-
-
-def _params(
-    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Problem]
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name in dict.fromkeys([*typed, *given]):
-        if name not in pipeline.params:
-            guess = near(name, pipeline.params)
-            known = ", ".join(pipeline.params) or "none"
-            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {known}"
-            problems.append(Problem(Where(pipeline.file), f"the pipeline has no parameter '{shorten(name)}'", hint))
-    for name, param in pipeline.params.items():
-        if name in given:
-            value, wrong = _from_text(given[name], param.type)
-            shown = f"'{shorten(given[name])}'"
-        elif name in typed:
-            value, wrong = typed[name], not has_type(typed[name], param.type)
-            shown = "nothing" if value is None else shorten(text(value))
-        elif param.required:
-            hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
-            problems.append(Problem(Where(pipeline.file), f"the parameter '{name}' has no value", hint))
-            continue
-        else:
-            value, wrong, shown = param.default, False, ""
-        if wrong:
-            what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
-            problems.append(Problem(Where(pipeline.file), what, param.help))
-        elif param.enum and value not in param.enum:
-            listed = ", ".join(text(choice) for choice in param.enum)
-            what = f"the parameter '{name}' must be one of {listed}, not {shown}"
-            problems.append(Problem(Where(pipeline.file), what, param.help))
-        values[name] = _plain(value)
-    return values
-
-
-def _plain(value: Any) -> Any:
-    """The value without the places in its file."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _from_text(given: str, wanted: str) -> tuple[Any, bool]:
-    """The value of that type that the text stands for, and whether there is none."""
-    if wanted == "string":
-        return given, False
-    if wanted == "boolean":
-        word = given.strip().lower()
-        return word in _TRUE, word not in _TRUE + _FALSE
-    try:
-        value = parse(given, "the command line").root
-    except SpecError:
-        return None, True
-    return value, not has_type(value, wanted)

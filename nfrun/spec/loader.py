@@ -16,7 +16,7 @@ from nfrun.core.plan import find_cycles
 from nfrun.core.text import near, shorten
 from nfrun.nodes.registry import kind_of
 from nfrun.spec.expression_checks import check_expressions
-from nfrun.spec.parameters import check_param, param_of
+from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import NODE_KEYS, means_kind
 from nfrun.spec.yaml_document import Document, load
@@ -43,13 +43,6 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
         # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
         raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.where.line, p.where.column)))
     return pipeline, document
-
-
-def text(value: Any) -> str:
-    """A scalar of the file as an environment variable: true and false in lower case."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass
@@ -87,7 +80,7 @@ class _Reader:
             name=self.printable(name) if isinstance(name, str) else Path(self.document.file).stem,
             description=str(root.get("description", "")),
             params=params,
-            env={key: text(value) for key, value in self.mapping(root, "env").items()},
+            env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
             nodes=nodes,
             outputs=self.outputs(root, nodes),
             secrets=tuple(name for _, name in _items(root.get("secrets"))),
@@ -170,7 +163,7 @@ class _Reader:
             outputs=self.output_names(path, merged.get("outputs", [])),
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
             env={
-                key: text(value)
+                key: env_text(value)
                 for part in (defaults, body)
                 for key, value in self.mapping(part, "env").items()
                 if isinstance(value, str | int | float)

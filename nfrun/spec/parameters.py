@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import Param
+from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import near, shorten
+from nfrun.spec.text_file import read_text, refuse
+from nfrun.spec.yaml_document import load, parse
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
@@ -72,3 +79,125 @@ def _hint(param: Param) -> str:
     if param.type in ("integer", "number") and isinstance(default, str):
         return "write a number, without quotes, or type: string"
     return ""
+
+
+def params_file(path: Path | None) -> dict[str, Any]:
+    """The parameters in the file, none without one. Raises SpecError."""
+    if path is None:
+        return {}
+    if path.suffix.lower() == ".json":
+        root, where = _json(path), Where(str(path))
+    else:
+        document = load(path)
+        root, where = document.root, document.where()
+    if not isinstance(root, dict):
+        what = "a file of parameters is a mapping of names to values"
+        raise SpecError([Problem(where, what)])
+    return root
+
+
+def _json(path: Path) -> Any:
+    """What a file of JSON says, which is not all YAML: `\\ud83d\\ude00` is one character there. Raises SpecError."""
+    import json
+
+    name = str(path)
+    text = read_text(path, name)
+    try:
+        root = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number, parse_int=_number)
+        json.dumps(root, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        lines = text.split("\n")  # as the error counts them
+        where = Where(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
+        raise SpecError([Problem(where, f"this is not JSON: {error.msg}")]) from None
+    except UnicodeEncodeError:
+        refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
+    except RecursionError:
+        refuse(name, "this file is nested too deeply", "")
+    except ValueError as error:
+        refuse(name, str(error), "")
+    return root
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"the key '{shorten(twice)}' is there more than once")
+    return found
+
+
+def _number(text: str) -> int | float:
+    """Raises ValueError for what is none, and for what fits neither 64 bits nor a float."""
+    if text.lstrip("-").isdecimal():
+        if len(text) <= 20 and -(2**63) <= (whole := int(text)) < 2**63:
+            return whole
+    elif math.isfinite(number := float(text)):
+        return number
+    raise ValueError(f"{shorten(text)} is no number that a parameter can have")
+
+
+def env_text(value: Any) -> str:
+    """A scalar of the file as an environment variable: true and false in lower case."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def bind_params(
+    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, Any]:
+    """The value of every parameter: from `given` (texts of `-p`), else `typed` (a file's values), else its default.
+
+    Whatever is wrong is added to `problems`.
+    """
+    values: dict[str, Any] = {}
+    for name in dict.fromkeys([*typed, *given]):
+        if name not in pipeline.params:
+            guess = near(name, pipeline.params)
+            known = ", ".join(pipeline.params) or "none"
+            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {known}"
+            problems.append(Problem(Where(pipeline.file), f"the pipeline has no parameter '{shorten(name)}'", hint))
+    for name, param in pipeline.params.items():
+        if name in given:
+            value, wrong = _from_text(given[name], param.type)
+            shown = f"'{shorten(given[name])}'"
+        elif name in typed:
+            value, wrong = typed[name], not has_type(typed[name], param.type)
+            shown = "nothing" if value is None else shorten(env_text(value))
+        elif param.required:
+            hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
+            problems.append(Problem(Where(pipeline.file), f"the parameter '{name}' has no value", hint))
+            continue
+        else:
+            value, wrong, shown = param.default, False, ""
+        if wrong:
+            what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
+            problems.append(Problem(Where(pipeline.file), what, param.help))
+        elif param.enum and value not in param.enum:
+            listed = ", ".join(env_text(choice) for choice in param.enum)
+            what = f"the parameter '{name}' must be one of {listed}, not {shown}"
+            problems.append(Problem(Where(pipeline.file), what, param.help))
+        values[name] = _plain(value)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """The value without the places in its file."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _from_text(given: str, wanted: str) -> tuple[Any, bool]:
+    """The value of that type that the text stands for, and whether there is none."""
+    if wanted == "string":
+        return given, False
+    if wanted == "boolean":
+        word = given.strip().lower()
+        return word in _TRUE, word not in _TRUE + _FALSE
+    try:
+        value = parse(given, "the command line").root
+    except SpecError:
+        return None, True
+    return value, not has_type(value, wanted)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import os
 import select
+import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -42,3 +44,15 @@ class _Unfailing(io.RawIOBase):
                 select.select([], [self._number], [])
             except OSError:
                 return len(data)
+
+
+def ready_streams() -> None:
+    """Have three streams, of which the two for writing take any text; where stderr fails nothing else does."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed before we were started
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
+    if type(sys.stderr) is io.TextIOWrapper:  # and nothing that somebody has put there
+        sys.stderr = unfailing(sys.stderr)

@@ -1,1 +1,12 @@
-"""Arrow tables: digests, file formats, the store that hands them on, and the write queue."""
+"""Arrow tables: digests, file formats, the store that hands them on, and the write queue.
+
+Other packages use:
+
+- `file_io`: `read_table`, `write_table`
+- `formats`: `FormatError`
+- `json_store`: `JsonStore`
+- `local_files`: `local_files`
+- `output_files`: `file_of`
+- `store`: `Store`
+- `worker_store`: `RemoteStore`
+"""

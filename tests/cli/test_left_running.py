@@ -109,8 +109,8 @@ def test_a_signal_ends_what_hangs_at_exit(folder: Path, number: signal.Signals) 
 
 def test_what_hangs_at_exit_is_left(folder: Path) -> None:
     program = (
-        "import atexit, threading\nfrom nfrun.cli import exit_codes\nexit_codes._HOOKS_SECONDS = 0.01\n"
-        "atexit.register(threading.Event().wait)\nprint('told', end='')\nexit_codes.leave_process(3)\n"
+        "import atexit, threading\nfrom nfrun.system import process_exit\nprocess_exit._HOOKS_SECONDS = 0.01\n"
+        "atexit.register(threading.Event().wait)\nprint('told', end='')\nprocess_exit.leave_process(3)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (3, "told", "")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.function_lookup import Found, Library, Signature, find_module
+from nfrun.code.function_lookup import Found, Library, Signature
+from nfrun.code.module_finder import find_module
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from conftest import Trial, failed
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Ref
-from nfrun.engine.attempt import current_attempt
+from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import Stop
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
@@ -237,7 +237,7 @@ def test_an_outcome_tells_its_times(trial: Trial) -> None:
 
 def test_prints_are_those_of_the_node(trial: Trial) -> None:
     source = """
-        from nfrun.engine.attempt import current_attempt
+        from nfrun.logs.print_capture import current_attempt
         async def f():
             return {"node": current_attempt.get()[0]}
     """

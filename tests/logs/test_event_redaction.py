@@ -16,8 +16,9 @@ import pytest
 from nfrun.core.errors import Problem, Where
 from nfrun.core.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
 from nfrun.core.pipeline import Pipeline
-from nfrun.logs.event_redaction import guarded_stderr, redacted, redacted_problem, redactor_of, telling_without
+from nfrun.logs.event_redaction import redacted, redacted_problem, redactor_of, telling_without
 from nfrun.logs.redaction import Redactor
+from nfrun.logs.stream_takeover import guarded_stderr
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])
@@ -94,7 +95,7 @@ def test_the_values_are_those_of_the_environment() -> None:
 
 GUARDED = """
 import os, subprocess, sys
-from nfrun.logs.event_redaction import guarded_stderr
+from nfrun.logs.stream_takeover import guarded_stderr
 from nfrun.logs.redaction import Redactor
 
 with guarded_stderr(Redactor(["hunter2"])) as beside:
@@ -141,7 +142,7 @@ def test_without_secrets_stderr_is_what_it_was() -> None:
 def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import subprocess, sys
-        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.stream_takeover import guarded_stderr
         from nfrun.logs.redaction import Redactor
         with guarded_stderr(Redactor(["hunter2"])) as beside:
             loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
@@ -158,7 +159,7 @@ def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
 def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
     program = textwrap.dedent("""
         import os
-        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.stream_takeover import guarded_stderr
         from nfrun.logs.redaction import Redactor
         reading, writing = os.pipe()
         os.close(reading)
@@ -175,7 +176,7 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
 def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import os, signal, time
-        from nfrun.logs.event_redaction import guarded_stderr
+        from nfrun.logs.stream_takeover import guarded_stderr
         from nfrun.logs.redaction import Redactor
         with guarded_stderr(Redactor(["hunter2"])):
             child = os.fork()  # it has all pipes that there are

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from nfrun.engine.attempt import current_attempt
 from nfrun.logs.node_logs import Logs
-from nfrun.logs.print_capture import Prints
+from nfrun.logs.print_capture import Prints, current_attempt
 
 Lines = list[tuple[str, str, str]]
 

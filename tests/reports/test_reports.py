@@ -34,8 +34,7 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.engine.event_dispatch import Telling
-from nfrun.engine.pace import Pace
+from nfrun.engine.event_dispatch import Pace, Telling
 from nfrun.reports.console import console
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import count, seconds, size

@@ -1,0 +1,67 @@
+"""Ends a process in which user code has run, soon and with the right exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+_LEFT_SECONDS = 0.5  # for what nodes have left running to end by itself, as idle pools of threads do at exit
+_HOOKS_SECONDS = 5.0  # for what libraries have to do at exit
+
+
+def leave_process(code: int) -> NoReturn:
+    """End this process, in which nodes have run: soon and with this exit code, whatever they have left running in it.
+
+    What libraries want to do at exit they can, unless it takes too long, or a signal comes.
+    """
+    import signal
+    import threading
+
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
+    try:
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        # Not left to the handlers: the main thread may be where it calls none.
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        seconds = _LEFT_SECONDS if _has_left() else _HOOKS_SECONDS
+        threading.Thread(target=_leave_later, args=[code, seconds, reading], name="nfrun-leave", daemon=True).start()
+    except (OSError, RuntimeError):  # too many files or threads
+        _leave_now(code)
+    sys.exit(code)
+
+
+def _has_left() -> bool:
+    """Whether there are threads or processes that Python waits for at exit."""
+    import threading
+
+    pools = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())  # also of daemonic ones
+    return bool(pools or _children()) or sum(not thread.daemon for thread in threading.enumerate()) > 1
+
+
+def _children() -> Sequence[Any]:
+    module = sys.modules.get("multiprocessing.process")
+    return module.active_children() if module else ()
+
+
+def _leave_later(code: int, seconds: float, signals: int) -> None:
+    import select
+
+    poll = select.poll()
+    poll.register(signals, select.POLLIN)
+    poll.poll(seconds * 1e3)
+    _leave_now(code)
+
+
+def _leave_now(code: int) -> NoReturn:
+    for child in _children():
+        with suppress(Exception):  # the main thread may be waiting for it, too
+            child.kill()
+    os._exit(code)
