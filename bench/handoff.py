@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, micro, run_here, spread, versus
-from nfrun.tables.digest import digest
+from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import write_file
 from nfrun.tables.json_store import JsonStore
-from nfrun.tables.store import Store
+from nfrun.tables.store import TableStore
 
 MB = 1_000_000
 SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}
@@ -90,12 +90,12 @@ def make_table(size: int) -> pa.Table:
 def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Line]:
     for readers in READERS:
         stores = {
-            "auto": Store(folder),
-            "written": Store(folder, keep=frozenset({"a"})),
-            "mmap": Store(folder, mode="mmap"),
+            "auto": TableStore(folder),
+            "written": TableStore(folder, retained=frozenset({"a"})),
+            "mmap": TableStore(folder, mode="mmap"),
         }
         if table.nbytes <= MB:
-            stores["json"] = JsonStore(folder, keep=frozenset(), published=lambda ref: None)
+            stores["json"] = JsonStore(folder, retained=frozenset(), on_published=lambda ref: None)
         ways = {name: partial(_hand_on, store, table, readers) for name, store in stores.items()}
         found = interleaved(ways, repeat + 1)
         for store in stores.values():
@@ -114,7 +114,7 @@ def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator
             yield Line(row, micro(longest), "0.1 ms", ratio, "<= 1", ratio <= 1)
 
 
-def _hand_on(store: Store, table: pa.Table, readers: int) -> tuple[float, list[float]]:
+def _hand_on(store: TableStore, table: pa.Table, readers: int) -> tuple[float, list[float]]:
     """Seconds that the producer waits and that each reader does, one right after the other."""
     began = time.perf_counter()
     ref = store.publish("a", 1, table)
@@ -123,7 +123,7 @@ def _hand_on(store: Store, table: pa.Table, readers: int) -> tuple[float, list[f
         store.open(ref)
         times.append(time.perf_counter())
     store.release(ref)
-    store.settled()
+    store.flushed()
     return times[0] - began, [after - before for before, after in pairwise(times)]
 
 
@@ -149,7 +149,7 @@ def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Li
         "raw": partial(_raw, data, path),
         "published": partial(write_file, table, path),
         "arrow": partial(_arrow, table, path),
-        "digest": partial(digest, table),
+        "digest": partial(table_digest, table),
     }
     turns = interleaved({name: partial(writing, way) for name, way in ways.items()}, repeat + 1)
     found = {name: samples[1:] for name, samples in turns.items()}  # the first turn gets the pages from the system

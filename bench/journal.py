@@ -15,7 +15,7 @@ import pyarrow as pa
 from bench.measure import Line, Sample, holds, median, micro
 from bench.noop import layers, nfrun, turns
 from bench.peers import Engine, Shape
-from nfrun.tables.digest import digest
+from nfrun.tables.digest import table_digest
 
 _BAR = 300e-6  # seconds a node
 
@@ -40,7 +40,7 @@ def _digests(shape: Shape, workers: int) -> Callable[[], None]:
 
     def run() -> None:
         for _ in shape.needs:
-            digest(table)
+            table_digest(table)
 
     return run
 

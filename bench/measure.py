@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.cli.run import launch
-from nfrun.cli.run_setup import Options
+from nfrun.cli.run import run_pipeline
+from nfrun.cli.run_setup import RunOptions
 from nfrun.system.runtime import cores
 
 _K = TypeVar("_K")
@@ -163,7 +163,7 @@ def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
     }
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code, _ = launch(Options(**{**settings, **options}))
+        code, _ = run_pipeline(RunOptions(**{**settings, **options}))
     if code:
         raise RuntimeError(f"{pipeline.name} ended with {code}")
     document: dict[str, Any] = json.loads(out.getvalue())

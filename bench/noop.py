@@ -17,21 +17,21 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
-from nfrun.cache.journal import Started
-from nfrun.cache.run_cache import Book
-from nfrun.cache.work_dir import LOGS, WorkFolder, new_run_id
+from nfrun.cache.journal import RunHeader
+from nfrun.cache.run_cache import RunCache
+from nfrun.cache.work_dir import LOGS, WorkDir, new_run_id
 from nfrun.core.events import NodeLogged, NodeProgressed
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
-from nfrun.engine.attempt import Work
-from nfrun.engine.event_dispatch import Telling
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.gil_contention import Contention
-from nfrun.engine.node_stats import TimingsFile, read_timings
+from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
 from nfrun.engine.runner import Run
 from nfrun.logs.node_logs import Logs
-from nfrun.reports.run_record import Record
-from nfrun.tables.store import Store
+from nfrun.reports.run_record import RunRecord
+from nfrun.tables.store import TableStore
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
@@ -54,25 +54,34 @@ def nfrun(
 
 def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool) -> float:
     run_id = new_run_id()
-    work_folder = WorkFolder(work)
-    folder = work_folder.run_folder(run_id)
-    telling = Telling([Record(plan), TimingsFile(work, pipeline.file, read_timings(work, pipeline.file))])
-    contention = Contention()
+    work_folder = WorkDir(work)
+    folder = work_folder.make_run_folder(run_id)
+    telling = EventDispatcher(
+        [RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))]
+    )
+    contention = GilContention()
     book = None
     if journal:
-        started = Started(run_id, Path(pipeline.file).name, 1)
-        book = Book.opened(pipeline, plan, work_folder, folder, started, resume=False, keep=True, durable=False)
-    tell = telling.tell if book is None else book.telling(telling.tell)
-    run = Run(plan, tell, seed=zlib.crc32(run_id.encode()), woke=contention.look)
-    store = Store(folder, mode=handoff, keep=plan.keep, published=run.published, broken=run.broken, lasting=journal)
+        started = RunHeader(run_id, Path(pipeline.file).name, 1)
+        book = RunCache.open(pipeline, plan, work_folder, folder, started, resume=False, keep=True, fsync=False)
+    tell = telling.emit if book is None else book.journal_first(telling.emit)
+    run = Run(plan, tell, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
+    store = TableStore(
+        folder,
+        mode=handoff,
+        retained=plan.retained,
+        on_published=run.output_published,
+        on_error=run.abort,
+        persistent=journal,
+    )
 
     def log(node: str, level: str, line: str) -> None:
-        telling.tell(NodeLogged(run.now(), node, level, line))
+        telling.emit(NodeLogged(run.now(), node, level, line))
 
     def progress(node: str, done: float, total: float | None) -> None:
-        telling.tell(NodeProgressed(run.now(), node, done, total))
+        telling.emit(NodeProgressed(run.now(), node, done, total))
 
-    nodes = Work(
+    nodes = AttemptRunner(
         pipeline,
         store,
         run_id,
@@ -82,7 +91,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         progress,
         contention=contention,
     )
-    make = nodes if book is None else book.recalling(nodes, store, run.broken)
+    make = nodes if book is None else book.with_cache(nodes, store, run.abort)
     try:
         end = run.go(lambda settle: ThreadExecutor(make, settle), store)
     finally:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, run_fresh, spread
-from nfrun.core.simulation import by_cost, random_plan, simulate
+from nfrun.core.simulation import by_estimate, random_plan, simulate
 
 _SIZES = (1_000, 10_000, 100_000)
 _SECONDS, _BYTES = 10.0, 1e9  # for the largest, interpreter start included
@@ -92,7 +92,7 @@ def _others(folder: Path, repeat: int) -> Iterator[Line]:
         began = time.perf_counter()
         plan = random_plan(1, 100_000)
         planned = time.perf_counter()
-        simulate(plan, by_cost(plan))
+        simulate(plan, by_estimate(plan))
         plans.append(planned - began)
         runs.append(time.perf_counter() - planned)
         shown.append(run_fresh("plan", str(path))[0])

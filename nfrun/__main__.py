@@ -12,9 +12,9 @@ def main(*, guarded: bool = True) -> NoReturn:
 
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
-            from nfrun.system.supervisor import guard
+            from nfrun.system.supervisor import supervise
 
-            guard(_RESUME if sys.argv[1] == "run" else "")
+            supervise(_RESUME if sys.argv[1] == "run" else "")
         _main()
     except KeyboardInterrupt:  # while modules are imported, too
         print("nfrun: interrupted", file=sys.stderr)
@@ -33,18 +33,18 @@ def _main() -> NoReturn:
 
     gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
 
-    from nfrun.cli.exit_codes import Misuse
-    from nfrun.cli.fast_args import understood
-    from nfrun.system.std_streams import ready_streams
+    from nfrun.cli.exit_codes import UsageError
+    from nfrun.cli.fast_args import parse_plain
+    from nfrun.system.std_streams import prepare_std_streams
 
-    if command := understood(sys.argv[1:]):
-        ready_streams()
+    if command := parse_plain(sys.argv[1:]):
+        prepare_std_streams()
         try:
             code = command()
             if not gc.isenabled():  # nothing of the user's ran: there is no garbage that anybody waits for at exit
                 gc.freeze()
             sys.exit(code)
-        except Misuse:
+        except UsageError:
             pass  # it has done nothing yet, and typer tells what is wrong
 
     from nfrun.cli.typer_app import main as typer_main

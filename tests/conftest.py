@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, settings
 from nfrun.__main__ import main
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.engine.attempt import Work
+from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
 from nfrun.logs.node_logs import Logs
-from nfrun.nodes.base import Stop
-from nfrun.tables.store import Store
+from nfrun.nodes.base import CancelToken
+from nfrun.tables.store import TableStore
 
 # For laws that say nothing else: each run tries other examples, and a busy machine is no failure.
 settings.register_profile("nfrun", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -41,16 +41,16 @@ class Trial:
     """Makes single attempts in `folder`. `logged` and `progress` are what the nodes said."""
 
     folder: Path
-    store: Store
+    store: TableStore
     loop: _Loop
-    stop: Stop = field(default_factory=Stop)
+    stop: CancelToken = field(default_factory=CancelToken)
     logged: list[tuple[str, str]] = field(default_factory=list)
     progress: list[tuple[float, float | None]] = field(default_factory=list)
     grace: float = 5.0
     environ: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
 
     def __post_init__(self) -> None:
-        self.wait = partial(self.loop.wait, stop=self.stop)
+        self.wait = partial(self.loop.run_coroutine, cancel_token=self.stop)
         self.logs = Logs(lambda node, level, line: self.logged.append((level, line)), self.folder / "logs")
 
     @property
@@ -68,13 +68,13 @@ class Trial:
         more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
         return NodeSpec("node", kind, body, given, **more)
 
-    def work(self, *specs: NodeSpec, read: bool = False) -> Work:
+    def work(self, *specs: NodeSpec, read: bool = False) -> AttemptRunner:
         nodes = {spec.id: spec for spec in specs}
         if read:  # a second node, so that somebody reads what the first gives
             reads = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(specs[0].output_ids))
             nodes["reader"] = NodeSpec("reader", "run", "true", reads, {}, (), (), {})
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, nodes, {})
-        return Work(
+        return AttemptRunner(
             pipeline,
             self.store,
             "run-1",
@@ -171,7 +171,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
     path, modules = list(sys.path), set(sys.modules)
-    store, loop = Store(tmp_path / "run", mode="memory"), _Loop()
+    store, loop = TableStore(tmp_path / "run", mode="memory"), _Loop()
     yield Trial(tmp_path, store, loop)
     loop.close()
     store.close()

@@ -2,9 +2,9 @@
 
 Other packages use:
 
-- `journal`: `next_number`, `Started`
-- `prune`: `sweep`
-- `reuse_decision`: `Choice`
-- `run_cache`: `Book`, `foreseen`, `LASTING`
-- `work_dir`: `LOGS`, `new_run_id`, `SCRATCH`, `WORK`, `WorkFolder`
+- `journal`: `next_number`, `RunHeader`
+- `prune`: `plan_prune`
+- `reuse_decision`: `ReuseDecision`
+- `run_cache`: `forecast`, `PERSISTENT_HANDOFFS`, `RunCache`
+- `work_dir`: `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.work_dir import JOURNAL, WorkFolder
-from nfrun.system.atomic_files import read
+from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.system.atomic_files import read_regular_file
 from nfrun.system.checksums import line_checksum
 
 VERSION = 1
@@ -24,12 +24,12 @@ _END = len(_CHECK) + 16 + len('"}')
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class FinishedOutput:
     """An output of a node that has finished.
 
     `file` is the name of its Arrow file in the folder of the run, with `size` in bytes and `checksum` of the file as a
-    whole; None where that run did not need the file. The rest is as in `nfrun.core.events.Ref`. Older journals have no
-    `traits`.
+    whole; None where that run did not need the file. The rest is as in `nfrun.core.events.OutputRef`. Older journals
+    have no `schema_digest`.
     """
 
     id: str
@@ -40,11 +40,11 @@ class Output:
     size: int
     checksum: str
     file: str | None = None
-    traits: str = ""
+    schema_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedNode:
     """A node that has finished, and whose outputs are in place.
 
     `key` stands for all that they depend on, `parts` for each of these by name; there is no key where not all can be
@@ -54,21 +54,21 @@ class Finished:
 
     node: str
     key: str | None
-    parts: Mapping[str, str]
-    outputs: tuple[Output, ...]
+    key_inputs: Mapping[str, str]
+    outputs: tuple[FinishedOutput, ...]
     wrote: Mapping[str, str]
-    took: float = 0.0
+    duration: float = 0.0
     reused: bool = False
     cached: bool = False
     folder: Path | None = None
 
-    def output(self, id: str) -> Output | None:
+    def output(self, id: str) -> FinishedOutput | None:
         """The output of this id, None where the node gave none."""
         return next((output for output in self.outputs if output.id == id), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class RunHeader:
     """The first line: which run of which pipeline, by `WorkFolder.name_of` it, this is. `number` counts the runs of a
     work folder from 1."""
 
@@ -79,39 +79,46 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class JournalContents:
     """What a journal tells. `started` is None where its first line is not there or is damaged; `ended` is `ok`,
     `failed` or `cancelled`, and empty where the run was killed or still runs."""
 
     folder: Path
-    started: Started | None
-    finished: tuple[Finished, ...]
+    started: RunHeader | None
+    finished: tuple[FinishedNode, ...]
     ended: str = ""
 
 
-_OUTPUT = tuple(field.name for field in fields(Output))
-_FINISHED = tuple(field.name for field in fields(Finished) if field.name not in ("outputs", "folder"))
+# Keys of a line by the fields that they hold, the other way round for reading. The keys of today stay readable.
+_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits"}
+_FIELDS = {key: field for field, key in _JSON_KEYS.items()}
+_OUTPUT = tuple((field.name, _JSON_KEYS.get(field.name, field.name)) for field in fields(FinishedOutput))
+_FINISHED = tuple(
+    (field.name, _JSON_KEYS.get(field.name, field.name))
+    for field in fields(FinishedNode)
+    if field.name not in ("outputs", "folder")
+)
 
 
 class Journal:
     """Writes one. Not for several threads. `durable`: every line survives a power loss before the next is written."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         """Raises OSError."""
         self.path = folder / JOURNAL
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self.path, flags, 0o600)
-        self._durable = durable
+        self._fsync = fsync
 
-    def started(self, started: Started) -> None:
+    def started(self, started: RunHeader) -> None:
         """Write the first line. Raises OSError, as all do."""
         self._write({"event": "started", **asdict(started)})
 
-    def finished(self, finished: Finished) -> None:
+    def finished(self, finished: FinishedNode) -> None:
         """Write that a node has finished."""
         # Not `asdict`, which copies whatever is in it and takes ten times as long as the rest.
-        line = {name: getattr(finished, name) for name in _FINISHED}
-        outputs = [{name: getattr(output, name) for name in _OUTPUT} for output in finished.outputs]
+        line = {key: getattr(finished, name) for name, key in _FINISHED}
+        outputs = [{key: getattr(output, name) for name, key in _OUTPUT} for output in finished.outputs]
         self._write({"event": "finished", **line, "outputs": outputs})
 
     def ended(self, status: str) -> None:
@@ -125,11 +132,11 @@ class Journal:
         data = with_checksum(json.dumps(line))
         if os.write(self._file, data) != len(data):  # the disk took a part of it: this one does not count
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self._durable:
+        if self._fsync:
             os.fsync(self._file)
 
 
-def next_number(last: int | None, work: WorkFolder) -> int:
+def next_number(last: int | None, work: WorkDir) -> int:
     """The number of the next run. `last` is that of the last one, None where only the journals can tell."""
     if last is None:
         runs = [read_journal(folder).started for folder in work.run_folders()]
@@ -142,36 +149,41 @@ def with_checksum(text: str) -> bytes:
     return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
 
 
-def read_journal(folder: Path) -> Told:
+def read_journal(folder: Path) -> JournalContents:
     """What the journal of a run tells. Lines that are torn or damaged are left out, whatever is in them.
 
     Raises PermissionError.
     """
-    started: Started | None = None
-    finished: list[Finished] = []
+    started: RunHeader | None = None
+    finished: list[FinishedNode] = []
     ended = ""
     try:
-        lines = read(folder / JOURNAL).split(b"\n")
+        lines = read_regular_file(folder / JOURNAL).split(b"\n")
     except PermissionError:  # of somebody else's run: it is there, and nobody is to think that it is not
         raise
     except OSError:
         lines = []
-    for line in lines:
-        told = _object(line)
-        kind = told.pop("event", None)
+    for data in lines:
+        line = _object(data)
+        kind = line.pop("event", None)
         try:
             if kind == "started":
-                started = Started(**told)
+                started = RunHeader(**line)
             elif kind == "finished":
-                outputs = tuple(Output(**output) for output in told.pop("outputs"))
-                finished.append(Finished(**told, outputs=outputs, folder=folder))
+                outputs = tuple(FinishedOutput(**_as_fields(output)) for output in line.pop("outputs"))
+                finished.append(FinishedNode(**_as_fields(line), outputs=outputs, folder=folder))
             elif kind == "ended":
-                ended = str(told["status"])
+                ended = str(line["status"])
         except (TypeError, LookupError, AttributeError):
             continue  # of another version
     if started is not None and started.version != VERSION:
         finished = []
-    return Told(folder, started, tuple(finished), ended)
+    return JournalContents(folder, started, tuple(finished), ended)
+
+
+def _as_fields(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a line by the names of the fields that hold them."""
+    return {_FIELDS.get(key, key): value for key, value in line.items()}
 
 
 def _object(line: bytes) -> dict[str, Any]:

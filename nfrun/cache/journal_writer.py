@@ -10,30 +10,35 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from nfrun.cache.cache_key import Keys, key_of, same_for_readers
-from nfrun.cache.cached_attempts import Notes
-from nfrun.cache.journal import Finished, Journal, Output
-from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
+from nfrun.cache.cached_attempts import ObservedFiles
+from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
+from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
 
-class Journaling:
+class JournalWriter:
     """A report that writes. `broken(message)` is told when that fails, after which nothing more is written; the message
     is in `error` then."""
 
     name = "of the journal"
-    hears = (NodeFinished, OutputPublished, RunFinished)
+    event_types = (NodeFinished, OutputPublished, RunFinished)
 
     def __init__(
-        self, journal: Journal, pipeline: Pipeline, keys: Keys, notes: Notes, broken: Callable[[str], None]
+        self,
+        journal: Journal,
+        pipeline: Pipeline,
+        keys: CacheKeys,
+        observed: ObservedFiles,
+        on_error: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
         self._keys = keys
-        self._notes = notes
-        self._broken = broken
-        self._published: dict[str, Ref] = {}
+        self._observed = observed
+        self._on_error = on_error
+        self._published: dict[str, OutputRef] = {}
         self._ended: dict[str, NodeFinished] = {}
         self._key: dict[str, str | None] = {}  # of nodes whose end is written
         # For each node that has ended what is still missing, and for each thing that is missing who waits for it. A
@@ -44,7 +49,7 @@ class Journaling:
 
     def wake(self) -> None:
         # One look at the code counts for all nodes that had ended before it.
-        self._keys.look_again()
+        self._keys.refresh()
 
     def event(self, event: Event) -> None:
         if self.error:
@@ -61,7 +66,7 @@ class Journaling:
                 self._journal.ended(event.status)
         except OSError as error:
             self.error = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
-            self._broken(self.error)
+            self._on_error(self.error)
 
     def close(self) -> None:
         self._journal.close()
@@ -98,36 +103,38 @@ class Journaling:
 
     # -- what is written -------------------------------------------------------------------------------------------
 
-    def _finished(self, end: NodeFinished) -> Finished:
+    def _finished(self, end: NodeFinished) -> FinishedNode:
         """Raises OSError where an output's file cannot be read."""
         spec = self._nodes[end.node]
-        used = self._notes.used.get(end.node) if end.reused else None
+        used = self._observed.used.get(end.node) if end.reused else None
         if used is not None:
             outputs = tuple(self._reused(output, end.outputs[output.id]) for output in used.outputs)
-            return Finished(end.node, used.key, used.parts, outputs, used.wrote, used.took, True, spec.cache is True)
+            return FinishedNode(
+                end.node, used.key, used.key_inputs, outputs, used.wrote, used.duration, True, spec.cache is True
+            )
         outputs = tuple(self._output(self._published[output]) for output in end.outputs)
-        parts = self._parts(spec)
-        wrote = self._notes.wrote.get(spec.id, {})
-        key = None if parts is None else key_of(parts)
-        return Finished(end.node, key, parts or {}, outputs, wrote, end.took, cached=spec.cache is True)
+        key_inputs = self._key_inputs(spec)
+        wrote = self._observed.wrote.get(spec.id, {})
+        key = None if key_inputs is None else cache_key(key_inputs)
+        return FinishedNode(end.node, key, key_inputs or {}, outputs, wrote, end.duration, cached=spec.cache is True)
 
-    def _parts(self, spec: NodeSpec) -> dict[str, str] | None:
-        files = self._notes.reads.after(spec)
+    def _key_inputs(self, spec: NodeSpec) -> dict[str, str] | None:
+        files = self._observed.inputs.recheck(spec)
         needs = {need: self._key[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
         # Code that was changed since may have been imported before or after that.
-        if files is None or len(known) < len(needs) or not self._keys.holds(spec.id):
+        if files is None or len(known) < len(needs) or not self._keys.is_current(spec.id):
             return None
-        inputs = {item.output: same_for_readers(self._published[item.output]) for item in spec.inputs}
-        return dict(self._keys.parts(spec.id, inputs=inputs, needs=known, files=files))
+        inputs = {item.output: reader_digest(self._published[item.output]) for item in spec.inputs}
+        return dict(self._keys.key_inputs(spec.id, inputs=inputs, needs=known, files=files))
 
-    def _output(self, ref: Ref) -> Output:
+    def _output(self, ref: OutputRef) -> FinishedOutput:
         path = ref.path or ""
         file = path.rpartition(os.sep)[2]
         checksum = ref.checksum or file_checksum(path)
-        digest, size, traits = ref.digest or "", ref.size or 0, ref.traits or ""
-        return Output(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, traits)
+        digest, size, schema_digest = ref.digest or "", ref.size or 0, ref.schema_digest or ""
+        return FinishedOutput(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, schema_digest)
 
-    def _reused(self, output: Output, ref: Ref) -> Output:
+    def _reused(self, output: FinishedOutput, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
         return replace(output, file=file)

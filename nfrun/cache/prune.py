@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nfrun.cache.journal import Told, read_journal
-from nfrun.cache.work_dir import JOURNAL, LOGS, WorkFolder
+from nfrun.cache.journal import JournalContents, read_journal
+from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class PrunePlan:
     """What is to be removed: whole `runs`, and `files` and folders in those that stay. `size` in bytes on the disk."""
 
     runs: tuple[Path, ...]
@@ -33,17 +33,17 @@ class Sweep:
                 path.unlink(missing_ok=True)
 
 
-def sweep(work: WorkFolder, *, everything: bool = False) -> Sweep:
+def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
     """What nothing needs, or all runs. The folder must be held."""
     told = [read_journal(folder) for folder in work.run_folders()]
     needed = {} if everything else _needed(told)
     runs = tuple(run.folder for run in told if run.folder not in needed)
     files = [path for folder, names in needed.items() for path in _others(folder, names)]
     files += (path for path in _entries(work.path / "timings") if path.name.endswith(".partial"))
-    return Sweep(runs, tuple(files), _size((*runs, *files)))
+    return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
-def _needed(told: Iterable[Told]) -> dict[Path, set[str]]:
+def _needed(told: Iterable[JournalContents]) -> dict[Path, set[str]]:
     """By folder of a run that stays, the names of files in it that are needed; its journal and logs always are."""
     needed: dict[Path, set[str]] = {}
     ended_well: set[str] = set()

@@ -11,38 +11,38 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from nfrun.cache.cache_key import Keys
-from nfrun.cache.cached_attempts import Make, Notes, Recall
-from nfrun.cache.history import Past
-from nfrun.cache.journal import Journal, Started
-from nfrun.cache.journal_writer import Journaling
-from nfrun.cache.reuse_decision import Choice, choose, reusable
-from nfrun.cache.work_dir import JOURNAL, WorkFolder
-from nfrun.core.events import Event, Ref, RunFinished
+from nfrun.cache.cache_key import CacheKeys
+from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles, RunAttempt
+from nfrun.cache.history import RunHistory
+from nfrun.cache.journal import Journal, RunHeader
+from nfrun.cache.journal_writer import JournalWriter
+from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
+from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.events import Event, OutputRef, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.core.text import escape
-from nfrun.engine.event_dispatch import Telling
-from nfrun.nodes.external_files import Reads, written_by
-from nfrun.system.atomic_files import naming, sync
-from nfrun.tables.store import Store
+from nfrun.core.text import escape_controls
+from nfrun.engine.event_dispatch import EventDispatcher
+from nfrun.nodes.external_files import ExternalInputs, external_outputs
+from nfrun.system.atomic_files import name_errors, sync
+from nfrun.tables.store import TableStore
 
-LASTING = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
+PERSISTENT_HANDOFFS = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
 # Between two looks at what has ended: a kill loses no more than that and what is being written.
 _PAUSE_SECONDS = 0.005
 
 
-class _Passing:
+class _PassOn:
     """A report that only passes on."""
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
-        self.event = tell
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self.event = emit
 
     def close(self) -> None:
         pass
 
 
-class Book:
+class RunCache:
     """What one run writes down, and what it takes from others."""
 
     def __init__(
@@ -51,94 +51,94 @@ class Book:
         folder: Path,
         journal: Journal,
         *,
-        past: Past | None,
-        choices: Mapping[str, Choice],
-        keys: Keys,
-        reads: Reads,
+        history: RunHistory | None,
+        decisions: Mapping[str, ReuseDecision],
+        keys: CacheKeys,
+        inputs: ExternalInputs,
         keep: bool,
     ) -> None:
         self._pipeline = pipeline
         self._folder = folder
-        self._past = past
-        self._choices = choices
+        self._history = history
+        self._decisions = decisions
         self._keys = keys
         self._keep = keep
-        self._notes = Notes(reads)
-        self._broken: Callable[[str], None] = lambda message: None
-        self._journaling = Journaling(journal, pipeline, keys, self._notes, self._tell_broken)
-        self._telling: Telling | None = None
+        self._observed = ObservedFiles(inputs)
+        self._on_error: Callable[[str], None] = lambda message: None
+        self._writer = JournalWriter(journal, pipeline, keys, self._observed, self._report_error)
+        self._dispatcher: EventDispatcher | None = None
 
     @classmethod
-    def opened(
+    def open(
         cls,
         pipeline: Pipeline,
         plan: Plan,
-        work: WorkFolder,
+        work: WorkDir,
         folder: Path,
-        started: Started,
+        started: RunHeader,
         *,
         resume: bool,
         keep: bool,
-        durable: bool,
-    ) -> Book:
+        fsync: bool,
+    ) -> RunCache:
         """Begin the journal in the folder of the run, and choose what of earlier runs is reused. Raises OSError."""
-        keys, reads = Keys(pipeline), Reads(Path(pipeline.folder))
-        past, choices = None, {}
-        if may := reusable(pipeline, resume=resume):
-            past = Past(work, work.name_of(pipeline), warn=_warn, keep_bad=True)
-            choices = _chosen(pipeline, plan, keys, past, may, reads)
+        keys, inputs = CacheKeys(pipeline), ExternalInputs(Path(pipeline.folder))
+        history, decisions = None, {}
+        if allowed := reusable(pipeline, resume=resume):
+            history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=True)
+            decisions = _decide(pipeline, plan, keys, history, allowed, inputs)
         for name in pipeline.nodes:  # of the code as it is now, and not as it will be when the node has ended
             keys.definition(name)
-        with naming(folder / JOURNAL):
-            journal = Journal(folder, durable=durable)
+        with name_errors(folder / JOURNAL):
+            journal = Journal(folder, fsync=fsync)
             journal.started(started)
-        if durable:  # else all that is in them may be found under no name
+        if fsync:  # else all that is in them may be found under no name
             for above in (folder, folder.parent, work.path, *work.above):
                 sync(above)
-        return cls(pipeline, folder, journal, past=past, choices=choices, keys=keys, reads=reads, keep=keep)
+        return cls(pipeline, folder, journal, history=history, decisions=decisions, keys=keys, inputs=inputs, keep=keep)
 
     @property
-    def settled(self) -> frozenset[str]:
+    def reused_nodes(self) -> frozenset[str]:
         """The nodes that certainly do not run."""
-        return frozenset(name for name, choice in self._choices.items() if choice.finished is not None)
+        return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
-    def telling(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+    def journal_first(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
         """What writes events down and passes them on to `tell` behind that: what people hear of is on the disk."""
 
         def pass_on(event: Event) -> None:
             # That all went well is not told of a run whose journal does not have it.
-            if isinstance(event, RunFinished) and event.status == "ok" and self._journaling.error:
-                event = replace(event, status="failed", error=self._journaling.error)
-            tell(event)
+            if isinstance(event, RunFinished) and event.status == "ok" and self._writer.error:
+                event = replace(event, status="failed", error=self._writer.error)
+            emit(event)
 
-        self._telling = Telling([self._journaling, _Passing(pass_on)], pause=_PAUSE_SECONDS)
-        return self._telling.tell
+        self._dispatcher = EventDispatcher([self._writer, _PassOn(pass_on)], pause=_PAUSE_SECONDS)
+        return self._dispatcher.emit
 
-    def recalling(self, make: Make, store: Store, broken: Callable[[str], None]) -> Make:
+    def with_cache(self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[str], None]) -> RunAttempt:
         """What makes attempts by `make` or reuses. `broken(message)` is told when the journal cannot be written."""
-        self._broken = broken
-        return Recall(
-            make,
+        self._on_error = on_error
+        return CachedAttempts(
+            run_attempt,
             self._pipeline,
             store,
             self._keys,
             self._folder,
-            self._notes,
-            past=self._past,
-            choices=self._choices,
+            self._observed,
+            history=self._history,
+            decisions=self._decisions,
         )
 
-    def _tell_broken(self, message: str) -> None:
-        self._broken(message)
+    def _report_error(self, message: str) -> None:
+        self._on_error(message)
 
     def close(self) -> str:
         """Write what is left to be written; returns what went wrong with any of it."""
-        if self._telling is not None:
-            self._telling.close()
-        stopped = self._telling is not None and self._telling.stopped
-        return self._journaling.error or ("the journal of the run is not complete" if stopped else "")
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+        stopped = self._dispatcher is not None and self._dispatcher.stopped
+        return self._writer.error or ("the journal of the run is not complete" if stopped else "")
 
-    def tidy(self, refs: Mapping[str, Ref]) -> None:
+    def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
         """After a run that ended well: remove the files of outputs that it neither shows nor is asked to keep.
 
         Also those that it has taken over from runs that did not end well.
@@ -148,10 +148,10 @@ class Book:
         shown = frozenset(self._pipeline.outputs.values())
         nodes = self._pipeline.nodes
         gone = [Path(ref.path) for id, ref in refs.items() if ref.path and id not in shown and not _cached(nodes, id)]
-        if self._past is not None:
-            for name, finished in self._notes.used.items():
+        if self._history is not None:
+            for name, finished in self._observed.used.items():
                 if not nodes[name].cache:
-                    gone += self._past.left(finished)
+                    gone += self._history.leftovers(finished)
         for path in gone:
             with suppress(OSError):
                 path.unlink()
@@ -161,19 +161,32 @@ def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
     return nodes[output.partition(".")[0]].cache is True
 
 
-def foreseen(pipeline: Pipeline, plan: Plan, work: WorkFolder) -> dict[str, Choice]:
+def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir) -> dict[str, ReuseDecision]:
     """What `--resume` would make of every node, if nothing changes until then. Changes nothing itself."""
-    past = Past(work, work.name_of(pipeline), warn=_warn, keep_bad=False)
-    reads = Reads(Path(pipeline.folder))
-    return _chosen(pipeline, plan, Keys(pipeline), past, reusable(pipeline, resume=True), reads)
+    history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=False)
+    inputs = ExternalInputs(Path(pipeline.folder))
+    return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), inputs)
 
 
-def _chosen(
-    pipeline: Pipeline, plan: Plan, keys: Keys, past: Past, may: frozenset[str], reads: Reads
-) -> dict[str, Choice]:
+def _decide(
+    pipeline: Pipeline,
+    plan: Plan,
+    keys: CacheKeys,
+    history: RunHistory,
+    allowed: frozenset[str],
+    inputs: ExternalInputs,
+) -> dict[str, ReuseDecision]:
     base = Path(pipeline.folder)
-    return choose(pipeline, plan, keys, past, may=may, sources=reads.before, wrote=lambda spec: written_by(spec, base))
+    return decide_reuse(
+        pipeline,
+        plan,
+        keys,
+        history,
+        allowed=allowed,
+        sources=inputs.snapshot,
+        wrote=lambda spec: external_outputs(spec, base),
+    )
 
 
 def _warn(message: str) -> None:
-    print(f"nfrun: warning: {escape(message)}", file=sys.stderr)
+    print(f"nfrun: warning: {escape_controls(message)}", file=sys.stderr)

@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import FolderHeld
+from nfrun.core.errors import WorkDirLocked
 from nfrun.core.pipeline import Pipeline
-from nfrun.system.atomic_files import is_there, make_folders, naming
+from nfrun.system.atomic_files import is_same_file, make_folders, name_errors
 
-WORK = ".nfrun"
+WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
 LOGS = "logs"
 SCRATCH = "scratch"
@@ -40,7 +40,7 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
 
 
-class Hold:
+class WorkDirLock:
     """The lock of a work folder, held. `run` and `number` are those of the run that held it last, None where nobody can
     know."""
 
@@ -51,7 +51,7 @@ class Hold:
         self.run = run if isinstance(run, str) and _RUN.fullmatch(run) else None
         self.number = number if isinstance(number, int) and 0 <= number < _MOST_RUNS else None
 
-    def tell(self, *, run: str, pipeline: str, number: int) -> None:
+    def write_holder(self, *, run: str, pipeline: str, number: int) -> None:
         """Say who holds it, to whoever comes meanwhile. Raises OSError."""
         told = {"run": run, "pipeline": pipeline, "number": number}
         text = json.dumps({**told, "process": os.getpid(), "host": socket.gethostname()})
@@ -59,7 +59,7 @@ class Hold:
         os.pwrite(self._lock, text.encode().ljust(_MOST), 0)
 
 
-class WorkFolder:
+class WorkDir:
     """The folder where nfrun keeps what outlives a run, readable by its owner alone.
 
     `runs/<id>/` holds what one run left: its journal, its outputs, and a folder for each attempt under way;
@@ -72,11 +72,11 @@ class WorkFolder:
         self.above = [path.parent]
 
     @classmethod
-    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkFolder:
+    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
         """The folder that was asked for, or `.nfrun` beside the pipeline file."""
-        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK)
+        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
 
-    def name_of(self, pipeline: Pipeline) -> str:
+    def pipeline_name(self, pipeline: Pipeline) -> str:
         """What its runs are found by here: a pipeline of the same name in another folder is another one.
 
         The folder as seen from here, so that both may be moved together, and not in words: paths may be secret.
@@ -93,30 +93,30 @@ class WorkFolder:
         return any((self.path / name).exists() for name in (_LOCK, "runs"))
 
     @contextmanager
-    def held(self) -> Iterator[Hold]:
+    def lock(self) -> Iterator[WorkDirLock]:
         """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
         if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
             self.above = make_folders(self.path, 0o700)
-            with naming(self.path / ".gitignore") as ignored:
+            with name_errors(self.path / ".gitignore") as ignored:
                 ignored.write_text("*\n", encoding="utf-8")
-        lock = self._locked()
+        lock = self._lock_file()
         mine = [lock]
         try:
             # A child that a node forks shares the lock, and would hold it for as long as it lives.
             os.register_at_fork(after_in_child=lambda: [*map(_close, mine)])
-            yield Hold(lock)
+            yield WorkDirLock(lock)
         finally:
             mine.clear()
             _close(lock)
 
-    def run_folder(self, run_id: str) -> Path:
+    def make_run_folder(self, run_id: str) -> Path:
         """Make the folder of a new run. Raises OSError."""
         folder = self.path / "runs" / run_id
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         return folder
 
-    def drop_unfinished(self, run_id: str) -> None:
+    def remove_unfinished(self, run_id: str) -> None:
         """Remove what a run that is over had under way, as far as that can be done: nobody reads it.
 
         Only one that was killed leaves any.
@@ -140,7 +140,7 @@ class WorkFolder:
             return []
         return [path for path in found if _RUN.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
-    def _locked(self) -> int:
+    def _lock_file(self) -> int:
         """Raises FolderHeld and OSError."""
         path = self.path / _LOCK
         until = time.monotonic() + _PATIENCE_SECONDS
@@ -148,11 +148,11 @@ class WorkFolder:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_there(lock, path):  # somebody may have removed the folder and made it again
+                if is_same_file(lock, path):  # somebody may have removed the folder and made it again
                     return lock
             except BlockingIOError:
                 if time.monotonic() > until:
-                    held = FolderHeld(f"another run holds {self.path}{_who(_told_in(lock))}")
+                    held = WorkDirLocked(f"another run holds {self.path}{_who(_told_in(lock))}")
                     _close(lock)
                     raise held from None
             except BaseException:

@@ -2,7 +2,7 @@
 
 Other packages use:
 
-- `exit_codes`: `Misuse`
-- `fast_args`: `understood`
+- `exit_codes`: `UsageError`
+- `fast_args`: `parse_plain`
 - `typer_app`: `main`
 """

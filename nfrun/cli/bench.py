@@ -21,19 +21,28 @@ from typing import IO, Any, TextIO
 
 import nfrun
 from nfrun import __version__
-from nfrun.cli.exit_codes import BUG, FAILED, HELD, IO_ERROR, NO_PERMISSION, OK, SIGNALLED, WRONG
+from nfrun.cli.exit_codes import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_IO,
+    EXIT_LOCKED,
+    EXIT_OK,
+    EXIT_PERMISSION,
+    EXIT_SIGNAL,
+    EXIT_USAGE,
+)
 from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.text import escape, shorten
+from nfrun.core.text import ellipsize, escape_controls
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
-from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, turns
-from nfrun.reports.format_units import seconds
+from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
+from nfrun.reports.format_units import format_seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.system.runtime import cores
-from nfrun.system.signals import SIGNALS, signals
+from nfrun.system.signals import SIGNALS, cancel_on_signals
 
 _EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
 _PATIENCE = 2  # signals after which a child process is killed
@@ -67,7 +76,7 @@ class BenchOptions:
     color: str
 
 
-class Stopped(Exception):
+class BenchStopped(Exception):
     """Nothing came of the comparison, for a reason that is told with an exit code."""
 
     def __init__(self, message: str, code: int) -> None:
@@ -110,24 +119,24 @@ class Child:
             process.send_signal(signal.SIGINT if self.told <= _PATIENCE else signal.SIGKILL)
 
 
-def bench(options: BenchOptions, hide: Callable[[Redactor], None] = lambda redactor: None) -> int:
+def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None) -> int:
     """Compare, print, and return the exit code. `hide` is as for `launch`.
 
     Raises SpecError and OSError before anything runs.
     """
     files = [options.pipeline] if options.pipeline else [_shipped(name) for name in ("blog-5", "blog-20")]
-    pipelines = [_checked(file, options.given, hide) for file in files]
+    pipelines = [_checked(file, options.given, set_redactor) for file in files]
     child, measured_on = Child(), machine()
     try:
         for pipeline in pipelines:
             _ask(pipeline, options)
         found: list[Comparison] = []
-        with signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
+        with cancel_on_signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
             for pipeline in pipelines:
                 work = Path(folder) / str(len(found))
                 work.mkdir()
-                found.append(_Trials(pipeline, options, work, child, caught).compared())
-    except Stopped as stopped:
+                found.append(_BenchRuns(pipeline, options, work, child, caught).compared())
+    except BenchStopped as stopped:
         print(f"nfrun: {stopped}", file=sys.stderr)
         if options.json:
             _print_json({"status": "failed", "error": str(stopped)})
@@ -140,11 +149,11 @@ def bench(options: BenchOptions, hide: Callable[[Redactor], None] = lambda redac
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
         print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _block(sys.stdout))
-    return OK
+    return EXIT_OK
 
 
 @dataclass
-class _Trials:
+class _BenchRuns:
     """All runs of one pipeline. They share `work`, so that all but the first know what nodes took."""
 
     pipeline: Pipeline
@@ -156,11 +165,11 @@ class _Trials:
     def compared(self) -> Comparison:
         """Raises Stopped."""
         runs: dict[str, list[Document]] = {variant.name: [] for variant in VARIANTS}
-        for turn, variant in turns(self.options.repeat):
-            head = f"{shorten(self.pipeline.name)}: {variant.name}, {turn} of {self.options.repeat}: "
+        for turn, variant in interleave(self.options.repeat):
+            head = f"{ellipsize(self.pipeline.name)}: {variant.name}, {turn} of {self.options.repeat}: "
             print(head, end="", file=sys.stderr, flush=True)
             document = self.one(variant)
-            print(seconds(document["wall_s"]), file=sys.stderr, flush=True)
+            print(format_seconds(document["wall_s"]), file=sys.stderr, flush=True)
             runs[variant.name].append(document)
         return compare(self.pipeline.name, self.pipeline.file, self.slots, runs)
 
@@ -179,24 +188,26 @@ class _Trials:
             print(file=sys.stderr)  # ends the line of what was being run
         if self.caught:
             number = self.caught[0]
-            raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", SIGNALLED + number)
+            raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", EXIT_SIGNAL + number)
         if code:
             told = err.read_text(encoding="utf-8", errors="backslashreplace")
             sys.stderr.write(told.replace(KEEP_GOING, "").replace(RESUME, ""))  # there are no such options here
-            raise self.stopped(f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else FAILED)
+            raise self.stopped(
+                f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else EXIT_FAILED
+            )
         try:
             document: Document = json.loads(out.read_bytes())
         except ValueError:  # a node has left the process by itself
             print(file=sys.stderr)
-            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", FAILED) from None
+            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", EXIT_FAILED) from None
         return document
 
     @property
     def name(self) -> str:
-        return escape(self.pipeline.file)
+        return escape_controls(self.pipeline.file)
 
-    def stopped(self, what: str, code: int) -> Stopped:
-        return Stopped(f"{what}; nothing is compared", code)
+    def stopped(self, what: str, code: int) -> BenchStopped:
+        return BenchStopped(f"{what}; nothing is compared", code)
 
     def command(self, variant: Variant) -> list[str]:
         given = [f"--param={name}={value}" for name, value in self.options.given.items()]
@@ -209,7 +220,7 @@ class _Trials:
 
 
 # Exit codes of `nfrun run` that mean here what they mean there.
-_TOLD = (FAILED, WRONG, BUG, IO_ERROR, HELD, NO_PERMISSION)
+_TOLD = (EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION)
 
 
 def machine() -> dict[str, Any]:
@@ -250,10 +261,10 @@ def _shipped(name: str) -> Path:
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
 
 
-def _checked(file: Path, given: Mapping[str, str], hide: Callable[[Redactor], None]) -> Pipeline:
+def _checked(file: Path, given: Mapping[str, str], set_redactor: Callable[[Redactor], None]) -> Pipeline:
     """The pipeline, bound for the sake of what may be wrong with it. Raises SpecError."""
     pipeline, document = read_pipeline(file)
-    hide(redactor_of(pipeline, os.environ))
+    set_redactor(redactor_of(pipeline, os.environ))
     bind(pipeline, document, given=given, typed={}, environ=os.environ, run_id="bench")
     return pipeline
 
@@ -265,15 +276,17 @@ def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
         return
     listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")
     times = f"{len(VARIANTS) * options.repeat} times"
-    what = f"{escape(pipeline.file)} writes files or runs scripts ({listed}), and this executes all of it {times}"
+    what = (
+        f"{escape_controls(pipeline.file)} writes files or runs scripts ({listed}), and this executes all of it {times}"
+    )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Stopped(f"{what}; pass --yes if it may", WRONG)
+        raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
-        raise Stopped("nothing was run", WRONG)
+        raise BenchStopped("nothing was run", EXIT_USAGE)
 
 
 def _ending(code: int) -> str:

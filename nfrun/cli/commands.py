@@ -13,10 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.cli.exit_codes import OK, WRONG, Misuse, print_json, problem_document, telling_errors
+from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
 
 if TYPE_CHECKING:
-    from nfrun.core.errors import Problem
+    from nfrun.core.errors import Diagnostic
 
 _LONGEST_PATH = 4096
 _EVENT = b'{"event"'  # how a file of events begins
@@ -80,12 +80,12 @@ def run(
     """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
     given, slots, most, patience = _pairs(param), _slots(jobs), _bytes(memory), _seconds(grace)
     _check_handoff(handoff, {"--resume": resume, "--keep": keep, "--durable": durable})
-    with telling_errors(as_json=json) as hide:
+    with report_errors(as_json=json) as set_redactor:
         written = _events(events)
-        from nfrun.cli.run import launch
-        from nfrun.cli.run_setup import Options
+        from nfrun.cli.run import run_pipeline
+        from nfrun.cli.run_setup import RunOptions
 
-        options = Options(
+        options = RunOptions(
             pipeline=Path(pipeline),
             given=given,
             params_file=_path(params_file),
@@ -103,10 +103,10 @@ def run(
             executor="" if executor is Executor.file else executor.value,
             resume=resume,
             keep=keep,
-            durable=durable,
+            fsync=durable,
             grace=patience,
         )
-        code, stuck = launch(options, hide)
+        code, stuck = run_pipeline(options, set_redactor)
         if stuck:
             # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
             sys.stdout.flush()
@@ -127,99 +127,100 @@ def plan(
 ) -> int:
     """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
     given, slots = _pairs(param), _slots(jobs)
-    with telling_errors() as hide:
-        from nfrun.cache.work_dir import WorkFolder
+    with report_errors() as set_redactor:
+        from nfrun.cache.work_dir import WorkDir
         from nfrun.core.plan import plan_of
-        from nfrun.engine.node_stats import read_timings
+        from nfrun.engine.node_stats import read_node_stats
         from nfrun.logs.event_redaction import redactor_of
-        from nfrun.reports.plan_view import outline
+        from nfrun.reports.plan_view import plan_view
         from nfrun.spec.loader import read_pipeline
 
         spec, document = read_pipeline(Path(pipeline))
-        hide(redactor_of(spec, os.environ))
-        folder = WorkFolder.beside(spec, _work(work))
+        set_redactor(redactor_of(spec, os.environ))
+        folder = WorkDir.beside(spec, _work(work))
         if resume or given or params_file:
             from nfrun.spec.binder import bind
             from nfrun.spec.parameters import params_file as read_params
 
             typed = read_params(_path(params_file))
             spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
-        recorded = read_timings(folder.path, spec.file).took
-        planned = plan_of(spec, slots=slots, costs=recorded)
+        recorded = read_node_stats(folder.path, spec.file).durations
+        planned = plan_of(spec, slots=slots, estimated_durations=recorded)
         choices = None
         if resume:
-            from nfrun.cache.run_cache import foreseen
+            from nfrun.cache.run_cache import forecast
 
-            choices = foreseen(spec, planned, folder)
-        print(outline(spec, planned, format.value, recorded, choices))
-    return OK
+            choices = forecast(spec, planned, folder)
+        print(plan_view(spec, planned, format.value, recorded, choices))
+    return EXIT_OK
 
 
 def clean(
     pipeline: str | Path | None = None, *, work: str | Path | None = None, all: bool = False, dry_run: bool = False
 ) -> int:
     """Remove what nothing needs from a work folder, by default that of the working directory. Raises SystemExit."""
-    with telling_errors():
-        from nfrun.cache.prune import sweep
-        from nfrun.cache.work_dir import WORK, WorkFolder
-        from nfrun.core.text import escape
-        from nfrun.reports.format_units import count, size
+    with report_errors():
+        from nfrun.cache.prune import plan_prune
+        from nfrun.cache.work_dir import WORK_DIR, WorkDir
+        from nfrun.core.text import escape_controls
+        from nfrun.reports.format_units import format_count, format_size
         from nfrun.spec.text_file import read_text
 
         file = _path(pipeline)
         if file is not None:
             read_text(file, str(file))  # what is in it matters not, but a name that was mistyped does
         beside = file.absolute().parent if file is not None else Path.cwd()
-        folder = WorkFolder(_work(work) or beside / WORK)
+        folder = WorkDir(_work(work) or beside / WORK_DIR)
         if not folder.path.is_dir():
-            print(f"nothing to remove: there is no {escape(str(folder.path))}")
-            return OK
+            print(f"nothing to remove: there is no {escape_controls(str(folder.path))}")
+            return EXIT_OK
         if not folder.is_used():
-            print(f"nothing to remove: no run was ever kept in {escape(str(folder.path))}")
-            return OK
-        with folder.held():
-            found = sweep(folder, everything=all)
+            print(f"nothing to remove: no run was ever kept in {escape_controls(str(folder.path))}")
+            return EXIT_OK
+        with folder.lock():
+            found = plan_prune(folder, everything=all)
             for path in (*found.runs, *found.files) if dry_run else ():
-                print(escape(str(path)))
+                print(escape_controls(str(path)))
             if not dry_run:
                 found.remove()
-        amounts = f"{count(len(found.runs), 'run')} and {count(len(found.files), 'other file')}, {size(found.size)}"
+        files = f"{format_count(len(found.runs), 'run')} and {format_count(len(found.files), 'other file')}"
+        amounts = f"{files}, {format_size(found.size)}"
         print(
             f"{'would remove' if dry_run else 'removed'} {amounts}"
             if found.runs or found.files
             else "nothing to remove"
         )
-    return OK
+    return EXIT_OK
 
 
 def validate(*files: str | Path, json: bool = False) -> int:
     """Tell every problem of every file; 2 if there is one. Raises SystemExit."""
-    found: list[Problem] = []
+    found: list[Diagnostic] = []
     documents = []
-    with telling_errors():
+    with report_errors():
         from nfrun.core.errors import SpecError, render_all
-        from nfrun.core.text import shorten
-        from nfrun.reports.format_units import count
+        from nfrun.core.text import ellipsize
+        from nfrun.reports.format_units import format_count
         from nfrun.spec.loader import read_pipeline
 
         gc.enable()  # there may be any number of files
         for file in map(Path, files):
-            problems: tuple[Problem, ...] = ()
+            problems: tuple[Diagnostic, ...] = ()
             try:
                 spec, _ = read_pipeline(file)
                 if not json:
-                    print(f"{shorten(str(file), _LONGEST_PATH)}: ok, {count(len(spec.nodes), 'node')}")
+                    print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
             except SpecError as error:
-                problems = error.problems
+                problems = error.diagnostics
             found.extend(problems)
             documents.append(
-                {"file": str(file), "ok": not problems, "problems": [problem_document(p) for p in problems]}
+                {"file": str(file), "ok": not problems, "problems": [diagnostic_json(p) for p in problems]}
             )
         if json:
             print_json({"files": documents})
         elif found:
             print(render_all(found), file=sys.stderr)
-    return WRONG if found else OK
+    return EXIT_USAGE if found else EXIT_OK
 
 
 def bench(
@@ -235,8 +236,8 @@ def bench(
     """Compare ways to run a pipeline; None stands for the two that nfrun brings along. Raises as `run` does."""
     given, slots, usual = _pairs(param), None if jobs == "auto" else _slots(jobs), _slots("auto")
     if given and pipeline is None:
-        raise Misuse("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
-    with telling_errors(as_json=json) as hide:
+        raise UsageError("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
+    with report_errors(as_json=json) as set_redactor:
         from nfrun.cli.bench import BenchOptions, bench
 
         options = BenchOptions(
@@ -249,16 +250,16 @@ def bench(
             yes=yes,
             color=color.value,
         )
-        return bench(options, hide)
+        return bench(options, set_redactor)
 
 
 def schema() -> int:
     """Print the JSON Schema of pipeline files. Raises SystemExit."""
-    with telling_errors():
+    with report_errors():
         from nfrun.spec.schema import schema_text
 
         print(schema_text(), end="")
-    return OK
+    return EXIT_OK
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:
@@ -266,11 +267,11 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise Misuse(f"'{text}' is not NAME=VALUE", "-p")
+            raise UsageError(f"'{text}' is not NAME=VALUE", "-p")
         try:
             text.encode()
         except UnicodeEncodeError:  # what else has bytes of its own that are no text
-            raise Misuse(f"'{text}' is not UTF-8", "-p") from None
+            raise UsageError(f"'{text}' is not UTF-8", "-p") from None
         pairs[name.strip()] = value
     return pairs
 
@@ -281,7 +282,7 @@ def _slots(jobs: str) -> int:
 
         return max(4, cores())  # at least 4, since nodes wait for disks and services as much as they compute
     if not (jobs.isascii() and jobs.isdecimal()) or not 1 <= int(jobs) <= 10_000:
-        raise Misuse(f"'{jobs}' is neither auto nor a number from 1 to 10,000", "-j")
+        raise UsageError(f"'{jobs}' is neither auto nor a number from 1 to 10,000", "-j")
     return int(jobs)
 
 
@@ -294,16 +295,16 @@ def _bytes(memory: str) -> int | None:
         return parse_size(memory)
     except ValueError:
         what = f"'{memory}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
-        raise Misuse(what, "--memory") from None
+        raise UsageError(what, "--memory") from None
 
 
 def _seconds(grace: str) -> float:
-    from nfrun.system.units import parse_seconds
+    from nfrun.system.units import parse_duration
 
     try:
-        return parse_seconds(grace)
+        return parse_duration(grace)
     except ValueError:
-        raise Misuse(f"'{grace}' is not a duration such as 10s, 500ms, 2m or 0", "--grace") from None
+        raise UsageError(f"'{grace}' is not a duration such as 10s, 500ms, 2m or 0", "--grace") from None
 
 
 def _check_handoff(handoff: Handoff, given: Mapping[str, bool]) -> None:
@@ -311,7 +312,7 @@ def _check_handoff(handoff: Handoff, given: Mapping[str, bool]) -> None:
     if handoff in (Handoff.memory, Handoff.json):
         for option, asked in given.items():
             if asked:
-                raise Misuse(f"--handoff {handoff.value} leaves no files of tables", option)
+                raise UsageError(f"--handoff {handoff.value} leaves no files of tables", option)
 
 
 def _events(given: str | Path | None) -> Path | None:
@@ -321,14 +322,14 @@ def _events(given: str | Path | None) -> Path | None:
         with path.open("rb") as file:
             begin = file.read(len(_EVENT))
         if begin not in (b"", _EVENT):
-            raise Misuse(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")
+            raise UsageError(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")
     return path
 
 
 def _work(given: str | Path | None) -> Path | None:
     """The folder that was asked for. Raises Misuse for an empty name, as of a variable that is not set."""
     if given == "":
-        raise Misuse("an empty name is no folder", "--work")
+        raise UsageError("an empty name is no folder", "--work")
     return _path(given)
 
 

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int, float]] = {
 }
 
 
-def understood(words: Sequence[str]) -> Callable[[], int] | None:
+def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
     """The call that these words ask for; None if they may mean anything else, or are wrong."""
     if not words or words[0] not in COMMANDS:
         return None

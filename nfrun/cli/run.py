@@ -15,61 +15,63 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any, TextIO
 
-from nfrun.cache.run_cache import LASTING, Book
+from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
-from nfrun.cli.exit_codes import IO_ERROR, OK, io_code, run_code
-from nfrun.cli.run_reports import audience
-from nfrun.cli.run_setup import Options, Prepared, preparing
+from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, io_exit_code, run_exit_code
+from nfrun.cli.run_reports import build_reporters
+from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
-from nfrun.core.text import escape
-from nfrun.engine.attempt import Work
-from nfrun.engine.event_dispatch import Pace, Telling
-from nfrun.engine.executors.threads import Make, ThreadExecutor
-from nfrun.engine.gil_contention import Contention
-from nfrun.engine.placement import in_processes
+from nfrun.core.text import escape_controls
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
+from nfrun.engine.executors.threads import RunAttempt, ThreadExecutor
+from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.placement import nodes_in_processes
 from nfrun.engine.runner import Run
-from nfrun.logs.event_redaction import telling_without
+from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import apart, guarded_stderr, printing
-from nfrun.reports.run_record import Record
+from nfrun.logs.stream_takeover import capture_prints, redact_stderr, separate_stdout
+from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import collect_rarely, set_allocator
-from nfrun.system.signals import signals
-from nfrun.tables.store import Store
+from nfrun.system.signals import cancel_on_signals
+from nfrun.tables.store import TableStore
 
 _BRIEF_SECONDS = 0.0001
 
 
-def launch(options: Options, hide: Callable[[Redactor], None] = lambda redactor: None) -> tuple[int, bool]:
+def run_pipeline(
+    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
+) -> tuple[int, bool]:
     """Run a pipeline; returns the exit code, and whether a node still hangs in a thread.
 
     `hide(redactor)` is called as soon as it is known what is secret in whatever is told from then on. Raises SpecError,
     FolderHeld, HandoffError and OSError.
     """
-    with preparing(options, hide) as prepared:
-        _set_environment(prepared.pipeline.env)
-        book = _opened(prepared)
-        processes = in_processes(prepared.pipeline, options.executor, prepared.recorded)
-        if book is not None:
-            processes -= book.settled
-        with apart() as results, guarded_stderr(prepared.redactor) as beside:
+    with set_up_run(options, set_redactor) as setup:
+        _set_environment(setup.pipeline.env)
+        cache = _open_cache(setup)
+        processes = nodes_in_processes(setup.pipeline, options.executor, setup.recorded)
+        if cache is not None:
+            processes -= cache.reused_nodes
+        with separate_stdout() as results, redact_stderr(setup.redactor) as fallback:
             if processes:
                 from nfrun.engine.executors.processes import start_server
 
                 start_server()
             import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
-            parts = _Parts(prepared, book, processes, results)
+            parts = _Wiring(setup, cache, processes, results)
             try:
-                end = parts.go(beside)
+                end = parts.run_to_end(fallback)
             finally:
-                trouble = parts.close()
+                error = parts.close()
         code = parts.code(end)
-        if trouble and code == OK:
-            print(f"nfrun: {escape(prepared.redactor(trouble))}", file=sys.stderr)
-            code = io_code(trouble)
-        if book is not None and code == OK:
-            book.tidy(parts.record.refs)
-        return code, parts.run.abandoned > 0
+        if error and code == EXIT_OK:
+            print(f"nfrun: {escape_controls(setup.redactor(error))}", file=sys.stderr)
+            code = io_exit_code(error)
+        if cache is not None and code == EXIT_OK:
+            cache.remove_intermediate(parts.record.refs)
+        return code, parts.run.detached > 0
 
 
 def import_arrow() -> None:
@@ -78,85 +80,91 @@ def import_arrow() -> None:
     import pyarrow  # noqa: F401
 
 
-class _Parts:
+class _Wiring:
     """The parts of one run, which tell one another what happens. `results` takes what is for stdout."""
 
-    def __init__(self, prepared: Prepared, book: Book | None, processes: frozenset[str], results: IO[str]) -> None:
-        options, redactor = prepared.options, prepared.redactor
-        self._prepared = prepared
-        self._book = book
+    def __init__(self, setup: RunSetup, cache: RunCache | None, processes: frozenset[str], results: IO[str]) -> None:
+        options, redactor = setup.options, setup.redactor
+        self._setup = setup
+        self._cache = cache
         self._processes = processes
         self._caught: list[int] = []
-        self.record = Record(prepared.plan)
-        self._pace = Pace()
-        self._telling = Telling([*audience(prepared, self.record, self._table, results, processes), self._pace])
-        tell = self._telling.tell if book is None else book.telling(self._telling.tell)
-        self._tell = telling_without(redactor, tell)
-        self._contention = Contention()
-        self._logs = Logs(self._log, prepared.folder / LOGS, redactor.sieve, self._pace.has_room)
+        self.record = RunRecord(setup.plan)
+        self._back_pressure = BackPressure()
+        self._dispatcher = EventDispatcher(
+            [*build_reporters(setup, self.record, self._table, results, processes), self._back_pressure]
+        )
+        emit = self._dispatcher.emit if cache is None else cache.journal_first(self._dispatcher.emit)
+        self._emit = redact_events(redactor, emit)
+        self._contention = GilContention()
+        self._logs = Logs(self._log, setup.folder / LOGS, redactor.filter, self._back_pressure.has_room)
         self.run = Run(
-            prepared.plan,
+            setup.plan,
             self._happened,
             keep_going=options.keep_going,
-            seed=zlib.crc32(prepared.started.run.encode()),  # the same if the run is repeated under its name
+            seed=zlib.crc32(setup.started.run.encode()),  # the same if the run is repeated under its name
             grace=options.grace,
-            woke=self._contention.look,
+            on_wake=self._contention.look,
         )
-        self._store = _store(prepared, processes, self.run)
-        self._scratch = prepared.folder / SCRATCH
+        self._store = _store(setup, processes, self.run)
+        self._scratch = setup.folder / SCRATCH
 
-    def go(self, beside: TextIO) -> RunFinished:
+    def run_to_end(self, fallback: TextIO) -> RunFinished:
         """Run to the end. What nobody in particular prints goes `beside`."""
         if not gc.isenabled():  # it was put off while starting
             collect_rarely()
         run, store = self.run, self._store
-        with signals(run.cancel) as self._caught, self._printing(beside), self._workers() as make:
-            recall = make if self._book is None else self._book.recalling(make, store, run.broken)
-            return run.go(lambda settle: ThreadExecutor(recall, settle), store)
+        with (
+            cancel_on_signals(run.cancel) as self._caught,
+            self._capture_prints(fallback),
+            self._workers() as run_attempt,
+        ):
+            cached = run_attempt if self._cache is None else self._cache.with_cache(run_attempt, store, run.abort)
+            return run.go(lambda on_outcome: ThreadExecutor(cached, on_outcome), store)
 
     def close(self) -> str:
         """Have everything told and written that is left to be; returns what went wrong with the book."""
-        if self.run.abandoned:  # nothing here is to wait 5 ms whenever it wants Python's lock
+        if self.run.detached:  # nothing here is to wait 5 ms whenever it wants Python's lock
             sys.setswitchinterval(_BRIEF_SECONDS)
         self._logs.close()
-        trouble = self._book.close() if self._book is not None else ""
-        self._telling.close()
+        error = self._cache.close() if self._cache is not None else ""
+        self._dispatcher.close()
         self._store.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         with suppress(OSError):
-            self._prepared.folder.rmdir()  # only if the run kept nothing
-        return trouble
+            self._setup.folder.rmdir()  # only if the run kept nothing
+        return error
 
     def code(self, end: RunFinished) -> int:
         """The exit code of a run that ended so, once it is closed."""
         end = self.record.end or end  # as it was told
         failures = [node.failure for node in self.record.nodes.values() if node.failure]
-        return run_code(end, failures, self._caught) or (IO_ERROR if self._telling.stopped else OK)
+        return run_exit_code(end, failures, self._caught) or (EXIT_IO if self._dispatcher.stopped else EXIT_OK)
 
-    def _printing(self, beside: TextIO) -> AbstractContextManager[None]:
-        return printing(self._logs, beside, lambda: self.run.abandoned > 0)
+    def _capture_prints(self, fallback: TextIO) -> AbstractContextManager[None]:
+        return capture_prints(self._logs, fallback, lambda: self.run.detached > 0)
 
     @contextmanager
-    def _workers(self) -> Iterator[Make]:
+    def _workers(self) -> Iterator[RunAttempt]:
         """What makes the attempts, with processes for some of the nodes while inside."""
-        prepared, processes = self._prepared, self._processes
-        work = Work(
-            prepared.pipeline,
+        setup, processes = self._setup, self._processes
+        work = AttemptRunner(
+            setup.pipeline,
             self._store,
-            prepared.started.run,
+            setup.started.run,
             self._scratch,
             os.environ.copy(),
             self._logs,
             self._progress,
             contention=self._contention,
-            grace=prepared.options.grace,
+            grace=setup.options.grace,
         )
         if not processes:
             yield work
             return
-        from nfrun.engine.executors.processes import Workers
+        from nfrun.engine.executors.processes import ProcessWorkers
 
-        workers = Workers(work, self._store, prepared.folder, processes, prepared.plan.slots)
+        workers = ProcessWorkers(work, self._store, setup.folder, processes, setup.plan.slots)
         try:
             yield workers
         finally:
@@ -164,15 +172,15 @@ class _Parts:
 
     def _happened(self, event: Event) -> None:
         if isinstance(event, AttemptStopped) and event.why == "timeout":
-            self._logs.give_up(event.node, event.attempt)
-        self._tell(event)
+            self._logs.detach(event.node, event.attempt)
+        self._emit(event)
 
     def _log(self, node: str, level: str, line: str) -> None:
-        self._pace.said()
-        self._tell(NodeLogged(self.run.now(), node, level, line))
+        self._back_pressure.sent()
+        self._emit(NodeLogged(self.run.now(), node, level, line))
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
-        self._tell(NodeProgressed(self.run.now(), node, done, total))
+        self._emit(NodeProgressed(self.run.now(), node, done, total))
 
     def _table(self, output: str) -> Any:
         with suppress(Exception):  # a preview is not worth failing for
@@ -187,43 +195,43 @@ def _set_environment(env: Mapping[str, str]) -> None:
         time.tzset()  # else TZ would count in child processes only
 
 
-def _opened(prepared: Prepared) -> Book | None:
+def _open_cache(setup: RunSetup) -> RunCache | None:
     """The book of the run, if it leaves what another run can go on from. Raises OSError."""
-    options = prepared.options
-    if options.handoff not in LASTING:
+    options = setup.options
+    if options.handoff not in PERSISTENT_HANDOFFS:
         return None
-    return Book.opened(
-        prepared.pipeline,
-        prepared.plan,
-        prepared.work,
-        prepared.folder,
-        prepared.started,
+    return RunCache.open(
+        setup.pipeline,
+        setup.plan,
+        setup.work,
+        setup.folder,
+        setup.started,
         resume=options.resume,
         keep=options.keep,
-        durable=options.durable,
+        fsync=options.fsync,
     )
 
 
-def _store(prepared: Prepared, processes: frozenset[str], run: Run) -> Store:
+def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
     """Where the run hands its outputs on. Some of its nodes are at work in `processes`."""
-    options, keep = prepared.options, prepared.plan.keep
+    options, keep = setup.options, setup.plan.retained
     if options.handoff == "json":
         from nfrun.tables.json_store import JsonStore
 
-        return JsonStore(prepared.folder, keep=keep, published=run.published, broken=run.broken)
+        return JsonStore(setup.folder, retained=keep, on_published=run.output_published, on_error=run.abort)
     elsewhere = [
         spec
-        for name, spec in prepared.pipeline.nodes.items()
+        for name, spec in setup.pipeline.nodes.items()
         if name in processes or (spec.kind == "run" and spec.format == "arrow")
     ]
-    return Store(
-        prepared.folder,
+    return TableStore(
+        setup.folder,
         mode=options.handoff,
-        keep=keep,
-        ahead=frozenset(item.output for spec in elsewhere for item in spec.inputs),
+        retained=keep,
+        write_first=frozenset(item.output for spec in elsewhere for item in spec.inputs),
         budget=options.memory,
-        lasting=options.handoff in LASTING,
-        durable=options.durable,
-        published=run.published,
-        broken=run.broken,
+        persistent=options.handoff in PERSISTENT_HANDOFFS,
+        fsync=options.fsync,
+        on_published=run.output_published,
+        on_error=run.abort,
     )

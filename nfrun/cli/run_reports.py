@@ -12,58 +12,58 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.cache.run_cache import LASTING
+from nfrun.cache.run_cache import PERSISTENT_HANDOFFS
 from nfrun.cache.work_dir import LOGS
-from nfrun.cli.run_setup import Prepared
+from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
-from nfrun.engine.event_dispatch import Report
-from nfrun.engine.node_stats import TimingsFile
-from nfrun.reports.run_record import Record
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.node_stats import NodeStatsFile
+from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import children_time, cores, peak_rss
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def audience(
-    prepared: Prepared,
-    record: Record,
+def build_reporters(
+    setup: RunSetup,
+    record: RunRecord,
     table: Callable[[str], Any],
     results: IO[str],
     processes: Collection[str],
-) -> Iterator[Report]:
+) -> Iterator[Reporter]:
     """All that hear of the run, in order: the record comes first, since others show what is in it.
 
     `table(output)` opens an output, None if there is nothing to show. `results` takes what is for stdout. `processes`
     are the nodes that run in one.
     """
-    options, pipeline = prepared.options, prepared.pipeline
+    options, pipeline = setup.options, setup.pipeline
     yield record
-    if prepared.events is not None:
+    if setup.events is not None:
         from nfrun.reports.events_file import EventsFile
 
-        yield EventsFile(prepared.events)
+        yield EventsFile(setup.events)
     if not options.quiet:
-        yield _progress(prepared, record)
-    yield _summary(prepared, record, table, results, processes)
+        yield _progress(setup, record)
+    yield _summary(setup, record, table, results, processes)
     if options.json:
         from nfrun.reports.json_document import RunDocument
 
         yield RunDocument(
             record,
             results,
-            run=prepared.started.run,
+            run=setup.started.run,
             name=pipeline.name,
             outputs=pipeline.outputs,
-            logs=prepared.folder / LOGS,
+            logs=setup.folder / LOGS,
             peak_rss=peak_rss,
         )
-    yield TimingsFile(prepared.work.path, pipeline.file, prepared.recorded, processes)
+    yield NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, processes)
 
 
-def _progress(prepared: Prepared, record: Record) -> Report:
-    options, name = prepared.options, prepared.pipeline.name
+def _progress(setup: RunSetup, record: RunRecord) -> Reporter:
+    options, name = setup.options, setup.pipeline.name
     if _is_live(sys.stderr):
         from nfrun.reports.live_view import LiveView
 
@@ -74,15 +74,15 @@ def _progress(prepared: Prepared, record: Record) -> Report:
 
 
 def _summary(
-    prepared: Prepared,
-    record: Record,
+    setup: RunSetup,
+    record: RunRecord,
     table: Callable[[str], Any],
     results: IO[str],
     processes: Collection[str],
-) -> Report:
+) -> Reporter:
     from nfrun.reports.summary import Summary
 
-    options, pipeline = prepared.options, prepared.pipeline
+    options, pipeline = setup.options, setup.pipeline
     return Summary(
         record,
         results,
@@ -90,13 +90,13 @@ def _summary(
         console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
         table=table,
-        place=lambda node: str(prepared.document.where_key("nodes", node)),
+        place=lambda node: str(setup.document.key_span("nodes", node)),
         cpu=time.process_time,
         elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
         makespan=lambda costs: _makespan(pipeline, options.slots, costs),
         quiet=options.quiet,
-        redact=prepared.redactor,
-        resumable=options.handoff in LASTING,
+        redact=setup.redactor,
+        resumable=options.handoff in PERSISTENT_HANDOFFS,
     )
 
 
@@ -104,7 +104,7 @@ def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> flo
     """Seconds that a run takes whose nodes take these, on the cores that there are."""
     from nfrun.core.simulation import makespan
 
-    return makespan(plan_of(pipeline, slots=min(slots, cores()), costs=costs))
+    return makespan(plan_of(pipeline, slots=min(slots, cores()), estimated_durations=costs))
 
 
 def console_on(stream: IO[str], color: str) -> Console:

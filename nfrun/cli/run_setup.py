@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from nfrun.cache.journal import Started, next_number
-from nfrun.cache.work_dir import WorkFolder, new_run_id
+from nfrun.cache.journal import RunHeader, next_number
+from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
-from nfrun.engine.node_stats import Timings, read_timings
+from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
@@ -24,11 +24,11 @@ from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.parameters import params_file
 from nfrun.spec.yaml_document import Document
-from nfrun.system.atomic_files import naming
+from nfrun.system.atomic_files import name_errors
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """What was asked for on the command line. `slots` is how many nodes run at once.
 
     `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
@@ -53,12 +53,12 @@ class Options:
     executor: str = ""
     resume: bool = False
     keep: bool = False
-    durable: bool = False
+    fsync: bool = False
     grace: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class RunSetup:
     """A run before it begins.
 
     `pipeline` is bound, with nothing left to evaluate, and `document` knows where in its file everything stands. The
@@ -66,47 +66,49 @@ class Prepared:
     open for those of this one, and `redactor` hides what is secret.
     """
 
-    options: Options
+    options: RunOptions
     pipeline: Pipeline
     document: Document
     plan: Plan
-    work: WorkFolder
+    work: WorkDir
     folder: Path
-    started: Started
-    recorded: Timings
+    started: RunHeader
+    recorded: NodeStats
     events: IO[str] | None
     redactor: Redactor
 
 
 @contextmanager
-def preparing(options: Options, hide: Callable[[Redactor], None]) -> Iterator[Prepared]:
+def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) -> Iterator[RunSetup]:
     """While inside, the run has its work folder to itself. `hide` is as for `launch`.
 
     Raises SpecError, FolderHeld and OSError.
     """
     pipeline, document = read_pipeline(options.pipeline)
     redactor = redactor_of(pipeline, os.environ)
-    hide(redactor)
+    set_redactor(redactor)
     run_id = new_run_id()
     typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
-    work = WorkFolder.beside(pipeline, options.work)
-    with work.held() as hold:
+    work = WorkDir.beside(pipeline, options.work)
+    with work.lock() as hold:
         number = next_number(hold.number, work)
-        with naming(work.path / "lock"):
-            hold.tell(run=run_id, pipeline=pipeline.file, number=number)
+        with name_errors(work.path / "lock"):
+            hold.write_holder(run=run_id, pipeline=pipeline.file, number=number)
         if hold.run is not None:
-            work.drop_unfinished(hold.run)
+            work.remove_unfinished(hold.run)
         # Not before: it may be the one that whoever holds the folder writes.
         events = options.events.open("w", encoding="utf-8") if options.events else None
-        started = Started(run_id, work.name_of(pipeline), number)
-        folder = work.run_folder(run_id)
-        recorded = read_timings(work.path, bound.file)
-        yield Prepared(
+        started = RunHeader(run_id, work.pipeline_name(pipeline), number)
+        folder = work.make_run_folder(run_id)
+        recorded = read_node_stats(work.path, bound.file)
+        yield RunSetup(
             options=options,
             pipeline=bound,
             document=document,
-            plan=SCHEDULES[options.schedule](plan_of(bound, slots=options.slots, costs=recorded.took)),
+            plan=SCHEDULES[options.schedule](
+                plan_of(bound, slots=options.slots, estimated_durations=recorded.durations)
+            ),
             work=work,
             folder=folder,
             started=started,

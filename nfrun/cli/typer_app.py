@@ -17,8 +17,8 @@ import typer
 from nfrun import __version__
 from nfrun.cli import commands
 from nfrun.cli.commands import Color, Executor, Handoff, PlanFormat, Schedule
-from nfrun.cli.exit_codes import FAILED, OK, Misuse, print_json, telling_errors
-from nfrun.system.std_streams import ready_streams
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, UsageError, print_json, report_errors
+from nfrun.system.std_streams import prepare_std_streams
 
 app = typer.Typer(
     name="nfrun",
@@ -97,7 +97,7 @@ def root(
     """What comes before a command."""
     if version:
         print(f"nfrun {__version__}")
-        raise typer.Exit(OK)
+        raise typer.Exit(EXIT_OK)
 
 
 @app.command()
@@ -249,25 +249,25 @@ def schema() -> None:
 
 def main() -> NoReturn:
     """The console script, for whatever `arguments` does not understand."""
-    ready_streams()
-    with telling_errors():  # it writes what it was given to print, help too, where a full disk can be told
+    prepare_std_streams()
+    with report_errors():  # it writes what it was given to print, help too, where a full disk can be told
         try:
             code = app(standalone_mode=False)
         except _UsageError as error:
-            from nfrun.core.text import escape
+            from nfrun.core.text import escape_controls
 
             told = io.StringIO()
             error.show(told)
-            sys.stderr.write(escape(told.getvalue()))  # arguments of the user's are in it
+            sys.stderr.write(escape_controls(told.getvalue()))  # arguments of the user's are in it
             if "--json" in sys.argv:
                 print_json({"status": "failed", "error": error.format_message(), "problems": []})
             code = error.exit_code
         except typer.Abort:
             print("Aborted!", file=sys.stderr)
-            code = FAILED
+            code = EXIT_FAILED
         if code:
             sys.exit(code)  # that was told
-    sys.exit(OK)
+    sys.exit(EXIT_OK)
 
 
 @contextmanager
@@ -275,8 +275,8 @@ def _usage() -> Iterator[None]:
     """What an option does not take is told as typer tells its own."""
     try:
         yield
-    except Misuse as error:
-        from nfrun.core.text import escape
+    except UsageError as error:
+        from nfrun.core.text import escape_controls
 
         # Here already: what looks like a colour typer leaves out.
-        raise typer.BadParameter(escape(str(error)), param_hint=error.option) from None
+        raise typer.BadParameter(escape_controls(str(error)), param_hint=error.option) from None

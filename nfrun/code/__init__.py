@@ -3,7 +3,7 @@
 Other packages use:
 
 - `fingerprint`: `Fingerprints`
-- `function_lookup`: `Library`, `Signature`
+- `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`
 - `source_import`: `import_sources`
 """

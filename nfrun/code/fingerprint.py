@@ -17,17 +17,17 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.code.module_index import Whereabouts, below
+from nfrun.code.module_index import ModuleIndex, modules_prefix
 from nfrun.code.symbols import (
-    Definitions,
+    Definition,
     Imported,
-    Piece,
+    Symbols,
     Uses,
     all_imports,
-    definitions,
     dump,
     is_by_name,
     may_remember,
+    symbols_of,
     told_on_import,
     uses,
 )
@@ -45,7 +45,7 @@ class _Source:
     """A module of the project: what it defines; no tree but a digest, and words that may be of modules, where
     only the whole of it can be told."""
 
-    defines: Definitions
+    defines: Symbols
     tree: ast.Module | None = None
     digest: str = ""
     words: Iterable[str] = ()
@@ -64,7 +64,7 @@ class Fingerprints:
     """Reads each module once. `folder` is the pipeline's, searched before the places where Python looks."""
 
     def __init__(self, folder: Path) -> None:
-        self._whereabouts = Whereabouts(folder)
+        self._module_index = ModuleIndex(folder)
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
@@ -77,17 +77,17 @@ class Fingerprints:
             reached = sorted(self._reach([start]), key=itemgetter(0))
             names = dict.fromkeys(name for (module, _), _ in reached for name in _with_packages(module))
             lists = (module for (module, name), _ in reached if name == _BELOW)
-            self._asked[start] = [*(name for name in names if name in self._sources), *map(below, lists)]
+            self._asked[start] = [*(name for name in names if name in self._sources), *map(modules_prefix, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
 
-    def holds(self, module: str, function: str) -> bool:
+    def is_current(self, module: str, function: str) -> bool:
         """Whether `of` these would still be the same, as nothing of it was changed, came or went; see `look_again`."""
-        return self._whereabouts.hold(self._asked.get((module, function), ()))
+        return self._module_index.hold(self._asked.get((module, function), ()))
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """What held may hold no more."""
-        self._whereabouts.look_again()
+        self._module_index.refresh()
 
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """All that the items lead to, and they themselves, without what is called `skip`."""
@@ -112,7 +112,7 @@ class Fingerprints:
             return _Step()
         defines = source.defines
         if name == _ON_IMPORT:
-            pieces = sorted([*defines.rest, *self._registered(module, defines)], key=lambda piece: piece.at)
+            pieces = sorted([*defines.module_body, *self._registered(module, defines)], key=lambda piece: piece.at)
             step = self._look_at(module, defines, pieces)
             loads = [(load, _ON_IMPORT) for load in (*defines.loads, module.rpartition(".")[0])]
             return _Step(step.digest, [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())])
@@ -125,9 +125,9 @@ class Fingerprints:
             return _Step(
                 digest, [(module, _ON_IMPORT), *loads, *self._lead(module, defines, uses(source.tree, defines.package))]
             )
-        step = self._look_at(module, defines, defines.pieces.get(name, ()))
+        step = self._look_at(module, defines, defines.definitions.get(name, ()))
         found = [item for item in self._find(module, name) if item != (module, name)]  # imports may go in circles
-        lost = not found and name not in defines.pieces
+        lost = not found and name not in defines.definitions
         return _Step(
             step.digest, [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
         )
@@ -135,10 +135,10 @@ class Fingerprints:
     def _step_below(self, package: str) -> _Step:
         if package and self._source(package) is None:
             return _Step()
-        modules, digest = self._whereabouts.modules_below(package)
+        modules, digest = self._module_index.modules_below(package)
         return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
 
-    def _look_at(self, module: str, defines: Definitions, pieces: Sequence[Piece]) -> _Step:
+    def _look_at(self, module: str, defines: Symbols, pieces: Sequence[Definition]) -> _Step:
         """The digest of pieces of a module with what the names in them are imported from, and where they lead."""
         text = [str(imported) for imported in defines.everywhere] if pieces else []
         following: list[Item] = []
@@ -148,24 +148,24 @@ class Fingerprints:
             for name in sorted({name.partition(".")[0] for name in used.names}):
                 imported = defines.imports.get(name, [])
                 text.extend(f"{name} is {what} {line.where}" for what, line in imported)
-                bound = [*defines.pieces.get(name, ()), *(line for _, line in imported)]
+                bound = [*defines.definitions.get(name, ()), *(line for _, line in imported)]
                 if len(bound) > 1:  # which of them counts depends on the order
                     text.append(f"{name} {sum(other.at < piece.at for other in bound)}")
             following.extend(self._lead(module, defines, used))
         return _Step(text_checksum("\n".join(text)) if text else "", list(dict.fromkeys(following)))
 
-    def _lead(self, module: str, defines: Definitions, used: Uses) -> Iterator[Item]:
+    def _lead(self, module: str, defines: Symbols, used: Uses) -> Iterator[Item]:
         anywhere = used.anywhere
         packages = dict(used.below)
         for name in used.names:
             yield from self._find(module, name)
             bound = defines.imports.get(name.partition(".")[0], ())
-            anywhere = anywhere or any(imported.leads_anywhere for imported, _ in bound)
+            anywhere = anywhere or any(imported.is_dynamic for imported, _ in bound)
             if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
                 packages[""] = None
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
-            anywhere = anywhere or imported.leads_anywhere
+            anywhere = anywhere or imported.is_dynamic
         yield from ((load, _ON_IMPORT) for load in used.loads)
         if anywhere:
             yield module, _WHOLE
@@ -189,7 +189,7 @@ class Fingerprints:
             return []
         head, _, rest = name.partition(".")
         defines = source.defines
-        found = [(module, head)] if head in defines.pieces else [(module, _WHOLE)] if source.tree is None else []
+        found = [(module, head)] if head in defines.definitions else [(module, _WHOLE)] if source.tree is None else []
         bound = [imported for imported, _ in defines.imports.get(head, ())]
         for imported in bound:
             found.extend(_targets(imported, rest))
@@ -209,9 +209,9 @@ class Fingerprints:
             found.update(dict.fromkeys(new))
         return found
 
-    def _registered(self, module: str, defines: Definitions) -> Iterator[Piece]:
+    def _registered(self, module: str, defines: Symbols) -> Iterator[Definition]:
         """Definitions that something may know of though no name leads there: who registers them may remember them."""
-        for piece in dict.fromkeys(piece for pieces in defines.pieces.values() for piece in pieces):
+        for piece in dict.fromkeys(piece for pieces in defines.definitions.values() for piece in pieces):
             for told in told_on_import(piece.body):
                 used = uses(told, defines.package)
                 items = [*self._lead(module, defines, used), *((module, name) for name in used.names if "." in name)]
@@ -224,7 +224,7 @@ class Fingerprints:
         head, _, rest = name.partition(".")
         if source is None or name == _WHOLE:
             return source is not None
-        pieces = [piece.body for piece in source.defines.pieces.get(head, ())]
+        pieces = [piece.body for piece in source.defines.definitions.get(head, ())]
         return any(may_remember(body) or (rest and not isinstance(body, ast.Assign)) for body in pieces)
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -241,15 +241,15 @@ class Fingerprints:
         return source
 
     def _read(self, module: str) -> _Source | None:
-        spec = self._whereabouts.find(module)
+        spec = self._module_index.find(module)
         if spec is None:
             return None
         is_package = spec.submodule_search_locations is not None
         package = module if is_package else module.rpartition(".")[0]
         nothing = ast.Module([], [])
         if not spec.has_location or spec.origin is None:  # built in, or a folder without an __init__.py
-            return _Source(definitions(nothing, package), nothing, is_package=True) if is_package else None
-        whole = _Source(definitions(nothing, package), digest="unreadable", is_package=is_package)
+            return _Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
+        whole = _Source(symbols_of(nothing, package), digest="unreadable", is_package=is_package)
         try:
             if not spec.origin.endswith(".py"):
                 return replace(whole, digest=file_checksum(spec.origin))
@@ -262,7 +262,7 @@ class Fingerprints:
         except (RecursionError, MemoryError):  # too deep for the parser, though perhaps not for an import
             words = dict.fromkeys(re.findall(r"[.\w]+", text.decode("latin-1")))
             return replace(whole, digest=text_checksum(text.decode("latin-1")), words=words)
-        return _Source(definitions(tree, package), tree, is_package=is_package)
+        return _Source(symbols_of(tree, package), tree, is_package=is_package)
 
 
 def _targets(imported: Imported, rest: str) -> Iterator[Item]:

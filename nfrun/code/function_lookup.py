@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nfrun.code.module_finder import find_module
-from nfrun.core.text import near, shorten
+from nfrun.core.text import closest_match, ellipsize
 
 # What nfrun imports itself: a file of such a name is not found under it, or is found where it must not be.
 _OURS = frozenset(
@@ -27,11 +27,11 @@ class Signature:
     names: tuple[str, ...]
     required: tuple[str, ...]
     positional_only: tuple[str, ...] = ()
-    takes_rest: bool = False
+    takes_kwargs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LookupResult:
     """What reading told: `problem` and `hint` if it cannot work; a signature where one can be seen, else None.
 
     `unreadable` where the module itself is at fault, whichever function of it is asked for.
@@ -55,14 +55,14 @@ class _Module:
 
 
 @dataclass
-class Library:
+class FunctionLookup:
     """Reads each module once. `folder` is searched before the places where Python looks."""
 
     folder: Path
-    _modules: dict[str, _Module | Found] = field(default_factory=dict)
-    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+    _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
+    _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
 
-    def find(self, module: str, function: str) -> Found:
+    def find(self, module: str, function: str) -> LookupResult:
         """What can be said of `module:function` without importing anything.
 
         That a module cannot be read is told once: it is one mistake, however many nodes use it.
@@ -72,13 +72,13 @@ class Library:
             if module not in self._modules:
                 self._modules[module] = self._read(module)
             read = self._modules[module]
-            if isinstance(read, Found):
-                self._modules[module] = Found() if read.unreadable else read
+            if isinstance(read, LookupResult):
+                self._modules[module] = LookupResult() if read.unreadable else read
                 return read
             self._found[key] = _look_up(read, function)
         return self._found[key]
 
-    def _read(self, module: str) -> _Module | Found:
+    def _read(self, module: str) -> _Module | LookupResult:
         spec = find_module(module, self.folder)
         if spec is None:
             return self._no_module(module)
@@ -86,11 +86,11 @@ class Library:
         beside = any((self.folder / name).exists() for name in (f"{first}.py", f"{first}/__init__.py"))
         if beside and (first in sys.stdlib_module_names or first in _OURS):
             what = f"the module '{first}' beside the pipeline file has the name of one that is in use already"
-            return Found(what, "rename the file", unreadable=True)
+            return LookupResult(what, "rename the file", unreadable=True)
         if spec.origin is None and spec.submodule_search_locations is not None:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
-            return Found()  # compiled or built in: left to the run
+            return LookupResult()  # compiled or built in: left to the run
         try:
             with tokenize.open(spec.origin) as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # such as of odd escapes in a string: that is for the run
@@ -101,30 +101,32 @@ class Library:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
             fault = error.msg.replace(f" for {spec.origin!r}", "")
             hint = f"the module '{module}' cannot be read"
-            return Found(f"{self._shown(spec.origin)}{line}: {fault}", hint, unreadable=True)
+            return LookupResult(f"{self._shown(spec.origin)}{line}: {fault}", hint, unreadable=True)
         except (OSError, UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
             why = str(error.strerror if isinstance(error, OSError) else error)
-            return Found(f"the module '{shorten(module)}' cannot be read: {shorten(why, 200)}", unreadable=True)
+            return LookupResult(
+                f"the module '{ellipsize(module)}' cannot be read: {ellipsize(why, 200)}", unreadable=True
+            )
 
-    def _no_module(self, module: str) -> Found:
+    def _no_module(self, module: str) -> LookupResult:
         first, *inner = module.split(".")
         package = find_module(first, self.folder) if inner else None
         places = [self.folder] if package is None else map(Path, package.submodule_search_locations or ())
         before = "" if package is None else f"{first}."
         known = [f"{before}{name}" for name in _modules_in(places)]
-        guess = near(module, known) or (first if package and not known else None)
+        guess = closest_match(module, known) or (first if package and not known else None)
         if guess:
             hint = f"did you mean '{guess}'?"
         elif package is None:
-            hint = f"there is no {shorten(first)}.py beside the pipeline file, and no such module is installed"
+            hint = f"there is no {ellipsize(first)}.py beside the pipeline file, and no such module is installed"
         else:
-            hint = f"there is {shorten(', '.join(known), 100)}"
-        return Found(f"there is no module '{shorten(module)}'", hint)
+            hint = f"there is {ellipsize(', '.join(known), 100)}"
+        return LookupResult(f"there is no module '{ellipsize(module)}'", hint)
 
-    def _bare_folder(self, module: str, places: list[str]) -> Found:
+    def _bare_folder(self, module: str, places: list[str]) -> LookupResult:
         known = [f"{module}.{name}" for name in _modules_in(map(Path, places))]
-        hint = f"a module in it: {shorten(', '.join(known), 100)}" if known else "there is no module in it"
-        return Found(f"'{shorten(module)}' is a folder without an __init__.py, and has no functions", hint)
+        hint = f"a module in it: {ellipsize(', '.join(known), 100)}" if known else "there is no module in it"
+        return LookupResult(f"'{ellipsize(module)}' is a folder without an __init__.py, and has no functions", hint)
 
     def _shown(self, origin: str) -> str:
         path = Path(origin)
@@ -152,18 +154,20 @@ def _module(tree: ast.Module, file: str) -> _Module:
     return module
 
 
-def _look_up(module: _Module, function: str) -> Found:
+def _look_up(module: _Module, function: str) -> LookupResult:
     if module.dynamic or function in module.others:
-        return Found()
+        return LookupResult()
     functions = module.functions.get(function, [])
     if not functions:
         public = [name for name in (*module.functions, *module.others) if not name.startswith("_")]
-        guess = near(function, public)
-        hint = f"did you mean '{guess}'?" if guess else f"there is {shorten(', '.join(public), 100)}" if public else ""
-        return Found(f"{module.file} has no function '{shorten(function)}'", hint)
+        guess = closest_match(function, public)
+        hint = (
+            f"did you mean '{guess}'?" if guess else f"there is {ellipsize(', '.join(public), 100)}" if public else ""
+        )
+        return LookupResult(f"{module.file} has no function '{ellipsize(function)}'", hint)
     if len(functions) > 1 or functions[0].decorator_list:
-        return Found()  # which one counts, or what a decorator made of it, is only known at the run
-    return Found(signature=_signature(functions[0], module.file))
+        return LookupResult()  # which one counts, or what a decorator made of it, is only known at the run
+    return LookupResult(signature=_signature(functions[0], module.file))
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -213,5 +217,5 @@ def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef, file: str) -> S
         names=tuple(names),
         required=tuple(name for name in names if name in without_default),
         positional_only=tuple(a.arg for a in arguments.posonlyargs if a.arg in without_default),
-        takes_rest=arguments.kwarg is not None,
+        takes_kwargs=arguments.kwarg is not None,
     )

@@ -18,12 +18,12 @@ _MANY = 1_000  # modules that somebody may load in one place; to read them takes
 _ENTRIES = 20_000  # of folders that are looked through for them
 
 
-def below(package: str) -> str:
+def modules_prefix(package: str) -> str:
     """What the list of all modules below a package is called."""
     return f"{package}**"
 
 
-class Whereabouts:
+class ModuleIndex:
     """Remembers what lay wherever a module that was asked for may lie. `folder` is the pipeline's."""
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +62,7 @@ class Whereabouts:
         files = self._files_below(package)
         if len(files) > _MANY:
             return [], text_checksum(os.urandom(16).hex())
-        self._listed[below(package)] = digest = text_checksum("\n".join(files)) if files else ""
+        self._listed[modules_prefix(package)] = digest = text_checksum("\n".join(files)) if files else ""
         return [file for file in files if " " not in file], digest
 
     def hold(self, modules: Iterable[str]) -> bool:
@@ -72,7 +72,7 @@ class Whereabouts:
         """
         return all(self._holds(module) for module in modules)
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """What held may hold no more."""
         self._held.clear()
 
@@ -81,7 +81,7 @@ class Whereabouts:
             seen = self._seen.get(module, {})
             held = all(_look(path) == look for path, look in seen.items())
             if module in self._listed:
-                files = self._files_below(module.removesuffix(below("")))
+                files = self._files_below(module.removesuffix(modules_prefix("")))
                 held = (text_checksum("\n".join(files)) if files else "") == self._listed[module]
             self._held[module] = held
         return self._held[module]

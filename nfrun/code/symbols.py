@@ -41,7 +41,7 @@ class Imported:
         return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
     @property
-    def leads_anywhere(self) -> bool:
+    def is_dynamic(self) -> bool:
         """Whether who has it may reach anything, under whatever name it is imported."""
         return self.module.partition(".")[0] in _ANYWHERE or self.name in _ANYWHERE_OF
 
@@ -56,7 +56,7 @@ _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # names that are not the
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Definition:
     """A statement at the top of a module, the `at`-th.
 
     `where` says in which branches it is and, unless it gives the same anywhere, after how many that are no definitions.
@@ -68,18 +68,18 @@ class Piece:
 
 
 @dataclass
-class Definitions:
+class Symbols:
     """The top of a module: pieces and imports by the names that they bind, and the rest, which runs on import.
 
     `everywhere` are imports that may change the meaning of any name, `loads` all modules that are imported.
     """
 
     package: str
-    pieces: dict[str, list[Piece]] = field(default_factory=dict)
-    imports: dict[str, list[tuple[Imported, Piece]]] = field(default_factory=dict)
+    definitions: dict[str, list[Definition]] = field(default_factory=dict)
+    imports: dict[str, list[tuple[Imported, Definition]]] = field(default_factory=dict)
     everywhere: list[Imported] = field(default_factory=list)
     loads: dict[str, None] = field(default_factory=dict)
-    rest: list[Piece] = field(default_factory=list)
+    module_body: list[Definition] = field(default_factory=list)
 
 
 @dataclass
@@ -96,15 +96,15 @@ class Uses:
     below: dict[str, None] = field(default_factory=dict)
 
 
-def definitions(tree: ast.Module, package: str) -> Definitions:
+def symbols_of(tree: ast.Module, package: str) -> Symbols:
     """What the module defines; `package` is the one that its relative imports start from."""
-    found = Definitions(package)
+    found = Symbols(package)
     left: list[tuple[ast.AST, str]] = [(statement, "") for statement in reversed(tree.body)]
     at = 0
     while left:
         statement, branch = left.pop()
         at += 1
-        piece = Piece(statement, at, branch if _is_still(statement) else f"{branch}#{len(found.rest)}")
+        piece = Definition(statement, at, branch if _is_still(statement) else f"{branch}#{len(found.module_body)}")
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for name, imported in _imports(statement, package):
                 found.loads.update(dict.fromkeys(imported.loads))
@@ -118,11 +118,11 @@ def definitions(tree: ast.Module, package: str) -> Definitions:
             left.extend(reversed(list(_branches(statement, branch))))
         elif not isinstance(statement, ast.Pass) and not _is_text(statement):
             if not _is_definition(statement):
-                found.rest.append(piece)
+                found.module_body.append(piece)
             for name in _bound(statement):
-                found.pieces.setdefault(name, []).append(piece)
+                found.definitions.setdefault(name, []).append(piece)
     if tree.body and _is_text(tree.body[0]):
-        found.pieces.setdefault("__doc__", []).append(Piece(tree.body[0].value, 0, ""))
+        found.definitions.setdefault("__doc__", []).append(Definition(tree.body[0].value, 0, ""))
     return found
 
 

@@ -2,13 +2,15 @@
 
 Other packages use:
 
-- `errors`: `FolderHeld`, `HandoffError`, `Problem`, `refusal`, `render_all`, `SpecError`, `Where`
-- `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `LOCKED_SECONDS`, `NodeCancelled`, `NodeFailed`,
+- `errors`: `Diagnostic`, `HandoffError`, `io_failure_type`, `render_all`, `SourceSpan`, `SpecError`,
+  `WorkDirLocked`
+- `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `NodeCancelled`, `NodeFailed`,
   `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
-  `OutputPublished`, `OutputReleased`, `Ref`, `RunFinished`, `RunStarted`, `to_json`
-- `pipeline`: `has_expression`, `Input`, `KIND_KEYS`, `NEVER`, `NodeSpec`, `OPEN`, `Param`, `Pipeline`, `Retry`
+  `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
+- `pipeline`: `EXPRESSION_START`, `has_expression`, `Input`, `KIND_KEYS`, `NO_RETRY`, `NodeSpec`, `Param`,
+  `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `escape`, `near`, `shorten`
+- `text`: `closest_match`, `ellipsize`, `escape_controls`
 """

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nfrun.core.text import escape
+from nfrun.core.text import escape_controls
 
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class SourceSpan:
     """A place in a text file.
 
     `file` is shown escaped; `line` and `column` count characters from 1, 0 meaning the whole file; `length` is the
@@ -26,40 +26,40 @@ class Where:
     text: str = ""
 
     def __str__(self) -> str:
-        file = escape(self.file).replace("\n", "\\n")  # a place is always on one line
+        file = escape_controls(self.file).replace("\n", "\\n")  # a place is always on one line
         return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Diagnostic:
     """One mistake: where it is, what it is, and what to do about it (`hint`, "" if there is nothing to say)."""
 
-    where: Where
-    what: str
+    span: SourceSpan
+    message: str
     hint: str = ""
 
 
 class SpecError(Exception):
     """Everything that is wrong with a pipeline file or with what was asked of it; never just the first mistake."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}")
-        self.problems = tuple(problems)
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
+        self.diagnostics = tuple(diagnostics)
 
 
 class HandoffError(Exception):
     """nfrun itself could not read or write a file it needs (disk full, permission, damage). Not the node's fault."""
 
 
-class FolderHeld(Exception):
+class WorkDirLocked(Exception):
     """Another run holds the work folder; the text names it."""
 
 
-def render(problem: Problem) -> str:
+def render(diagnostic: Diagnostic) -> str:
     """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
-    where = problem.where
-    head = f"{where}: {escape(problem.what)}"
-    hint = escape(problem.hint)
+    where = diagnostic.span
+    head = f"{where}: {escape_controls(diagnostic.message)}"
+    hint = escape_controls(diagnostic.hint)
     if not where.line or not where.text:
         return f"{head}\n   {hint}" if hint else head
     # A window of a very long line, so that the caret stays in sight.
@@ -69,7 +69,9 @@ def render(problem: Problem) -> str:
     marked = source[len(before) : len(before) + max(1, min(where.length, _MARK_LIMIT))]
     mark = "^" * max(1, _cells(marked))
     number = f"{where.line:>5}"
-    return f"{head}\n{number} | {escape(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
+    return (
+        f"{head}\n{number} | {escape_controls(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
+    )
 
 
 def _cells(text: str) -> int:
@@ -78,13 +80,13 @@ def _cells(text: str) -> int:
         return len(text)
     import unicodedata
 
-    wide = (unicodedata.east_asian_width(c) in "WF" for c in escape(text))
-    return len(escape(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
+    wide = (unicodedata.east_asian_width(c) in "WF" for c in escape_controls(text))
+    return len(escape_controls(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
 
 
-def render_all(problems: Sequence[Problem], limit: int = 50) -> str:
+def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:
     """All problems in file order, the first `limit` in full and the rest counted."""
-    ordered = sorted(problems, key=lambda p: (p.where.file, p.where.line, p.where.column))
+    ordered = sorted(diagnostics, key=lambda p: (p.span.file, p.span.line, p.span.column))
     shown = [render(p) for p in ordered[:limit]]
     if len(ordered) > limit:
         more = len(ordered) - limit
@@ -92,6 +94,6 @@ def render_all(problems: Sequence[Problem], limit: int = 50) -> str:
     return "\n".join(shown)
 
 
-def refusal(error: HandoffError) -> str:
+def io_failure_type(error: HandoffError) -> str:
     """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
     return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
-LOCKED_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
+GIL_WAIT_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
 
 _Value = TypeVar("_Value")
 
@@ -33,7 +33,7 @@ def _nothing() -> Mapping[str, Any]:
 
 
 @value
-class Ref:
+class OutputRef:
     """An output of a node as it travels between nodes: what it is and where it lies, never the table itself.
 
     `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
@@ -52,7 +52,7 @@ class Ref:
     attempt: int = 1
     size: int | None = None
     checksum: str | None = None
-    traits: str | None = None
+    schema_digest: str | None = None
 
 
 @value
@@ -97,12 +97,12 @@ class Outcome:
     attempt: int
     failure: Failure | None = None
     lost: str | None = None
-    outputs: Mapping[str, Ref] = field(default_factory=_nothing)
-    took: float = 0.0
-    published: float = 0.0
-    opened: Mapping[str, float] = field(default_factory=_nothing)
+    outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    duration: float = 0.0
+    publish_wait: float = 0.0
+    input_waits: Mapping[str, float] = field(default_factory=_nothing)
     cpu: float = 0.0
-    locked: float = 0.0
+    gil_wait: float = 0.0
     reused: bool = False
 
 
@@ -122,8 +122,8 @@ class NodeStarted:
     at: float
     node: str
     attempt: int
-    inputs: Mapping[str, Ref] = field(default_factory=_nothing)
-    queued: float = 0.0
+    inputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    queue_wait: float = 0.0
 
 
 @value
@@ -133,12 +133,12 @@ class NodeFinished:
     at: float
     node: str
     attempt: int
-    outputs: Mapping[str, Ref] = field(default_factory=_nothing)
-    took: float = 0.0
-    published: float = 0.0
-    opened: Mapping[str, float] = field(default_factory=_nothing)
+    outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    duration: float = 0.0
+    publish_wait: float = 0.0
+    input_waits: Mapping[str, float] = field(default_factory=_nothing)
     cpu: float = 0.0
-    locked: float = 0.0
+    gil_wait: float = 0.0
     reused: bool = False
 
 
@@ -151,7 +151,7 @@ class NodeRetrying:
     attempt: int
     delay: float
     failure: Failure
-    took: float = 0.0
+    duration: float = 0.0
 
 
 @value
@@ -162,7 +162,7 @@ class NodeFailed:
     node: str
     attempt: int
     failure: Failure
-    took: float = 0.0
+    duration: float = 0.0
 
 
 @value
@@ -199,7 +199,7 @@ class OutputReleased:
 
     at: float
     output: str
-    ref: Ref
+    ref: OutputRef
 
 
 @value
@@ -208,7 +208,7 @@ class OutputPublished:
 
     at: float
     output: str
-    ref: Ref
+    ref: OutputRef
 
 
 @value
@@ -256,6 +256,15 @@ Event = (
     | RunFinished
 )
 
+# Fields whose JSON key is another word: users know the key.
+JSON_KEYS = {
+    "duration": "took",
+    "publish_wait": "published",
+    "input_waits": "opened",
+    "queue_wait": "queued",
+    "gil_wait": "locked",
+    "schema_digest": "traits",
+}
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -266,12 +275,12 @@ def event_name(kind: type[Any]) -> str:
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as JSON values: its name under `event`, then its fields."""
-    return {"event": event_name(type(event)), **{f.name: _plain(getattr(event, f.name)) for f in fields(event)}}
+    return {"event": event_name(type(event)), **_plain(event)}
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-OPEN = "${{"
+EXPRESSION_START = "${{"
 
 _NOTHING: Mapping[str, str] = {}  # one for all nodes that hide nothing
 KIND_KEYS = ("python", "sql", "run", "read", "write")
@@ -28,7 +28,7 @@ class Retry:
     jitter: float = 0.5
 
 
-NEVER = Retry()
+NO_RETRY = Retry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ class NodeSpec:
     needs: tuple[str, ...]
     env: Mapping[str, str]
     format: str = "arrow"
-    retry: Retry = NEVER
+    retry: Retry = NO_RETRY
     timeout: float | None = None
     executor: str = ""
     cache: bool | None = None
     cpu: float = 1.0
     description: str = ""
-    hidden: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     @property
     def output_ids(self) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ class Pipeline:
     nodes: Mapping[str, NodeSpec]
     outputs: Mapping[str, str]
     secrets: tuple[str, ...] = ()
-    hidden: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
         """The same pipeline with these nodes instead."""
@@ -117,4 +117,4 @@ class Pipeline:
 
 def has_expression(text: str) -> bool:
     """Whether there is anything to evaluate in the text."""
-    return OPEN in text
+    return EXPRESSION_START in text

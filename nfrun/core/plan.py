@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.core.pipeline import NEVER, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, Pipeline, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Node:
 
     name: str
     needs: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
+    order_only: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
-    cost: float = 1.0
-    retry: Retry = NEVER
+    estimated_duration: float = 1.0
+    retry: Retry = NO_RETRY
     timeout: float | None = None
     resources: tuple[tuple[str, float], ...] = (("cpu", 1.0),)
-    gate: bool = False
+    barrier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +44,42 @@ class Plan:
 
     nodes: Mapping[str, Node]
     stages: tuple[tuple[str, ...], ...]
-    ranks: Mapping[str, float]
-    keep: frozenset[str]
+    priorities: Mapping[str, float]
+    retained: frozenset[str]
     slots: int
 
     @property
     def work(self) -> float:
         """The sum of all costs, in seconds (or in nodes, where no cost is known)."""
-        return sum(node.cost for node in self.nodes.values())
+        return sum(node.estimated_duration for node in self.nodes.values())
 
 
-def make_plan(nodes: Iterable[Node], keep: Iterable[str] = (), slots: int = 1) -> Plan:
+def make_plan(nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 1) -> Plan:
     """The plan for these nodes. Raises `graphlib.CycleError` on a cycle and `ValueError` on a name not defined."""
     by_name = {node.name: node for node in nodes}
-    graph = {name: node.needs + node.after for name, node in by_name.items()}
+    graph = {name: node.needs + node.order_only for name, node in by_name.items()}
     for name, needs in graph.items():
         for need in needs:
             if need not in by_name:
                 raise ValueError(f"node {name!r} needs {need!r}, which is not in the plan")
     stages = make_stages(graph)
-    return Plan(by_name, stages, _ranks(by_name, graph, stages), frozenset(keep), slots)
+    return Plan(by_name, stages, _priorities(by_name, graph, stages), frozenset(retained), slots)
 
 
-def plan_of(pipeline: Pipeline, *, slots: int = 1, costs: Mapping[str, float] | None = None) -> Plan:
+def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[str, float] | None = None) -> Plan:
     """The plan of a pipeline.
 
     `costs` are seconds recorded for some of the nodes; the others are then expected to take the mean of those, so that
     seconds and hops are never added up.
     """
-    known = {name: seconds for name, seconds in (costs or {}).items() if name in pipeline.nodes}
+    known = {name: seconds for name, seconds in (estimated_durations or {}).items() if name in pipeline.nodes}
     usual = sum(known.values()) / len(known) if known else 1.0
     nodes = [
         Node(
             name=spec.id,
             needs=spec.upstream,
             reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
-            cost=known.get(spec.id, usual),
+            estimated_duration=known.get(spec.id, usual),
             retry=spec.retry,
             timeout=spec.timeout,
             resources=(("cpu", spec.cpu),),
@@ -101,21 +101,21 @@ def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ..
     return tuple(stages)
 
 
-def _ranks(
+def _priorities(
     nodes: Mapping[str, Node], graph: Mapping[str, Sequence[str]], stages: Sequence[Sequence[str]]
 ) -> dict[str, float]:
     below = dict.fromkeys(nodes, 0.0)
     ranks: dict[str, float] = {}
     for stage in reversed(stages):
         for name in stage:
-            rank = ranks[name] = nodes[name].cost + below[name]
+            rank = ranks[name] = nodes[name].estimated_duration + below[name]
             for need in graph[name]:
                 if below[need] < rank:
                     below[need] = rank
     return ranks
 
 
-def longest_path(plan: Plan, cost: Mapping[str, float] | None = None) -> tuple[list[str], float]:
+def longest_path(plan: Plan, duration_of: Mapping[str, float] | None = None) -> tuple[list[str], float]:
     """The most expensive path of needs and its cost, by `cost` of each node (nodes it lacks cost 0), or by the plan's.
 
     Among equals the path that ends in the earliest stage, by way of the first of each node's needs.
@@ -129,7 +129,7 @@ def longest_path(plan: Plan, cost: Mapping[str, float] | None = None) -> tuple[l
             for need in node.needs:
                 if total[need] > best or previous is None:
                     best, previous = total[need], need
-            total[name] = best + (node.cost if cost is None else cost.get(name, 0.0))
+            total[name] = best + (node.estimated_duration if duration_of is None else duration_of.get(name, 0.0))
             came_from[name] = previous
     if not total:
         return [], 0.0
@@ -165,12 +165,12 @@ def with_barriers(plan: Plan) -> Plan:
     gate: tuple[str, ...] = ()
     for i, stage in enumerate(plan.stages):
         for name in stage:
-            nodes[name] = replace(plan.nodes[name], after=gate)
+            nodes[name] = replace(plan.nodes[name], order_only=gate)
         name = f"|{i}"  # no node of a file can have this name
         # A stage that was skipped as a whole has ended early; the gate before it has perhaps not.
-        nodes[name] = Node(name, after=(*stage, *gate), cost=0.0, gate=True)
+        nodes[name] = Node(name, order_only=(*stage, *gate), estimated_duration=0.0, barrier=True)
         gate = (name,)
-    barred = make_plan(nodes.values(), plan.keep, plan.slots)
+    barred = make_plan(nodes.values(), plan.retained, plan.slots)
     # Reports show the stages of the file, not those with gates between them.
     return replace(barred, stages=plan.stages)
 

@@ -22,8 +22,8 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     Outcome,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     RunStarted,
 )
@@ -64,16 +64,16 @@ class Scheduler:
         self._failures = [0] * count
         self._losses = [0] * count
         self._ready_at = [0.0] * count
-        self._order = [(-plan.ranks[name], i) for i, name in enumerate(self._names)]
-        self._missing = [len(node.needs) + len(node.after) for node in self._nodes]
+        self._order = [(-plan.priorities[name], i) for i, name in enumerate(self._names)]
+        self._missing = [len(node.needs) + len(node.order_only) for node in self._nodes]
         self._needed_by: list[list[int]] = [[] for _ in range(count)]
         self._awaited_by: list[list[int]] = [[] for _ in range(count)]  # by those that come after it, whatever its end
         self._readers: dict[str, int] = {}
-        self._outputs: dict[str, Ref] = {}
+        self._outputs: dict[str, OutputRef] = {}
         for i, node in enumerate(self._nodes):
             for name in node.needs:
                 self._needed_by[self._index[name]].append(i)
-            for name in node.after:
+            for name in node.order_only:
                 self._awaited_by[self._index[name]].append(i)
             for output in node.reads:
                 self._readers[output] = self._readers.get(output, 0) + 1
@@ -86,7 +86,7 @@ class Scheduler:
         self._heap = [self._heaps[demand] for demand in self._demand]
         # (when, node, attempt, whether it ends a back-off; otherwise it ends the time that the attempt is allowed)
         self._timers: list[tuple[float, int, int, bool]] = []
-        self._abandoned: set[tuple[int, int]] = set()
+        self._detached: set[tuple[int, int]] = set()
         self._left = count
         self._running = 0
         self._stopped: str | None = None  # why nothing new starts
@@ -119,7 +119,7 @@ class Scheduler:
 
     def begin(self, now: float) -> list[Event]:
         """Start what needs nothing."""
-        events: list[Event] = [RunStarted(now, sum(not n.gate for n in self._nodes), self.plan.slots)]
+        events: list[Event] = [RunStarted(now, sum(not n.barrier for n in self._nodes), self.plan.slots)]
         for i, missing in enumerate(list(self._missing)):
             if not missing:
                 self._make_ready(now, i)
@@ -132,8 +132,8 @@ class Scheduler:
         An attempt that was given up (its time was over) may still report; that changes nothing and gives no events.
         """
         i = self._index.get(outcome.node, -1)
-        if self._abandoned and (i, outcome.attempt) in self._abandoned:
-            self._abandoned.remove((i, outcome.attempt))
+        if self._detached and (i, outcome.attempt) in self._detached:
+            self._detached.remove((i, outcome.attempt))
             return []
         if i < 0 or self._state[i] is not _RUNNING or self._attempt[i] != outcome.attempt:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
@@ -149,11 +149,11 @@ class Scheduler:
                     outcome.node,
                     outcome.attempt,
                     outcome.outputs,
-                    outcome.took,
-                    outcome.published,
-                    outcome.opened,
+                    outcome.duration,
+                    outcome.publish_wait,
+                    outcome.input_waits,
                     outcome.cpu,
-                    outcome.locked,
+                    outcome.gil_wait,
                     outcome.reused,
                 )
             )
@@ -163,7 +163,7 @@ class Scheduler:
             for output in outcome.outputs:
                 self._release_unread(now, output, events)
         else:
-            self._fail(now, i, failure, outcome.took, events)
+            self._fail(now, i, failure, outcome.duration, events)
         self._dispatch(now, events)
         return events
 
@@ -176,7 +176,7 @@ class Scheduler:
                 self._make_ready(now, i)
                 continue
             timeout = self._nodes[i].timeout
-            self._abandoned.add((i, attempt))
+            self._detached.add((i, attempt))
             self._give_back(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
             failure = Failure("timeout", "Timeout", f"took longer than its timeout of {timeout:g} s")
@@ -196,12 +196,12 @@ class Scheduler:
                     events.append(AttemptStopped(now, self._names[i], self._attempt[i], why))
         return events
 
-    def abandon(self, now: float) -> list[Event]:
+    def detach(self, now: float) -> list[Event]:
         """Wait no longer for attempts that did not stop: all that is left ends as cancelled."""
         events = self.cancel(now, "cancelled")
         for i, state in enumerate(self._state):
             if state is State.RUNNING:
-                self._abandoned.add((i, self._attempt[i]))
+                self._detached.add((i, self._attempt[i]))
                 self._give_back(i)
                 self._cancel_node(now, i, events)
         return events
@@ -303,14 +303,14 @@ class Scheduler:
         self._missing[i] = missing = self._missing[i] - 1
         if missing or self._state[i] is not _WAITING:
             return
-        if self._nodes[i].gate:
+        if self._nodes[i].barrier:
             self._state[i] = _FINISHED
             ended.append(i)
         elif self._stopped is None:
             self._make_ready(now, i)
 
     def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
-        if output in self._outputs and not self._readers.get(output) and output not in self.plan.keep:
+        if output in self._outputs and not self._readers.get(output) and output not in self.plan.retained:
             events.append(OutputReleased(now, output, self._outputs.pop(output)))
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
@@ -322,7 +322,7 @@ class Scheduler:
         for i, state in enumerate(self._state):
             if state in (State.WAITING, State.READY, State.BACKOFF):
                 self._state[i] = State.CANCELLED
-                if not self._nodes[i].gate:
+                if not self._nodes[i].barrier:
                     events.append(NodeCancelled(now, self._names[i], why))
                 self._left -= 1
                 for output in self._nodes[i].reads:

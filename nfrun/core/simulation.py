@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 
-from nfrun.core.events import Event, NodeStarted, Outcome, Ref
+from nfrun.core.events import Event, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.scheduler import Scheduler
@@ -30,7 +30,7 @@ def simulate(plan: Plan, pretend: Pretend, *, keep_going: bool = False, seed: in
         for event in events:
             if isinstance(event, NodeStarted):
                 outcome = pretend(event)
-                heapq.heappush(coming, (now + outcome.took, next(order), outcome))
+                heapq.heappush(coming, (now + outcome.duration, next(order), outcome))
 
     now = 0.0
     carry_out(now, scheduler.begin(now))
@@ -48,16 +48,19 @@ def simulate(plan: Plan, pretend: Pretend, *, keep_going: bool = False, seed: in
     return log
 
 
-def by_cost(plan: Plan) -> Pretend:
+def by_estimate(plan: Plan) -> Pretend:
     """Every attempt finishes after the node's own cost and hands on one empty output."""
     return lambda start: Outcome(
-        start.node, start.attempt, outputs={start.node: Ref(start.node, 0, 0, "")}, took=plan.nodes[start.node].cost
+        start.node,
+        start.attempt,
+        outputs={start.node: OutputRef(start.node, 0, 0, "")},
+        duration=plan.nodes[start.node].estimated_duration,
     )
 
 
 def makespan(plan: Plan) -> float:
     """Seconds from start to end if every node takes just its cost."""
-    return simulate(plan, by_cost(plan))[-1].at
+    return simulate(plan, by_estimate(plan))[-1].at
 
 
 def random_plan(seed: int, count: int, *, slots: int = 4, most_needs: int = 3, reach: int = 50) -> Plan:
@@ -72,6 +75,8 @@ def random_plan(seed: int, count: int, *, slots: int = 4, most_needs: int = 3, r
         cost = draw.choice((0.1, 1.0, 10.0)) * draw.uniform(0.5, 1.0)
         cpus = draw.choice((1.0, 1.0, 1.0, 2.0))
         reads = tuple(need for need in needs if draw.random() < 0.8)
-        nodes.append(Node(f"n{i}", needs, reads=reads, cost=cost, retry=retry, resources=(("cpu", cpus),)))
+        nodes.append(
+            Node(f"n{i}", needs, reads=reads, estimated_duration=cost, retry=retry, resources=(("cpu", cpus),))
+        )
     keep = [f"n{i}" for i in range(count) if draw.random() < 0.1]
     return make_plan(nodes, keep, slots)

@@ -2,12 +2,12 @@
 
 Other packages use:
 
-- `attempt`: `Wait`, `Work`
-- `event_dispatch`: `Pace`, `Report`, `Telling`
-- `executors.processes`: `start_server`, `Workers`
-- `executors.threads`: `Make`, `ThreadExecutor`
-- `gil_contention`: `Contention`
-- `node_stats`: `read_timings`, `Timings`, `TimingsFile`
-- `placement`: `in_processes`
+- `attempt`: `AttemptRunner`, `RunCoroutine`
+- `event_dispatch`: `BackPressure`, `EventDispatcher`, `Reporter`
+- `executors.processes`: `ProcessWorkers`, `start_server`
+- `executors.threads`: `RunAttempt`, `ThreadExecutor`
+- `gil_contention`: `GilContention`
+- `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
+- `placement`: `nodes_in_processes`
 - `runner`: `Run`
 """

@@ -14,36 +14,36 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.gil_contention import Contention
-from nfrun.logs.node_logs import Logs, Transcript, give_way
+from nfrun.engine.gil_contention import GilContention
+from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
-from nfrun.nodes.base import GRACE_SECONDS, NodeError, Stop
+from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import kind_of
 
-Wait = Callable[[Coroutine[Any, Any, Any]], Any]
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 Progress = Callable[[str, float, float | None], None]
 
 _PROGRESS_SECONDS = 0.1
 
 
-class Outputs(Protocol):
-    """Where outputs are handed on: `nfrun.tables.store.Store`, or what stands in for it in another process."""
+class OutputStore(Protocol):
+    """Where outputs are handed on: `nfrun.tables.store.TableStore`, or what stands in for it in another process."""
 
-    durable: bool
+    fsync: bool
 
-    def publish(self, output: str, attempt: int, value: Any) -> Ref: ...
+    def publish(self, output: str, attempt: int, value: Any) -> OutputRef: ...
 
-    def open(self, ref: Ref) -> Any: ...
+    def open(self, ref: OutputRef) -> Any: ...
 
-    def file(self, ref: Ref) -> Path: ...
+    def file(self, ref: OutputRef) -> Path: ...
 
-    def discard(self, ref: Ref) -> None: ...
+    def discard(self, ref: OutputRef) -> None: ...
 
 
 @dataclass(frozen=True)
-class Work:
+class AttemptRunner:
     """What all attempts of a run share.
 
     `environ` is the environment of the run, the file's `env` laid over the process's. `logs` takes what nodes print and
@@ -52,15 +52,15 @@ class Work:
     """
 
     pipeline: Pipeline
-    store: Outputs
+    store: OutputStore
     run_id: str
     scratch: Path
     environ: Mapping[str, str]
     logs: Logs = field(default_factory=Logs)
     progress: Progress = lambda node, done, total: None
-    contention: Contention = field(default_factory=Contention)
-    kept: dict[Any, Any] = field(default_factory=dict)
-    wanted: frozenset[str] | None = None
+    contention: GilContention = field(default_factory=GilContention)
+    memo: dict[Any, Any] = field(default_factory=dict)
+    consumed_here: frozenset[str] | None = None
     grace: float = GRACE_SECONDS
 
     @cached_property
@@ -69,15 +69,15 @@ class Work:
         return Path(self.pipeline.folder)
 
     @cached_property
-    def read(self) -> frozenset[str]:
+    def consumed(self) -> frozenset[str]:
         """The ids of the outputs that some node reads."""
-        if self.wanted is not None:
-            return self.wanted
+        if self.consumed_here is not None:
+            return self.consumed_here
         return frozenset(item.output for spec in self.pipeline.nodes.values() for item in spec.inputs)
 
-    def __call__(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
+    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make the attempt. `wait` runs a coroutine on the executor's event loop. Never raises."""
-        attempt = _Attempt(self, start, stop, wait)
+        attempt = _Attempt(self, start, cancel_token, run_coroutine)
         token = current_attempt.set((start.node, start.attempt))
         try:
             return attempt.make()
@@ -91,83 +91,87 @@ class _Attempt:
     """The `Job` that a kind is given, and what becomes of it."""
 
     __slots__ = (
-        "_complete_told", "_ended", "_folder", "_reading", "_start", "_told", "_work",
-        "attempt", "folder", "grace", "kept", "node", "opened", "run", "stop", "wait",
+        "_complete_told", "_ended", "_folder", "_reading", "_runner", "_start", "_told", "attempt", "cancel_token",
+        "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
     )  # fmt: skip
 
-    def __init__(self, work: Work, start: NodeStarted, stop: Stop, wait: Wait) -> None:
-        self._work = work
+    def __init__(
+        self, runner: AttemptRunner, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
+    ) -> None:
+        self._runner = runner
         self._start = start
         self._folder: Path | None = None
         self._reading = 0.0
         self._told = 0.0
         self._complete_told = False
         self._ended = False
-        self.opened: dict[str, float] = {}
-        self.node: NodeSpec = work.pipeline.nodes[start.node]
+        self.input_waits: dict[str, float] = {}
+        self.node: NodeSpec = runner.pipeline.nodes[start.node]
         self.attempt = start.attempt
-        self.run = work.run_id
-        self.folder = work.folder
-        self.grace = work.grace
-        self.kept = work.kept
-        self.stop = stop
-        self.wait = wait
+        self.run = runner.run_id
+        self.folder = runner.folder
+        self.grace = runner.grace
+        self.memo = runner.memo
+        self.cancel_token = cancel_token
+        self.run_coroutine = run_coroutine
 
     def make(self) -> Outcome:
-        spec, store = self.node, self._work.store
-        outputs: dict[str, Ref] = {}
-        published, failure = 0.0, None
+        spec, store = self.node, self._runner.store
+        outputs: dict[str, OutputRef] = {}
+        publish_wait, failure = 0.0, None
         clock = time.perf_counter
-        self._work.contention.begin()
+        self._runner.contention.begin()
         began = clock()
         try:
             results = kind_of(spec.kind).run(self)
-            took = clock() - began
+            duration = clock() - began
             if results:
                 results = dict(results)
                 for name in list(results):
                     output = f"{spec.id}.{name}" if name else spec.id
                     # Taken out, so that nothing here keeps a table alive that the store lets go of.
                     outputs[output] = store.publish(output, self.attempt, self._counted(results.pop(name)))
-                took += self._reading
-                published = clock() - began - took
+                duration += self._reading
+                publish_wait = clock() - began - duration
             self._complete(outputs)
         except BaseException as error:  # SystemExit and the like too: a node never ends the run
-            took = clock() - began
+            duration = clock() - began
             failure = self._failure(error)
             for ref in outputs.values():
                 store.discard(ref)
-            outputs, published = {}, 0.0
+            outputs, publish_wait = {}, 0.0
         self._ended = True
-        if self.opened:
-            took = max(0.0, took - sum(self.opened.values()))
-        cpu, locked = self._work.contention.end()
+        if self.input_waits:
+            duration = max(0.0, duration - sum(self.input_waits.values()))
+        cpu, gil_wait = self._runner.contention.end()
         # Looks are rare: one may have been for the attempt before. A script waits for no lock, only who listens to it.
-        locked = 0.0 if spec.kind == "run" else min(locked, max(0.0, took - cpu))
-        return Outcome(spec.id, self.attempt, failure, None, outputs, took, published, self.opened, cpu, locked)
+        gil_wait = 0.0 if spec.kind == "run" else min(gil_wait, max(0.0, duration - cpu))
+        return Outcome(
+            spec.id, self.attempt, failure, None, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
+        )
 
     # -- what a kind is offered ------------------------------------------------------------------------------------
 
     @property
-    def durable(self) -> bool:
-        return self._work.store.durable
+    def fsync(self) -> bool:
+        return self._runner.store.fsync
 
     @property
     def environ(self) -> Mapping[str, str]:
         """The environment of the run, the node's own laid over it."""
-        return {**self._work.environ, **self.node.env}
+        return {**self._runner.environ, **self.node.env}
 
     def table(self, name: str) -> Any:
         ref, began = self._input(name), time.perf_counter()
         try:
-            return self._work.store.open(ref)
+            return self._runner.store.open(ref)
         finally:
             self._waited(ref, time.perf_counter() - began)
 
     def file(self, name: str) -> Path:
         ref, began = self._input(name), time.perf_counter()
         try:
-            return self._work.store.file(ref)
+            return self._runner.store.file(ref)
         finally:
             self._waited(ref, time.perf_counter() - began)
 
@@ -176,19 +180,21 @@ class _Attempt:
             import tempfile
 
             try:
-                self._work.scratch.mkdir(parents=True, exist_ok=True)
-                self._folder = Path(tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._work.scratch))
+                self._runner.scratch.mkdir(parents=True, exist_ok=True)
+                self._folder = Path(
+                    tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._runner.scratch)
+                )
             except OSError as error:
-                what = f"cannot make a folder for the node '{self.node.id}' in {self._work.scratch}"
+                what = f"cannot make a folder for the node '{self.node.id}' in {self._runner.scratch}"
                 raise HandoffError(f"{what}: {error.strerror}") from error
         return self._folder
 
     def log(self, level: str, line: str) -> None:
         if self._counts():
-            self._work.logs.log(self.node.id, self.attempt, level, line)
+            self._runner.logs.log(self.node.id, self.attempt, level, line)
 
-    def transcript(self, stream: str) -> Transcript:
-        return self._work.logs.of(self.node.id, self.attempt, stream)
+    def stream_log(self, stream: str) -> StreamLog:
+        return self._runner.logs.of(self.node.id, self.attempt, stream)
 
     def progress(self, done: float, total: float | None = None) -> None:
         if not self._counts():
@@ -196,12 +202,12 @@ class _Attempt:
         now, complete = time.monotonic(), done == total
         if now - self._told >= _PROGRESS_SECONDS or (complete and not self._complete_told):
             self._told, self._complete_told = now, complete
-            self._work.progress(self.node.id, done, total)
+            self._runner.progress(self.node.id, done, total)
 
     def _counts(self) -> bool:
         """Whether anybody wants to hear of it. If not, it was given up, or a thread goes on that it has left behind."""
-        if self._work.logs.gave_up(self.node.id, self.attempt):
-            give_way()
+        if self._runner.logs.is_detached(self.node.id, self.attempt):
+            throttle_detached()
             return False
         return not self._ended
 
@@ -211,7 +217,7 @@ class _Attempt:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _input(self, name: str) -> Ref:
+    def _input(self, name: str) -> OutputRef:
         for item in self.node.inputs:
             if item.name == name:
                 break
@@ -220,8 +226,8 @@ class _Attempt:
             raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
         return ref
 
-    def _waited(self, ref: Ref, seconds: float) -> None:
-        self.opened[ref.id] = self.opened.get(ref.id, 0.0) + seconds
+    def _waited(self, ref: OutputRef, seconds: float) -> None:
+        self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + seconds
 
     def _counted(self, value: Any) -> Any:
         """The output; of a reader, what it takes to make each batch counts as work, not as waiting for the store."""
@@ -243,9 +249,9 @@ class _Attempt:
 
         return pa.RecordBatchReader.from_batches(value.schema, batches())
 
-    def _complete(self, outputs: Mapping[str, Ref]) -> None:
+    def _complete(self, outputs: Mapping[str, OutputRef]) -> None:
         """Raises NodeError if an output is missing that some node reads."""
-        read = self._work.read
+        read = self._runner.consumed
         for output in self.node.output_ids:
             if output in read and output not in outputs:
                 name = output.partition(".")[2]
@@ -256,7 +262,7 @@ class _Attempt:
     def _failure(self, error: BaseException) -> Failure:
         from nfrun.engine.failures import failure_of
 
-        if self.stop.requested:
+        if self.cancel_token.cancelled:
             return Failure("cancelled", "Cancelled", "stopped")
         inputs = tuple(
             f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 import nfrun
-from nfrun.core.errors import HandoffError, refusal
+from nfrun.core.errors import HandoffError, io_failure_type
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
@@ -28,7 +28,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     if isinstance(error, FormatError):
         return Failure("error", "", _text(error), inputs=inputs)
     if isinstance(error, HandoffError):
-        return Failure("io", refusal(error), _text(error), inputs=inputs)
+        return Failure("io", io_failure_type(error), _text(error), inputs=inputs)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     kind = "io" if full else "error"
     if spec.kind == "read" and isinstance(error, OSError):  # nobody's code but ours is to be seen there

@@ -29,7 +29,7 @@ class _Thread:
     waited_told: float = 0.0
 
 
-class Contention:
+class GilContention:
     """The costs of the attempts on the threads of a run. Waits are 0 where the system has no CPU clocks for threads."""
 
     def __init__(self) -> None:

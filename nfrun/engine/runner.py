@@ -21,15 +21,15 @@ from nfrun.core.events import (
     NodeStarted,
     Outcome,
     OutputPublished,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
 )
 from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler
-from nfrun.engine.executors.base import Executor, Settle
+from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.tables.store import Store
+from nfrun.tables.store import TableStore
 
 _GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone
 # A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.
@@ -46,35 +46,35 @@ class Run:
     def __init__(
         self,
         plan: Plan,
-        tell: Callable[[Event], None],
+        emit: Callable[[Event], None],
         *,
         keep_going: bool = False,
         seed: int = 0,
         grace: float = GRACE_SECONDS,
-        woke: Callable[[float], None] = lambda late: None,
+        on_wake: Callable[[float], None] = lambda late: None,
     ) -> None:
         self._scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
-        self._tell = tell
+        self._emit = emit
         self._grace = grace
-        self._woke = woke
+        self._on_wake = on_wake
         self._lock = threading.Lock()
         self._ended: deque[Outcome] = deque()  # outcomes to be applied by whoever holds the lock
         self._began = time.monotonic()
         # Only a SimpleQueue may be put into from a signal handler, which may interrupt its own `get`.
         self._mail: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_at: float | None = None
-        self._give_up_at: float | None = None
+        self._detach_at: float | None = None
         self._error = ""
         # By output and attempt: whether that attempt gave it and it is not released, and what was settled before that.
         self._given: set[tuple[str, int]] = set()
-        self._early: dict[tuple[str, int], Ref] = {}
-        self.abandoned = 0  # attempts that were left to themselves
+        self._early: dict[tuple[str, int], OutputRef] = {}
+        self.detached = 0  # attempts that were left to themselves
 
     def now(self) -> float:
         """Seconds since the run began, or, before that, since it was made."""
         return time.monotonic() - self._began
 
-    def published(self, ref: Ref) -> None:
+    def output_published(self, ref: OutputRef) -> None:
         """For the store, from any thread: an output is settled.
 
         Told once its node has finished, and never if that attempt failed or was given up.
@@ -83,30 +83,30 @@ class Run:
         with self._held():
             if key in self._given:
                 self._given.discard(key)
-                self._tell(OutputPublished(self.now(), ref.id, ref))
+                self._emit(OutputPublished(self.now(), ref.id, ref))
             else:
                 self._early[key] = ref
 
-    def broken(self, message: str) -> None:
+    def abort(self, message: str) -> None:
         """For the store, from any thread: something outside of any node broke, and the run cannot be completed."""
 
         def stop() -> None:
             self._error = self._error or message
-            self._cancel(message, hurry=False)
+            self._cancel(message, at_once=False)
 
         self._mail.put(stop)
 
     def cancel(self, why: str) -> None:
         """Stop the run; a second call leaves at once. From any thread, and from signal handlers."""
-        self._mail.put(lambda: self._cancel(why, hurry=True))
+        self._mail.put(lambda: self._cancel(why, at_once=True))
 
-    def go(self, make_executor: Callable[[Settle], Executor], store: Store) -> RunFinished:
+    def go(self, make_executor: Callable[[OnOutcome], Executor], store: TableStore) -> RunFinished:
         """Run to the end and return the last event. `make_executor` is given what to call with each outcome.
 
         Raises whatever shows a bug of nfrun's own.
         """
         self._store = store
-        self._executor = make_executor(self._settle)
+        self._executor = make_executor(self._on_outcome)
         self._began = time.monotonic()
         try:
             with self._held():
@@ -114,17 +114,17 @@ class Run:
             while not self._over():
                 self._wait()
             # The outputs that the run keeps are a part of it: it ends when they are in place.
-            while not store.settled(0.05) and not self._gave_up():
+            while not store.flushed(0.05) and not self._is_detaching():
                 self._read_mail(0)
             self._read_mail(0)
         finally:
-            self._executor.close(0.0 if self._gave_up() else self._grace)
-        if self._gave_up():
+            self._executor.close(0.0 if self._is_detaching() else self._grace)
+        if self._is_detaching():
             with self._held():
-                self.abandoned += not store.settled(0)  # the disk may hang as a node does
+                self.detached += not store.flushed(0)  # the disk may hang as a node does
             store.close(wait=False)
         (end,) = self._scheduler.finish(self.now(), self._error)
-        self._tell(end)
+        self._emit(end)
         assert isinstance(end, RunFinished)
         return end
 
@@ -132,16 +132,16 @@ class Run:
 
     def _wait(self) -> None:
         with self._held():
-            times = [at for at in (self._scheduler.wake_at, self._give_up_at) if at is not None]
+            times = [at for at in (self._scheduler.wake_at, self._detach_at) if at is not None]
             self._wake_at = min(times, default=None)
         wait = _LONGEST_WAIT if self._wake_at is None else min(_LONGEST_WAIT, self._wake_at - self.now())
         due = self.now() + wait
         if not self._read_mail(max(0.0, wait)):
-            self._woke(self.now() - due)
+            self._on_wake(self.now() - due)
         with self._held():
-            if self._gave_up():
-                self.abandoned += self._scheduler.running
-                self._carry_out(self._scheduler.abandon(self.now()))
+            if self._is_detaching():
+                self.detached += self._scheduler.running
+                self._carry_out(self._scheduler.detach(self.now()))
             else:
                 self._carry_out(self._scheduler.tick(self.now()))
 
@@ -156,24 +156,24 @@ class Run:
         except Empty:
             return letter is not None
 
-    def _cancel(self, why: str, *, hurry: bool) -> None:
+    def _cancel(self, why: str, *, at_once: bool) -> None:
         with self._held():
-            if self._give_up_at is None:
-                self._give_up_at = self.now() + self._grace + _GONE_SECONDS
-            elif hurry:
-                self._give_up_at = self.now()
+            if self._detach_at is None:
+                self._detach_at = self.now() + self._grace + _GONE_SECONDS
+            elif at_once:
+                self._detach_at = self.now()
             self._carry_out(self._scheduler.cancel(self.now(), why))
 
     def _over(self) -> bool:
         with self._held():  # the thread that ended the last node may still be telling of it
             return self._scheduler.done
 
-    def _gave_up(self) -> bool:
-        return self._give_up_at is not None and self.now() >= self._give_up_at
+    def _is_detaching(self) -> bool:
+        return self._detach_at is not None and self.now() >= self._detach_at
 
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
-    def _settle(self, outcome: Outcome) -> NodeStarted | None:
+    def _on_outcome(self, outcome: Outcome) -> NodeStarted | None:
         self._ended.append(outcome)
         return self._apply()
 
@@ -212,7 +212,7 @@ class Run:
         scheduler = self._scheduler
         events = scheduler.outcome(self.now(), outcome)
         if not events:  # it was given up before: nobody will read what it made
-            self.abandoned -= 1
+            self.detached -= 1
             for ref in outcome.outputs.values():
                 self._early.pop((ref.id, ref.attempt), None)
                 self._store.discard(ref)
@@ -227,7 +227,7 @@ class Run:
     ) -> NodeStarted | None:
         """Do what the events order. With `keep_one`, the first node to start is returned instead of started."""
         for event in events:
-            self._tell(event)
+            self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:
                     self._outputs_of(event)
@@ -237,12 +237,12 @@ class Run:
                 else:
                     self._executor.start(event)
             elif isinstance(event, OutputReleased):
-                if not self._store.lasting:  # else it is told of when it has its file, whoever has read it
+                if not self._store.persistent:  # else it is told of when it has its file, whoever has read it
                     self._given.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
-                    self.abandoned += 1
+                    self.detached += 1
                 self._executor.stop(event.node, event.attempt)
         return kept
 
@@ -251,7 +251,7 @@ class Run:
             key = (ref.id, ref.attempt)
             self._given.add(key)
             if key in self._early:
-                self._tell(OutputPublished(finished.at, ref.id, self._early.pop(key)))
+                self._emit(OutputPublished(finished.at, ref.id, self._early.pop(key)))
 
 
 def _raise(error: BaseException) -> None:

@@ -2,9 +2,9 @@
 
 Other packages use:
 
-- `event_redaction`: `redacted_problem`, `redactor_of`, `telling_without`
-- `node_logs`: `give_way`, `LOG`, `log_of`, `Logs`, `STREAMS`, `Transcript`
+- `event_redaction`: `redact_diagnostic`, `redact_events`, `redactor_of`
+- `node_logs`: `LOG`, `log_path`, `Logs`, `StreamLog`, `STREAMS`, `throttle_detached`
 - `print_capture`: `current_attempt`
-- `redaction`: `HIDDEN`, `Redactor`
-- `stream_takeover`: `apart`, `guarded_stderr`, `printing`
+- `redaction`: `MASK`, `Redactor`
+- `stream_takeover`: `capture_prints`, `redact_stderr`, `separate_stdout`
 """

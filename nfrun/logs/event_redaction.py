@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from nfrun.core.errors import Problem
+from nfrun.core.errors import Diagnostic
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -20,8 +20,8 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeStarted,
     OutputPublished,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
 )
 from nfrun.core.pipeline import Pipeline
@@ -33,11 +33,11 @@ def redactor_of(pipeline: Pipeline, environ: Mapping[str, str]) -> Redactor:
     return Redactor(environ[name] for name in pipeline.secrets if name in environ)
 
 
-def telling_without(redactor: Redactor, tell: Callable[[Event], None]) -> Callable[[Event], None]:
+def redact_events(redactor: Redactor, emit: Callable[[Event], None]) -> Callable[[Event], None]:
     """What passes events on to `tell` with their texts redacted. Names of nodes and paths of files stay."""
     if not redactor:
-        return tell
-    return lambda event: tell(redacted(event, redactor))
+        return emit
+    return lambda event: emit(redacted(event, redactor))
 
 
 def redacted(event: Event, redactor: Redactor) -> Event:
@@ -59,10 +59,10 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     return event
 
 
-def redacted_problem(problem: Problem, redactor: Redactor) -> Problem:
+def redact_diagnostic(problem: Diagnostic, redactor: Redactor) -> Diagnostic:
     """The problem with all text in it redacted; the line of the file that it shows too."""
-    where = replace(problem.where, text=redactor(problem.where.text))
-    return Problem(where, redactor(problem.what), redactor(problem.hint))
+    where = replace(problem.span, text=redactor(problem.span.text))
+    return Diagnostic(where, redactor(problem.message), redactor(problem.hint))
 
 
 def _failure(failure: Failure, redactor: Redactor) -> Failure:
@@ -80,5 +80,5 @@ def _failure(failure: Failure, redactor: Redactor) -> Failure:
     )
 
 
-def _ref(ref: Ref, redactor: Redactor) -> Ref:
+def _ref(ref: OutputRef, redactor: Redactor) -> OutputRef:
     return replace(ref, schema=redactor(ref.schema))  # it has the names of columns

@@ -16,7 +16,7 @@ from typing import Protocol
 
 STREAMS = ("stdout", "stderr")
 LOG = "log"  # what an attempt logs has a file as its streams have
-KEPT = 1 << 20  # bytes of a stream that are kept, at its beginning and again at its end
+KEEP_BYTES = 1 << 20  # bytes of a stream that are kept, at its beginning and again at its end
 _MOST_LINES = 10_000  # of those at the beginning that are told; each takes more memory than its bytes
 _LONGEST = 16_384  # characters of a line; a longer one is cut into several
 _CHUNK = 1 << 16  # bytes that are looked at at once
@@ -24,10 +24,10 @@ _PAUSE_SECONDS = 0.1  # between two writes, where writing can wait
 _HURRY_SECONDS = 0.05  # for who is at it, where nobody wants to wait
 _GIVE_WAY_SECONDS = 0.01
 
-Say = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
+OnLine = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
 
 
-class Sieve(Protocol):
+class ByteFilter(Protocol):
     """Takes something out of a stream of bytes. It may hold back what it cannot tell yet."""
 
     def feed(self, data: bytes) -> bytes: ...
@@ -35,7 +35,7 @@ class Sieve(Protocol):
     def end(self) -> bytes: ...
 
 
-def log_of(folder: Path, node: str, attempt: int, stream: str) -> Path:
+def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:
     """The file of one stream of an attempt in the folder of all."""
     return folder / f"{node}.{attempt}.{stream}"
 
@@ -49,26 +49,26 @@ class Logs:
 
     def __init__(
         self,
-        say: Say = lambda node, level, line: None,
+        on_line: OnLine = lambda node, level, line: None,
         folder: Path | None = None,
-        sieve: Callable[[], Sieve | None] = lambda: None,
-        room: Callable[[], bool] = lambda: True,
+        make_filter: Callable[[], ByteFilter | None] = lambda: None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._say = say
+        self._on_line = on_line
         self._folder = folder
-        self._sieve = sieve
-        self._room = room
-        self._open: dict[tuple[str, int, str], Transcript] = {}
-        self._given_up: set[tuple[str, int]] = set()
+        self._make_filter = make_filter
+        self._has_room = has_room
+        self._open: dict[tuple[str, int, str], StreamLog] = {}
+        self._detached: set[tuple[str, int]] = set()
         self._closed = False
 
-    def of(self, node: str, attempt: int, stream: str) -> Transcript:
+    def of(self, node: str, attempt: int, stream: str) -> StreamLog:
         """The transcript of one stream of an attempt, begun where there is none. From any thread."""
         key = (node, attempt, stream)
         found = self._open.get(key)
         if found is None:
-            path = None if self._folder is None else log_of(self._folder, *key)
-            made = Transcript(node, stream, self._say, path, self._sieve(), self._room)
+            path = None if self._folder is None else log_path(self._folder, *key)
+            made = StreamLog(node, stream, self._on_line, path, self._make_filter(), self._has_room)
             found = self._open.setdefault(key, made)
             if self._closed:
                 found.end()
@@ -76,16 +76,16 @@ class Logs:
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
         """Take note of a line that an attempt logs, unless it was given up. From any thread."""
-        if not self.gave_up(node, attempt):
+        if not self.is_detached(node, attempt):
             self.of(node, attempt, LOG).log(level, line)
 
-    def give_up(self, node: str, attempt: int) -> None:
+    def detach(self, node: str, attempt: int) -> None:
         """The attempt does not count any more, although it may go on: what it logs is of no use."""
-        self._given_up.add((node, attempt))
+        self._detached.add((node, attempt))
 
-    def gave_up(self, node: str, attempt: int) -> bool:
+    def is_detached(self, node: str, attempt: int) -> bool:
         """Whether nothing more is wanted of it."""
-        return self._closed or (node, attempt) in self._given_up
+        return self._closed or (node, attempt) in self._detached
 
     def end(self, node: str, attempt: int) -> None:
         """The attempt has ended: nothing more is waited for."""
@@ -100,12 +100,12 @@ class Logs:
             transcript.end(_HURRY_SECONDS)
 
 
-def give_way() -> None:
+def throttle_detached() -> None:
     """For who goes on although nobody wants it any more, perhaps in an endless loop: others need the interpreter."""
     time.sleep(_GIVE_WAY_SECONDS)
 
 
-class Transcript:
+class StreamLog:
     """One stream of one attempt, or what it logs. Safe to use from several threads; nothing raises, nothing grows.
 
     The file has the first and the last MiB, and between the two a line that counts what is left out. Lines are told as
@@ -116,17 +116,17 @@ class Transcript:
         self,
         node: str,
         stream: str,
-        say: Say,
+        on_line: OnLine,
         path: Path | None = None,
-        sieve: Sieve | None = None,
-        room: Callable[[], bool] = lambda: True,
+        filter: ByteFilter | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._node = node
         self._stream = stream
-        self._say = say
+        self._on_line = on_line
         self._path = path  # None: not kept, or not any more
-        self._sieve = sieve
-        self._room = room
+        self._filter = filter
+        self._has_room = has_room
         # Re-entrant: inside of it the garbage collector may run a `__del__` of the node's that prints.
         self._lock = threading.RLock()
         self._size = 0
@@ -148,21 +148,21 @@ class Transcript:
         """
         with self._lock:
             if not self._ended:
-                self._feed(self._sieve.feed(data) if self._sieve else data, at_once)
+                self._feed(self._filter.feed(data) if self._filter else data, at_once)
                 return
-        give_way()
+        throttle_detached()
 
     def log(self, level: str, line: str) -> None:
         """Take note of a line that was logged. In the file its level is before it."""
         with self._lock:
             if self._ended:
                 return
-            if self._sieve:  # before it is cut; no line waits for the next one
+            if self._filter:  # before it is cut; no line waits for the next one
                 data = line.encode(errors="backslashreplace")
-                line = (self._sieve.feed(data) + self._sieve.end()).decode(errors="replace")
+                line = (self._filter.feed(data) + self._filter.end()).decode(errors="replace")
             for start in range(0, len(line) or 1, _LONGEST):
                 part = line[start : start + _LONGEST]
-                self._cut |= self._size >= KEPT
+                self._cut |= self._size >= KEEP_BYTES
                 if not self._cut:
                     self._tell(part, level)
                 self._keep(f"{level}: {part}\n".encode(errors="backslashreplace"), at_once=False)
@@ -189,7 +189,7 @@ class Transcript:
             return "…" + (whole or text)
 
     @property
-    def place(self) -> str:
+    def file_name(self) -> str:
         """The path of the file; "" where there is none."""
         return "" if self._path is None else str(self._path)
 
@@ -205,25 +205,25 @@ class Transcript:
     def _keep(self, chunk: bytes, at_once: bool) -> None:
         self._last += chunk
         self._size += len(chunk)
-        waits = min(self._size, KEPT) - self._written
-        if waits and (at_once or waits >= _CHUNK or self._size >= KEPT or self._is_due()):
+        waits = min(self._size, KEEP_BYTES) - self._written
+        if waits and (at_once or waits >= _CHUNK or self._size >= KEEP_BYTES or self._is_due()):
             self._write_beginning()
-        if len(self._last) > 2 * KEPT:
-            del self._last[:-KEPT]
+        if len(self._last) > 2 * KEEP_BYTES:
+            del self._last[:-KEEP_BYTES]
 
     def _end(self) -> None:
-        if self._sieve:
-            self._feed(self._sieve.end(), at_once=False)
+        if self._filter:
+            self._feed(self._filter.end(), at_once=False)
         self._ended = True
         if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
             self._tell(_left_on_terminal(begun), self._stream)
         self._write_end()
         if self._cut:
-            self._say(self._node, "warning" if self._stream == LOG else self._stream, self._rest())
+            self._on_line(self._node, "warning" if self._stream == LOG else self._stream, self._rest())
 
     def _lines(self, chunk: bytes) -> None:
         begun, self._begun = self._begun, ""
-        if self._size >= KEPT:
+        if self._size >= KEEP_BYTES:
             self._cut = True
             return
         *lines, rest = (begun + self._decode(chunk)).split("\n")
@@ -235,16 +235,16 @@ class Transcript:
 
     def _tell(self, line: str, level: str) -> None:
         for start in range(0, len(line) or 1, _LONGEST):
-            if self._cut or self._told == _MOST_LINES or not self._room():
+            if self._cut or self._told == _MOST_LINES or not self._has_room():
                 self._cut = True
                 return
             self._told += 1
-            self._say(self._node, level, line[start : start + _LONGEST])
+            self._on_line(self._node, level, line[start : start + _LONGEST])
 
     def _rest(self) -> str:
         if self._path is None:
             return f"… the rest of {self._size:,} bytes is not kept"
-        out = self._size - 2 * KEPT
+        out = self._size - 2 * KEEP_BYTES
         without = f", without {out:,} bytes in the middle" if out > 0 else ""
         return f"… the rest of {self._size:,} bytes is in {self._path}{without}"
 
@@ -253,18 +253,18 @@ class Transcript:
 
     def _write_beginning(self) -> None:
         start = len(self._last) - (self._size - self._written)
-        self._write(self._last[start : start + min(self._size, KEPT) - self._written])
-        self._written = min(self._size, KEPT)
+        self._write(self._last[start : start + min(self._size, KEEP_BYTES) - self._written])
+        self._written = min(self._size, KEEP_BYTES)
         self._wrote_at = time.monotonic()
 
     def _write_end(self) -> None:
-        if self._written < min(self._size, KEPT):
+        if self._written < min(self._size, KEEP_BYTES):
             self._write_beginning()
-        if self._size > KEPT:
-            out = self._size - 2 * KEPT
+        if self._size > KEEP_BYTES:
+            out = self._size - 2 * KEEP_BYTES
             if out > 0:
                 self._write(f"\n… {out:,} bytes left out …\n".encode())
-            self._write(self._last[-min(self._size - KEPT, KEPT) :])
+            self._write(self._last[-min(self._size - KEEP_BYTES, KEEP_BYTES) :])
         if self._file is not None:
             with suppress(OSError):
                 os.close(self._file)
@@ -284,7 +284,7 @@ class Transcript:
         except OSError as error:  # not worth failing for: results do not depend on it
             lost = f"its {self._stream} is not kept any more ({len(data):,} bytes for {self._path}): {error.strerror}"
             self._path = None
-            self._say(self._node, "warning", lost)
+            self._on_line(self._node, "warning", lost)
 
 
 def _left_on_terminal(line: str) -> str:

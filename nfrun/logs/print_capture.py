@@ -8,7 +8,7 @@ import threading
 from contextvars import ContextVar
 from typing import Any, TextIO
 
-from nfrun.core.text import escape
+from nfrun.core.text import escape_controls
 from nfrun.logs.node_logs import Logs
 
 # The node and the number of the attempt that is made here; None outside of any.
@@ -17,17 +17,17 @@ current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attemp
 _PIECE = 1 << 16  # characters that are turned into bytes at once
 
 
-class Prints(io.TextIOBase):
+class PrintRouter(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
     What a node writes goes into the transcript of that `stream`; what anyone else writes goes `beside`. Results on
     stdout stay clean that way, and no control byte of a node reaches the terminal.
     """
 
-    def __init__(self, stream: str, logs: Logs, beside: TextIO) -> None:
+    def __init__(self, stream: str, logs: Logs, fallback: TextIO) -> None:
         self._stream = stream
         self._logs = logs
-        self.beside = beside
+        self.fallback = fallback
         self._over = False
         self._process = os.getpid()
 
@@ -45,17 +45,17 @@ class Prints(io.TextIOBase):
 
     def fileno(self) -> int:
         """For child processes: what they print cannot be told apart, and goes where nobody's prints go."""
-        return self.beside.fileno()
+        return self.fallback.fileno()
 
     def writable(self) -> bool:
         return True
 
-    def end(self, beside: TextIO) -> None:
+    def end(self, fallback: TextIO) -> None:
         """The run is over: what the main thread prints goes `beside`, and what others do nowhere.
 
         It may be what is secret, and nobody is there any more to take that out.
         """
-        self.beside, self._over = beside, True
+        self.fallback, self._over = fallback, True
 
     def write(self, text: str) -> int:
         for start in range(0, len(text), _PIECE):
@@ -68,13 +68,13 @@ class Prints(io.TextIOBase):
         if attempt is None and self._over and threading.current_thread() is not threading.main_thread():
             return
         if attempt is None:
-            self.beside.write(escape(data.decode(errors="replace")))
+            self.fallback.write(escape_controls(data.decode(errors="replace")))
         else:
             self._logs.of(*attempt, self._stream).feed(data, at_once=False)
 
     def flush(self) -> None:
         if self._attempt() is None:
-            self.beside.flush()
+            self.fallback.flush()
 
     def _attempt(self) -> tuple[str, int] | None:
         """Whose transcript it goes into; None for nobody's.
@@ -89,7 +89,7 @@ class Prints(io.TextIOBase):
 
 
 class _Bytes(io.RawIOBase):
-    def __init__(self, prints: Prints) -> None:
+    def __init__(self, prints: PrintRouter) -> None:
         self._prints = prints
 
     def writable(self) -> bool:

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-HIDDEN = "***"
+MASK = "***"
 CUT = "…"  # where text was shortened, half of a value may be left
 
 _LEAST = 4  # characters of a line, or of what is seen of a value in base64, that are hidden by themselves
@@ -109,15 +109,15 @@ class Redactor:
         spans, _, _ = self._found(text)
         if CUT in text:
             spans = sorted([*spans, *self._halves(text)])
-        return _hidden(text, spans) if spans else text
+        return _masked(text, spans) if spans else text
 
     def stream(self) -> Stream:
         """What hides values in a text that comes in pieces."""
         return Stream(self)
 
-    def sieve(self) -> Sieve | None:
+    def filter(self) -> RedactingFilter | None:
         """The same for bytes; None where there is nothing to hide."""
-        return Sieve(self.stream()) if self else None
+        return RedactingFilter(self.stream()) if self else None
 
     def _found(self, text: str) -> tuple[list[Span], int, int]:
         """Where forms are, in order, overlapping or not; where one begins that may go on, from where it is hidden."""
@@ -197,14 +197,14 @@ class Stream:
             if start >= self._past:  # else it is hidden already
                 if start >= until:
                     break
-                given += [text[done:start], HIDDEN]
+                given += [text[done:start], MASK]
             done = end
         given.append(text[done:until])
         self._held, self._past = text[kept:], max(done, until) - kept
         return "".join(given)
 
 
-class Sieve:
+class RedactingFilter:
     """A stream of bytes, taken for UTF-8; those that are not stay what they are."""
 
     def __init__(self, stream: Stream) -> None:
@@ -381,9 +381,9 @@ def _merged(spans: Iterable[Span]) -> Iterator[Span]:
         yield start, end
 
 
-def _hidden(text: str, spans: Iterable[Span]) -> str:
+def _masked(text: str, spans: Iterable[Span]) -> str:
     parts, done = [], 0
     for start, end in _merged(spans):
-        parts += [text[done:start], HIDDEN]
+        parts += [text[done:start], MASK]
         done = end
     return "".join([*parts, text[done:]])

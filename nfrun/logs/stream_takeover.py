@@ -12,16 +12,16 @@ from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
 from nfrun.logs.node_logs import Logs
-from nfrun.logs.print_capture import Prints
-from nfrun.logs.redaction import Redactor, Sieve
-from nfrun.system.std_streams import unfailing
+from nfrun.logs.print_capture import PrintRouter
+from nfrun.logs.redaction import RedactingFilter, Redactor
+from nfrun.system.std_streams import best_effort_stream
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes that a pipe can hold
 
 
 @contextmanager
-def apart() -> Iterator[IO[str]]:
+def separate_stdout() -> Iterator[IO[str]]:
     """What was stdout, for results alone: what child processes of nodes print to theirs goes to stderr meanwhile."""
     try:
         ours = sys.stdout.fileno() == 1
@@ -44,14 +44,14 @@ def apart() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
+def capture_prints(logs: Logs, fallback: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
     """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`.
 
     If at the end a node `goes_on()`, its threads find the same streams, and what they print there is lost.
     """
     before = sys.stdout, sys.stderr
     # To stderr in the end: stdout is for results.
-    prints = Prints("stdout", logs, beside), Prints("stderr", logs, beside)
+    prints = PrintRouter("stdout", logs, fallback), PrintRouter("stderr", logs, fallback)
     # Python's `print` only borrows the stream: were it gone while a thread that a node has left is at it, all would be.
     atexit.register(lambda: prints)
     sys.stdout, sys.stderr = prints
@@ -59,14 +59,14 @@ def printing(logs: Logs, beside: TextIO, goes_on: Callable[[], bool]) -> Iterato
         yield
     finally:
         if goes_on():
-            for stream, beside in zip(prints, before, strict=True):
-                stream.end(beside)
+            for stream, fallback in zip(prints, before, strict=True):
+                stream.end(fallback)
         else:
             sys.stdout, sys.stderr = before
 
 
 @contextmanager
-def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
+def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
     """While inside, what anybody writes to the descriptors 1 and 2 reaches stderr redacted. Yields a stream for it.
 
     Also what child processes of nodes write there. `sys.stderr` goes to where stderr went, for those who say nothing
@@ -87,7 +87,7 @@ def guarded_stderr(redactor: Redactor) -> Iterator[TextIO]:
         before.flush()
     if ours:
         plain = os.fdopen(os.dup(number), "w", encoding=before.encoding)
-        sys.stderr = unfailing(plain)
+        sys.stderr = best_effort_stream(plain)
         for descriptor in (1, 2):
             os.dup2(writing, descriptor)
     out = sys.stderr
@@ -118,7 +118,7 @@ def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
 
     Then what is in the pipe by now, and not what such a one may go on to write.
     """
-    sieve, left = Sieve(redactor.stream()), _MOST_LEFT
+    sieve, left = RedactingFilter(redactor.stream()), _MOST_LEFT
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
         for descriptor in (reading, over):

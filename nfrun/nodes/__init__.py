@@ -2,7 +2,7 @@
 
 Other packages use:
 
-- `base`: `GRACE_SECONDS`, `NodeError`, `Stop`
-- `external_files`: `Reads`, `written_by`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `NodeError`
+- `external_files`: `external_outputs`, `ExternalInputs`
 - `registry`: `kind_of`
 """

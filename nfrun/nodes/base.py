@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.code.function_lookup import Library
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
-from nfrun.logs.node_logs import Transcript
+from nfrun.logs.node_logs import StreamLog
 
 GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class NodeDiagnostic:
     """What is wrong in a node, found without running anything.
 
     `path` leads from the node to the value, or to its key where `at_key`. `counts` where it depends on what the node is
@@ -25,7 +25,7 @@ class Mistake:
     """
 
     path: tuple[str | int, ...]
-    what: str
+    message: str
     hint: str = ""
     at_key: bool = False
     counts: bool = False
@@ -39,20 +39,20 @@ class NodeError(Exception):
         self.details = details
 
 
-class Stop:
+class CancelToken:
     """Whether an attempt should stop, and what to call then. Safe to use from several threads.
 
     What is called is called with the lock held, so that it never acts on something that is over: a process number may
     be another's by then. It must be quick and not raise.
     """
 
-    __slots__ = ("_callbacks", "_killed", "_lock", "requested")  # one is made for every attempt
+    __slots__ = ("_callbacks", "_killed", "_lock", "cancelled")  # one is made for every attempt
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object] | None]] = []
         self._killed = False
-        self.requested = False
+        self.cancelled = False
 
     @property
     def killable(self) -> bool:
@@ -60,17 +60,17 @@ class Stop:
         with self._lock:
             return any(kill for _, kill in self._callbacks)
 
-    def request(self) -> None:
+    def cancel(self) -> None:
         """Ask the attempt to stop. Calls whatever is registered, once; safe to call again."""
         with self._lock:
-            if not self.requested:
-                self.requested = True
+            if not self.cancelled:
+                self.cancelled = True
                 for callback, _ in self._callbacks:
                     callback()
 
     def kill(self) -> None:
         """Make the attempt end, where that is possible."""
-        self.request()
+        self.cancel()
         with self._lock:
             self._killed = True
             for _, kill in self._callbacks:
@@ -78,12 +78,12 @@ class Stop:
                     kill()
 
     @contextmanager
-    def calling(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Iterator[None]:
+    def on_cancel(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Iterator[None]:
         """While inside, `callback` is what a stop calls, and `kill` ends it for good; at once if asked for before."""
         entry = (callback, kill)
         with self._lock:
             self._callbacks.append(entry)
-            if self.requested:
+            if self.cancelled:
                 callback()
             if self._killed and kill:
                 kill()
@@ -94,7 +94,7 @@ class Stop:
                 self._callbacks.remove(entry)
 
 
-class Job(Protocol):
+class NodeContext(Protocol):
     """One attempt at one node, as its kind sees it.
 
     `folder` is what paths are relative to. What was told to stop is killed `grace` seconds later. `kept` holds what a
@@ -106,11 +106,11 @@ class Job(Protocol):
     run: str
     folder: Path
     grace: float
-    kept: dict[Any, Any]
-    stop: Stop
+    memo: dict[Any, Any]
+    cancel_token: CancelToken
 
     @property
-    def durable(self) -> bool:
+    def fsync(self) -> bool:
         """Whether what it writes is to survive a power loss."""
         ...
 
@@ -131,7 +131,7 @@ class Job(Protocol):
         """A folder of this attempt's own, removed afterwards. Raises HandoffError."""
         ...
 
-    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end."""
         ...
 
@@ -139,7 +139,7 @@ class Job(Protocol):
         """Tell the reports of a line."""
         ...
 
-    def transcript(self, stream: str) -> Transcript:
+    def stream_log(self, stream: str) -> StreamLog:
         """What takes all that this attempt prints on `stdout` or `stderr`."""
         ...
 
@@ -151,11 +151,11 @@ class Job(Protocol):
 class Kind(Protocol):
     """A kind of node: a module with these two functions, and one line in the table of `nfrun.nodes.registry`."""
 
-    def check(self, node: NodeSpec, library: Library) -> Iterator[Mistake]:
+    def check(self, node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
         """All that can be seen to be wrong without running or importing anything of the user's."""
         ...
 
-    def run(self, job: Job) -> Mapping[str, Any]:
+    def run(self, job: NodeContext) -> Mapping[str, Any]:
         """Do the work. Returns the outputs, `pyarrow.Table` or `RecordBatchReader`, by output name; "" is the name of
         an output without one. An output that the node did not give is left out."""
         ...

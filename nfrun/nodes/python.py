@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import Library, Signature
+from nfrun.code.function_lookup import FunctionLookup, Signature
 from nfrun.code.module_finder import find_module
 from nfrun.code.source_import import import_sources
 from nfrun.core.pipeline import NodeSpec
-from nfrun.core.text import near, shorten
-from nfrun.nodes.base import Job, Mistake, NodeError
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 
 if TYPE_CHECKING:
     import logging
@@ -39,7 +39,7 @@ class Context:
     attempt: int
     env: Mapping[str, str]
     log: logging.Logger
-    _job: Job
+    _job: NodeContext
 
     @property
     def scratch(self) -> Path:
@@ -49,7 +49,7 @@ class Context:
     @property
     def stopped(self) -> bool:
         """Whether the attempt was told to stop; a long loop that looks now and then ends sooner."""
-        return self._job.stop.requested
+        return self._job.cancel_token.cancelled
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Say how far the node is. Raises ValueError or TypeError for what is no finite number."""
@@ -58,32 +58,32 @@ class Context:
         self._job.progress(float(done), None if total is None else float(total))
 
 
-def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
+def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """The module and the function exist and take what the node gives, as far as reading the source can tell."""
     module, _, function = node.body.partition(":")
     found = library.find(module, function)
     if found.problem:
-        yield Mistake(("python",), found.problem, found.hint)
+        yield NodeDiagnostic(("python",), found.problem, found.hint)
     if found.signature is not None:
         yield from _check_arguments(node, function, found.signature)
 
 
-def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[Mistake]:
+def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[NodeDiagnostic]:
     """A name that the function lacks and an argument that nobody gives are told as one where they probably are one."""
-    place = f"{function}({shorten(', '.join(signature.names), 80)}) is at {signature.where}"
+    place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
-        yield Mistake(("python",), what, place)
+        yield NodeDiagnostic(("python",), what, place)
     given: dict[str, tuple[str, str]] = dict.fromkeys(node.with_, ("with", ""))
     given |= {item.name: ("inputs", item.output) for item in node.inputs}
     missing = [name for name in signature.required if name not in given and name != "context"]
     taken = (*signature.names, *signature.positional_only)
-    unknown = [name for name in given if name not in taken and not signature.takes_rest]
+    unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
     free = [name for name in signature.names if name not in given]
     unclear = 0
     for name in unknown:
         key, ref = given[name]
-        guess = near(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
+        guess = closest_match(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
         hint = f"did you mean '{guess}'?" if guess else place
         if guess and name in ref.split("."):  # the input has no name of its own
             hint = f"name it: inputs: {{{guess}: {ref}}}"
@@ -91,20 +91,20 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
             missing.remove(guess)
         unclear += not guess
         what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
-        yield Mistake((key, name), what, hint, at_key=True)
+        yield NodeDiagnostic((key, name), what, hint, at_key=True)
     if len(missing) > unclear:
-        what = f"{function}() needs {shorten(_listed(missing), 100)}, which no input and no 'with' value gives"
-        yield Mistake(("python",), what, place, counts=True)
+        what = f"{function}() needs {ellipsize(_listed(missing), 100)}, which no input and no 'with' value gives"
+        yield NodeDiagnostic(("python",), what, place, counts=True)
 
 
-def run(job: Job) -> Mapping[str, Any]:
+def run(job: NodeContext) -> Mapping[str, Any]:
     """Import the function, call it, wait for it if it is `async`, and take what it returns as tables."""
     node = job.node
-    found = job.kept.get(node.body)
+    found = job.memo.get(node.body)
     if found is None:
         module, _, name = node.body.partition(":")
         function = _function(module, name, job.folder)
-        found = job.kept[node.body] = (function, _takes_context(function))
+        found = job.memo[node.body] = (function, _takes_context(function))
     function, takes_context = found
     arguments: dict[str, Any] = {item.name: job.table(item.name) for item in node.inputs}
     if node.with_:
@@ -115,7 +115,7 @@ def run(job: Job) -> Mapping[str, Any]:
     if result is None and len(node.outputs) < 2:
         return {}
     if inspect.isawaitable(result):
-        result = job.wait(result if inspect.iscoroutine(result) else _awaiting(result))
+        result = job.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
     return _outputs(node, result)
 
 
@@ -205,7 +205,7 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
-def _logger(job: Job) -> logging.Logger:
+def _logger(job: NodeContext) -> logging.Logger:
     import logging
 
     class Forward(logging.Handler):

@@ -5,47 +5,53 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nfrun.code.function_lookup import Library
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec, has_expression
-from nfrun.core.text import near
-from nfrun.nodes.base import Job, Mistake
+from nfrun.core.text import closest_match
+from nfrun.nodes.base import NodeContext, NodeDiagnostic
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
 
-def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
+def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """A read node takes no inputs, gives one output, and its `with` holds options of the reader."""
     if node.inputs:
-        yield Mistake(("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True)
+        yield NodeDiagnostic(
+            ("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True
+        )
     if len(node.outputs) > 1:
-        yield Mistake(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
+        yield NodeDiagnostic(("outputs",), "a read node has one output", "leave 'outputs' out", at_key=True)
     given = node.with_.get("format")
     kind = given if given in formats.FORMATS else None if has_expression(node.body) else formats.format_of(node.body)
     if kind is None and given is None and not has_expression(node.body):
         known = f"known are {' '.join(formats.ENDINGS)}; or say with: {{format: csv}}"
-        yield Mistake(("read",), "the ending of this file does not tell its format", known)
+        yield NodeDiagnostic(("read",), "the ending of this file does not tell its format", known)
     for name, value in node.with_.items():
         if name not in formats.READ_OPTIONS:
-            guess = near(name, formats.READ_OPTIONS)
+            guess = closest_match(name, formats.READ_OPTIONS)
             hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(formats.READ_OPTIONS)}"
-            yield Mistake(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
+            yield NodeDiagnostic(("with", name), f"a read node has no option '{name}'", hint, at_key=True)
         elif isinstance(value, str) and has_expression(value):
             continue
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
-            yield Mistake(("with", name), what, "remove it", at_key=True)
+            yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
         elif name == "format":
             if value not in formats.FORMATS:
-                yield Mistake(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
+                yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
         elif name != "delimiter":
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                yield Mistake(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
+                yield NodeDiagnostic(
+                    ("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]"
+                )
         elif not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n':
-            yield Mistake(("with", name), "'delimiter' must be one ASCII character", "for example delimiter: ';'")
+            yield NodeDiagnostic(
+                ("with", name), "'delimiter' must be one ASCII character", "for example delimiter: ';'"
+            )
 
 
-def run(job: Job) -> Mapping[str, Any]:
+def run(job: NodeContext) -> Mapping[str, Any]:
     """Read it all.
 
     Raises `nfrun.tables.formats.FormatError`, HandoffError where this system refuses, OSError where another does.

@@ -13,14 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.function_lookup import Library
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.logs.node_logs import STREAMS, Transcript
-from nfrun.nodes.base import Job, Mistake, NodeError
-from nfrun.system.os_errors import is_short_of, reason
+from nfrun.logs.node_logs import STREAMS, StreamLog
+from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.pipes import read_left, read_while
-from nfrun.system.process_tree import await_group
+from nfrun.system.process_tree import wait_group_exit
 from nfrun.tables.formats import FormatError
 
 _TAIL = 4096  # bytes of stderr shown in an error
@@ -28,12 +28,12 @@ _SHOWN = 20  # lines of it that are shown for certain
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
-def check(node: NodeSpec, library: Library) -> Iterator[Mistake]:
+def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """Nothing more to see before the run: `with` values arrive as text, and the script is the shell's to judge."""
     yield from ()
 
 
-def run(job: Job) -> Mapping[str, Any]:
+def run(job: NodeContext) -> Mapping[str, Any]:
     """Run the script in the pipeline's folder and read what it wrote.
 
     Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal, and
@@ -67,8 +67,8 @@ def run(job: Job) -> Mapping[str, Any]:
     return tables
 
 
-def _execute(job: Job, environ: Mapping[str, str]) -> None:
-    if job.stop.requested:
+def _execute(job: NodeContext, environ: Mapping[str, str]) -> None:
+    if job.cancel_token.cancelled:
         raise NodeError("stopped")
     try:
         process = subprocess.Popen(
@@ -95,10 +95,10 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
 
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
-        out, err = (job.transcript(stream) for stream in STREAMS)
+        out, err = (job.stream_log(stream) for stream in STREAMS)
         pipes = {process.stdout.fileno(): out.feed, process.stderr.fileno(): err.feed}
         try:
-            with job.stop.calling(stop, lambda: _signal(process, signal.SIGKILL)):
+            with job.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)):
                 read_while(lambda: _await_end(process, job), pipes)
         except (OSError, RuntimeError) as error:  # no pipe or no thread to be had
             _signal(process, signal.SIGKILL)
@@ -116,10 +116,10 @@ def _execute(job: Job, environ: Mapping[str, str]) -> None:
 
 
 def _refused(what: str, error: OSError) -> Exception:
-    return (HandoffError if is_short_of(error) else NodeError)(f"{what}: {reason(error)}")
+    return (HandoffError if is_out_of_resources(error) else NodeError)(f"{what}: {reason(error)}")
 
 
-def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:
+def _await_end(process: subprocess.Popen[bytes], job: NodeContext) -> None:
     """Wait for the script, then end whatever it left in its group: at once, unless it was told to stop.
 
     When its group is signalled, the script is not yet reaped (where the system can do that), or somebody has just been
@@ -129,9 +129,9 @@ def _await_end(process: subprocess.Popen[bytes], job: Job) -> None:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     else:
         process.wait()
-    if job.stop.requested:  # the shell is gone at once, what it runs may have to save something
+    if job.cancel_token.cancelled:  # the shell is gone at once, what it runs may have to save something
         process.wait()
-        if await_group(process.pid, job.grace):
+        if wait_group_exit(process.pid, job.grace):
             return
     _signal(process, signal.SIGKILL)
 
@@ -147,7 +147,7 @@ def _shell() -> list[str]:
     return [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c"] if bash else ["/bin/sh", "-ec"]
 
 
-def _input_files(job: Job, scratch: Path) -> dict[str, str]:
+def _input_files(job: NodeContext, scratch: Path) -> dict[str, str]:
     from nfrun.tables.file_io import write_table
 
     files = {}
@@ -166,7 +166,7 @@ def _input_files(job: Job, scratch: Path) -> dict[str, str]:
     return files
 
 
-def _values(job: Job) -> dict[str, str]:
+def _values(job: NodeContext) -> dict[str, str]:
     values = {"NFRUN_RUN": job.run, "NFRUN_NODE": job.node.id, "NFRUN_ATTEMPT": str(job.attempt)}
     for name, value in job.node.with_.items():
         text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
@@ -174,11 +174,11 @@ def _values(job: Job) -> dict[str, str]:
     return values
 
 
-def _end_of(errors: Transcript) -> str:
+def _end_of(errors: StreamLog) -> str:
     """The end of stderr, and where the rest of it is."""
     text = errors.tail(_TAIL)
-    if errors.place and (text.startswith("…") or text.count("\n") >= _SHOWN):
-        text = f"{text.rstrip()}\nthe rest of stderr: {errors.place}"
+    if errors.file_name and (text.startswith("…") or text.count("\n") >= _SHOWN):
+        text = f"{text.rstrip()}\nthe rest of stderr: {errors.file_name}"
     return text
 
 

@@ -28,7 +28,7 @@ _URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
 _LONGEST = 4096  # bytes of a path
 
 
-def mentioned(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
+def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
     """The files that are there, by their names in the text, or in the values that it is given.
 
     A name is a path or a pattern, relative to `base`. DuckDB takes a path from the working directory before that.

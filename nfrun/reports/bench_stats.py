@@ -19,7 +19,7 @@ class Variant:
     name: str
     schedule: str
     handoff: str
-    what: str
+    description: str
 
 
 VARIANTS = (
@@ -29,7 +29,7 @@ VARIANTS = (
 )
 
 
-def turns(repeat: int) -> Iterator[tuple[int, Variant]]:
+def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
     """What to run, in this order: A B C A B C, so that a slow moment falls on all variants. Rounds count from 1."""
     for turn in range(1, repeat + 1):
         for variant in VARIANTS:

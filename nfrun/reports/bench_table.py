@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from rich.console import Console, JustifyMethod
 
-from nfrun.core.text import escape, shorten
+from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ratio
 from nfrun.reports.console import fitting, giving_way, new_table, print_line
-from nfrun.reports.format_units import count, seconds, size
+from nfrun.reports.format_units import format_count, format_seconds, format_size
 
 _BAR = 40  # characters of a terminal for the slowest variant
 _NAME = 24
@@ -38,20 +38,20 @@ class Row:
 def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
     """The account's own table. What it has only one figure for is taken from the larger pipeline."""
     return [
-        Row("pipeline of 5 nodes", five, _wall, seconds, "800 -> 240 ms"),
-        Row("pipeline of 20 nodes", twenty, _wall, seconds, "3.2 s -> 680 ms"),
+        Row("pipeline of 5 nodes", five, _wall, format_seconds, "800 -> 240 ms"),
+        Row("pipeline of 20 nodes", twenty, _wall, format_seconds, "3.2 s -> 680 ms"),
         Row("memory per execution", twenty, _peak, _size, "128 -> 76 MB"),
-        Row("serialization per node", twenty, _handoff, seconds, "~50 -> <1 ms"),
+        Row("serialization per node", twenty, _handoff, format_seconds, "~50 -> <1 ms"),
     ]
 
 
 def rows(of: Comparison) -> list[Row]:
     """The same lines for any pipeline."""
-    label = f"{shorten(of.name, _NAME)}, {count(of.nodes, 'node')}"
+    label = f"{ellipsize(of.name, _NAME)}, {format_count(of.nodes, 'node')}"
     return [
-        Row(label, of, _wall, seconds),
+        Row(label, of, _wall, format_seconds),
         Row("memory per execution", of, _peak, _size),
-        Row("serialization per node", of, _handoff, seconds),
+        Row("serialization per node", of, _handoff, format_seconds),
     ]
 
 
@@ -74,22 +74,22 @@ def print_comparison(
 
 def verdict(comparison: Comparison) -> list[str]:
     """Whether the results were the same, and how much faster any order of the nodes can be."""
-    name = shorten(comparison.name)
-    outputs, runs = count(comparison.outputs, "output"), count(comparison.runs, "run")
+    name = ellipsize(comparison.name)
+    outputs, runs = format_count(comparison.outputs, "output"), format_count(comparison.runs, "run")
     if comparison.differing:
         lines = [f"{name}: results identical: no"]
-        lines += [f"  '{escape(output)}' {why}" for output, why in comparison.differing.items()]
+        lines += [f"  '{escape_controls(output)}' {why}" for output, why in comparison.differing.items()]
     elif comparison.outputs:
         lines = [f"{name}: results identical: yes ({outputs}, {runs})"]
     else:
         lines = [f"{name}: results identical: it has no outputs to compare"]
     work, longest, slots = comparison.work, comparison.longest, comparison.slots
-    bound = f"{seconds(longest)} on the longest path"
+    bound = f"{format_seconds(longest)} on the longest path"
     if work / slots > longest:
-        bound = f"{seconds(work / slots)} for each of {count(slots, 'slot')}"
+        bound = f"{format_seconds(work / slots)} for each of {format_count(slots, 'slot')}"
     lines.append(
         f"{name}: {_faster(comparison.speedup)}; the order of nodes alone gives at most {_times(comparison.ceiling)} "
-        f"({seconds(work)} of work, {bound})"
+        f"({format_seconds(work)} of work, {bound})"
     )
     handed_on = comparison.variants[VARIANTS[0].name].handoff.median > 0
     if handed_on and comparison.speedup > _MARGIN * comparison.ceiling:
@@ -100,17 +100,17 @@ def verdict(comparison: Comparison) -> list[str]:
 def _print_head(console: Console, comparisons: Sequence[Comparison], machine: Mapping[str, object]) -> None:
     print_line(console, machine_line(machine))
     repeat = comparisons[0].runs // len(VARIANTS)
-    runs = f"medians of {count(repeat, 'run')}" if repeat > 1 else "1 run"
+    runs = f"medians of {format_count(repeat, 'run')}" if repeat > 1 else "1 run"
     print_line(console, f"{runs} of each variant, in turns, each in a process of its own")
     for variant in VARIANTS:
-        print_line(console, f"  {variant.name + ':':<8}{variant.what}", "dim")
+        print_line(console, f"  {variant.name + ':':<8}{variant.description}", "dim")
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
     """The machine on one line, and how busy it was before."""
     named = (f"{key} {machine[key]}" for key in ("nfrun", "python", "pyarrow"))
-    cores = count(int(str(machine["cores"])), "core")
-    what = (shorten(str(machine[key])) for key in ("cpu", "system") if machine[key])
+    cores = format_count(int(str(machine["cores"])), "core")
+    what = (ellipsize(str(machine[key])) for key in ("cpu", "system") if machine[key])
     return ", ".join([cores, *what, *named, f"load {machine['load']}"])
 
 
@@ -146,13 +146,13 @@ def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Se
 
 
 def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
-    print_line(console, shorten(comparison.name), "bold")
+    print_line(console, ellipsize(comparison.name), "bold")
     walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
     longest = max(walls.values())
     room = max(1, min(_BAR, console.width - 20))
     for name, wall in walls.items():
         bar = block * max(1, round(room * wall / longest)) if longest else block
-        print_line(console, f"  {name:<8}{bar} {seconds(wall)}")
+        print_line(console, f"  {name:<8}{bar} {format_seconds(wall)}")
     print_line(console, "")
 
 
@@ -169,7 +169,7 @@ def _handoff(measured: Measured) -> Spread:
 
 
 def _size(value: float) -> str:
-    return size(round(value))
+    return format_size(round(value))
 
 
 def _range(spread: Spread, write: Callable[[float], str]) -> str:

@@ -6,8 +6,8 @@ import json
 from typing import IO
 
 from nfrun.core.events import Event, to_json
-from nfrun.core.text import escape
-from nfrun.reports.line_buffer import Lines
+from nfrun.core.text import escape_controls
+from nfrun.reports.line_buffer import LineBuffer
 
 
 class EventsFile:
@@ -15,8 +15,8 @@ class EventsFile:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._lines = Lines(stream)
-        self.name = f"of events ({escape(str(getattr(stream, 'name', '')))})"
+        self._lines = LineBuffer(stream)
+        self.name = f"of events ({escape_controls(str(getattr(stream, 'name', '')))})"
 
     def event(self, event: Event) -> None:
         self._lines.add(json.dumps(to_json(event)))

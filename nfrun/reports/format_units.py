@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def seconds(value: float) -> str:
+def format_seconds(value: float) -> str:
     """A duration with about three significant digits: `85 us`, `3.4 ms`, `1.25 s`, `4 m 10 s`."""
     if value < 0.000_95:
         return f"{value * 1e6:.0f} us"
@@ -18,7 +18,7 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"
 
 
-def size(value: int) -> str:
+def format_size(value: int) -> str:
     """A number of bytes in decimal units: `812 B`, `3.1 MB`."""
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
@@ -28,6 +28,6 @@ def size(value: int) -> str:
     return f"{amount:.1f} TB"
 
 
-def count(number: int, thing: str) -> str:
+def format_count(number: int, thing: str) -> str:
     """`1 node`, `2 nodes`, `27,004 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

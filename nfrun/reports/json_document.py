@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import Event
-from nfrun.logs.node_logs import LOG, STREAMS, log_of
-from nfrun.reports.run_record import Record
+from nfrun.logs.node_logs import LOG, STREAMS, log_path
+from nfrun.reports.run_record import RunRecord
 
 
 class RunDocument:
@@ -23,7 +23,7 @@ class RunDocument:
 
     def __init__(
         self,
-        record: Record,
+        record: RunRecord,
         stream: IO[str],
         *,
         run: str,
@@ -84,17 +84,17 @@ class RunDocument:
     def _node(self, name: str) -> dict[str, Any]:
         node = self._record.nodes[name]
         failure = node.failure
-        logs = {stream: log_of(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
+        logs = {stream: log_path(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
             "status": node.status,
             "stage": node.stage,
             "attempts": node.attempts,
             "started_s": None if node.started is None else _round(node.started),
-            "took_s": _round(node.took),
-            "queued_s": _round(node.queued),
+            "took_s": _round(node.duration),
+            "queued_s": _round(node.queue_wait),
             "handoff_s": _round(node.handoff),
             "cpu_s": _round(node.cpu),
-            "locked_s": _round(node.locked),
+            "locked_s": _round(node.gil_wait),
             "rows": node.rows,
             "bytes": node.bytes,
             "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,

@@ -7,7 +7,7 @@ from typing import IO
 _MOST = 500  # that are not written yet; more are written although others follow at once
 
 
-class Lines:
+class LineBuffer:
     """Writes to `stream` what `add` was given, at the next `write` or once there is much of it. Raises OSError."""
 
     def __init__(self, stream: IO[str]) -> None:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nfrun.core.events import AttemptStopped, Event, NodeLogged
-from nfrun.core.text import escape, shorten
-from nfrun.reports.format_units import seconds
-from nfrun.reports.run_record import Record, StageRecord
+from nfrun.core.text import ellipsize, escape_controls
+from nfrun.reports.format_units import format_seconds
+from nfrun.reports.run_record import RunRecord, StageRecord
 
 ROWS = 16
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for what is left out of each, at most 16
@@ -22,7 +22,7 @@ _LINES = 500  # that nodes printed and are not shown yet; more are shown althoug
 class LiveView:
     """Draws the state of the run over and over until it ends; then only what nodes printed is left of it."""
 
-    def __init__(self, record: Record, console: Console, name: str) -> None:
+    def __init__(self, record: RunRecord, console: Console, name: str) -> None:
         self._record = record
         self._console = console
         self._name = name
@@ -42,9 +42,9 @@ class LiveView:
 
     def event(self, event: Event) -> None:
         if isinstance(event, NodeLogged):
-            self._lines.append(f"{event.node} | {shorten(event.text, 2_000)}")
+            self._lines.append(f"{event.node} | {ellipsize(event.text, 2_000)}")
         elif isinstance(event, AttemptStopped):
-            self._lines.append(f"{event.node} told to stop: {escape(event.why)}")
+            self._lines.append(f"{event.node} told to stop: {escape_controls(event.why)}")
         if len(self._lines) >= _LINES:
             self.pause()
 
@@ -70,10 +70,10 @@ class LiveView:
         ended = sum(node.status not in ("waiting", "running", "retrying") for node in record.nodes.values())
         broken = sum(record.nodes[name].status == "failed" for name in failed)
         head = Text.assemble(
-            (escape(self._name), "bold"),
+            (escape_controls(self._name), "bold"),
             f"  {ended:,}/{len(record.nodes):,} nodes  {len(running)} running  ",
             (f"{broken} failed  " if broken else "", "red"),
-            seconds(now),
+            format_seconds(now),
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -97,7 +97,9 @@ class LiveView:
             node = self._record.nodes[name]
             done, total = node.progress or (0.0, None)
             how_far = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
-            rows.append(_row(f"  > {shorten(name, 40)}  {seconds(max(0.0, now - (node.started or 0.0)))}{how_far}"))
+            rows.append(
+                _row(f"  > {ellipsize(name, 40)}  {format_seconds(max(0.0, now - (node.started or 0.0)))}{how_far}")
+            )
         if len(names) >= _RUNNING:
             rows.append(_row(f"    … and {len(names) - _RUNNING + 1:,} more running", "dim"))
         return rows
@@ -107,7 +109,7 @@ class LiveView:
         for name in names[-_FAILED:]:
             node = self._record.nodes[name]
             message = node.failure.message if node.failure else ""
-            rows.append(_row(f"  ! {shorten(name, 40)} {node.status}: {shorten(message, 80)}", "red"))
+            rows.append(_row(f"  ! {ellipsize(name, 40)} {node.status}: {ellipsize(message, 80)}", "red"))
         return rows
 
 
@@ -121,6 +123,6 @@ def _stage(stage: StageRecord, done: int) -> Table:
     for width in (12, _BAR, None):
         row.add_column(width=width, no_wrap=True)
     total = len(stage.names)
-    names = shorten(", ".join(stage.names[:8]), 60)
+    names = ellipsize(", ".join(stage.names[:8]), 60)
     row.add_row(f"  stage {stage.index + 1}", ProgressBar(total, done, width=_BAR), f"{done:,}/{total:,}  {names}")
     return row

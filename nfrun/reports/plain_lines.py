@@ -16,9 +16,9 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
-from nfrun.core.text import escape, shorten
-from nfrun.reports.format_units import count, seconds
-from nfrun.reports.line_buffer import Lines
+from nfrun.core.text import ellipsize, escape_controls
+from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.reports.line_buffer import LineBuffer
 
 
 class PlainLines:
@@ -27,7 +27,7 @@ class PlainLines:
     def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
         self._name = name
         self._verbose = verbose
-        self._lines = Lines(stream)
+        self._lines = LineBuffer(stream)
 
     def event(self, event: Event) -> None:
         line = self._line(event)
@@ -42,24 +42,24 @@ class PlainLines:
 
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):
-            return f"{escape(self._name)}: {count(event.nodes, 'node')}, up to {event.slots} at a time"
+            return f"{escape_controls(self._name)}: {format_count(event.nodes, 'node')}, up to {event.slots} at a time"
         if isinstance(event, NodeStarted) and self._verbose:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
         if isinstance(event, NodeFinished):
             rows = sum(ref.rows for ref in event.outputs.values())
-            how = "reused" if event.reused else f"finished in {seconds(event.took)}"
-            return f"{event.node} {how}" + (f", {count(rows, 'row')}" if event.outputs else "")
+            how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
+            return f"{event.node} {how}" + (f", {format_count(rows, 'row')}" if event.outputs else "")
         if isinstance(event, NodeRetrying):
-            reason = shorten(event.failure.message, 200)
-            return f"{event.node} failed, next attempt in {seconds(event.delay)}: {reason}"
+            reason = ellipsize(event.failure.message, 200)
+            return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"
         if isinstance(event, NodeFailed):
-            return f"{event.node} failed: {shorten(event.failure.message, 200)}"
+            return f"{event.node} failed: {ellipsize(event.failure.message, 200)}"
         if isinstance(event, AttemptStopped):
-            return f"{event.node} told to stop: {escape(event.why)}"
+            return f"{event.node} told to stop: {escape_controls(event.why)}"
         if isinstance(event, NodeSkipped):
             return f"{event.node} skipped: it needs {event.because}"
         if isinstance(event, NodeLogged):
-            return f"{event.node} | {shorten(event.text, 2_000)}"
+            return f"{event.node} | {ellipsize(event.text, 2_000)}"
         if isinstance(event, RunFinished):
-            return f"{escape(self._name)}: {event.status}"
+            return f"{escape_controls(self._name)}: {event.status}"
         return ""

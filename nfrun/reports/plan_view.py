@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, longest_path
-from nfrun.core.text import escape
-from nfrun.reports.format_units import count, seconds
+from nfrun.core.text import escape_controls
+from nfrun.reports.format_units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from nfrun.cache.reuse_decision import Choice
+    from nfrun.cache.reuse_decision import ReuseDecision
 
 _IF_SAME = "; reused after all if that gives the same as before"
 
 
-def outline(
+def plan_view(
     pipeline: Pipeline,
     plan: Plan,
     format: str,
     recorded: Mapping[str, float],
-    choices: Mapping[str, Choice] | None = None,
+    choices: Mapping[str, ReuseDecision] | None = None,
 ) -> str:
     """The plan as `text`, `json`, `mermaid` or `dot`. `recorded` are the seconds that nodes took in earlier runs.
 
@@ -37,7 +37,7 @@ def outline(
     return "\n".join(_text(pipeline, plan, recorded, choices))
 
 
-def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, Choice] | None = None) -> dict[str, object]:
+def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision] | None = None) -> dict[str, object]:
     """The plan as JSON values. Its keys are a promise to users."""
     stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
     return {
@@ -59,8 +59,8 @@ def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, Choice] | None
     }
 
 
-def _resumed(choice: Choice) -> dict[str, object]:
-    return {"resume": "reuse" if choice.finished else "run", "why": choice.why or None}
+def _resumed(choice: ReuseDecision) -> dict[str, object]:
+    return {"resume": "reuse" if choice.hit else "run", "why": choice.reason or None}
 
 
 def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -70,39 +70,41 @@ def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
 
 def _text(
-    pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float], choices: Mapping[str, Choice] | None
+    pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float], choices: Mapping[str, ReuseDecision] | None
 ) -> Iterator[str]:
     edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
-    sizes = f"{count(len(plan.nodes), 'node')}, {count(len(plan.stages), 'stage')}, {count(edges, 'edge')}"
-    yield f"{escape(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
+    counts = {"node": len(plan.nodes), "stage": len(plan.stages), "edge": edges}
+    sizes = ", ".join(format_count(number, thing) for thing, number in counts.items())
+    yield f"{escape_controls(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
     if pipeline.description:
-        yield escape(" ".join(pipeline.description.split()))
+        yield escape_controls(" ".join(pipeline.description.split()))
     width = min(30, max(map(len, plan.nodes)))
     for i, stage in enumerate(plan.stages):
-        yield f"\nstage {i + 1}  ({count(len(stage), 'node')})"
+        yield f"\nstage {i + 1}  ({format_count(len(stage), 'node')})"
         for name in stage:
             spec = pipeline.nodes[name]
-            took = f"  {seconds(recorded[name])}" if name in recorded else ""
-            told = f"  ({escape(' '.join(spec.description.split()))})" if spec.description else ""
+            took = f"  {format_seconds(recorded[name])}" if name in recorded else ""
+            told = f"  ({escape_controls(' '.join(spec.description.split()))})" if spec.description else ""
             choice = choices[name] if choices is not None else None
-            does = "" if choice is None else "reuse  " if choice.finished else "run    "
+            does = "" if choice is None else "reuse  " if choice.hit else "run    "
             yield f"  {does}{name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}{told}".rstrip()
-            if choice is not None and choice.why:
-                yield f"         {escape(choice.why)}{_IF_SAME if choice.open else ''}"
+            if choice is not None and choice.reason:
+                yield f"         {escape_controls(choice.reason)}{_IF_SAME if choice.pending else ''}"
     if choices is not None:
-        reused = sum(choice.finished is not None for choice in choices.values())
-        yield f"\n--resume reuses {reused:,} of {count(len(choices), 'node')}"
+        reused = sum(choice.hit is not None for choice in choices.values())
+        yield f"\n--resume reuses {reused:,} of {format_count(len(choices), 'node')}"
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
-    yield f"\nlongest path: {' -> '.join(shown)} ({count(len(path), 'node')})"
+    yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"
     known = len(recorded.keys() & plan.nodes.keys())
     ratio = best_speedup(plan.work, longest, plan.slots)
     if known:
-        basis = f"{seconds(plan.work)} of work, {seconds(longest)} on the longest path, as recorded"
-        basis += "" if known == len(plan.nodes) else f" for {known} of {count(len(plan.nodes), 'node')}"
+        basis = f"{format_seconds(plan.work)} of work, {format_seconds(longest)} on the longest path, as recorded"
+        basis += "" if known == len(plan.nodes) else f" for {known} of {format_count(len(plan.nodes), 'node')}"
     else:
         basis = "nothing recorded yet: as if every node took the same time"
-    yield f"best possible with {count(plan.slots, 'worker')}: {ratio:.1f}x faster than one after the other ({basis})"
+    workers = format_count(plan.slots, "worker")
+    yield f"best possible with {workers}: {ratio:.1f}x faster than one after the other ({basis})"
 
 
 def _reads(spec: NodeSpec) -> str:

@@ -17,7 +17,7 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     OutputPublished,
-    Ref,
+    OutputRef,
     RunFinished,
 )
 from nfrun.core.plan import Plan, longest_path
@@ -39,11 +39,11 @@ class NodeRecord:
     started: float | None = None
     since: float = 0.0
     ended: float | None = None
-    took: float = 0.0
-    queued: float = 0.0
+    duration: float = 0.0
+    queue_wait: float = 0.0
     handoff: float = 0.0
     cpu: float = 0.0
-    locked: float = 0.0
+    gil_wait: float = 0.0
     rows: int = 0
     bytes: int = 0
     failure: Failure | None = None
@@ -70,10 +70,10 @@ class StageRecord:
 
 
 @dataclass
-class Record:
+class RunRecord:
     """The state of a run so far: the first of the reports, so that those after it find it up to date."""
 
-    hears: ClassVar[tuple[type, ...]] = (
+    event_types: ClassVar[tuple[type, ...]] = (
         NodeStarted,
         NodeFinished,
         NodeRetrying,
@@ -87,7 +87,7 @@ class Record:
 
     plan: Plan
     nodes: dict[str, NodeRecord] = field(init=False)
-    refs: dict[str, Ref] = field(default_factory=dict)
+    refs: dict[str, OutputRef] = field(default_factory=dict)
     end: RunFinished | None = None
     at: float = 0.0
 
@@ -104,7 +104,7 @@ class Record:
             node = self.nodes[event.node]
             node.status = "running"
             node.attempts = event.attempt
-            node.queued += event.queued
+            node.queue_wait += event.queue_wait
             node.since = event.at
             if event.attempt == 1:
                 node.started = event.at
@@ -127,26 +127,26 @@ class Record:
             node.progress = (event.done, event.total)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
-            node.took += event.took
+            node.duration += event.duration
             node.failure = event.failure
         elif isinstance(event, NodeFailed):
             node.status, node.ended, node.failure = "failed", event.at, event.failure
-            node.took += event.took
+            node.duration += event.duration
         elif isinstance(event, NodeSkipped):
             node.status, node.because = "skipped", event.because
         elif isinstance(event, NodeCancelled):
             if node.status == "running":
-                node.took += event.at - node.since
+                node.duration += event.at - node.since
             node.status = "cancelled"
             node.ended = event.at if node.started is not None else None
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
         node.status, node.ended, node.failure = "reused" if event.reused else "ok", event.at, None
-        node.took += event.took
+        node.duration += event.duration
         node.cpu += event.cpu
-        node.locked += event.locked
-        node.handoff += event.published
-        for output, waited in event.opened.items():
+        node.gil_wait += event.gil_wait
+        node.handoff += event.publish_wait
+        for output, waited in event.input_waits.items():
             self.nodes[output.partition(".")[0]].handoff += waited
         if event.outputs:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
@@ -162,11 +162,11 @@ class Record:
     @property
     def sequential(self) -> float:
         """Seconds of work of all nodes together: what one after the other would have taken, without any waiting."""
-        return sum(node.took - node.locked for node in self.nodes.values())
+        return sum(node.duration - node.gil_wait for node in self.nodes.values())
 
     def critical_path(self) -> tuple[list[str], float]:
         """The chain of needs that took longest, and its seconds of work."""
-        return longest_path(self.plan, {name: node.took for name, node in self.nodes.items()})
+        return longest_path(self.plan, {name: node.duration for name, node in self.nodes.items()})
 
     def stages(self) -> list[StageRecord]:
         """Every stage, in order."""
@@ -179,7 +179,7 @@ class Record:
             index=index,
             names=names,
             wall=max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0,
-            busy=sum(node.took for node in nodes.values()),
+            busy=sum(node.duration for node in nodes.values()),
             rows=sum(node.rows for node in nodes.values()),
             bytes=sum(node.bytes for node in nodes.values()),
             handoff=sum(node.handoff for node in nodes.values()),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING
 
-from nfrun.core.events import LOCKED_SECONDS, Event, NodeFinished
-from nfrun.core.text import escape, shorten
-from nfrun.reports.format_units import count, seconds, size
-from nfrun.reports.run_record import NodeRecord, Record, StageRecord
+from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
+from nfrun.core.text import ellipsize, escape_controls
+from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class Summary:
 
     def __init__(
         self,
-        record: Record,
+        record: RunRecord,
         out: IO[str],
         err: IO[str],
         *,
@@ -70,7 +70,7 @@ class Summary:
         self._cpu_before = cpu()
         self._elsewhere = elsewhere
         self._elsewhere_before = elsewhere()
-        self.hears = () if quiet else (NodeFinished,)
+        self.event_types = () if quiet else (NodeFinished,)
         self._ready = False
         if not quiet:
             # The name alone: once nodes have run, a file of the user's that is called rich.py would be found instead.
@@ -121,7 +121,7 @@ class Summary:
             table.add_row(str(stage.index + 1), giving_way(names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MOST_STAGES:
-            print_line(err, f"… and {count(len(stages) - _MOST_STAGES, 'more stage')}", "dim")
+            print_line(err, f"… and {format_count(len(stages) - _MOST_STAGES, 'more stage')}", "dim")
 
     def _print_speed(self, err: Console, cpu: float) -> None:
         from nfrun.reports.console import print_line
@@ -129,17 +129,19 @@ class Summary:
         record = self._record
         reused = record.named("reused")
         if reused:
-            print_line(err, f"reused {len(reused):,} of {count(len(record.nodes), 'node')} from earlier runs")
+            print_line(err, f"reused {len(reused):,} of {format_count(len(record.nodes), 'node')} from earlier runs")
         if len(reused) == len(record.nodes):
             return
         path, longest = record.critical_path()
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
-        print_line(err, f"critical path {seconds(longest)}: {' -> '.join(shown)}")
+        print_line(err, f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
             ratio = record.sequential / wall
-            print_line(err, f"sequential {seconds(record.sequential)} -> {seconds(wall)} ({ratio:.1f}x)", "bold")
-            for line in self._locked(wall):
+            print_line(
+                err, f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
+            )
+            for line in self._gil_waits(wall):
                 print_line(err, line, "dim")
             # Nodes that compute at the same time slow one another down, and their times add up to more than they need.
             if ratio > 1.1 and cpu > _COMPUTING * wall:
@@ -148,20 +150,22 @@ class Summary:
                 )
                 print_line(err, line, "dim")
 
-    def _locked(self, wall: float) -> list[str]:
+    def _gil_waits(self, wall: float) -> list[str]:
         """Which nodes waited for one another, as Python runs one of them at a time, and what processes would change."""
         nodes = self._record.nodes
-        waited = sorted((n for n in nodes if nodes[n].locked >= LOCKED_SECONDS), key=lambda n: -nodes[n].locked)
+        waited = sorted((n for n in nodes if nodes[n].gil_wait >= GIL_WAIT_SECONDS), key=lambda n: -nodes[n].gil_wait)
         if not waited:
             return []
-        alone = self._makespan({name: node.took - node.locked for name, node in nodes.items()})
+        alone = self._makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
         if alone >= _WORTHWHILE * wall:
             return []
-        shown = ", ".join(f"{n} {seconds(nodes[n].locked)} of {seconds(nodes[n].took)}" for n in waited[:4])
+        shown = ", ".join(
+            f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited[:4]
+        )
         more = f" and {len(waited) - 4:,} more" if len(waited) > 4 else ""
         return [
             f"waited for Python's lock: {shown}{more}",
-            f"in processes about {seconds(alone)} instead of {seconds(wall)}: --executor auto",
+            f"in processes about {format_seconds(alone)} instead of {format_seconds(wall)}: --executor auto",
         ]
 
     # -- results ---------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ class Summary:
             if table is not None:
                 _print_table(out, name, table, self._record.refs[id].path, self._redact)
         if len(found) > _MOST_OUTPUTS:
-            out.print(f"\n… and {count(len(found) - _MOST_OUTPUTS, 'more output')}")
+            out.print(f"\n… and {format_count(len(found) - _MOST_OUTPUTS, 'more output')}")
 
     # -- failures --------------------------------------------------------------------------------------------------
 
@@ -184,19 +188,19 @@ class Summary:
         done = len(record.named("ok")) + len(record.named("reused"))
         resume = RESUME if self._resumable and done else ""
         if record.end and record.end.error:
-            self._tell(f"nfrun: {escape(record.end.error)}{resume}")
+            self._print_error(f"nfrun: {escape_controls(record.end.error)}{resume}")
         elif record.end and record.end.status == "cancelled":
-            self._tell(f"cancelled: {count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
+            self._print_error(f"cancelled: {format_count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
         elif cancelled:
             line = f"not started after the failure: {_few(cancelled)}{KEEP_GOING}"
-            self._tell(line)
+            self._print_error(line)
         if len(failed) > _MOST_FAILURES:
-            self._tell(f"{count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
+            self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
         for name in failed[:_MOST_FAILURES]:
             text = failure_text(name, record.nodes[name], self._place(name), self._skipped(name))
-            self._tell(text)
+            self._print_error(text)
 
-    def _tell(self, text: str) -> None:
+    def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)
 
     def _skipped(self, failed: str) -> list[str]:
@@ -206,8 +210,14 @@ class Summary:
 def _figures(stage: StageRecord) -> list[str]:
     if not stage.wall:
         return [""] * len(_FIGURES)
-    times = seconds(stage.wall), seconds(stage.busy)
-    return [*times, f"{stage.parallelism:.1f}", f"{stage.rows:,}", size(stage.bytes), seconds(stage.handoff)]
+    times = format_seconds(stage.wall), format_seconds(stage.busy)
+    return [
+        *times,
+        f"{stage.parallelism:.1f}",
+        f"{stage.rows:,}",
+        format_size(stage.bytes),
+        format_seconds(stage.handoff),
+    ]
 
 
 def _print_table(out: Console, name: str, data: pa.Table, path: str | None, redact: Callable[[str], str]) -> None:
@@ -215,8 +225,8 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None, reda
 
     from nfrun.reports.console import new_table, print_line
 
-    head = f"\n{name}: {count(data.num_rows, 'row')}, {count(data.num_columns, 'column')}"
-    out.print(Text(head, style="bold"), Text(escape(path or ""), style="dim"), soft_wrap=True)
+    head = f"\n{name}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
+    out.print(Text(head, style="bold"), Text(escape_controls(path or ""), style="dim"), soft_wrap=True)
     table = new_table()
     most = min(_MOST_COLUMNS, max(1, out.width // _LEAST_CELL))
     if data.num_columns > most:
@@ -224,7 +234,7 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None, reda
     columns = data.schema.names[:most]
     for column, kind in zip(columns, map(str, data.schema.types), strict=False):
         numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
-        table.add_column(shorten(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(ellipsize(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
     if len(columns) < data.num_columns:
         table.add_column(f"… {data.num_columns - len(columns)} more")
     rows = _rows(data, len(columns), redact)
@@ -232,7 +242,7 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None, reda
         table.add_row(*row)
     out.print(table)
     if len(rows) < data.num_rows:
-        print_line(out, f"… and {count(data.num_rows - len(rows), 'more row')}", "dim")
+        print_line(out, f"… and {format_count(data.num_rows - len(rows), 'more row')}", "dim")
 
 
 def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) -> str:
@@ -251,10 +261,10 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     if failure.details:
         lines += [f"  {line}" for line in failure.details.splitlines()[-20:]]
     if failure.inputs:
-        lines += ["  inputs", *(f"    {shorten(line, 400)}" for line in failure.inputs)]
+        lines += ["  inputs", *(f"    {ellipsize(line, 400)}" for line in failure.inputs)]
     if skipped:
         lines.append(f"  skipped {_few(skipped)}")
-    return escape("\n".join(lines))
+    return escape_controls("\n".join(lines))
 
 
 def _few(names: list[str]) -> str:
@@ -273,7 +283,7 @@ def _cell(value: object, redact: Callable[[str], str]) -> str:
     if value is None:
         return ""
     if not isinstance(value, float):
-        return shorten(redact(str(value)), 80)
+        return ellipsize(redact(str(value)), 80)
     shown = f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
     # The value of a secret may have more digits than are shown of it.
     return next((hidden for text in (shown, str(value)) if (hidden := redact(text)) != text), shown)

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
 
-from nfrun.code.function_lookup import Library
-from nfrun.core.errors import Problem, SpecError, Where
-from nfrun.core.pipeline import OPEN, NodeSpec, Pipeline, has_expression
-from nfrun.core.text import shorten
-from nfrun.logs.redaction import HIDDEN
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.pipeline import EXPRESSION_START, NodeSpec, Pipeline, has_expression
+from nfrun.core.text import ellipsize
+from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import kind_of
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.parameters import bind_params, env_text
@@ -37,7 +37,7 @@ def bind(
     of the file is laid over. Unless it is `to_run`, secrets need no value there, nor is theirs used. Raises SpecError
     with every problem.
     """
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, problems)
     if to_run:
         problems += _without_value(pipeline, document, environ)
@@ -45,49 +45,49 @@ def bind(
         raise SpecError(problems)
     run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
     # Expressions see no secret in `env`: what they make may go anywhere, into keys and into file names.
-    secrets = {name: environ[name] if to_run else HIDDEN for name in pipeline.secrets}
+    secrets = {name: environ[name] if to_run else MASK for name in pipeline.secrets}
     seen = {key: value for key, value in environ.items() if key not in secrets}
     names: Names = {"params": params, "env": seen, "run": run}
-    binder = _Binder(document, problems, names, Library(Path(pipeline.folder)), secrets)
+    binder = _Binder(document, problems, names, FunctionLookup(Path(pipeline.folder)), secrets)
     env, hidden = binder.variables(pipeline.env, lambda key: ("env", key))
     seen = {key: value for key, value in {**seen, **env}.items() if key not in secrets and key not in hidden}
     binder.names = {**names, "env": seen}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated at every node
-    return replace(pipeline, env=env, nodes=nodes, hidden=hidden)
+    return replace(pipeline, env=env, nodes=nodes, redacted_env=hidden)
 
 
 @dataclass
 class _Binder:
     document: Document
-    problems: list[Problem]
+    problems: list[Diagnostic]
     names: Names
-    library: Library
+    library: FunctionLookup
     secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
         path, before = ("nodes", spec.id), len(self.problems)
-        body, env, hidden = spec.body, spec.env, spec.hidden
+        body, env, hidden = spec.body, spec.env, spec.redacted_env
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
-                what = f"'{spec.kind}' must be a string, and this is {shorten(env_text(value))}"
-                self.problem(self.document.where(*path, spec.kind), what)
+                what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
+                self.problem(self.document.span(*path, spec.kind), what)
                 return spec
             if problem := _astray(spec, value):
-                self.problem(self.document.where(*path, spec.kind), *problem)
+                self.problem(self.document.span(*path, spec.kind), *problem)
             body = value
         if env:
             env, hidden = self.variables(env, lambda key: self.env_path(path, key))
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         if body is spec.body and not env and not with_:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_, hidden=hidden)
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=hidden)
         if spec.kind in ("read", "write") and len(self.problems) == before:
             # What reading the file could not see: an ending, or an option, that an expression has made.
             for found in kind_of(spec.kind).check(bound, self.library):
-                self.problem(self.document.where(*path, *found.path), found.what, found.hint)
+                self.problem(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
 
     def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
@@ -113,9 +113,9 @@ class _Binder:
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
-            self.problem(self.document.where(*path), shorten(what, 200))
+            self.problem(self.document.span(*path), ellipsize(what, 200))
         if isinstance(found, str) and not _is_text(found):
-            self.problem(self.document.where(*path), f"variable '{path[-1]}' has a character that no variable can have")
+            self.problem(self.document.span(*path), f"variable '{path[-1]}' has a character that no variable can have")
         return env_text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
@@ -126,8 +126,8 @@ class _Binder:
             try:
                 return evaluate(value, names or self.names)
             except ExpressionError as error:
-                nth = value.count(OPEN, 0, error.start)
-                where = self.document.where_within(path, OPEN, nth, error.length)
+                nth = value.count(EXPRESSION_START, 0, error.start)
+                where = self.document.span_within(path, EXPRESSION_START, nth, error.length)
                 self.problem(where, str(error))
                 return ""
         if isinstance(value, dict):
@@ -136,15 +136,15 @@ class _Binder:
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         return value
 
-    def problem(self, where: Where, what: str, hint: str = "") -> None:
-        self.problems.append(Problem(where, what, hint))
+    def problem(self, where: SourceSpan, what: str, hint: str = "") -> None:
+        self.problems.append(Diagnostic(where, what, hint))
 
 
-def _without_value(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Problem]:
+def _without_value(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
     for i, name in enumerate(pipeline.secrets):
         if not environ.get(name, "").strip():
             what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
-            yield Problem(document.where("secrets", i), what, f"give it a value: export {name}=…")
+            yield Diagnostic(document.span("secrets", i), what, f"give it a value: export {name}=…")
 
 
 def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
@@ -153,11 +153,11 @@ def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
     Where the file names a folder and leaves only the rest to expressions, they must not lead out of it.
     """
     if spec.kind == "write" and any(c < " " or c == "\x7f" for c in path):
-        return f"'{shorten(path)}' has a control character", "no file should have such a name"
-    folder = spec.body.partition(OPEN)[0].rpartition("/")[0]
+        return f"'{ellipsize(path)}' has a control character", "no file should have such a name"
+    folder = spec.body.partition(EXPRESSION_START)[0].rpartition("/")[0]
     if folder and not PurePosixPath(normpath(path)).is_relative_to(normpath(folder)):
         hint = "give the name of something in it, or have the whole path in one expression"
-        return f"'{shorten(path)}' leads out of the folder '{shorten(folder)}'", hint
+        return f"'{ellipsize(path)}' leads out of the folder '{ellipsize(folder)}'", hint
     return None
 
 

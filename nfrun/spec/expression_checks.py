@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from nfrun.core.errors import Problem
-from nfrun.core.pipeline import OPEN, has_expression
-from nfrun.core.text import shorten
-from nfrun.spec.expressions import SECRET_INSTEAD, Flaw, check, has_secret
+from nfrun.core.errors import Diagnostic
+from nfrun.core.pipeline import EXPRESSION_START, has_expression
+from nfrun.core.text import ellipsize
+from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
 from nfrun.spec.yaml_document import Document
 
 Keys = tuple[str | int, ...]
@@ -47,7 +47,7 @@ def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]
                 yield from strings(item, mark, (*path, i))
 
 
-def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Problem]]:
+def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Diagnostic]]:
     """What is wrong with the expressions of the file, each with its path.
 
     `broken` are the paths that the schema refuses: what is inside of those is not looked at.
@@ -58,8 +58,8 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
         if not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
         for mark, flaw in islice(_flaws(path, value, names), _MOST_FLAWS):
-            where = document.where_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)
-            yield path, Problem(where, flaw.what, flaw.hint)
+            where = document.span_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)
+            yield path, Diagnostic(where, flaw.message, flaw.hint)
 
 
 class _Names:
@@ -76,7 +76,7 @@ class _Names:
         }
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
-        self._withheld = {name: f"write ${{{{ secrets.{shorten(name)} }}}}" for name in items}
+        self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
         made = env.items() if isinstance(env, dict) else ()
         self._made = [key for key, value in made if isinstance(value, str) and has_secret(value)]
 
@@ -90,18 +90,18 @@ class _Names:
         return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
 
 
-def _flaws(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, Flaw]]:
+def _flaws(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, ExpressionDiagnostic]]:
     """What is wrong in a string, each with the mark that it begins with."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
-            yield "{{", Flaw(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
+            yield "{{", ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
         for flaw in check(value, *names.at(path)):
-            yield OPEN, flaw
+            yield EXPRESSION_START, flaw
     elif has_expression(value):
-        start = value.index(OPEN)
-        length = max(len(OPEN), value.find("}}", start) + 2 - start)
+        start = value.index(EXPRESSION_START)
+        length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
         hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _instead(path)
-        yield OPEN, Flaw(start, length, "an expression is not evaluated here", hint)
+        yield EXPRESSION_START, ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
 
 
 def may_stand(path: Keys) -> bool:

@@ -10,8 +10,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.pipeline import OPEN
-from nfrun.core.text import near, shorten
+from nfrun.core.pipeline import EXPRESSION_START
+from nfrun.core.text import closest_match, ellipsize
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -40,12 +40,12 @@ _ELSEWHERE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class ExpressionDiagnostic:
     """What is wrong in a text, at which characters of it, and what to do."""
 
     start: int
     length: int
-    what: str
+    message: str
     hint: str = ""
 
 
@@ -63,21 +63,21 @@ def has_secret(text: str) -> bool:
 
 def check(
     text: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Flaw]:
+) -> Iterator[ExpressionDiagnostic]:
     """What is wrong with the expressions in the text, without evaluating any.
 
     `names` are the known top names with the keys each has, None where those are only known at the run. `withheld` are
     keys of `env` that expressions do not see, as they are secret, each with what to do instead.
     """
     end = 0
-    while (start := text.find(OPEN, end)) >= 0:
+    while (start := text.find(EXPRESSION_START, end)) >= 0:
         match = _EXPRESSION.match(text, start)
         if match is None:
-            yield Flaw(start, 3, "this expression has no end", "close it with }}")
+            yield ExpressionDiagnostic(start, 3, "this expression has no end", "close it with }}")
             return
         end = match.end()
         for what, hint in _check_one(match[1].strip(), names, withheld):
-            yield Flaw(start, end - start, what, hint)
+            yield ExpressionDiagnostic(start, end - start, what, hint)
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -103,7 +103,7 @@ def _as_text(value: Any, match: re.Match[str]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, list | dict):
-        error = ExpressionError(f"'{shorten(match[1].strip())}' is {_kind(value)}, which cannot be part of a text")
+        error = ExpressionError(f"'{ellipsize(match[1].strip())}' is {_kind(value)}, which cannot be part of a text")
         error.start, error.length = match.start(), len(match[0])
         raise error
     return str(value)
@@ -120,16 +120,16 @@ def _check_one(
     try:
         tree = _environment().parse("{{ " + code + " }}")
     except RecursionError:
-        yield f"'{shorten(code)}' is nested too deeply", ""
+        yield f"'{ellipsize(code)}' is nested too deeply", ""
         return
     except TemplateSyntaxError as error:
         why = (error.message or "syntax error").replace("end of print statement", "end of expression")
-        yield f"'{shorten(code)}' is not an expression: {shorten(re.sub(' at [0-9]+$', '', why), 100)}", ""
+        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", ""
         return
     try:
         yield from dict.fromkeys(_check_tree(tree, code, names, withheld))
     except RecursionError:
-        yield f"'{shorten(code)}' is nested too deeply", ""
+        yield f"'{ellipsize(code)}' is nested too deeply", ""
 
 
 def _check_tree(
@@ -148,36 +148,36 @@ def _check_tree(
             )
         elif name.name not in names:
             hint = _ELSEWHERE.get(name.name) or _there_is(name.name, names)
-            yield f"there is nothing called '{shorten(name.name)}' in expressions", hint
+            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint
     for filter in tree.find_all(nodes.Filter):
         if filter.name not in _FILTERS:
-            yield f"there is no filter '{shorten(filter.name)}' in expressions", _there_is(filter.name, _FILTERS)
+            yield f"there is no filter '{ellipsize(filter.name)}' in expressions", _there_is(filter.name, _FILTERS)
     for test in tree.find_all(nodes.Test):
         if test.name not in (tests := _environment().tests):
-            yield f"there is no test '{shorten(test.name)}' in expressions", _there_is(test.name, tests)
+            yield f"there is no test '{ellipsize(test.name)}' in expressions", _there_is(test.name, tests)
     for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
         key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
         known = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
         if isinstance(key, str) and key.startswith("__"):
-            yield f"'{shorten(key)}' is out of reach of expressions", ""
+            yield f"'{ellipsize(key)}' is out of reach of expressions", ""
         elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
-            yield f"'{shorten(key)}' is secret, and not in 'env' of expressions", withheld[key]
+            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key]
         elif known is not None and isinstance(key, str) and key not in known:
-            yield f"'{use.node.name}' has no '{shorten(key)}'", _hint(use.node.name, key, known)
+            yield f"'{use.node.name}' has no '{ellipsize(key)}'", _hint(use.node.name, key, known)
 
 
 def _hint(name: str, key: str, known: Collection[str]) -> str:
     """The hint for a key of a top name that does not exist."""
     if name == "secrets" and not known:
-        return f"name it at the top of the file: secrets: [{shorten(key)}]"
+        return f"name it at the top of the file: secrets: [{ellipsize(key)}]"
     return _there_is(key, known)
 
 
 def _there_is(word: str, known: Collection[str]) -> str:
     """The hint for a name that does not exist."""
-    if len(known) <= _MOST_GUESSES and (guess := near(word, known)):
-        return f"did you mean '{shorten(guess)}'?"
-    return f"there is {shorten(', '.join(known), 300)}" if known else "the file has none"
+    if len(known) <= _MOST_GUESSES and (guess := closest_match(word, known)):
+        return f"did you mean '{ellipsize(guess)}'?"
+    return f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
 
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -193,11 +193,11 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
         raise
     except TemplateError as error:
         why = (error.message or type(error).__name__).replace("'dict object' has no attribute", "there is no")
-        raise ExpressionError(f"'{shorten(code)}': {shorten(why, 200)}") from None
+        raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(why, 200)}") from None
     except RecursionError:
-        raise ExpressionError(f"'{shorten(code)}' is nested too deeply") from None
+        raise ExpressionError(f"'{ellipsize(code)}' is nested too deeply") from None
     except Exception as error:  # whatever the operators of the values raise
-        raise ExpressionError(f"'{shorten(code)}': {type(error).__name__}: {shorten(str(error), 200)}") from None
+        raise ExpressionError(f"'{ellipsize(code)}': {type(error).__name__}: {ellipsize(str(error), 200)}") from None
 
 
 def _plain(value: Any, code: str, left: list[int]) -> Any:
@@ -207,12 +207,12 @@ def _plain(value: Any, code: str, left: list[int]) -> Any:
     """
     left[0] -= 1
     if left[0] < 0:
-        raise ExpressionError(f"'{shorten(code)}' is too large")
+        raise ExpressionError(f"'{ellipsize(code)}' is too large")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ExpressionError(f"'{shorten(code)}' is not a finite number")
+            raise ExpressionError(f"'{ellipsize(code)}' is not a finite number")
         return value
     if isinstance(value, str):
         return str(value)
@@ -220,7 +220,7 @@ def _plain(value: Any, code: str, left: list[int]) -> Any:
         return [_plain(item, code, left) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item, code, left) for key, item in value.items()}
-    raise ExpressionError(f"'{shorten(code)}' is {_kind(value)}, not a value")
+    raise ExpressionError(f"'{ellipsize(code)}' is {_kind(value)}, not a value")
 
 
 def _kind(value: Any) -> str:

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nfrun.code.function_lookup import Library
-from nfrun.core.errors import Problem, SpecError
-from nfrun.core.pipeline import KIND_KEYS, NEVER, Input, NodeSpec, Param, Pipeline, Retry
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Diagnostic, SpecError
+from nfrun.core.pipeline import KIND_KEYS, NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles
-from nfrun.core.text import near, shorten
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import kind_of
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import NODE_KEYS, means_kind
 from nfrun.spec.yaml_document import Document, load
-from nfrun.system.runtime import no_garbage
-from nfrun.system.units import LONGEST, seconds
+from nfrun.system.runtime import gc_paused
+from nfrun.system.units import LONGEST, to_seconds
 
 Keys = tuple[str | int, ...]
 
@@ -35,13 +35,13 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
     Raises SpecError with every problem of the file.
     """
     shown = os.fspath(path)
-    with no_garbage():
+    with gc_paused():
         document = load(path, shown)
         reader = _Reader(document, Path(path).absolute().parent)
         pipeline = reader.read()
     if reader.problems or pipeline is None:
         # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
-        raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.where.line, p.where.column)))
+        raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.span.line, p.span.column)))
     return pipeline, document
 
 
@@ -55,7 +55,7 @@ class _Reader:
 
     document: Document
     folder: Path
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Diagnostic] = field(default_factory=list)
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
@@ -87,8 +87,8 @@ class _Reader:
         )
 
     def problem(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
-        where = self.document.where_key(*path) if at_key else self.document.where(*path)
-        self.problems.append(Problem(where, what, hint))
+        where = self.document.key_span(*path) if at_key else self.document.span(*path)
+        self.problems.append(Diagnostic(where, what, hint))
         self.spoil(path)
 
     def spoil(self, path: Keys) -> None:
@@ -122,8 +122,8 @@ class _Reader:
             lower = name.lower()
             first = seen.setdefault(lower, name)
             if first != name:
-                line = self.document.where_key("nodes", first).line
-                what = f"'{shorten(name)}' differs from '{shorten(first)}' (line {line}) only in case"
+                line = self.document.key_span("nodes", first).line
+                what = f"'{ellipsize(name)}' differs from '{ellipsize(first)}' (line {line}) only in case"
                 self.problem(("nodes", name), what, "files would clash on some systems: rename one", at_key=True)
             if lower in _DEVICES:
                 self.problem(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
@@ -181,15 +181,15 @@ class _Reader:
         """The kind key of a node, "" where it has none or several."""
         kinds = [key for key in body if key in KIND_KEYS]
         if len(kinds) > 1:
-            what = f"node '{shorten(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
+            what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.problem(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
         elif not kinds and not any(means_kind(key) for key in body if key not in NODE_KEYS):
             hint = f"give it one of {', '.join(KIND_KEYS)}"
-            self.problem(("nodes", name), f"node '{shorten(name)}' has no kind", hint, at_key=True)
+            self.problem(("nodes", name), f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
 
     def seconds(self, path: Keys, value: str | float) -> float:
-        found = seconds(value)
+        found = to_seconds(value)
         if found > LONGEST:
             inside = self.document.root["nodes"][path[1]]
             self.problem(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
@@ -197,7 +197,7 @@ class _Reader:
 
     def retry(self, path: Keys, value: Any) -> Retry:
         if not isinstance(value, dict):
-            return Retry(max=int(value)) if value else NEVER
+            return Retry(max=int(value)) if value else NO_RETRY
         settings: dict[str, Any] = {"max": int(value["max"])}
         for key, setting in value.items():
             if key.endswith("delay"):
@@ -234,7 +234,7 @@ class _Reader:
                 self.problem(where, f"two inputs are called '{name}'", hint)
             elif not name.isidentifier():
                 hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
-                self.problem(where, f"'{shorten(name)}' cannot be the name of an input", hint)
+                self.problem(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
             seen.add(name)
             yield Input(name, ref.partition(".")[0], ref)
 
@@ -263,7 +263,7 @@ class _Reader:
                 if need == name:
                     self.problem(path, f"node '{name}' needs itself", "remove it")
                 elif need not in bodies:
-                    what = f"node '{shorten(name)}' needs '{shorten(need)}', which is not defined"
+                    what = f"node '{ellipsize(name)}' needs '{ellipsize(need)}', which is not defined"
                     self.problem(path, what, self.meant(need, name, {}))
                 elif need in nodes:
                     needs.append(need)
@@ -274,12 +274,12 @@ class _Reader:
     def reference(self, name: str, ref: str, nodes: Mapping[str, NodeSpec], path: Keys) -> str | None:
         """The id of the output that is meant, None where there is none."""
         node, _, output = ref.partition(".")
-        reader = f"node '{shorten(name)}' reads" if name else "'outputs' shows"
+        reader = f"node '{ellipsize(name)}' reads" if name else "'outputs' shows"
         if node == name:
             self.problem(path, f"node '{name}' reads itself", "a node reads the outputs of others")
             return None
         if node not in self.document.root["nodes"]:
-            self.problem(path, f"{reader} '{shorten(ref)}', which is not defined", self.meant(ref, name, nodes))
+            self.problem(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.meant(ref, name, nodes))
             return None
         if node not in nodes or node in self.unclear or ("nodes", node, "outputs") in self.bad:
             return ref  # what is wrong there has been told; here it is an input like any other
@@ -289,10 +289,10 @@ class _Reader:
             self.problem(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
             return None
         if output and output not in named:
-            guess = near(output, named)
+            guess = closest_match(output, named)
             hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
             hint = hint or (f"there is {_listed(f'{node}.{n}' for n in named)}" if named else f"did you mean '{node}'?")
-            self.problem(path, f"node '{node}' has no output '{shorten(output)}'", hint)
+            self.problem(path, f"node '{node}' has no output '{ellipsize(output)}'", hint)
             return None
         return f"{node}.{named[0]}" if named and not output else ref
 
@@ -303,10 +303,10 @@ class _Reader:
             if wanted in spec.outputs:
                 return f"did you mean '{spec.id}.{wanted}'?"
         known = [other for other in self.document.root["nodes"] if other != name]
-        guess = near(wanted, known) if len(self.problems) < _MOST_HINTS else None
+        guess = closest_match(wanted, known) if len(self.problems) < _MOST_HINTS else None
         if guess:
             whole = f"{guess}.{output}" if guess in nodes and output in nodes[guess].outputs else guess
-            return f"did you mean '{shorten(whole)}' (line {self.document.where_key('nodes', guess).line})?"
+            return f"did you mean '{ellipsize(whole)}' (line {self.document.key_span('nodes', guess).line})?"
         return f"there is {_listed(known)}" if 0 < len(known) <= 10 else ""
 
     def cycles(self, nodes: Mapping[str, NodeSpec]) -> None:
@@ -335,7 +335,7 @@ class _Reader:
         return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
 
     def kinds(self, nodes: Mapping[str, NodeSpec]) -> None:
-        library = Library(self.folder)
+        library = FunctionLookup(self.folder)
         writers: dict[str, str] = {}
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
@@ -348,9 +348,9 @@ class _Reader:
                     continue
                 where: Keys = (*path, *self.as_written(spec, mistake.path))
                 named = mistake.at_key and len(where) == len(path) + len(mistake.path)
-                self.problem(where, mistake.what, mistake.hint, at_key=named)
+                self.problem(where, mistake.message, mistake.hint, at_key=named)
             if spec.kind == "write" and (first := writers.setdefault(os.path.normpath(spec.body), name)) != name:
-                line = self.document.where_key("nodes", first).line
+                line = self.document.key_span("nodes", first).line
                 self.problem((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
@@ -382,4 +382,4 @@ def _named(value: Any) -> Iterator[tuple[Keys, str, str]]:
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(f"'{shorten(name)}'" for name in names)
+    return ", ".join(f"'{ellipsize(name)}'" for name in names)

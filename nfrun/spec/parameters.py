@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.errors import Problem, SpecError, Where
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
-from nfrun.core.text import near, shorten
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.text_file import read_text, refuse
 from nfrun.spec.yaml_document import load, parse
 
@@ -48,7 +48,7 @@ def param_of(name: str, value: Any) -> Param:
 
 def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """What is wrong with the long form of a parameter: path in it, what, and hint."""
-    name = shorten(param.name)
+    name = ellipsize(param.name)
     for i, choice in enumerate(param.enum):
         if not has_type(choice, param.type):
             what = f"'{name}' is of type {param.type}, and this value of type {type_of(choice)}"
@@ -59,11 +59,11 @@ def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]
         what = f"the default of '{name}' must be of type {param.type}, and is of type {type_of(param.default)}"
         yield ("default",), what, _hint(param)
     elif param.enum and param.default not in param.enum:
-        guess = near(str(param.default), map(str, param.enum))
+        guess = closest_match(str(param.default), map(str, param.enum))
         hint = (
-            f"did you mean '{shorten(guess)}'?"
+            f"did you mean '{ellipsize(guess)}'?"
             if guess
-            else f"there is {shorten(', '.join(map(str, param.enum)), 100)}"
+            else f"there is {ellipsize(', '.join(map(str, param.enum)), 100)}"
         )
         yield ("default",), f"the default of '{name}' is not one of its 'enum'", hint
 
@@ -86,13 +86,13 @@ def params_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     if path.suffix.lower() == ".json":
-        root, where = _json(path), Where(str(path))
+        root, where = _json(path), SourceSpan(str(path))
     else:
         document = load(path)
-        root, where = document.root, document.where()
+        root, where = document.root, document.span()
     if not isinstance(root, dict):
         what = "a file of parameters is a mapping of names to values"
-        raise SpecError([Problem(where, what)])
+        raise SpecError([Diagnostic(where, what)])
     return root
 
 
@@ -107,8 +107,8 @@ def _json(path: Path) -> Any:
         json.dumps(root, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         lines = text.split("\n")  # as the error counts them
-        where = Where(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
-        raise SpecError([Problem(where, f"this is not JSON: {error.msg}")]) from None
+        where = SourceSpan(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
+        raise SpecError([Diagnostic(where, f"this is not JSON: {error.msg}")]) from None
     except UnicodeEncodeError:
         refuse(name, "this file has bytes or escapes that are not text", "save it as UTF-8")
     except RecursionError:
@@ -123,7 +123,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in found if keys.count(key) > 1)
-        raise ValueError(f"the key '{shorten(twice)}' is there more than once")
+        raise ValueError(f"the key '{ellipsize(twice)}' is there more than once")
     return found
 
 
@@ -134,7 +134,7 @@ def _number(text: str) -> int | float:
             return whole
     elif math.isfinite(number := float(text)):
         return number
-    raise ValueError(f"{shorten(text)} is no number that a parameter can have")
+    raise ValueError(f"{ellipsize(text)} is no number that a parameter can have")
 
 
 def env_text(value: Any) -> str:
@@ -145,7 +145,7 @@ def env_text(value: Any) -> str:
 
 
 def bind_params(
-    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Problem]
+    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Diagnostic]
 ) -> dict[str, Any]:
     """The value of every parameter: from `given` (texts of `-p`), else `typed` (a file's values), else its default.
 
@@ -154,30 +154,32 @@ def bind_params(
     values: dict[str, Any] = {}
     for name in dict.fromkeys([*typed, *given]):
         if name not in pipeline.params:
-            guess = near(name, pipeline.params)
+            guess = closest_match(name, pipeline.params)
             known = ", ".join(pipeline.params) or "none"
             hint = f"did you mean '{guess}'?" if guess else f"its parameters: {known}"
-            problems.append(Problem(Where(pipeline.file), f"the pipeline has no parameter '{shorten(name)}'", hint))
+            problems.append(
+                Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
+            )
     for name, param in pipeline.params.items():
         if name in given:
             value, wrong = _from_text(given[name], param.type)
-            shown = f"'{shorten(given[name])}'"
+            shown = f"'{ellipsize(given[name])}'"
         elif name in typed:
             value, wrong = typed[name], not has_type(typed[name], param.type)
-            shown = "nothing" if value is None else shorten(env_text(value))
+            shown = "nothing" if value is None else ellipsize(env_text(value))
         elif param.required:
             hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
-            problems.append(Problem(Where(pipeline.file), f"the parameter '{name}' has no value", hint))
+            problems.append(Diagnostic(SourceSpan(pipeline.file), f"the parameter '{name}' has no value", hint))
             continue
         else:
             value, wrong, shown = param.default, False, ""
         if wrong:
             what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
-            problems.append(Problem(Where(pipeline.file), what, param.help))
+            problems.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
         elif param.enum and value not in param.enum:
             listed = ", ".join(env_text(choice) for choice in param.enum)
             what = f"the parameter '{name}' must be one of {listed}, not {shown}"
-            problems.append(Problem(Where(pipeline.file), what, param.help))
+            problems.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
         values[name] = _plain(value)
     return values
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
-from nfrun.core.errors import Problem
-from nfrun.core.text import near, shorten
+from nfrun.core.errors import Diagnostic
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec import suggestions
 from nfrun.spec.yaml_document import Document
 
@@ -35,12 +35,12 @@ _BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "mor
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class SchemaDiagnostic:
     """A rule of the schema that the value at `path`, or the key there, does not keep."""
 
     path: Keys
     rule: str
-    what: str
+    message: str
     hint: str = ""
     at_key: bool = False
 
@@ -97,25 +97,25 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
     return inlined
 
 
-def check_schema(document: Document) -> Iterator[tuple[Keys, Problem]]:
+def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
     """Every place where the document is not as the schema says, each with its path in the document."""
     if _holds(document.root):
         return
     errors = islice(_validator().iter_errors(document.root), _MOST)
     breaks = [found for error in errors for found in _breaks(error)]
     for found in _without_astray(document, breaks):
-        where = document.where_key(*found.path) if found.at_key else document.where(*found.path)
-        yield found.path, Problem(where, found.what, found.hint)
+        where = document.key_span(*found.path) if found.at_key else document.span(*found.path)
+        yield found.path, Diagnostic(where, found.message, found.hint)
 
 
-def _breaks(error: ValidationError) -> Iterator[Break]:
+def _breaks(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, wanted, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
     name = suggestions.name_of(path)
     if "propertyNames" in error.absolute_schema_path:
-        what = f"'{shorten(value)}' cannot be the name of {suggestions.thing_in(path)}"
-        yield Break((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
+        what = f"'{ellipsize(value)}' cannot be the name of {suggestions.thing_in(path)}"
+        yield SchemaDiagnostic((*path, value), rule, what, schema.get("patternErrorMessage", ""), at_key=True)
     elif rule == "additionalProperties":
         yield from _unknown_keys(path, value, list(schema.get("properties", {})))
     elif rule == "required":
@@ -125,55 +125,55 @@ def _breaks(error: ValidationError) -> Iterator[Break]:
             if key not in value and not any(
                 suggestions.meant(k, [key]) for k in value if k not in schema["properties"]
             ):
-                hint = f"indent '{shorten(strays[0])}' and the other nodes below 'nodes:'" if strays else ""
-                yield Break(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
+                hint = f"indent '{ellipsize(strays[0])}' and the other nodes below 'nodes:'" if strays else ""
+                yield SchemaDiagnostic(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
     elif rule in ("type", "enum") and value is None:
         hint = f"one of {', '.join(wanted)}" if rule == "enum" else suggestions.example(path, schema)
-        yield Break(path, "empty", f"{name} is empty", hint)
+        yield SchemaDiagnostic(path, "empty", f"{name} is empty", hint)
     elif rule == "type":
         types = [_TYPES[word] for word in ([wanted] if isinstance(wanted, str) else wanted)]
         listed = " or ".join(part for part in (", ".join(types[:-1]), types[-1]) if part)
         hint = suggestions.wrong_type(path, value, schema)
-        yield Break(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
+        yield SchemaDiagnostic(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
     elif rule == "enum":
-        guess = near(value, wanted) or suggestions.meant(value, wanted) if isinstance(value, str) else None
+        guess = closest_match(value, wanted) or suggestions.meant(value, wanted) if isinstance(value, str) else None
         hint = (
             f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
         )
         what = f"one of {', '.join(wanted)}" if len(wanted) > 1 else f"'{wanted[0]}'"
-        yield Break(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
+        yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
     elif rule == "pattern" and not value.strip():
-        yield Break(path, "empty", f"{name} is empty", suggestions.example(path, schema))
+        yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
-        yield Break(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
+        yield SchemaDiagnostic(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
     elif rule in _BOUNDS:
-        yield Break(path, rule, f"{name} must be {_BOUNDS[rule]} {wanted}, not {_shown(value)}")
+        yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {wanted}, not {_shown(value)}")
     elif rule in ("minProperties", "minItems"):
-        yield Break(path, "empty", f"{name} is empty", suggestions.example(path, schema))
+        yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "uniqueItems":
         twice = next(i for i, item in enumerate(value) if item in value[:i])
-        yield Break((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
+        yield SchemaDiagnostic((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
     elif rule == "maxLength":
-        yield Break(path, rule, f"{name} is longer than {wanted} characters")
+        yield SchemaDiagnostic(path, rule, f"{name} is longer than {wanted} characters")
     else:
-        yield Break(path, rule, f"{name}: {shorten(error.message, 200)}")
+        yield SchemaDiagnostic(path, rule, f"{name}: {ellipsize(error.message, 200)}")
 
 
-def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[Break]:
+def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[SchemaDiagnostic]:
     unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
     nobody = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
     if nobody and len(path) == 2 and path[0] == "params":
         what = f"{suggestions.name_of(path)} has none of {', '.join(known)}"
-        yield Break(path, "additionalProperties", what, "a mapping as default is written default: {…}")
+        yield SchemaDiagnostic(path, "additionalProperties", what, "a mapping as default is written default: {…}")
         return
     for key in unknown:
-        what = f"'{shorten(key)}' is not a key of {suggestions.place_of(path)}"
-        yield Break(
+        what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
+        yield SchemaDiagnostic(
             (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
         )
 
 
-def _without_astray(document: Document, breaks: list[Break]) -> list[Break]:
+def _without_astray(document: Document, breaks: list[SchemaDiagnostic]) -> list[SchemaDiagnostic]:
     """Without what is wrong only because it was not indented: an empty key, then keys that do not belong here.
 
     They are one mistake, which is told at the empty key.
@@ -194,8 +194,8 @@ def _without_astray(document: Document, breaks: list[Break]) -> list[Break]:
         if astray:
             dropped.update(stray.path for stray in astray)
             first = astray[0].path
-            line = document.where_key(*first).line
-            hint = f"indent what belongs to it: '{shorten(str(first[-1]))}' (line {line})"
+            line = document.key_span(*first).line
+            hint = f"indent what belongs to it: '{ellipsize(str(first[-1]))}' (line {line})"
             told[found.path] = replace(found, hint=hint)
     return [told.get(found.path, found) for found in breaks if found.path not in dropped]
 
@@ -204,5 +204,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"'{shorten(value)}'"
+        return f"'{ellipsize(value)}'"
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else str(value)

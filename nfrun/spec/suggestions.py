@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nfrun.core.pipeline import KIND_KEYS
-from nfrun.core.text import near, shorten
+from nfrun.core.text import closest_match, ellipsize
 
 Keys = tuple[str | int, ...]
 
@@ -82,7 +82,9 @@ _THINGS = {
 def meant(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that was probably meant by a word of another tool, or by a misspelt one."""
     choices = list(known)
-    return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or near(word, choices)
+    return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or closest_match(
+        word, choices
+    )
 
 
 def means_kind(key: str) -> bool:
@@ -100,7 +102,7 @@ def name_of(path: Keys) -> str:
     sort = {"nodes": "node ", "params": "parameter "}.get(str(path[0]), "") if len(path) == 2 else ""
     if not sort and len(path) >= 2 and path[-2] in _NAMED and (path[0] != "nodes" or len(path) == 4):
         sort = f"{_NAMED[str(path[-2])]} "
-    return f"{sort}'{shorten(last)}'"
+    return f"{sort}'{ellipsize(last)}'"
 
 
 def thing_in(path: Keys) -> str:
@@ -136,7 +138,7 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     if isinstance(value, list) and len(path) == 2 and path[0] == "nodes":
         return "a node is no list: remove the '- '"
     if isinstance(value, dict) and len(path) == 4 and path[2] == "inputs" and _are_references(value):
-        return f"did you mean inputs: {shorten(_flow(value), 100)}?"
+        return f"did you mean inputs: {ellipsize(_flow(value), 100)}?"
     if isinstance(value, str) and schema["type"] != "string" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return "remove the quotes"
     if isinstance(value, bool | int | float) and schema["type"] == "string" and schema.get("pattern", r"\S") == r"\S":
@@ -148,7 +150,7 @@ def example(path: Keys, schema: Mapping[str, Any]) -> str:
     """An example of what may stand here, or what the schema says in words."""
     if not path or isinstance(path[-1], int) or not schema.get("examples"):
         return str(schema.get("patternErrorMessage", ""))
-    return f"for example {shorten(path[-1])}: {_flow(schema['examples'][0])}"
+    return f"for example {ellipsize(path[-1])}: {_flow(schema['examples'][0])}"
 
 
 def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
@@ -157,10 +159,10 @@ def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
     fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
     if fits:
-        return f"did you mean '{shorten(fits)}'?"
+        return f"did you mean '{ellipsize(fits)}'?"
     parts = re.split(r"[,\s]+", value.strip(" ,[]"))
     if key in ("inputs", "needs") and len(parts) > 1 and all(map(pattern.search, parts)):
-        return f"did you mean [{shorten(', '.join(parts))}]?"
+        return f"did you mean [{ellipsize(', '.join(parts))}]?"
     return str(schema.get("patternErrorMessage", ""))
 
 
@@ -205,5 +207,5 @@ def _are_references(value: Mapping[str, Any]) -> bool:
 def _flow(value: Any) -> str:
     """A small value as one line of YAML."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{shorten(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else shorten(str(value))
+        return "{" + ", ".join(f"{ellipsize(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else ellipsize(str(value))

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from nfrun.core.errors import Problem, SpecError, Where
-from nfrun.core.text import near, shorten
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.text import closest_match, ellipsize
 
 MAX_BYTES = 67_108_864
 
@@ -46,7 +46,7 @@ def read_text(path: Path, name: str) -> str:
 
 def refuse(file: str, what: str, hint: str) -> NoReturn:
     """Raises SpecError for a mistake that concerns the whole file."""
-    raise SpecError([Problem(Where(file), what, hint)])
+    raise SpecError([Diagnostic(SourceSpan(file), what, hint)])
 
 
 def _similar(path: Path) -> str:
@@ -56,8 +56,8 @@ def _similar(path: Path) -> str:
         names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")}
     except (OSError, ValueError):
         names = {}
-    found = near(path.stem, names)
-    return f"did you mean '{shorten(str(path.with_name(names[found])), 200)}'?" if found else "check the path"
+    found = closest_match(path.stem, names)
+    return f"did you mean '{ellipsize(str(path.with_name(names[found])), 200)}'?" if found else "check the path"
 
 
 def _decode(data: bytes, name: str) -> str:

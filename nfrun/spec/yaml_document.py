@@ -14,20 +14,20 @@ from typing import Any, NamedTuple
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.core.errors import Problem, SpecError, Where
-from nfrun.core.text import near, shorten
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.text_file import NOT_TEXT, read_text, refuse
 from nfrun.spec.yaml_fast import CONTROL, TEXT, plain_values
 from nfrun.spec.yaml_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
 from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
-from nfrun.system.runtime import no_garbage
+from nfrun.system.runtime import gc_paused
 
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000
 
 # A place is one int, the cheapest thing that says it all: offset of the first character << 32 | length in characters.
 # Lines and columns are worked out when somebody asks, which is only for a message.
-Place = int
+Offset = int
 _LENGTH = 0xFFFF_FFFF
 
 # As strings, which are compiled when a file has need of them.
@@ -41,17 +41,17 @@ _TAG = r"!\S*"
 class Map(dict[str, Any]):
     """A mapping. `places` has, for each key, the place of the key and that of the value; `place` is the whole's."""
 
-    __slots__ = ("place", "places")
-    place: Place
-    places: dict[str, tuple[Place, Place]]
+    __slots__ = ("offset", "offsets")
+    offset: Offset
+    offsets: dict[str, tuple[Offset, Offset]]
 
 
 class Seq(list[Any]):
     """A sequence. `places` has the place of each item; `place` is the whole's."""
 
-    __slots__ = ("place", "places")
-    place: Place
-    places: list[Place]
+    __slots__ = ("offset", "offsets")
+    offset: Offset
+    offsets: list[Offset]
 
 
 class _Source:
@@ -72,14 +72,14 @@ class _Source:
         number = bisect.bisect_right(self.starts, offset)
         return number, self.starts[number - 1]
 
-    def where(self, place: Place) -> Where:
+    def span(self, place: Offset) -> SourceSpan:
         number, first = self.line(place >> 32)
         if number not in self.lines:
             end = BREAK.search(self.text, first)
             self.lines[number] = self.text[first : end.start() if end else None]
         text = self.lines[number]
         column = (place >> 32) - first + 1
-        return Where(self.file, number, column, max(1, min(place & _LENGTH, len(text) - column + 1)), text)
+        return SourceSpan(self.file, number, column, max(1, min(place & _LENGTH, len(text) - column + 1)), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +93,19 @@ class Document:
     root: Any
     _source: _Source = field(repr=False, compare=False)
 
-    def where(self, *path: str | int) -> Where:
+    def span(self, *path: str | int) -> SourceSpan:
         """The place of the value at `path`, as in `where("nodes", "join", "inputs", 0)`.
 
         A value that was left empty (`key:`) is shown at its key. What comes from an alias stands at the alias, what is
         inside it at the anchor. A path that does not exist gives the place of the last part of it that does.
         """
-        return self._source.where(self._find(path)[1])
+        return self._source.span(self._find(path)[1])
 
-    def where_key(self, *path: str | int) -> Where:
+    def key_span(self, *path: str | int) -> SourceSpan:
         """The place of the key that the last step of `path` names; of the value where that step is an index."""
-        return self._source.where(self._find(path)[0])
+        return self._source.span(self._find(path)[0])
 
-    def where_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> Where:
+    def span_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> SourceSpan:
         """The place of `length` characters that begin with the n-th `mark`, from 0, in the string at `path`.
 
         Text is folded, indented and escaped in a file, so characters of the value cannot be counted off; its marks can.
@@ -116,18 +116,18 @@ class Document:
         for _ in range(nth + 1):
             at = self._source.text.find(mark, at + 1, (place >> 32) + (place & _LENGTH))
             if at < 0:
-                return self.where(*path)
-        return self._source.where(at << 32 | length)
+                return self.span(*path)
+        return self._source.span(at << 32 | length)
 
-    def _find(self, path: tuple[str | int, ...]) -> tuple[Place, Place]:
+    def _find(self, path: tuple[str | int, ...]) -> tuple[Offset, Offset]:
         top = self._source.placed or _placed(self._source, self._source.text)
-        value, key, place = top[0], top.places[0], top.places[0]
+        value, key, place = top[0], top.offsets[0], top.offsets[0]
         for step in path:
-            if isinstance(value, Map) and isinstance(step, str) and step in value.places:
-                key, place = value.places[step]
+            if isinstance(value, Map) and isinstance(step, str) and step in value.offsets:
+                key, place = value.offsets[step]
                 value = value[step]
             elif isinstance(value, Seq) and isinstance(step, int) and 0 <= step < len(value):
-                key = place = value.places[step]
+                key = place = value.offsets[step]
                 value = value[step]
             else:
                 break
@@ -151,7 +151,7 @@ class _Open:
 
     def __init__(self, box: Any, start: int = 0, anchor: str | None = None, before: int = 0) -> None:
         self.box = box
-        box.places = {} if type(box) is Map else []
+        box.offsets = {} if type(box) is Map else []
         self.start = start
         self.anchor = anchor
         self.before = before  # values in the document before it
@@ -166,14 +166,14 @@ class _Builder:
     def __init__(self, source: _Source) -> None:
         self.source = source
         self.text = source.text
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self.anchors: dict[str, _Anchor | None] = {}  # None: still open
         self.count = self.aliased = 0
         self.seen = 0  # up to here there was a look for tabs
         self.has_tabs = "\t" in source.text
 
     def add(self, start: int, length: int, what: str, hint: str) -> None:
-        self.problems.append(Problem(self.source.where(start << 32 | length), what, hint))
+        self.problems.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
         if len(self.problems) >= MAX_PROBLEMS:
             raise _Enough
 
@@ -211,10 +211,10 @@ class _Builder:
             box = here.box
             if type(box) is Seq:
                 box.append(value)
-                box.places.append(place)
+                box.offsets.append(place)
             elif here.key is not None:
                 box[here.key] = value
-                box.places[here.key] = here.key_place, place if place & _LENGTH else here.key_place
+                box.offsets[here.key] = here.key_place, place if place & _LENGTH else here.key_place
                 here.key = None
             else:
                 plain = type(value) is str and value not in box and value != "<<"
@@ -223,7 +223,7 @@ class _Builder:
         self.tabs(len(self.text))
         return root
 
-    def scalar(self, event: Any) -> tuple[Any, Place]:
+    def scalar(self, event: Any) -> tuple[Any, Offset]:
         value, style = event.value, event.style
         start, end = event.start_mark.index, event.end_mark.index
         if event.anchor is not None or event.tag is not None:
@@ -248,7 +248,7 @@ class _Builder:
         """Where the value itself starts: for libyaml it starts at its anchor or tag."""
         start: int = event.start_mark.index
         if event.tag is not None and (tag := re.compile(_TAG).search(self.text, start)):
-            what = f"the tag '{shorten(tag[0])}' is not supported"
+            what = f"the tag '{ellipsize(tag[0])}' is not supported"
             self.add(tag.start(), len(tag[0]), what, "remove it; to make a value a string, put it in quotes")
         return found.end() if (found := re.compile(_ANCHOR).match(self.text, start)) else start
 
@@ -265,20 +265,20 @@ class _Builder:
         self.count += 1
         return _Open(Map() if type(event) is events.MappingStartEvent else Seq(), start, event.anchor, self.count - 1)
 
-    def close(self, done: _Open, end: int) -> tuple[Any, Place]:
+    def close(self, done: _Open, end: int) -> tuple[Any, Offset]:
         box, length = done.box, 1  # the dash of a block sequence
         if self.text.startswith(("{", "["), done.start):
             length = end - done.start
-        elif type(box) is Map and box.places:
-            length = next(iter(box.places.values()))[0] & _LENGTH  # the first key of a block mapping
-        box.place = done.start << 32 | length
+        elif type(box) is Map and box.offsets:
+            length = next(iter(box.offsets.values()))[0] & _LENGTH  # the first key of a block mapping
+        box.offset = done.start << 32 | length
         if done.anchor is not None:
             self.anchors[done.anchor] = _Anchor(box, self.count - done.before, done.depth + 1)
-        return box, box.place
+        return box, box.offset
 
     def alias(self, name: str, start: int, length: int, depth: int) -> _Anchor:
         """What the alias `name`, inside `depth` mappings and sequences, stands for."""
-        shown, anchor = shorten(name), self.anchors.get(name)
+        shown, anchor = ellipsize(name), self.anchors.get(name)
         if anchor is not None and depth + anchor.depth <= MAX_DEPTH:
             self.aliased += anchor.size
             if self.aliased <= MAX_ALIASED:
@@ -291,17 +291,17 @@ class _Builder:
             what, hint = f"the alias '*{shown}' is inside its own anchor", "an alias can only repeat what is complete"
         else:
             what = f"the alias '*{shown}' has no anchor '&{shown}' above it"
-            known = near(name[:80], islice(self.anchors, 100))  # not all: that could take minutes
-            hint = f"did you mean '*{shorten(known)}'?" if known else "put the value in quotes if '*' is part of it"
+            known = closest_match(name[:80], islice(self.anchors, 100))  # not all: that could take minutes
+            hint = f"did you mean '*{ellipsize(known)}'?" if known else "put the value in quotes if '*' is part of it"
         self.add(start, length, what, hint)
         return _Anchor("", 1, 0)
 
-    def odd_key(self, box: Map, value: Any, place: Place) -> str:
+    def odd_key(self, box: Map, value: Any, place: Offset) -> str:
         """Says what is wrong with a key; answers a name that no key in the file can have, to go on with."""
         start, length = place >> 32, place & _LENGTH
         written, hint = self.text[start : start + min(length, 100)], "put it in quotes if it is text"
         if isinstance(value, str) and value in box:
-            what = f"'{shorten(value)}' is already defined in line {self.source.line(box.places[value][0] >> 32)[0]}"
+            what = f"'{ellipsize(value)}' is already defined in line {self.source.line(box.offsets[value][0] >> 32)[0]}"
             hint = "rename or remove one of the two"
         elif value == "<<" and not written.startswith("<<"):
             return "<<"  # in quotes it is a string like any other
@@ -316,7 +316,7 @@ class _Builder:
             what, hint = "the key is empty", "write a name before the ':'"
         else:
             kind = {bool: "a boolean", int: "an integer", float: "a number"}.get(type(value), "null")
-            what, hint = f"this key is {kind}, not a string", f'put it in quotes: "{shorten(written)}"'
+            what, hint = f"this key is {kind}, not a string", f'put it in quotes: "{ellipsize(written)}"'
         self.add(start, length, what, hint)
         return f"\0{start}"
 
@@ -359,7 +359,7 @@ def parse(text: str, file: str) -> Document:
     # Without its byte order mark: libyaml skips one and does not count it, which would put all columns off by one.
     text = text.lstrip("\ufeff")
     source = _Source(file, text if text.isascii() else re.sub(_SURROGATE, "\ufffd", text))
-    with no_garbage():
+    with gc_paused():
         top = plain_values(text)
         if top is None:
             top = _placed(source, text)
@@ -372,16 +372,16 @@ def _placed(source: _Source, text: str) -> Seq:
     """The values with their places; SpecError with all that is wrong."""
     builder = _Builder(source)
     top = Seq()
-    with no_garbage():
+    with gc_paused():
         try:
             top = builder.build(CParser(_clean(builder, text)).get_event)
         except _Enough:
             pass
         except YAMLError as error:
             start, length, what, hint = explain(error, source.text)
-            builder.problems.append(Problem(source.where(start << 32 | length), what, hint))
+            builder.problems.append(Diagnostic(source.span(start << 32 | length), what, hint))
     if builder.problems:
-        raise SpecError(sorted(builder.problems, key=lambda p: (p.where.line, p.where.column)))
+        raise SpecError(sorted(builder.problems, key=lambda p: (p.span.line, p.span.column)))
     source.placed = top
     return top
 

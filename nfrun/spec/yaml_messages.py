@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nfrun.core.text import shorten
+from nfrun.core.text import ellipsize
 
 MAX_DEPTH = 64
 
@@ -49,7 +49,7 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
     began: int = getattr(getattr(error, "context_mark", None), "index", at)
     before = BREAK.split(text[:at])[-1]
     at_end = at >= len(text.rstrip())
-    what, hint = f"this is not YAML: {shorten(said, 200)}", ""
+    what, hint = f"this is not YAML: {ellipsize(said, 200)}", ""
     if text.startswith("\t", at):
         return at, 1, *TAB
     if "mapping values are not allowed" in said and re.search(r":\s", before):
@@ -65,7 +65,9 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
         for needle, at_began, known, advice in _SYNTAX:
             if needle in said:
                 at, hint = began if at_began else at, advice
-                what = known.replace("{char}", shorten(text[at : at + 1])).replace("{pair}", shorten(text[at : at + 2]))
+                what = known.replace("{char}", ellipsize(text[at : at + 1])).replace(
+                    "{pair}", ellipsize(text[at : at + 2])
+                )
                 break
     line = BREAK.split(text[len(text[:at]) - len(before) : at + 1000])[0]
     if "expected ',' or" in said and "${{" in line:

@@ -2,16 +2,16 @@
 
 Other packages use:
 
-- `atomic_files`: `is_there`, `make_folders`, `naming`, `read`, `replacing`, `sync`
+- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `read_regular_file`, `sync`
 - `checksums`: `bytes_checksum`, `file_checksum`, `line_checksum`, `text_checksum`
-- `os_errors`: `is_short_of`, `reason`, `refused_in`
+- `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `Feed`, `read_chunk`, `read_left`, `read_while`
 - `process_exit`: `leave_process`
-- `process_tree`: `await_group`
-- `runtime`: `children_time`, `collect_rarely`, `cores`, `no_garbage`, `peak_rss`, `quarter_of_memory`,
+- `process_tree`: `wait_group_exit`
+- `runtime`: `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`, `quarter_of_memory`,
   `set_allocator`
-- `signals`: `signals`, `SIGNALS`
-- `std_streams`: `ready_streams`, `unfailing`
-- `supervisor`: `guard`
-- `units`: `LONGEST`, `parse_seconds`, `parse_size`, `seconds`
+- `signals`: `cancel_on_signals`, `SIGNALS`
+- `std_streams`: `best_effort_stream`, `prepare_std_streams`
+- `supervisor`: `supervise`
+- `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

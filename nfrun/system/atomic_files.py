@@ -33,34 +33,34 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
     """Yields the name of a new file beside `path`, which takes that name's place when all has gone well inside.
 
     What a writer of `path` that was killed has left there is removed; who is at it meanwhile is left alone, and of
     several the last one wins. Folders are made. With `durable` it all survives a power loss. Raises OSError.
     """
     made = make_folders(path.parent)
-    if durable:  # now, since the next attempt would find them there
+    if fsync:  # now, since the next attempt would find them there
         for folder in made:
             sync(folder)
     partial, file = _created(path)
     try:
         yield partial
-        if durable:
+        if fsync:
             os.fsync(file)
         partial.replace(path)
     except BaseException:
         with suppress(OSError):
-            if is_there(file, partial):  # else it has its name, and this one may be another writer's by now
+            if is_same_file(file, partial):  # else it has its name, and this one may be another writer's by now
                 partial.unlink()
         raise
     finally:
         os.close(file)
-    if durable:
+    if fsync:
         sync(path.parent)
 
 
-def is_there(file: int, path: Path) -> bool:
+def is_same_file(file: int, path: Path) -> bool:
     """Whether this open file is still that of this name: somebody may have removed it and made another."""
     try:
         found = path.stat(follow_symlinks=False)
@@ -99,7 +99,7 @@ def _claimed(file: int, path: Path) -> bool:
         return False
     except OSError:  # a file system without locks: nobody else can find it unlocked either
         return True
-    return is_there(file, path)
+    return is_same_file(file, path)
 
 
 def _remove_left(path: Path) -> bool:
@@ -108,7 +108,7 @@ def _remove_left(path: Path) -> bool:
         file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_there(file, path):
+            if is_same_file(file, path):
                 path.unlink()
                 return True
         finally:
@@ -117,7 +117,7 @@ def _remove_left(path: Path) -> bool:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[Path]:
+def name_errors(path: Path) -> Iterator[Path]:
     """Whatever the system says of writing inside tells of which file it does: it knows only when opening."""
     try:
         yield path
@@ -126,7 +126,7 @@ def naming(path: Path) -> Iterator[Path]:
         raise
 
 
-def read(path: Path) -> bytes:
+def read_regular_file(path: Path) -> bytes:
     """All of a file in a work folder. Raises OSError also if somebody put something else there.
 
     To open a named pipe would be to wait for ever.

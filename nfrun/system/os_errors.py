@@ -16,12 +16,12 @@ def reason(error: Exception) -> str:
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
-def is_short_of(error: BaseException) -> bool:
+def is_out_of_resources(error: BaseException) -> bool:
     """Whether the system has run out of files, processes or memory to start anything: no fault of a node's."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
-def refused_in(message: str) -> OSError | None:
+def os_error_in(message: str) -> OSError | None:
     """The error that a library reports of which nothing is left but its message; None where the system refused nothing.
 
     Not of names that are not there, or not of files: whoever chose them is to hear of it.

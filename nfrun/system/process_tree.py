@@ -19,14 +19,14 @@ _LOOK_SECONDS = 0.001
 _ENDED = (b"Z", b"X")
 
 
-def end_below(patience: float = _PATIENCE_SECONDS) -> None:
+def kill_descendants(patience: float = _PATIENCE_SECONDS) -> None:
     """Kill whatever is below this process and wait until it is gone. This process has to adopt orphans.
 
     Leaves alone what it may not kill, and what is still there after `patience` seconds; all where there is no `/proc`.
     """
     until = time.monotonic() + patience
     # What a process starts between a look and its end is found at the next one: it has become a child of ours.
-    while _has_children() and _kill_below() and time.monotonic() < until:
+    while _has_children() and _kill_once() and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
 
 
@@ -40,10 +40,10 @@ def _has_children() -> bool:
     return True
 
 
-def _kill_below() -> int:
+def _kill_once() -> int:
     """Kill all that can be found now; how many were there to be killed, or are about to be gone."""
     killed = 0
-    for process, ended in below():
+    for process, ended in descendants():
         if ended:
             killed += 1
             continue
@@ -53,7 +53,7 @@ def _kill_below() -> int:
     return killed
 
 
-def below() -> Iterator[tuple[int, bool]]:
+def descendants() -> Iterator[tuple[int, bool]]:
     """The processes below this one, parents mostly first, and whether each has ended and only waits to be asked for.
 
     One at a time and each as soon as it is seen, so that little time passes until it is killed. Not all of them may be
@@ -74,7 +74,7 @@ def below() -> Iterator[tuple[int, bool]]:
             yield process, state in _ENDED
 
 
-def await_group(group: int, seconds: float) -> bool:
+def wait_group_exit(group: int, seconds: float) -> bool:
     """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds.
 
     Returns whether that is so: then the number is free, and may be that of others when it is used next.

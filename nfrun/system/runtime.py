@@ -55,7 +55,7 @@ def children_time() -> float:
 
 
 @contextmanager
-def no_garbage() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Inside nothing looks for garbage: a big graph is millions of objects and none of them garbage, and to go through
     them again and again takes longer than to build them. Afterwards, also on errors, everything is as before."""
     collecting = gc.isenabled()

@@ -12,7 +12,7 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "S
 
 
 @contextmanager
-def signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
+def cancel_on_signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
     """While inside, `cancel(why)` is called on Ctrl-C, SIGTERM and SIGHUP; the numbers of those are in the list."""
     caught: list[int] = []
 

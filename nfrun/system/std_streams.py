@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 
-def unfailing(stream: TextIO) -> TextIO:
+def best_effort_stream(stream: TextIO) -> TextIO:
     """A stream to where that one goes, which stays open and is not to be written to.
 
     On a full disk, or with nobody to read it, nothing happens.
     """
-    raw = io.BufferedWriter(_Unfailing(stream))
+    raw = io.BufferedWriter(_BestEffortStream(stream))
     return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True)
 
 
-class _Unfailing(io.RawIOBase):
+class _BestEffortStream(io.RawIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream  # if it went it would close its descriptor
         self._number = stream.fileno()
@@ -46,7 +46,7 @@ class _Unfailing(io.RawIOBase):
                 return len(data)
 
 
-def ready_streams() -> None:
+def prepare_std_streams() -> None:
     """Have three streams, of which the two for writing take any text; where stderr fails nothing else does."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed before we were started
@@ -55,4 +55,4 @@ def ready_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
     if type(sys.stderr) is io.TextIOWrapper:  # and nothing that somebody has put there
-        sys.stderr = unfailing(sys.stderr)
+        sys.stderr = best_effort_stream(sys.stderr)

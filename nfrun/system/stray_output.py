@@ -16,7 +16,7 @@ _CHUNK = 1 << 16  # bytes
 _END_SECONDS = 0.2  # for the rest to be written, where whoever reads stderr is slow
 
 
-class Strays:
+class StrayOutput:
     """A pipe, made before the processes part: one calls `divert`, one `pass_on` and `end`, the others `close`."""
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class Strays:
         os.dup2(self._writing, 2)
         self.close()
 
-    def pass_on(self) -> None:
+    def relay(self) -> None:
         """Begin to write to the descriptor 2 what comes."""
         os.close(self._writing)
         self._done.acquire()
-        _thread.start_new_thread(self._pass_on, ())
+        _thread.start_new_thread(self._relay, ())
 
     def end(self) -> None:
         """Wait until all has been written, if that is soon. Whoever wrote into the pipe has to be gone."""
@@ -48,13 +48,13 @@ class Strays:
         os.close(self._reading)
         os.close(self._writing)
 
-    def _pass_on(self) -> None:
+    def _relay(self) -> None:
         decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
         while data := os.read(self._reading, _CHUNK):
-            from nfrun.core.text import escape  # not before there is something to escape
+            from nfrun.core.text import escape_controls  # not before there is something to escape
 
             # Of a progress bar each step is a line: nothing is to go back over what is there.
-            text = escape(decode(data).replace("\r\n", "\n").replace("\r", "\n"))
+            text = escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n"))
             with suppress(OSError):  # whoever read it has gone; the pipe is emptied all the same
                 _write(text.encode())
         self._done.release()
@@ -65,9 +65,9 @@ def _write(data: bytes) -> None:
         data = data[os.write(2, data) :]
 
 
-def strays() -> Strays | None:
+def open_stray_output() -> StrayOutput | None:
     """One for this process; None where its stderr is not what it was started with, or there can be no pipe."""
     with suppress(OSError, ValueError, AttributeError):
         if sys.stderr.fileno() == 2:
-            return Strays()
+            return StrayOutput()
     return None

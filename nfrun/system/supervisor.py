@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from nfrun.system.process_tree import end_below
-from nfrun.system.stray_output import Strays, strays
+from nfrun.system.process_tree import kill_descendants
+from nfrun.system.stray_output import StrayOutput, open_stray_output
 
 # Numbers of Linux, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -34,7 +34,7 @@ _GONE = signal.SIGUSR1  # how the keeper hears that the front is gone
 Prctl = Callable[[int, int], int]
 
 
-def guard(hint: str = "") -> None:
+def supervise(hint: str = "") -> None:
     """Become three processes, and go on in the runner: the other two never return from here.
 
     To be called before there is any thread. `hint` says what a user can do after the run was killed. Where the system
@@ -50,33 +50,33 @@ def guard(hint: str = "") -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *heeded])
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else nobody could ask how a child has ended
     told, tell = os.pipe()
-    beside = strays()
-    front = os.getpid()
+    stray_output = open_stray_output()
+    supervisor = os.getpid()
     try:
-        keeper = os.fork()
+        reaper = os.fork()
     except OSError:  # too many processes
         signal.signal(signal.SIGCHLD, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if beside is not None:
-            beside.close()
+        if stray_output is not None:
+            stray_output.close()
         return
-    if keeper:
+    if reaper:
         os.close(tell)
-        if beside is not None:
-            beside.pass_on()
-        _leave(_Front(keeper, told, heeded, hint, beside).wait(), prctl)
+        if stray_output is not None:
+            stray_output.relay()
+        _leave(_Supervisor(reaper, told, heeded, hint, stray_output).wait(), prctl)
     os.close(told)
     runner = 0
     with suppress(OSError):  # if there are too many processes, the keeper is the runner
         runner = os.fork()
     if runner:
         os.close(tell)
-        if beside is not None:
-            beside.close()
-        _leave(_keep(runner, front, prctl), prctl)
+        if stray_output is not None:
+            stray_output.close()
+        _leave(_reap(runner, supervisor, prctl), prctl)
     signal.signal(signal.SIGCHLD, before)
-    if beside is not None:
-        beside.divert()
+    if stray_output is not None:
+        stray_output.divert()
 
     def say(what: bytes) -> None:
         with suppress(OSError):  # the front may be gone
@@ -111,30 +111,32 @@ def _leave(code: int, prctl: Prctl) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _keep(runner: int, front: int, prctl: Prctl) -> int:
+def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
     """What the keeper does; returns how the runner has ended, as `_leave` takes it."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     os.setsid()  # a SIGKILL to the group of the front does not reach it
     prctl(_ADOPTS_ORPHANS, 1)
     prctl(_PARENT_DEATH_SIGNAL, _GONE)
     code = None
-    while code is None and os.getppid() == front:
+    while code is None and os.getppid() == supervisor:
         signal.sigwaitinfo([signal.SIGCHLD, _GONE])
         ended = 1
         while ended and code is None:  # orphans that have ended, too
             ended, status = os.waitpid(-1, os.WNOHANG)
             if ended == runner:
                 code = os.waitstatus_to_exitcode(status)
-    end_below()
+    kill_descendants()
     return code or 0
 
 
-class _Front:
+class _Supervisor:
     """What the front does. `told` is what the runner says; `heeded` are the signals that are requests to stop."""
 
-    def __init__(self, keeper: int, told: int, heeded: Sequence[int], hint: str, beside: Strays | None = None) -> None:
-        self._keeper = keeper
-        self._beside = beside
+    def __init__(
+        self, reaper: int, told: int, heeded: Sequence[int], hint: str, stray_output: StrayOutput | None = None
+    ) -> None:
+        self._reaper = reaper
+        self._stray_output = stray_output
         self._told = told
         self._heeded = heeded
         self._hint = hint
@@ -153,7 +155,7 @@ class _Front:
             if number is None:
                 code = self._look()
             elif number == signal.SIGCHLD:
-                ended, status = os.waitpid(self._keeper, os.WNOHANG)
+                ended, status = os.waitpid(self._reaper, os.WNOHANG)
                 code = os.waitstatus_to_exitcode(status) if ended else None
             else:
                 self._request(number)
@@ -206,9 +208,9 @@ class _Front:
 
     def _end(self) -> None:
         """End whatever is left, and hear it out."""
-        end_below()
-        if self._beside is not None:
-            self._beside.end()
+        kill_descendants()
+        if self._stray_output is not None:
+            self._stray_output.end()
 
     def _listen(self) -> None:
         """Hear what the runner has said."""

@@ -5,8 +5,8 @@ Other packages use:
 - `file_io`: `read_table`, `write_table`
 - `formats`: `FormatError`
 - `json_store`: `JsonStore`
-- `local_files`: `local_files`
-- `output_files`: `file_of`
-- `store`: `Store`
-- `worker_store`: `RemoteStore`
+- `local_files`: `resolve_files`
+- `output_files`: `output_path`
+- `store`: `TableStore`
+- `worker_store`: `WorkerStore`
 """

@@ -55,18 +55,18 @@ class Digest:
             node.finish(whole)
         return f"xxh3_128:{whole.hexdigest()}"
 
-    def traits(self, table: pa.Table | pa.RecordBatchReader) -> str:
+    def schema_digest(self, table: pa.Table | pa.RecordBatchReader) -> str:
         """32 hex digits for what readers of the table see beside its content: the schema with metadata, nullability
         and all names, and its dictionaries, which have to be unified. Of a reader, which has none, for the schema."""
         parts = [bytes_checksum(self._schema.serialize())]
         for i, node in enumerate(self._columns):
             if "dictionary<" in node.text and isinstance(table, pa.Table):
                 chunks = table.column(i).chunks[:1]  # the others have the same
-                parts += [digest(pa.table({"": found})) for chunk in chunks for found in _dictionaries(chunk)]
+                parts += [table_digest(pa.table({"": found})) for chunk in chunks for found in _dictionaries(chunk)]
         return parts[0] if len(parts) == 1 else text_checksum(" ".join(parts))
 
 
-def digest(table: pa.Table) -> str:
+def table_digest(table: pa.Table) -> str:
     """The digest of a table's content (see `Digest`): `xxh3_128:` and 32 hex digits."""
     whole = Digest(table.schema)
     whole.add(table)

@@ -18,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.core.text import near, shorten
-from nfrun.system.atomic_files import replacing
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
-from nfrun.tables.local_files import local_files
+from nfrun.tables.local_files import resolve_files
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows turned to JSON at a time
@@ -79,7 +79,7 @@ def read_table(
     return table if columns is None else _select(table, columns, _shown(source))
 
 
-def write_table(table: pa.Table, path: Path, format: str | None = None, *, durable: bool = False) -> int:
+def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync: bool = False) -> int:
     """Write the table to `path`, whole or not at all, and return the file's size in bytes.
 
     The format is that of the ending where `format` is None; csv and jsonl are compressed by the ending .gz, .bz2, .zst.
@@ -98,7 +98,7 @@ def write_table(table: pa.Table, path: Path, format: str | None = None, *, durab
         # A rename would put a file in the place of /dev/null or a pipe, for everyone.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
-    with replacing(path, durable=durable) as partial:
+    with atomic_write(path, fsync=fsync) as partial:
         with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(partial), "wb") as file:
             if compression:
                 with pa.CompressedOutputStream(file, compression) as packed:
@@ -123,7 +123,7 @@ class _File:
 
 
 def _files(source: str, base: Path) -> list[_File]:
-    here = local_files(source, base)
+    here = resolve_files(source, base)
     if here is not None:
         return [_File(name, str(path)) for name, path in here.items()]
     if source.lower().startswith(("http:", "https:")):
@@ -160,7 +160,7 @@ def _reasons(what: str) -> Iterator[None]:
     except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise FormatError(f"{what}: {shorten(str(error).strip(), 240)}") from error
+        raise FormatError(f"{what}: {ellipsize(str(error).strip(), 240)}") from error
 
 
 def _read_file(
@@ -291,8 +291,8 @@ def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
     names = table.schema.names
     for column in columns:
         if column not in names:
-            meant = near(column, names)
-            hint = f"did you mean '{meant}'?" if meant else f"it has {shorten(', '.join(names), 120) or 'none'}"
+            meant = closest_match(column, names)
+            hint = f"did you mean '{meant}'?" if meant else f"it has {ellipsize(', '.join(names), 120) or 'none'}"
             raise FormatError(f"{source} has no column '{column}': {hint}")
         if names.count(column) > 1:
             raise FormatError(f"{source} has {names.count(column)} columns named '{column}'")

@@ -27,7 +27,7 @@ RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it sa
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFile:
     """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
 
     `checksum` is that of the file, None where it was too large to be had at once; `traits` are those of `Digest`;
@@ -39,7 +39,7 @@ class Written:
     size: int
     digest: str
     checksum: str | None = None
-    traits: str | None = None
+    schema_digest: str | None = None
     whole: pa.Buffer | None = None
 
 
@@ -48,8 +48,8 @@ def write_file(
     path: Path | str,
     before_batch: Callable[[], None] = lambda: None,
     *,
-    durable: bool = False,
-) -> Written:
+    fsync: bool = False,
+) -> WrittenFile:
     """Write an Arrow IPC file, all of it or nothing, read-only.
 
     Batches of fewer than 65,536 rows are joined; nothing is compressed, so that the file can be mapped and used in
@@ -85,10 +85,10 @@ def write_file(
         if size < reserved:
             os.truncate(partial, size)
         os.chmod(partial, 0o444)  # noqa: PTH101
-        if durable:
+        if fsync:
             sync(partial)
         os.replace(partial, final)  # noqa: PTH105
-        if durable:
+        if fsync:
             sync(os.path.dirname(final))  # noqa: PTH120
     except BaseException:
         with suppress(OSError):
@@ -96,7 +96,7 @@ def write_file(
         raise
     if whole is not None and whole.size > LITTLE:
         whole = None
-    return Written(rows, total, size, content.hexdigest(), checksum, content.traits(table), whole)
+    return WrittenFile(rows, total, size, content.hexdigest(), checksum, content.schema_digest(table), whole)
 
 
 def _created(path: str) -> pa.OSFile:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Ref
+from nfrun.core.events import OutputRef
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.output_files import failed_write
-from nfrun.tables.store import Store
+from nfrun.tables.store import TableStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-class JsonStore(Store):
+class JsonStore(TableStore):
     """The outputs of one run as JSON: written by the node that makes one, parsed anew by every node that reads it.
 
     Nothing else is kept of a table; the digest of one in `keep` is taken first. A file is written only for a script
@@ -37,39 +37,39 @@ class JsonStore(Store):
         self,
         folder: Path,
         *,
-        keep: frozenset[str],
-        published: Callable[[Ref], None],
-        broken: Callable[[str], None] = lambda message: None,
+        retained: frozenset[str],
+        on_published: Callable[[OutputRef], None],
+        on_error: Callable[[str], None] = lambda message: None,
     ) -> None:
-        super().__init__(folder, mode="memory", keep=keep, published=published, broken=broken)
+        super().__init__(folder, mode="memory", retained=retained, on_published=on_published, on_error=on_error)
         self._texts: dict[tuple[str, int], str] = {}
         self._files: dict[tuple[str, int], Path] = {}
 
-    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Write the table down as JSON. Raises what the reader raises, and HandoffError once the store is closed."""
         import pyarrow as pa
 
-        from nfrun.tables.digest import digest
+        from nfrun.tables.digest import table_digest
 
         table = value.read_all() if isinstance(value, pa.RecordBatchReader) else value
-        ref = Ref(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
+        ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
         text = to_json(table)
         with self._change:
             self._refuse_if_closed(output)
             self._texts[output, attempt] = text
-        if output in self._keep:
-            ref = replace(ref, digest=digest(table))
-            self._published(ref)
+        if output in self._retained:
+            ref = replace(ref, digest=table_digest(table))
+            self._on_published(ref)
         return ref
 
-    def open(self, ref: Ref) -> pa.Table:
+    def open(self, ref: OutputRef) -> pa.Table:
         """The table, parsed. Raises HandoffError if it is released."""
         text = self._texts.get((ref.id, ref.attempt))
         if text is None:
             raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
         return from_json(text)
 
-    def file(self, ref: Ref) -> Path:
+    def file(self, ref: OutputRef) -> Path:
         """The path of an Arrow IPC file, written now. Raises HandoffError."""
         path = self._folder / f"{ref.id}.{ref.attempt}.arrow"
         table = self.open(ref)
@@ -80,10 +80,10 @@ class JsonStore(Store):
         self._files[ref.id, ref.attempt] = path
         return path
 
-    def discard(self, ref: Ref) -> None:
+    def discard(self, ref: OutputRef) -> None:
         self.release(ref)
 
-    def release(self, ref: Ref) -> None:
+    def release(self, ref: OutputRef) -> None:
         self._texts.pop((ref.id, ref.attempt), None)
         path = self._files.pop((ref.id, ref.attempt), None)
         if path is not None:

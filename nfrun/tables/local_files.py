@@ -6,11 +6,11 @@ from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import unquote
 
-from nfrun.core.text import near
+from nfrun.core.text import closest_match
 from nfrun.tables.formats import URI, FormatError
 
 
-def local_files(source: str, base: Path) -> dict[str, Path] | None:
+def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
     """The files, by the names that people know them by; None where a URI names something elsewhere.
 
     Paths are relative to `base`, the files of a glob sorted. Raises FormatError where there is none, OSError.
@@ -33,6 +33,6 @@ def local_files(source: str, base: Path) -> dict[str, Path] | None:
         return {name: base / name for name in found}
     if not path.parent.is_dir():
         raise FormatError(f"no such file: {source} (there is no folder {Path(source).parent})")
-    meant = near(path.name, (p.name for p in path.parent.iterdir()))
+    meant = closest_match(path.name, (p.name for p in path.parent.iterdir()))
     hint = f" (did you mean {Path(source).with_name(meant)}?)" if meant else ""
     raise FormatError(f"no such file: {source}{hint}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Ref
+from nfrun.core.events import OutputRef
 from nfrun.system.os_errors import reason
 from nfrun.tables.ipc import has_dictionary, schema_line, write_file
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def file_of(folder: Path, output: str, attempt: int) -> str:
+def output_path(folder: Path, output: str, attempt: int) -> str:
     """The path of an output's file in the folder of its run."""
     return f"{folder}{os.sep}{output}.{attempt}.arrow"
 
 
 def write_output(
-    path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader, *, durable: bool = False
-) -> Ref:
+    path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
+) -> OutputRef:
     """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
     import pyarrow as pa
 
@@ -44,7 +44,7 @@ def write_output(
 
     source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
     try:
-        written = write_file(source, path, durable=durable)
+        written = write_file(source, path, fsync=fsync)
     except BaseException as error:
         if theirs:
             raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
@@ -52,7 +52,7 @@ def write_output(
             raise HandoffError(failed_write(error, output, came)) from error
         raise
     schema = schema_line(value.schema)
-    return Ref(
+    return OutputRef(
         output,
         written.rows,
         written.bytes,
@@ -62,7 +62,7 @@ def write_output(
         attempt,
         written.size,
         written.checksum,
-        written.traits,
+        written.schema_digest,
     )
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Ref
+from nfrun.core.events import OutputRef
 from nfrun.system.runtime import quarter_of_memory
 from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
-from nfrun.tables.output_files import failed_write, file_of, write_output
-from nfrun.tables.write_queue import Backlog, Key
+from nfrun.tables.output_files import failed_write, output_path, write_output
+from nfrun.tables.write_queue import Key, WriteQueue
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,16 +34,16 @@ class _Entry:
     """One output. It has a table, a file, or both for a moment; until it is settled the backlog has it too."""
 
     key: Key
-    ref: Ref
+    ref: OutputRef
     table: Any = None
-    wanted: bool = False  # someone waits for its file
+    file_wanted: bool = False  # someone waits for its file
     released: bool = False
     error: str = ""
     written: bool = False
     unread: bool = False  # nobody will open it any more, though its file stays
 
 
-class Store:
+class TableStore:
     """The outputs of one run.
 
     `mode` is `auto` (readers get the table at once, files are written behind them), `mmap` (the file is written before
@@ -63,23 +63,25 @@ class Store:
         folder: Path,
         *,
         mode: str = "auto",
-        keep: frozenset[str] = frozenset(),
-        ahead: frozenset[str] = frozenset(),
+        retained: frozenset[str] = frozenset(),
+        write_first: frozenset[str] = frozenset(),
         budget: int | None = None,
-        lasting: bool = False,
-        durable: bool = False,
-        published: Callable[[Ref], None] = lambda ref: None,
-        broken: Callable[[str], None] = lambda message: None,
+        persistent: bool = False,
+        fsync: bool = False,
+        on_published: Callable[[OutputRef], None] = lambda ref: None,
+        on_error: Callable[[str], None] = lambda message: None,
     ) -> None:
         self._folder = folder
         self._mode = mode
-        self._keep = keep
-        self.lasting = lasting
-        self.durable = durable
-        self._published = published
-        self._broken = broken
+        self._retained = retained
+        self.persistent = persistent
+        self.fsync = fsync
+        self._on_published = on_published
+        self._on_error = on_error
         self._entries: dict[Key, _Entry] = {}
-        self._backlog = Backlog(quarter_of_memory() if budget is None else budget, keep | ahead, lasting=lasting)
+        self._write_queue = WriteQueue(
+            quarter_of_memory() if budget is None else budget, retained | write_first, persistent=persistent
+        )
         self._busy = False
         self._closed = False
         self._lock = threading.Lock()
@@ -90,7 +92,7 @@ class Store:
 
     # -- what nodes do ---------------------------------------------------------------------------------------------
 
-    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> Ref:
+    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Take over an output and return what travels in its place.
 
         A reader is written batch by batch as it is read, or read into memory where the mode is `memory`. Raises
@@ -99,30 +101,30 @@ class Store:
         import pyarrow as pa
 
         self._refuse_if_closed(output)
-        path = None if self._mode == "memory" else file_of(self._folder, output, attempt)
+        path = None if self._mode == "memory" else output_path(self._folder, output, attempt)
         if isinstance(value, pa.RecordBatchReader):
             if path is not None and not any(has_dictionary(column.type) for column in value.schema):
                 return self._publish_file(output, attempt, path, value)
             value = value.read_all()
-        ref = Ref(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
+        ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
         entry = _Entry((output, attempt), ref, value)
         with self._lock:
-            if path is not None or output in self._keep:
+            if path is not None or output in self._retained:
                 self._make_room(ref.bytes)
                 self._refuse_if_closed(output)
                 self._enqueue(entry)
             self._entries[entry.key] = entry
         return ref
 
-    def adopt(self, ref: Ref) -> Ref:
+    def register_file(self, ref: OutputRef) -> OutputRef:
         """Take over an output that another process has written to its file; returns what travels in its place.
 
         Where the mode is `memory` the file goes as soon as it is mapped. Raises HandoffError as `publish` does.
         """
         if self._mode != "memory":
-            self._adopt(ref)
+            self._register(ref)
             return ref
         path = Path(self._path_of(ref))
         table = open_file(path)
@@ -130,27 +132,27 @@ class Store:
             path.unlink()
         return self.publish(ref.id, ref.attempt, table)
 
-    def reuse(self, ref: Ref) -> None:
+    def reuse(self, ref: OutputRef) -> None:
         """Take over an output whose file another run has made, and which is known to be what it was.
 
         Raises HandoffError as `publish` does.
         """
-        self._adopt(ref)
+        self._register(ref)
 
-    def known(self, ref: Ref) -> Ref:
+    def wait_digest(self, ref: OutputRef) -> OutputRef:
         """The output with the digest of its content, once that is known. Raises HandoffError if it never will be."""
         if ref.digest is not None:
             return ref
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             if entry is not None:
-                self._change.wait_for(lambda: entry.key not in self._backlog or entry.released)
+                self._change.wait_for(lambda: entry.key not in self._write_queue or entry.released)
             if entry is None or entry.ref.digest is None:
                 gone = f"the output '{ref.id}' is gone: all its readers had ended"
                 raise HandoffError(entry.error if entry is not None and entry.error else gone)
             return entry.ref
 
-    def open(self, ref: Ref) -> pa.Table:
+    def open(self, ref: OutputRef) -> pa.Table:
         """The table: the very one that was published until it has a file, then that, mapped once for all readers.
 
         Raises HandoffError if it is released.
@@ -161,19 +163,19 @@ class Store:
             raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
         return table
 
-    def file(self, ref: Ref) -> Path:
+    def file(self, ref: OutputRef) -> Path:
         """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             while entry is not None and not entry.written and not entry.released:
                 if entry.error:
                     raise HandoffError(entry.error)
-                entry.wanted = True
-                if entry.key not in self._backlog:  # kept in memory, or hashed just before it was wanted
+                entry.file_wanted = True
+                if entry.key not in self._write_queue:  # kept in memory, or hashed just before it was wanted
                     self._enqueue(entry)
-                elif self._backlog.hurry(entry.key):
+                elif self._write_queue.prioritize(entry.key):
                     self._wake()
-                self._change.wait_for(lambda: entry.key not in self._backlog)
+                self._change.wait_for(lambda: entry.key not in self._write_queue)
             # Released while somebody waits: an attempt that was given up is still at it.
             if entry is None or entry.released:
                 raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
@@ -181,30 +183,30 @@ class Store:
 
     # -- what the run does -----------------------------------------------------------------------------------------
 
-    def release(self, ref: Ref) -> None:
+    def release(self, ref: OutputRef) -> None:
         """Nobody will open this output any more: forget the table, remove the file or do not write it at all.
 
         The file stays, or is still written, if this store's are lasting. Does no I/O itself: files are unlinked by the
         writer, off the path of whoever calls.
         """
         with self._lock:
-            entry = self._entries.get((ref.id, ref.attempt)) if self.lasting else None
+            entry = self._entries.get((ref.id, ref.attempt)) if self.persistent else None
             if entry is None:
                 self._release(ref.id, ref.attempt)
-            elif entry.key in self._backlog:
+            elif entry.key in self._write_queue:
                 entry.unread = True
             else:
                 del self._entries[entry.key]
 
-    def discard(self, ref: Ref) -> None:
+    def discard(self, ref: OutputRef) -> None:
         """The attempt that gave this output does not count: nothing of it stays."""
         with self._lock:
             self._release(ref.id, ref.attempt)
 
-    def settled(self, seconds: float | None = None) -> bool:
+    def flushed(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to write now, to hash or to unlink, at most these seconds; whether that is so."""
         with self._lock:
-            return self._change.wait_for(lambda: not (self._backlog.has_work() or self._busy), seconds)
+            return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """End the writer and let go of all tables; files of kept outputs stay, and no others.
@@ -217,7 +219,7 @@ class Store:
             # From now on nothing is published: who comes late was given up, and nobody would clean up behind it.
             self._closed = True
             for output, attempt in list(self._entries):
-                stays = self.lasting or output in self._keep
+                stays = self.persistent or output in self._retained
                 if not stays or not wait:
                     self._release(output, attempt, keep_file=stays)
             self._change.notify_all()
@@ -232,19 +234,19 @@ class Store:
         with suppress(OSError):
             self._folder.rmdir()  # only if nothing is in it
 
-    def _path_of(self, ref: Ref) -> str:
-        return ref.path or file_of(self._folder, ref.id, ref.attempt)
+    def _path_of(self, ref: OutputRef) -> str:
+        return ref.path or output_path(self._folder, ref.id, ref.attempt)
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
     def _make_room(self, size: int) -> None:
-        if not self._backlog.has_room(size):
-            self._backlog.crowd += 1
+        if not self._write_queue.has_room(size):
+            self._write_queue.waiters += 1
             self._wake()
             try:
-                self._change.wait_for(lambda: self._closed or self._backlog.has_room(size))
+                self._change.wait_for(lambda: self._closed or self._write_queue.has_room(size))
             finally:
-                self._backlog.crowd -= 1
+                self._write_queue.waiters -= 1
 
     def _refuse_if_closed(self, output: str) -> None:
         if self._closed:
@@ -255,16 +257,16 @@ class Store:
         if entry is None:
             return
         entry.released = True
-        if self._backlog.drop(entry.key):  # else the writer sees to it
+        if self._write_queue.cancel(entry.key):  # else the writer sees to it
             entry.table = None
             self._change.notify_all()
             if entry.written and not keep_file:
-                self._backlog.unlink(self._path_of(entry.ref))
+                self._write_queue.unlink(self._path_of(entry.ref))
                 self._wake()
 
     def _enqueue(self, entry: _Entry) -> None:
-        self._backlog.add(entry.key, entry.ref.bytes, wanted=entry.wanted)
-        if self._writer is None or self._backlog.has_work():
+        self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_wanted)
+        if self._writer is None or self._write_queue.has_work():
             self._wake()
 
     def _wake(self) -> None:
@@ -284,9 +286,9 @@ class Store:
             with self._lock:
                 self._busy = False
                 self._change.notify_all()
-                self._work.wait_for(lambda: self._backlog.has_work() or self._closed)
-                tight = self._backlog.is_tight()
-                task = self._backlog.next()
+                self._work.wait_for(lambda: self._write_queue.has_work() or self._closed)
+                under_pressure = self._write_queue.under_pressure()
+                task = self._write_queue.next()
                 if task is None:
                     return
                 self._busy = True
@@ -296,11 +298,13 @@ class Store:
                     Path(job).unlink()
             else:
                 self._write(job)
-                if tight:  # glibc keeps what is freed, several times the budget of it, until it is told to return it
+                if (
+                    under_pressure
+                ):  # glibc keeps what is freed, several times the budget of it, until it is told to return it
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content, mapped, size, checksum, traits = "", False, None, None, None, None, None
+        error, written, content, mapped, size, checksum, schema_digest = "", False, None, None, None, None, None
         path = self._path_of(entry.ref)
         table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
 
@@ -309,47 +313,47 @@ class Store:
                 raise HandoffError("nobody needs it any more")
 
         try:
-            if entry.ref.path is not None or entry.wanted:
-                file = write_file(table, path, give_up_if_released, durable=self.durable)
+            if entry.ref.path is not None or entry.file_wanted:
+                file = write_file(table, path, give_up_if_released, fsync=self.fsync)
                 written, content, size, checksum = True, file.digest, file.size, file.checksum
-                traits = file.traits
+                schema_digest = file.schema_digest
                 # To map less than a page takes more memory than it frees, longer than to write it, and one of the
                 # 65,530 maps that Linux lets a process have. What was published is let go of all the same: it may be a
                 # view of something large, or of what its node goes on to change.
                 if not entry.unread:
                     mapped = open_file(Path(path), size) if file.whole is None else open_bytes(file.whole)
             else:
-                from nfrun.tables.digest import digest
+                from nfrun.tables.digest import table_digest
 
-                content = digest(table)
+                content = table_digest(table)
         except Exception as failed:  # whatever went wrong here must reach those who wait for it
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
         first = entry.ref.digest is None
-        ref = replace(entry.ref, digest=content, size=size, checksum=checksum, traits=traits)
+        ref = replace(entry.ref, digest=content, size=size, checksum=checksum, schema_digest=schema_digest)
         if first and not error and not entry.released:
-            self._published(ref)  # before anyone who waits for it goes on
+            self._on_published(ref)  # before anyone who waits for it goes on
         with self._lock:
             released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
-                self._backlog.unlink(path)
+                self._write_queue.unlink(path)
             if released or entry.unread:
                 entry.table = None
                 if entry.unread and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
             elif mapped is not None and self._mode != "memory":
                 entry.table = mapped  # from now on readers share the file's pages
-            self._backlog.settle(entry.key)
+            self._write_queue.finish(entry.key)
             self._change.notify_all()
         if error and not released:  # else it concerns nobody any more
-            self._broken(error)
+            self._on_error(error)
 
-    def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> Ref:
-        ref = write_output(Path(path), output, attempt, value, durable=self.durable)
-        self._adopt(ref)
+    def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> OutputRef:
+        ref = write_output(Path(path), output, attempt, value, fsync=self.fsync)
+        self._register(ref)
         return ref
 
-    def _adopt(self, ref: Ref) -> None:
+    def _register(self, ref: OutputRef) -> None:
         path = Path(self._path_of(ref))
         mapped = open_file(path, ref.size)
         with self._lock:
@@ -359,4 +363,4 @@ class Store:
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
             self._entries[key] = _Entry(key, ref, mapped, written=True)
-        self._published(ref)
+        self._on_published(ref)

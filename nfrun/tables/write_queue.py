@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 Key = tuple[str, int]  # an output and the attempt that gave it
 
 
-class Backlog:
+class WriteQueue:
     """What is still to be settled (written, or only hashed), and to be unlinked.
 
     Outputs in `ahead`, with `lasting` all of them, go at once, in the order in which they came. The others, oldest
@@ -18,17 +18,17 @@ class Backlog:
     tables have no reader left long before, and writing those would slow others down. What is being written waits too.
     """
 
-    def __init__(self, budget: int, ahead: frozenset[str] = frozenset(), *, lasting: bool = False) -> None:
+    def __init__(self, budget: int, write_first: frozenset[str] = frozenset(), *, persistent: bool = False) -> None:
         self._budget = budget
-        self._ahead = ahead
-        self._lasting = lasting
+        self._write_first = write_first
+        self._persistent = persistent
         self._sizes: dict[Key, int] = {}  # of all that waits
         self._queue: OrderedDict[Key, None] = OrderedDict()  # to be written at once
         self._later: OrderedDict[Key, None] = OrderedDict()  # to be written only to let go of their tables
         self._writing: Key | None = None
         self._trash: deque[str] = deque()
         self.bytes = 0  # that wait
-        self.crowd = 0  # of those who wait for room, counted by themselves
+        self.waiters = 0  # of those who wait for room, counted by themselves
 
     def __contains__(self, key: Key) -> bool:
         """Whether the output waits: it is not settled."""
@@ -38,22 +38,22 @@ class Backlog:
         """One output may be larger than the whole budget: it passes when nothing else waits."""
         return not self.bytes or self.bytes + size <= self._budget
 
-    def is_tight(self) -> bool:
+    def under_pressure(self) -> bool:
         """Whether outputs are to be written only to let go of their tables."""
-        return self.crowd > 0 or self.bytes > self._budget // 2
+        return self.waiters > 0 or self.bytes > self._budget // 2
 
     def has_work(self) -> bool:
         """Whether `next` has something to give."""
-        return bool(self._trash or self._queue or (self._later and self.is_tight()))
+        return bool(self._trash or self._queue or (self._later and self.under_pressure()))
 
-    def add(self, key: Key, size: int, *, wanted: bool = False) -> None:
+    def add(self, key: Key, size: int, *, urgent: bool = False) -> None:
         """The output waits from now on; one that is wanted goes at once."""
         self._sizes[key] = size
         self.bytes += size
-        at_once = wanted or self._lasting or key[0] in self._ahead
+        at_once = urgent or self._persistent or key[0] in self._write_first
         (self._queue if at_once else self._later)[key] = None
 
-    def hurry(self, key: Key) -> bool:
+    def prioritize(self, key: Key) -> bool:
         """The output goes at once, if it is one that could have waited longer; whether it is."""
         if key not in self._later:
             return False
@@ -61,7 +61,7 @@ class Backlog:
         self._queue[key] = None
         return True
 
-    def drop(self, key: Key) -> bool:
+    def cancel(self, key: Key) -> bool:
         """The output is not to be written any more. False if it is being written: `settle` is still to come."""
         if key == self._writing:
             return False
@@ -82,7 +82,7 @@ class Backlog:
         self._writing, _ = (self._queue or self._later).popitem(last=False)
         return self._writing
 
-    def settle(self, key: Key) -> None:
+    def finish(self, key: Key) -> None:
         """The output that `next` gave is written, or never will be."""
         self._writing = None
         self.bytes -= self._sizes.pop(key)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.cache.cache_key import Keys, key_of
+from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 
 NODE = NodeSpec("a", "run", "make", (Input("t", "b", "b"),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
@@ -26,14 +26,14 @@ def pipeline(node: NodeSpec, folder: str = "/nowhere", env: Mapping[str, str] = 
 
 def parts(node: NodeSpec = NODE, **more: Any) -> Mapping[str, str]:
     inputs, needs, files = more.pop("inputs", DIGEST), more.pop("needs", NEEDS), more.pop("files", {})
-    return Keys(pipeline(node, **more)).parts("a", inputs=inputs, needs=needs, files=files)
+    return CacheKeys(pipeline(node, **more)).key_inputs("a", inputs=inputs, needs=needs, files=files)
 
 
 def changed(node: NodeSpec = NODE, **more: Any) -> set[str]:
     """The parts that are not what they are for `NODE`."""
     before, now = parts(), parts(node, **more)
     found = {name for name in {*before, *now} if before.get(name) != now.get(name)}
-    assert bool(found) == (key_of(before) != key_of(now))
+    assert bool(found) == (cache_key(before) != cache_key(now))
     return found
 
 
@@ -64,12 +64,12 @@ def test_how_and_how_often_a_node_may_run_does_not_count(change: Mapping[str, An
 
 def test_the_order_of_values_counts_where_it_can_be_seen() -> None:
     one, other = replace(NODE, with_={"p": 1, "q": 2}), replace(NODE, with_={"q": 2, "p": 1})
-    assert key_of(parts(one)) == key_of(parts(other)), "a script has them in variables"
+    assert cache_key(parts(one)) == cache_key(parts(other)), "a script has them in variables"
     one, other = (replace(node, kind="python", body="made_up:f") for node in (one, other))
-    assert key_of(parts(one)) != key_of(parts(other))
+    assert cache_key(parts(one)) != cache_key(parts(other))
     assert changed(replace(NODE, with_={"n": {"a": 1, "b": 2}})) == {"value n"}
     one, other = replace(NODE, with_={"n": {"a": 1, "b": 2}}), replace(NODE, with_={"n": {"b": 2, "a": 1}})
-    assert key_of(parts(one)) != key_of(parts(other))
+    assert cache_key(parts(one)) != cache_key(parts(other))
 
 
 def test_what_it_reads_and_what_it_needs_count() -> None:
@@ -89,7 +89,7 @@ def test_where_the_folder_is_does_not_count() -> None:
 
 def test_variables_do_not_count_for_what_cannot_see_them() -> None:
     read = replace(NODE, kind="read", body="x.csv", env={})
-    assert key_of(parts(read)) == key_of(parts(read, env={"TZ": "UTC"}))
+    assert cache_key(parts(read)) == cache_key(parts(read, env={"TZ": "UTC"}))
 
 
 def test_a_function_counts_and_what_is_not_called_does_not(tmp_path: Path) -> None:
@@ -107,25 +107,25 @@ def test_a_function_counts_and_what_is_not_called_does_not(tmp_path: Path) -> No
 
 def test_keys_are_the_same_in_every_process() -> None:
     """Written down on purpose: what earlier versions have kept is of no more use when this changes."""
-    assert key_of({"b": "2", "a": "1"}) == key_of({"a": "1", "b": "2"}) == "28eb459935a54257a7d10dd83098115d"
+    assert cache_key({"b": "2", "a": "1"}) == cache_key({"a": "1", "b": "2"}) == "28eb459935a54257a7d10dd83098115d"
 
 
 @given(st.dictionaries(st.text(), st.text()), st.dictionaries(st.text(), st.text()))
 def test_other_parts_give_another_key(one: dict[str, str], other: dict[str, str]) -> None:
-    assert (key_of(one) == key_of(other)) == (one == other)
+    assert (cache_key(one) == cache_key(other)) == (one == other)
 
 
 def test_of_a_variable_that_is_made_of_secrets_counts_what_stands_for_it() -> None:
     def part(value: str, hidden: Mapping[str, str], env: Mapping[str, str] = {"LEVEL": "2"}) -> str:
         node = replace(NODE, env=env)
-        whole = replace(pipeline(node, env={"AUTH": value}), hidden=hidden)
-        return Keys(whole).definition("a")["variable AUTH"]
+        whole = replace(pipeline(node, env={"AUTH": value}), redacted_env=hidden)
+        return CacheKeys(whole).definition("a")["variable AUTH"]
 
     made = {"AUTH": "me:\0TOKEN\0"}
     assert part("me:hunter2", made) == part("me:hunter3", made)
     assert part("me:hunter2", made) != part("you:hunter2", {"AUTH": "you:\0TOKEN\0"})
     assert part("me:hunter2", made) != part("me:hunter2", {})
     assert part("me:hunter2", made, {"AUTH": "own"}) == part("", {}, {"AUTH": "own"}), "the node's own goes before"
-    own = replace(NODE, env={"LEVEL": "hunter2"}, hidden={"LEVEL": "\0TOKEN\0"})
+    own = replace(NODE, env={"LEVEL": "hunter2"}, redacted_env={"LEVEL": "\0TOKEN\0"})
     assert changed(own) == {"variable LEVEL"}
     assert parts(own) == parts(replace(own, env={"LEVEL": "hunter3"}))

@@ -13,14 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.cache.journal import Finished, Journal, Output, Started, next_number, read_journal, with_checksum
-from nfrun.cache.work_dir import JOURNAL, WorkFolder
+from nfrun.cache.journal import (
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    RunHeader,
+    next_number,
+    read_journal,
+    with_checksum,
+)
+from nfrun.cache.work_dir import JOURNAL, WorkDir
 
-STARTED = Started("20260101-000000-abcdef", "p.yaml", 7)
-OUTPUT = Output("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
+STARTED = RunHeader("20260101-000000-abcdef", "p.yaml", 7)
+OUTPUT = FinishedOutput("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
 ENDS = [
-    Finished("a", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5),
-    Finished("b", None, {}, (), {"out.csv": "0f"}, 0.25, reused=True, cached=True),
+    FinishedNode(
+        "a", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5
+    ),
+    FinishedNode("b", None, {}, (), {"out.csv": "0f"}, 0.25, reused=True, cached=True),
 ]
 
 
@@ -54,7 +64,7 @@ def test_a_journal_that_may_not_be_read_is_not_taken_for_none(tmp_path: Path, mo
     def refuse(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("nfrun.cache.journal.read", refuse)
+    monkeypatch.setattr("nfrun.cache.journal.read_regular_file", refuse)
     with pytest.raises(PermissionError):
         read_journal(tmp_path)
 
@@ -139,16 +149,16 @@ def test_every_line_is_synced_where_it_has_to_survive_a_power_loss(
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    journal = Journal(tmp_path, durable=True)
+    journal = Journal(tmp_path, fsync=True)
     journal.started(STARTED)
     journal.ended("ok")
     assert len(synced) == 2
 
 
 def test_runs_are_numbered_by_the_last_one_or_by_their_journals(tmp_path: Path) -> None:
-    work = WorkFolder(tmp_path)
+    work = WorkDir(tmp_path)
     assert next_number(41, work) == 42
     assert next_number(None, work) == 1
-    write(work.run_folder("20260101-000000-aaaaaa"))
-    work.run_folder("20260101-000000-bbbbbb")
+    write(work.make_run_folder("20260101-000000-aaaaaa"))
+    work.make_run_folder("20260101-000000-bbbbbb")
     assert next_number(None, work) == 8

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.cache.cache_key import Keys, key_of
-from nfrun.cache.cached_attempts import Notes
-from nfrun.cache.journal import Finished, Journal, Output, Told, read_journal
-from nfrun.cache.journal_writer import Journaling
-from nfrun.core.events import Event, NodeFinished, OutputPublished, Ref, RunFinished
+from nfrun.cache.cache_key import CacheKeys, cache_key
+from nfrun.cache.cached_attempts import ObservedFiles
+from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, JournalContents, read_journal
+from nfrun.cache.journal_writer import JournalWriter
+from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.nodes.external_files import Reads
+from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.checksums import file_checksum
 
 
@@ -30,16 +30,16 @@ class Trial:
     def __init__(self, folder: Path, *specs: NodeSpec) -> None:
         self.folder = folder
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
-        self.keys = Keys(self.pipeline)
-        self.notes = Notes(Reads(folder))
+        self.keys = CacheKeys(self.pipeline)
+        self.notes = ObservedFiles(ExternalInputs(folder))
         self.broken: list[str] = []
         self.journal = Journal(folder)
-        self.journaling = Journaling(self.journal, self.pipeline, self.keys, self.notes, self.broken.append)
+        self.journaling = JournalWriter(self.journal, self.pipeline, self.keys, self.notes, self.broken.append)
 
-    def ref(self, name: str) -> Ref:
+    def ref(self, name: str) -> OutputRef:
         path = self.folder / f"{name}.1.arrow"
         path.write_bytes(name.encode())
-        return Ref(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits")
+        return OutputRef(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits")
 
     def ended(self, name: str, *, gave: bool = True, reused: bool = False) -> None:
         outputs = {name: self.ref(name)} if gave else {}
@@ -52,7 +52,7 @@ class Trial:
         self.journaling.event(event)
 
     @property
-    def told(self) -> Told:
+    def told(self) -> JournalContents:
         return read_journal(self.folder)
 
     @property
@@ -67,9 +67,9 @@ def test_a_node_has_finished_when_its_output_is_in_place(tmp_path: Path) -> None
     trial.published("a")
     (finished,) = trial.told.finished
     path = tmp_path / "a.1.arrow"
-    output = Output("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
-    parts = dict(trial.keys.parts("a", inputs={}, needs={}, files={}))
-    assert finished == Finished("a", key_of(parts), parts, (output,), {}, 0.5, folder=tmp_path)
+    output = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
+    parts = dict(trial.keys.key_inputs("a", inputs={}, needs={}, files={}))
+    assert finished == FinishedNode("a", cache_key(parts), parts, (output,), {}, 0.5, folder=tmp_path)
 
 
 def test_the_output_may_be_in_place_first(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_digest_of_an_input_is_waited_for(tmp_path: Path) -> None:
     trial.published("a")
     assert sorted(trial.nodes) == ["a", "b"]
     b = next(finished for finished in trial.told.finished if finished.node == "b")
-    assert b.parts["input a"] == "digest of a traits"
+    assert b.key_inputs["input a"] == "digest of a traits"
 
 
 def test_the_key_of_what_a_node_needs_is_waited_for(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_key_of_what_a_node_needs_is_waited_for(tmp_path: Path) -> None:
     assert trial.nodes == []
     trial.published("a")
     a, b = trial.told.finished
-    assert b.parts["needs a"] == a.key
+    assert b.key_inputs["needs a"] == a.key
 
 
 def test_nodes_without_outputs_finish_at_once(tmp_path: Path) -> None:
@@ -113,16 +113,16 @@ def test_what_was_read_has_its_checksum_in_the_key(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"))
     (tmp_path / "x.csv").write_text("n\n1\n")
     checksum = file_checksum(tmp_path / "x.csv")
-    trial.notes.reads.before(trial.pipeline.nodes["a"])
+    trial.notes.inputs.snapshot(trial.pipeline.nodes["a"])
     trial.ended("a", gave=False)
     (finished,) = trial.told.finished
-    assert finished.parts["file x.csv"] == checksum
+    assert finished.key_inputs["file x.csv"] == checksum
 
 
 def test_what_was_changed_while_it_was_read_gives_no_key_nor_does_what_depends_on_it(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"), node("b", needs=("a",)))
     (tmp_path / "x.csv").write_text("n\n1\n")
-    trial.notes.reads.before(trial.pipeline.nodes["a"])
+    trial.notes.inputs.snapshot(trial.pipeline.nodes["a"])
     (tmp_path / "x.csv").write_text("n\n2\n")
     trial.ended("a", gave=False)
     trial.ended("b", gave=False)
@@ -148,14 +148,14 @@ def test_code_that_was_changed_before_the_end_gives_no_key_and_is_looked_at_once
 
 def test_what_was_reused_is_told_as_it_was(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"))
-    before = Output("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.3.arrow")
-    trial.notes.used["a"] = Finished("a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=tmp_path / "old")
+    before = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.3.arrow")
+    trial.notes.used["a"] = FinishedNode("a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=tmp_path / "old")
     trial.ended("a", reused=True)
     assert trial.nodes == []
     trial.published("a")
     (finished,) = trial.told.finished
-    here = Output("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.1.arrow")
-    assert finished == Finished("a", "k", {"text": "t"}, (here,), {"w": "c"}, 9.0, reused=True, folder=tmp_path)
+    here = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.1.arrow")
+    assert finished == FinishedNode("a", "k", {"text": "t"}, (here,), {"w": "c"}, 9.0, reused=True, folder=tmp_path)
 
 
 def test_the_end_of_the_run_is_told(tmp_path: Path) -> None:

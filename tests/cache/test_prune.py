@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cache.journal import Finished, Journal, Output, Started
-from nfrun.cache.prune import sweep
-from nfrun.cache.work_dir import JOURNAL, LOGS, WorkFolder
+from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.cache.prune import plan_prune
+from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 
 PAGE = 4096
 
 
 class Trial:
     def __init__(self, path: Path) -> None:
-        self.work = WorkFolder(path)
+        self.work = WorkDir(path)
         self.number = 0
 
     def run(
@@ -30,14 +30,14 @@ class Trial:
     ) -> Path:
         """A run in which these nodes finished, under the key `key`, and left a page of data each."""
         self.number += 1
-        folder = self.work.run_folder(f"20260101-{self.number:06}-abcdef")
+        folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
         written = Journal(folder)
         if journal:
-            written.started(Started(folder.name, pipeline, self.number))
+            written.started(RunHeader(folder.name, pipeline, self.number))
         for node in nodes:
             (folder / f"{node}.1.arrow").write_bytes(b"." * PAGE)
-            outputs = (Output(node, 1, 8, "", "d", PAGE, "", f"{node}.1.arrow"),)
-            written.finished(Finished(node, f"{key} {node}", {}, outputs, {}, cached=node in cached))
+            outputs = (FinishedOutput(node, 1, 8, "", "d", PAGE, "", f"{node}.1.arrow"),)
+            written.finished(FinishedNode(node, f"{key} {node}", {}, outputs, {}, cached=node in cached))
         if ended:
             written.ended(ended)
         written.close()
@@ -45,11 +45,11 @@ class Trial:
 
     def swept(self, *, everything: bool = False) -> list[str]:
         """What is removed, by its path in the work folder."""
-        found = sweep(self.work, everything=everything)
+        found = plan_prune(self.work, everything=everything)
         found.remove()
         gone = [*found.runs, *found.files]
         assert not any(os.path.lexists(path) for path in gone)
-        again = sweep(self.work, everything=everything)
+        again = plan_prune(self.work, everything=everything)
         assert not again.runs
         assert not again.files
         return sorted(str(path.relative_to(self.work.path)) for path in gone)
@@ -120,7 +120,7 @@ def test_what_no_journal_names_goes_and_logs_stay(trial: Trial) -> None:
 
 def test_runs_without_a_readable_journal_go(trial: Trial) -> None:
     torn = trial.run("a", journal=False)
-    none = trial.work.run_folder("20260102-000000-abcdef")
+    none = trial.work.make_run_folder("20260102-000000-abcdef")
     trial.run("a")
     assert trial.swept() == [f"runs/{torn.name}", f"runs/{none.name}"]
 
@@ -158,5 +158,5 @@ def test_a_file_of_several_names_counts_once_with_the_last_of_them(trial: Trial)
     (second / "a.1.arrow").unlink()
     os.link(first / "a.1.arrow", second / "a.1.arrow")
     pages = sum(512 * (folder / JOURNAL).stat().st_blocks for folder in (first, second))
-    assert sweep(trial.work).size == 512 * (first / JOURNAL).stat().st_blocks
-    assert sweep(trial.work, everything=True).size == PAGE + pages
+    assert plan_prune(trial.work).size == 512 * (first / JOURNAL).stat().st_blocks
+    assert plan_prune(trial.work, everything=True).size == PAGE + pages

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.cache_key import Keys, key_of
-from nfrun.cache.journal import Finished, Output
-from nfrun.cache.reuse_decision import Choice, changes, choose, reusable
+from nfrun.cache.cache_key import CacheKeys, cache_key
+from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse, reusable
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.core.plan import plan_of
 
@@ -35,33 +35,34 @@ class Trial:
             s.id: {s.body: "1"} if s.kind == "read" else {} for s in specs
         }
         self.wrote: dict[str, Mapping[str, str]] = {s.id: {s.body: "1"} for s in specs}
-        self.finished: dict[str, Finished] = {}
-        keys = Keys(self.pipeline)
+        self.finished: dict[str, FinishedNode] = {}
+        keys = CacheKeys(self.pipeline)
         for stage in plan_of(self.pipeline).stages:
             for name in stage:
                 spec = self.pipeline.nodes[name]
-                parts = keys.parts(
+                parts = keys.key_inputs(
                     name,
                     inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
                     needs={need: str(self.finished[need].key) for need in spec.needs},
                     files=self.sources[name] or {} if spec.kind == "read" else {},
                 )
                 outputs = tuple(
-                    Output(id, 1, 8, "n: int64", f"digest of {id}", 1, "", traits="traits") for id in spec.output_ids
+                    FinishedOutput(id, 1, 8, "n: int64", f"digest of {id}", 1, "", schema_digest="traits")
+                    for id in spec.output_ids
                 )
                 wrote = self.wrote[name] if spec.kind == "write" else {}
-                self.finished[name] = Finished(name, key_of(parts), parts, outputs, wrote)
+                self.finished[name] = FinishedNode(name, cache_key(parts), parts, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}
 
     # -- what `choose` asks of past runs -----------------------------------------------------------------------------
 
-    def find(self, key: str) -> list[Finished]:
+    def with_key(self, key: str) -> list[FinishedNode]:
         return [finished for finished in self.finished.values() if finished.key == key]
 
-    def ends(self, name: str) -> list[Finished]:
+    def of_node(self, name: str) -> list[FinishedNode]:
         return [self.finished[name]] if name in self.finished else []
 
-    def file(self, finished: Finished, output: str) -> Path | None:
+    def find_file(self, finished: FinishedNode, output: str) -> Path | None:
         return self.files.get(output)
 
     # ----------------------------------------------------------------------------------------------------------------
@@ -74,20 +75,20 @@ class Trial:
         for output in outputs:
             del self.files[output]
 
-    def choose(self, *, resume: bool = True) -> dict[str, Choice]:
-        return choose(
+    def choose(self, *, resume: bool = True) -> dict[str, ReuseDecision]:
+        return decide_reuse(
             self.pipeline,
             plan_of(self.pipeline),
-            Keys(self.pipeline),
+            CacheKeys(self.pipeline),
             self,  # type: ignore[arg-type]
-            may=reusable(self.pipeline, resume=resume),
+            allowed=reusable(self.pipeline, resume=resume),
             sources=lambda spec: self.sources[spec.id],
             wrote=lambda spec: self.wrote[spec.id],
         )
 
     def why(self, **options: bool) -> dict[str, str]:
         """Of the nodes that run, why."""
-        return {name: choice.why for name, choice in self.choose(**options).items() if choice.finished is None}
+        return {name: choice.reason for name, choice in self.choose(**options).items() if choice.hit is None}
 
 
 def chain(*names: str, **more: Any) -> list[NodeSpec]:
@@ -131,7 +132,7 @@ def test_what_comes_after_a_node_that_runs_is_left_open() -> None:
     trial.change("b", body="another")
     choices = trial.choose()
     assert trial.why() == {"b": "its text changed", "c": "it reads 'b', which runs"}
-    assert (choices["b"].open, choices["c"].open) == (False, True)
+    assert (choices["b"].pending, choices["c"].pending) == (False, True)
     assert choices["a"].files == {"a": Path("a")}
 
 
@@ -145,14 +146,14 @@ def test_a_node_made_again_for_another_is_looked_at_by_all_its_readers() -> None
         "b": "it reads 'a', which runs",
         "c": "its text changed",
     }
-    assert trial.choose()["b"].open
+    assert trial.choose()["b"].pending
 
 
 def test_order_without_data_leaves_nothing_open() -> None:
     trial = Trial(node("a"), node("b", needs=("a",)), node("c", "b", needs=("a",)))
     trial.change("a", body="another")
     assert trial.why() == {"a": "its text changed", "b": "it needs 'a', which runs", "c": "it reads 'b', which runs"}
-    assert not any(choice.open for choice in trial.choose().values())
+    assert not any(choice.pending for choice in trial.choose().values())
 
 
 def test_what_was_never_finished_runs() -> None:
@@ -164,12 +165,12 @@ def test_what_was_never_finished_runs() -> None:
 
 def test_ends_without_a_key_are_compared_with_nothing() -> None:
     trial = Trial(*chain("a", "b"))
-    trial.finished["a"] = replace(trial.finished["a"], key=None, parts={})
+    trial.finished["a"] = replace(trial.finished["a"], key=None, key_inputs={})
     assert trial.why() == {"a": "what it depends on changed while it ran", "b": "it reads 'a', which runs"}
     trial.change("a", body="select 2")
     assert trial.why()["a"] == "what it depends on changed while it ran"
     keyed = Trial(*chain("a", "b")).finished["a"]
-    trial.ends = lambda name: [trial.finished["a"], keyed]  # type: ignore[method-assign]
+    trial.of_node = lambda name: [trial.finished["a"], keyed]  # type: ignore[method-assign]
     assert trial.why()["a"] == "its text changed", "since the last time that is known"
 
 
@@ -223,7 +224,7 @@ def test_which_nodes_may_be_reused() -> None:
 def test_a_cached_node_behind_one_that_runs_is_left_open() -> None:
     trial = Trial(node("a"), node("b", "a", cache=True))
     choices = trial.choose(resume=False)
-    assert choices["b"] == Choice("it reads 'a', which runs", open=True)
+    assert choices["b"] == ReuseDecision("it reads 'a', which runs", pending=True)
 
 
 def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nfrun import __version__
 from nfrun.__main__ import main
 from nfrun.cache import work_dir
-from nfrun.cli.exit_codes import telling_errors
+from nfrun.cli.exit_codes import report_errors
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import HandoffError
 from nfrun.engine import node_stats
@@ -64,8 +64,8 @@ def test_plan_as_json(two: str) -> None:
 
 
 def test_plan_uses_what_earlier_runs_took(two: str) -> None:
-    recorded = node_stats.Timings({"a": 2.0, "b": 1.0}, {}, {}, {})
-    node_stats.write_timings(Path(two).parent / ".nfrun", two, recorded)
+    recorded = node_stats.NodeStats({"a": 2.0, "b": 1.0}, {}, {}, {})
+    node_stats.write_node_stats(Path(two).parent / ".nfrun", two, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 
@@ -111,7 +111,7 @@ def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(work_dir.WorkFolder, "run_folder", fail)
+    monkeypatch.setattr(work_dir.WorkDir, "make_run_folder", fail)
     found, out, err = nfrun("run", two)
     assert (found, out) == (code, "")
     assert message in err
@@ -138,7 +138,7 @@ def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     def interrupted(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nfrun.cli.fast_args.understood", interrupted)
+    monkeypatch.setattr("nfrun.cli.fast_args.parse_plain", interrupted)
     with pytest.raises(SystemExit) as left:
         main()
     gc.enable()
@@ -211,7 +211,7 @@ def test_where_a_bug_is_is_shown_on_request_and_without_secrets(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NFRUN_DEBUG", "1")
-    with pytest.raises(SystemExit) as left, telling_errors() as hide:
+    with pytest.raises(SystemExit) as left, report_errors() as hide:
         hide(Redactor(["hunter2"]))
         raise KeyError("hunter2")
     err = capsys.readouterr().err

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from conftest import Here
 
-from nfrun.engine.node_stats import Timings, read_timings, write_timings
+from nfrun.engine.node_stats import NodeStats, read_node_stats, write_node_stats
 
 STEPS = """
 import os, pathlib, signal, threading, time
@@ -136,10 +136,10 @@ def test_what_waited_for_the_lock_goes_to_processes_when_asked_to(folder: Folder
     one, two = folder.pids(text)
     assert one == two
     seconds = {"one": 2.0, "two": 2.0}
-    write_timings(folder.path / ".nfrun", "p.yaml", Timings(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
+    write_node_stats(folder.path / ".nfrun", "p.yaml", NodeStats(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
     one, two = folder.pids(text)
     assert one != two
-    assert read_timings(folder.path / ".nfrun", "p.yaml").process.keys() == {"one"}
+    assert read_node_stats(folder.path / ".nfrun", "p.yaml").process.keys() == {"one"}
 
 
 def test_a_worker_that_is_killed_is_named(folder: Folder) -> None:

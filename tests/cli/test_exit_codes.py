@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from nfrun.cli.exit_codes import io_code, run_code
+from nfrun.cli.exit_codes import io_exit_code, run_exit_code
 from nfrun.core.events import Failure, RunFinished
 
 FULL, DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"
@@ -33,7 +33,7 @@ def test_a_run_has_the_exit_code_of_its_end(
     status: str, error: str, failures: list[tuple[str, str]], caught: list[int], code: int
 ) -> None:
     end = RunFinished(1.0, status, error)
-    assert run_code(end, [Failure(kind, type, "") for kind, type in failures], caught) == code
+    assert run_exit_code(end, [Failure(kind, type, "") for kind, type in failures], caught) == code
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_a_run_has_the_exit_code_of_its_end(
     ],
 )
 def test_what_may_not_be_written_behind_the_nodes_is_a_matter_of_permission(error: str, code: int) -> None:
-    assert io_code(error) == code
+    assert io_exit_code(error) == code

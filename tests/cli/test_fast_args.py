@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from nfrun.cli import commands, fast_args
 from nfrun.cli.commands import Handoff, PlanFormat, Schedule
-from nfrun.cli.fast_args import COMMANDS, SHORT, understood
+from nfrun.cli.fast_args import COMMANDS, SHORT, parse_plain
 from nfrun.cli.typer_app import app
 
 Call = tuple[str, tuple[str, ...], dict[str, Any]]
@@ -20,7 +20,7 @@ Call = tuple[str, tuple[str, ...], dict[str, Any]]
 
 def plainly(words: list[str]) -> Call | None:
     """The call that is understood: the command, its files, and the options that were given."""
-    call = understood(words)
+    call = parse_plain(words)
     if call is None:
         return None
     partial: Any = call
@@ -99,7 +99,7 @@ def test_what_is_plain_is_understood(words: str, call: Call) -> None:
     ],
 )
 def test_the_rest_is_left_to_typer(words: list[str]) -> None:
-    assert understood(words) is None
+    assert parse_plain(words) is None
 
 
 VALUES = ["2", "a=1", "-3", "", "json", "eager", "mmap", "never", "x y", "-k", "a.yaml"]

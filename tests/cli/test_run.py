@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.run import launch
-from nfrun.cli.run_setup import Options
-from nfrun.engine.gil_contention import Contention
-from nfrun.tables.store import Store
+from nfrun.cli.run import run_pipeline
+from nfrun.cli.run_setup import RunOptions
+from nfrun.engine.gil_contention import GilContention
+from nfrun.tables.store import TableStore
 
 STEPS = """
 def numbers(): return {"n": 1}
@@ -58,18 +58,18 @@ def run(folder: Path, nodes: str, **options: Any) -> None:
         **options,
     }
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        assert launch(Options(file, **settings)) == (0, False), out.getvalue()
+        assert run_pipeline(RunOptions(file, **settings)) == (0, False), out.getvalue()
 
 
 def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = threading.Event()
 
-    class Looking(Contention):
+    class Looking(GilContention):
         def look(self, late: float) -> None:
             looked.set()
             super().look(late)
 
-    monkeypatch.setattr("nfrun.cli.run.Contention", Looking)
+    monkeypatch.setattr("nfrun.cli.run.GilContention", Looking)
     monkeypatch.setattr("builtins.looked", looked, raising=False)
     run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
     assert looked.is_set()
@@ -78,12 +78,12 @@ def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest
 def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ahead: list[frozenset[str]] = []
 
-    class Recording(Store):
+    class Recording(TableStore):
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            ahead.append(options["ahead"])
+            ahead.append(options["write_first"])
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("nfrun.cli.run.Store", Recording)
+    monkeypatch.setattr("nfrun.cli.run.TableStore", Recording)
     nodes = "".join(f"  {name}: {{python: 'steps_of_launch:numbers'}}\n" for name in "abcd") + (
         "  thread: {python: 'steps_of_launch:count', inputs: {table: a}}\n"
         "  process: {python: 'steps_of_launch:count', inputs: {table: b}, executor: process}\n"

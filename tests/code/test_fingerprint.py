@@ -501,13 +501,13 @@ def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None
     folder = trial.path / "1"
     fingerprints = Fingerprints(folder)
     fingerprints.of("steps", "f")
-    assert fingerprints.holds("steps", "f")
+    assert fingerprints.is_current("steps", "f")
     (folder / "plug" / "new.py").write_text("")
-    fingerprints.look_again()
-    assert not fingerprints.holds("steps", "f")
+    fingerprints.refresh()
+    assert not fingerprints.is_current("steps", "f")
     (folder / "plug" / "new.py").unlink()
-    fingerprints.look_again()
-    assert fingerprints.holds("steps", "f")
+    fingerprints.refresh()
+    assert fingerprints.is_current("steps", "f")
 
 
 def test_more_modules_than_anyone_reads_are_never_the_same(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,19 +540,19 @@ def test_what_came_and_went_is_seen(tmp_path: Path, text: str, name: str) -> Non
     fingerprints.of("steps", "f")
     (tmp_path / "unasked.py").write_text("")
     (tmp_path / "never.py").write_text("")
-    assert fingerprints.holds("steps", "f")
+    assert fingerprints.is_current("steps", "f")
     path = tmp_path / name
     new_folder = not path.parent.exists()
     path.parent.mkdir(exist_ok=True)
     path.write_text(G)
-    assert fingerprints.holds("steps", "f"), "nobody has looked again"
-    fingerprints.look_again()
-    assert not fingerprints.holds("steps", "f")
+    assert fingerprints.is_current("steps", "f"), "nobody has looked again"
+    fingerprints.refresh()
+    assert not fingerprints.is_current("steps", "f")
     path.unlink()
     if new_folder or name == "b/__init__.py":
         path.parent.rmdir()
-    fingerprints.look_again()
-    assert fingerprints.holds("steps", "f")
+    fingerprints.refresh()
+    assert fingerprints.is_current("steps", "f")
 
 
 def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
@@ -563,8 +563,8 @@ def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
     fingerprints = Fingerprints(tmp_path)
     assert list(fingerprints.of("steps", "f")) == ["p.a:g", "steps:f"]
     (tmp_path / "p" / "__init__.py").write_text("print(1)")
-    fingerprints.look_again()
-    assert not fingerprints.holds("steps", "f")
+    fingerprints.refresh()
+    assert not fingerprints.is_current("steps", "f")
 
 
 def test_nothing_is_imported(trial: Trial) -> None:

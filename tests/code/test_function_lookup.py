@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.function_lookup import Found, Library, Signature
+from nfrun.code.function_lookup import FunctionLookup, LookupResult, Signature
 from nfrun.code.module_finder import find_module
 
 
@@ -18,12 +18,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def find(folder: Path, source: str, function: str = "f") -> Found:
+def find(folder: Path, source: str, function: str = "f") -> LookupResult:
     # Of its own folder: Python remembers for a moment what is in one.
     place = folder / f"m{len(list(folder.iterdir()))}"
     place.mkdir()
     (place / "steps.py").write_text(source, encoding="utf-8")
-    return Library(place).find("steps", function)
+    return FunctionLookup(place).find("steps", function)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def find(folder: Path, source: str, function: str = "f") -> Found:
         ("def f(a, *, b, c=2): ...", Signature("steps.py:1", ("a", "b", "c"), ("a", "b"))),
         ("def f(a, b=1, /, c=2): ...", Signature("steps.py:1", ("c",), (), ("a",))),
         ("def f(a, *rest, b): ...", Signature("steps.py:1", ("a", "b"), ("a", "b"))),
-        ("def f(a, **rest): ...", Signature("steps.py:1", ("a",), ("a",), takes_rest=True)),
+        ("def f(a, **rest): ...", Signature("steps.py:1", ("a",), ("a",), takes_kwargs=True)),
         ("async def f(a): ...", Signature("steps.py:1", ("a",), ("a",))),
         ("if True:\n    def f(a): ...", Signature("steps.py:2", ("a",), ("a",))),
         ("try:\n    def f(a): ...\nfinally:\n    pass", Signature("steps.py:2", ("a",), ("a",))),
@@ -44,7 +44,7 @@ def find(folder: Path, source: str, function: str = "f") -> Found:
     ],
 )
 def test_a_signature(folder: Path, source: str, signature: Signature) -> None:
-    assert find(folder, source) == Found(signature=signature)
+    assert find(folder, source) == LookupResult(signature=signature)
 
 
 @pytest.mark.parametrize(
@@ -72,21 +72,24 @@ def test_a_signature(folder: Path, source: str, signature: Signature) -> None:
     ],
 )
 def test_what_only_the_run_can_tell(folder: Path, source: str) -> None:
-    assert find(folder, source) == Found()
+    assert find(folder, source) == LookupResult()
 
 
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("def extract(): ...", Found("steps.py has no function 'extrat'", "did you mean 'extract'?")),
-        ("Extrat_ = 1", Found("steps.py has no function 'extrat'", "did you mean 'Extrat_'?")),
-        ("def one(): ...\nTWO = 2\ndef _three(): ...", Found("steps.py has no function 'extrat'", "there is one, TWO")),
-        ("", Found("steps.py has no function 'extrat'")),
-        ("def f():\n    def extrat(): ...", Found("steps.py has no function 'extrat'", "there is f")),
-        ("class C:\n    def extrat(self): ...", Found("steps.py has no function 'extrat'", "there is C")),
+        ("def extract(): ...", LookupResult("steps.py has no function 'extrat'", "did you mean 'extract'?")),
+        ("Extrat_ = 1", LookupResult("steps.py has no function 'extrat'", "did you mean 'Extrat_'?")),
+        (
+            "def one(): ...\nTWO = 2\ndef _three(): ...",
+            LookupResult("steps.py has no function 'extrat'", "there is one, TWO"),
+        ),
+        ("", LookupResult("steps.py has no function 'extrat'")),
+        ("def f():\n    def extrat(): ...", LookupResult("steps.py has no function 'extrat'", "there is f")),
+        ("class C:\n    def extrat(self): ...", LookupResult("steps.py has no function 'extrat'", "there is C")),
     ],
 )
-def test_no_such_function(folder: Path, source: str, found: Found) -> None:
+def test_no_such_function(folder: Path, source: str, found: LookupResult) -> None:
     assert find(folder, source, "extrat") == found
 
 
@@ -102,22 +105,22 @@ def test_no_such_function(folder: Path, source: str, found: Found) -> None:
 )
 def test_a_module_that_cannot_be_read_is_told_once(folder: Path, source: str, problem: str) -> None:
     (folder / "steps.py").write_text(source)
-    library = Library(folder)
+    library = FunctionLookup(folder)
     first = library.find("steps", "f")
     assert first.problem.startswith(problem)  # what follows are Python's own words, which change
     assert str(folder) not in first.problem
     assert first.hint == "the module 'steps' cannot be read"
-    assert library.find("steps", "f") == library.find("steps", "g") == Found()
+    assert library.find("steps", "f") == library.find("steps", "g") == LookupResult()
 
 
 def test_a_module_that_is_not_utf_8(folder: Path) -> None:
     (folder / "steps.py").write_bytes(b"# \xff\ndef f(): ...\n")
-    assert Library(folder).find("steps", "f").problem == "steps.py: invalid or missing encoding declaration"
+    assert FunctionLookup(folder).find("steps", "f").problem == "steps.py: invalid or missing encoding declaration"
 
 
 def test_a_deeply_nested_module(folder: Path) -> None:
     (folder / "steps.py").write_text("x = " + "(" * 5000 + ")" * 5000)
-    assert "steps" in Library(folder).find("steps", "f").problem
+    assert "steps" in FunctionLookup(folder).find("steps", "f").problem
 
 
 def test_odd_escapes_warn_nobody(folder: Path) -> None:
@@ -153,7 +156,7 @@ def packages(folder: Path) -> Path:
 def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, where: str) -> None:
     top = module.split(".")[0]
     before = sys.modules.get(top)  # another test may have one of that name
-    found = Library(packages).find(module, "f")
+    found = FunctionLookup(packages).find(module, "f")
     assert found.signature and found.signature.where == where
     assert not (packages / "imported").exists()
     assert sys.modules.get(top) is before
@@ -163,45 +166,49 @@ def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, 
 @pytest.mark.parametrize(
     ("module", "found"),
     [
-        ("stesp", Found("there is no module 'stesp'", "did you mean 'steps'?")),
-        ("pgk", Found("there is no module 'pgk'", "did you mean 'pkg'?")),
-        ("pkg.stesp", Found("there is no module 'pkg.stesp'", "did you mean 'pkg.steps'?")),
-        ("pkg.zzzzzz", Found("there is no module 'pkg.zzzzzz'", "there is pkg.inner, pkg.steps")),
-        ("steps.py", Found("there is no module 'steps.py'", "did you mean 'steps'?")),
-        ("bare.laod", Found("there is no module 'bare.laod'", "did you mean 'bare.load'?")),
+        ("stesp", LookupResult("there is no module 'stesp'", "did you mean 'steps'?")),
+        ("pgk", LookupResult("there is no module 'pgk'", "did you mean 'pkg'?")),
+        ("pkg.stesp", LookupResult("there is no module 'pkg.stesp'", "did you mean 'pkg.steps'?")),
+        ("pkg.zzzzzz", LookupResult("there is no module 'pkg.zzzzzz'", "there is pkg.inner, pkg.steps")),
+        ("steps.py", LookupResult("there is no module 'steps.py'", "did you mean 'steps'?")),
+        ("bare.laod", LookupResult("there is no module 'bare.laod'", "did you mean 'bare.load'?")),
         (
             "qqq.a",
-            Found(
+            LookupResult(
                 "there is no module 'qqq.a'",
                 "there is no qqq.py beside the pipeline file, and no such module is installed",
             ),
         ),
         (
             "bare",
-            Found("'bare' is a folder without an __init__.py, and has no functions", "a module in it: bare.load"),
+            LookupResult(
+                "'bare' is a folder without an __init__.py, and has no functions", "a module in it: bare.load"
+            ),
         ),
         (
             "empty",
-            Found("'empty' is a folder without an __init__.py, and has no functions", "there is no module in it"),
+            LookupResult(
+                "'empty' is a folder without an __init__.py, and has no functions", "there is no module in it"
+            ),
         ),
     ],
 )
-def test_no_such_module(packages: Path, module: str, found: Found) -> None:
-    assert Library(packages).find(module, "f") == found
+def test_no_such_module(packages: Path, module: str, found: LookupResult) -> None:
+    assert FunctionLookup(packages).find(module, "f") == found
     assert not (packages / "imported").exists()
 
 
 def test_installed_modules(folder: Path) -> None:
-    library = Library(folder)
+    library = FunctionLookup(folder)
     for module, function in (("sys", "exit"), ("math", "sqrt"), ("pyarrow", "table"), ("os", "getcwd")):
-        assert library.find(module, function) == Found()
+        assert library.find(module, function) == LookupResult()
     found = library.find("json", "dmup")
     assert (found.problem, found.hint) == ("json/__init__.py has no function 'dmup'", "did you mean 'dump'?")
 
 
 def test_the_folder_comes_first(folder: Path) -> None:
     (folder / "pytest.py").write_text("def main(table): ...\n")
-    found = Library(folder).find("pytest", "main")
+    found = FunctionLookup(folder).find("pytest", "main")
     assert found.signature and found.signature.where == "pytest.py:1"
 
 
@@ -209,13 +216,13 @@ def test_the_folder_comes_first(folder: Path) -> None:
 def test_a_file_whose_name_is_taken_is_told(folder: Path, name: str) -> None:
     """At the run, the import would find the other one."""
     (folder / f"{name}.py").write_text("def dumps(table): ...\n")
-    found = Library(folder).find(name, "dumps")
+    found = FunctionLookup(folder).find(name, "dumps")
     what = f"the module '{name}' beside the pipeline file has the name of one that is in use already"
     assert (found.problem, found.hint) == (what, "rename the file")
 
 
 def test_modules_of_python_itself_are_found_where_no_file_hides_them(folder: Path) -> None:
-    assert Library(folder).find("json", "dumps").problem == ""
+    assert FunctionLookup(folder).find("json", "dumps").problem == ""
 
 
 def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,21 +236,21 @@ def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.Mon
             return find_module(name, folder / "elsewhere") if name == "mine" and path is None else None
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
-    found = Library(folder).find("mine", "f")
+    found = FunctionLookup(folder).find("mine", "f")
     assert found.signature and found.signature.names == ("table",)
 
 
 def test_a_module_in_folders_within_folders_that_are_no_packages(folder: Path) -> None:
     (folder / "made_up" / "inner").mkdir(parents=True)
     (folder / "made_up" / "inner" / "steps.py").write_text("def f(table): ...\n")
-    found = Library(folder).find("made_up.inner.steps", "f")
+    found = FunctionLookup(folder).find("made_up.inner.steps", "f")
     assert found.signature and found.signature.where == "made_up/inner/steps.py:1"
-    assert Library(folder).find("made_up.inner", "f").problem.startswith("'made_up.inner' is a folder without")
+    assert FunctionLookup(folder).find("made_up.inner", "f").problem.startswith("'made_up.inner' is a folder without")
 
 
 def test_each_module_is_read_once(folder: Path) -> None:
     (folder / "steps.py").write_text("def f(a): ...\n")
-    library = Library(folder)
+    library = FunctionLookup(folder)
     assert library.find("steps", "f").signature
     (folder / "steps.py").write_text("def g(b): ...\n")
     assert library.find("steps", "f").signature

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.core.errors import Problem, SpecError, Where, render, render_all
-from nfrun.core.text import escape, near, shorten
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, render, render_all
+from nfrun.core.text import closest_match, ellipsize, escape_controls
 
 
 def test_near_finds_the_word_that_was_probably_meant() -> None:
-    assert near("extrat", ["users", "extract"]) == "extract"
+    assert closest_match("extrat", ["users", "extract"]) == "extract"
 
 
 def test_near_does_not_mind_the_case_and_gives_the_word_as_it_is_known() -> None:
-    assert near("EXTRACT", ["users", "Extract"]) == "Extract"
+    assert closest_match("EXTRACT", ["users", "Extract"]) == "Extract"
 
 
 def test_near_of_several_takes_the_nearest() -> None:
-    assert near("reed", ["users", "reads", "read"]) == "read"
+    assert closest_match("reed", ["users", "reads", "read"]) == "read"
 
 
 @pytest.mark.parametrize("word", ["", "zzz", "e"])
 def test_near_finds_nothing_where_nothing_is_alike(word: str) -> None:
-    assert near(word, ["extract", "users"]) is None
-    assert near(word, []) is None
+    assert closest_match(word, ["extract", "users"]) is None
+    assert closest_match(word, []) is None
 
 
 @pytest.mark.parametrize(
@@ -41,36 +41,36 @@ def test_near_finds_nothing_where_nothing_is_alike(word: str) -> None:
     ],
 )
 def test_escape_makes_what_would_change_the_terminal_visible_and_leaves_the_rest(text: str, escaped: str) -> None:
-    assert escape(text) == escaped
-    assert escape(escaped) == escaped
+    assert escape_controls(text) == escaped
+    assert escape_controls(escaped) == escaped
     assert escaped.encode()
 
 
 def test_shorten_leaves_out_the_middle() -> None:
-    assert shorten("abcdefghij", 10) == "abcdefghij"
-    assert shorten("abcdefghijk", 10) == "abcdef…ijk"
-    assert shorten("a" * 60) == "a" * 60
-    assert shorten("a" * 40 + "b" * 21) == "a" * 39 + "…" + "b" * 20
+    assert ellipsize("abcdefghij", 10) == "abcdefghij"
+    assert ellipsize("abcdefghijk", 10) == "abcdef…ijk"
+    assert ellipsize("a" * 60) == "a" * 60
+    assert ellipsize("a" * 40 + "b" * 21) == "a" * 39 + "…" + "b" * 20
 
 
 def test_shorten_puts_all_on_one_line_before_it_counts() -> None:
-    assert shorten("one\ntwo\tthree\x1b") == r"one\ntwo\tthree\x1b"
-    assert shorten("\n\n\n", 5) == r"\n\…n"
+    assert ellipsize("one\ntwo\tthree\x1b") == r"one\ntwo\tthree\x1b"
+    assert ellipsize("\n\n\n", 5) == r"\n\…n"
 
 
 @pytest.mark.parametrize("limit", range(1, 12))
 def test_shorten_never_gives_more_than_the_limit(limit: int) -> None:
-    assert len(shorten("abcdefghijklm", limit)) == limit
+    assert len(ellipsize("abcdefghijklm", limit)) == limit
 
 
 def test_a_place_is_told_as_file_line_and_column_or_as_the_file() -> None:
-    assert str(Where("etl.yaml", 14, 12)) == "etl.yaml:14:12"
-    assert str(Where("etl.yaml")) == "etl.yaml"
+    assert str(SourceSpan("etl.yaml", 14, 12)) == "etl.yaml:14:12"
+    assert str(SourceSpan("etl.yaml")) == "etl.yaml"
 
 
 def test_a_problem_shows_its_line_a_caret_and_the_hint() -> None:
-    where = Where("pipelines/etl.yaml", 14, 14, 6, "    inputs: [extrat, users]")
-    problem = Problem(where, "node 'join' reads 'extrat', which is not defined", "did you mean 'extract' (line 6)?")
+    where = SourceSpan("pipelines/etl.yaml", 14, 14, 6, "    inputs: [extrat, users]")
+    problem = Diagnostic(where, "node 'join' reads 'extrat', which is not defined", "did you mean 'extract' (line 6)?")
     assert render(problem) == (
         "pipelines/etl.yaml:14:14: node 'join' reads 'extrat', which is not defined\n"
         "   14 |     inputs: [extrat, users]\n"
@@ -79,32 +79,35 @@ def test_a_problem_shows_its_line_a_caret_and_the_hint() -> None:
 
 
 def test_a_problem_without_a_hint_ends_with_the_caret() -> None:
-    assert render(Problem(Where("a.yaml", 1, 4, 1, "x: 12"), "no")) == "a.yaml:1:4: no\n    1 | x: 12\n      |    ^"
+    assert (
+        render(Diagnostic(SourceSpan("a.yaml", 1, 4, 1, "x: 12"), "no"))
+        == "a.yaml:1:4: no\n    1 | x: 12\n      |    ^"
+    )
 
 
 def test_a_problem_of_the_whole_file_shows_no_line() -> None:
-    assert render(Problem(Where("a.yaml"), "it is empty")) == "a.yaml: it is empty"
-    assert render(Problem(Where("a.yaml"), "it is empty", "see --help")) == "a.yaml: it is empty\n   see --help"
+    assert render(Diagnostic(SourceSpan("a.yaml"), "it is empty")) == "a.yaml: it is empty"
+    assert render(Diagnostic(SourceSpan("a.yaml"), "it is empty", "see --help")) == "a.yaml: it is empty\n   see --help"
 
 
 def test_a_problem_whose_line_is_not_at_hand_shows_the_place_only() -> None:
-    assert render(Problem(Where("a.yaml", 3, 2), "no", "do this")) == "a.yaml:3:2: no\n   do this"
+    assert render(Diagnostic(SourceSpan("a.yaml", 3, 2), "no", "do this")) == "a.yaml:3:2: no\n   do this"
 
 
 def test_a_long_line_number_moves_the_caret_along() -> None:
-    assert render(Problem(Where("a.yaml", 1234567, 2, 2, "abc"), "no")) == (
+    assert render(Diagnostic(SourceSpan("a.yaml", 1234567, 2, 2, "abc"), "no")) == (
         "a.yaml:1234567:2: no\n1234567 | abc\n        |  ^^"
     )
 
 
 def test_there_is_always_a_caret_and_never_more_than_forty() -> None:
     text = "y" * 100
-    assert render(Problem(Where("a", 1, 1, 0, text), "no")).splitlines()[2] == "      | ^"
-    assert render(Problem(Where("a", 1, 1, 99, text), "no")).splitlines()[2] == "      | " + "^" * 40
+    assert render(Diagnostic(SourceSpan("a", 1, 1, 0, text), "no")).splitlines()[2] == "      | ^"
+    assert render(Diagnostic(SourceSpan("a", 1, 1, 99, text), "no")).splitlines()[2] == "      | " + "^" * 40
 
 
 def test_what_is_escaped_and_what_is_indented_by_tabs_keeps_the_caret_in_its_place() -> None:
-    assert render(Problem(Where("a\x1b\n.yaml", 3, 5, 3, "\ta\x1b: bad"), "no\x07", "\u202ehint")) == (
+    assert render(Diagnostic(SourceSpan("a\x1b\n.yaml", 3, 5, 3, "\ta\x1b: bad"), "no\x07", "\u202ehint")) == (
         "a\\x1b\\n.yaml:3:5: no\\x07\n"
         "    3 | \ta\\x1b: bad\n"
         "      | \t      ^^^ \\u202ehint"
@@ -113,29 +116,29 @@ def test_what_is_escaped_and_what_is_indented_by_tabs_keeps_the_caret_in_its_pla
 
 def test_of_a_very_long_line_the_part_around_the_caret_is_shown() -> None:
     text = "a" * 300 + "BBBBB" + "c" * 300
-    assert render(Problem(Where("a.yaml", 1, 301, 5, text), "far", "here")) == (
+    assert render(Diagnostic(SourceSpan("a.yaml", 1, 301, 5, text), "far", "here")) == (
         "a.yaml:1:301: far\n"
         f"    1 | {'a' * 80}BBBBB{'c' * 75}\n"
         f"      | {' ' * 80}^^^^^ here"
     )  # fmt: skip
-    assert render(Problem(Where("a.yaml", 1, 3, 1, text), "near", "here")) == (
+    assert render(Diagnostic(SourceSpan("a.yaml", 1, 3, 1, text), "near", "here")) == (
         "a.yaml:1:3: near\n"
         f"    1 | {'a' * 160}\n"
         "      |   ^ here"
     )  # fmt: skip
     exactly = "a" * 160
-    assert render(Problem(Where("a.yaml", 1, 160, 9, exactly), "end")) == (
+    assert render(Diagnostic(SourceSpan("a.yaml", 1, 160, 9, exactly), "end")) == (
         f"a.yaml:1:160: end\n    1 | {exactly}\n      | {' ' * 159}^"
     )
 
 
 def test_all_problems_are_told_in_the_order_of_the_file() -> None:
     problems = [
-        Problem(Where("b.yaml", 1, 1), "third"),
-        Problem(Where("a.yaml", 10, 1), "second"),
-        Problem(Where("a.yaml", 9, 7), "first, at the right"),
-        Problem(Where("a.yaml", 9, 2), "first, at the left"),
-        Problem(Where("a.yaml"), "the whole"),
+        Diagnostic(SourceSpan("b.yaml", 1, 1), "third"),
+        Diagnostic(SourceSpan("a.yaml", 10, 1), "second"),
+        Diagnostic(SourceSpan("a.yaml", 9, 7), "first, at the right"),
+        Diagnostic(SourceSpan("a.yaml", 9, 2), "first, at the left"),
+        Diagnostic(SourceSpan("a.yaml"), "the whole"),
     ]
     assert render_all(problems) == (
         "a.yaml: the whole\n"
@@ -148,7 +151,7 @@ def test_all_problems_are_told_in_the_order_of_the_file() -> None:
 
 
 def test_of_very_many_problems_the_first_are_told_and_the_rest_counted() -> None:
-    problems = [Problem(Where("a", line), "no") for line in range(1, 54)]
+    problems = [Diagnostic(SourceSpan("a", line), "no") for line in range(1, 54)]
     told = render_all(problems).splitlines()
     assert len(told) == 51
     assert told[49:] == ["a:50:0: no", "… and 3 more problems"]
@@ -157,14 +160,14 @@ def test_of_very_many_problems_the_first_are_told_and_the_rest_counted() -> None
 
 
 def test_an_error_counts_its_problems() -> None:
-    problem = Problem(Where("a"), "no")
+    problem = Diagnostic(SourceSpan("a"), "no")
     assert str(SpecError([problem])) == "1 problem"
     assert str(SpecError([problem, problem])) == "2 problems"
-    assert SpecError([problem]).problems == (problem,)
+    assert SpecError([problem]).diagnostics == (problem,)
 
 
 def test_the_caret_stands_under_wide_characters() -> None:
-    where = Where("p.yaml", 2, 3, 3, "  日本語: {rn: echo}")
-    assert render(Problem(where, "what")).split("\n")[1:] == ["    2 |   日本語: {rn: echo}", "      |   ^^^^^^"]
-    after = Where("p.yaml", 2, 9, 2, "  日本語: {rn: echo}")
-    assert render(Problem(after, "what")).split("\n")[2] == "      |            ^^"
+    where = SourceSpan("p.yaml", 2, 3, 3, "  日本語: {rn: echo}")
+    assert render(Diagnostic(where, "what")).split("\n")[1:] == ["    2 |   日本語: {rn: echo}", "      |   ^^^^^^"]
+    after = SourceSpan("p.yaml", 2, 9, 2, "  日本語: {rn: echo}")
+    assert render(Diagnostic(after, "what")).split("\n")[2] == "      |            ^^"

@@ -12,6 +12,7 @@ import pytest
 
 import nfrun
 from nfrun.core.events import (
+    JSON_KEYS,
     NOTHING,
     AttemptStopped,
     Event,
@@ -27,15 +28,15 @@ from nfrun.core.events import (
     NodeStarted,
     Outcome,
     OutputPublished,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     RunStarted,
     event_name,
     to_json,
 )
 
-REF = Ref("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2, 512)
+REF = OutputRef("a.left", 3, 24, "x: int64", "/tmp/a.arrow", "xxh3:1", 2, 512)
 REF_JSON = {
     "id": "a.left",
     "rows": 3,
@@ -137,7 +138,7 @@ def test_an_event_in_json_has_the_promised_names_and_values(event: Event, promis
 @pytest.mark.parametrize("event", [event for event, _ in PROMISED], ids=lambda event: type(event).__name__)
 def test_an_event_in_json_is_plain_begins_with_its_name_and_leaves_out_no_field(event: Event) -> None:
     told = to_json(event)
-    assert list(told) == ["event", *(f.name for f in fields(event))]
+    assert list(told) == ["event", *(JSON_KEYS.get(f.name, f.name) for f in fields(event))]
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
@@ -155,7 +156,7 @@ def test_the_name_of_an_event_is_in_lower_case_with_underscores() -> None:
 
 def test_nothing_of_ours_changes_a_value() -> None:
     """They are frozen to the type checker alone: freezing them at run time would cost as much as the scheduler."""
-    events = {cls.__name__ for cls in (Ref, Frame, Failure, Outcome, *(type(event) for event, _ in PROMISED))}
+    events = {cls.__name__ for cls in (OutputRef, Frame, Failure, Outcome, *(type(event) for event, _ in PROMISED))}
     names = {"event", "outcome", "ref", "start", "attempt", "failure", "frame", *events}
     for path in Path(nfrun.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -170,4 +171,4 @@ def test_what_no_value_was_given_is_one_empty_mapping() -> None:
 
 def test_an_outcome_without_a_failure_went_well() -> None:
     outcome = Outcome("a", 1)
-    assert (outcome.failure, outcome.lost, outcome.outputs, outcome.took) == (None, None, {}, 0.0)
+    assert (outcome.failure, outcome.lost, outcome.outputs, outcome.duration) == (None, None, {}, 0.0)

@@ -31,15 +31,15 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     Outcome,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     RunStarted,
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
 from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
-from nfrun.core.simulation import by_cost, makespan, random_plan, simulate
+from nfrun.core.simulation import by_estimate, makespan, random_plan, simulate
 
 SEEDS = range(200)
 SCHEDULES = ("eager", "barriers", "sequential")
@@ -83,7 +83,7 @@ class Trial:
 
     @property
     def names(self) -> list[str]:
-        return [node.name for node in self.plan.nodes.values() if not node.gate]
+        return [node.name for node in self.plan.nodes.values() if not node.barrier]
 
     def of(self, *kinds: type[Any]) -> list[Any]:
         return [event for event in self.log if isinstance(event, kinds)]
@@ -105,8 +105,8 @@ class Seen:
         self.retrying: dict[str, NodeRetrying] = {}
         self.again: dict[str, NodeRetrying] = {}  # those whose back-off is over
         self.ended: dict[str, End] = {}
-        self.alive: dict[str, Ref] = {}
-        self.released: dict[str, Ref] = {}
+        self.alive: dict[str, OutputRef] = {}
+        self.released: dict[str, OutputRef] = {}
         self.given_up: set[tuple[str, int]] = set()
         self.stopped = False
         self.ticked: float | None = None
@@ -154,11 +154,13 @@ class Seen:
     def over(self, name: str) -> bool:
         """Whether what `after` names has ended, a gate being what it waits for."""
         node = self.plan.nodes[name]
-        return all(self.over(n) for n in node.after) if node.gate else name in self.ended
+        return all(self.over(n) for n in node.order_only) if node.barrier else name in self.ended
 
     def may_start(self, name: str) -> bool:
         node = self.plan.nodes[name]
-        return all(isinstance(self.ended.get(n), NodeFinished) for n in node.needs) and all(map(self.over, node.after))
+        return all(isinstance(self.ended.get(n), NodeFinished) for n in node.needs) and all(
+            map(self.over, node.order_only)
+        )
 
     def ready(self, name: str) -> bool:
         waits = name in self.running or name in self.ended or name in self.retrying
@@ -188,9 +190,9 @@ def draw_plan(draw: random.Random) -> Plan:
             Node(
                 name=f"n{i}",
                 needs=tuple(needs),
-                after=tuple(after),
+                order_only=tuple(after),
                 reads=tuple(output for need in needs for output in outputs_of(need) if draw.random() < 0.7),
-                cost=draw.choice((0.5, 1.0, 1.0, 5.0)),
+                estimated_duration=draw.choice((0.5, 1.0, 1.0, 5.0)),
                 retry=retry,
                 timeout=draw.choice((None, None, 0.75, 1.5)),
                 resources=draw.choice(((), (("cpu", 0.4),), *[(("cpu", n),) for n in (1.0, 1.0, 1.0, 2.0, 99.0)])),
@@ -206,11 +208,11 @@ def draw_outcome(draw: random.Random, start: NodeStarted, trouble: float) -> tup
     node, attempt, chance = start.node, start.attempt, draw.random()
     if chance < trouble:
         kind = draw.choice(("error", "error", "error", "io", "cancelled"))
-        return took, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), took=took)
+        return took, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), duration=took)
     if chance < trouble * 1.7:
-        return took, Outcome(node, attempt, lost="the worker vanished", took=took)
-    refs = {output: Ref(output, attempt, i, "", attempt=attempt) for i, output in enumerate(outputs_of(node))}
-    return took, Outcome(node, attempt, outputs=refs, took=took)
+        return took, Outcome(node, attempt, lost="the worker vanished", duration=took)
+    refs = {output: OutputRef(output, attempt, i, "", attempt=attempt) for i, output in enumerate(outputs_of(node))}
+    return took, Outcome(node, attempt, outputs=refs, duration=took)
 
 
 def make_trial(seed: int, schedule: str) -> Trial:
@@ -254,8 +256,8 @@ def make_trial(seed: int, schedule: str) -> Trial:
         if trial.cancel_at is not None:
             if not any(c.method == "cancel" for c in trial.calls):
                 choices.append((trial.cancel_at, draw.random(), "cancel", "interrupted"))
-            elif not scheduler.done and not any(c.method == "abandon" for c in trial.calls):
-                choices.append((trial.cancel_at + GRACE, draw.random(), "abandon", None))
+            elif not scheduler.done and not any(c.method == "detach" for c in trial.calls):
+                choices.append((trial.cancel_at + GRACE, draw.random(), "detach", None))
         at, _, method, argument = min(choices, key=lambda choice: choice[:2])
         if draw.random() < 0.2 and trial.calls[-1].at < at:
             call(draw.uniform(trial.calls[-1].at, at), "tick")  # before its time
@@ -269,7 +271,7 @@ def make_trial(seed: int, schedule: str) -> Trial:
 def agree(scheduler: Scheduler, seen: Seen) -> None:
     """What the scheduler says of itself is what follows from its events."""
     assert scheduler.running == len(seen.running)
-    names = [node.name for node in seen.plan.nodes.values() if not node.gate]
+    names = [node.name for node in seen.plan.nodes.values() if not node.barrier]
     assert scheduler.done == all(name in seen.ended for name in names)
     times = [retrying.at + retrying.delay for retrying in seen.retrying.values()]
     for name, start in seen.running.items():
@@ -322,7 +324,7 @@ def test_the_trials_are_worth_their_name() -> None:
     rarest = min((AttemptStopped, NodeCancelled, NodeFailed, NodeSkipped, NodeRetrying), key=counts.__getitem__)
     assert counts[rarest] > 100, rarest
     assert Counter(trial.of(RunFinished)[0].status for trial in trials()).keys() == {"ok", "failed", "cancelled"}
-    assert sum(call.method == "abandon" for trial in trials() for call in trial.calls) > 10
+    assert sum(call.method == "detach" for trial in trials() for call in trial.calls) > 10
     unheard = [t for t in trials() for c, a in zip(t.calls, t.answers, strict=True) if c.method == "outcome" and not a]
     assert len(unheard) > 50
 
@@ -367,7 +369,7 @@ def test_nothing_starts_before_all_it_needs_has_finished_and_all_it_comes_after_
             if isinstance(event, NodeStarted):
                 node = original.nodes[event.node]
                 assert all(isinstance(seen.ended.get(need), NodeFinished) for need in node.needs), trial
-                assert all(name in seen.ended for name in node.after), trial
+                assert all(name in seen.ended for name in node.order_only), trial
 
 
 def test_with_barriers_nothing_starts_before_every_earlier_stage_has_ended() -> None:
@@ -404,9 +406,9 @@ def test_an_output_is_released_once_when_its_last_reader_has_ended_and_never_if_
             }
             # Not one event later than needed: after every call, exactly what nobody waits for is gone.
             for output in seen.alive:
-                assert output in trial.plan.keep or not all(name in seen.ended for name in readers[output]), trial
+                assert output in trial.plan.retained or not all(name in seen.ended for name in readers[output]), trial
             for output in seen.released:
-                assert output not in trial.plan.keep and all(name in seen.ended for name in readers[output]), trial
+                assert output not in trial.plan.retained and all(name in seen.ended for name in readers[output]), trial
 
 
 def test_with_keep_going_a_failed_node_skips_exactly_what_depends_on_it() -> None:
@@ -457,7 +459,7 @@ def test_after_a_cancel_nothing_starts_and_all_that_runs_is_told_to_stop() -> No
             for event in events:
                 seen.add(event, trial.keep_going)
                 assert not (cancelled and isinstance(event, NodeStarted | NodeRetrying | NodeSkipped)), trial
-            if call.method == "abandon":
+            if call.method == "detach":
                 assert not seen.running and seen.ended.keys() == set(trial.names), trial
 
 
@@ -548,7 +550,7 @@ def test_of_the_ready_nodes_that_fit_the_one_with_the_longest_path_before_it_sta
         for _, event, seen in steps(trial):
             if isinstance(event, NodeStarted):
                 fitting = [n for n in trial.names if seen.ready(n) and seen.fits(n)]
-                assert event.node == min(fitting, key=lambda n: (-trial.plan.ranks[n], place[n])), trial
+                assert event.node == min(fitting, key=lambda n: (-trial.plan.priorities[n], place[n])), trial
 
 
 def test_the_time_in_the_queue_counts_from_the_moment_the_node_became_ready() -> None:
@@ -565,7 +567,7 @@ def test_the_time_in_the_queue_counts_from_the_moment_the_node_became_ready() ->
                     ready_at.setdefault(name, call.at)
             for event in events:
                 if isinstance(event, NodeStarted):
-                    assert event.queued == event.at - ready_at.pop(event.node), trial
+                    assert event.queue_wait == event.at - ready_at.pop(event.node), trial
                     seen.add(event, trial.keep_going)
 
 
@@ -588,7 +590,7 @@ def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
         "from nfrun.core.events import Outcome, Failure\n"
         "plan = random_plan(5, 300)\n"
         "fail = lambda s: Outcome(s.node, s.attempt, Failure('error', 'E', '') if hash(s.at) % 9 == 0 else None)\n"
-        "print(simulate(plan, by_cost(plan)), simulate(with_barriers(plan), fail, keep_going=True))\n"
+        "print(simulate(plan, by_estimate(plan)), simulate(with_barriers(plan), fail, keep_going=True))\n"
     )
     run = partial(subprocess.run, [sys.executable, "-c", code], check=True, capture_output=True, text=True)
     logs = {run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
@@ -623,7 +625,7 @@ def test_what_an_attempt_that_was_given_up_says_later_changes_nothing() -> None:
             assert call.make(scheduler) == answer, trial
             started = [e for e in answer if isinstance(e, AttemptStopped) and e.why == "timeout"]
             given_up.update((e.node, e.attempt) for e in started)
-            if call.method == "abandon":
+            if call.method == "detach":
                 cancelled = {e.node for e in answer if isinstance(e, NodeCancelled)}
                 attempts = {e.node: e.attempt for e in trial.of(NodeStarted)}
                 given_up.update((name, attempts[name]) for name in cancelled)
@@ -642,7 +644,7 @@ def test_an_outcome_that_makes_no_sense_raises_and_changes_nothing() -> None:
                     if under_way or ((name, attempt) in seen.given_up and (name, attempt) not in reported):
                         continue
                     with pytest.raises(ValueError, match=f"attempt {attempt} of node .* is not under way"):
-                        scheduler.outcome(call.at, Outcome(name, attempt, outputs={name: Ref(name, 1, 1, "")}))
+                        scheduler.outcome(call.at, Outcome(name, attempt, outputs={name: OutputRef(name, 1, 1, "")}))
             assert call.make(scheduler) == answer, trial
             if isinstance(call.argument, Outcome):
                 reported.add((call.argument.node, call.argument.attempt))
@@ -755,8 +757,8 @@ def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: An
     count = 3_000  # to go through all of them for each outcome would be ten times more than is allowed
     plan = make_plan(shape(count), slots=4)
     plan = with_barriers(plan) if barriers else plan
-    edges = Counter(name for node in plan.nodes.values() for name in (*node.needs, *node.after))
-    edges.update({node.name: len(node.needs) + len(node.after) for node in plan.nodes.values()})
+    edges = Counter(name for node in plan.nodes.values() for name in (*node.needs, *node.order_only))
+    edges.update({node.name: len(node.needs) + len(node.order_only) for node in plan.nodes.values()})
     scheduler = Scheduler(plan)
     running = [event for event in scheduler.begin(0.0) if isinstance(event, NodeStarted)]
     meter = Meter(scheduler)
@@ -769,7 +771,7 @@ def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: An
         if start.node in failed_once and start.attempt == 1:
             events = scheduler.outcome(now, Outcome(start.node, 1, Failure("error", "E", "")))
         else:
-            outputs = {start.node: Ref(start.node, 0, 0, "")}
+            outputs = {start.node: OutputRef(start.node, 0, 0, "")}
             events = scheduler.outcome(now, Outcome(start.node, start.attempt, outputs=outputs))
             ended += 1
         events += scheduler.tick(now)
@@ -790,9 +792,9 @@ def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: An
 @pytest.mark.slow
 def test_a_hundred_thousand_nodes_are_planned_and_run() -> None:
     plan = random_plan(1, 100_000, slots=64, reach=2_000)
-    log = simulate(plan, by_cost(plan))
+    log = simulate(plan, by_estimate(plan))
     kinds = Counter(type(event) for event in log)
-    unkept = sum(name not in plan.keep for name in plan.nodes)
+    unkept = sum(name not in plan.retained for name in plan.nodes)
     assert kinds == {RunStarted: 1, NodeStarted: 100_000, NodeFinished: 100_000, OutputReleased: unkept, RunFinished: 1}
     assert sum(map(len, plan.stages)) == 100_000
     assert log[-1] == RunFinished(log[-1].at, "ok")

@@ -27,17 +27,17 @@ from nfrun.core.simulation import random_plan
 
 # a - b - d    costs 1, 5, 1 above; c 2, e 4 below, where e needs nothing and d reads all but e.
 DIAMOND = (
-    Node("a", cost=1.0),
-    Node("b", ("a",), cost=5.0),
-    Node("c", ("a",), cost=2.0),
-    Node("d", ("b", "c"), cost=1.0),
-    Node("e", cost=4.0),
+    Node("a", estimated_duration=1.0),
+    Node("b", ("a",), estimated_duration=5.0),
+    Node("c", ("a",), estimated_duration=2.0),
+    Node("d", ("b", "c"), estimated_duration=1.0),
+    Node("e", estimated_duration=4.0),
 )
 
 
 def paths_from(plan: Plan, name: str) -> Iterator[tuple[str, ...]]:
     """Every path from this node to a node that nothing needs or comes after."""
-    nexts = [n.name for n in plan.nodes.values() if name in (*n.needs, *n.after)]
+    nexts = [n.name for n in plan.nodes.values() if name in (*n.needs, *n.order_only)]
     for other in nexts:
         yield from ((name, *path) for path in paths_from(plan, other))
     if not nexts:
@@ -45,7 +45,7 @@ def paths_from(plan: Plan, name: str) -> Iterator[tuple[str, ...]]:
 
 
 def cost_of(plan: Plan, path: tuple[str, ...]) -> float:
-    return sum(plan.nodes[name].cost for name in path)
+    return sum(plan.nodes[name].estimated_duration for name in path)
 
 
 # -- make_plan ---------------------------------------------------------------------------------------------------------
@@ -55,34 +55,34 @@ def test_a_plan_has_its_nodes_in_the_order_given_with_stages_and_ranks() -> None
     plan = make_plan(DIAMOND, ["d"], 3)
     assert list(plan.nodes.values()) == list(DIAMOND)
     assert plan.stages == (("a", "e"), ("b", "c"), ("d",))
-    assert plan.ranks == {"a": 7.0, "b": 6.0, "c": 3.0, "d": 1.0, "e": 4.0}
-    assert plan.keep == frozenset({"d"})
+    assert plan.priorities == {"a": 7.0, "b": 6.0, "c": 3.0, "d": 1.0, "e": 4.0}
+    assert plan.retained == frozenset({"d"})
     assert plan.slots == 3
     assert plan.work == 13.0
 
 
 def test_a_plan_of_nothing_is_a_plan() -> None:
     plan = make_plan([])
-    assert (plan.nodes, plan.stages, plan.ranks, plan.work) == ({}, (), {}, 0)
+    assert (plan.nodes, plan.stages, plan.priorities, plan.work) == ({}, (), {}, 0)
     assert longest_path(plan) == ([], 0.0)
     assert with_barriers(plan).nodes == {}
 
 
 def test_a_rank_counts_hops_where_no_cost_is_known() -> None:
-    assert make_plan([Node("a"), Node("b", ("a",)), Node("c", ("b",))]).ranks == {"a": 3.0, "b": 2.0, "c": 1.0}
+    assert make_plan([Node("a"), Node("b", ("a",)), Node("c", ("b",))]).priorities == {"a": 3.0, "b": 2.0, "c": 1.0}
 
 
 def test_what_a_node_comes_after_counts_for_its_stage_and_for_ranks() -> None:
-    plan = make_plan([Node("a"), Node("b", after=("a",), cost=2.0)])
+    plan = make_plan([Node("a"), Node("b", order_only=("a",), estimated_duration=2.0)])
     assert plan.stages == (("a",), ("b",))
-    assert plan.ranks == {"a": 3.0, "b": 2.0}
+    assert plan.priorities == {"a": 3.0, "b": 2.0}
 
 
 def test_a_rank_is_the_cost_of_the_most_expensive_path_to_the_end() -> None:
     for seed in range(30):
         plan = random_plan(seed, 12)
         expected = {name: max(cost_of(plan, path) for path in paths_from(plan, name)) for name in plan.nodes}
-        assert plan.ranks == pytest.approx(expected), seed
+        assert plan.priorities == pytest.approx(expected), seed
 
 
 def test_a_stage_is_the_number_of_links_of_the_longest_chain() -> None:
@@ -97,16 +97,16 @@ def test_a_name_that_is_not_in_the_plan_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"^node 'b' needs 'a', which is not in the plan$"):
         make_plan([Node("b", ("a",))])
     with pytest.raises(ValueError, match=r"^node 'b' needs 'x', which is not in the plan$"):
-        make_plan([Node("b", after=("x",))])
+        make_plan([Node("b", order_only=("x",))])
 
 
 def test_a_cycle_is_an_error() -> None:
     with pytest.raises(CycleError):
-        make_plan([Node("a", ("b",)), Node("b", after=("a",))])
+        make_plan([Node("a", ("b",)), Node("b", order_only=("a",))])
 
 
 def test_a_need_that_is_named_twice_counts_once() -> None:
-    assert make_plan([Node("a"), Node("b", ("a", "a"), after=("a",))]).stages == (("a",), ("b",))
+    assert make_plan([Node("a"), Node("b", ("a", "a"), order_only=("a",))]).stages == (("a",), ("b",))
 
 
 # -- plan_of -----------------------------------------------------------------------------------------------------------
@@ -148,20 +148,20 @@ def test_the_plan_of_a_pipeline_says_what_the_scheduler_may_know() -> None:
         Node("b", ("a", "z"), reads=("a.left", "a.right"), retry=retry),
         Node("c", timeout=5.0, resources=(("cpu", 2.0),)),
     ]
-    assert plan.keep == {"a.right", "b"}
+    assert plan.retained == {"a.right", "b"}
     assert plan.slots == 4
 
 
 def test_a_node_without_a_recorded_cost_is_expected_to_take_the_mean_of_the_recorded_ones() -> None:
     nodes = pipeline(spec("a"), spec("b"), spec("c"))
-    plan = plan_of(nodes, costs={"a": 1.0, "b": 4.0, "gone": 1000.0})
-    assert {name: node.cost for name, node in plan.nodes.items()} == {"a": 1.0, "b": 4.0, "c": 2.5}
+    plan = plan_of(nodes, estimated_durations={"a": 1.0, "b": 4.0, "gone": 1000.0})
+    assert {name: node.estimated_duration for name, node in plan.nodes.items()} == {"a": 1.0, "b": 4.0, "c": 2.5}
 
 
 @pytest.mark.parametrize("costs", [None, {}, {"gone": 1000.0}])
 def test_without_recorded_costs_every_node_counts_one(costs: dict[str, float] | None) -> None:
-    plan = plan_of(pipeline(spec("a"), spec("b")), costs=costs)
-    assert [node.cost for node in plan.nodes.values()] == [1.0, 1.0]
+    plan = plan_of(pipeline(spec("a"), spec("b")), estimated_durations=costs)
+    assert [node.estimated_duration for node in plan.nodes.values()] == [1.0, 1.0]
 
 
 # -- stages, paths and bounds ------------------------------------------------------------------------------------------
@@ -186,14 +186,14 @@ def test_the_longest_path_may_be_taken_by_other_costs() -> None:
 
 
 def test_among_equals_the_longest_path_ends_in_the_earliest_stage_and_takes_the_first_need() -> None:
-    nodes = [Node("b"), Node("a"), Node("c", ("a", "b")), Node("d", cost=2.0)]
+    nodes = [Node("b"), Node("a"), Node("c", ("a", "b")), Node("d", estimated_duration=2.0)]
     assert longest_path(make_plan(nodes)) == (["d"], 2.0)
     assert longest_path(make_plan(nodes[:3])) == (["a", "c"], 2.0)
     assert longest_path(make_plan(nodes), {}) == (["b"], 0.0)
 
 
 def test_the_longest_path_does_not_follow_what_merely_comes_after() -> None:
-    plan = make_plan([Node("a", cost=5.0), Node("b", after=("a",), cost=1.0)])
+    plan = make_plan([Node("a", estimated_duration=5.0), Node("b", order_only=("a",), estimated_duration=1.0)])
     assert longest_path(plan) == (["a"], 5.0)
     assert longest_path(with_barriers(make_plan(DIAMOND))) == longest_path(make_plan(DIAMOND))
 
@@ -202,7 +202,7 @@ def test_the_longest_path_is_a_path_and_as_expensive_as_the_highest_rank() -> No
     for seed in range(30):
         plan = random_plan(seed, 200)
         path, cost = longest_path(plan)
-        assert cost == pytest.approx(max(plan.ranks.values())) == pytest.approx(cost_of(plan, tuple(path))), seed
+        assert cost == pytest.approx(max(plan.priorities.values())) == pytest.approx(cost_of(plan, tuple(path))), seed
         assert not plan.nodes[path[0]].needs, seed
         for before, name in pairwise(path):
             assert before in plan.nodes[name].needs, seed
@@ -229,7 +229,7 @@ def test_sequential_is_the_same_plan_with_one_slot() -> None:
 
 def test_with_barriers_each_stage_comes_after_a_gate_that_comes_after_the_stage_before() -> None:
     plan = with_barriers(make_plan(DIAMOND, ["d"], 3))
-    after = {name: node.after for name, node in plan.nodes.items()}
+    after = {name: node.order_only for name, node in plan.nodes.items()}
     assert after == {
         "a": (),
         "e": (),
@@ -240,16 +240,21 @@ def test_with_barriers_each_stage_comes_after_a_gate_that_comes_after_the_stage_
         "d": ("|1",),
         "|2": ("d", "|1"),
     }
-    assert [name for name, node in plan.nodes.items() if node.gate] == ["|0", "|1", "|2"]
-    assert all(plan.nodes[node.name] == replace(node, after=after[node.name]) for node in DIAMOND)
+    assert [name for name, node in plan.nodes.items() if node.barrier] == ["|0", "|1", "|2"]
+    assert all(plan.nodes[node.name] == replace(node, order_only=after[node.name]) for node in DIAMOND)
 
 
 def test_with_barriers_work_stages_keep_and_slots_stay_what_they_were() -> None:
     plan = make_plan(DIAMOND, ["d"], 3)
     barred = with_barriers(plan)
-    assert (barred.stages, barred.keep, barred.slots, barred.work) == (plan.stages, plan.keep, plan.slots, plan.work)
-    assert barred.ranks["c"] == 3.0 and barred.ranks["a"] == barred.ranks["|0"] + 1.0 == 7.0
-    assert barred.ranks["e"] == barred.ranks["|0"] + 4.0
+    assert (barred.stages, barred.retained, barred.slots, barred.work) == (
+        plan.stages,
+        plan.retained,
+        plan.slots,
+        plan.work,
+    )
+    assert barred.priorities["c"] == 3.0 and barred.priorities["a"] == barred.priorities["|0"] + 1.0 == 7.0
+    assert barred.priorities["e"] == barred.priorities["|0"] + 4.0
 
 
 def test_barriers_on_barriers_change_nothing() -> None:
@@ -261,7 +266,7 @@ def test_barriers_keep_the_number_of_edges_linear() -> None:
     count = 200
     left = [Node(f"a{i}") for i in range(count)]
     plan = with_barriers(make_plan([*left, *(Node(f"b{i}", (f"a{i}",)) for i in range(count))]))
-    assert sum(len(node.after) for node in plan.nodes.values()) == 3 * count + 1
+    assert sum(len(node.order_only) for node in plan.nodes.values()) == 3 * count + 1
 
 
 # -- cycles ------------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     Outcome,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     RunStarted,
 )
@@ -31,8 +31,8 @@ def scheduler(*nodes: Node, slots: int = 1, keep: tuple[str, ...] = (), keep_goi
     return Scheduler(make_plan(nodes, keep, slots), keep_going=keep_going)
 
 
-def ref(output: str) -> Ref:
-    return Ref(output, 1, 8, "x: int64")
+def ref(output: str) -> OutputRef:
+    return OutputRef(output, 1, 8, "x: int64")
 
 
 def well(node: str, *outputs: str, attempt: int = 1) -> Outcome:
@@ -94,7 +94,7 @@ def test_a_node_starts_when_all_it_needs_has_finished_with_what_it_reads() -> No
 def test_what_is_said_of_an_attempt_is_told() -> None:
     s = scheduler(Node("a"))
     s.begin(0.0)
-    outcome = Outcome("a", 1, outputs={}, took=0.5, published=0.25, opened={"x": 0.125})
+    outcome = Outcome("a", 1, outputs={}, duration=0.5, publish_wait=0.25, input_waits={"x": 0.125})
     assert s.outcome(1.0, outcome) == [NodeFinished(1.0, "a", 1, {}, 0.5, 0.25, {"x": 0.125})]
 
 
@@ -105,7 +105,7 @@ def test_the_time_in_the_queue_is_told() -> None:
 
 
 def test_the_longest_remaining_path_starts_first_and_among_equals_the_first_in_the_file() -> None:
-    s = scheduler(Node("short"), Node("equal"), Node("long"), Node("end", ("long",), cost=5.0))
+    s = scheduler(Node("short"), Node("equal"), Node("long"), Node("end", ("long",), estimated_duration=5.0))
     begun = s.begin(0.0)
     order = [begun[1]]
     for name in ("long", "end", "short"):
@@ -114,7 +114,7 @@ def test_the_longest_remaining_path_starts_first_and_among_equals_the_first_in_t
 
 
 def test_a_node_that_merely_comes_after_another_starts_whatever_came_of_it() -> None:
-    s = scheduler(Node("a"), Node("b", after=("a",)), keep_going=True)
+    s = scheduler(Node("a"), Node("b", order_only=("a",)), keep_going=True)
     s.begin(0.0)
     assert s.outcome(1.0, Outcome("a", 1, BROKE)) == [NodeFailed(1.0, "a", 1, BROKE), NodeStarted(1.0, "b", 1)]
 
@@ -129,7 +129,7 @@ def test_a_gate_opens_when_its_stage_has_ended_and_is_never_seen() -> None:
 
 
 def test_a_stage_that_is_skipped_does_not_open_the_next_before_the_stage_before_it_has_ended() -> None:
-    nodes = [Node("a"), Node("slow"), Node("b", ("a",)), Node("c", after=("b",))]
+    nodes = [Node("a"), Node("slow"), Node("b", ("a",)), Node("c", order_only=("b",))]
     s = Scheduler(with_barriers(make_plan(nodes, slots=2)), keep_going=True)
     s.begin(0.0)
     assert s.outcome(1.0, Outcome("a", 1, BROKE)) == [NodeFailed(1.0, "a", 1, BROKE), NodeSkipped(1.0, "b", "a")]
@@ -148,7 +148,7 @@ def test_gates_are_not_told_of_when_a_run_stops() -> None:
 
 
 def cpu(name: str, slots: float, cost: float = 1.0) -> Node:
-    return Node(name, cost=cost, resources=(("cpu", slots),))
+    return Node(name, estimated_duration=cost, resources=(("cpu", slots),))
 
 
 def test_a_node_takes_as_many_slots_as_it_says() -> None:
@@ -204,20 +204,20 @@ def test_a_node_that_asks_for_no_slot_never_waits_for_one() -> None:
 def test_a_failed_attempt_is_made_again_after_its_back_off() -> None:
     s = scheduler(Node("a", retry=STEADY))
     s.begin(0.0)
-    failed = Outcome("a", 1, BROKE, took=0.5)
+    failed = Outcome("a", 1, BROKE, duration=0.5)
     assert s.outcome(1.0, failed) == [NodeRetrying(1.0, "a", 1, 1.0, BROKE, 0.5)]
     assert (s.state("a"), s.running, s.wake_at) == (State.BACKOFF, 0, 2.0)
     assert s.tick(1.9) == []
     assert s.tick(2.0) == [NodeStarted(2.0, "a", 2)]
     assert s.outcome(3.0, Outcome("a", 2, BROKE)) == [NodeRetrying(3.0, "a", 2, 2.0, BROKE)]
     assert s.tick(5.5) == [NodeStarted(5.5, "a", 3)]
-    assert s.outcome(6.0, Outcome("a", 3, BROKE, took=0.5)) == [NodeFailed(6.0, "a", 3, BROKE, 0.5)]
+    assert s.outcome(6.0, Outcome("a", 3, BROKE, duration=0.5)) == [NodeFailed(6.0, "a", 3, BROKE, 0.5)]
     assert (s.state("a"), s.done, s.wake_at) == (State.FAILED, True, None)
     assert s.finish(6.0) == [RunFinished(6.0, "failed")]
 
 
 def test_a_slot_is_free_during_a_back_off() -> None:
-    s = scheduler(Node("a", cost=9.0, retry=STEADY), Node("b"))
+    s = scheduler(Node("a", estimated_duration=9.0, retry=STEADY), Node("b"))
     s.begin(0.0)
     assert s.outcome(1.0, Outcome("a", 1, BROKE)) == [
         NodeRetrying(1.0, "a", 1, 1.0, BROKE),
@@ -288,7 +288,7 @@ def test_a_lost_worker_has_a_budget_of_its_own() -> None:
     s = scheduler(Node("a", retry=Retry(max=1, delay=4.0, backoff=2.0, jitter=0.0)))
     s.begin(0.0)
     for attempt in range(1, LOST_BUDGET + 1):
-        outcome = Outcome("a", attempt, lost="killed by signal 9", took=0.5)
+        outcome = Outcome("a", attempt, lost="killed by signal 9", duration=0.5)
         assert s.outcome(0.0, outcome) == [NodeRetrying(0.0, "a", attempt, 0.0, lost, 0.5)]
         assert s.wake_at == 0.0
         assert s.tick(0.0) == [NodeStarted(0.0, "a", attempt + 1)]
@@ -323,7 +323,13 @@ def test_with_keep_going_what_depends_on_a_failed_node_is_skipped_and_the_rest_r
 
 
 def test_without_keep_going_a_failure_skips_what_depends_on_it_and_cancels_what_has_not_started() -> None:
-    nodes = [Node("a", cost=9.0), Node("b", ("a",)), Node("x", cost=9.0), Node("y", ("x",)), Node("z")]
+    nodes = [
+        Node("a", estimated_duration=9.0),
+        Node("b", ("a",)),
+        Node("x", estimated_duration=9.0),
+        Node("y", ("x",)),
+        Node("z"),
+    ]
     s = scheduler(*nodes, slots=2)
     s.begin(0.0)
     why = "node 'a' failed"
@@ -373,7 +379,9 @@ def test_a_skipped_or_cancelled_reader_no_longer_holds_an_output() -> None:
 
 
 def test_an_output_is_released_after_its_last_reader_and_before_anything_else_starts() -> None:
-    s = scheduler(Node("a"), Node("b", ("a",), reads=("a",), cost=2.0), Node("c", ("a",), reads=("a",)), Node("d"))
+    s = scheduler(
+        Node("a"), Node("b", ("a",), reads=("a",), estimated_duration=2.0), Node("c", ("a",), reads=("a",)), Node("d")
+    )
     s.begin(0.0)
     s.outcome(1.0, well("a", "a"))
     assert s.outcome(2.0, well("b"))[1:] == [NodeStarted(2.0, "c", 1, {"a": ref("a")}, 1.0)]
@@ -413,7 +421,7 @@ def test_a_failed_reader_that_may_try_again_still_holds_its_input() -> None:
 
 
 def test_an_attempt_is_stopped_when_its_time_is_over_and_its_slot_is_given_on() -> None:
-    s = scheduler(Node("a", cost=2.0, timeout=1.5), Node("b"), keep_going=True)
+    s = scheduler(Node("a", estimated_duration=2.0, timeout=1.5), Node("b"), keep_going=True)
     s.begin(1.0)
     assert s.wake_at == 2.5
     assert s.tick(2.4) == []
@@ -426,7 +434,7 @@ def test_an_attempt_is_stopped_when_its_time_is_over_and_its_slot_is_given_on() 
 
 
 def test_the_time_that_an_attempt_has_counts_from_its_start() -> None:
-    s = scheduler(Node("a", cost=9.0), Node("b", timeout=2.0))
+    s = scheduler(Node("a", estimated_duration=9.0), Node("b", timeout=2.0))
     s.begin(0.0)
     assert s.wake_at is None
     s.outcome(5.0, well("a"))
@@ -505,7 +513,7 @@ def test_a_late_report_counts_once_and_changes_nothing() -> None:
 
 
 def test_a_cancel_stops_what_runs_and_starts_nothing_more() -> None:
-    s = scheduler(Node("a"), Node("b", ("a",)), Node("c", cost=0.5), slots=1)
+    s = scheduler(Node("a"), Node("b", ("a",)), Node("c", estimated_duration=0.5), slots=1)
     s.begin(0.0)
     assert s.cancel(1.0, "interrupted") == [
         NodeCancelled(1.0, "b", "interrupted"),
@@ -546,9 +554,9 @@ def test_what_does_not_stop_is_abandoned_and_may_report_later() -> None:
     s = scheduler(Node("a"), Node("b"), Node("c"), slots=2)
     s.begin(0.0)
     s.cancel(1.0, "interrupted")
-    assert s.abandon(6.0) == [NodeCancelled(6.0, "a", "interrupted"), NodeCancelled(6.0, "b", "interrupted")]
+    assert s.detach(6.0) == [NodeCancelled(6.0, "a", "interrupted"), NodeCancelled(6.0, "b", "interrupted")]
     assert (s.done, s.running) == (True, 0)
-    assert s.abandon(7.0) == []
+    assert s.detach(7.0) == []
     assert s.outcome(8.0, well("a", "a")) == []
     assert s.finish(8.0) == [RunFinished(8.0, "cancelled")]
 
@@ -556,7 +564,7 @@ def test_what_does_not_stop_is_abandoned_and_may_report_later() -> None:
 def test_abandoning_a_run_cancels_it_first() -> None:
     s = scheduler(Node("a"), Node("b", ("a",)))
     s.begin(0.0)
-    assert s.abandon(1.0) == [
+    assert s.detach(1.0) == [
         NodeCancelled(1.0, "b", "cancelled"),
         AttemptStopped(1.0, "a", 1, "cancelled"),
         NodeCancelled(1.0, "a", "cancelled"),
@@ -584,7 +592,12 @@ def test_abandoning_a_run_cancels_it_first() -> None:
 )
 def test_an_outcome_of_an_attempt_that_is_not_under_way_is_an_error(outcome: Outcome) -> None:
     # a has finished, b runs, c waits, d backs off
-    s = scheduler(Node("a", cost=9.0), Node("d", cost=8.0, retry=STEADY), Node("b", cost=7.0), Node("c", ("b",)))
+    s = scheduler(
+        Node("a", estimated_duration=9.0),
+        Node("d", estimated_duration=8.0, retry=STEADY),
+        Node("b", estimated_duration=7.0),
+        Node("c", ("b",)),
+    )
     s.begin(0.0)
     s.outcome(1.0, well("a"))
     s.outcome(2.0, Outcome("d", 1, BROKE))

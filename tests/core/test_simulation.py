@@ -16,21 +16,23 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     Outcome,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     RunStarted,
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, make_plan, sequential, with_barriers
-from nfrun.core.simulation import by_cost, makespan, random_plan, simulate
+from nfrun.core.simulation import by_estimate, makespan, random_plan, simulate
 
-A, B = Ref("a", 0, 0, ""), Ref("b", 0, 0, "")
+A, B = OutputRef("a", 0, 0, ""), OutputRef("b", 0, 0, "")
 
 
 def test_a_chain_runs_from_end_to_end() -> None:
-    plan = make_plan([Node("a", cost=2.0), Node("b", ("a",), reads=("a",), cost=3.0)], keep=["b"])
-    assert simulate(plan, by_cost(plan)) == [
+    plan = make_plan(
+        [Node("a", estimated_duration=2.0), Node("b", ("a",), reads=("a",), estimated_duration=3.0)], retained=["b"]
+    )
+    assert simulate(plan, by_estimate(plan)) == [
         RunStarted(0.0, 2, 1),
         NodeStarted(0.0, "a", 1),
         NodeFinished(2.0, "a", 1, {"a": A}, 2.0),
@@ -42,7 +44,7 @@ def test_a_chain_runs_from_end_to_end() -> None:
 
 
 def test_a_plan_of_nothing_ends_at_once() -> None:
-    assert simulate(make_plan([]), by_cost(make_plan([]))) == [RunStarted(0.0, 0, 1), RunFinished(0.0, "ok")]
+    assert simulate(make_plan([]), by_estimate(make_plan([]))) == [RunStarted(0.0, 0, 1), RunFinished(0.0, "ok")]
     assert makespan(make_plan([])) == 0.0
 
 
@@ -50,7 +52,7 @@ def test_an_attempt_that_is_stopped_at_its_timeout_still_reports_later_and_nobod
     plan = make_plan([Node("a", timeout=1.0, retry=Retry(max=1, delay=4.0, jitter=0.0))])
     took = {1: 3.0, 2: 0.5}
     failure = Failure("timeout", "Timeout", "took longer than its timeout of 1 s")
-    assert simulate(plan, lambda start: Outcome("a", start.attempt, took=took[start.attempt])) == [
+    assert simulate(plan, lambda start: Outcome("a", start.attempt, duration=took[start.attempt])) == [
         RunStarted(0.0, 1, 1),
         NodeStarted(0.0, "a", 1),
         AttemptStopped(1.0, "a", 1, "timeout"),
@@ -63,7 +65,7 @@ def test_an_attempt_that_is_stopped_at_its_timeout_still_reports_later_and_nobod
 
 def test_an_attempt_that_ends_just_as_its_time_is_over_has_ended() -> None:
     plan = make_plan([Node("a", timeout=1.0)])
-    assert simulate(plan, lambda start: Outcome("a", 1, took=1.0))[-1] == RunFinished(1.0, "ok")
+    assert simulate(plan, lambda start: Outcome("a", 1, duration=1.0))[-1] == RunFinished(1.0, "ok")
 
 
 @pytest.mark.parametrize("keep_going", [True, False])
@@ -72,7 +74,7 @@ def test_keep_going_is_told_to_the_scheduler(keep_going: bool) -> None:
     failure = Failure("error", "E", "broke")
     log = simulate(
         plan,
-        lambda start: Outcome(start.node, 1, failure if start.node == "a" else None, took=1.0),
+        lambda start: Outcome(start.node, 1, failure if start.node == "a" else None, duration=1.0),
         keep_going=keep_going,
     )
     assert log[2:4] == [NodeFailed(1.0, "a", 1, failure, 1.0), NodeSkipped(1.0, "b", "a")]
@@ -91,17 +93,17 @@ def test_the_seed_decides_the_jitter() -> None:
 
 def test_attempts_that_end_at_the_same_time_report_in_the_order_of_their_starts() -> None:
     plan = make_plan([Node(f"n{i}") for i in range(20)], slots=20)
-    finished = [event.node for event in simulate(plan, by_cost(plan)) if isinstance(event, NodeFinished)]
+    finished = [event.node for event in simulate(plan, by_estimate(plan)) if isinstance(event, NodeFinished)]
     assert finished == list(plan.nodes)
 
 
 def test_reports_that_nobody_listens_to_do_not_disturb_that_order() -> None:
     def late(name: str, delay: float) -> Node:
-        return Node(name, cost=9.0, timeout=2.5, retry=Retry(max=1, delay=delay, jitter=0.0))
+        return Node(name, estimated_duration=9.0, timeout=2.5, retry=Retry(max=1, delay=delay, jitter=0.0))
 
-    plan = make_plan([late("s", 1.5), late("t", 50.0), Node("x", cost=9.0), Node("y")], slots=3)
+    plan = make_plan([late("s", 1.5), late("t", 50.0), Node("x", estimated_duration=9.0), Node("y")], slots=3)
     took = {("s", 1): 3.0, ("t", 1): 3.0, ("x", 1): 60.0, ("y", 1): 3.5, ("s", 2): 2.0, ("t", 2): 1.0}
-    log = simulate(plan, lambda start: Outcome(start.node, start.attempt, took=took[start.node, start.attempt]))
+    log = simulate(plan, lambda start: Outcome(start.node, start.attempt, duration=took[start.node, start.attempt]))
     ends = [(event.at, event.node) for event in log if isinstance(event, NodeFinished)]
     assert ends == [(6.0, "y"), (6.0, "s"), (53.5, "t"), (60.0, "x")]
 
@@ -109,11 +111,16 @@ def test_reports_that_nobody_listens_to_do_not_disturb_that_order() -> None:
 def test_a_run_that_can_never_end_is_an_error_and_not_a_loop() -> None:
     plan = make_plan([Node("a", resources=(("cpu", float("nan")),))])
     with pytest.raises(RuntimeError, match=r"^the scheduler waits for nothing, and is not done$"):
-        simulate(plan, by_cost(plan))
+        simulate(plan, by_estimate(plan))
 
 
 def test_the_makespan_is_what_the_schedule_makes_of_the_costs() -> None:
-    nodes = [Node("a", cost=1.0), Node("b", cost=4.0), Node("c", ("a",), cost=4.0), Node("d", ("b",), cost=1.0)]
+    nodes = [
+        Node("a", estimated_duration=1.0),
+        Node("b", estimated_duration=4.0),
+        Node("c", ("a",), estimated_duration=4.0),
+        Node("d", ("b",), estimated_duration=1.0),
+    ]
     plan = make_plan(nodes, slots=2)
     assert makespan(plan) == 5.0
     assert makespan(with_barriers(plan)) == 8.0
@@ -121,8 +128,8 @@ def test_the_makespan_is_what_the_schedule_makes_of_the_costs() -> None:
 
 
 def test_by_cost_takes_the_cost_of_the_node_and_hands_on_one_output() -> None:
-    plan = make_plan([Node("a", cost=2.5)])
-    assert by_cost(plan)(NodeStarted(7.0, "a", 3)) == Outcome("a", 3, outputs={"a": A}, took=2.5)
+    plan = make_plan([Node("a", estimated_duration=2.5)])
+    assert by_estimate(plan)(NodeStarted(7.0, "a", 3)) == Outcome("a", 3, outputs={"a": A}, duration=2.5)
 
 
 def test_a_random_plan_depends_on_its_seed_alone() -> None:
@@ -140,12 +147,12 @@ def test_a_random_plan_is_as_it_was_asked_for() -> None:
         assert all(1 <= place[name] - place[need] <= 9 for need in node.needs)
         assert len(set(node.needs)) == len(node.needs)
         assert set(node.reads) <= set(node.needs)
-        assert 0.05 <= node.cost <= 10.0
-    assert 0 < len(plan.keep) < 500
+        assert 0.05 <= node.estimated_duration <= 10.0
+    assert 0 < len(plan.retained) < 500
 
 
 def test_a_random_plan_runs_to_its_end() -> None:
     for seed in range(5):
         plan = random_plan(seed, 1_000)
-        log = simulate(plan, by_cost(replace(plan)))
+        log = simulate(plan, by_estimate(replace(plan)))
         assert sum(isinstance(event, NodeFinished) for event in log) == 1_000, seed

@@ -14,9 +14,9 @@ import pytest
 from conftest import Trial, failed
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Failure, NodeStarted, Ref
+from nfrun.core.events import Failure, NodeStarted, OutputRef
 from nfrun.logs.print_capture import current_attempt
-from nfrun.nodes.base import Stop
+from nfrun.nodes.base import CancelToken
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -196,7 +196,7 @@ def test_what_was_published_before_a_failure_is_released(trial: Trial) -> None:
 
 def test_an_input_that_was_never_given(trial: Trial) -> None:
     work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
-    outcome = work(NodeStarted(0.0, "node", 1, {}), Stop(), trial.wait)
+    outcome = work(NodeStarted(0.0, "node", 1, {}), CancelToken(), trial.wait)
     assert failed(outcome).message == "the input 't' has no data: 'from_t' handed nothing on"
 
 
@@ -204,7 +204,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     ref = trial.store.publish("from_t", 1, NUMBERS)
     trial.store.release(ref)
     work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
-    outcome = work(NodeStarted(0.0, "node", 1, {"from_t": ref}), Stop(), trial.wait)
+    outcome = work(NodeStarted(0.0, "node", 1, {"from_t": ref}), CancelToken(), trial.wait)
     assert failed(outcome).kind == "io"
 
 
@@ -212,7 +212,7 @@ def test_a_stopped_attempt_is_cancelled_whatever_it_raises(trial: Trial) -> None
     source = """
         def f(context):
             assert not context.stopped
-            context._job.stop.request()
+            context._job.cancel_token.cancel()
             assert context.stopped
             raise ValueError("as I was told to stop")
     """
@@ -220,7 +220,7 @@ def test_a_stopped_attempt_is_cancelled_whatever_it_raises(trial: Trial) -> None
 
 
 def test_a_stopped_attempt_that_ends_well_is_well(trial: Trial) -> None:
-    outcome = trial.python("def f(context):\n    context._job.stop.request()\n    return {'n': 1}")
+    outcome = trial.python("def f(context):\n    context._job.cancel_token.cancel()\n    return {'n': 1}")
     assert outcome.failure is None
 
 
@@ -229,9 +229,9 @@ def test_a_stopped_attempt_that_ends_well_is_well(trial: Trial) -> None:
 
 def test_an_outcome_tells_its_times(trial: Trial) -> None:
     outcome = trial.python("def f(a, b): return a", {"a": NUMBERS, "b": NUMBERS})
-    assert outcome.took > 0
-    assert outcome.published > 0
-    assert set(outcome.opened) == {"from_a", "from_b"}
+    assert outcome.duration > 0
+    assert outcome.publish_wait > 0
+    assert set(outcome.input_waits) == {"from_a", "from_b"}
     assert (outcome.node, outcome.attempt, outcome.lost) == ("node", 1, None)
 
 
@@ -246,9 +246,9 @@ def test_prints_are_those_of_the_node(trial: Trial) -> None:
 
 
 def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nfrun.logs.print_capture import Prints
+    from nfrun.logs.print_capture import PrintRouter
 
-    monkeypatch.setattr("sys.stdout", Prints("stdout", trial.logs, io.StringIO()))
+    monkeypatch.setattr("sys.stdout", PrintRouter("stdout", trial.logs, io.StringIO()))
     trial.python("def f(): print('begun', end='')")
     assert trial.logged == [("stdout", "begun")]
     assert (trial.folder / "logs" / "node.1.stdout").read_text() == "begun"
@@ -320,7 +320,7 @@ def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch
     """
     outcome = trial.python(source)
     assert trial.table(outcome).num_rows == 3
-    assert (outcome.took, outcome.published) == (4.0, 0.0)
+    assert (outcome.duration, outcome.publish_wait) == (4.0, 0.0)
 
 
 @pytest.mark.parametrize("end", ["return None", "raise ValueError('no')"])
@@ -331,13 +331,13 @@ def test_waiting_for_inputs_does_not_count_as_work(trial: Trial, monkeypatch: py
     monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
     real = trial.store.open
 
-    def slow(ref: Ref) -> Any:
+    def slow(ref: OutputRef) -> Any:
         clock[0] += seconds[ref.id]
         return real(ref)
 
     monkeypatch.setattr(trial.store, "open", slow)
     outcome = trial.python(f"def f(a, b):\n    tick()\n    {end}", {"a": NUMBERS, "b": NUMBERS})
-    assert (outcome.took, outcome.opened) == (1.0, seconds)
+    assert (outcome.duration, outcome.input_waits) == (1.0, seconds)
 
 
 def test_notes_of_an_error_are_shown(trial: Trial) -> None:
@@ -389,7 +389,7 @@ def test_files_that_cannot_be_written(
 def test_only_what_runs_in_this_process_waits_for_its_lock(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, kind: str, body: str, locked: bool
 ) -> None:
-    monkeypatch.setattr("nfrun.engine.gil_contention.Contention.end", lambda self: (0.0, 1e-6))
+    monkeypatch.setattr("nfrun.engine.gil_contention.GilContention.end", lambda self: (0.0, 1e-6))
     outcome = trial.run(kind, body) if body else trial.python("def f(): return {'n': 1}")
     assert outcome.failure is None
-    assert (outcome.locked > 0.0) is locked
+    assert (outcome.gil_wait > 0.0) is locked

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from nfrun.engine.gil_contention import Contention
+from nfrun.engine.gil_contention import GilContention
 
 
 class Threads:
@@ -23,7 +23,7 @@ class Threads:
         monkeypatch.setattr(f"{module}.time.clock_gettime", self._get)
         monkeypatch.setattr(f"{module}.time.monotonic", lambda: self.now)
         monkeypatch.setattr(f"{module}.get_ident", lambda: self.caller)
-        self.contention = Contention()
+        self.contention = GilContention()
 
     def _get(self, clock: int) -> float:
         value = self.cpu[clock]
@@ -104,7 +104,7 @@ def test_a_thread_that_has_ended_is_forgotten(threads: Threads) -> None:
 
 def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nfrun.engine.gil_contention.time.pthread_getcpuclockid", raising=False)
-    contention = Contention()
+    contention = GilContention()
     contention.begin()
     sum(range(100_000))
     contention.look(1.0)
@@ -116,7 +116,7 @@ def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pyt
 @pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="there are no CPU clocks of threads here")
 def test_two_threads_that_compute_wait_for_each_other() -> None:
     """For real: they compute until one of them was seen to wait."""
-    contention = Contention()
+    contention = GilContention()
     waits: list[float] = []
     done, tick = threading.Event(), threading.Event()
 

@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.events import Failure, NodeFailed, NodeFinished, RunFinished
-from nfrun.engine.node_stats import Timings, TimingsFile, read_timings, write_timings
+from nfrun.engine.node_stats import NodeStats, NodeStatsFile, read_node_stats, write_node_stats
 
-NONE = Timings({}, {}, {}, {})
+NONE = NodeStats({}, {}, {}, {})
 
 
 def record(work: Path, pipeline: str, **seconds: float) -> None:
-    write_timings(work, pipeline, read_timings(work, pipeline).with_run(seconds, {}, ()))
+    write_node_stats(work, pipeline, read_node_stats(work, pipeline).with_run(seconds, {}, ()))
 
 
 def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
     work = tmp_path
-    assert read_timings(work, "some/p.yaml") == NONE
+    assert read_node_stats(work, "some/p.yaml") == NONE
     record(work, "some/p.yaml", a=1.23456789, b=2)
     record(work, "some/p.yaml", b=3)
-    assert read_timings(work, "p.yaml").took == {"a": 1.234567, "b": 2.5}, "up by half: beside others it takes longer"
+    assert read_node_stats(work, "p.yaml").durations == {"a": 1.234567, "b": 2.5}, (
+        "up by half: beside others it takes longer"
+    )
     record(work, "some/p.yaml", b=1)
-    assert read_timings(work, "p.yaml").took == {"a": 1.234567, "b": 1.0}, "down at once"
-    assert read_timings(work, "q.yaml") == NONE
+    assert read_node_stats(work, "p.yaml").durations == {"a": 1.234567, "b": 1.0}, "down at once"
+    assert read_node_stats(work, "q.yaml") == NONE
     assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
 
 
@@ -50,42 +52,44 @@ def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
 def test_timings_that_are_damaged_are_left_out(tmp_path: Path, text: str, found: dict[str, float]) -> None:
     (tmp_path / "timings").mkdir()
     (tmp_path / "timings" / "p.yaml.json").write_bytes(text.encode("latin-1"))
-    assert read_timings(tmp_path, "p.yaml").took == found
+    assert read_node_stats(tmp_path, "p.yaml").durations == found
 
 
 def test_what_waited_for_the_lock_is_remembered_by_where_it_ran() -> None:
     first = NONE.with_run({"a": 2.0, "b": 2.0}, {"a": 1.0}, ())
-    assert first == Timings({"a": 2.0, "b": 2.0}, {"a": 2.0}, {"a": 1.0}, {})
+    assert first == NodeStats({"a": 2.0, "b": 2.0}, {"a": 2.0}, {"a": 1.0}, {})
     second = first.with_run({"a": 1.1}, {}, {"a"})
-    assert (second.thread, second.locked, second.process) == ({"a": 2.0}, {"a": 1.0}, {"a": 1.1})
+    assert (second.thread, second.gil_waits, second.process) == ({"a": 2.0}, {"a": 1.0}, {"a": 1.1})
     third = second.with_run({"a": 1.0}, {}, ())
-    assert (third.thread, third.locked, third.process) == ({"a": 1.0}, {"a": 0.0}, {"a": 1.1}), "alone it does not wait"
+    assert (third.thread, third.gil_waits, third.process) == ({"a": 1.0}, {"a": 0.0}, {"a": 1.1}), (
+        "alone it does not wait"
+    )
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "timings" / "p.yaml.json").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        write_timings(tmp_path, "p.yaml", NONE)
+        write_node_stats(tmp_path, "p.yaml", NONE)
     assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
 
 
 def test_the_seconds_of_a_run_are_written_at_its_end(tmp_path: Path) -> None:
     work = tmp_path
-    listener = TimingsFile(work, "p.yaml", NONE)
-    listener.event(NodeFinished(1.0, "a", 1, took=0.5, locked=0.04))
-    listener.event(NodeFinished(1.0, "c", 1, took=0.5, locked=0.06))
-    listener.event(NodeFailed(1.0, "b", 1, Failure("error", "", "no"), took=0.7))
-    assert read_timings(work, "p.yaml").took == {}
+    listener = NodeStatsFile(work, "p.yaml", NONE)
+    listener.event(NodeFinished(1.0, "a", 1, duration=0.5, gil_wait=0.04))
+    listener.event(NodeFinished(1.0, "c", 1, duration=0.5, gil_wait=0.06))
+    listener.event(NodeFailed(1.0, "b", 1, Failure("error", "", "no"), duration=0.7))
+    assert read_node_stats(work, "p.yaml").durations == {}
     listener.event(RunFinished(2.0, "failed"))
     listener.close()
-    assert read_timings(work, "p.yaml") == Timings({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
+    assert read_node_stats(work, "p.yaml") == NodeStats({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
 
 
 def test_a_run_without_a_good_end_writes_nothing_and_a_full_disk_is_no_matter(tmp_path: Path) -> None:
-    listener = TimingsFile(tmp_path, "p.yaml", NONE)
+    listener = NodeStatsFile(tmp_path, "p.yaml", NONE)
     listener.event(RunFinished(2.0, "failed"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "timings").write_text("in the way")
-    listener.event(NodeFinished(1.0, "a", 1, took=0.5))
+    listener.event(NodeFinished(1.0, "a", 1, duration=0.5))
     listener.event(RunFinished(2.0, "ok"))
     assert json.dumps([p.name for p in tmp_path.iterdir()]) == '["timings"]'

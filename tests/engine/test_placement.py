@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.node_stats import Timings
-from nfrun.engine.placement import gains, in_processes
+from nfrun.engine.node_stats import NodeStats
+from nfrun.engine.placement import gains_from_process, nodes_in_processes
 
-NONE = Timings({}, {}, {}, {})
+NONE = NodeStats({}, {}, {}, {})
 
 
 def pipeline(**executors: str) -> Pipeline:
@@ -19,19 +19,19 @@ def pipeline(**executors: str) -> Pipeline:
     return Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
 
 
-def seen(took: float, locked: float, process: float | None = None) -> Timings:
-    return Timings({"a": took}, {"a": took}, {"a": locked}, {} if process is None else {"a": process})
+def seen(took: float, locked: float, process: float | None = None) -> NodeStats:
+    return NodeStats({"a": took}, {"a": took}, {"a": locked}, {} if process is None else {"a": process})
 
 
 def test_the_file_decides_where_nothing_is_asked_for() -> None:
     nodes = pipeline(a="process", b="thread", c="", script="process")
-    assert in_processes(nodes, "", NONE) == {"a"}
+    assert nodes_in_processes(nodes, "", NONE) == {"a"}
 
 
 @pytest.mark.parametrize(("asked", "found"), [("process", {"a", "b", "c"}), ("thread", set()), ("auto", {"a"})])
 def test_what_is_asked_for_goes_for_all_nodes_but_those_that_are_processes(asked: str, found: set[str]) -> None:
     nodes = pipeline(a="thread", b="process", c="", script="")
-    assert in_processes(nodes, asked, seen(2.0, 1.0)) == found
+    assert nodes_in_processes(nodes, asked, seen(2.0, 1.0)) == found
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,5 @@ def test_what_is_asked_for_goes_for_all_nodes_but_those_that_are_processes(asked
         (seen(2.0, 1.0, process=2.5), False),  # its tables are large, perhaps
     ],
 )
-def test_what_gains(recorded: Timings, gain: bool) -> None:
-    assert gains("a", recorded) is gain
+def test_what_gains(recorded: NodeStats, gain: bool) -> None:
+    assert gains_from_process("a", recorded) is gain

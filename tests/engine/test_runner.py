@@ -26,8 +26,8 @@ from nfrun.core.events import (
     NodeStarted,
     Outcome,
     OutputPublished,
+    OutputRef,
     OutputReleased,
-    Ref,
     RunFinished,
     event_name,
 )
@@ -36,17 +36,17 @@ from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import random_plan, simulate
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
-from nfrun.nodes.base import Stop
-from nfrun.tables.store import MODES, Store
+from nfrun.nodes.base import CancelToken
+from nfrun.tables.store import MODES, TableStore
 
 TABLE = pa.table({"n": [1, 2, 3]})
 AT_ONCE = Retry(max=1, delay=0.0)
 LONG = 1000.0
 
-Do = Callable[["Trial", NodeStarted, Stop], Failure | None]
+Do = Callable[["Trial", NodeStarted, CancelToken], Failure | None]
 
 
-def ok(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+def ok(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
     return None
 
 
@@ -72,13 +72,13 @@ class Trial:
         self.events: list[Event] = []
         self.come = threading.Condition()
         self.run = Run(self.plan, self.tell, keep_going=self.keep_going, grace=self.grace)
-        self.store = Store(
+        self.store = TableStore(
             self.folder / "run",
             mode=self.mode,
-            keep=self.plan.keep,
+            retained=self.plan.retained,
             budget=self.budget,
-            published=self.run.published,
-            broken=self.run.broken,
+            on_published=self.run.output_published,
+            on_error=self.run.abort,
         )
         self.came: list[Any] = []
 
@@ -101,7 +101,7 @@ class Trial:
         with self.come:
             assert self.come.wait_for(there, 10), (kind, node, self.names())
 
-    def work(self, start: NodeStarted, stop: Stop, wait: Any) -> Outcome:
+    def work(self, start: NodeStarted, stop: CancelToken, wait: Any) -> Outcome:
         for ref in start.inputs.values():
             assert self.store.open(ref).equals(self.table)
         failure = self.do(self, start, stop)
@@ -181,7 +181,7 @@ def held() -> Iterator[threading.Event]:
 def stuck(held: threading.Event, *names: str, after: Failure | None = None) -> Do:
     """The first attempt at these nodes hangs."""
 
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         if start.node in names and start.attempt == 1:
             assert held.wait(20)
             return after
@@ -208,7 +208,7 @@ def test_a_run_tells_what_happens_in_order(tmp_path: Path) -> None:
         "run_finished",
     ]
     assert trial.files() == ["b.1.arrow"]
-    assert trial.run.abandoned == 0
+    assert trial.run.detached == 0
     assert trial.patience == [LONG]
 
 
@@ -217,10 +217,10 @@ def test_a_run_without_nodes(tmp_path: Path) -> None:
 
 
 def test_a_failure_stops_what_has_not_begun(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         return error() if start.node == "a" else None
 
-    plan = chain(Node("a", cost=2.0), Node("b"), reader("c", "a"), keep=("b",), slots=1)
+    plan = chain(Node("a", estimated_duration=2.0), Node("b"), reader("c", "a"), keep=("b",), slots=1)
     trial = Trial(tmp_path, plan, do)
     assert trial.go().status == "failed"
     assert trial.of(NodeFailed) == ["a"]
@@ -230,7 +230,7 @@ def test_a_failure_stops_what_has_not_begun(tmp_path: Path) -> None:
 
 
 def test_with_keep_going_only_what_depends_on_it_is_skipped(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         return error() if start.node == "a" else None
 
     plan = chain(Node("a"), Node("b"), reader("c", "a"), reader("d", "b"), keep=("d",))
@@ -241,7 +241,7 @@ def test_with_keep_going_only_what_depends_on_it_is_skipped(tmp_path: Path) -> N
 
 
 def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         return error(str(start.attempt)) if start.attempt < 3 else None
 
     retry = Retry(max=2, delay=0.01, backoff=2.0, jitter=0.0)
@@ -255,7 +255,7 @@ def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_breaks_down_again_and_again_ends_the_node(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         raise SystemExit("a bug")
 
     trial = Trial(tmp_path, chain(Node("a")), do)
@@ -273,7 +273,7 @@ def test_a_stuck_node_is_left_to_itself_at_its_timeout(tmp_path: Path, held: thr
     assert trial.go().status == "failed"
     (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
     assert (end.failure.kind, end.failure.message) == ("timeout", "took longer than its timeout of 0.01 s")
-    assert trial.run.abandoned == 1
+    assert trial.run.detached == 1
     assert trial.files() == []
 
 
@@ -281,7 +281,7 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
     """The first attempt hangs and publishes while another node runs, after the second attempt has finished."""
     late = threading.Event()
 
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         if start.node == "other":
             assert late.wait(10)
         elif start.attempt == 1:
@@ -294,7 +294,7 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
     clock = [0.0]  # turned by hand: the second attempt has all the time it needs
     trial.run.now = lambda: clock[0]  # type: ignore[method-assign]
     settled = threading.Event()
-    real = trial.run._settle
+    real = trial.run._on_outcome
 
     def settle(outcome: Outcome) -> NodeStarted | None:
         following = real(outcome)
@@ -302,10 +302,10 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
             settled.set()
         return following
 
-    trial.run._settle = settle  # type: ignore[method-assign]
+    trial.run._on_outcome = settle  # type: ignore[method-assign]
     thread = trial.begin()
     trial.until(NodeFinished, "a", 2)
-    assert trial.run.abandoned == 1
+    assert trial.run.detached == 1
     held.set()
     assert settled.wait(10)
     late.set()
@@ -313,7 +313,7 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
     published = [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished) and e.output == "a"]
     assert published == [2]
     assert trial.files() == ["a.2.arrow", "other.1.arrow"]
-    assert trial.run.abandoned == 0
+    assert trial.run.detached == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -322,7 +322,7 @@ def test_what_comes_after_the_end_leaves_nothing(tmp_path: Path, held: threading
     trial = Trial(tmp_path, chain(Node("a", timeout=0.01), keep=("a",)), stuck(held, "a"), mode=mode)
     work = trial.work
 
-    def last(start: NodeStarted, stop: Stop, wait: Any) -> Outcome:
+    def last(start: NodeStarted, stop: CancelToken, wait: Any) -> Outcome:
         try:
             return work(start, stop, wait)
         finally:
@@ -338,7 +338,7 @@ def test_what_comes_after_the_end_leaves_nothing(tmp_path: Path, held: threading
 def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: threading.Event) -> None:
     clock = [0.0]  # turned by hand: the third attempt has all the time it needs
 
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         if start.attempt == 3:
             return None
         clock[0] += 1.0
@@ -349,16 +349,16 @@ def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: th
     trial.run.now = lambda: clock[0]  # type: ignore[method-assign]
     assert trial.go().status == "ok"
     assert trial.of(AttemptStopped) == ["a", "a"]
-    assert trial.run.abandoned == 2
+    assert trial.run.detached == 2
 
 
 # ------------------------------------------------------------------ cancelling
 
 
 def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         stopped = threading.Event()
-        with stop.calling(stopped.set):
+        with stop.on_cancel(stopped.set):
             assert stopped.wait(10)
         return Failure("cancelled", "Cancelled", "stopped")
 
@@ -368,7 +368,7 @@ def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) ->
     trial.run.cancel("Ctrl-C")
     assert trial.end(thread).status == "cancelled"
     assert sorted(trial.of(NodeCancelled)) == ["a", "b"]
-    assert trial.run.abandoned == 0
+    assert trial.run.detached == 0
     assert trial.files() == []
 
 
@@ -392,7 +392,7 @@ def test_after_the_grace_what_hangs_is_left_to_itself(tmp_path: Path, held: thre
     trial.run.cancel("Ctrl-C")
     assert trial.end(thread).status == "cancelled"
     assert trial.of(NodeCancelled) == ["a", "b"]
-    assert trial.run.abandoned == 2
+    assert trial.run.detached == 2
     assert trial.patience == [0.0]
 
 
@@ -403,7 +403,7 @@ def test_a_second_cancel_leaves_at_once(tmp_path: Path, held: threading.Event) -
     trial.run.cancel("Ctrl-C")
     trial.run.cancel("Ctrl-C")
     assert trial.end(thread).status == "cancelled"
-    assert trial.run.abandoned == 1
+    assert trial.run.detached == 1
 
 
 def test_a_cancel_before_the_first_node(tmp_path: Path) -> None:
@@ -435,9 +435,9 @@ def test_a_second_cancel_does_not_wait_for_the_disk(
     trial.run.cancel("Ctrl-C")
     trial.run.cancel("Ctrl-C")
     assert trial.end(thread).status == "cancelled"
-    assert trial.run.abandoned == 1
+    assert trial.run.detached == 1
     held.set()
-    assert trial.store.settled(10)
+    assert trial.store.flushed(10)
     assert trial.files() == []
 
 
@@ -469,17 +469,17 @@ def test_an_outcome_told_twice_is_a_bug(tmp_path: Path, held: threading.Event) -
     trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(held, "b"))
     thread = trial.begin()
     trial.until(NodeFinished, "a")
-    assert trial.run._settle(Outcome("a", 1)) is None
+    assert trial.run._on_outcome(Outcome("a", 1)) is None
     assert isinstance(trial.end(thread), ValueError)
 
 
 def test_what_breaks_in_the_store_fails_the_run(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
         stopped = threading.Event()
-        with stop.calling(stopped.set):
-            trial.run.broken("the disk is gone")
+        with stop.on_cancel(stopped.set):
+            trial.run.abort("the disk is gone")
             assert stopped.wait(10)
-        trial.run.broken("and gone")  # no second cancel: the node keeps its grace
+        trial.run.abort("and gone")  # no second cancel: the node keeps its grace
         read = threading.Event()
         trial.run._mail.put(read.set)
         assert read.wait(10)
@@ -516,15 +516,15 @@ def test_a_full_disk_fails_the_run_and_leaves_nothing(
 def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path) -> None:
     """However soon the writer is done, or the digest would get lost behind it; and never for a failed attempt."""
 
-    def do(trial: Trial, start: NodeStarted, stop: Stop) -> Failure | None:
-        trial.run.published(Ref("a", 3, 24, "n: int64", digest="x", attempt=start.attempt))
+    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+        trial.run.output_published(OutputRef("a", 3, 24, "n: int64", digest="x", attempt=start.attempt))
         return error() if start.attempt == 1 else None
 
     trial = Trial(tmp_path, chain(Node("a", retry=AT_ONCE)), do, mode="memory")
     assert trial.go().status == "ok"
     assert trial.names()[-4:] == ["node_finished a", "output_published a", "output_released a", "run_finished"]
     assert [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished)] == [2]
-    trial.run.published(Ref("a", 3, 24, "n: int64", attempt=2))  # released: nobody cares
+    trial.run.output_published(OutputRef("a", 3, 24, "n: int64", attempt=2))  # released: nobody cares
     assert len(trial.of(OutputPublished)) == 1
 
 
@@ -553,12 +553,12 @@ def test_what_ends_while_the_lock_is_let_go_of_is_applied(tmp_path: Path) -> Non
 
         def release(self) -> None:
             run._lock = lock
-            assert run._settle(Outcome("b", 1)) is None  # left to whoever holds the lock
+            assert run._on_outcome(Outcome("b", 1)) is None  # left to whoever holds the lock
             lock.release()
 
     def end_both() -> None:
         run._lock = Lock()  # type: ignore[assignment]
-        run._settle(Outcome("a", 1))
+        run._on_outcome(Outcome("a", 1))
         ended.extend(trial.of(NodeFinished))
 
     lock = run._lock
@@ -593,7 +593,7 @@ def ends(events: list[Event]) -> dict[str, str]:
 def small_plan(seed: int) -> Plan:
     plan = random_plan(seed, random.Random(seed).randint(1, 14), slots=1 + seed % 4, reach=6)
     nodes = [replace(n, retry=replace(n.retry, delay=0.0)) for n in plan.nodes.values()]
-    return make_plan(nodes, plan.keep, plan.slots)
+    return make_plan(nodes, plan.retained, plan.slots)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -601,13 +601,13 @@ def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> 
     for seed in range(200):
         plan = small_plan(seed)
 
-        def do(trial: Trial, start: NodeStarted, stop: Stop, seed: int = seed) -> Failure | None:
+        def do(trial: Trial, start: NodeStarted, stop: CancelToken, seed: int = seed) -> Failure | None:
             return fate(seed, start)
 
         def pretend(start: NodeStarted, seed: int = seed) -> Outcome:
             failure = fate(seed, start)
-            outputs = {} if failure else {start.node: Ref(start.node, 0, 0, "")}
-            return Outcome(start.node, start.attempt, failure, outputs=outputs, took=1.0)
+            outputs = {} if failure else {start.node: OutputRef(start.node, 0, 0, "")}
+            return Outcome(start.node, start.attempt, failure, outputs=outputs, duration=1.0)
 
         keep_going = seed % 4 != 0
         trial = Trial(tmp_path / f"{seed}", plan, do, keep_going=keep_going, mode=mode, budget=30)
@@ -616,17 +616,17 @@ def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> 
         simulated = simulate(plan, pretend, keep_going=keep_going)
         found = ends(trial.events)
         assert set(found) == set(plan.nodes)
-        assert trial.store._backlog.bytes == 0
+        assert trial.store._write_queue.bytes == 0
         if keep_going:  # else it depends on what happens to run when the first one fails
             assert end.status == simulated[-1].status  # type: ignore[union-attr]
             assert found == ends(simulated), seed
             released = sorted(trial.of(OutputReleased))
             assert released == sorted(e.output for e in simulated if isinstance(e, OutputReleased)), seed
         last = {e.node: e.attempt for e in trial.events if isinstance(e, NodeFinished)}
-        kept = sorted(f"{name}.{last[name]}.arrow" for name in plan.keep if name in last)
+        kept = sorted(f"{name}.{last[name]}.arrow" for name in plan.retained if name in last)
         assert trial.files() == ([] if mode == "memory" else kept), seed
         settled = {e.output for e in trial.events if isinstance(e, OutputPublished)}
-        assert settled >= {name for name in plan.keep if name in last}, seed
+        assert settled >= {name for name in plan.retained if name in last}, seed
 
 
 def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
@@ -635,7 +635,9 @@ def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
         when = random.Random(seed).randint(1, 5)
         calls = iter(range(1, 1000))
 
-        def do(trial: Trial, start: NodeStarted, stop: Stop, calls: Any = calls, when: int = when) -> Failure | None:
+        def do(
+            trial: Trial, start: NodeStarted, stop: CancelToken, calls: Any = calls, when: int = when
+        ) -> Failure | None:
             if next(calls) == when:
                 trial.run.cancel("Ctrl-C")
             return None
@@ -647,7 +649,7 @@ def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
         assert set(found) == set(plan.nodes)
         assert "failed" not in found.values()
         left = {name.split(".")[0] for name in trial.files()}
-        assert left <= set(plan.keep), seed
+        assert left <= set(plan.retained), seed
 
 
 def test_events_come_in_the_order_of_their_times_where_a_file_is_there_before_its_node_has_ended(

@@ -274,12 +274,12 @@ def digest_of(path: Path) -> str:
     """The digest of what is in an Arrow file, every byte of it looked at. Raises whatever is wrong with it."""
     import pyarrow as pa
 
-    from nfrun.tables.digest import digest
+    from nfrun.tables.digest import table_digest
 
     with pa.OSFile(os.fsencode(path), "rb") as file:  # not mapped: it may shrink under our eyes
         table = pa.ipc.open_file(file.read_buffer()).read_all()
     table.validate(full=True)
-    return digest(table)
+    return table_digest(table)
 
 
 def torn(path: Path) -> str:

@@ -13,12 +13,22 @@ from typing import Any, get_args
 
 import pytest
 
-from nfrun.core.errors import Problem, Where
-from nfrun.core.events import Event, Failure, Frame, NodeFinished, NodeLogged, NodeStarted, Ref, RunFinished, to_json
+from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.events import (
+    Event,
+    Failure,
+    Frame,
+    NodeFinished,
+    NodeLogged,
+    NodeStarted,
+    OutputRef,
+    RunFinished,
+    to_json,
+)
 from nfrun.core.pipeline import Pipeline
-from nfrun.logs.event_redaction import redacted, redacted_problem, redactor_of, telling_without
+from nfrun.logs.event_redaction import redact_diagnostic, redact_events, redacted, redactor_of
 from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import guarded_stderr
+from nfrun.logs.stream_takeover import redact_stderr
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])
@@ -36,7 +46,7 @@ def _value(name: str, kind: str) -> Any:
         frames = (Frame(f"{VALUE}.py", 1, VALUE, f"x = '{VALUE}'"),)
         return Failure("error", VALUE, f"m {VALUE}", frames, f"d {VALUE}", (f"t: 1 row, {VALUE}: int64",))
     if name == "ref":
-        return Ref("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
+        return OutputRef("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
     if name in ("inputs", "outputs"):
         return {"a": _value("ref", "")}
     if name == "opened":
@@ -66,13 +76,13 @@ def test_no_event_has_a_secret_in_what_may_come_from_a_node(kind: type[Any]) -> 
 
 def test_events_are_passed_on_as_they_are_where_nothing_is_secret() -> None:
     told: list[Event] = []
-    assert telling_without(Redactor([]), told.append) == told.append
-    telling_without(REDACTOR, told.append)(NodeLogged(1.0, "a", "info", f"a {VALUE}"))
+    assert redact_events(Redactor([]), told.append) == told.append
+    redact_events(REDACTOR, told.append)(NodeLogged(1.0, "a", "info", f"a {VALUE}"))
     assert told == [NodeLogged(1.0, "a", "info", "a ***")]
 
 
 def test_the_event_itself_is_not_changed() -> None:
-    event = NodeFinished(0.0, "a", 1, {"a": Ref("a", 1, 2, f"{VALUE}: int64")})
+    event = NodeFinished(0.0, "a", 1, {"a": OutputRef("a", 1, 2, f"{VALUE}: int64")})
     redacted(event, REDACTOR)
     assert VALUE in json.dumps(to_json(event))
     assert redacted(NodeStarted(0.0, "a", 1), REDACTOR) == NodeStarted(0.0, "a", 1)
@@ -80,9 +90,9 @@ def test_the_event_itself_is_not_changed() -> None:
 
 
 def test_a_problem_is_told_without_secrets() -> None:
-    problem = Problem(Where("p.yaml", 2, 3, 4, f"  a: {VALUE}"), f"'{VALUE}' is wrong", f"not {VALUE}")
-    expected = Problem(Where("p.yaml", 2, 3, 4, "  a: ***"), "'***' is wrong", "not ***")
-    assert redacted_problem(problem, REDACTOR) == expected
+    problem = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, f"  a: {VALUE}"), f"'{VALUE}' is wrong", f"not {VALUE}")
+    expected = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, "  a: ***"), "'***' is wrong", "not ***")
+    assert redact_diagnostic(problem, REDACTOR) == expected
 
 
 def test_the_values_are_those_of_the_environment() -> None:
@@ -95,10 +105,10 @@ def test_the_values_are_those_of_the_environment() -> None:
 
 GUARDED = """
 import os, subprocess, sys
-from nfrun.logs.stream_takeover import guarded_stderr
+from nfrun.logs.stream_takeover import redact_stderr
 from nfrun.logs.redaction import Redactor
 
-with guarded_stderr(Redactor(["hunter2"])) as beside:
+with redact_stderr(Redactor(["hunter2"])) as beside:
     os.write(1, b"one hunter2\\n")
     os.write(2, b"two hun")
     os.write(2, b"ter2\\n")
@@ -127,7 +137,7 @@ def test_what_anybody_writes_to_the_descriptors_reaches_stderr_without_secrets()
 def test_a_stream_that_somebody_has_put_there_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = io.StringIO()
     monkeypatch.setattr(sys, "stderr", theirs)
-    with guarded_stderr(REDACTOR) as beside:
+    with redact_stderr(REDACTOR) as beside:
         print(f"a {VALUE}", file=beside)
         os.write(beside.fileno(), b"b hunter2\n")
         assert sys.stderr is theirs
@@ -135,16 +145,16 @@ def test_a_stream_that_somebody_has_put_there_is_written_to(monkeypatch: pytest.
 
 
 def test_without_secrets_stderr_is_what_it_was() -> None:
-    with guarded_stderr(Redactor([])) as beside:
+    with redact_stderr(Redactor([])) as beside:
         assert beside is sys.stderr
 
 
 def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import subprocess, sys
-        from nfrun.logs.stream_takeover import guarded_stderr
+        from nfrun.logs.stream_takeover import redact_stderr
         from nfrun.logs.redaction import Redactor
-        with guarded_stderr(Redactor(["hunter2"])) as beside:
+        with redact_stderr(Redactor(["hunter2"])) as beside:
             loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
             print("mine hunter2", file=beside)
         print("done")
@@ -159,12 +169,12 @@ def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
 def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
     program = textwrap.dedent("""
         import os
-        from nfrun.logs.stream_takeover import guarded_stderr
+        from nfrun.logs.stream_takeover import redact_stderr
         from nfrun.logs.redaction import Redactor
         reading, writing = os.pipe()
         os.close(reading)
         os.dup2(writing, 2)
-        with guarded_stderr(Redactor(["hunter2"])) as beside:
+        with redact_stderr(Redactor(["hunter2"])) as beside:
             for _ in range(100):
                 beside.write("x" * 10_000 + "\\n")
         print("done")
@@ -176,9 +186,9 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
 def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import os, signal, time
-        from nfrun.logs.stream_takeover import guarded_stderr
+        from nfrun.logs.stream_takeover import redact_stderr
         from nfrun.logs.redaction import Redactor
-        with guarded_stderr(Redactor(["hunter2"])):
+        with redact_stderr(Redactor(["hunter2"])):
             child = os.fork()  # it has all pipes that there are
             if not child:
                 time.sleep(60)

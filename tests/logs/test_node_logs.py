@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.logs.node_logs import KEPT, Logs, Sieve, Transcript
+from nfrun.logs.node_logs import KEEP_BYTES, ByteFilter, Logs, StreamLog
 
 Lines = list[tuple[str, str, str]]
 
@@ -24,7 +24,7 @@ def logs(lines: Lines, tmp_path: Path) -> Logs:
 
 
 @pytest.fixture
-def out(logs: Logs) -> Transcript:
+def out(logs: Logs) -> StreamLog:
     return logs.of("n", 1, "stdout")
 
 
@@ -52,7 +52,7 @@ def path(tmp_path: Path) -> Path:
         ([b""], [], []),
     ],
 )
-def test_lines(out: Transcript, lines: Lines, pieces: list[bytes], told: list[str], begun: list[str]) -> None:
+def test_lines(out: StreamLog, lines: Lines, pieces: list[bytes], told: list[str], begun: list[str]) -> None:
     for piece in pieces:
         out.feed(piece)
     assert lines == [("n", "stdout", line) for line in told]
@@ -61,14 +61,14 @@ def test_lines(out: Transcript, lines: Lines, pieces: list[bytes], told: list[st
     assert lines == [("n", "stdout", line) for line in [*told, *begun]]
 
 
-def test_there_is_no_file_unless_something_is_printed(out: Transcript, path: Path) -> None:
+def test_there_is_no_file_unless_something_is_printed(out: StreamLog, path: Path) -> None:
     out.feed(b"")
     out.end()
     assert not path.parent.exists()
     assert out.tail(10) == ""
 
 
-def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: Transcript, path: Path) -> None:
+def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: StreamLog, path: Path) -> None:
     out.feed(b"one\n")
     assert path.read_bytes() == b"one\n"
     out.feed(b"two\n", at_once=False)
@@ -82,14 +82,14 @@ def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: Transcrip
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_what_lags_behind_is_bounded(out: Transcript, path: Path) -> None:
+def test_what_lags_behind_is_bounded(out: StreamLog, path: Path) -> None:
     out.feed(b"x" * 70_000, at_once=False)
     assert path.stat().st_size >= 65_536
 
 
-@pytest.mark.parametrize("size", [KEPT - 1, KEPT, KEPT + 1, 2 * KEPT - 1, 2 * KEPT])
+@pytest.mark.parametrize("size", [KEEP_BYTES - 1, KEEP_BYTES, KEEP_BYTES + 1, 2 * KEEP_BYTES - 1, 2 * KEEP_BYTES])
 @pytest.mark.parametrize("piece", [1 << 12, 100_003, 1 << 22])
-def test_two_mib_are_kept_whole(out: Transcript, path: Path, size: int, piece: int) -> None:
+def test_two_mib_are_kept_whole(out: StreamLog, path: Path, size: int, piece: int) -> None:
     data = os.urandom(size)
     for start in range(0, size, piece):
         out.feed(data[start : start + piece], at_once=False)
@@ -99,21 +99,21 @@ def test_two_mib_are_kept_whole(out: Transcript, path: Path, size: int, piece: i
 
 @pytest.mark.parametrize(("more", "counted"), [(1, "1"), (3_000_000, "3,000,000")])
 def test_of_more_the_beginning_and_the_end_are_kept_and_the_rest_is_counted(
-    out: Transcript, path: Path, lines: Lines, more: int, counted: str
+    out: StreamLog, path: Path, lines: Lines, more: int, counted: str
 ) -> None:
-    data = os.urandom(2 * KEPT + more)
+    data = os.urandom(2 * KEEP_BYTES + more)
     for start in range(0, len(data), 50_000):
         out.feed(data[start : start + 50_000])
-        assert len(out._last) <= 2 * KEPT + 65_536
-    assert path.read_bytes() == data[:KEPT]
+        assert len(out._last) <= 2 * KEEP_BYTES + 65_536
+    assert path.read_bytes() == data[:KEEP_BYTES]
     assert out.tail(3)[-1] == data[-3:].decode(errors="replace")[-1]
     out.end()
-    assert path.read_bytes() == data[:KEPT] + f"\n… {counted} bytes left out …\n".encode() + data[-KEPT:]
-    size = f"{2 * KEPT + more:,}"
+    assert path.read_bytes() == data[:KEEP_BYTES] + f"\n… {counted} bytes left out …\n".encode() + data[-KEEP_BYTES:]
+    size = f"{2 * KEEP_BYTES + more:,}"
     assert lines[-1][2] == f"… the rest of {size} bytes is in {path}, without {counted} bytes in the middle"
 
 
-def test_lines_beyond_the_first_mib_are_not_told(out: Transcript, path: Path, lines: Lines) -> None:
+def test_lines_beyond_the_first_mib_are_not_told(out: StreamLog, path: Path, lines: Lines) -> None:
     for _ in range(300):
         out.feed(b"x" * 9_999 + b"\n")
     assert len(lines) == 105  # the first that is not wholly within the first MiB is the last to be told
@@ -125,7 +125,7 @@ def test_lines_beyond_the_first_mib_are_not_told(out: Transcript, path: Path, li
 
 @pytest.mark.parametrize(("count", "told"), [(10_000, []), (10_001, ["… the rest of 20,002 bytes is in PATH"])])
 def test_no_more_than_ten_thousand_lines_are_told(
-    out: Transcript, path: Path, lines: Lines, count: int, told: list[str]
+    out: StreamLog, path: Path, lines: Lines, count: int, told: list[str]
 ) -> None:
     out.feed(b"y\n" * count)
     out.end()
@@ -144,7 +144,7 @@ def test_no_more_than_ten_thousand_lines_are_told(
         (b"\xff", 5, "\ufffd"),
     ],
 )
-def test_the_end_in_whole_lines(out: Transcript, data: bytes, most: int, tail: str) -> None:
+def test_the_end_in_whole_lines(out: StreamLog, data: bytes, most: int, tail: str) -> None:
     out.feed(data)
     assert out.tail(most) == tail
     out.end()
@@ -154,13 +154,13 @@ def test_the_end_in_whole_lines(out: Transcript, data: bytes, most: int, tail: s
 def test_without_a_folder_nothing_is_kept(lines: Lines) -> None:
     logs = Logs(lambda *line: lines.append(line))
     logs.of("n", 1, "stdout").feed(b"y\n" * 10_001)
-    assert logs.of("n", 1, "stdout").place == ""
+    assert logs.of("n", 1, "stdout").file_name == ""
     logs.end("n", 1)
     assert lines[-1] == ("n", "stdout", "… the rest of 20,002 bytes is not kept")
 
 
 def test_a_file_that_cannot_be_written_is_given_up_with_one_warning(
-    out: Transcript, path: Path, lines: Lines, tmp_path: Path
+    out: StreamLog, path: Path, lines: Lines, tmp_path: Path
 ) -> None:
     (tmp_path / "logs").write_text("")
     out.feed(b"one\n")
@@ -171,11 +171,11 @@ def test_a_file_that_cannot_be_written_is_given_up_with_one_warning(
         ("n", "warning", f"its stdout is not kept any more (4 bytes for {path}): File exists"),
         ("n", "stdout", "two"),
     ]
-    assert out.place == ""
+    assert out.file_name == ""
 
 
 def test_a_disk_that_is_full_in_the_middle(
-    out: Transcript, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
+    out: StreamLog, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out.feed(b"one\n")
     monkeypatch.setattr("nfrun.logs.node_logs.os.write", _full)
@@ -211,7 +211,7 @@ def test_who_prints_behind_the_end_of_its_attempt_takes_nothing_away(logs: Logs,
     assert path.read_bytes() == b"in time\nlate\n"
 
 
-class _Shy(Sieve):
+class _Shy(ByteFilter):
     """Holds back what may be the beginning of a word that is not to be seen, and else lets it through."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ def test_a_sieve_comes_before_all_else(lines: Lines, tmp_path: Path) -> None:
     assert (tmp_path / "n.1.stdout").read_bytes() == b"a ***\nno second\na se"
 
 
-def test_threads_of_a_node_do_not_tear_what_they_print(out: Transcript, path: Path, lines: Lines) -> None:
+def test_threads_of_a_node_do_not_tear_what_they_print(out: StreamLog, path: Path, lines: Lines) -> None:
     start = threading.Barrier(4)
 
     def speak(name: str) -> None:
@@ -294,7 +294,7 @@ def test_a_print_inside_of_a_print_does_not_wait_for_itself(tmp_path: Path) -> N
     assert lines == ["outer", "inner"]
 
 
-def test_a_child_that_is_forked_writes_nothing_twice(out: Transcript, path: Path) -> None:
+def test_a_child_that_is_forked_writes_nothing_twice(out: StreamLog, path: Path) -> None:
     out.feed(b"before\n", at_once=False)
     pid = os.fork()
     if not pid:
@@ -321,13 +321,13 @@ def test_what_is_logged_is_bounded_as_prints_are(logs: Logs, tmp_path: Path, lin
     for _ in range(10_001):
         logs.log("n", 1, "info", "y")
     for _ in range(3):
-        logs.log("n", 1, "info", "x" * KEPT)
+        logs.log("n", 1, "info", "x" * KEEP_BYTES)
     path = tmp_path / "logs" / "n.1.log"
     logs.end("n", 1)
     assert lines[:10_000] == [("n", "info", "y")] * 10_000
     ((_, level, rest),) = lines[10_000:]
     assert (level, rest.partition(" bytes ")[2]) == ("warning", f"is in {path}, without 1,129,928 bytes in the middle")
-    assert path.stat().st_size < 2 * KEPT + 100
+    assert path.stat().st_size < 2 * KEEP_BYTES + 100
 
 
 def test_a_long_line_that_is_logged_is_cut_into_several(logs: Logs, lines: Lines) -> None:
@@ -346,7 +346,7 @@ def test_a_sieve_sees_whole_lines_of_what_is_logged(lines: Lines, tmp_path: Path
 
 def test_who_was_given_up_logs_no_more(logs: Logs, lines: Lines) -> None:
     logs.log("n", 1, "info", "in time")
-    logs.give_up("n", 1)
+    logs.detach("n", 1)
     logs.log("n", 1, "info", "late")
     logs.log("n", 2, "info", "the next attempt")
     logs.close()
@@ -357,7 +357,7 @@ def test_who_was_given_up_logs_no_more(logs: Logs, lines: Lines) -> None:
 
 def test_where_there_is_no_room_nothing_more_is_told(tmp_path: Path, lines: Lines) -> None:
     room = iter([True, True, False])
-    logs = Logs(lambda *line: lines.append(line), tmp_path, room=lambda: next(room))
+    logs = Logs(lambda *line: lines.append(line), tmp_path, has_room=lambda: next(room))
     logs.of("n", 1, "stdout").feed(b"one\ntwo\nthree\nfour\n")
     logs.of("n", 1, "stdout").feed(b"five\n")
     logs.end("n", 1)

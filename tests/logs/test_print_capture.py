@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from nfrun.logs.node_logs import Logs
-from nfrun.logs.print_capture import Prints, current_attempt
+from nfrun.logs.print_capture import PrintRouter, current_attempt
 
 Lines = list[tuple[str, str, str]]
 
@@ -41,8 +41,8 @@ def logs(lines: Lines) -> Logs:
 
 
 @pytest.fixture
-def prints(logs: Logs, beside: io.StringIO) -> Prints:
-    return Prints("stdout", logs, beside)
+def prints(logs: Logs, beside: io.StringIO) -> PrintRouter:
+    return PrintRouter("stdout", logs, beside)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def prints(logs: Logs, beside: io.StringIO) -> Prints:
         ([""], []),
     ],
 )
-def test_lines(prints: Prints, lines: Lines, written: list[str], logged: list[str]) -> None:
+def test_lines(prints: PrintRouter, lines: Lines, written: list[str], logged: list[str]) -> None:
     with at("n"):
         for text in written:
             assert prints.write(text) == len(text)
     assert lines == [("n", "stdout", line) for line in logged]
 
 
-def test_lines_of_several_nodes_do_not_mix(prints: Prints, lines: Lines) -> None:
+def test_lines_of_several_nodes_do_not_mix(prints: PrintRouter, lines: Lines) -> None:
     start = threading.Barrier(4)
 
     def node(name: str) -> None:
@@ -82,7 +82,7 @@ def test_lines_of_several_nodes_do_not_mix(prints: Prints, lines: Lines) -> None
         assert [text for n, _, text in lines if n == name] == [f"{name}{i}" for i in range(200)]
 
 
-def test_what_nobody_in_particular_prints_goes_beside(prints: Prints, lines: Lines, beside: io.StringIO) -> None:
+def test_what_nobody_in_particular_prints_goes_beside(prints: PrintRouter, lines: Lines, beside: io.StringIO) -> None:
     prints.write("a warning\n")
     with at("n"):
         thread = threading.Thread(target=lambda: prints.write("from a thread of a node's own\n"))
@@ -93,7 +93,7 @@ def test_what_nobody_in_particular_prints_goes_beside(prints: Prints, lines: Lin
     assert lines == []
 
 
-def test_it_is_enough_of_a_stream(prints: Prints, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_enough_of_a_stream(prints: PrintRouter, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", prints)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with at("n"):
@@ -108,15 +108,15 @@ def test_it_is_enough_of_a_stream(prints: Prints, lines: Lines, monkeypatch: pyt
 
 def test_children_print_where_nobodys_prints_go(logs: Logs) -> None:
     assert sys.__stderr__ is not None
-    assert Prints("stdout", logs, sys.__stderr__).fileno() == sys.__stderr__.fileno()
+    assert PrintRouter("stdout", logs, sys.__stderr__).fileno() == sys.__stderr__.fileno()
 
 
-def test_control_bytes_of_nobody_in_particular_are_made_visible(prints: Prints, beside: io.StringIO) -> None:
+def test_control_bytes_of_nobody_in_particular_are_made_visible(prints: PrintRouter, beside: io.StringIO) -> None:
     prints.write("\x1b[31m")
     assert beside.getvalue() == "\\x1b[31m"
 
 
-def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: Prints, lines: Lines) -> None:
+def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: PrintRouter, lines: Lines) -> None:
     prints.close()
     with at("b"):
         print("still there", file=prints)
@@ -126,7 +126,7 @@ def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: Prints, 
 def test_what_a_child_prints_that_a_node_has_forked_goes_where_it_is_seen(
     lines: Lines, logs: Logs, beside: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prints = Prints("stdout", logs, beside)
+    prints = PrintRouter("stdout", logs, beside)
     with at("a"):
         print("mine", file=prints)
         monkeypatch.setattr("os.getpid", lambda: 0)
@@ -135,7 +135,7 @@ def test_what_a_child_prints_that_a_node_has_forked_goes_where_it_is_seen(
     assert beside.getvalue() == "the child's\n"
 
 
-def test_after_the_run_only_the_main_thread_prints(prints: Prints, beside: io.StringIO) -> None:
+def test_after_the_run_only_the_main_thread_prints(prints: PrintRouter, beside: io.StringIO) -> None:
     after = io.StringIO()
     prints.end(after)
     thread = threading.Thread(target=print, args=["secret"], kwargs={"file": prints})

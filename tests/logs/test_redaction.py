@@ -227,7 +227,7 @@ def test_nothing_is_hidden_where_there_is_nothing_to_hide() -> None:
         assert redactor("all of it… ") == "all of it… "
         assert redactor.stream().feed("all") == "all"
         assert redactor.stream().end() == ""
-        assert redactor.sieve() is None
+        assert redactor.filter() is None
     assert Redactor(["x"])
 
 
@@ -306,7 +306,7 @@ def test_bytes_pass_through_a_sieve() -> None:
     redactor = Redactor([ODD])
     data = b"\xff\x00 \xe2\x82" + f" {ODD} é".encode() + b"\xc3"
     for size in (1, 2, 3, 5, 100):
-        sieve = redactor.sieve()
+        sieve = redactor.filter()
         assert sieve is not None
         given = b"".join(sieve.feed(data[start : start + size]) for start in range(0, len(data), size)) + sieve.end()
         assert given == b"\xff\x00 \xe2\x82 *** \xc3\xa9\xc3"

@@ -322,7 +322,7 @@ def told(*nodes: str) -> str:
     try:
         read_pipeline("p.yaml")
     except SpecError as error:
-        return render_all(error.problems)
+        return render_all(error.diagnostics)
     return ""
 
 

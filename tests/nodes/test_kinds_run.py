@@ -19,7 +19,7 @@ from conftest import Trial, failed
 
 import nfrun.tables.file_io
 from nfrun.core.events import Outcome
-from nfrun.nodes.base import Stop
+from nfrun.nodes.base import CancelToken
 from nfrun.nodes.python import to_table
 from nfrun.tables.file_io import write_table
 
@@ -142,7 +142,7 @@ def test_a_stop_cancels_a_coroutine_and_waits_for_its_cleaning_up(trial: Trial) 
     module = trial.module(source)
     begun = threading.Event()
     trial.logged = Hearing(begun)  # type: ignore[assignment]
-    stopper = threading.Thread(target=lambda: begun.wait(10) and trial.stop.request())
+    stopper = threading.Thread(target=lambda: begun.wait(10) and trial.stop.cancel())
     stopper.start()
     failure = failed(trial.run("python", f"{module}:f"))
     assert failure.kind == "cancelled"
@@ -162,7 +162,7 @@ class Hearing(list[tuple[str, str]]):
 
 
 def test_a_coroutine_that_was_stopped_before_it_began(trial: Trial) -> None:
-    trial.stop.request()
+    trial.stop.cancel()
     failure = failed(trial.python("ran = []\nasync def f():\n    ran.append(1)"))
     assert failure.kind == "cancelled"
 
@@ -597,7 +597,7 @@ def when_there(trial: Trial, name: str, then: Callable[[], object]) -> threading
 
 
 def test_a_stop_ends_a_script(trial: Trial) -> None:
-    thread = when_there(trial, "ready", trial.stop.request)
+    thread = when_there(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap 'echo bye > said; exit 1' TERM; sleep 1000 & echo > ready; wait"))
     assert failure.kind == "cancelled"
     assert (trial.folder / "said").read_text() == "bye\n"
@@ -616,7 +616,7 @@ def test_nobody_is_killed_under_a_number_that_is_free(trial: Trial, monkeypatch:
             raise
 
     monkeypatch.setattr("os.killpg", noted)
-    thread = when_there(trial, "ready", trial.stop.request)
+    thread = when_there(trial, "ready", trial.stop.cancel)
     assert failed(trial.run("run", "echo > ready; exec sleep 1000")).kind == "cancelled"
     assert [number for _, number in sent] == [0], "it was only asked for"
     thread.join(10)
@@ -624,7 +624,7 @@ def test_nobody_is_killed_under_a_number_that_is_free(trial: Trial, monkeypatch:
 
 def test_who_does_not_listen_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.01
-    thread = when_there(trial, "ready", trial.stop.request)
+    thread = when_there(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap '' TERM; echo $$ > pid; echo > ready; while :; do sleep 1000; done"))
     assert failure.kind == "cancelled"
     assert ended(int((trial.folder / "pid").read_text()))
@@ -640,7 +640,7 @@ def test_a_kill_does_not_wait(trial: Trial) -> None:
 
 
 def test_a_script_that_was_stopped_before_it_began(trial: Trial) -> None:
-    trial.stop.request()
+    trial.stop.cancel()
     assert failed(trial.run("run", "touch ran")).kind == "cancelled"
     assert not (trial.folder / "ran").exists()
 
@@ -649,18 +649,18 @@ def test_a_script_that_was_stopped_before_it_began(trial: Trial) -> None:
 
 
 def test_a_stop_calls_once_and_never_what_is_over() -> None:
-    stop, calls = Stop(), []
-    with stop.calling(lambda: calls.append("over")):
+    stop, calls = CancelToken(), []
+    with stop.on_cancel(lambda: calls.append("over")):
         pass
-    with stop.calling(lambda: calls.append("under way"), lambda: calls.append("kill")):
+    with stop.on_cancel(lambda: calls.append("under way"), lambda: calls.append("kill")):
         assert stop.killable
-        stop.request()
-        stop.request()
+        stop.cancel()
+        stop.cancel()
         assert calls == ["under way"]
         stop.kill()
     assert calls == ["under way", "kill"]
     assert not stop.killable
-    with stop.calling(lambda: calls.append("late"), lambda: calls.append("late kill")):
+    with stop.on_cancel(lambda: calls.append("late"), lambda: calls.append("late kill")):
         pass
     assert calls[2:] == ["late", "late kill"]
 
@@ -783,8 +783,8 @@ def test_a_stop_interrupts_a_query(trial: Trial) -> None:
     table = pa.table({"n": range(100_000)})
     stopped = threading.Event()
 
-    class Persistent(Stop):
-        def calling(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Any:
+    class Persistent(CancelToken):
+        def on_cancel(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Any:
             def keep_at_it() -> None:  # an interrupt is without effect in the moment before the query begins
                 with suppress(duckdb.ConnectionException):  # closed: it has ended
                     while not stopped.wait(0.001):
@@ -792,7 +792,7 @@ def test_a_stop_interrupts_a_query(trial: Trial) -> None:
 
             thread = threading.Thread(target=keep_at_it, daemon=True)
             thread.start()
-            return super().calling(lambda: None)
+            return super().on_cancel(lambda: None)
 
     trial.stop = Persistent()
     failure = failed(trial.run("sql", "select sum(a.n * b.n % 7 + sqrt(c.n)) from a, a b, a c", {"a": table}))
@@ -801,5 +801,5 @@ def test_a_stop_interrupts_a_query(trial: Trial) -> None:
 
 
 def test_a_query_that_was_stopped_before_it_began(trial: Trial) -> None:
-    trial.stop.request()
+    trial.stop.cancel()
     assert failed(trial.run("sql", "select 1 as n")).kind == "cancelled"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.nodes.sql_files import mentioned
+from nfrun.nodes.sql_files import sql_files
 
 FILES = ("a.csv", "b.csv", "it's.csv", "x[1].csv", ".hidden.csv", "sub/c.csv", "sub/.h/d.csv", "elsewhere/e.csv")
 
@@ -55,19 +55,19 @@ VALUES: dict[str, Any] = {
 
 @pytest.mark.parametrize("text", CASES)
 def test_what_is_mentioned(base: Path, text: str) -> None:
-    found = mentioned(text, VALUES, base)
+    found = sql_files(text, VALUES, base)
     assert set(found) == CASES[text]
     assert all(path == base / name for name, path in found.items())
 
 
 @pytest.mark.parametrize("prefix", ["", "file:", "file://", "file://localhost"])
 def test_paths_of_the_machine(base: Path, prefix: str) -> None:
-    assert mentioned(f"from '{prefix}{base}/a.csv'", {}, Path("/nowhere")) == {f"{base}/a.csv": base / "a.csv"}
+    assert sql_files(f"from '{prefix}{base}/a.csv'", {}, Path("/nowhere")) == {f"{base}/a.csv": base / "a.csv"}
 
 
 def test_a_text_that_is_too_long_for_a_path_is_none(base: Path) -> None:
     for length in (300, 100_000):
-        assert mentioned(f"select '{'a' * length}', '{'*a' * length}' from a.csv", {}, base) == {
+        assert sql_files(f"select '{'a' * length}', '{'*a' * length}' from a.csv", {}, base) == {
             "a.csv": base / "a.csv"
         }
 
@@ -75,7 +75,7 @@ def test_a_text_that_is_too_long_for_a_path_is_none(base: Path) -> None:
 def test_the_working_directory_comes_first(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_text("n\n2\n")
     monkeypatch.chdir(tmp_path)
-    assert mentioned("from 'a.csv' join '[b].csv'", {}, base) == {"a.csv": Path("a.csv"), "b.csv": base / "b.csv"}
+    assert sql_files("from 'a.csv' join '[b].csv'", {}, base) == {"a.csv": Path("a.csv"), "b.csv": base / "b.csv"}
 
 
 _APART = ("absent", "s3:", "'.'", " join ", "-- or")  # what it cannot read, or not only, or more than it does
@@ -95,4 +95,4 @@ def test_duckdb_reads_the_same(base: Path, text: str, monkeypatch: pytest.Monkey
     values = {**VALUES, "many": ["a.csv", "b.csv"]}
     rows = connection.execute(statement, {name: values[name] for name in statement.named_parameters}).fetchall()
     connection.close()
-    assert {row[0] for row in rows} == {name.removeprefix("./") for name in mentioned(text, VALUES, base)}
+    assert {row[0] for row in rows} == {name.removeprefix("./") for name in sql_files(text, VALUES, base)}

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.cli.commands import Handoff
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
-from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, ratio, turns
+from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, interleave, ratio
 from nfrun.spec.loader import read_pipeline
 
 
@@ -33,7 +33,7 @@ RUNS = {
 
 
 def test_variants_run_in_turns() -> None:
-    ran = [(turn, variant.name) for turn, variant in turns(2)]
+    ran = [(turn, variant.name) for turn, variant in interleave(2)]
     assert ran == [(1, "before"), (1, "stages"), (1, "now"), (2, "before"), (2, "stages"), (2, "now")]
 
 
@@ -119,8 +119,8 @@ def test_the_shipped_pipelines_have_the_sums_of_the_account(
     name: str, nodes: int, work: float, longest: float, stages: float
 ) -> None:
     pipeline, _ = read_pipeline(Path(__file__).parents[2] / "pipelines" / "bench" / f"{name}.yaml")
-    plan = plan_of(pipeline, costs={node: spec.with_["ms"] for node, spec in pipeline.nodes.items()})
+    plan = plan_of(pipeline, estimated_durations={node: spec.with_["ms"] for node, spec in pipeline.nodes.items()})
     assert len(plan.nodes) == nodes
     assert plan.work == work
     assert longest_path(plan)[1] == longest
-    assert sum(max(plan.nodes[node].cost for node in stage) for stage in plan.stages) == stages
+    assert sum(max(plan.nodes[node].estimated_duration for node in stage) for stage in plan.stages) == stages

@@ -9,7 +9,7 @@ import pytest
 
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
-from nfrun.reports.plan_view import outline
+from nfrun.reports.plan_view import plan_view
 from nfrun.spec.loader import read_pipeline
 
 FILE = """\
@@ -32,7 +32,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 def test_text(pipeline: Pipeline) -> None:
     assert (
-        outline(pipeline, plan_of(pipeline, slots=2), "text", {})
+        plan_view(pipeline, plan_of(pipeline, slots=2), "text", {})
         == """\
 etl: 4 nodes, 3 stages, 5 edges, at most 2 wide
 Extract, then load.
@@ -55,18 +55,18 @@ best possible with 2 workers: 1.3x faster than one after the other \
 
 def test_text_with_what_earlier_runs_took(pipeline: Pipeline) -> None:
     recorded = {"load": 1.0, "users": 0.5, "join": 0.25, "end": 0.25}
-    text = outline(pipeline, plan_of(pipeline, slots=4, costs=recorded), "text", recorded)
+    text = plan_view(pipeline, plan_of(pipeline, slots=4, estimated_durations=recorded), "text", recorded)
     assert "  users  run     500 ms\n" in text
     assert text.endswith(
         "best possible with 4 workers: 1.3x faster than one after the other "
         "(2.00 s of work, 1.50 s on the longest path, as recorded)"
     )
-    some = outline(pipeline, plan_of(pipeline, slots=4, costs={"load": 1.0}), "text", {"load": 1.0})
+    some = plan_view(pipeline, plan_of(pipeline, slots=4, estimated_durations={"load": 1.0}), "text", {"load": 1.0})
     assert some.endswith("as recorded for 1 of 4 nodes)")
 
 
 def test_json(pipeline: Pipeline) -> None:
-    assert json.loads(outline(pipeline, plan_of(pipeline), "json", {})) == {
+    assert json.loads(plan_view(pipeline, plan_of(pipeline), "json", {})) == {
         "name": "etl",
         "stages": [["load", "users"], ["join"], ["end"]],
         "nodes": {
@@ -94,10 +94,10 @@ def test_json(pipeline: Pipeline) -> None:
 
 def test_mermaid_and_dot(pipeline: Pipeline) -> None:
     plan = plan_of(pipeline)
-    mermaid = outline(pipeline, plan, "mermaid", {}).splitlines()
+    mermaid = plan_view(pipeline, plan, "mermaid", {}).splitlines()
     assert mermaid[:2] == ["flowchart LR", '  n0["load<br/><small>run</small>"]']
     assert mermaid[-1] == "  n1 --> n3"  # 'end' itself would break the diagram
-    dot = outline(pipeline, plan, "dot", {}).splitlines()
+    dot = plan_view(pipeline, plan, "dot", {}).splitlines()
     assert dot[0] == "digraph pipeline {"
     assert '  "join" -> "end";' in dot
     assert dot[-1] == "}"

@@ -29,19 +29,19 @@ from nfrun.core.events import (
     NodeSkipped,
     NodeStarted,
     OutputPublished,
-    Ref,
+    OutputRef,
     RunFinished,
     RunStarted,
 )
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.engine.event_dispatch import Pace, Telling
+from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
 from nfrun.reports.console import console
 from nfrun.reports.events_file import EventsFile
-from nfrun.reports.format_units import count, seconds, size
+from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
 from nfrun.reports.live_view import ROWS, LiveView
 from nfrun.reports.plain_lines import PlainLines
-from nfrun.reports.run_record import Record
+from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
 
 FAILURE = Failure(
@@ -61,51 +61,51 @@ def plan(**needs: str) -> Plan:
     return make_plan(nodes, slots=2)
 
 
-def ref(id: str, rows: int = 3, size: int = 24) -> Ref:
-    return Ref(id, rows, size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
+def ref(id: str, rows: int = 3, format_size: int = 24) -> OutputRef:
+    return OutputRef(id, rows, format_size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
 
 
 # a and b at once, then c, which reads a
 EVENTS: list[Event] = [
     RunStarted(0.0, 3, 2),
     NodeStarted(0.0, "a", 1),
-    NodeStarted(0.1, "b", 1, queued=0.1),
-    NodeFinished(1.0, "a", 1, {"a": ref("a")}, took=0.9, published=0.01),
+    NodeStarted(0.1, "b", 1, queue_wait=0.1),
+    NodeFinished(1.0, "a", 1, {"a": ref("a")}, duration=0.9, publish_wait=0.01),
     NodeStarted(1.0, "c", 1, {"a": ref("a")}),
-    NodeRetrying(1.5, "b", 1, 0.5, FAILURE, took=1.4),
+    NodeRetrying(1.5, "b", 1, 0.5, FAILURE, duration=1.4),
     NodeStarted(2.0, "b", 2),
-    NodeFinished(2.5, "b", 2, {"b": ref("b", 5, 40)}, took=0.5),
-    NodeFinished(3.0, "c", 1, {"c": ref("c", 1, 8)}, took=1.9, opened={"a": 0.02}),
+    NodeFinished(2.5, "b", 2, {"b": ref("b", 5, 40)}, duration=0.5),
+    NodeFinished(3.0, "c", 1, {"c": ref("c", 1, 8)}, duration=1.9, input_waits={"a": 0.02}),
     OutputPublished(3.1, "c", ref("c", 1, 8)),
     RunFinished(3.2, "ok"),
 ]
 
 
-def fed(events: list[Event], of: Plan) -> Record:
-    record = Record(of)
+def fed(events: list[Event], of: Plan) -> RunRecord:
+    record = RunRecord(of)
     for event in events:
         record.event(event)
     return record
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> RunRecord:
     return fed(EVENTS, plan(a="", b="", c="a"))
 
 
-def test_a_node_adds_up_over_its_attempts(record: Record) -> None:
+def test_a_node_adds_up_over_its_attempts(record: RunRecord) -> None:
     b = record.nodes["b"]
-    assert (b.status, b.attempts, b.started, b.ended, b.queued, b.rows, b.bytes) == ("ok", 2, 0.1, 2.5, 0.1, 5, 40)
-    assert b.took == pytest.approx(1.9)
+    assert (b.status, b.attempts, b.started, b.ended, b.queue_wait, b.rows, b.bytes) == ("ok", 2, 0.1, 2.5, 0.1, 5, 40)
+    assert b.duration == pytest.approx(1.9)
     assert b.failure is None
 
 
-def test_what_readers_wait_counts_for_the_node_that_made_the_output(record: Record) -> None:
+def test_what_readers_wait_counts_for_the_node_that_made_the_output(record: RunRecord) -> None:
     assert record.nodes["a"].handoff == pytest.approx(0.03)
     assert record.nodes["c"].handoff == 0.0
 
 
-def test_stages_and_critical_path(record: Record) -> None:
+def test_stages_and_critical_path(record: RunRecord) -> None:
     first, second = record.stages()
     assert (first.names, first.wall, first.rows, first.bytes) == (("a", "b"), 2.5, 8, 64)
     assert first.busy == pytest.approx(2.8)
@@ -120,7 +120,7 @@ def test_stages_and_critical_path(record: Record) -> None:
 def test_nodes_that_did_not_run_have_no_times() -> None:
     events: list[Event] = [
         NodeStarted(0.0, "a", 1),
-        NodeFailed(1.0, "a", 1, FAILURE, took=1.0),
+        NodeFailed(1.0, "a", 1, FAILURE, duration=1.0),
         NodeSkipped(1.0, "c", "a"),
         NodeCancelled(1.0, "b", "node 'a' failed"),
     ]
@@ -132,7 +132,7 @@ def test_nodes_that_did_not_run_have_no_times() -> None:
     assert record.named("failed") == ["a"]
 
 
-def test_the_json_document(record: Record, tmp_path: Path) -> None:
+def test_the_json_document(record: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "a.1.stderr").touch()
     out = io.StringIO()
     document = RunDocument(
@@ -241,13 +241,13 @@ def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | E
 
 @pytest.mark.parametrize("ahead", [0, 5_000])
 def test_pace_has_room_for_so_many_lines_and_no_more(ahead: int) -> None:
-    pace = Pace()
+    pace = BackPressure()
     for _ in range(ahead):
-        pace.said()
+        pace.sent()
         pace.event(NodeLogged(1.0, "a", "info", "line"))
     for _ in range(10_000):
         assert pace.has_room()
-        pace.said()
+        pace.sent()
     assert not pace.has_room()
     pace.event(NodeLogged(1.0, "a", "info", "line"))
     assert pace.has_room()
@@ -290,7 +290,7 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int
 
 
 def summary(
-    record: Record,
+    record: RunRecord,
     table: pa.Table | None = None,
     cpu: Sequence[float] = (0.0, 0.0),
     elsewhere: Sequence[float] = (0.0, 0.0),
@@ -320,7 +320,7 @@ def summary(
     return out.getvalue(), err.getvalue()
 
 
-def test_the_summary_of_a_good_run(record: Record) -> None:
+def test_the_summary_of_a_good_run(record: RunRecord) -> None:
     out, err = summary(record, pa.table({"n": [1, None], "[b]x[/b]": ["\x1b[1m", "[red]"]}))
     assert [line.split() for line in err.strip().splitlines() if line.strip()] == [
         ["stage", "nodes", "wall", "busy", "parallel", "rows", "bytes", "handoff"],
@@ -337,7 +337,7 @@ def test_the_summary_of_a_good_run(record: Record) -> None:
     assert "\x1b" not in out
 
 
-def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> None:
+def test_a_speed_that_contention_makes_up_is_told_as_such(record: RunRecord) -> None:
     told = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
     assert told in summary(record, cpu=(1.0, 3.0))[1]
     assert told not in summary(record, cpu=(1.0, 2.0))[1]
@@ -350,7 +350,7 @@ def test_a_speed_that_contention_makes_up_is_told_as_such(record: Record) -> Non
     [((0.0, 0.4, 0.6, 0.7), True), ((0.0, 0.6, 0.6, 0.7, 0.7), True), ((0.0, 0.6, 1.1, 1.2), False)],
 )
 def test_rich_is_imported_as_soon_as_nodes_wait(
-    record: Record, cpu: Sequence[float], imported: bool, monkeypatch: pytest.MonkeyPatch
+    record: RunRecord, cpu: Sequence[float], imported: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "nfrun.reports.console")
     found = []
@@ -363,23 +363,23 @@ def test_rich_is_imported_as_soon_as_nodes_wait(
     assert found == [imported, imported]
 
 
-def test_what_the_import_of_rich_takes_is_not_charged_to_the_nodes(record: Record) -> None:
+def test_what_the_import_of_rich_takes_is_not_charged_to_the_nodes(record: RunRecord) -> None:
     told = "the nodes shared the processor"
     assert told not in summary(record, cpu=(0.0, 0.1, 9.0, 9.1), events=EVENTS[3:4])[1]
     assert told in summary(record, cpu=(0.0, 0.1, 9.0, 11.0), events=EVENTS[3:4])[1]
 
 
-def test_a_summary_that_is_quiet_needs_no_rich(record: Record) -> None:
+def test_a_summary_that_is_quiet_needs_no_rich(record: RunRecord) -> None:
     def never(stream: IO[str]) -> Console:
         raise AssertionError("nothing is printed with it")
 
     assert summary(record, cpu=(0.0,), quiet=True, console=never) == ("", "")
 
 
-def test_waits_for_the_lock_of_python_are_told_if_processes_would_be_faster(record: Record) -> None:
-    record.nodes["b"].locked = 0.04  # not worth a word
+def test_waits_for_the_lock_of_python_are_told_if_processes_would_be_faster(record: RunRecord) -> None:
+    record.nodes["b"].gil_wait = 0.04  # not worth a word
     assert "lock" not in summary(record)[1]
-    record.nodes["a"].locked, record.nodes["c"].locked = 0.2, 0.6
+    record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.2, 0.6
     told = (
         "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms\n"
         "in processes about 2.50 s instead of 3.20 s: --executor auto\n"
@@ -388,7 +388,7 @@ def test_waits_for_the_lock_of_python_are_told_if_processes_would_be_faster(reco
     assert "lock" not in summary(record, makespan=3.0)[1]
 
 
-def test_a_long_output_is_cut_and_counted(record: Record) -> None:
+def test_a_long_output_is_cut_and_counted(record: RunRecord) -> None:
     assert "more row" not in summary(record, pa.table({"n": range(25)}))[0]
     out = summary(record, pa.table({"n": range(26)}))[0]
     assert "… and 16 more rows" in out
@@ -396,7 +396,7 @@ def test_a_long_output_is_cut_and_counted(record: Record) -> None:
     assert "… 8 more" in wide
 
 
-def test_columns_of_one_name_are_shown(record: Record) -> None:
+def test_columns_of_one_name_are_shown(record: RunRecord) -> None:
     out = summary(record, pa.table([[1], [2]], names=["x", "x"]))[0]
     assert out.split()[-2:] == ["1", "2"]
 
@@ -404,7 +404,7 @@ def test_columns_of_one_name_are_shown(record: Record) -> None:
 def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
     events: list[Event] = [
         NodeStarted(0.0, "a", 1),
-        NodeFailed(1.0, "a", 1, FAILURE, took=1.0),
+        NodeFailed(1.0, "a", 1, FAILURE, duration=1.0),
         NodeSkipped(1.0, "c", "a"),
         NodeCancelled(1.0, "b", "node 'a' failed"),
         RunFinished(1.0, "failed"),
@@ -483,9 +483,9 @@ def test_a_report_that_raises_is_left_out_and_told_once() -> None:
             self.closed = True
 
     good, said = Good(), list[str]()
-    telling = Telling([Bad(), good], said.append)
+    telling = EventDispatcher([Bad(), good], said.append)
     for event in EVENTS:
-        telling.tell(event)
+        telling.emit(event)
     telling.close()
     assert good.seen == EVENTS
     assert good.closed
@@ -509,7 +509,7 @@ def test_a_report_that_raises_is_left_out_and_told_once() -> None:
     ],
 )
 def test_seconds(value: float, text: str) -> None:
-    assert seconds(value) == text
+    assert format_seconds(value) == text
 
 
 @pytest.mark.parametrize(
@@ -517,11 +517,11 @@ def test_seconds(value: float, text: str) -> None:
     [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_400, "99.4 kB"), (999_600, "1.0 MB"), (10**13, "10.0 TB")],
 )
 def test_size(value: int, text: str) -> None:
-    assert size(value) == text
+    assert format_size(value) == text
 
 
 def test_count() -> None:
-    assert [count(n, "row") for n in (0, 1, 27_004)] == ["0 rows", "1 row", "27,004 rows"]
+    assert [format_count(n, "row") for n in (0, 1, 27_004)] == ["0 rows", "1 row", "27,004 rows"]
 
 
 def narrow(width: int, stream: IO[str]) -> Console:
@@ -575,14 +575,14 @@ def test_on_a_narrow_terminal_names_give_way_and_figures_are_whole(width: int, t
     events: list[Event] = []
     for name in nodes:
         outputs = {name: ref(name, 12_345_678, 123_456_789)}
-        events += [NodeStarted(0.0, name, 1), NodeFinished(444.1, name, 1, outputs, took=444.1)]
+        events += [NodeStarted(0.0, name, 1), NodeFinished(444.1, name, 1, outputs, duration=444.1)]
     record = fed([*events, RunFinished(500.0, "ok")], plan(**nodes))
     lines = [line.rstrip() for line in summary(record, console=partial(narrow, width))[1].splitlines()]
     assert [lines[1], lines[3]] == table.splitlines()
 
 
 @pytest.mark.parametrize(("width", "shown", "more"), [(2_000, 12, 8), (80, 8, 12), (40, 3, 17), (20, 1, 19)])
-def test_a_narrow_terminal_has_fewer_columns(record: Record, width: int, shown: int, more: int) -> None:
+def test_a_narrow_terminal_has_fewer_columns(record: RunRecord, width: int, shown: int, more: int) -> None:
     table = pa.table({f"c{i}": [i] for i in range(20)})
     out = summary(record, table, console=partial(narrow, width))[0]
     assert f"c{shown - 1}" in out.split()
@@ -590,7 +590,7 @@ def test_a_narrow_terminal_has_fewer_columns(record: Record, width: int, shown: 
     assert f"{more}more" in "".join(out.split())
 
 
-def test_no_column_is_left_out_for_the_one_that_counts_those_left_out(record: Record) -> None:
+def test_no_column_is_left_out_for_the_one_that_counts_those_left_out(record: RunRecord) -> None:
     table = pa.table({f"c{i}": [i] for i in range(5)})
     assert "more" not in summary(record, table, console=partial(narrow, 40))[0]
 
@@ -599,11 +599,11 @@ def test_no_column_is_left_out_for_the_one_that_counts_those_left_out(record: Re
     ("value", "text"),
     [(12345.67, "12345.67"), (0.1 + 0.2, "0.3"), (1e300, "1e+300"), (1_700_000_000_123.0, "1700000000123"), (2.0, "2")],
 )
-def test_numbers_are_shown_as_they_are(record: Record, value: float, text: str) -> None:
+def test_numbers_are_shown_as_they_are(record: RunRecord, value: float, text: str) -> None:
     assert text in summary(record, pa.table({"n": [value]}))[0].split()
 
 
-def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(record: Record) -> None:
+def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(record: RunRecord) -> None:
     out = io.StringIO()
     printed: list[str] = []
 
@@ -638,8 +638,8 @@ def test_a_report_is_told_when_all_that_happened_was_told() -> None:
         def close(self) -> None:
             seen.append("close")
 
-    telling = Telling([Pausing()])
-    telling.tell(RunStarted(0.0, 1, 1))
+    telling = EventDispatcher([Pausing()])
+    telling.emit(RunStarted(0.0, 1, 1))
     assert paused.wait(10)
     telling.close()
     assert seen == ["event", "pause", "close"]
@@ -663,11 +663,11 @@ def test_a_report_is_woken_before_it_is_told_of_what_has_all_happened_by_then() 
         def close(self) -> None:
             seen.append("close")
 
-    telling = Telling([Waking()])
-    telling.tell(RunStarted(0.0, 1, 1))
+    telling = EventDispatcher([Waking()])
+    telling.emit(RunStarted(0.0, 1, 1))
     assert first.wait(10)
     for _ in range(2):  # while it is told of the first: what it saw when it was woken says nothing about these
-        telling.tell(RunStarted(0.0, 1, 1))
+        telling.emit(RunStarted(0.0, 1, 1))
     go_on.set()
     assert second.wait(10)
     telling.close()
@@ -684,12 +684,12 @@ def test_all_that_came_before_the_end_is_told() -> None:
         def close(self) -> None:
             pass
 
-    told: list[Event] = [RunStarted(0.0, count, 1) for count in range(100)]
-    telling = Telling([Hearing()])
+    told: list[Event] = [RunStarted(0.0, format_count, 1) for format_count in range(100)]
+    telling = EventDispatcher([Hearing()])
     for event in told:
-        telling.tell(event)
+        telling.emit(event)
     telling.close()
-    telling.tell(RunStarted(1.0, 1, 1))
+    telling.emit(RunStarted(1.0, 1, 1))
     assert seen == told
 
 
@@ -702,13 +702,13 @@ def test_whoever_goes_on_telling_does_not_keep_the_end_from_coming() -> None:
             seen += 1
             first.set()
             for _ in range(10):  # more for each that is told
-                telling.tell(event)
+                telling.emit(event)
 
         def close(self) -> None:
             pass
 
-    telling = Telling([Slow()])
-    telling.tell(RunStarted(0.0, 1, 1))
+    telling = EventDispatcher([Slow()])
+    telling.emit(RunStarted(0.0, 1, 1))
     assert first.wait(10)
     telling.close()
     assert seen >= 1
@@ -732,8 +732,8 @@ def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
         complaints.append(message)
         complained.set()
 
-    telling = Telling([Broken()], complain)
-    telling.tell(RunStarted(0.0, 1, 1))
+    telling = EventDispatcher([Broken()], complain)
+    telling.emit(RunStarted(0.0, 1, 1))
     assert complained.wait(10)
     telling.close()
     assert complaints == ["nfrun: the report Broken stopped: ValueError: no room"]

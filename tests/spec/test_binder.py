@@ -43,7 +43,7 @@ def bound(
 def refused(text: str, given: Mapping[str, str] | None = None, typed: str = "{}") -> str:
     with pytest.raises(SpecError) as caught:
         bound(text, given, typed)
-    return render_all(caught.value.problems)
+    return render_all(caught.value.diagnostics)
 
 
 def value(param: str, given: str | None = None, typed: str = "{}") -> Any:
@@ -346,10 +346,10 @@ VALUES = {"TOKEN": "hunter2", "OTHER": "k9k9", "HOME": "/h"}
 def test_secrets_are_values_of_variables_and_nowhere_else() -> None:
     pipeline = bound(SECRET, environ=VALUES)
     assert pipeline.env == {"AUTH": "me:hunter2", "PLAIN": "me"}
-    assert pipeline.hidden == {"AUTH": "me:\0TOKEN\0"}
+    assert pipeline.redacted_env == {"AUTH": "me:\0TOKEN\0"}
     a, b = pipeline.nodes.values()
     assert a.env == {"D": "k9k9", "OWN": "Bearer hunter2", "AUTH": "mine"}
-    assert a.hidden == {"D": "\0OTHER\0", "OWN": "Bearer \0TOKEN\0"}
+    assert a.redacted_env == {"D": "\0OTHER\0", "OWN": "Bearer \0TOKEN\0"}
     assert b.env == {"D": "k9k9"}
     assert b.with_ == {"all": {"HOME": "/h", "PLAIN": "me"}}, "expressions see no secret, nor what is made of one"
 
@@ -358,7 +358,7 @@ def test_what_is_not_run_needs_no_values_and_uses_none() -> None:
     for environ in ({}, VALUES):
         pipeline = bound(SECRET, environ=environ, to_run=False)
         assert pipeline.env["AUTH"] == "me:***"
-        assert pipeline.hidden == {"AUTH": "me:\0TOKEN\0"}
+        assert pipeline.redacted_env == {"AUTH": "me:\0TOKEN\0"}
 
 
 def test_secrets_without_a_value() -> None:
@@ -366,7 +366,7 @@ def test_secrets_without_a_value() -> None:
     with pytest.raises(SpecError) as caught:
         bound(text, {"x": "1"}, environ={"OTHER": "", "BLANK": " \n"})
     assert (
-        render_all(caught.value.problems)
+        render_all(caught.value.diagnostics)
         == """\
 p.yaml: the pipeline has no parameter 'x'
    its parameters: none

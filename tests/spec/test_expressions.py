@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nfrun.core.pipeline import has_expression
-from nfrun.spec.expressions import ExpressionError, Flaw, check, evaluate
+from nfrun.spec.expressions import ExpressionDiagnostic as Found
+from nfrun.spec.expressions import ExpressionError, check, evaluate
 
 NAMES: dict[str, dict[str, Any]] = {
     "params": {"x": 3, "s": "ab", "l": [1, 2], "d": {"a": 1}, "b": True, "f": 1.5, "n": None},
@@ -117,38 +118,38 @@ def test_what_cannot_be_part_of_a_text(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "flaws"),
     [
-        ("a ${{ params.x", [Flaw(2, 3, "this expression has no end", "close it with }}")]),
-        ("${{ 'a }}", [Flaw(0, 3, "this expression has no end", "close it with }}")]),
-        ("${{ params.x }", [Flaw(0, 3, "this expression has no end", "close it with }}")]),
-        ("${{ }}", [Flaw(0, 6, "this expression is empty", "write one of params, env, run")]),
-        ("${{ x }}", [Flaw(0, 8, "there is nothing called 'x' in expressions", "there is params, env, run")]),
-        ("${{ prams.x }}", [Flaw(0, 14, "there is nothing called 'prams' in expressions", "did you mean 'params'?")]),
-        ("${{ nodes.a }}", [Flaw(0, 14, "there is nothing called 'nodes' in expressions",
+        ("a ${{ params.x", [Found(2, 3, "this expression has no end", "close it with }}")]),
+        ("${{ 'a }}", [Found(0, 3, "this expression has no end", "close it with }}")]),
+        ("${{ params.x }", [Found(0, 3, "this expression has no end", "close it with }}")]),
+        ("${{ }}", [Found(0, 6, "this expression is empty", "write one of params, env, run")]),
+        ("${{ x }}", [Found(0, 8, "there is nothing called 'x' in expressions", "there is params, env, run")]),
+        ("${{ prams.x }}", [Found(0, 14, "there is nothing called 'prams' in expressions", "did you mean 'params'?")]),
+        ("${{ nodes.a }}", [Found(0, 14, "there is nothing called 'nodes' in expressions",
                                  "what a node gives is read with 'inputs'")]),
-        ("${{ secrets.a }}", [Flaw(0, 16, "a secret can be used in 'env' only",
+        ("${{ secrets.a }}", [Found(0, 16, "a secret can be used in 'env' only",
                                    "put it under 'env': python and run nodes read the variable")]),
-        ("${{ github.sha }}", [Flaw(0, 17, "there is nothing called 'github' in expressions",
+        ("${{ github.sha }}", [Found(0, 17, "there is nothing called 'github' in expressions",
                                     "make it a parameter: params.name")]),
-        ("${{ ref('a') }}", [Flaw(0, 15, "there is nothing called 'ref' in expressions",
+        ("${{ ref('a') }}", [Found(0, 15, "there is nothing called 'ref' in expressions",
                                   "what a node gives is read with 'inputs'")]),
-        ("${{ y.a + y.b }}", [Flaw(0, 16, "there is nothing called 'y' in expressions", "there is params, env, run")]),
-        ("${{ params.y }}", [Flaw(0, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
-        ("${{ params['y'] }}", [Flaw(0, 18, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
-        ("${{ run.nam }}", [Flaw(0, 14, "'run' has no 'nam'", "did you mean 'name'?")]),
+        ("${{ y.a + y.b }}", [Found(0, 16, "there is nothing called 'y' in expressions", "there is params, env, run")]),
+        ("${{ params.y }}", [Found(0, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ params['y'] }}", [Found(0, 18, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ run.nam }}", [Found(0, 14, "'run' has no 'nam'", "did you mean 'name'?")]),
         ("${{ env.WHATEVER }}", []),
         ("${{ params[params.s] }}", []),
-        ("${{ params.x }}${{ params.y }}", [Flaw(15, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
-        ("${{ 1 | uper }}", [Flaw(0, 15, "there is no filter 'uper' in expressions", "did you mean 'upper'?")]),
-        ("${{ 1 is nonee }}", [Flaw(0, 17, "there is no test 'nonee' in expressions", "did you mean 'none'?")]),
-        ("${{ ''.__class__ }}", [Flaw(0, 19, "'__class__' is out of reach of expressions")]),
-        ("${{ ''['__class__'] }}", [Flaw(0, 22, "'__class__' is out of reach of expressions")]),
-        ("${{ 1 + }}", [Flaw(0, 10, "'1 +' is not an expression: unexpected 'end of expression'")]),
-        ("${{ a; b }}", [Flaw(0, 11, "'a; b' is not an expression: expected token 'end of expression', got ';'")]),
-        ("${{ a = 1 }}", [Flaw(0, 12, "'a = 1' is not an expression: expected token 'end of expression', got '='")]),
-        ("${{ # }}", [Flaw(0, 8, "'#' is not an expression: unexpected char '#'")]),
+        ("${{ params.x }}${{ params.y }}", [Found(15, 15, "'params' has no 'y'", "there is x, s, l, d, b, f, n")]),
+        ("${{ 1 | uper }}", [Found(0, 15, "there is no filter 'uper' in expressions", "did you mean 'upper'?")]),
+        ("${{ 1 is nonee }}", [Found(0, 17, "there is no test 'nonee' in expressions", "did you mean 'none'?")]),
+        ("${{ ''.__class__ }}", [Found(0, 19, "'__class__' is out of reach of expressions")]),
+        ("${{ ''['__class__'] }}", [Found(0, 22, "'__class__' is out of reach of expressions")]),
+        ("${{ 1 + }}", [Found(0, 10, "'1 +' is not an expression: unexpected 'end of expression'")]),
+        ("${{ a; b }}", [Found(0, 11, "'a; b' is not an expression: expected token 'end of expression', got ';'")]),
+        ("${{ a = 1 }}", [Found(0, 12, "'a = 1' is not an expression: expected token 'end of expression', got '='")]),
+        ("${{ # }}", [Found(0, 8, "'#' is not an expression: unexpected char '#'")]),
     ],
 )  # fmt: skip
-def test_flaws(text: str, flaws: list[Flaw]) -> None:
+def test_flaws(text: str, flaws: list[Found]) -> None:
     assert list(check(text, KNOWN)) == flaws
 
 
@@ -157,7 +158,7 @@ def test_flaws(text: str, flaws: list[Flaw]) -> None:
 )
 def test_deep_nesting(code: str) -> None:
     text = f"${{{{ {code} }}}}"
-    assert all("nested too deeply" in flaw.what for flaw in check(text, KNOWN))
+    assert all("nested too deeply" in flaw.message for flaw in check(text, KNOWN))
     try:
         evaluate(text, NAMES)
     except ExpressionError as error:

@@ -15,7 +15,7 @@ from nfrun.core.pipeline import Input, Param, Pipeline, Retry
 from nfrun.spec.expressions import evaluate
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.suggestions import NODE_KEYS
-from nfrun.system.units import seconds
+from nfrun.system.units import to_seconds
 
 # A file, and what must come of it.
 REFUSED = r"""
@@ -1164,7 +1164,7 @@ def read(text: str) -> Pipeline:
 def refused(text: str) -> str:
     with pytest.raises(SpecError) as caught:
         read(text)
-    return render_all(caught.value.problems, limit=1000)
+    return render_all(caught.value.diagnostics, limit=1000)
 
 
 @pytest.mark.parametrize("case", REFUSED.strip("\n").split("\n\n"))
@@ -1246,7 +1246,7 @@ def test_a_whole_number_written_with_a_point() -> None:
 
 
 def test_seconds() -> None:
-    assert [seconds(value) for value in ("200ms", "30s", "10m", "1.5h", "1d", 3, 0.5)] == [
+    assert [to_seconds(value) for value in ("200ms", "30s", "10m", "1.5h", "1d", 3, 0.5)] == [
         *(0.2, 30.0, 600.0, 5400.0, 86400.0),
         *(3.0, 0.5),
     ]
@@ -1255,7 +1255,7 @@ def test_seconds() -> None:
 def test_what_is_not_there() -> None:
     with pytest.raises(SpecError) as caught:
         read_pipeline("nope.yaml")
-    assert "nope.yaml" in render_all(caught.value.problems)
+    assert "nope.yaml" in render_all(caught.value.diagnostics)
 
 
 def test_a_circle_of_10000_nodes_is_told_in_few_words() -> None:
@@ -1272,8 +1272,8 @@ def test_300_problems_are_all_kept_and_50_shown() -> None:
     Path("p.yaml").write_text(text)
     with pytest.raises(SpecError) as caught:
         read_pipeline("p.yaml")
-    assert len(caught.value.problems) == 300
-    shown = render_all(caught.value.problems)
+    assert len(caught.value.diagnostics) == 300
+    shown = render_all(caught.value.diagnostics)
     assert shown.count("p.yaml:") == 50
     assert shown.endswith("\n… and 250 more problems")
 
@@ -1284,10 +1284,10 @@ def test_many_unknown_names_among_many_take_no_ages() -> None:
     Path("p.yaml").write_text(f"params: {{{params}}}\nnodes:\n{nodes}")
     with pytest.raises(SpecError) as caught:
         read_pipeline("p.yaml")
-    assert len(caught.value.problems) == 2000
-    assert max(len(render(problem)) for problem in caught.value.problems) < 1000
+    assert len(caught.value.diagnostics) == 2000
+    assert max(len(render(problem)) for problem in caught.value.diagnostics) < 1000
     # No more than 50 are shown: beyond those nobody looks for a name that is near.
-    assert not any(problem.hint for problem in caught.value.problems if "reads" in problem.what)
+    assert not any(problem.hint for problem in caught.value.diagnostics if "reads" in problem.message)
 
 
 def test_very_long_names_make_no_long_messages() -> None:
@@ -1405,18 +1405,18 @@ def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) ->
         try:
             pipeline, _ = read_pipeline(path)
         except SpecError as error:
-            assert error.problems
-            assert len(set(error.problems)) == len(error.problems)
-            for problem in error.problems:
-                where = problem.where
+            assert error.diagnostics
+            assert len(set(error.diagnostics)) == len(error.diagnostics)
+            for problem in error.diagnostics:
+                where = problem.span
                 assert where.file == str(path)
                 if where.line:
                     assert where.text == lines[where.line - 1]
                     assert 1 <= where.column <= len(where.text) + 1
                     assert 1 <= where.length <= max(1, len(where.text) - where.column + 1)
                 else:
-                    assert "the file is empty" in problem.what
-                assert problem.what and "\n" not in problem.what + problem.hint
+                    assert "the file is empty" in problem.message
+                assert problem.message and "\n" not in problem.message + problem.hint
                 assert len(render(problem)) < 2500
                 assert render(problem).replace("\n", "").isprintable()
         else:
@@ -1432,7 +1432,7 @@ def test_any_text_in_an_expression(code: str) -> None:
     text = "${{" + code + "}}"
     names = {"params": {"x": 3}, "env": {}, "run": {}}
     flaws = list(check(text, names))
-    assert all(flaw.what and 0 <= flaw.start < len(text) for flaw in flaws)
+    assert all(flaw.message and 0 <= flaw.start < len(text) for flaw in flaws)
     try:
         evaluate(text, names)
     except ExpressionError as error:
@@ -1448,7 +1448,7 @@ def test_a_mistake_in_a_node_is_no_mistake_of_those_that_read_it(tmp_path: Path)
     )
     with pytest.raises(SpecError) as caught:
         read_pipeline(path)
-    assert [problem.what for problem in caught.value.problems] == [
+    assert [problem.message for problem in caught.value.diagnostics] == [
         "'input' is not a key of a node",
         "'outputs' is empty",
     ]
@@ -1462,4 +1462,4 @@ def test_of_one_string_only_the_first_flaws_are_told(tmp_path: Path) -> None:
         )
         with pytest.raises(SpecError) as caught:
             read_pipeline(file)
-        assert len([problem for problem in caught.value.problems if "module" not in problem.what]) == 10
+        assert len([problem for problem in caught.value.diagnostics if "module" not in problem.message]) == 10

@@ -978,7 +978,7 @@ def told(text: str) -> str:
     try:
         read_pipeline("p.yaml")
     except SpecError as error:
-        return render_all(error.problems, limit=1000)
+        return render_all(error.diagnostics, limit=1000)
     return ""
 
 
@@ -1233,8 +1233,8 @@ def test_a_file_of_3000_mistakes_is_cut_short() -> None:
     Path("p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         read_pipeline("p.yaml")
-    assert len(caught.value.problems) == 1000
-    assert render_all(caught.value.problems).endswith("… and 950 more problems")
+    assert len(caught.value.diagnostics) == 1000
+    assert render_all(caught.value.diagnostics).endswith("… and 950 more problems")
 
 
 # -- the quick look ----------------------------------------------------------------------------------------------------

@@ -44,13 +44,13 @@ def refused(text: str) -> str:
     """The rendered problems of `text`."""
     with pytest.raises(SpecError) as caught:
         parse(text, "p.yaml")
-    return "\n".join(render(p) for p in caught.value.problems)
+    return "\n".join(render(p) for p in caught.value.diagnostics)
 
 
 def refused_file(path: Path | str) -> str:
     with pytest.raises(SpecError) as caught:
         load(path, "p.yaml")
-    return "\n".join(render(p) for p in caught.value.problems)
+    return "\n".join(render(p) for p in caught.value.diagnostics)
 
 
 def test_values() -> None:
@@ -88,7 +88,7 @@ def test_values() -> None:
     ],
 )
 def test_where(path: tuple[str | int, ...], line: int, column: int, underlined: str) -> None:
-    where = parse(FLIGHTS, "p.yaml").where(*path)
+    where = parse(FLIGHTS, "p.yaml").span(*path)
     assert (where.file, where.line, where.column) == ("p.yaml", line, column)
     assert where.text == FLIGHTS.split("\n")[line - 1]
     assert where.text[column - 1 : column - 1 + where.length] == underlined
@@ -104,7 +104,7 @@ def test_where_key() -> None:
         (("nodes", "clean", "inputs", 0), 8, "flights"),
         (("nodes", "clean", "nothing"), 4, "clean"),
     ]:
-        where = found.where_key(*path)
+        where = found.key_span(*path)
         assert (where.line, where.text[where.column - 1 :][: where.length]) == (line, text)
 
 
@@ -312,21 +312,21 @@ def test_refused(text: str, message: str) -> None:
 def test_syntax(text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse(text, "p.yaml")
-    (problem,) = caught.value.problems
-    assert f"{problem.where.line}:{problem.where.column}: {problem.what}|{problem.hint}" == message
+    (problem,) = caught.value.diagnostics
+    assert f"{problem.span.line}:{problem.span.column}: {problem.message}|{problem.hint}" == message
 
 
 def test_all_problems_come_at_once_and_a_syntax_error_last() -> None:
     with pytest.raises(SpecError) as caught:
         parse("a: \x07\na: .inf\n1: !x 2\nb: 'c\n", "p.yaml")
-    assert [p.where.line for p in caught.value.problems] == [1, 2, 2, 3, 3, 4]
+    assert [p.span.line for p in caught.value.diagnostics] == [1, 2, 2, 3, 3, 4]
 
 
 def test_a_thousand_problems_are_enough() -> None:
     with pytest.raises(SpecError) as caught:
         parse("[" + "{1: 1}, " * 5000 + "]", "p.yaml")
-    assert len(caught.value.problems) == yaml_document.MAX_PROBLEMS
-    assert len({id(p.where.text) for p in caught.value.problems}) == 1
+    assert len(caught.value.diagnostics) == yaml_document.MAX_PROBLEMS
+    assert len({id(p.span.text) for p in caught.value.diagnostics}) == 1
 
 
 def test_messages_quote_little_of_the_file() -> None:
@@ -334,15 +334,15 @@ def test_messages_quote_little_of_the_file() -> None:
     for text in [f"{long}: 1\n{long}: 2", f"a: *{long}", f"a: &{long} [*{long}]", f"a: !{long} b", f"{'1' * 900}: 1"]:
         with pytest.raises(SpecError) as caught:
             parse(text, "p.yaml")
-        assert all(len(p.what) + len(p.hint) < 300 for p in caught.value.problems)
+        assert all(len(p.message) + len(p.hint) < 300 for p in caught.value.diagnostics)
 
 
 def test_aliases() -> None:
     root = parse("a: &x {b: 1}\nc: *x\n&k d: *k\ne: &x 2\nf: [*x, *x]\n&m g: 1\nh: {*m : 1}", "p.yaml").root
     assert root == {"a": {"b": 1}, "c": {"b": 1}, "d": "d", "e": 2, "f": [2, 2], "g": 1, "h": {"g": 1}}
     place = parse("a: &x   foo\nb: &y # note\n  c: 1\nd: &z\n", "p.yaml")
-    assert (place.where("a").column, place.where("a").length) == (9, 3)
-    assert (place.where("b").line, place.where("b").column, place.where("d").line) == (3, 3, 4)
+    assert (place.span("a").column, place.span("a").length) == (9, 3)
+    assert (place.span("b").line, place.span("b").column, place.span("d").line) == (3, 3, 4)
 
 
 def bomb(levels: int) -> str:
@@ -404,14 +404,14 @@ def test_hostile_input_ends_with_a_document_or_short_messages(text: str) -> None
     try:
         assert parse(text, "p.yaml").file == "p.yaml"
     except SpecError as error:
-        assert all(len(render(p)) < 1000 for p in error.problems)
+        assert all(len(render(p)) < 1000 for p in error.diagnostics)
 
 
 def test_line_ends_and_wide_characters() -> None:
     text = "é😀: 😀b\r\nc: '\u2028x'\rd: '\u2029y'\n# \u2028e: 1\nf: g"  # libyaml ends a comment at U+2028
     for plain in (text, "\ufeff" + text):
         found = parse(plain, "p.yaml")
-        at = {k: (found.where(k).line, found.where(k).column, found.where(k).text) for k in found.root}
+        at = {k: (found.span(k).line, found.span(k).column, found.span(k).text) for k in found.root}
         assert at == {
             "é😀": (1, 5, "é😀: 😀b"),
             "c": (2, 4, "c: '"),
@@ -433,11 +433,11 @@ def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
         for event in iter(CParser(text).get_event, None):
             if type(event) is yaml.ScalarEvent:
                 mark = event.start_mark
-                where = source.where(mark.index << 32)
+                where = source.span(mark.index << 32)
                 assert (where.line, where.column) == (mark.line + 1, mark.column + 1)
     except yaml.MarkedYAMLError as error:
         if error.problem_mark.index < len(text):  # at the end of the text libyaml adds a line
-            where = source.where(error.problem_mark.index << 32)
+            where = source.span(error.problem_mark.index << 32)
             assert (where.line, where.column) == (error.problem_mark.line + 1, error.problem_mark.column + 1)
 
 
@@ -454,11 +454,11 @@ def walk(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
 def check_places(found: Document, text: str) -> None:
     lines = BREAK.split(text)
     for path, value in walk(found):
-        for where in (found.where(*path), found.where_key(*path)):
+        for where in (found.span(*path), found.key_span(*path)):
             assert where.text == lines[where.line - 1]
             assert 1 <= where.column <= len(where.text) + 1
             assert 1 <= where.length <= max(1, len(where.text) - where.column + 1)
-        where = found.where(*path)
+        where = found.span(*path)
         shown = where.text[where.column - 1 : where.column - 1 + where.length]
         if isinstance(value, str) and value and shown[:1] not in ("'", '"', "|", ">", "*"):
             # A plain scalar over several lines shows its first.
@@ -469,10 +469,10 @@ def outcome(text: str) -> None:
     try:
         found = parse(text, "p.yaml")
     except SpecError as error:
-        assert error.problems
-        for problem in error.problems:
+        assert error.diagnostics
+        for problem in error.diagnostics:
             shown = render(problem)
-            assert len(problem.what) + len(problem.hint) < 500
+            assert len(problem.message) + len(problem.hint) < 500
             assert not any(c < " " and c not in "\n\t" for c in shown)
             shown.encode()
     else:
@@ -558,8 +558,8 @@ def test_load(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfname: \xc3\xa9\r\nnodes: {}\r\n")
     found = load(path)
     assert found.root == {"name": "é", "nodes": {}}
-    assert (found.file, found.where("name").column, found.where("nodes").line) == (str(path), 7, 2)
-    assert load(str(path), "shown.yaml").where().file == "shown.yaml"
+    assert (found.file, found.span("name").column, found.span("nodes").line) == (str(path), 7, 2)
+    assert load(str(path), "shown.yaml").span().file == "shown.yaml"
 
 
 def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -634,7 +634,7 @@ def test_any_bytes_give_a_document_or_problems(tmp_path_factory: pytest.TempPath
     try:
         load(path)
     except SpecError as error:
-        assert all(render(problem).encode() for problem in error.problems)
+        assert all(render(problem).encode() for problem in error.diagnostics)
 
 
 def test_garbage_collection_is_left_as_it_was() -> None:
@@ -678,7 +678,7 @@ def test_the_short_cut_is_the_long_way(text: str) -> None:
 def test_places_are_looked_for_when_they_are_asked_for() -> None:
     found = parse("a: [1, {b: 2}]", "p.yaml")
     assert found._source.placed is None
-    assert found.where("a", 1, "b").column == 12
+    assert found.span("a", 1, "b").column == 12
     placed = found._source.placed
-    assert found.where_key("a", 1, "b").column == 9
+    assert found.key_span("a", 1, "b").column == 9
     assert found._source.placed is placed is not None

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from nfrun.system.atomic_files import replacing
+from nfrun.system.atomic_files import atomic_write
 
 WRITE = """
 import os, sys, time
 from pathlib import Path
-from nfrun.system.atomic_files import replacing
-with replacing(Path(sys.argv[1])) as partial:
+from nfrun.system.atomic_files import atomic_write
+with atomic_write(Path(sys.argv[1])) as partial:
     partial.write_text("theirs")
     print(partial.name, flush=True)
     {}
@@ -35,7 +35,7 @@ def names(folder: Path) -> list[str]:
 
 
 def write(path: Path, text: str) -> None:
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text)
 
 
@@ -63,7 +63,7 @@ def test_what_several_killed_at_once_left_is_removed_by_the_next(tmp_path: Path)
 
 def test_who_is_at_it_in_another_process_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    with replacing(path) as mine:
+    with atomic_write(path) as mine:
         mine.write_text("mine, ")
         theirs = writer(path, "pass")
         assert theirs.wait(60) == 0
@@ -75,10 +75,10 @@ def test_who_is_at_it_in_another_process_is_left_alone(tmp_path: Path) -> None:
 
 def test_who_is_interrupted_behind_the_rename_removes_no_file_of_another(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    first = replacing(path)
+    first = atomic_write(path)
     mine = first.__enter__()
     mine.replace(path)
-    with replacing(path) as other:
+    with atomic_write(path) as other:
         assert other == mine
         other.write_text("other")
         assert not first.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
@@ -110,7 +110,7 @@ def test_without_locks_nobody_is_disturbed_and_nothing_removed(tmp_path: Path, m
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     path = tmp_path / "t.csv"
-    with replacing(path) as first:
+    with atomic_write(path) as first:
         first.write_text("first")
         write(path, "second")
         assert path.read_text() == "second"
@@ -119,7 +119,7 @@ def test_without_locks_nobody_is_disturbed_and_nothing_removed(tmp_path: Path, m
 
 def test_what_cannot_be_removed_is_gone_round(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("1")
     partial.mkdir()
     write(path, "2")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfrun.system.runtime import collect_rarely, no_garbage
+from nfrun.system.runtime import collect_rarely, gc_paused
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,9 @@ def as_before() -> Iterator[None]:
 @pytest.mark.parametrize("collecting", [True, False])
 def test_the_collector_is_off_inside_and_then_as_it_was(collecting: bool) -> None:
     (gc.enable if collecting else gc.disable)()
-    with no_garbage():
+    with gc_paused():
         assert not gc.isenabled()
-        with no_garbage():
+        with gc_paused():
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled() is collecting
@@ -34,7 +34,7 @@ def test_the_collector_is_off_inside_and_then_as_it_was(collecting: bool) -> Non
 @pytest.mark.parametrize("collecting", [True, False])
 def test_so_it_is_after_an_error(collecting: bool) -> None:
     (gc.enable if collecting else gc.disable)()
-    with pytest.raises(KeyError), no_garbage():
+    with pytest.raises(KeyError), gc_paused():
         raise KeyError
     assert gc.isenabled() is collecting
 
@@ -47,7 +47,7 @@ class Circle:
 def test_what_was_built_is_young_no_more_and_garbage_in_it_is_still_found() -> None:
     gc.enable()
     gc.unfreeze()
-    with no_garbage():
+    with gc_paused():
         kept = [[i] for i in range(10_000)]
         lost = weakref.ref(Circle())
     assert len(gc.get_objects(generation=0)) < len(kept) / 2
@@ -61,7 +61,7 @@ def test_what_somebody_froze_stays_frozen() -> None:
     gc.enable()
     gc.freeze()
     count = gc.get_freeze_count()
-    with no_garbage():
+    with gc_paused():
         pass
     assert 0 < gc.get_freeze_count() <= count
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nfrun.system.process_tree import await_group
+from nfrun.system.process_tree import wait_group_exit
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[byte
     group = os.getpgid(last.pid)
     end = threading.Timer(0.05, lambda: (last.kill(), last.wait()))
     end.start()
-    assert await_group(group, 1e9)
+    assert wait_group_exit(group, 1e9)
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
     end.join()
@@ -36,7 +36,7 @@ def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[byte
 
 def test_no_longer_than_these_seconds(last: subprocess.Popen[bytes]) -> None:
     for seconds in (0.02, 0.0, -1.0):
-        assert not await_group(os.getpgid(last.pid), seconds)
+        assert not wait_group_exit(os.getpgid(last.pid), seconds)
     assert last.poll() is None
 
 
@@ -44,4 +44,4 @@ def test_a_group_that_is_gone_is_not_waited_for() -> None:
     leader = subprocess.Popen(["true"], process_group=0)
     leader.wait()
     for seconds in (1e9, 0.0, -1.0):
-        assert await_group(leader.pid, seconds)
+        assert wait_group_exit(leader.pid, seconds)

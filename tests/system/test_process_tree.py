@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets
 BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
-from nfrun.system.process_tree import below, end_below
+from nfrun.system.process_tree import descendants, kill_descendants
 from nfrun.system.supervisor import _ADOPTS_ORPHANS, _prctl
 
 assert _prctl()(_ADOPTS_ORPHANS, 1) == 0
@@ -60,8 +60,8 @@ def test_nothing_is_left(tmp_path: Path, shape: str) -> None:
 subprocess.Popen(["sh", "-c", {SHAPES[shape]!r}])
 processes = started(1)
 assert alive(processes) == processes
-end_below()
-print(alive(processes), list(below()))
+kill_descendants()
+print(alive(processes), list(descendants()))
 """
     assert said(tmp_path, program) == "[] []\n"
 
@@ -77,8 +77,8 @@ if os.fork() == 0:
         if os.fork():
             os._exit(0)
 started(1)
-end_below()
-print(list(below()))
+kill_descendants()
+print(list(descendants()))
 """
     assert said(tmp_path, program) == "[]\n"
 
@@ -93,12 +93,12 @@ if not one:
         os.sched_yield() if two else os._exit(0)
 (child,) = [process for process in started(1)]
 while True:
-    found = dict(below())
+    found = dict(descendants())
     if found.get(child):
         break
 print(found == {one: False, child: True})
-end_below()
-print(dict(below()))
+kill_descendants()
+print(dict(descendants()))
 """
     assert said(tmp_path, program) == "True\n{}\n"
 
@@ -110,10 +110,10 @@ def refuse(process, number):
 
 kill, os.kill = os.kill, refuse
 child = subprocess.Popen(["sleep", "300"])
-end_below(patience=1e9)
+kill_descendants(patience=1e9)
 os.kill = kill
 print(alive([child.pid]) == [child.pid])
-end_below()
+kill_descendants()
 print(alive([child.pid]))
 """
     assert said(tmp_path, program) == "True\n[]\n"
@@ -123,16 +123,16 @@ def test_what_cannot_be_killed_is_waited_for_in_vain(tmp_path: Path) -> None:
     program = """
 kill, os.kill = os.kill, lambda process, number: None
 child = subprocess.Popen(["sleep", "300"])
-end_below(patience=0.05)
+kill_descendants(patience=0.05)
 os.kill = kill
-end_below()
+kill_descendants()
 print(alive([child.pid]))
 """
     assert said(tmp_path, program) == "[]\n"
 
 
 def test_nothing_below_is_nothing_to_do(tmp_path: Path) -> None:
-    assert said(tmp_path, "end_below(); print('still here')") == "still here\n"
+    assert said(tmp_path, "kill_descendants(); print('still here')") == "still here\n"
 
 
 def test_without_a_list_of_processes_nothing_is_found_and_nothing_raises(tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def refuse(path):
 
 child = subprocess.Popen(["sleep", "300"])
 os.listdir, listed = refuse, os.listdir
-end_below()
+kill_descendants()
 print(alive([child.pid]) == [child.pid])
 os.listdir = listed
-end_below()
+kill_descendants()
 print(alive([child.pid]))
 """
     assert said(tmp_path, program) == "True\n[]\n"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.system.std_streams import unfailing
+from nfrun.system.std_streams import best_effort_stream
 
 
 def test_what_is_told_arrives_at_the_end_of_its_line() -> None:
     reading, writing = os.pipe()
     under = os.fdopen(writing, "w", encoding="utf-8")
-    stream = unfailing(under)
+    stream = best_effort_stream(under)
     print("aé\udcff", file=stream)
     assert os.read(reading, 100) == "aé\\udcff\n".encode()
     assert (stream.fileno(), stream.isatty(), stream.writable()) == (writing, False, True)
@@ -30,7 +30,7 @@ def test_a_full_disk_or_a_reader_that_has_gone_is_nobodys_error() -> None:
     os.close(reading)
     for target in ("/dev/full", writing):
         with open(target, "w", encoding="utf-8") as under:  # noqa: PTH123  (a descriptor)
-            stream = unfailing(under)
+            stream = best_effort_stream(under)
             print("lost", file=stream, flush=True)
             stream.close()
 
@@ -39,7 +39,7 @@ def test_a_slow_reader_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     under, text = os.fdopen(writing, "w", encoding="utf-8"), "x" * 1_000_000
-    stream = unfailing(under)
+    stream = best_effort_stream(under)
     came: list[bytes] = []
 
     def read() -> None:

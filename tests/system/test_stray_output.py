@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run
 
 
 def run(program: str, **more: object) -> subprocess.CompletedProcess[bytes]:
-    text = f"import os, subprocess, sys\nfrom nfrun.system.supervisor import guard\nguard()\n{program}"
+    text = f"import os, subprocess, sys\nfrom nfrun.system.supervisor import supervise\nsupervise()\n{program}"
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.run([sys.executable, "-c", text], check=False, timeout=30, **streams)  # type: ignore[call-overload, no-any-return]
 
@@ -61,7 +61,7 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
 
 
 def test_where_stderr_is_closed_there_is_nothing_to_write_to() -> None:
-    command = [sys.executable, "-c", "from nfrun.system.supervisor import guard; guard(); print('out')"]
+    command = [sys.executable, "-c", "from nfrun.system.supervisor import supervise; supervise(); print('out')"]
     done = subprocess.run(["sh", "-c", '"$@" 2>&-', "-", *command], check=False, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
 
@@ -69,7 +69,7 @@ def test_where_stderr_is_closed_there_is_nothing_to_write_to() -> None:
 def test_a_stream_of_somebody_else_is_left_alone() -> None:
     text = (
         "import io, sys\nsys.stderr = io.StringIO()\n"
-        "from nfrun.system.supervisor import guard\nguard()\nprint(type(sys.stderr))"
+        "from nfrun.system.supervisor import supervise\nsupervise()\nprint(type(sys.stderr))"
     )
     done = subprocess.run([sys.executable, "-c", text], check=True, capture_output=True, text=True, timeout=30)
     assert done.stdout == "<class '_io.StringIO'>\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nfrun.system.units import parse_seconds, seconds
+from nfrun.system.units import parse_duration, to_seconds
 
 GOOD = {
     "0": 0.0,
@@ -39,11 +39,11 @@ BAD = [
 
 
 def test_what_is_meant() -> None:
-    assert {text: parse_seconds(text) for text in GOOD} == GOOD
-    assert {text: seconds(text) for text in GOOD} == GOOD
+    assert {text: parse_duration(text) for text in GOOD} == GOOD
+    assert {text: to_seconds(text) for text in GOOD} == GOOD
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError):
-        parse_seconds(text)
+        parse_duration(text)

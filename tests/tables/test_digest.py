@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nfrun.tables.digest
-from nfrun.tables.digest import Digest, digest
+from nfrun.tables.digest import Digest, table_digest
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -188,16 +188,16 @@ def through_ipc(table: pa.Table) -> pa.Table:
 @QUICK
 @given(tables(), st.data())
 def test_layout_does_not_matter(table: pa.Table, data: st.DataObject) -> None:
-    before = digest(table)
+    before = table_digest(table)
     assert re.fullmatch("xxh3_128:[0-9a-f]{32}", before)
     places = st.lists(st.integers(0, table.num_rows), max_size=4)
     chunked = pa.table([cut(whole(c), data.draw(places)) for c in table.columns], table.schema.names)
-    assert digest(chunked) == before
+    assert table_digest(chunked) == before
     try:
         moved = [padded(whole(c), data.draw(st.integers(0, 5))) for c in table.columns]
     except pa.ArrowNotImplementedError:  # concat has no dictionaries of nested types, and no dense unions
         return
-    assert digest(pa.table(moved, table.schema.names)) == before
+    assert table_digest(pa.table(moved, table.schema.names)) == before
 
 
 @QUICK
@@ -207,7 +207,7 @@ def test_ipc_does_not_matter(table: pa.Table) -> None:
         copy = through_ipc(table)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # runs inside some types cannot be written
         return
-    assert digest(copy) == digest(table)
+    assert table_digest(copy) == table_digest(table)
 
 
 @QUICK
@@ -217,8 +217,8 @@ def test_streaming_gives_the_digest_of_the_table(table: pa.Table, size: int) -> 
     for start in range(0, table.num_rows, size):
         piece = table.slice(start, size)
         stream.add(pa.RecordBatch.from_arrays([whole(c) for c in piece.columns], table.schema.names))
-    assert stream.hexdigest() == digest(table)
-    assert stream.hexdigest() == digest(table), "asking changes nothing"
+    assert stream.hexdigest() == table_digest(table)
+    assert stream.hexdigest() == table_digest(table), "asking changes nothing"
 
 
 @QUICK
@@ -229,7 +229,7 @@ def test_equal_digests_mean_equal_values(data: st.DataObject) -> None:
     column = data.draw(leaves.flatmap(lambda leaf: st.one_of(st.just(leaf), nested(st.just(leaf)))))
     length = data.draw(st.integers(1, 3))
     one, other = data.draw(filled(column, length)), data.draw(filled(column, length))
-    same = digest(pa.table({"x": one})) == digest(pa.table({"x": other}))
+    same = table_digest(pa.table({"x": one})) == table_digest(pa.table({"x": other}))
     assert same == one.equals(other)
 
 
@@ -257,25 +257,25 @@ def test_what_lies_under_a_null_does_not_matter() -> None:
     for dirty, values in pairs:
         clean = pa.array(values, dirty.type)
         assert dirty.equals(clean), dirty.type
-        assert digest(pa.table({"x": dirty})) == digest(pa.table({"x": clean})), dirty.type
-        assert digest(pa.table({"x": cut(dirty, [1])})) == digest(pa.table({"x": clean})), dirty.type
+        assert table_digest(pa.table({"x": dirty})) == table_digest(pa.table({"x": clean})), dirty.type
+        assert table_digest(pa.table({"x": cut(dirty, [1])})) == table_digest(pa.table({"x": clean})), dirty.type
 
 
 def test_a_validity_buffer_without_nulls_does_not_matter() -> None:
     full = with_nulls(pa.int64(), 0b11, 2, struct.pack("2q", 1, 2))
     assert full.buffers()[0] is not None
-    assert digest(pa.table({"x": full})) == digest(pa.table({"x": pa.array([1, 2])}))
+    assert table_digest(pa.table({"x": full})) == table_digest(pa.table({"x": pa.array([1, 2])}))
 
 
 def test_the_order_of_a_dictionary_does_not_matter() -> None:
     def encoded(indices: list[int | None], values: list[str | None]) -> pa.Table:
         return pa.table({"x": pa.DictionaryArray.from_arrays(pa.array(indices, pa.int8()), values)})
 
-    before = digest(encoded([0, 1, None, 0], ["a", "b"]))
-    assert digest(encoded([1, 0, None, 1], ["b", "a", "unused"])) == before
-    assert digest(encoded([0, 1, 2, 0], ["a", "b", None])) == before, "a null among the values is a null"
-    assert digest(encoded([0, 1, None, 1], ["a", "b"])) != before
-    assert digest(pa.table({"x": ["a", "b", None, "a"]})) != before, "but the type counts"
+    before = table_digest(encoded([0, 1, None, 0], ["a", "b"]))
+    assert table_digest(encoded([1, 0, None, 1], ["b", "a", "unused"])) == before
+    assert table_digest(encoded([0, 1, 2, 0], ["a", "b", None])) == before, "a null among the values is a null"
+    assert table_digest(encoded([0, 1, None, 1], ["a", "b"])) != before
+    assert table_digest(pa.table({"x": ["a", "b", None, "a"]})) != before, "but the type counts"
 
 
 def test_metadata_nullability_and_item_names_do_not_matter() -> None:
@@ -284,15 +284,15 @@ def test_metadata_nullability_and_item_names_do_not_matter() -> None:
     field = pa.field("x", pa.list_(item), nullable=False, metadata={"k": "v"})
     schema = pa.schema([field], metadata={"pandas": "{}"})
     dressed = pa.table({"x": pa.array([[1], [2]], pa.list_(item))}, schema=schema)
-    assert digest(dressed) == digest(plain)
+    assert table_digest(dressed) == table_digest(plain)
 
 
 def test_an_extension_type_that_is_not_registered_has_the_same_digest() -> None:
     table = pa.table({"x": pa.ExtensionArray.from_storage(Tagged(), pa.array([1, None, 3], pa.int32()))})
     copy = through_ipc(table)
     assert copy.schema.field("x").type == pa.int32()
-    assert digest(copy) == digest(table)
-    assert digest(copy.replace_schema_metadata(None).cast(pa.schema([("x", pa.int32())]))) != digest(table)
+    assert table_digest(copy) == table_digest(table)
+    assert table_digest(copy.replace_schema_metadata(None).cast(pa.schema([("x", pa.int32())]))) != table_digest(table)
 
 
 # ------------------------------------------------------------------ what it must notice
@@ -321,7 +321,7 @@ BASE = pa.table({"a": [1, 2, None], "b": ["x", None, "z"]})
     ],
 )
 def test_every_change_of_content_is_noticed(other: pa.Table) -> None:
-    assert digest(other) != digest(BASE)
+    assert table_digest(other) != table_digest(BASE)
 
 
 def test_borders_are_noticed() -> None:
@@ -338,14 +338,14 @@ def test_borders_are_noticed() -> None:
         [pa.array([0], pa.timestamp(unit, zone)) for unit in ("s", "ns") for zone in (None, "UTC")],
     ]
     for group in groups:
-        seen = {digest(pa.table({"x": array})) for array in group}
+        seen = {table_digest(pa.table({"x": array})) for array in group}
         assert len(seen) == len(group), group
 
 
 def test_tables_without_columns() -> None:
-    assert digest(pa.table({})) == digest(pa.table({}))
+    assert table_digest(pa.table({})) == table_digest(pa.table({}))
     batch = pa.RecordBatch.from_struct_array(pa.array([{}, {}], pa.struct([])))
-    assert digest(pa.Table.from_batches([batch])) != digest(pa.table({}))
+    assert table_digest(pa.Table.from_batches([batch])) != table_digest(pa.table({}))
 
 
 def test_a_batch_of_another_schema_is_refused() -> None:
@@ -382,14 +382,14 @@ def test_the_form_is_stable() -> None:
             "d": pa.array(["x", "y", "x"]).dictionary_encode(),
         }
     )
-    assert digest(table) == "xxh3_128:05503b0e495d568c447127e1b773fd2f"
+    assert table_digest(table) == "xxh3_128:05503b0e495d568c447127e1b773fd2f"
 
 
 # -- what readers see beside the content
 
 
 def traits(table: pa.Table) -> str:
-    return Digest(table.schema).traits(table.unify_dictionaries())
+    return Digest(table.schema).schema_digest(table.unify_dictionaries())
 
 
 CODED = pa.array(["lo", "hi", None, "lo"]).dictionary_encode()
@@ -417,7 +417,7 @@ def around(array: pa.Array) -> list[pa.Array]:
 def test_a_dictionary_is_a_trait_wherever_it_is(one: pa.Array) -> None:
     other = next(array for array in around(OTHERWISE) if array.type == one.type)
     a, b = pa.table({"x": one}), pa.table({"x": other})
-    assert (digest(a) == digest(b), traits(a) == traits(b)) == (True, False)
+    assert (table_digest(a) == table_digest(b), traits(a) == traits(b)) == (True, False)
     assert traits(a) == traits(pa.table({"x": pa.concat_arrays([one])})) == traits(a.slice(0, 1)) == traits(a.slice(1))
     assert traits(a) == traits(pa.concat_tables([a.slice(0, 1), a.slice(1)])), "however it is cut"
 
@@ -432,14 +432,14 @@ def test_the_schema_is_a_trait() -> None:
         table.cast(pa.schema([pa.field("x", pa.int64(), nullable=False), table.schema.field("l")])),
         table.cast(pa.schema([table.schema.field("x"), pa.field("l", pa.list_(pa.field("n", pa.int64())))])),
     ]
-    assert len({digest(table) for table in seen}) == 1
+    assert len({table_digest(table) for table in seen}) == 1
     assert len({traits(table) for table in seen}) == len(seen)
 
 
 def test_rows_are_no_traits() -> None:
     assert traits(pa.table({"x": [1, 2]})) == traits(pa.table({"x": [3]})) != traits(pa.table({"y": [3]}))
     table = pa.table({"x": [1, 2]})
-    assert Digest(table.schema).traits(table.to_reader()) == traits(table)
+    assert Digest(table.schema).schema_digest(table.to_reader()) == traits(table)
 
 
 def test_of_a_table_without_rows_or_chunks_there_are_traits_too() -> None:

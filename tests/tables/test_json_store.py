@@ -14,8 +14,8 @@ from hypothesis import given
 from test_digest import QUICK, Tagged, tables
 
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Ref
-from nfrun.tables.digest import digest
+from nfrun.core.events import OutputRef
+from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import open_file
 from nfrun.tables.json_store import JsonStore, from_json, to_json
 
@@ -27,7 +27,7 @@ def through(table: pa.Table) -> Any:
     back.validate(full=True)
     assert back.schema.equals(table.schema, check_metadata=True)
     assert back.num_rows == table.num_rows
-    assert digest(back) == digest(table)
+    assert table_digest(back) == table_digest(table)
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
@@ -93,7 +93,7 @@ RARE = [
 def test_what_json_has_no_form_for_is_a_string_of_arrow_bytes(array: pa.Array) -> None:
     text = to_json(pa.table({"c": array}))
     assert isinstance(json.loads(text)["columns"][0], str)
-    assert digest(from_json(text)) == digest(pa.table({"c": array}))
+    assert table_digest(from_json(text)) == table_digest(pa.table({"c": array}))
 
 
 @pytest.mark.parametrize(
@@ -129,16 +129,16 @@ NUMBERS = pa.table({"n": [1, 2, 3]})
 
 
 @pytest.fixture
-def heard() -> list[Ref]:
+def heard() -> list[OutputRef]:
     return []
 
 
 @pytest.fixture
-def store(tmp_path: Path, heard: list[Ref]) -> JsonStore:
-    return JsonStore(tmp_path / "run", keep=frozenset({"kept"}), published=heard.append)
+def store(tmp_path: Path, heard: list[OutputRef]) -> JsonStore:
+    return JsonStore(tmp_path / "run", retained=frozenset({"kept"}), on_published=heard.append)
 
 
-def test_every_reader_parses_a_table_of_its_own(store: JsonStore, heard: list[Ref]) -> None:
+def test_every_reader_parses_a_table_of_its_own(store: JsonStore, heard: list[OutputRef]) -> None:
     ref = store.publish("a", 1, NUMBERS)
     assert (ref.rows, ref.bytes, ref.schema, ref.path, ref.digest) == (3, 24, "n: int64", None, None)
     first, second = store.open(ref), store.open(ref)
@@ -151,11 +151,11 @@ def test_a_reader_is_read_to_its_end(store: JsonStore) -> None:
     assert store.open(store.publish("a", 1, NUMBERS.to_reader())) == NUMBERS
 
 
-def test_what_is_kept_is_told_with_its_digest(store: JsonStore, heard: list[Ref]) -> None:
+def test_what_is_kept_is_told_with_its_digest(store: JsonStore, heard: list[OutputRef]) -> None:
     ref = store.publish("kept", 1, NUMBERS)
     assert heard == [ref]
-    assert ref.digest == digest(NUMBERS)
-    assert store.settled(0)
+    assert ref.digest == table_digest(NUMBERS)
+    assert store.flushed(0)
 
 
 def test_a_script_gets_a_file_that_a_release_removes(store: JsonStore) -> None:

@@ -17,11 +17,11 @@ import pytest
 import nfrun.tables.output_files
 import nfrun.tables.store
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Ref
+from nfrun.core.events import OutputRef
 from nfrun.system.checksums import file_checksum
-from nfrun.tables.digest import Digest, digest
+from nfrun.tables.digest import Digest, table_digest
 from nfrun.tables.ipc import LITTLE, MIN_ROWS, open_file, write_file
-from nfrun.tables.store import MODES, Store
+from nfrun.tables.store import MODES, TableStore
 
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 
@@ -30,7 +30,7 @@ class Heard:
     """What a store told: outputs that were settled, and what broke."""
 
     def __init__(self) -> None:
-        self.published: list[Ref] = []
+        self.published: list[OutputRef] = []
         self.broken: list[str] = []
 
 
@@ -54,12 +54,14 @@ class Gate:
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., tuple[Store, Heard]]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., tuple[TableStore, Heard]]]:
     stores = []
 
-    def make(**options: Any) -> tuple[Store, Heard]:
+    def make(**options: Any) -> tuple[TableStore, Heard]:
         heard = Heard()
-        store = Store(tmp_path / "run", published=heard.published.append, broken=heard.broken.append, **options)
+        store = TableStore(
+            tmp_path / "run", on_published=heard.published.append, on_error=heard.broken.append, **options
+        )
         stores.append(store)
         return store, heard
 
@@ -74,7 +76,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
 
 
-def files(store: Store) -> list[str]:
+def files(store: TableStore) -> list[str]:
     return sorted(p.name for p in store._folder.iterdir()) if store._folder.exists() else []
 
 
@@ -93,7 +95,7 @@ def in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, came
 
 
-def waiting(store: Store, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+def waiting(store: TableStore, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     """Call it on a thread, and come back once that waits for the store."""
     waits, real = threading.Event(), store._change.wait_for
 
@@ -115,15 +117,15 @@ def waiting(store: Store, call: Callable[[], Any]) -> tuple[threading.Thread, li
 
 def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, heard = make(ahead=frozenset("a"))
+    store, heard = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert (ref.rows, ref.bytes, ref.schema, ref.digest) == (1000, 8000, "n: int64", None)
     gate.begun.wait(10)
     assert store.open(ref) is MANY
     assert not heard.published
     gate.open.set()
-    assert store.settled(10)
-    assert heard.published[0].digest == digest(MANY)
+    assert store.flushed(10)
+    assert heard.published[0].digest == table_digest(MANY)
     later = store.open(ref)
     assert later is not MANY
     assert later.equals(MANY)
@@ -131,12 +133,12 @@ def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypat
 
 
 def test_auto_drops_the_table_once_its_file_is_there(make: Any) -> None:
-    store, _ = make(ahead=frozenset("a"))
+    store, _ = make(write_first=frozenset("a"))
     table = pa.table({"n": [1]})
     gone = weakref.ref(table)
     store.publish("a", 1, table)
     del table
-    assert store.settled(10)
+    assert store.flushed(10)
     gc.collect()
     assert gone() is None
 
@@ -144,22 +146,22 @@ def test_auto_drops_the_table_once_its_file_is_there(make: Any) -> None:
 def test_what_fits_a_page_is_not_mapped_and_lets_go_of_what_was_published(make: Any) -> None:
     import ctypes
 
-    store, heard = make(ahead=frozenset("ab"))
+    store, heard = make(write_first=frozenset("ab"))
     numbers = (ctypes.c_int64 * 2)(1, 2)
     little = pa.table({"n": pa.Array.from_buffers(pa.int64(), 2, [None, pa.py_buffer(numbers)])})
     large = pa.table({"n": range(LITTLE)})
     refs = [store.publish("a", 1, little), store.publish("b", 1, large.slice(7))]
-    assert store.settled(10)
+    assert store.flushed(10)
     maps = Path("/proc/self/maps")
     if maps.exists():
         assert [f"{name}.1.arrow" in maps.read_text() for name in "ab"] == [False, True]
     numbers[0] = 3  # as a node may do with a buffer that it goes on to use
     assert [store.open(ref)["n"][0].as_py() for ref in refs] == [1, 7]
-    assert [ref.digest for ref in heard.published] == [digest(store.open(ref)) for ref in refs]
+    assert [ref.digest for ref in heard.published] == [table_digest(store.open(ref)) for ref in refs]
 
 
 def test_the_checksum_of_a_file_travels_along_where_it_costs_nothing(make: Any) -> None:
-    store, heard = make(ahead=frozenset("ab"), mode="mmap")
+    store, heard = make(write_first=frozenset("ab"), mode="mmap")
     store.publish("a", 1, pa.table({"n": [1]}))
     store.publish("b", 1, pa.table({"n": range(100_000)}))
     little, large = heard.published
@@ -171,7 +173,7 @@ def test_mmap_maps_for_every_reader_one_file_that_takes_no_memory(make: Any) -> 
     store, heard = make(mode="mmap")
     big = pa.table({"n": pa.array(range(300_000), pa.int64())})
     ref = store.publish("a", 1, big)
-    assert ref.digest == digest(big)
+    assert ref.digest == table_digest(big)
     assert [r.id for r in heard.published] == ["a"]
     before = pa.total_allocated_bytes()
     tables = [store.open(ref) for _ in range(5)]
@@ -185,30 +187,30 @@ def test_memory_writes_nothing_unless_somebody_asks(make: Any) -> None:
     ref = store.publish("a", 1, MANY)
     assert ref.path is None
     assert store.open(ref) is MANY
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
     assert heard.published == []
     path = store.file(ref)
     assert open_file(path).equals(MANY)
     assert store.open(ref) is MANY
     store.release(ref)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
 
 
 def test_memory_settles_what_is_kept_without_a_file(make: Any) -> None:
-    store, heard = make(mode="memory", keep=frozenset({"a"}))
+    store, heard = make(mode="memory", retained=frozenset({"a"}))
     store.publish("a", 1, MANY)
-    assert store.settled(10)
-    assert [(r.digest, r.path) for r in heard.published] == [(digest(MANY), None)]
+    assert store.flushed(10)
+    assert [(r.digest, r.path) for r in heard.published] == [(table_digest(MANY), None)]
     assert files(store) == []
 
 
 def test_memory_writes_what_is_asked_for_while_it_is_hashed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.tables.digest, "digest")
-    store, heard = make(mode="memory", keep=frozenset({"a"}))
+    gate = Gate(monkeypatch, nfrun.tables.digest, "table_digest")
+    store, heard = make(mode="memory", retained=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
     thread, came = waiting(store, lambda: store.file(ref))
@@ -223,14 +225,14 @@ def test_digests_do_not_depend_on_the_mode_or_the_chunks(make: Any, mode: str) -
     whole = pa.table({"n": pa.array(range(1000), pa.int64()), "s": [f"{i}" * (i % 7) for i in range(1000)]})
     chunks = pa.concat_tables([whole.slice(i, 7) for i in range(0, 1000, 7)])
     keep = frozenset({"whole", "chunks", "reader", "slice"})
-    store, heard = make(mode=mode, keep=keep)
+    store, heard = make(mode=mode, retained=keep)
     store.publish("whole", 1, whole)
     store.publish("chunks", 1, chunks)
     store.publish("reader", 1, chunks.to_reader())
     store.publish("slice", 1, pa.concat_tables([whole, whole]).slice(1000))
-    assert store.settled(10)
+    assert store.flushed(10)
     assert {r.id for r in heard.published} == keep
-    assert {r.digest for r in heard.published} == {digest(whole)}
+    assert {r.digest for r in heard.published} == {table_digest(whole)}
 
 
 # ------------------------------------------------------------------ release
@@ -238,13 +240,13 @@ def test_digests_do_not_depend_on_the_mode_or_the_chunks(make: Any, mode: str) -
 
 def test_what_is_released_before_it_was_written_never_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, heard = make(ahead=frozenset("ab"))
+    store, heard = make(write_first=frozenset("ab"))
     first, second = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
     assert gate.begun.wait(10)
     store.release(second)
     store.release(first)  # in the middle of being written
     gate.open.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert gate.paths == ["a.1.arrow"]
     assert files(store) == []
     assert heard.published == []
@@ -267,13 +269,13 @@ def test_what_is_released_while_it_is_written_is_not_written_to_its_end(
 
     monkeypatch.setattr(Digest, "add", add)
     batch = pa.record_batch({"n": pa.array([1], pa.int64()).take(pa.array([0] * MIN_ROWS, pa.int32()))})
-    store, heard = make(ahead=frozenset("a"))
+    store, heard = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, pa.Table.from_batches([batch] * 5))
     assert begun.wait(10)
     assert [name.rpartition(".")[2] for name in files(store)] == ["partial"]
     store.release(ref)
     go_on.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert taken == [MIN_ROWS]
     assert files(store) == []
     assert heard.published == heard.broken == []
@@ -282,13 +284,13 @@ def test_what_is_released_while_it_is_written_is_not_written_to_its_end(
 def test_what_is_released_while_it_is_hashed_is_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.tables.digest, "digest")
-    store, heard = make(mode="memory", keep=frozenset("a"))
+    gate = Gate(monkeypatch, nfrun.tables.digest, "table_digest")
+    store, heard = make(mode="memory", retained=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
     store.release(ref)
     gate.open.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert heard.published == []
 
 
@@ -298,14 +300,14 @@ def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
     table = store.open(ref)
     store.release(ref)
     store.release(ref)  # again: nothing
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
     assert table.equals(MANY)
 
 
 def test_a_release_frees_who_still_waits_for_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, _ = make(budget=10_000, ahead=frozenset({"busy"}))
+    store, _ = make(budget=10_000, write_first=frozenset({"busy"}))
     busy = store.publish("busy", 1, MANY.slice(0, 1))
     assert gate.begun.wait(10)
     ref = store.publish("a", 1, MANY)
@@ -315,8 +317,8 @@ def test_a_release_frees_who_still_waits_for_the_file(make: Any, monkeypatch: py
     assert str(came[0]) == "the output 'a' is gone: all its readers had ended"
     gate.open.set()
     store.release(busy)
-    assert store.settled(10)
-    assert store._backlog.bytes == 0
+    assert store.flushed(10)
+    assert store._write_queue.bytes == 0
 
 
 def test_a_release_lets_go_of_the_table(make: Any) -> None:
@@ -328,7 +330,7 @@ def test_a_release_lets_go_of_the_table(make: Any) -> None:
     store.release(ref)
     gc.collect()
     assert gone() is None
-    assert store._backlog.bytes == 0
+    assert store._write_queue.bytes == 0
 
 
 # ------------------------------------------------------------------ what is not written at once
@@ -337,35 +339,35 @@ def test_a_release_lets_go_of_the_table(make: Any) -> None:
 def test_what_nobody_asks_for_is_not_written_while_there_is_room(make: Any) -> None:
     store, heard = make(budget=16_000)
     ref = store.publish("a", 1, MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert store.open(ref) is MANY
     assert files(store) == []
     assert open_file(store.file(ref)).equals(MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == ["a.1.arrow"]
-    assert [r.digest for r in heard.published] == [digest(MANY)]
+    assert [r.digest for r in heard.published] == [table_digest(MANY)]
     store.release(ref)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
-    assert store._backlog.bytes == 0
+    assert store._write_queue.bytes == 0
 
 
 def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: Any) -> None:
     store, heard = make(budget=30_000)
     refs = [store.publish(name, 1, MANY) for name in "abc"]
-    assert store.settled(10)
+    assert store.flushed(10)
     assert [r.id for r in heard.published] == ["a", "b"]
     assert files(store) == ["a.1.arrow", "b.1.arrow"]
     assert [store.open(ref) is MANY for ref in refs] == [False, False, True]
-    assert store._backlog.bytes == 8_000
+    assert store._write_queue.bytes == 8_000
     store.release(refs[2])
-    assert (store._backlog.bytes, ("c", 1) in store._backlog) == (0, False)
+    assert (store._write_queue.bytes, ("c", 1) in store._write_queue) == (0, False)
 
 
 def test_who_waits_for_room_gets_it_from_what_could_have_waited(make: Any) -> None:
     store, heard = make(budget=20_000)
     store.publish("a", 1, MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
     thread, came = in_thread(lambda: store.publish("b", 1, pa.concat_tables([MANY, MANY])))
     thread.join(10)
@@ -375,13 +377,13 @@ def test_who_waits_for_room_gets_it_from_what_could_have_waited(make: Any) -> No
 
 def test_what_the_run_keeps_goes_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, _ = make(budget=40_000, keep=frozenset({"first", "kept"}))
+    store, _ = make(budget=40_000, retained=frozenset({"first", "kept"}))
     store.publish("first", 1, MANY)
     assert gate.begun.wait(10)
     for name in ("x", "y", "kept"):
         store.publish(name, 1, MANY)
     gate.open.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert gate.paths == ["first.1.arrow", "kept.1.arrow"]
 
 
@@ -404,9 +406,9 @@ def test_one_output_may_be_larger_than_the_budget(make: Any) -> None:
     store, heard = make(budget=1)
     for name in "abc":
         store.publish(name, 1, MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert [r.id for r in heard.published] == ["a", "b", "c"]
-    assert store._backlog.bytes == 0
+    assert store._write_queue.bytes == 0
 
 
 def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
@@ -415,13 +417,13 @@ def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
     store.file(refs[0])
     for ref in refs:
         store.release(ref)
-    assert store.settled(10)
-    assert store._backlog.bytes == 0
+    assert store.flushed(10)
+    assert store._write_queue.bytes == 0
 
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, _ = make(budget=9_000, ahead=frozenset("a"))
+    store, _ = make(budget=9_000, write_first=frozenset("a"))
     store.publish("a", 1, MANY.slice(0, 10))
     assert gate.begun.wait(10)
     ref = store.publish("b", 1, MANY)
@@ -436,9 +438,9 @@ def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_full_disk_breaks_the_run_behind_auto(make: Any, full_disk: None) -> None:
-    store, heard = make(keep=frozenset({"a"}))
+    store, heard = make(retained=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     said = "cannot write the output 'a' (8,000 bytes): No space left on device"
     assert heard.broken == [said]
     assert heard.published == []
@@ -465,12 +467,12 @@ def test_a_failed_write_of_what_was_released_concerns_nobody(make: Any, monkeypa
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
     gate = Gate(monkeypatch)
-    store, heard = make(ahead=frozenset("a"))
+    store, heard = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
     store.release(ref)
     gate.open.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert heard.broken == []
 
 
@@ -485,7 +487,7 @@ def test_what_a_reader_raises_comes_through(make: Any, mode: str, raised: Except
     with pytest.raises(type(raised)) as caught:
         store.publish("a", 1, pa.RecordBatchReader.from_batches(MANY.schema, batches()))
     assert caught.value is raised or str(caught.value) == str(raised)
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
     assert heard.published == heard.broken == []
 
@@ -520,7 +522,7 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
 
 
 def test_only_kept_files_outlive_the_store(make: Any) -> None:
-    store, heard = make(keep=frozenset({"kept"}))
+    store, heard = make(retained=frozenset({"kept"}))
     store.publish("kept", 1, MANY)
     store.publish("other", 1, MANY)
     store.close()
@@ -540,7 +542,7 @@ def test_an_empty_folder_goes(make: Any) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_who_publishes_after_the_end_leaves_nothing(make: Any, mode: str) -> None:
-    store, heard = make(mode=mode, keep=frozenset({"a"}))
+    store, heard = make(mode=mode, retained=frozenset({"a"}))
     store.close()
     with pytest.raises(HandoffError, match=r"^the output 'a' comes too late: the run is over$"):
         store.publish("a", 1, MANY)
@@ -550,7 +552,7 @@ def test_who_publishes_after_the_end_leaves_nothing(make: Any, mode: str) -> Non
 
 def test_who_publishes_across_the_end_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, nfrun.tables.output_files)
-    store, heard = make(mode="mmap", keep=frozenset({"a"}))
+    store, heard = make(mode="mmap", retained=frozenset({"a"}))
     thread, came = in_thread(lambda: store.publish("a", 1, MANY))
     assert gate.begun.wait(10)
     store.close()
@@ -584,7 +586,7 @@ def test_a_reader_still_at_work_at_the_end_leaves_no_partial_file(make: Any) -> 
 
 def test_a_hurried_end_waits_for_no_write(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
-    store, heard = make(keep=frozenset("abc"), budget=9_000)
+    store, heard = make(retained=frozenset("abc"), budget=9_000)
     store.publish("a", 1, MANY)
     assert gate.begun.wait(10)
     thread, came = waiting(store, lambda: store.publish("b", 1, MANY))
@@ -592,15 +594,15 @@ def test_a_hurried_end_waits_for_no_write(make: Any, monkeypatch: pytest.MonkeyP
     thread.join(10)
     assert isinstance(came[0], HandoffError)
     gate.open.set()
-    assert store.settled(10)
+    assert store.flushed(10)
     assert files(store) == []
     assert heard.published == heard.broken == []
 
 
 def test_a_hurried_end_keeps_what_is_written(make: Any) -> None:
-    store, _ = make(keep=frozenset({"a"}))
+    store, _ = make(retained=frozenset({"a"}))
     store.publish("a", 1, MANY)
-    assert store.settled(10)
+    assert store.flushed(10)
     store.close(wait=False)
     assert files(store) == ["a.1.arrow"]
 
@@ -653,9 +655,9 @@ TABLES = {
 @pytest.mark.parametrize("mode", ["mmap", "auto"])
 def test_what_comes_out_is_what_went_in(make: Any, mode: str, name: str) -> None:
     table = TABLES[name]
-    store, heard = make(mode=mode, keep=frozenset("ab"))
+    store, heard = make(mode=mode, retained=frozenset("ab"))
     refs = [store.publish("a", 1, table), store.publish("b", 1, table.to_reader())]
-    assert store.settled(10)
+    assert store.flushed(10)
     assert heard.broken == []
     for ref in refs:
         found = store.open(ref)
@@ -664,8 +666,8 @@ def test_what_comes_out_is_what_went_in(make: Any, mode: str, name: str) -> None
             assert found.schema.equals(table.schema)
         assert found.num_rows == table.num_rows == ref.rows
         assert found.to_pylist() == table.to_pylist()
-        assert digest(found) == digest(table)
-    assert {r.digest for r in heard.published} == {digest(table)}
+        assert table_digest(found) == table_digest(table)
+    assert {r.digest for r in heard.published} == {table_digest(table)}
 
 
 def test_small_batches_are_joined(tmp_path: Path) -> None:
@@ -722,7 +724,7 @@ def test_dictionaries_too_many_for_their_indices_are_told(make: Any) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_many_threads(make: Any, mode: str) -> None:
     """Producers, readers and releases at once, with a budget that lets through one output at a time."""
-    store, heard = make(mode=mode, budget=8_000, keep=frozenset({"k0", "k1"}))
+    store, heard = make(mode=mode, budget=8_000, retained=frozenset({"k0", "k1"}))
     start = threading.Barrier(8)
 
     def work(number: int) -> None:
@@ -740,8 +742,8 @@ def test_many_threads(make: Any, mode: str) -> None:
     for thread, _ in pairs:
         thread.join(20)
     assert [came for _, came in pairs] == [[None]] * 8
-    assert store.settled(10)
-    assert store._backlog.bytes == 0
+    assert store.flushed(10)
+    assert store._write_queue.bytes == 0
     kept = {r.id for r in heard.published if r.id.startswith("k")}
     assert kept == {"k0", "k1"}
     store.close()

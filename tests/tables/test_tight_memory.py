@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nfrun.tables.store import Store
+from nfrun.tables.store import TableStore
 
 TABLE = pa.table({"n": range(1_000)})  # 8,000 bytes
 
@@ -23,8 +23,8 @@ def test_memory_goes_back_to_the_system_where_it_is_short(
             calls.append("released")
 
     monkeypatch.setattr(pa, "default_memory_pool", Pool)
-    store = Store(tmp_path / "run", keep=frozenset({"a"}), budget=budget)
+    store = TableStore(tmp_path / "run", retained=frozenset({"a"}), budget=budget)
     store.publish("a", 1, TABLE)
-    assert store.settled(10)
+    assert store.flushed(10)
     store.close()
     assert bool(calls) is returned

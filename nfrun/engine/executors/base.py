@@ -8,7 +8,7 @@ from typing import Protocol
 from nfrun.core.events import NodeStarted, Outcome
 
 # Given to an executor: "this came of it; have you more for me?" The answer is an attempt that the caller makes next.
-Settle = Callable[[Outcome], NodeStarted | None]
+OnOutcome = Callable[[Outcome], NodeStarted | None]
 
 
 class Executor(Protocol):

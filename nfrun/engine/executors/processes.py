@@ -21,18 +21,18 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from nfrun.core.errors import HandoffError, refusal
-from nfrun.core.events import Failure, NodeStarted, Outcome, Ref
-from nfrun.engine.attempt import Wait, Work
-from nfrun.engine.executors.worker import Order, Said, Setting, serve
+from nfrun.core.errors import HandoffError, io_failure_type
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.engine.attempt import AttemptRunner, RunCoroutine
+from nfrun.engine.executors.worker import AttemptOrder, Message, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
-from nfrun.nodes.base import Stop
-from nfrun.system.os_errors import is_short_of, reason
+from nfrun.nodes.base import CancelToken
+from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.pipes import Feed, read_chunk, read_left
-from nfrun.system.process_tree import await_group
+from nfrun.system.process_tree import wait_group_exit
 from nfrun.system.runtime import set_allocator
-from nfrun.tables.output_files import file_of
-from nfrun.tables.store import Store
+from nfrun.tables.output_files import output_path
+from nfrun.tables.store import TableStore
 
 _END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone
 
@@ -78,13 +78,13 @@ class _Worker:
 
     _one_at_a_time = threading.Lock()
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         context = _context()
         self.pipe, theirs = context.Pipe()
         pairs = [context.Pipe(duplex=False) for _ in STREAMS]
         self.streams = [reading for reading, _ in pairs]
         streams = [writing for _, writing in pairs]
-        self.process = context.Process(target=serve, args=(theirs, streams, setting), name="nfrun-worker")
+        self.process = context.Process(target=serve, args=(theirs, streams, config), name="nfrun-worker")
         with self._one_at_a_time:
             self.process.start()
         for mine in (theirs, *streams):
@@ -110,7 +110,7 @@ class _Worker:
         self.pipe.close()
         if connection.wait([self.process.sentinel], seconds) and self.process.pid is not None:
             self._status()
-            await_group(self.process.pid, until - time.monotonic())
+            wait_group_exit(self.process.pid, until - time.monotonic())
 
     def kill(self) -> None:
         """End it, and what its nodes have started."""
@@ -142,19 +142,21 @@ class _Worker:
         return False
 
 
-class Workers:
+class ProcessWorkers:
     """Makes the attempts at `nodes` in processes, at most `most` at a time, and leaves all others to `work`.
 
     It is what makes attempts for an executor, as `work` is. `close` ends the processes.
     """
 
-    def __init__(self, work: Work, store: Store, outputs: Path, nodes: Collection[str], most: int) -> None:
-        self._work = work
+    def __init__(
+        self, runner: AttemptRunner, store: TableStore, outputs: Path, nodes: Collection[str], most: int
+    ) -> None:
+        self._runner = runner
         self._store = store
         self._outputs = outputs
         self._nodes = frozenset(nodes)
-        shared = work.pipeline.with_nodes({})
-        self._setting = Setting(shared, work.run_id, outputs, work.scratch, work.environ, store.durable)
+        shared = runner.pipeline.with_nodes({})
+        self._config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
         self._change = threading.Condition()
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []
@@ -164,27 +166,27 @@ class Workers:
             self._starting += 1
             threading.Thread(target=self._prepare, name="nfrun-worker-start", daemon=True).start()
 
-    def __call__(self, start: NodeStarted, stop: Stop, wait: Wait) -> Outcome:
+    def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make the attempt, here or there."""
         if start.node not in self._nodes:
-            return self._work(start, stop, wait)
-        opened: dict[str, float] = {}
-        logs = self._work.logs
+            return self._runner(start, cancel_token, run_coroutine)
+        input_waits: dict[str, float] = {}
+        logs = self._runner.logs
         try:
-            order = self._order(start, opened)
-            outcome = self._carry_over(order, stop)
-            outputs = self._adopt(outcome)
+            order = self._order(start, input_waits)
+            outcome = self._carry_over(order, cancel_token)
+            outputs = self._register_files(outcome)
         except HandoffError as error:
-            return Outcome(start.node, start.attempt, Failure("io", refusal(error), str(error)))
+            return Outcome(start.node, start.attempt, Failure("io", io_failure_type(error), str(error)))
         except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
-            kind = "io" if is_short_of(error) else "error"
+            kind = "io" if is_out_of_resources(error) else "error"
             failure = Failure(kind, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
         finally:
             logs.end(start.node, start.attempt)
-        for output, seconds in outcome.opened.items():
-            opened[output] = opened.get(output, 0.0) + seconds
-        return replace(outcome, outputs=outputs, opened=opened)
+        for output, seconds in outcome.input_waits.items():
+            input_waits[output] = input_waits.get(output, 0.0) + seconds
+        return replace(outcome, outputs=outputs, input_waits=input_waits)
 
     def close(self) -> None:
         """End all processes, whatever they are at."""
@@ -199,22 +201,22 @@ class Workers:
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
-    def _order(self, start: NodeStarted, opened: dict[str, float]) -> Order:
+    def _order(self, start: NodeStarted, input_waits: dict[str, float]) -> AttemptOrder:
         """What is sent. Waits for the files of the inputs, and notes how long under their ids."""
-        inputs: dict[str, Ref] = {}
+        inputs: dict[str, OutputRef] = {}
         for output, ref in start.inputs.items():
             began = time.perf_counter()
             inputs[output] = replace(ref, path=str(self._store.file(ref)))
-            opened[output] = time.perf_counter() - began
-        spec = self._work.pipeline.nodes[start.node]
-        read = self._work.read.intersection(spec.output_ids)
-        return Order(spec, replace(start, inputs=inputs), read)
+            input_waits[output] = time.perf_counter() - began
+        spec = self._runner.pipeline.nodes[start.node]
+        read = self._runner.consumed.intersection(spec.output_ids)
+        return AttemptOrder(spec, replace(start, inputs=inputs), read)
 
-    def _carry_over(self, order: Order, stop: Stop) -> Outcome:
+    def _carry_over(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._take()
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, Failure("cancelled", "Cancelled", "stopped"))
-        kill = threading.Timer(self._work.grace, worker.kill)
+        kill = threading.Timer(self._runner.grace, worker.kill)
         kill.daemon = True
 
         def end() -> None:
@@ -222,29 +224,29 @@ class Workers:
             kill.start()
 
         outcome: Outcome | None = None
-        logs, node, attempt = self._work.logs, order.node.id, order.start.attempt
+        logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # One that was stopped in the middle of a message may have sent half of it.
-        with suppress(EOFError, OSError, UnpicklingError), stop.calling(end, worker.kill):
+        with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
             worker.print_left([_forget, _forget])  # by whoever an earlier node has left behind
             worker.pipe.send(order)
             outcome = self._listen(worker, feeds)
-            if stop.requested:
-                worker.linger(self._work.grace)
+            if cancel_token.cancelled:
+                worker.linger(self._runner.grace)
         kill.cancel()
         with suppress(OSError):
             worker.print_left(feeds)
         if outcome is None:
-            return self._lost(worker, order, stop)
+            return self._lost(worker, order, cancel_token)
         told_to_stop = outcome.failure is not None and outcome.failure.kind == "cancelled"
-        if stop.requested or told_to_stop:  # who knows in which state it is
+        if cancel_token.cancelled or told_to_stop:  # who knows in which state it is
             worker.kill()
             self._discard(worker)
         else:
             with self._change:
                 self._idle.append(worker)
                 self._change.notify()
-        if told_to_stop and not stop.requested:  # not by us
+        if told_to_stop and not cancel_token.cancelled:  # not by us
             return Outcome(outcome.node, outcome.attempt, lost="its worker process was told to end by SIGTERM")
         return outcome
 
@@ -262,25 +264,25 @@ class Workers:
                 continue
             if not worker.pipe.poll():
                 raise EOFError
-            said: Said | Outcome = worker.pipe.recv()
+            said: Message | Outcome = worker.pipe.recv()
             if isinstance(said, Outcome):
                 return said
-            tell: Callable[..., object] = self._work.logs.log if said.what == "log" else self._work.progress
+            tell: Callable[..., object] = self._runner.logs.log if said.method == "log" else self._runner.progress
             tell(*said.arguments)
 
-    def _lost(self, worker: _Worker, order: Order, stop: Stop) -> Outcome:
+    def _lost(self, worker: _Worker, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         node, attempt = order.node.id, order.start.attempt
         ending = _ending(self._discard(worker))
         self._remove_files(order.node.output_ids, attempt)  # it may have been at its last words
-        if stop.requested:
+        if cancel_token.cancelled:
             return Outcome(node, attempt, Failure("cancelled", "Cancelled", "stopped"))
         return Outcome(node, attempt, lost=ending)
 
-    def _adopt(self, outcome: Outcome) -> dict[str, Ref]:
-        adopted: dict[str, Ref] = {}
+    def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
+        adopted: dict[str, OutputRef] = {}
         try:
             for output, ref in outcome.outputs.items():
-                adopted[output] = self._store.adopt(ref)
+                adopted[output] = self._store.register_file(ref)
         except HandoffError:
             for ref in adopted.values():
                 self._store.discard(ref)
@@ -291,7 +293,7 @@ class Workers:
     def _remove_files(self, outputs: Iterable[str], attempt: int) -> None:
         for output in outputs:
             with suppress(OSError):
-                Path(file_of(self._outputs, output, attempt)).unlink()
+                Path(output_path(self._outputs, output, attempt)).unlink()
 
     # -- the workers -----------------------------------------------------------------------------------------------
 
@@ -320,7 +322,7 @@ class Workers:
             self._change.notify_all()
 
     def _start(self) -> _Worker | None:
-        worker = _Worker(self._setting)
+        worker = _Worker(self._config)
         with self._change:
             if not self._closed:
                 self._all.append(worker)

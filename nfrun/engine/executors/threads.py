@@ -13,14 +13,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.engine.executors.base import Settle
-from nfrun.nodes.base import Stop
+from nfrun.engine.executors.base import OnOutcome
+from nfrun.nodes.base import CancelToken
 
 if TYPE_CHECKING:
     import asyncio
 
-Wait = Callable[[Coroutine[Any, Any, Any]], Any]
-Make = Callable[[NodeStarted, Stop, Wait], Outcome]
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
+RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
 
 
 class ThreadExecutor:
@@ -29,9 +29,9 @@ class ThreadExecutor:
     `work(start, stop, wait)` makes an attempt and never raises.
     """
 
-    def __init__(self, work: Make, settle: Settle) -> None:
-        self._work = work
-        self._settle = settle
+    def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
+        self._run_attempt = run_attempt
+        self._on_outcome = on_outcome
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()  # notified, while somebody waits for it, whenever an attempt has ended
         self._threads = 0
@@ -39,13 +39,13 @@ class ThreadExecutor:
         self._process = os.getpid()
         self._closing = False
         self._closed = False
-        self._stops: dict[tuple[str, int], Stop] = {}
+        self._stops: dict[tuple[str, int], CancelToken] = {}
         self._loop = _Loop()
 
     def start(self, attempt: NodeStarted) -> None:
         """Begin an attempt on a thread that waits for one, or on a new one. Never blocks."""
         with self._lock:
-            self._stops[attempt.node, attempt.attempt] = Stop()
+            self._stops[attempt.node, attempt.attempt] = CancelToken()
             if self._idle:
                 self._idle -= 1  # taken now, so that two attempts never count on the same idle thread
             else:
@@ -58,20 +58,22 @@ class ThreadExecutor:
         """Ask an attempt to stop: a child process is signalled, a coroutine cancelled; Python code is left alone."""
         with self._lock:
             # It may have been answered by `settle` and not be under way yet: then it begins stopped.
-            stop = self._stops.setdefault((node, attempt), Stop())
+            cancel_token = self._stops.setdefault((node, attempt), CancelToken())
         # On a thread of its own: what a stop calls may wait for a lock, and this must not.
-        threading.Thread(target=stop.request, name="nfrun-stop", daemon=True).start()
+        threading.Thread(target=cancel_token.cancel, name="nfrun-stop", daemon=True).start()
 
     def close(self, patience: float = 0.0) -> None:
         """End the threads that wait, and the event loop; a child process has `patience` seconds to end by itself."""
         with self._lock:
             self._closing = True
-            self._lock.wait_for(lambda: not any(stop.killable for stop in list(self._stops.values())), patience)
+            self._lock.wait_for(
+                lambda: not any(cancel_token.killable for cancel_token in list(self._stops.values())), patience
+            )
             self._closed = True
             idle, self._idle = self._idle, 0
             left = list(self._stops.values())
-        for stop in left:
-            stop.kill()
+        for cancel_token in left:
+            cancel_token.kill()
         for _ in range(idle):
             self._queue.put(None)
         self._loop.close()
@@ -89,9 +91,11 @@ class ThreadExecutor:
     def _one(self, attempt: NodeStarted) -> NodeStarted | None:
         key = (attempt.node, attempt.attempt)
         # No lock here, nor below where it is not needed: what is done to the dictionary is one step for the threads.
-        stop = self._stops.setdefault(key, Stop())
+        cancel_token = self._stops.setdefault(key, CancelToken())
         try:
-            outcome = self._work(attempt, stop, lambda coroutine: self._loop.wait(coroutine, stop))
+            outcome = self._run_attempt(
+                attempt, cancel_token, lambda coroutine: self._loop.run_coroutine(coroutine, cancel_token)
+            )
             if os.getpid() != self._process:
                 os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
         except BaseException as error:  # a bug of ours, or no memory left; without an outcome the run would never end
@@ -100,7 +104,7 @@ class ThreadExecutor:
         if self._closing:
             with self._lock:
                 self._lock.notify_all()
-        return self._settle(outcome)
+        return self._on_outcome(outcome)
 
 
 class _Loop:
@@ -110,7 +114,7 @@ class _Loop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def wait(self, coroutine: Coroutine[Any, Any, Any], stop: Stop) -> Any:
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], cancel_token: CancelToken) -> Any:
         """Run the coroutine to its end and return its result; a stop cancels it, and then too it has ended."""
         import asyncio
 
@@ -119,7 +123,7 @@ class _Loop:
 
         async def run() -> Any:
             tasks.append(asyncio.current_task())
-            if stop.requested:
+            if cancel_token.cancelled:
                 coroutine.close()
                 raise asyncio.CancelledError
             return await coroutine
@@ -130,7 +134,7 @@ class _Loop:
 
         future = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
-            with stop.calling(cancel):
+            with cancel_token.on_cancel(cancel):
                 return future.result()
         finally:
             # An error knows this frame: in a circle the tables of the coroutine would stay alive.

@@ -20,14 +20,14 @@ from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.attempt import Work
+from nfrun.engine.attempt import AttemptRunner
 from nfrun.logs.node_logs import Logs
-from nfrun.nodes.base import Stop
-from nfrun.tables.worker_store import RemoteStore
+from nfrun.nodes.base import CancelToken
+from nfrun.tables.worker_store import WorkerStore
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class WorkerConfig:
     """What all attempts of a run share. `outputs` and `scratch` are folders; `environ` is the whole environment.
 
     `durable`: outputs are to survive a power loss.
@@ -38,31 +38,31 @@ class Setting:
     outputs: Path
     scratch: Path
     environ: Mapping[str, str]
-    durable: bool = False
+    fsync: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class AttemptOrder:
     """One attempt to be made. The inputs have a path; `read` are those of the node's outputs that some node reads."""
 
     node: NodeSpec
     start: NodeStarted
-    read: frozenset[str]
+    consumed: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Message:
     """Something to be passed on to the run's `log` or `progress`, called with the `arguments`."""
 
-    what: str
+    method: str
     arguments: tuple[Any, ...]
 
 
-class Stopped(BaseException):
+class Cancelled(BaseException):
     """Raised inside of a node that was told to stop: not an Exception, as nodes catch those."""
 
 
-def serve(pipe: Connection, streams: Sequence[Connection], setting: Setting) -> None:
+def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
     """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`.
 
     All that is printed to stdout and stderr, whoever does it, goes into the two `streams`.
@@ -74,14 +74,14 @@ def serve(pipe: Connection, streams: Sequence[Connection], setting: Setting) -> 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with that of the fork server
     threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
-    os.environ.update(setting.environ)
+    os.environ.update(config.environ)
     me = os.getpid()
-    worker = _Worker(pipe, streams, setting)
+    worker = _Worker(pipe, streams, config)
     signal.signal(signal.SIGTERM, worker.stop)
     os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe))
-    with suppress(EOFError, OSError, Stopped):
+    with suppress(EOFError, OSError, Cancelled):
         while True:
-            order: Order = pipe.recv()
+            order: AttemptOrder = pipe.recv()
             outcome = worker.make(order)
             if os.getpid() != me:
                 os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
@@ -106,43 +106,43 @@ def _leave_with_parent() -> None:
 class _Logs(Logs):
     """Says what nodes log; what they print goes into the streams of the process."""
 
-    def __init__(self, say: Callable[..., object]) -> None:
+    def __init__(self, on_line: Callable[..., object]) -> None:
         super().__init__()
-        self._pass_on = say
+        self._pass_on = on_line
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
         self._pass_on("log", node, attempt, level, line)
 
 
 class _Worker:
-    def __init__(self, pipe: Connection, streams: Sequence[Connection], setting: Setting) -> None:
+    def __init__(self, pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
         self._pipe = pipe
         self._streams = streams
-        self._setting = setting
+        self._config = config
         self._sending = threading.Lock()
-        self._kept: dict[Any, Any] = {}
-        self._stop: Stop | None = None
+        self._memo: dict[Any, Any] = {}
+        self._cancel_token: CancelToken | None = None
         self._print_there()
 
-    def make(self, order: Order) -> Outcome:
-        setting, spec = self._setting, order.node
-        work = Work(
+    def make(self, order: AttemptOrder) -> Outcome:
+        setting, spec = self._config, order.node
+        work = AttemptRunner(
             setting.pipeline.with_nodes({spec.id: spec}),
-            RemoteStore(setting.outputs, durable=setting.durable),
+            WorkerStore(setting.outputs, fsync=setting.fsync),
             setting.run_id,
             setting.scratch,
             setting.environ,
             _Logs(self._say),
             self._progress,
-            kept=self._kept,
-            wanted=order.read,
+            memo=self._memo,
+            consumed_here=order.consumed,
         )
-        self._stop = Stop()
+        self._cancel_token = CancelToken()
         streams = self._print_there()
         try:
-            return work(order.start, self._stop, asyncio.run)
+            return work(order.start, self._cancel_token, asyncio.run)
         finally:
-            self._stop = None
+            self._cancel_token = None
             for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
@@ -156,17 +156,17 @@ class _Worker:
 
     def stop(self, number: int, frame: object) -> None:
         """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""
-        if self._stop is not None:
+        if self._cancel_token is not None:
             # Not its method `request`, which takes a lock that the interrupted code may hold.
-            self._stop.requested = True
-        raise Stopped
+            self._cancel_token.cancelled = True
+        raise Cancelled
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
         self._say("progress", node, done, total)
 
     def _say(self, what: str, *arguments: Any) -> None:
         with self._sending:
-            self._pipe.send(Said(what, arguments))
+            self._pipe.send(Message(what, arguments))
 
 
 def _printing(number: int) -> TextIO:

@@ -11,26 +11,26 @@ from typing import Any
 import pytest
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.engine.executors.base import Executor, Settle
-from nfrun.engine.executors.threads import Make, ThreadExecutor
-from nfrun.nodes.base import Stop
+from nfrun.engine.executors.base import Executor, OnOutcome
+from nfrun.engine.executors.threads import RunAttempt, ThreadExecutor
+from nfrun.nodes.base import CancelToken
 
 
 class Single:
     """The simplest one there is: a single thread that makes one attempt after the other."""
 
-    def __init__(self, work: Make, settle: Settle) -> None:
+    def __init__(self, work: RunAttempt, settle: OnOutcome) -> None:
         self._work, self._settle = work, settle
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()
-        self._stops: dict[tuple[str, int], Stop] = {}
+        self._stops: dict[tuple[str, int], CancelToken] = {}
         threading.Thread(target=self._serve, daemon=True).start()
 
     def start(self, attempt: NodeStarted) -> None:
         self._queue.put(attempt)
 
     def stop(self, node: str, attempt: int) -> None:
-        threading.Thread(target=self._stop_of((node, attempt)).request, daemon=True).start()
+        threading.Thread(target=self._stop_of((node, attempt)).cancel, daemon=True).start()
 
     def close(self, patience: float = 0.0) -> None:
         self._queue.put(None)
@@ -40,9 +40,9 @@ class Single:
         for stop in left:
             stop.kill()
 
-    def _stop_of(self, key: tuple[str, int]) -> Stop:
+    def _stop_of(self, key: tuple[str, int]) -> CancelToken:
         with self._lock:
-            return self._stops.setdefault(key, Stop())
+            return self._stops.setdefault(key, CancelToken())
 
     def _serve(self) -> None:
         while attempt := self._queue.get():
@@ -59,21 +59,21 @@ class Single:
                 following = self._settle(outcome)
 
 
-EXECUTORS: list[Callable[[Make, Settle], Executor]] = [ThreadExecutor, Single]
+EXECUTORS: list[Callable[[RunAttempt, OnOutcome], Executor]] = [ThreadExecutor, Single]
 
 
 class Trial:
     """An executor whose work is `do(start, stop, wait)` and whose outcomes are kept; `answers` are given to it next."""
 
-    def __init__(self, make: Callable[[Make, Settle], Executor]) -> None:
-        self.do: Callable[[NodeStarted, Stop, Any], Any] = lambda start, stop, wait: None
+    def __init__(self, make: Callable[[RunAttempt, OnOutcome], Executor]) -> None:
+        self.do: Callable[[NodeStarted, CancelToken, Any], Any] = lambda start, stop, wait: None
         self.answers: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self.outcomes: list[Outcome] = []
         self.threads: list[threading.Thread] = []
         self._settled = threading.Condition()
         self.executor = make(self._work, self._settle)
 
-    def _work(self, start: NodeStarted, stop: Stop, wait: Any) -> Outcome:
+    def _work(self, start: NodeStarted, stop: CancelToken, wait: Any) -> Outcome:
         self.threads.append(threading.current_thread())
         self.do(start, stop, wait)
         return Outcome(start.node, start.attempt)
@@ -130,7 +130,7 @@ def test_start_never_blocks_not_even_out_of_settle(trial: Trial) -> None:
 
 
 def test_a_worker_that_breaks_down_is_told_as_lost(trial: Trial) -> None:
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
         if start.node == "bad":
             raise SystemExit("a bug")
 
@@ -147,12 +147,12 @@ def test_a_stop_reaches_the_attempt_it_is_for(trial: Trial) -> None:
     begun, stopped = threading.Event(), threading.Event()
     seen = {}
 
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
         if start.attempt == 1:
-            with stop.calling(stopped.set):
+            with stop.on_cancel(stopped.set):
                 begun.set()
                 assert stopped.wait(10)
-        seen[start.attempt] = stop.requested
+        seen[start.attempt] = stop.cancelled
 
     trial.do = work
     trial.executor.start(node("n"))
@@ -171,8 +171,8 @@ def test_a_stop_reaches_the_attempt_it_is_for(trial: Trial) -> None:
 def test_a_stop_does_not_wait_for_what_it_calls(trial: Trial) -> None:
     begun, held = threading.Event(), threading.Event()
 
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
-        with stop.calling(lambda: held.wait(10)):
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
+        with stop.on_cancel(lambda: held.wait(10)):
             begun.set()
             assert held.wait(10)
 
@@ -199,8 +199,8 @@ def test_close_does_not_wait_for_what_does_not_end(trial: Trial) -> None:
 def test_close_kills_what_can_be_killed(trial: Trial, patience: float) -> None:
     begun, killed = threading.Event(), threading.Event()
 
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
-        with stop.calling(lambda: None, killed.set):
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
+        with stop.on_cancel(lambda: None, killed.set):
             begun.set()
             assert killed.wait(10)
 
@@ -215,18 +215,18 @@ def test_close_kills_what_can_be_killed(trial: Trial, patience: float) -> None:
 def test_close_gives_patience_to_what_ends_by_itself(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, looked = threading.Event(), threading.Event()
     killed: list[str] = []
-    killable: Any = Stop.killable
+    killable: Any = CancelToken.killable
 
-    def look(stop: Stop) -> bool:
+    def look(stop: CancelToken) -> bool:
         looked.set()
         return bool(killable.fget(stop))
 
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
-        with stop.calling(lambda: None, lambda: killed.append("killed")):
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
+        with stop.on_cancel(lambda: None, lambda: killed.append("killed")):
             begun.set()
             assert looked.wait(10)  # it ends while `close` waits, not before
 
-    monkeypatch.setattr(Stop, "killable", property(look))
+    monkeypatch.setattr(CancelToken, "killable", property(look))
     trial.do = work
     trial.executor.start(node("n"))
     assert begun.wait(10)
@@ -248,7 +248,7 @@ def test_coroutines_run_to_their_end(trial: Trial) -> None:
     async def badly() -> int:
         raise ValueError("no")
 
-    def work(start: NodeStarted, stop: Stop, wait: Any) -> None:
+    def work(start: NodeStarted, stop: CancelToken, wait: Any) -> None:
         came.append(wait(well()))
         with pytest.raises(ValueError, match="no"):
             wait(badly())

@@ -17,11 +17,11 @@ import pytest
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
-from nfrun.engine.attempt import Work
-from nfrun.engine.executors.processes import Workers, _ending
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors.processes import ProcessWorkers, _ending
 from nfrun.logs.node_logs import Logs
-from nfrun.nodes.base import Stop
-from nfrun.tables.store import Store
+from nfrun.nodes.base import CancelToken
+from nfrun.tables.store import TableStore
 
 NO_TABLES: Mapping[str, pa.Table] = {}
 STEPS = """
@@ -140,25 +140,25 @@ class Trial:
     grace: float = 5.0
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
-    workers: Workers | None = None
+    workers: ProcessWorkers | None = None
     started: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.module = f"remote_{self.folder.name}"
         (self.folder / f"{self.module}.py").write_text(textwrap.dedent(STEPS))
         self.run_folder = self.folder / "run"
-        self.store = Store(self.run_folder, mode=self.mode)
+        self.store = TableStore(self.run_folder, mode=self.mode)
 
     def spec(self, function: str, *inputs: str, **more: Any) -> NodeSpec:
         given = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
         more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
         return NodeSpec("node", "python", f"{self.module}:{function}", given, **more)
 
-    def start(self, spec: NodeSpec, *, read: bool = False, nodes: tuple[str, ...] = ("node",)) -> Workers:
+    def start(self, spec: NodeSpec, *, read: bool = False, nodes: tuple[str, ...] = ("node",)) -> ProcessWorkers:
         readers = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(spec.output_ids if read else ()))
         all_nodes = {"node": spec, "reader": NodeSpec("reader", "run", "true", readers, {}, (), (), {})}
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, all_nodes, {})
-        work = Work(
+        work = AttemptRunner(
             pipeline,
             self.store,
             "run-1",
@@ -170,7 +170,7 @@ class Trial:
         )
         started = self.started
 
-        class Watched(Workers):
+        class Watched(ProcessWorkers):
             def _start(self) -> Any:
                 worker = super()._start()
                 started.append(worker)
@@ -184,14 +184,14 @@ class Trial:
         function: str,
         inputs: Mapping[str, pa.Table] = NO_TABLES,
         *,
-        stop: Stop | None = None,
+        stop: CancelToken | None = None,
         read: bool = False,
         attempts: int = 1,
         **more: Any,
     ) -> list[Outcome]:
         refs = {f"from_{name}": self.store.publish(f"from_{name}", 1, table) for name, table in inputs.items()}
         make = self.workers or self.start(self.spec(function, *inputs, **more), read=read)
-        stop = stop or Stop()
+        stop = stop or CancelToken()
         return [make(NodeStarted(0.0, "node", n + 1, refs), stop, _never) for n in range(attempts)]
 
     def one(self, function: str, inputs: Mapping[str, pa.Table] = NO_TABLES, **more: Any) -> Outcome:
@@ -232,7 +232,7 @@ def test_a_node_runs_in_another_process_on_its_main_thread(trial: Trial) -> None
 
 def test_other_nodes_stay_here(trial: Trial) -> None:
     make = trial.start(trial.spec("where"), nodes=())
-    outcome = make(NodeStarted(0.0, "node", 1), Stop(), _never)
+    outcome = make(NodeStarted(0.0, "node", 1), CancelToken(), _never)
     assert trial.table(outcome)[0]["pid"] == os.getpid()
     assert trial.pids() == []
 
@@ -247,11 +247,11 @@ def test_tables_go_there_and_back_through_files(tmp_path: Path, mode: str) -> No
         path = None if mode == "memory" else str(trial.run_folder / "node.1.arrow")
         assert (ref.rows, ref.schema, ref.path) == (3, "n: int64", path)
         assert (trial.run_folder / "node.1.arrow").exists() == (mode != "memory")
-        assert outcome.took > 0
+        assert outcome.duration > 0
         assert outcome.cpu > 0
-        assert set(outcome.opened) == {"from_table"}
+        assert set(outcome.input_waits) == {"from_table"}
         trial.store.release(ref)
-        assert trial.store.settled(10)
+        assert trial.store.flushed(10)
         assert not (trial.run_folder / "node.1.arrow").exists()
     finally:
         assert trial.workers
@@ -387,7 +387,7 @@ def test_workers_that_die_together_are_each_told_of_as_they_died(tmp_path: Path)
     outcomes: list[Outcome] = []
 
     def attempts(first: int) -> None:
-        outcomes.extend(make(NodeStarted(0.0, "node", first + n, {}), Stop(), _never) for n in range(8))
+        outcomes.extend(make(NodeStarted(0.0, "node", first + n, {}), CancelToken(), _never) for n in range(8))
 
     threads = [threading.Thread(target=attempts, args=[100 * n]) for n in range(3)]
     for thread in threads:
@@ -441,18 +441,18 @@ def test_no_process_could_be_started(trial: Trial, monkeypatch: pytest.MonkeyPat
 
 
 def test_outputs_that_cannot_all_be_adopted_leave_no_file(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = trial.store.adopt
+    real = trial.store.register_file
 
     def adopt(ref: Any) -> Any:
         if ref.id == "node.right":
             raise HandoffError("no room")
         return real(ref)
 
-    monkeypatch.setattr(trial.store, "adopt", adopt)
+    monkeypatch.setattr(trial.store, "register_file", adopt)
     outcome = trial.one("two", outputs=("left", "right"))
     assert outcome.failure is not None
     assert (outcome.failure.kind, outcome.failure.message) == ("io", "no room")
-    assert trial.store.settled(10)
+    assert trial.store.flushed(10)
     assert list(trial.run_folder.iterdir()) == []
 
 
@@ -474,9 +474,9 @@ def test_an_idle_worker_that_died_is_not_used(trial: Trial) -> None:
 # ------------------------------------------------------------------ being stopped
 
 
-def stopping(trial: Trial, function: str, act: Callable[[Stop], None]) -> Outcome:
+def stopping(trial: Trial, function: str, act: Callable[[CancelToken], None]) -> Outcome:
     """The outcome of a node that `act` is called on once it runs."""
-    flag, stop = trial.folder / "flag", Stop()
+    flag, stop = trial.folder / "flag", CancelToken()
     outcomes: list[Outcome] = []
     thread = threading.Thread(
         target=lambda: outcomes.append(trial.one(function, stop=stop, with_={"flag": str(flag)})), daemon=True
@@ -494,27 +494,27 @@ def stopping(trial: Trial, function: str, act: Callable[[Stop], None]) -> Outcom
 
 @pytest.mark.parametrize("function", ["for_ever", "co_for_ever"])
 def test_a_node_that_is_told_to_stop_stops(trial: Trial, function: str) -> None:
-    failure = stopping(trial, function, Stop.request).failure
+    failure = stopping(trial, function, CancelToken.cancel).failure
     assert failure is not None
     assert (failure.kind, failure.message) == ("cancelled", "stopped")
 
 
 @pytest.mark.parametrize("function", ["for_ever", "stubborn"])
 def test_a_node_that_does_not_stop_is_killed(trial: Trial, function: str) -> None:
-    failure = stopping(trial, function, Stop.kill).failure
+    failure = stopping(trial, function, CancelToken.kill).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
 def test_a_stubborn_node_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.05
-    failure = stopping(trial, "stubborn", Stop.request).failure
+    failure = stopping(trial, "stubborn", CancelToken.cancel).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
 def test_what_a_stopped_node_has_started_ends_too(trial: Trial) -> None:
-    stopping(trial, "leave_behind", Stop.request)
+    stopping(trial, "leave_behind", CancelToken.cancel)
     pid, tick = int((trial.folder / "flag").read_text()), threading.Event()
     for _ in range(1000):
         try:
@@ -528,8 +528,8 @@ def test_what_a_stopped_node_has_started_ends_too(trial: Trial) -> None:
 
 
 def test_a_stop_before_the_beginning(trial: Trial) -> None:
-    stop = Stop()
-    stop.request()
+    stop = CancelToken()
+    stop.cancel()
     failure = trial.one("where", stop=stop).failure
     assert failure is not None
     assert failure.kind == "cancelled"
@@ -538,7 +538,7 @@ def test_a_stop_before_the_beginning(trial: Trial) -> None:
 def test_after_the_close_nothing_starts(trial: Trial) -> None:
     make = trial.start(trial.spec("where"))
     make.close()
-    failure = make(NodeStarted(0.0, "node", 1), Stop(), _never).failure
+    failure = make(NodeStarted(0.0, "node", 1), CancelToken(), _never).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
@@ -547,7 +547,7 @@ def test_an_input_that_is_gone_is_an_error_of_ours(trial: Trial) -> None:
     ref = trial.store.publish("from_table", 1, pa.table({"n": [1]}))
     make = trial.start(trial.spec("double", "table"))
     trial.store.release(ref)
-    failure = make(NodeStarted(0.0, "node", 1, {"from_table": ref}), Stop(), _never).failure
+    failure = make(NodeStarted(0.0, "node", 1, {"from_table": ref}), CancelToken(), _never).failure
     assert failure is not None
     assert (failure.kind, failure.message) == ("io", "the output 'from_table' is gone: all its readers had ended")
 
@@ -556,7 +556,7 @@ def test_a_store_that_is_closed_adopts_nothing(trial: Trial) -> None:
     outcome = trial.one("where")
     (ref,) = outcome.outputs.values()
     trial.store.release(ref)
-    assert trial.store.settled(10)
+    assert trial.store.flushed(10)
     trial.store.close()
     failure = trial.one("where").failure
     assert failure is not None
