@@ -1,4 +1,8 @@
-"""From YAML to a checked pipeline: documents with positions, the schema, parameters and expressions.
+"""Turns a YAML file into a checked `Pipeline`.
+
+`yaml_document.py` parses the file and locates its values. `loader.py` checks it (schema, expressions, references, node
+kinds) and builds the pipeline. `binder.py` then binds the parameters and evaluates the expressions. Each step raises
+one SpecError with all the problems it found, as diagnostics with source spans.
 
 Other packages use:
 

@@ -1,4 +1,7 @@
-"""Puts values into a pipeline: parameters as they were given, and expressions evaluated. Knows no command line."""
+"""Binds the parameters of a pipeline and evaluates its expressions.
+
+`loader.py` reads and checks the file first; `expressions.py` evaluates each string.
+"""
 
 from __future__ import annotations
 
@@ -31,85 +34,93 @@ def bind(
     run_id: str,
     to_run: bool = True,
 ) -> Pipeline:
-    """The pipeline with nothing left to evaluate.
+    """Returns the pipeline with its parameters bound and all expressions evaluated.
 
-    `given` are parameters as text (`-p`), which win over `typed` ones (a file); `environ` is the environment that `env`
-    of the file is laid over. Unless it is `to_run`, secrets need no value there, nor is theirs used. Raises SpecError
-    with every problem.
+    `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
+    over `environ`. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. Raises
+    SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
     """
     problems: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, problems)
     if to_run:
-        problems += _without_value(pipeline, document, environ)
+        problems += _missing_secrets(pipeline, document, environ)
     if problems:
         raise SpecError(problems)
     run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
-    # Expressions see no secret in `env`: what they make may go anywhere, into keys and into file names.
+    # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
     secrets = {name: environ[name] if to_run else MASK for name in pipeline.secrets}
-    seen = {key: value for key, value in environ.items() if key not in secrets}
-    names: Names = {"params": params, "env": seen, "run": run}
+    visible = {key: value for key, value in environ.items() if key not in secrets}
+    names: Names = {"params": params, "env": visible, "run": run}
     binder = _Binder(document, problems, names, FunctionLookup(Path(pipeline.folder)), secrets)
-    env, hidden = binder.variables(pipeline.env, lambda key: ("env", key))
-    seen = {key: value for key, value in {**seen, **env}.items() if key not in secrets and key not in hidden}
-    binder.names = {**names, "env": seen}
+    env, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
+    visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
+    binder.names = {**names, "env": visible}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     if problems:
-        raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated at every node
-    return replace(pipeline, env=env, nodes=nodes, redacted_env=hidden)
+        raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated once per node
+    return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted)
 
 
 @dataclass
 class _Binder:
+    """Evaluates the expressions of one pipeline and collects the problems."""
+
     document: Document
     problems: list[Diagnostic]
     names: Names
-    library: FunctionLookup
+    functions: FunctionLookup
     secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
+        """Returns the node with `env`, `with` and the path of a read or write node evaluated."""
         path, before = ("nodes", spec.id), len(self.problems)
-        body, env, hidden = spec.body, spec.env, spec.redacted_env
+        body, env, redacted = spec.body, spec.env, spec.redacted_env
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
                 what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
                 self.problem(self.document.span(*path, spec.kind), what)
                 return spec
-            if problem := _astray(spec, value):
+            if problem := _check_path(spec, value):
                 self.problem(self.document.span(*path, spec.kind), *problem)
             body = value
         if env:
-            env, hidden = self.variables(env, lambda key: self.env_path(path, key))
+            env, redacted = self.variables(env, lambda key: self.env_path(path, key))
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         if body is spec.body and not env and not with_:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=hidden)
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted)
         if spec.kind in ("read", "write") and len(self.problems) == before:
-            # What reading the file could not see: an ending, or an option, that an expression has made.
-            for found in kind_of(spec.kind).check(bound, self.library):
+            # The loader could not check a file ending or an option that an expression produces.
+            for found in kind_of(spec.kind).check(bound, self.functions):
                 self.problem(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
 
     def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
+        """Returns the document path of a node's variable, which is in the node's `env` or in that of `defaults`."""
         own = self.document.root["nodes"][path[1]].get("env", {})
         return (*path, "env", key) if key in own else ("defaults", "env", key)
 
     def variables(
         self, env: Mapping[str, str], path_of: Callable[[str], tuple[str, ...]]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """The values of variables, and what stands for those that are made of secrets."""
-        values, hidden = {}, {}
+        """Evaluates variables. Returns their values, and placeholders for the values made of secrets.
+
+        A placeholder has the names of the secrets in place of their values.
+        """
+        values, redacted = {}, {}
         for key, value in env.items():
             if self.secrets and has_secret(value):
-                # No variable can have a NUL: nothing but a secret is written like that.
+                # A variable cannot contain a NUL, so no other value equals a placeholder.
                 named = {name: f"\0{name}\0" for name in self.secrets}
                 values[key] = self.variable(value, path_of(key), {**self.names, "secrets": self.secrets})
-                hidden[key] = str(self.value(value, path_of(key), {**self.names, "secrets": named}))
+                redacted[key] = str(self.value(value, path_of(key), {**self.names, "secrets": named}))
             else:
                 values[key] = self.variable(value, path_of(key), self.names)
-        return values, hidden
+        return values, redacted
 
     def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
+        """Evaluates one variable and returns it as text. Adds a problem if it cannot be a variable's value."""
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
@@ -119,7 +130,10 @@ class _Binder:
         return env_text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
-        """The value as plain lists, mappings and scalars, every string in it evaluated."""
+        """Evaluates every string in a nested value. Returns plain lists, mappings and scalars.
+
+        An expression that fails adds a problem and gives "".
+        """
         if isinstance(value, str):
             if not has_expression(value):
                 return value
@@ -140,17 +154,18 @@ class _Binder:
         self.problems.append(Diagnostic(where, what, hint))
 
 
-def _without_value(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
+    """Yields a diagnostic for each secret that is unset or blank in `environ`."""
     for i, name in enumerate(pipeline.secrets):
         if not environ.get(name, "").strip():
             what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
             yield Diagnostic(document.span("secrets", i), what, f"give it a value: export {name}=…")
 
 
-def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
-    """What is wrong with a path that expressions have made, and what to do; None if nothing is.
+def _check_path(spec: NodeSpec, path: str) -> tuple[str, str] | None:
+    """Returns the message and hint for an unusable path made by expressions, or None if the path is usable.
 
-    Where the file names a folder and leaves only the rest to expressions, they must not lead out of it.
+    If the text before the first expression names a folder, the path must stay inside that folder.
     """
     if spec.kind == "write" and any(c < " " or c == "\x7f" for c in path):
         return f"'{ellipsize(path)}' has a control character", "no file should have such a name"
@@ -162,5 +177,5 @@ def _astray(spec: NodeSpec, path: str) -> tuple[str, str] | None:
 
 
 def _is_text(value: str) -> bool:
-    """Whether the system takes it: it has no NUL, and no half of a character."""
+    """Whether the operating system accepts the text: it has no NUL and no lone surrogate."""
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)

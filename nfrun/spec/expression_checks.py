@@ -1,4 +1,8 @@
-"""Expressions within a pipeline file: where they may stand, and where one stands exactly. Evaluates nothing."""
+"""Checks the expressions of a pipeline file: whether they are allowed where they stand, and which names they use.
+
+Nothing is evaluated. `expressions.py` checks the text of each expression; this module supplies the names that the file
+defines and locates the problems in the file.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +32,15 @@ _INSTEAD = {
     "secrets": "write the names of environment variables",
     "params": "a parameter has a plain value; put the expression where it is used: 'with', 'env', 'read' or 'write'",
 }
-_MOST_FLAWS = 10  # of one string: to find one in the file takes the longer the longer the string is
+_MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
 
 def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Every string with the mark in a nested value, with its path. Documents are at most 64 deep: recursion will do."""
+    """Yields each string that contains `mark` in a nested value, with its path.
+
+    Recursion is safe: documents are at most 64 levels deep.
+    """
     if isinstance(value, str):
         if mark in value:
             yield path, value
@@ -48,26 +55,29 @@ def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]
 
 
 def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Diagnostic]]:
-    """What is wrong with the expressions of the file, each with its path.
+    """Yields the problems with the file's expressions, each with its path; at most 10 per string.
 
-    `broken` are the paths that the schema refuses: what is inside of those is not looked at.
+    `broken` holds the paths that the schema rejects; values inside them are skipped.
     """
     root = document.root if isinstance(document.root, dict) else {}
     names = _Names(root, broken)
     for path, value in strings(root, "{{"):
         if not path or any(path[:i] in broken for i in range(1, len(path))):
             continue
-        for mark, flaw in islice(_flaws(path, value, names), _MOST_FLAWS):
-            where = document.span_within(path, mark, value.count(mark, 0, flaw.start), flaw.length)
-            yield path, Diagnostic(where, flaw.message, flaw.hint)
+        for mark, diagnostic in islice(_check_string(path, value, names), _MAX_DIAGNOSTICS):
+            where = document.span_within(path, mark, value.count(mark, 0, diagnostic.start), diagnostic.length)
+            yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
 
 
 class _Names:
-    """What expressions may name, in a file of this content."""
+    """Holds the names that expressions may use in this file.
+
+    A top-level name maps to its keys, or to None where they are not known.
+    """
 
     def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object]) -> None:
         params, secrets, env = root.get("params"), root.get("secrets"), root.get("env")
-        # A key that does not exist may have been meant to be 'params' or 'secrets'.
+        # An unknown key at the top of the file may be a misspelt 'params' or 'secrets'.
         unknown: list[str] | None = None if any(len(path) == 1 for path in broken) else []
         self._known: dict[str, Collection[str] | None] = {
             "params": list(params) if isinstance(params, dict) else unknown,
@@ -77,30 +87,30 @@ class _Names:
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
         self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
-        made = env.items() if isinstance(env, dict) else ()
-        self._made = [key for key, value in made if isinstance(value, str) and has_secret(value)]
+        variables = env.items() if isinstance(env, dict) else ()
+        self._secret_env = [key for key, value in variables if isinstance(value, str) and has_secret(value)]
 
     def at(self, path: Keys) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str]]:
-        """What may be named in the value at this path, and what of `env` may not."""
+        """Returns the names allowed in the value at this path, and the hint for each key of `env` withheld there."""
         if path[0] == "env":
             return {**self._known, "secrets": self._secrets}, self._withheld
-        withheld = {**dict.fromkeys(self._made, "write here what 'env' of the file has for it"), **self._withheld}
+        withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
         if _is_env(path):
             return {**self._known, "secrets": self._secrets}, withheld
         return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
 
 
-def _flaws(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, ExpressionDiagnostic]]:
-    """What is wrong in a string, each with the mark that it begins with."""
+def _check_string(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, ExpressionDiagnostic]]:
+    """Yields the problems in the string at `path`, each with the mark at which it starts."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
             yield "{{", ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
-        for flaw in check(value, *names.at(path)):
-            yield EXPRESSION_START, flaw
+        for diagnostic in check(value, *names.at(path)):
+            yield EXPRESSION_START, diagnostic
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
-        hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _instead(path)
+        hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _hint_at(path)
         yield EXPRESSION_START, ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
 
 
@@ -110,11 +120,11 @@ def may_stand(path: Keys) -> bool:
 
 
 def _is_env(path: Keys) -> bool:
-    """Whether it is that of a variable, which is where secrets may stand."""
+    """Whether this is the path of an environment variable. Secrets are allowed only there."""
     return path[:1] == ("env",) or path[:2] == ("defaults", "env") or (path[0] == "nodes" and path[2:3] == ("env",))
 
 
-def _instead(path: Keys) -> str:
-    """What to do where expressions are not evaluated."""
+def _hint_at(path: Keys) -> str:
+    """Returns the hint for an expression in a place where none is evaluated."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else path[0]
     return _INSTEAD.get(str(key), _PLACES)

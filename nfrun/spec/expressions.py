@@ -1,4 +1,8 @@
-"""Evaluates `${{ ... }}`: sandboxed expressions over params, env, run and secrets. Knows no pipeline and no files."""
+"""Checks and evaluates `${{ ... }}`: sandboxed Jinja expressions over params, env, run and secrets.
+
+The sandbox limits the size of what an expression can produce. `expression_checks.py` applies `check` to a pipeline
+file, `binder.py` applies `evaluate` to a pipeline.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,16 @@ if TYPE_CHECKING:
 SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 _SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
-_MOST = 1_000_000  # characters or items that one operation may make
-# What a filter or method may make of a small value stays small: none of these pads, repeats or formats.
+_MAX_SIZE = 1_000_000  # characters or items that one operation may produce
+# These filters keep small values small: none of them pads, repeats or formats.
 _FILTERS = (
     *("abs", "capitalize", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower"),
     *("max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim", "unique", "upper"),
 )
-_MOST_GUESSES = 300  # among more names it takes too long to find the nearest, once for each mistake
-_WIDE = re.compile("[0-9]{5}")  # a width of that many digits in a format
-# What people coming from other tools expect there to be.
-_ELSEWHERE = {
+_MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
+_WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
+# Names that users of other tools expect, with the hint for each.
+_FOREIGN_NAMES = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "what a node gives is read with 'inputs'"),
     "env_var": "take it from the environment: env.NAME",
     **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
@@ -41,7 +45,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True)
 class ExpressionDiagnostic:
-    """What is wrong in a text, at which characters of it, and what to do."""
+    """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none."""
 
     start: int
     length: int
@@ -50,24 +54,27 @@ class ExpressionDiagnostic:
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be evaluated; the text says why. It is that at `start` of what was evaluated."""
+    """Raised for an expression that cannot be evaluated; its text says why.
+
+    `start` and `length` locate the expression in the evaluated text, in characters.
+    """
 
     start = 0
     length = 1
 
 
 def has_secret(text: str) -> bool:
-    """Whether a secret is part of the text, in which `check` has found nothing wrong."""
+    """Whether the text uses a secret. Reliable only for text in which `check` finds no problem."""
     return any(_SECRET.fullmatch(match[1].strip()) for match in _EXPRESSION.finditer(text))
 
 
 def check(
     text: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[ExpressionDiagnostic]:
-    """What is wrong with the expressions in the text, without evaluating any.
+    """Yields the problems of the expressions in the text, without evaluating any.
 
-    `names` are the known top names with the keys each has, None where those are only known at the run. `withheld` are
-    keys of `env` that expressions do not see, as they are secret, each with what to do instead.
+    `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
+    keys of `env` that expressions cannot read because they are secret to the hint for each.
     """
     end = 0
     while (start := text.find(EXPRESSION_START, end)) >= 0:
@@ -81,9 +88,10 @@ def check(
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The text with its expressions replaced; a text that is one whole expression gives that value with its type.
+    """Evaluates the expressions in the text.
 
-    Raises ExpressionError.
+    A text that is one expression gives the expression's value with its type; any other text gives a string. Raises
+    ExpressionError.
     """
 
     def value_of(match: re.Match[str]) -> Any:
@@ -100,10 +108,13 @@ def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _as_text(value: Any, match: re.Match[str]) -> str:
+    """Returns the value as part of a string. Raises ExpressionError for null, lists and mappings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, list | dict):
-        error = ExpressionError(f"'{ellipsize(match[1].strip())}' is {_kind(value)}, which cannot be part of a text")
+        error = ExpressionError(
+            f"'{ellipsize(match[1].strip())}' is {_type_name(value)}, which cannot be part of a text"
+        )
         error.start, error.length = match.start(), len(match[0])
         raise error
     return str(value)
@@ -112,6 +123,7 @@ def _as_text(value: Any, match: re.Match[str]) -> str:
 def _check_one(
     code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
+    """Yields the message and hint of each problem of one expression; `code` is the text between the braces."""
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
@@ -135,26 +147,27 @@ def _check_one(
 def _check_tree(
     tree: Any, code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
+    """Yields the message and hint for each unknown name, filter, test or key, and for misplaced secrets."""
     from jinja2 import nodes
 
     for name in tree.find_all(nodes.Name):
         if name.name == "secrets" and name.name not in names:
             yield "a secret can be used in 'env' only", SECRET_INSTEAD
         elif name.name == "secrets" and not _SECRET.fullmatch(code):
-            # What became of it by an operator or filter nobody could recognise, and so not hide.
+            # A secret changed by an operator or filter could not be recognised, and so not redacted.
             yield (
                 "a secret stands in an expression of its own",
                 "write ${{ secrets.NAME }}, and the rest before or behind it",
             )
         elif name.name not in names:
-            hint = _ELSEWHERE.get(name.name) or _there_is(name.name, names)
+            hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)
             yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint
     for filter in tree.find_all(nodes.Filter):
         if filter.name not in _FILTERS:
-            yield f"there is no filter '{ellipsize(filter.name)}' in expressions", _there_is(filter.name, _FILTERS)
+            yield f"there is no filter '{ellipsize(filter.name)}' in expressions", _suggest(filter.name, _FILTERS)
     for test in tree.find_all(nodes.Test):
         if test.name not in (tests := _environment().tests):
-            yield f"there is no test '{ellipsize(test.name)}' in expressions", _there_is(test.name, tests)
+            yield f"there is no test '{ellipsize(test.name)}' in expressions", _suggest(test.name, tests)
     for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
         key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
         known = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
@@ -167,28 +180,29 @@ def _check_tree(
 
 
 def _hint(name: str, key: str, known: Collection[str]) -> str:
-    """The hint for a key of a top name that does not exist."""
+    """Returns the hint for an unknown key of a top-level name."""
     if name == "secrets" and not known:
         return f"name it at the top of the file: secrets: [{ellipsize(key)}]"
-    return _there_is(key, known)
+    return _suggest(key, known)
 
 
-def _there_is(word: str, known: Collection[str]) -> str:
-    """The hint for a name that does not exist."""
-    if len(known) <= _MOST_GUESSES and (guess := closest_match(word, known)):
+def _suggest(word: str, known: Collection[str]) -> str:
+    """Returns the hint for an unknown word: the closest match, or else the known words."""
+    if len(known) <= _MAX_GUESSES and (guess := closest_match(word, known)):
         return f"did you mean '{ellipsize(guess)}'?"
     return f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
 
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Evaluates one expression to plain data. Raises ExpressionError, whatever goes wrong."""
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError
 
     try:
         value = _environment().compile_expression(code, undefined_to_none=False)(**names)
         if isinstance(value, Undefined):
-            str(value)  # a strict undefined raises, saying what is missing
-        return _plain(value, code, [_MOST])
+            str(value)  # a strict undefined raises an error that says what is missing
+        return _plain(value, code, [_MAX_SIZE])
     except ExpressionError:
         raise
     except TemplateError as error:
@@ -196,14 +210,15 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
         raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(why, 200)}") from None
     except RecursionError:
         raise ExpressionError(f"'{ellipsize(code)}' is nested too deeply") from None
-    except Exception as error:  # whatever the operators of the values raise
+    except Exception as error:  # the operators of the values may raise anything
         raise ExpressionError(f"'{ellipsize(code)}': {type(error).__name__}: {ellipsize(str(error), 200)}") from None
 
 
 def _plain(value: Any, code: str, left: list[int]) -> Any:
-    """The value as what YAML could have said; anything else, such as a generator or a function, is refused.
+    """Returns the value as data that YAML can express. Raises ExpressionError for anything else, such as a function.
 
-    `left` holds how many values there may still be: a list that has a list many times over is small in memory only.
+    `left` holds the number of values still allowed. It is counted because a list that contains one list many times is
+    small in memory, but not when copied.
     """
     left[0] -= 1
     if left[0] < 0:
@@ -220,15 +235,16 @@ def _plain(value: Any, code: str, left: list[int]) -> Any:
         return [_plain(item, code, left) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item, code, left) for key, item in value.items()}
-    raise ExpressionError(f"'{ellipsize(code)}' is {_kind(value)}, not a value")
+    raise ExpressionError(f"'{ellipsize(code)}' is {_type_name(value)}, not a value")
 
 
-def _kind(value: Any) -> str:
+def _type_name(value: Any) -> str:
     return "null" if value is None else f"a {type(value).__name__}"
 
 
 @cache
 def _environment() -> SandboxedEnvironment:
+    """Returns the Jinja sandbox, with limits on the size of powers, products, formats and widths."""
     from jinja2 import StrictUndefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -237,18 +253,18 @@ def _environment() -> SandboxedEnvironment:
         intercepted_binops = frozenset({"*", "**", "%"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and (abs(left) > _MOST or abs(right) > 64):
+            if operator == "**" and (abs(left) > _MAX_SIZE or abs(right) > 64):
                 raise SecurityError("this power is too large")
             if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
                 raise SecurityError("this format is too wide")
             if operator == "*":
                 for one, other in ((left, right), (right, left)):
-                    if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _MOST:
+                    if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _MAX_SIZE:
                         raise SecurityError("this product is too large")
             return super().call_binop(context, operator, left, right)
 
         def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
-            # Of methods only some of strings can make much out of little: by a width.
+            # Only string methods with a width can produce a large value from a small one.
             if any(isinstance(arg, int) and abs(arg) > 9_999 for arg in (*args, *kwargs.values())):
                 raise SecurityError("this width is too large")
             return super().call(context, obj, *args, **kwargs)

@@ -1,4 +1,7 @@
-"""From a YAML file to a `Pipeline`, with every mistake in it found at once. Runs and imports nothing of the user's."""
+"""Reads a pipeline file into a `Pipeline` and reports every problem in the file at once.
+
+The user's Python code is read as source, never imported or run.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,14 @@ from nfrun.system.units import LONGEST, to_seconds
 
 Keys = tuple[str | int, ...]
 
-_MOST_HINTS = 50  # no more are shown, and to look for one in 10,000 names takes 20 ms
+_MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,000 names takes 20 ms
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
-    """The pipeline in the file, with its expressions not yet evaluated, and the document it came from.
+    """Returns the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    Raises SpecError with every problem of the file.
+    Raises SpecError with every problem of the file, in file order.
     """
     shown = os.fspath(path)
     with gc_paused():
@@ -40,17 +43,17 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
         reader = _Reader(document, Path(path).absolute().parent)
         pipeline = reader.read()
     if reader.problems or pipeline is None:
-        # Each once: what is wrong behind an anchor is found again at every alias, and a default at every node.
+        # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
         raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.span.line, p.span.column)))
     return pipeline, document
 
 
 @dataclass
 class _Reader:
-    """Reads one document. Collects problems and goes on; a value with a problem is left out of what follows.
+    """Builds the pipeline of one document. Collects the problems and goes on without the values that have one.
 
-    `wrong` are the paths of problems, `bad` those and the ones around them. `unclear` are the nodes with a key that
-    does not exist: whatever seems to be missing there may be what that key was meant to be.
+    `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear` holds the nodes with an unknown
+    key: a key that seems to be missing there may only be misspelt.
     """
 
     document: Document
@@ -61,6 +64,7 @@ class _Reader:
     unclear: set[str] = field(default_factory=set)
 
     def read(self) -> Pipeline | None:
+        """Returns the pipeline, None if the document is not a mapping."""
         root = self.document.root
         self.schema_and_expressions()
         if not isinstance(root, dict):
@@ -87,17 +91,18 @@ class _Reader:
         )
 
     def problem(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
+        """Adds a problem with the value at `path`, or with its key if `at_key`."""
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
         self.problems.append(Diagnostic(where, what, hint))
-        self.spoil(path)
+        self.mark_wrong(path)
 
-    def spoil(self, path: Keys) -> None:
-        """Remember that there is a problem here, and so within everything around it."""
+    def mark_wrong(self, path: Keys) -> None:
+        """Marks the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        """The mapping under a key, empty where there is none or it is not one (the schema has said so)."""
+        """Returns the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
         found = value.get(key)
         return found if isinstance(found, dict) else {}
 
@@ -107,16 +112,17 @@ class _Reader:
         return name
 
     def schema_and_expressions(self) -> None:
-        """Where an expression stands in a place that has none, that is told, and not what else the place wants."""
+        """Adds the problems that the schema and the expression checks find; at one path only the expression's."""
         broken = dict(check_schema(self.document))
         for path, problem in [*check_expressions(self.document, broken), *broken.items()]:
             if path not in self.wrong or path not in broken:
                 self.problems.append(problem)
-            self.spoil(path)
+            self.mark_wrong(path)
             if len(path) == 3 and path[0] == "nodes" and path[2] not in NODE_KEYS:
                 self.unclear.add(str(path[1]))
 
     def names(self, nodes: Mapping[str, Any]) -> None:
+        """Rejects node names that differ only in case, and names of Windows devices."""
         seen: dict[str, str] = {}
         for name in nodes:
             lower = name.lower()
@@ -139,6 +145,7 @@ class _Reader:
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeSpec:
+        """Returns the node with `defaults` merged in, without the values that have a problem."""
         path: Keys = ("nodes", name)
         kind = self.kind(name, body)
         merged = {**defaults, **body}
@@ -178,7 +185,7 @@ class _Reader:
         )
 
     def kind(self, name: str, body: Mapping[str, Any]) -> str:
-        """The kind key of a node, "" where it has none or several."""
+        """Returns the kind key of a node, "" if it has none or several."""
         kinds = [key for key in body if key in KIND_KEYS]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
@@ -189,6 +196,7 @@ class _Reader:
         return kinds[0] if len(kinds) == 1 else ""
 
     def seconds(self, path: Keys, value: str | float) -> float:
+        """Converts a duration to seconds. Rejects one longer than a year."""
         found = to_seconds(value)
         if found > LONGEST:
             inside = self.document.root["nodes"][path[1]]
@@ -207,6 +215,7 @@ class _Reader:
         return Retry(**settings)
 
     def shell_only(self, path: Keys, body: Mapping[str, Any]) -> None:
+        """Rejects `format` and `env`, which only a `run` node has."""
         if "format" in body:
             what = "'format' is what a shell script reads and writes; only a 'run' node has it"
             hint = "the ending of the file says it" if "read" in body or "write" in body else "remove it"
@@ -224,8 +233,9 @@ class _Reader:
         return tuple(names)
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
+        """Yields the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
-        for step, name, ref in _named(value):
+        for step, name, ref in _input_refs(value):
             where: Keys = (*path, "inputs", *step)
             if where in self.wrong:
                 continue
@@ -238,18 +248,18 @@ class _Reader:
             seen.add(name)
             yield Input(name, ref.partition(".")[0], ref)
 
-    # -- what nodes say of one another -----------------------------------------------------------------------------
+    # -- references between nodes ----------------------------------------------------------------------------------
 
     def references(self, nodes: dict[str, NodeSpec]) -> None:
-        """Check every reference, and give the one that names a lone output by its node that output's id."""
+        """Checks every reference. Replaces the name of a node that has one named output by that output's id."""
         bodies = self.document.root.get("nodes")
         one = {name for name, spec in nodes.items() if not spec.outputs}
         for name, spec in list(nodes.items()):
-            # Of 100,000 nodes most are such, and to look at each reference more closely takes a second.
+            # Most nodes end here. The full check of every reference of 100,000 nodes takes a second.
             if all(item.output in one and item.output != name for item in spec.inputs) and not spec.needs:
                 continue
             inputs = []
-            steps = {given: step for step, given, _ in _named(bodies[name].get("inputs"))} if spec.inputs else {}
+            steps = {given: step for step, given, _ in _input_refs(bodies[name].get("inputs"))} if spec.inputs else {}
             for item in spec.inputs:
                 path: Keys = ("nodes", name, "inputs", *steps[item.name])
                 output = self.reference(name, item.output, nodes, path)
@@ -264,25 +274,25 @@ class _Reader:
                     self.problem(path, f"node '{name}' needs itself", "remove it")
                 elif need not in bodies:
                     what = f"node '{ellipsize(name)}' needs '{ellipsize(need)}', which is not defined"
-                    self.problem(path, what, self.meant(need, name, {}))
+                    self.problem(path, what, self.ref_hint(need, name, {}))
                 elif need in nodes:
                     needs.append(need)
-            # Only what holds, so that the search for cycles goes on with the rest. A copy costs 10 us.
+            # Keep only valid references, so that cycles can be searched. Copy only if needed: a copy takes 10 us.
             if (tuple(inputs), tuple(needs)) != (spec.inputs, spec.needs):
                 nodes[name] = replace(spec, inputs=tuple(inputs), needs=tuple(needs))
 
     def reference(self, name: str, ref: str, nodes: Mapping[str, NodeSpec], path: Keys) -> str | None:
-        """The id of the output that is meant, None where there is none."""
+        """Returns the output id that node `name` ("" for the file's `outputs`) refers to, None if there is none."""
         node, _, output = ref.partition(".")
         reader = f"node '{ellipsize(name)}' reads" if name else "'outputs' shows"
         if node == name:
             self.problem(path, f"node '{name}' reads itself", "a node reads the outputs of others")
             return None
         if node not in self.document.root["nodes"]:
-            self.problem(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.meant(ref, name, nodes))
+            self.problem(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.ref_hint(ref, name, nodes))
             return None
         if node not in nodes or node in self.unclear or ("nodes", node, "outputs") in self.bad:
-            return ref  # what is wrong there has been told; here it is an input like any other
+            return ref  # the problem of that node is reported already, so accept the input
         named = nodes[node].outputs
         if not output and len(named) > 1:
             listed = " or ".join(f"'{node}.{n}'" for n in named[:5])
@@ -296,17 +306,17 @@ class _Reader:
             return None
         return f"{node}.{named[0]}" if named and not output else ref
 
-    def meant(self, ref: str, name: str, nodes: Mapping[str, NodeSpec]) -> str:
-        """The hint for a reference of node `name` to what does not exist; `nodes` are those whose outputs count."""
+    def ref_hint(self, ref: str, name: str, nodes: Mapping[str, NodeSpec]) -> str:
+        """Returns the hint for a reference from node `name` to an unknown node; outputs of `nodes` are suggested."""
         wanted, _, output = ref.partition(".")
         for spec in nodes.values():
             if wanted in spec.outputs:
                 return f"did you mean '{spec.id}.{wanted}'?"
         known = [other for other in self.document.root["nodes"] if other != name]
-        guess = closest_match(wanted, known) if len(self.problems) < _MOST_HINTS else None
+        guess = closest_match(wanted, known) if len(self.problems) < _MAX_HINTS else None
         if guess:
-            whole = f"{guess}.{output}" if guess in nodes and output in nodes[guess].outputs else guess
-            return f"did you mean '{ellipsize(whole)}' (line {self.document.key_span('nodes', guess).line})?"
+            full_name = f"{guess}.{output}" if guess in nodes and output in nodes[guess].outputs else guess
+            return f"did you mean '{ellipsize(full_name)}' (line {self.document.key_span('nodes', guess).line})?"
         return f"there is {_listed(known)}" if 0 < len(known) <= 10 else ""
 
     def cycles(self, nodes: Mapping[str, NodeSpec]) -> None:
@@ -318,13 +328,14 @@ class _Reader:
             paths = [
                 ("nodes", cycle[0], key, *step)
                 for key in ("inputs", "needs")
-                for step, _, ref in _named(body.get(key))
+                for step, _, ref in _input_refs(body.get(key))
                 if ref.partition(".")[0] == cycle[1]
             ]
             what = f"these nodes need one another in a circle{count}: {circle}"
             self.problem(paths[0], what, "remove one of these references")
 
     def outputs(self, root: Mapping[str, Any], nodes: Mapping[str, NodeSpec]) -> dict[str, str]:
+        """Returns shown name -> output id: those under `outputs`, or without that key all that no node reads."""
         if "outputs" in root:
             found = {}
             for name, ref in self.mapping(root, "outputs").items():
@@ -335,34 +346,35 @@ class _Reader:
         return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
 
     def kinds(self, nodes: Mapping[str, NodeSpec]) -> None:
-        library = FunctionLookup(self.folder)
+        """Runs the checks of each node's kind, and rejects write nodes that write the same file."""
+        functions = FunctionLookup(self.folder)
         writers: dict[str, str] = {}
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
             if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
-            for mistake in kind_of(spec.kind).check(spec, library):
-                # What seems to be missing may be among what is wrong already.
-                if mistake.path[0] in wrong or (mistake.counts and (wrong or name in self.unclear)):
+            for diagnostic in kind_of(spec.kind).check(spec, functions):
+                # The kind does not see values that have a problem, so it may miss one of them.
+                if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
                     continue
-                where: Keys = (*path, *self.as_written(spec, mistake.path))
-                named = mistake.at_key and len(where) == len(path) + len(mistake.path)
-                self.problem(where, mistake.message, mistake.hint, at_key=named)
+                where: Keys = (*path, *self.as_written(spec, diagnostic.path))
+                named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
+                self.problem(where, diagnostic.message, diagnostic.hint, at_key=named)
             if spec.kind == "write" and (first := writers.setdefault(os.path.normpath(spec.body), name)) != name:
                 line = self.document.key_span("nodes", first).line
                 self.problem((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
-        """An input's path by its name becomes its path in the form that the file has."""
+        """Converts the path of an input by its name to its path in the file, where inputs may be a string or list."""
         value = self.document.root["nodes"][spec.id].get("inputs")
         if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
             return inner
-        return next(("inputs", *step) for step, name, _ in _named(value) if name == inner[1])
+        return next(("inputs", *step) for step, name, _ in _input_refs(value) if name == inner[1])
 
 
 def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
-    """The references under `inputs` or `needs`, in whichever form, with the step that leads to each."""
+    """Yields the items of a string, list or mapping (such as `inputs`), each with the steps that lead to it."""
     if isinstance(value, str):
         yield (), value
     elif isinstance(value, dict):
@@ -373,8 +385,8 @@ def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
             yield (i,), item
 
 
-def _named(value: Any) -> Iterator[tuple[Keys, str, str]]:
-    """The same with the name that each reference gives to an input, without what is no reference."""
+def _input_refs(value: Any) -> Iterator[tuple[Keys, str, str]]:
+    """Yields the steps, input name and reference of each string under `inputs`; skips other values."""
     for step, ref in _items(value):
         if isinstance(ref, str):
             node, _, output = ref.partition(".")

@@ -1,4 +1,7 @@
-"""What a pipeline file says of a parameter, and which values it takes. Knows no expressions and no command line."""
+"""Reads the parameters that a pipeline file declares, and checks and binds their values.
+
+A value comes from the command line as text, from a params file (YAML or JSON), or from the parameter's default.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,20 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(
 
 
 def type_of(value: Any) -> str:
-    """The JSON Schema type of a value of the file."""
+    """Returns the JSON Schema type of a value read from a file, such as "integer"."""
     return _TYPES.get(type(value), "array" if isinstance(value, list) else "object")
 
 
 def has_type(value: Any, wanted: str) -> bool:
-    """Whether a value of the file may stand for a parameter of this type; a whole number is a number too."""
+    """Whether a value read from a file has the JSON Schema type `wanted`; an integer is also a number."""
     return type_of(value) == wanted or (wanted == "number" and type_of(value) == "integer")
 
 
 def param_of(name: str, value: Any) -> Param:
-    """The parameter under this name, from its short form (the default) or its long one, as far as it can be read."""
+    """Returns the parameter declared by `value`: the default (short form) or a mapping (long form).
+
+    Reads an invalid mapping as far as possible; the schema and `check_param` report its problems.
+    """
     if not isinstance(value, dict):
         return Param(name, type_of(value), value)
     choices = value.get("enum")
@@ -47,7 +53,7 @@ def param_of(name: str, value: Any) -> Param:
 
 
 def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """What is wrong with the long form of a parameter: path in it, what, and hint."""
+    """Yields the problems of a parameter's long form: path in the mapping, message and hint ("" if none)."""
     name = ellipsize(param.name)
     for i, choice in enumerate(param.enum):
         if not has_type(choice, param.type):
@@ -69,6 +75,7 @@ def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]
 
 
 def _hint(param: Param) -> str:
+    """Returns the hint for a default of the wrong type."""
     default = param.default
     if param.type == "integer" and isinstance(default, float) and default.is_integer():
         return f"write {int(default)}, or type: number"
@@ -82,7 +89,7 @@ def _hint(param: Param) -> str:
 
 
 def params_file(path: Path | None) -> dict[str, Any]:
-    """The parameters in the file, none without one. Raises SpecError."""
+    """Returns the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
     if path is None:
         return {}
     if path.suffix.lower() == ".json":
@@ -97,16 +104,25 @@ def params_file(path: Path | None) -> dict[str, Any]:
 
 
 def _json(path: Path) -> Any:
-    """What a file of JSON says, which is not all YAML: `\\ud83d\\ude00` is one character there. Raises SpecError."""
+    """Reads a JSON file. Raises SpecError.
+
+    The YAML parser does not read all JSON as JSON means it: `\\ud83d\\ude00` is one character in JSON.
+    """
     import json
 
     name = str(path)
     text = read_text(path, name)
     try:
-        root = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number, parse_int=_number)
+        root = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_parse_number,
+            parse_float=_parse_number,
+            parse_int=_parse_number,
+        )
         json.dumps(root, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        lines = text.split("\n")  # as the error counts them
+        lines = text.split("\n")  # the error counts lines by newlines alone
         where = SourceSpan(name, error.lineno, error.colno, 1, lines[error.lineno - 1].rstrip("\r"))
         raise SpecError([Diagnostic(where, f"this is not JSON: {error.msg}")]) from None
     except UnicodeEncodeError:
@@ -118,7 +134,8 @@ def _json(path: Path) -> Any:
     return root
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the pairs as a dict. Raises ValueError for a duplicate key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -127,18 +144,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _number(text: str) -> int | float:
-    """Raises ValueError for what is none, and for what fits neither 64 bits nor a float."""
+def _parse_number(text: str) -> int | float:
+    """Parses a JSON number. Raises ValueError if it is not finite, or an integer that does not fit in 64 bits."""
     if text.lstrip("-").isdecimal():
-        if len(text) <= 20 and -(2**63) <= (whole := int(text)) < 2**63:
-            return whole
+        if len(text) <= 20 and -(2**63) <= (integer := int(text)) < 2**63:
+            return integer
     elif math.isfinite(number := float(text)):
         return number
     raise ValueError(f"{ellipsize(text)} is no number that a parameter can have")
 
 
 def env_text(value: Any) -> str:
-    """A scalar of the file as an environment variable: true and false in lower case."""
+    """Returns a value as the text of an environment variable; null, true and false are in lower case."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -147,9 +164,9 @@ def env_text(value: Any) -> str:
 def bind_params(
     pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Diagnostic]
 ) -> dict[str, Any]:
-    """The value of every parameter: from `given` (texts of `-p`), else `typed` (a file's values), else its default.
+    """Returns the value of every parameter: from `given` (text, `-p`), else `typed` (a params file), else its default.
 
-    Whatever is wrong is added to `problems`.
+    Adds a diagnostic to `problems` for each unknown, missing or invalid parameter.
     """
     values: dict[str, Any] = {}
     for name in dict.fromkeys([*typed, *given]):
@@ -185,14 +202,14 @@ def bind_params(
 
 
 def _plain(value: Any) -> Any:
-    """The value without the places in its file."""
+    """Returns the value as plain dicts and lists, without offsets."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_text(given: str, wanted: str) -> tuple[Any, bool]:
-    """The value of that type that the text stands for, and whether there is none."""
+    """Converts text to a value of type `wanted`. Returns the value, and whether the text is invalid."""
     if wanted == "string":
         return given, False
     if wanted == "boolean":

@@ -1,4 +1,7 @@
-"""What somebody probably meant by a key or value that the schema refuses. Knows no documents and no places in files."""
+"""Suggests what the user probably meant by a key or value that the schema rejects.
+
+`schema.py` and `loader.py` put these hints into diagnostics.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from nfrun.core.text import closest_match, ellipsize
 
 Keys = tuple[str | int, ...]
 
-# What people coming from other tools write.
+# For each word of nfrun, the words that other tools use for it.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
     "needs": ("depends_on", "depends", "dependencies", "after", "upstream", "wait_for"),
@@ -80,7 +83,7 @@ _THINGS = {
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that was probably meant by a word of another tool, or by a misspelt one."""
+    """Returns the entry of `known` that `word` is a synonym or a misspelling of, None if there is none."""
     choices = list(known)
     return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or closest_match(
         word, choices
@@ -88,12 +91,12 @@ def meant(word: str, known: Iterable[str]) -> str | None:
 
 
 def means_kind(key: str) -> bool:
-    """Whether a key of a node that does not exist was meant to say what kind of node it is."""
+    """Whether an unknown key of a node was probably meant as its kind."""
     return key in _KIND_LATER or meant(key, NODE_KEYS) in KIND_KEYS
 
 
 def name_of(path: Keys) -> str:
-    """What the value at this path is called in a message."""
+    """Returns the name of the value at this path for a message, such as "node 'join'"."""
     if not path:
         return "a pipeline file"
     last = path[-1]
@@ -106,19 +109,19 @@ def name_of(path: Keys) -> str:
 
 
 def thing_in(path: Keys) -> str:
-    """What a name stands for in the mapping at this path."""
+    """Returns what a key names in the mapping at this path, such as "an input"."""
     return _THINGS.get(str(path[-1]) if path else "", "a value")
 
 
 def place_of(path: Keys) -> str:
-    """What the mapping at this path is called in a message about its keys."""
+    """Returns the name of the mapping at this path for a message about its keys, such as "a node"."""
     if not path or (len(path) == 2 and path[0] in ("nodes", "params")):
         return thing_in(path[:1]) if path else "a pipeline file"
     return f"'{path[-1]}'"
 
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
-    """What to do about a key that does not exist."""
+    """Returns the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
     if key in KEYS and (of_node_or_file or key == "required"):
         return KEYS[key]
@@ -130,7 +133,7 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
 
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
-    """What to write where a value of another type stands."""
+    """Returns the hint for a value of the wrong type."""
     if is_node_key(path):
         return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"
     if isinstance(value, list) and path == ("nodes",):
@@ -147,14 +150,14 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
 
 
 def example(path: Keys, schema: Mapping[str, Any]) -> str:
-    """An example of what may stand here, or what the schema says in words."""
+    """Returns an example from the schema as a hint, or else the schema's message ("" if it has none)."""
     if not path or isinstance(path[-1], int) or not schema.get("examples"):
         return str(schema.get("patternErrorMessage", ""))
     return f"for example {ellipsize(path[-1])}: {_flow(schema['examples'][0])}"
 
 
 def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
-    """What a text that does not fit the pattern was probably meant to be; else how to write one."""
+    """Returns the hint for a text that does not match the schema's pattern: a correction, or else its message."""
     pattern = re.compile(schema["pattern"])
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
     fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
@@ -167,7 +170,7 @@ def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
 
 
 def _candidates(key: str, value: str) -> Iterator[str]:
-    """What a text may have been meant to be, the likeliest first."""
+    """Yields possible corrections of a text, the likeliest first."""
     yield value.strip()
     if key == "python":
         path = re.sub(r"\.py\b|\(.*\)|\s", "", value).removeprefix("./").replace("/", ".").replace("::", ":")
@@ -183,18 +186,18 @@ def _candidates(key: str, value: str) -> Iterator[str]:
 
 
 def is_node_key(path: Keys) -> bool:
-    """Whether a key of a node stands where the name of a node belongs."""
+    """Whether the path has a key of a node, such as `inputs`, in the place of a node's name."""
     return len(path) == 2 and path[0] == "nodes" and path[1] in NODE_KEYS
 
 
 def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
-    """Whether a node stands at the top of a file that has no 'nodes'."""
+    """Whether `key` is a node at the top level of a file that has no 'nodes'."""
     body = value[key]
     return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KIND_KEYS)
 
 
 def value_at(root: Any, path: Keys) -> Any:
-    """The value at the path of a document."""
+    """Returns the value at `path`, which must exist."""
     for step in path:
         root = root[step]
     return root
@@ -205,7 +208,7 @@ def _are_references(value: Mapping[str, Any]) -> bool:
 
 
 def _flow(value: Any) -> str:
-    """A small value as one line of YAML."""
+    """Returns a small value as one line of YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{ellipsize(key)}: {_flow(item)}" for key, item in value.items()) + "}"
     return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else ellipsize(str(value))

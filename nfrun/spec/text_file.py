@@ -1,4 +1,7 @@
-"""Reads a text file that a user wrote: decides what is one at all. Knows nothing of what stands in it."""
+"""Reads a text file that a user wrote, and rejects files that are not UTF-8 text.
+
+The callers parse the text.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,30 @@ from typing import NoReturn
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize
 
-MAX_BYTES = 67_108_864
+MAX_BYTES = 67_108_864  # 64 MiB
 
-# As strings: to compile what a file has no need of takes longer than to read a small one.
+# Strings, compiled on use: compiling a pattern that a file does not need takes longer than reading a small file.
 ASCII = "[\t\n\r\x20-\x7e]*"
 NOT_TEXT = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+|[\udc80-\udcff]+|[\ud800-\udc7f\udd00-\udfff\ufffe\uffff]+"
 
 
 def read_text(path: Path, name: str) -> str:
-    """The text of the file, called `name` in messages; bytes that are not UTF-8 become lone surrogates, one each.
+    """Returns the text of the file, called `name` in messages. Each byte that is not UTF-8 becomes a lone surrogate.
 
-    Only regular files are read, up to MAX_BYTES. Raises SpecError for whatever is not a text file.
+    Raises SpecError if the file cannot be read, is not a regular file, is larger than MAX_BYTES, or is not text.
     """
     data = b""
     try:
-        status = path.stat()  # before opening: a FIFO would wait for its writer
+        status = path.stat()  # before opening, which would block on a FIFO
         if stat.S_ISDIR(status.st_mode):
             refuse(name, "this is a folder, not a file", "give the YAML file inside it")
         if not stat.S_ISREG(status.st_mode):
             refuse(name, "this is not a regular file", "save what it gives to a file, and give that")
         if status.st_size <= MAX_BYTES:
             with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)  # it may have grown
+                data = file.read(MAX_BYTES + 1)  # the file may have grown
     except (FileNotFoundError, NotADirectoryError):
-        refuse(name, "there is no such file", _similar(path))
+        refuse(name, "there is no such file", _missing_file_hint(path))
     except PermissionError:
         refuse(name, "there is no permission to read this file", "check its mode, and those of the folders above it")
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
@@ -45,14 +48,14 @@ def read_text(path: Path, name: str) -> str:
 
 
 def refuse(file: str, what: str, hint: str) -> NoReturn:
-    """Raises SpecError for a mistake that concerns the whole file."""
+    """Raises SpecError with one diagnostic for the whole file; no hint if it is ""."""
     raise SpecError([Diagnostic(SourceSpan(file), what, hint)])
 
 
-def _similar(path: Path) -> str:
-    """The hint for a file that is not there."""
+def _missing_file_hint(path: Path) -> str:
+    """Returns the hint for a missing file: the YAML file with the closest name, if there is one."""
     try:
-        # Without their endings, which would make any two of them look alike.
+        # Compared without their endings, which would make any two names look alike.
         names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")}
     except (OSError, ValueError):
         names = {}
@@ -61,13 +64,14 @@ def _similar(path: Path) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
+    """Decodes UTF-8. Raises SpecError for UTF-16, UTF-32 and binary data."""
     for wide, mark, bare in (
         ("UTF-32", (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), rb"(?:\0\0\0[^\0])+|(?:[^\0]\0\0\0)+"),
         ("UTF-16", (b"\xff\xfe", b"\xfe\xff"), rb"(?:\0[^\0])+|(?:[^\0]\0)+"),
     ):
         if data.startswith(mark) or re.fullmatch(bare, data[:64]):
             refuse(name, f"this file is {wide}", "save it as UTF-8")
-    # Lone surrogates for what is not UTF-8: `parse` can show each of them in its place.
+    # Bytes that are not UTF-8 become lone surrogates, so that `parse` can report each at its place.
     text = data.decode("utf-8", "surrogateescape")
     sample = text[:10_000]
     odd = 0 if re.fullmatch(ASCII, sample) else sum(len(m[0]) for m in re.finditer(NOT_TEXT, sample))

@@ -1,4 +1,7 @@
-"""A YAML file as plain values, and where each stands: decides which YAML is taken; knows no pipeline."""
+"""Parses a YAML file into plain values, reports its problems, and locates each value in the file.
+
+`yaml_fast.py` reads plain files without offsets. Other files, and positions for messages, take the full parser here.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ from nfrun.system.runtime import gc_paused
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000
 
-# A place is one int, the cheapest thing that says it all: offset of the first character << 32 | length in characters.
-# Lines and columns are worked out when somebody asks, which is only for a message.
+# An offset is one int, the cheapest form: index of the first character << 32 | length in characters. Lines and columns
+# are computed only when a message needs them.
 Offset = int
 _LENGTH = 0xFFFF_FFFF
 
-# As strings, which are compiled when a file has need of them.
+# Strings, compiled when a file needs them.
 _SURROGATE = "[\ud800-\udfff]"
 _ESCAPE = r"(?s)\\(?:x(.{2})|u(.{4})|U(.{8})|(.))"
 _COMMENT_OR_TAB = "#[^\r\n\u2028\u2029]*|\t+"
@@ -39,7 +42,7 @@ _TAG = r"!\S*"
 
 
 class Map(dict[str, Any]):
-    """A mapping. `places` has, for each key, the place of the key and that of the value; `place` is the whole's."""
+    """A mapping with its `offset`. `offsets` has for each key the offset of the key and that of the value."""
 
     __slots__ = ("offset", "offsets")
     offset: Offset
@@ -47,7 +50,7 @@ class Map(dict[str, Any]):
 
 
 class Seq(list[Any]):
-    """A sequence. `places` has the place of each item; `place` is the whole's."""
+    """A sequence with its `offset`. `offsets` has the offset of each item."""
 
     __slots__ = ("offset", "offsets")
     offset: Offset
@@ -55,38 +58,38 @@ class Seq(list[Any]):
 
 
 class _Source:
-    """The text of a file, what stands in which of its lines, and, once somebody asks, the places of its values."""
+    """Holds the text of a file and its lines. `placed` has the values with offsets once they were needed."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
         self.starts: list[int] = []
-        # Problems in one line share one string: a thousand of them in a line of 10 MB would fill the memory.
+        # Diagnostics in one line share one string: 1,000 copies of a line of 10 MB would fill the memory.
         self.lines: dict[int, str] = {}
         self.placed: Seq | None = None
 
     def line(self, offset: int) -> tuple[int, int]:
-        """The number of the line, from 1, in which the character at `offset` stands, and the offset of its start."""
+        """Returns the number, from 1, of the line with the character at index `offset`, and the line's start."""
         if not self.starts:
             self.starts = [0, *(m.end() for m in BREAK.finditer(self.text))]
         number = bisect.bisect_right(self.starts, offset)
         return number, self.starts[number - 1]
 
-    def span(self, place: Offset) -> SourceSpan:
-        number, first = self.line(place >> 32)
+    def span(self, offset: Offset) -> SourceSpan:
+        number, first = self.line(offset >> 32)
         if number not in self.lines:
             end = BREAK.search(self.text, first)
             self.lines[number] = self.text[first : end.start() if end else None]
         text = self.lines[number]
-        column = (place >> 32) - first + 1
-        return SourceSpan(self.file, number, column, max(1, min(place & _LENGTH, len(text) - column + 1)), text)
+        column = (offset >> 32) - first + 1
+        return SourceSpan(self.file, number, column, max(1, min(offset & _LENGTH, len(text) - column + 1)), text)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a YAML file says. `file` is for messages; `root` is a dict, list, str, int, float or bool.
+    """A parsed YAML file. `file` is its name in messages; `root` is a dict, list, str, int, float or bool.
 
-    Places are for messages, and most files give none: they are found in a second reading, when the first is asked for.
+    Only messages need spans, and most files cause none: the first request for a span parses a plain file again.
     """
 
     file: str
@@ -94,74 +97,74 @@ class Document:
     _source: _Source = field(repr=False, compare=False)
 
     def span(self, *path: str | int) -> SourceSpan:
-        """The place of the value at `path`, as in `where("nodes", "join", "inputs", 0)`.
+        """Returns the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
 
-        A value that was left empty (`key:`) is shown at its key. What comes from an alias stands at the alias, what is
-        inside it at the anchor. A path that does not exist gives the place of the last part of it that does.
+        An empty value (`key:`) has the span of its key. A value given by an alias has the span of the alias; the values
+        inside it have theirs at the anchor. A path that does not exist gives the span of its last existing step.
         """
         return self._source.span(self._find(path)[1])
 
     def key_span(self, *path: str | int) -> SourceSpan:
-        """The place of the key that the last step of `path` names; of the value where that step is an index."""
+        """Returns the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self._source.span(self._find(path)[0])
 
     def span_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> SourceSpan:
-        """The place of `length` characters that begin with the n-th `mark`, from 0, in the string at `path`.
+        """Returns the span of `length` characters from the `nth` (from 0) `mark` in the string at `path`.
 
-        Text is folded, indented and escaped in a file, so characters of the value cannot be counted off; its marks can.
-        Where they stand behind an alias or are written with escapes, the place of the whole value.
+        A file folds, indents and escapes text, so an index in the value is not one in the file; marks can be counted.
+        If the marks are behind an alias or written with escapes, returns the span of the whole value.
         """
-        place = self._find(path)[1]
-        at = (place >> 32) - 1
+        offset = self._find(path)[1]
+        at = (offset >> 32) - 1
         for _ in range(nth + 1):
-            at = self._source.text.find(mark, at + 1, (place >> 32) + (place & _LENGTH))
+            at = self._source.text.find(mark, at + 1, (offset >> 32) + (offset & _LENGTH))
             if at < 0:
                 return self.span(*path)
         return self._source.span(at << 32 | length)
 
     def _find(self, path: tuple[str | int, ...]) -> tuple[Offset, Offset]:
         top = self._source.placed or _placed(self._source, self._source.text)
-        value, key, place = top[0], top.offsets[0], top.offsets[0]
+        value, key, offset = top[0], top.offsets[0], top.offsets[0]
         for step in path:
             if isinstance(value, Map) and isinstance(step, str) and step in value.offsets:
-                key, place = value.offsets[step]
+                key, offset = value.offsets[step]
                 value = value[step]
             elif isinstance(value, Seq) and isinstance(step, int) and 0 <= step < len(value):
-                key = place = value.offsets[step]
+                key = offset = value.offsets[step]
                 value = value[step]
             else:
                 break
-        return key, place
+        return key, offset
 
 
-class _Enough(Exception):
-    """There is no point in looking for more problems."""
+class _SearchEnded(Exception):
+    """Raised to end the search for problems."""
 
 
 class _Anchor(NamedTuple):
     value: Any
-    size: int  # values in it, aliases expanded
+    size: int  # number of values in it, aliases expanded
     depth: int  # levels of mappings and sequences in it, aliases expanded
 
 
 class _Open:
     """A mapping or sequence that is being filled."""
 
-    __slots__ = ("anchor", "before", "box", "depth", "key", "key_place", "start")
+    __slots__ = ("anchor", "before", "box", "depth", "key", "key_offset", "start")
 
     def __init__(self, box: Any, start: int = 0, anchor: str | None = None, before: int = 0) -> None:
         self.box = box
         box.offsets = {} if type(box) is Map else []
         self.start = start
         self.anchor = anchor
-        self.before = before  # values in the document before it
-        self.depth = 0  # of what is inside
-        self.key: str | None = None  # the one that waits for its value
-        self.key_place = 0
+        self.before = before  # number of values in the document before it
+        self.depth = 0  # levels of mappings and sequences inside
+        self.key: str | None = None  # the key whose value comes next
+        self.key_offset = 0
 
 
 class _Builder:
-    """Makes values of libyaml's events, and collects what is wrong with them."""
+    """Builds values with offsets from libyaml's events, and collects the problems."""
 
     def __init__(self, source: _Source) -> None:
         self.source = source
@@ -169,16 +172,16 @@ class _Builder:
         self.problems: list[Diagnostic] = []
         self.anchors: dict[str, _Anchor | None] = {}  # None: still open
         self.count = self.aliased = 0
-        self.seen = 0  # up to here there was a look for tabs
+        self.checked_to = 0  # index up to which tabs were checked
         self.has_tabs = "\t" in source.text
 
     def add(self, start: int, length: int, what: str, hint: str) -> None:
         self.problems.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
         if len(self.problems) >= MAX_PROBLEMS:
-            raise _Enough
+            raise _SearchEnded
 
     def build(self, get_event: Callable[[], Any]) -> Seq:
-        """The document, in a sequence that is empty if the file has only comments. Raises _Enough, YAMLError."""
+        """Returns the document in a sequence, empty if there are only comments. Raises _SearchEnded and YAMLError."""
         root = Seq()
         here = _Open(root)
         above: list[_Open] = []
@@ -186,20 +189,20 @@ class _Builder:
         for event in iter(get_event, None):
             kind = type(event)
             if kind is scalar:
-                value, place = self.scalar(event)
+                value, offset = self.scalar(event)
             elif issubclass(kind, opens):
                 above.append(here)
                 here = self.open(event, len(above))
                 continue
             elif issubclass(kind, ends):
-                value, place = self.close(here, event.end_mark.index)
+                value, offset = self.close(here, event.end_mark.index)
                 depth = here.depth + 1
                 here = above.pop()
                 here.depth = max(here.depth, depth)
             elif kind is events.AliasEvent:
                 start, end = event.start_mark.index, event.end_mark.index
                 value, size, depth = self.alias(event.anchor, start, end - start, len(above))
-                place = start << 32 | end - start
+                offset = start << 32 | end - start
                 self.count += size
                 here.depth = max(here.depth, depth)
             else:
@@ -211,15 +214,15 @@ class _Builder:
             box = here.box
             if type(box) is Seq:
                 box.append(value)
-                box.offsets.append(place)
+                box.offsets.append(offset)
             elif here.key is not None:
                 box[here.key] = value
-                box.offsets[here.key] = here.key_place, place if place & _LENGTH else here.key_place
+                box.offsets[here.key] = here.key_offset, offset if offset & _LENGTH else here.key_offset
                 here.key = None
             else:
                 plain = type(value) is str and value not in box and value != "<<"
-                here.key = value if plain else self.odd_key(box, value, place)
-                here.key_place = place
+                here.key = value if plain else self.check_key(box, value, offset)
+                here.key_offset = offset
         self.tabs(len(self.text))
         return root
 
@@ -238,14 +241,14 @@ class _Builder:
             self.escapes(start, end)
         if self.has_tabs:
             self.tabs(start)
-            self.seen = end
+            self.checked_to = end
         self.count += 1
         if event.anchor is not None:
             self.anchors[event.anchor] = _Anchor(value, 1, 0)
         return value, start << 32 | end - start
 
     def properties(self, event: Any) -> int:
-        """Where the value itself starts: for libyaml it starts at its anchor or tag."""
+        """Returns the start of the value itself, which for libyaml starts at its anchor or tag. Refuses tags."""
         start: int = event.start_mark.index
         if event.tag is not None and (tag := re.compile(_TAG).search(self.text, start)):
             what = f"the tag '{ellipsize(tag[0])}' is not supported"
@@ -255,9 +258,9 @@ class _Builder:
     def open(self, event: Any, depth: int) -> _Open:
         start = event.start_mark.index
         if depth > MAX_DEPTH:
-            # Not worth going on: libyaml's time grows with the square of the depth.
+            # Stop here: libyaml's time grows with the square of the depth.
             self.add(start, 1, *TOO_DEEP)
-            raise _Enough
+            raise _SearchEnded
         if event.anchor is not None or event.tag is not None:
             start = self.properties(event)
         if event.anchor is not None:
@@ -277,14 +280,14 @@ class _Builder:
         return box, box.offset
 
     def alias(self, name: str, start: int, length: int, depth: int) -> _Anchor:
-        """What the alias `name`, inside `depth` mappings and sequences, stands for."""
+        """Returns the anchor of the alias `name`, which is inside `depth` mappings and sequences."""
         shown, anchor = ellipsize(name), self.anchors.get(name)
         if anchor is not None and depth + anchor.depth <= MAX_DEPTH:
             self.aliased += anchor.size
             if self.aliased <= MAX_ALIASED:
                 return anchor
             self.add(start, length, f"aliases expand to more than {MAX_ALIASED:,} values", "repeat less")
-            raise _Enough
+            raise _SearchEnded
         if anchor is not None:
             what, hint = f"nesting deeper than {MAX_DEPTH} levels, aliases expanded", "write it flatter"
         elif name in self.anchors:
@@ -296,9 +299,9 @@ class _Builder:
         self.add(start, length, what, hint)
         return _Anchor("", 1, 0)
 
-    def odd_key(self, box: Map, value: Any, place: Offset) -> str:
-        """Says what is wrong with a key; answers a name that no key in the file can have, to go on with."""
-        start, length = place >> 32, place & _LENGTH
+    def check_key(self, box: Map, value: Any, offset: Offset) -> str:
+        """Adds a problem and returns a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
+        start, length = offset >> 32, offset & _LENGTH
         written, hint = self.text[start : start + min(length, 100)], "put it in quotes if it is text"
         if isinstance(value, str) and value in box:
             what = f"'{ellipsize(value)}' is already defined in line {self.source.line(box.offsets[value][0] >> 32)[0]}"
@@ -321,7 +324,7 @@ class _Builder:
         return f"\0{start}"
 
     def escapes(self, start: int, end: int) -> None:
-        """Refuses the escapes in a double-quoted scalar that make control characters."""
+        """Refuses the escapes in a double-quoted scalar that produce control characters."""
         for found in re.compile(_ESCAPE).finditer(self.text, start, end):
             code = found[1] or found[2] or found[3]
             if re.match(CONTROL, chr(int(code, 16))) if code else found[4] in "0abvfreN":
@@ -329,15 +332,15 @@ class _Builder:
                 self.add(found.start(), len(found[0]), what, r"only newline (\n) and tab (\t) are allowed")
 
     def tabs(self, end: int) -> None:
-        """Refuses the tabs before `end` that are in no scalar; in comments they do no harm."""
+        """Refuses the tabs before `end` that are outside scalars and comments."""
         if self.has_tabs:
-            for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.seen, end):
+            for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.checked_to, end):
                 if found[0][0] == "\t":
                     self.add(found.start(), len(found[0]), *TAB)
 
 
 def _clean(builder: _Builder, text: str) -> str:
-    """`text` as libyaml can read it, of the same length: what is no text is refused here and replaced there."""
+    """Returns `text` with the characters that are not text replaced one by one, and adds them to the problems."""
     if re.fullmatch(TEXT, text):
         return text
     for found in re.finditer(NOT_TEXT, text):
@@ -351,12 +354,12 @@ def _clean(builder: _Builder, text: str) -> str:
 
 
 def parse(text: str, file: str) -> Document:
-    """The one YAML document in `text`; `file` is its name in messages.
+    """Parses the one YAML document in `text`; `file` is its name in messages.
 
-    Raises SpecError with everything that is wrong, in file order. The search ends at the first place where the text is
-    no YAML at all, at a second document, at nesting or aliases over the limit, and after MAX_PROBLEMS.
+    Raises SpecError with all problems, in file order. The search ends at the first syntax error, at a second document,
+    at nesting or aliases over the limit (MAX_DEPTH, MAX_ALIASED), and after MAX_PROBLEMS.
     """
-    # Without its byte order mark: libyaml skips one and does not count it, which would put all columns off by one.
+    # Remove the byte order mark: libyaml skips it without counting it, so all columns would be off by one.
     text = text.lstrip("\ufeff")
     source = _Source(file, text if text.isascii() else re.sub(_SURROGATE, "\ufffd", text))
     with gc_paused():
@@ -369,13 +372,13 @@ def parse(text: str, file: str) -> Document:
 
 
 def _placed(source: _Source, text: str) -> Seq:
-    """The values with their places; SpecError with all that is wrong."""
+    """Parses `text` into values with offsets and keeps them in `source`. Raises SpecError with all problems."""
     builder = _Builder(source)
     top = Seq()
     with gc_paused():
         try:
             top = builder.build(CParser(_clean(builder, text)).get_event)
-        except _Enough:
+        except _SearchEnded:
             pass
         except YAMLError as error:
             start, length, what, hint = explain(error, source.text)
@@ -387,9 +390,9 @@ def _placed(source: _Source, text: str) -> Seq:
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
-    """The YAML document in the file `path`, called `shown` (the path itself if None) in messages.
+    """Reads and parses the YAML file `path`, called `shown` (the path itself if None) in messages.
 
-    Raises SpecError for everything that is wrong.
+    Raises SpecError if the file cannot be read, and with all its problems.
     """
     name = os.fspath(path) if shown is None else shown
     return parse(read_text(Path(path), name), name)

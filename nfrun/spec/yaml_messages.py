@@ -1,4 +1,4 @@
-"""Says in a reader's words what libyaml could not read, and where. Knows nothing of what YAML means."""
+"""Turns the syntax errors of libyaml into messages for users, each with its place and a hint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nfrun.core.text import ellipsize
 
 MAX_DEPTH = 64
 
-# What libyaml counts as a line break, less NEL: a control character, which it never gets to see (`document._clean`).
+# The line breaks of libyaml except NEL, a control character that `yaml_document._clean` replaces beforehand.
 BREAK = re.compile("\r\n|[\r\n\u2028\u2029]")
 _WORD = re.compile(r"\w[^\s:]*|.?", re.DOTALL)
 
@@ -17,7 +17,7 @@ TAB = "a tab where YAML needs spaces", "use spaces to indent and to separate"
 QUOTE = "put the whole value in quotes"
 TOO_DEEP = f"nesting deeper than {MAX_DEPTH} levels", "write it flatter, or close a bracket"
 _UNCLOSED = "this quote is never closed", "end the value with the same quote; inside '…' write '' for a quote"
-# What libyaml says, whether it is best shown where the construct began, what it means, and what to do about it.
+# Part of libyaml's message; whether to show the error where the construct began; our message; the hint.
 _SYNTAX = (
     ("expected alphabetic or numeric", True, "'{char}' at the start of a value makes it an anchor or alias", QUOTE),
     ("expected <document start>", False, "this does not belong to what is above it",
@@ -44,7 +44,7 @@ _SYNTAX = (
 
 
 def explain(error: Any, text: str) -> tuple[int, int, str, str]:
-    """libyaml's words for what it could not read in a reader's: offset and length in `text`, what it is, a hint."""
+    """Returns the offset and length of a libyaml error in `text`, in characters, and its message and hint for users."""
     said, at = str(getattr(error, "problem", error)), getattr(getattr(error, "problem_mark", None), "index", 0)
     began: int = getattr(getattr(error, "context_mark", None), "index", at)
     before = BREAK.split(text[:at])[-1]
@@ -62,10 +62,10 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
     elif "expected node content" in said and at_end:
         at, what, hint = began, "the file ends in the middle of this", "close the brackets"
     else:
-        for needle, at_began, known, advice in _SYNTAX:
+        for needle, at_began, meaning, suggestion in _SYNTAX:
             if needle in said:
-                at, hint = began if at_began else at, advice
-                what = known.replace("{char}", ellipsize(text[at : at + 1])).replace(
+                at, hint = began if at_began else at, suggestion
+                what = meaning.replace("{char}", ellipsize(text[at : at + 1])).replace(
                     "{pair}", ellipsize(text[at : at + 2])
                 )
                 break
@@ -74,6 +74,6 @@ def explain(error: Any, text: str) -> tuple[int, int, str, str]:
         hint = 'inside { } and [ ] an expression needs quotes: "${{ … }}"'
     elif "expected ',' or" in said and " #" in line:
         hint = f"{hint}; ' #' starts a comment: a text that has it needs quotes"
-    at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is nothing to see
+    at = min(at, max(0, len(text.rstrip()) - 1))  # not after the end of the file, where there is no text to show
     word = _WORD.match(text, at)
     return at, word.end() - at if word else 1, what, hint

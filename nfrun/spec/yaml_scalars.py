@@ -1,4 +1,4 @@
-"""What plain scalars mean in the core schema of YAML 1.2. Knows no documents.
+"""Converts plain scalars to values by the core schema of YAML 1.2.
 
 https://yaml.org/spec/1.2.2/#103-core-schema
 """
@@ -21,13 +21,16 @@ SUSPECT = f"{_NUMERIC}~nNtTfF"  # a plain scalar that starts with anything else 
 
 
 def plain_scalar(text: str) -> bool | int | float | str | None:
-    """What a plain scalar means in the YAML 1.2 core schema; ValueError(what, hint) if it is refused."""
+    """Returns the value of a plain scalar in the YAML 1.2 core schema.
+
+    Raises ValueError(message, hint) for an integer beyond 64 bits, and for a float that is too large or not finite.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _NUMERIC:
         return text
     if _INT.fullmatch(text):
-        # Counted first: int() raises for more than 4,300 digits.
+        # Count the digits first: int() raises ValueError above 4,300 digits.
         if len(text.lstrip("+-0")) <= 19 and -(2**63) <= (number := int(text)) < 2**63:
             return number
     elif re.fullmatch(_BASED, text):
