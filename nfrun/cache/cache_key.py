@@ -1,7 +1,7 @@
-"""Under which key what a node gives is known: all that it depends on, part by part. Reads sources; runs nothing.
+"""Computes the cache key of a node from its key inputs: everything that its outputs depend on.
 
-Not parts of a key: how often and where a node may run, what installed packages do, the environment that nfrun was
-started in, and files that nobody but the node knows of.
+Reads source code and never runs it. Not in the key: how often and where a node may run, the behavior of installed
+packages, the environment that nfrun was started in, and files that only the node's own code names.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import text_checksum
 
-KeyInputs = Mapping[str, str]
+KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
-_SCHEME = "3"  # to be raised when a node of the same definition gives something else than before
+_SCHEME = "3"  # raise this when a new nfrun gives other outputs for the same definition
 
 
 class CacheKeys:
-    """The parts of the keys of a pipeline with nothing left to evaluate.
+    """Computes the key inputs of the nodes of a bound pipeline, in which no expressions are left.
 
-    Not locked. Once one thread has asked for the `definition` of every node, which reads all code, any thread may ask
-    for definitions and parts. `holds` and `look_again` are for one thread, from then on.
+    Has no lock. First, one thread calls `definition` for every node, which reads all code. From then on, any thread
+    may call `definition` and `key_inputs`. Only one thread may call `is_current` and `refresh`.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -35,7 +35,7 @@ class CacheKeys:
         self._definitions: dict[str, KeyInputs] = {}
 
     def definition(self, node: str) -> KeyInputs:
-        """The parts that the file and the code make up, as digests by what a change of them is called."""
+        """Return the key inputs that come from the pipeline file and the code, by name."""
         found = self._definitions.get(node)
         if found is None:
             found = self._definitions[node] = self._define(self._pipeline.nodes[node])
@@ -44,7 +44,11 @@ class CacheKeys:
     def key_inputs(
         self, node: str, *, inputs: Mapping[str, str], needs: Mapping[str, str], files: Mapping[str, str]
     ) -> KeyInputs:
-        """All parts. `inputs` are by output (see `same_for_readers`), `needs` keys by node, `files` checksums."""
+        """Return all key inputs of a node.
+
+        `inputs` are reader digests by output id (see `reader_digest`), `needs` cache keys by node, and `files`
+        checksums by file name.
+        """
         return {
             **self.definition(node),
             **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
@@ -53,13 +57,13 @@ class CacheKeys:
         }
 
     def is_current(self, node: str) -> bool:
-        """Whether the code that its definition was made of was still all that lay there at the last `look_again`."""
+        """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
         spec = self._pipeline.nodes[node]
         module, _, function = spec.body.partition(":")
         return spec.kind != "python" or self._fingerprints.is_current(module, function)
 
     def refresh(self) -> None:
-        """From here on the files of the code are read once more."""
+        """Make the next `is_current` calls read the source files again."""
         self._fingerprints.refresh()
 
     def _define(self, spec: NodeSpec) -> KeyInputs:
@@ -80,15 +84,15 @@ class CacheKeys:
 
 
 def reader_digest(output: OutputRef | FinishedOutput) -> str:
-    """One text for outputs between which no reader can tell: of the same content and the same traits."""
+    """Return a digest of what readers see of an output: its content digest and its schema digest."""
     return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
 def cache_key(key_inputs: KeyInputs) -> str:
-    """32 hex digits for all parts together, in whatever order."""
+    """Return the cache key, 32 hex digits. It does not depend on the order of the key inputs."""
     return text_checksum(json.dumps(sorted(key_inputs.items())))
 
 
 def _canonical(value: Any) -> str:
-    """One text for equal values: 1, 1.0, true and "1" are four. What is given a mapping sees its order, too."""
+    """Return the value as JSON. 1, 1.0, true and "1" differ, and so do mappings in another order: nodes see both."""
     return json.dumps(value, ensure_ascii=False)

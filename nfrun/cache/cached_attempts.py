@@ -1,14 +1,14 @@
-"""Makes no attempt at a node whose outputs are there from an earlier run: hands those on in their place.
+"""Wraps attempts with a cache lookup: on a hit, links the earlier output files into this run.
 
-Knows what was chosen before the run, and decides the rest when a node's inputs are known. Notes what files nodes read
-and wrote, which nobody can find out afterwards.
+Most hits are decided before the run, see `reuse_decision.py`. Pending nodes are looked up here, once the digests of
+their inputs are known. Also records which files nodes read and wrote, which cannot be found out afterwards.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,20 +19,21 @@ from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import HandoffError, io_failure_type
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.attempt import RunCoroutine
+from nfrun.engine.executors.base import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import sync
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
-RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
-
 
 @dataclass
 class ObservedFiles:
-    """What is known only while nodes run: earlier ends that were `used`, files that nodes read, checksums of others
-    that they `wrote`."""
+    """What has to be recorded while nodes run.
+
+    `inputs` has the checksums of the files that nodes read. `used` are the journal entries of cache hits, by node.
+    `wrote` are the checksums of the files that `write` nodes wrote, by node and file name.
+    """
 
     inputs: ExternalInputs
     used: dict[str, FinishedNode] = field(default_factory=dict)
@@ -40,7 +41,11 @@ class ObservedFiles:
 
 
 class CachedAttempts:
-    """Makes attempts by `make`, or reuses. `folder` is that of the run; what has to be noted goes into `notes`."""
+    """Serves cache hits, and calls `run_attempt` for all other attempts.
+
+    `folder` is the folder of the run. Reused journal entries and file checksums are recorded in `observed`. Without a
+    `history`, pending nodes are misses.
+    """
 
     def __init__(
         self,
@@ -65,7 +70,10 @@ class CachedAttempts:
         self._observed = observed
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt, or reuse. Never raises."""
+        """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits. Never raises.
+
+        If the outputs of a hit cannot be taken over, such as on a full disk, the outcome has an `io` failure.
+        """
         decision = self._decisions.get(start.node)
         if decision is not None and start.attempt == 1:
             try:
@@ -76,7 +84,7 @@ class CachedAttempts:
                 return Outcome(start.node, start.attempt, Failure("io", io_failure_type(error), str(error)))
         return self._miss(start, cancel_token, run_coroutine)
 
-    # -- an attempt ------------------------------------------------------------------------------------------------
+    # -- cache miss ------------------------------------------------------------------------------------------------
 
     def _miss(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         spec = self._nodes[start.node]
@@ -89,11 +97,14 @@ class CachedAttempts:
             and outcome.failure is not None
             and self._observed.inputs.snapshot(spec) == {spec.body: ""}
         ):
-            return replace(outcome, failure=self._with_makers(outcome.failure, spec))
+            return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome
 
-    def _with_makers(self, failure: Failure, spec: NodeSpec) -> Failure:
-        """With who may have made the file that is not there: nobody can know what a script or a function writes."""
+    def _with_reuse_hints(self, failure: Failure, spec: NodeSpec) -> Failure:
+        """Add hints to the failure of a node that reads a missing file: which reused nodes may have made that file.
+
+        It is unknown which files a script or a function writes, so every reused node in `needs` is named.
+        """
         lines = [failure.details] if failure.details else []
         for need in spec.needs:
             if need in self._observed.used:
@@ -101,16 +112,19 @@ class CachedAttempts:
                 lines.append(f"'{need}' was reused and may have made it: without {how} it runs again")
         return replace(failure, details="\n".join(lines))
 
-    # -- what is there already -------------------------------------------------------------------------------------
+    # -- cache hit -------------------------------------------------------------------------------------------------
 
     def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> tuple[FinishedNode, Mapping[str, Path]] | None:
-        """What the node gave when its inputs were what they are now. Raises HandoffError."""
+        """Look up a pending node with the digests of its inputs; waits until they are known.
+
+        Returns the journal entry and the files of its outputs by output id, or None on a miss. Raises HandoffError.
+        """
         history = self._history
         if history is None or not decision.pending:
             return None
         definition = self._keys.definition(start.node).items()
         if not any(definition <= end.key_inputs.items() for end in history.of_node(start.node)):
-            return None  # nor can the key be the same: there is no need to wait for any digest
+            return None  # no key can match, so don't wait for digests
         spec = self._nodes[start.node]
         if any(item.output not in start.inputs for item in spec.inputs):
             return None
@@ -118,19 +132,19 @@ class CachedAttempts:
             item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
         }
         needs = {need: finished.key or "" for need in spec.needs if (finished := self._decisions[need].hit)}
-        looked = self._observed.inputs.snapshot(spec) or {}
-        key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=looked)
+        checksums = self._observed.inputs.snapshot(spec) or {}
+        key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=checksums)
         for finished in history.with_key(cache_key(key_inputs)):
             if finished.wrote and external_outputs(spec, self._base) != finished.wrote:
                 continue
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
-            sound = {output: path for output, path in files.items() if path is not None}
-            if len(sound) == len(files):
-                return finished, sound
+            intact = {output: path for output, path in files.items() if path is not None}
+            if len(intact) == len(files):
+                return finished, intact
         return None
 
     def _hit(self, start: NodeStarted, finished: FinishedNode, files: Mapping[str, Path]) -> Outcome:
-        """Raises HandoffError."""
+        """Link the earlier files into this run and return an outcome with `reused` set. Raises HandoffError."""
         outputs: dict[str, OutputRef] = {}
         for output in finished.outputs:
             path = output_path(self._folder, output.id, start.attempt) if output.id in files else None
@@ -156,12 +170,15 @@ class CachedAttempts:
         return Outcome(start.node, start.attempt, outputs=outputs, reused=True)
 
     def _link(self, file: Path, ref: OutputRef) -> None:
-        """Have the file under a name of this run too: whatever becomes of the earlier one, this is complete."""
+        """Hard-link an earlier file into the folder of this run, which is then complete without the earlier run.
+
+        Copies the file where it cannot be linked. Raises HandoffError.
+        """
         path = Path(ref.path or "")
         try:
             try:
                 os.link(file, path, follow_symlinks=False)
-            except OSError:  # a file system without links, or too many of them
+            except OSError:  # a file system without hard links, or the file has too many of them
                 partial = path.with_name(f"{path.name}.partial")
                 shutil.copyfile(file, partial)
                 partial.chmod(0o444)
@@ -172,7 +189,7 @@ class CachedAttempts:
         self._store.reuse(ref)
 
     def _sync(self, path: Path) -> None:
-        """Have a file of an earlier run last, which that run may not have seen to, if this one shall."""
+        """Fsync a file of an earlier run if this run does so: the earlier run may have run without fsync."""
         if self._store.fsync:
             sync(path)
             sync(path.parent)

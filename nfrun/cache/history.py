@@ -1,7 +1,6 @@
-"""What earlier runs of a pipeline have left that can be used again, and whether it is still what it was.
+"""Finds the outputs that earlier runs of a pipeline left, and verifies their files.
 
-Knows no run that is under way. Nothing is believed because of a name or a time: a file counts if its bytes are those
-that were written.
+Names and modification times prove nothing: a file is used only if its size and checksum are those in the journal.
 """
 
 from __future__ import annotations
@@ -17,45 +16,50 @@ from nfrun.system.checksums import file_checksum
 
 
 class RunHistory:
-    """The finished nodes of all earlier runs of one pipeline, by `WorkFolder.name_of` it, the latest run first.
+    """The finished nodes of all earlier runs of one pipeline, the latest run first.
 
-    `warn(message)` is told of every file that is not what it was; it is kept under another name if `keep_bad`.
+    `pipeline` is the name that `WorkDir.pipeline_name` gives. `warn(message)` is called for each file that is damaged
+    or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Reads all journals when it is made;
+    raises OSError if the run folders cannot be listed, and PermissionError if a journal cannot be read.
     """
 
     def __init__(self, work: WorkDir, pipeline: str, *, warn: Callable[[str], None], keep_bad: bool) -> None:
         self._warn = warn
         self._keep_bad = keep_bad
         self._by_key: dict[str, list[FinishedNode]] = {}
-        self._ends: dict[str, list[FinishedNode]] = {}
-        self._sound: dict[Path, bool] = {}
-        self._left: set[Path] = set()
-        told = [read_journal(folder) for folder in work.run_folders()]
-        known = [(run.started, run) for run in told if run.started is not None]
-        mine = [(started.number, run) for started, run in known if started.pipeline == pipeline]
-        for _, run in sorted(mine, key=lambda pair: pair[0], reverse=True):
+        self._by_node: dict[str, list[FinishedNode]] = {}
+        self._intact: dict[Path, bool] = {}
+        self._not_ok: set[Path] = set()
+        journals = [read_journal(folder) for folder in work.run_folders()]
+        readable = [(run.started, run) for run in journals if run.started is not None]
+        matching = [(started.number, run) for started, run in readable if started.pipeline == pipeline]
+        for _, run in sorted(matching, key=lambda pair: pair[0], reverse=True):
             if run.ended != "ok":
-                self._left.add(run.folder)
+                self._not_ok.add(run.folder)
             for finished in reversed(run.finished):
-                self._ends.setdefault(finished.node, []).append(finished)
+                self._by_node.setdefault(finished.node, []).append(finished)
                 if finished.key is not None:
                     self._by_key.setdefault(finished.key, []).append(finished)
 
     def with_key(self, key: str) -> list[FinishedNode]:
-        """Those that have finished under this key."""
+        """Return the journal entries with this cache key, the latest run first."""
         return self._by_key.get(key, [])
 
     def of_node(self, node: str) -> list[FinishedNode]:
-        """All ends of the node, under whatever key."""
-        return self._ends.get(node, [])
+        """Return all journal entries of the node, with any cache key or none, the latest run first."""
+        return self._by_node.get(node, [])
 
     def leftovers(self, finished: FinishedNode) -> list[Path]:
-        """The files of its outputs that are only there because that run did not end well."""
-        if finished.folder not in self._left:
+        """Return the output files that are only kept because their run did not end with `ok`."""
+        if finished.folder not in self._not_ok:
             return []
         return [path for output in finished.outputs if (path := _path(finished, output)) is not None]
 
     def find_file(self, finished: FinishedNode, output: str) -> Path | None:
-        """A file that holds this output as it was given then, from whichever run has one; None if none has."""
+        """Return an intact file with this output, from any run with the same cache key; None if there is none.
+
+        The file holds the same content and schema. Each file is verified once.
+        """
         wanted = finished.output(output)
         for other in self.with_key(finished.key or ""):
             found = other.output(output)
@@ -64,23 +68,23 @@ class RunHistory:
             if (found.digest, found.schema_digest) != (wanted.digest, wanted.schema_digest):
                 continue
             path = _path(other, found)
-            if path is not None and self._is_sound(path, found):
+            if path is not None and self._is_intact(path, found):
                 return path
         return None
 
-    def _is_sound(self, path: Path, output: FinishedOutput) -> bool:
-        if path not in self._sound:
-            self._sound[path] = self._look_at(path, output)
-        return self._sound[path]
+    def _is_intact(self, path: Path, output: FinishedOutput) -> bool:
+        if path not in self._intact:
+            self._intact[path] = self._verify(path, output)
+        return self._intact[path]
 
-    def _look_at(self, path: Path, output: FinishedOutput) -> bool:
+    def _verify(self, path: Path, output: FinishedOutput) -> bool:
         try:
             found = path.stat(follow_symlinks=False)
             if stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum:
                 return True
         except FileNotFoundError:
-            return False  # removed when it was of no more use, or by somebody
-        except OSError as error:  # which may be over the next time: it stays where it is
+            return False  # removed by nfrun when no longer needed, or by the user
+        except OSError as error:  # possibly temporary, so leave the file in place
             self._warn(f"{path} cannot be read and is not used: {error.strerror}")
             return False
         kept = ""
@@ -94,7 +98,10 @@ class RunHistory:
 
 
 def _path(finished: FinishedNode, output: FinishedOutput) -> Path | None:
-    """Where that run has the output. What a journal says is a name and no path: nothing beside is ever touched."""
+    """Return the path of the output's file, None if the run has no file of it.
+
+    Accepts only plain file names from a journal, so that no file outside the folder of the run is touched.
+    """
     name = output.file
     if finished.folder is None or not name or name == ".." or Path(name).name != name:
         return None

@@ -1,7 +1,7 @@
-"""The journal of a run: which nodes have finished, under which keys, and what files hold their outputs.
+"""Writes and reads the journal of a run: which nodes have finished, their cache keys and the files of their outputs.
 
-Lines of JSON that are only ever added, each with a checksum and written at once, so that whatever kills a run, all that
-came before can be read. Knows how a line looks and not when there is one: see `journaling` and `past`.
+A journal is a file of JSON lines, each with a checksum. Lines are only appended, each with one write, so that a killed
+run leaves all earlier lines readable. `journal_writer.py` decides when to write a line; `history.py` uses the lines.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from nfrun.system.checksums import line_checksum
 
 VERSION = 1
 _CHECK = ', "check": "'
-_END = len(_CHECK) + 16 + len('"}')
+_CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedOutput:
-    """An output of a node that has finished.
+    """An output of a finished node.
 
-    `file` is the name of its Arrow file in the folder of the run, with `size` in bytes and `checksum` of the file as a
-    whole; None where that run did not need the file. The rest is as in `nfrun.core.events.OutputRef`. Older journals
-    have no `schema_digest`.
+    `file` is the name of its Arrow file in the folder of the run, None where that run did not need the file. `size` is
+    in bytes, and `checksum` is that of the whole file. The other fields are as in `nfrun.core.events.OutputRef`. Older
+    journals have no `schema_digest`.
     """
 
     id: str
@@ -45,11 +45,12 @@ class FinishedOutput:
 
 @dataclass(frozen=True, slots=True)
 class FinishedNode:
-    """A node that has finished, and whose outputs are in place.
+    """A finished node whose outputs are in place.
 
-    `key` stands for all that they depend on, `parts` for each of these by name; there is no key where not all can be
-    known. `wrote` are checksums of files that the node wrote elsewhere, by their names in the pipeline's file.
-    `cached`: the file said `cache: true`. `folder` is that of the run.
+    `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
+    determined. `wrote` are the checksums of files that the node wrote outside of the work dir, by their names in the
+    pipeline file. `duration` is in seconds. `reused`: the node was a cache hit. `cached`: the pipeline file says
+    `cache: true`. `folder` is the folder of the run; it is not written to the journal.
     """
 
     node: str
@@ -63,14 +64,17 @@ class FinishedNode:
     folder: Path | None = None
 
     def output(self, id: str) -> FinishedOutput | None:
-        """The output of this id, None where the node gave none."""
+        """Return the output with this id, None where the node has none."""
         return next((output for output in self.outputs if output.id == id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
-    """The first line: which run of which pipeline, by `WorkFolder.name_of` it, this is. `number` counts the runs of a
-    work folder from 1."""
+    """The first line of a journal.
+
+    `run` is the id of the run, `pipeline` the name that `WorkDir.pipeline_name` gives. `number` counts the runs in a
+    work dir from 1.
+    """
 
     run: str
     pipeline: str
@@ -80,8 +84,11 @@ class RunHeader:
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
-    """What a journal tells. `started` is None where its first line is not there or is damaged; `ended` is `ok`,
-    `failed` or `cancelled`, and empty where the run was killed or still runs."""
+    """The contents of a journal.
+
+    `started` is None where the first line is missing or damaged. `finished` is in the order of the lines. `ended` is
+    `ok`, `failed` or `cancelled`, and empty where the run was killed or is still running.
+    """
 
     folder: Path
     started: RunHeader | None
@@ -89,7 +96,7 @@ class JournalContents:
     ended: str = ""
 
 
-# Keys of a line by the fields that they hold, the other way round for reading. The keys of today stay readable.
+# JSON keys that differ from the field names. They stay, so that existing journals remain readable.
 _JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits"}
 _FIELDS = {key: field for field, key in _JSON_KEYS.items()}
 _OUTPUT = tuple((field.name, _JSON_KEYS.get(field.name, field.name)) for field in fields(FinishedOutput))
@@ -101,43 +108,50 @@ _FINISHED = tuple(
 
 
 class Journal:
-    """Writes one. Not for several threads. `durable`: every line survives a power loss before the next is written."""
+    """Writes a journal. Not thread-safe.
+
+    With `fsync`, every line survives a power loss before the next one is written.
+    """
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
-        """Raises OSError."""
+        """Create the journal in the folder of the run. Raises OSError, also where there is one already."""
         self.path = folder / JOURNAL
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self.path, flags, 0o600)
         self._fsync = fsync
 
     def started(self, started: RunHeader) -> None:
-        """Write the first line. Raises OSError, as all do."""
+        """Write the first line. Raises OSError."""
         self._write({"event": "started", **asdict(started)})
 
     def finished(self, finished: FinishedNode) -> None:
-        """Write that a node has finished."""
-        # Not `asdict`, which copies whatever is in it and takes ten times as long as the rest.
+        """Write the line of a finished node. Raises OSError."""
+        # Not `asdict`: it copies all values and takes ten times as long as the rest.
         line = {key: getattr(finished, name) for name, key in _FINISHED}
         outputs = [{key: getattr(output, name) for name, key in _OUTPUT} for output in finished.outputs]
         self._write({"event": "finished", **line, "outputs": outputs})
 
     def ended(self, status: str) -> None:
-        """Write the last line."""
+        """Write the last line. Raises OSError."""
         self._write({"event": "ended", "status": status})
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         data = with_checksum(json.dumps(line))
-        if os.write(self._file, data) != len(data):  # the disk took a part of it: this one does not count
+        if os.write(self._file, data) != len(data):  # the disk is full; readers skip the torn line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._fsync:
             os.fsync(self._file)
 
 
 def next_number(last: int | None, work: WorkDir) -> int:
-    """The number of the next run. `last` is that of the last one, None where only the journals can tell."""
+    """Return the number of the next run.
+
+    `last` is the number of the last run. If it is None, all journals are read to find it. Raises OSError then.
+    """
     if last is None:
         runs = [read_journal(folder).started for folder in work.run_folders()]
         last = max((run.number for run in runs if run is not None), default=0)
@@ -145,26 +159,27 @@ def next_number(last: int | None, work: WorkDir) -> int:
 
 
 def with_checksum(text: str) -> bytes:
-    """A JSON object as a line of a journal."""
+    """Turn a JSON object into a line of a journal, with its checksum."""
     return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
 
 
 def read_journal(folder: Path) -> JournalContents:
-    """What the journal of a run tells. Lines that are torn or damaged are left out, whatever is in them.
+    """Read the journal of a run. Skips lines that are torn or damaged.
 
-    Raises PermissionError.
+    A missing or unreadable journal gives empty contents, except that PermissionError is raised. `finished` is empty if
+    the journal has another version.
     """
     started: RunHeader | None = None
     finished: list[FinishedNode] = []
     ended = ""
     try:
         lines = read_regular_file(folder / JOURNAL).split(b"\n")
-    except PermissionError:  # of somebody else's run: it is there, and nobody is to think that it is not
+    except PermissionError:  # another user's journal exists: don't treat it as missing
         raise
     except OSError:
         lines = []
     for data in lines:
-        line = _object(data)
+        line = _verified_object(data)
         kind = line.pop("event", None)
         try:
             if kind == "started":
@@ -175,20 +190,20 @@ def read_journal(folder: Path) -> JournalContents:
             elif kind == "ended":
                 ended = str(line["status"])
         except (TypeError, LookupError, AttributeError):
-            continue  # of another version
+            continue  # written by another version
     if started is not None and started.version != VERSION:
         finished = []
     return JournalContents(folder, started, tuple(finished), ended)
 
 
 def _as_fields(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a line by the names of the fields that hold them."""
+    """Rename the JSON keys of a line to field names."""
     return {_FIELDS.get(key, key): value for key, value in line.items()}
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    """The object in a line; empty where it is not what was written."""
-    text, check = line[:-_END] + b"}", line[-_END:]
+def _verified_object(line: bytes) -> dict[str, Any]:
+    """Return the object in a line; empty where the checksum does not match."""
+    text, check = line[:-_CHECK_LENGTH] + b"}", line[-_CHECK_LENGTH:]
     if check != f'{_CHECK}{line_checksum(text)}"}}'.encode():
         return {}
     try:

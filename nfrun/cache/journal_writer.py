@@ -1,7 +1,7 @@
-"""Hears of a run by its events and writes its journal: a node has finished when its key and its outputs are known.
+"""Writes the journal of a run from its events.
 
-That is later than its end: its outputs and inputs may still be on their way to the disk. Decides nothing about the run;
-what it cannot write it tells once.
+The line of a node is written once its outputs are on disk and its cache key is known. That may be later than its
+`NodeFinished` event: the node's outputs and inputs may still be in the write queue.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from nfrun.system.checksums import file_checksum
 
 
 class JournalWriter:
-    """A report that writes. `broken(message)` is told when that fails, after which nothing more is written; the message
-    is in `error` then."""
+    """A reporter that writes the journal. The event dispatcher calls it from one thread.
+
+    If a write fails, it calls `on_error(message)` once, keeps the message in `error` and writes nothing more. `error`
+    is empty until then.
+    """
 
     name = "of the journal"
     event_types = (NodeFinished, OutputPublished, RunFinished)
@@ -40,28 +43,30 @@ class JournalWriter:
         self._on_error = on_error
         self._published: dict[str, OutputRef] = {}
         self._ended: dict[str, NodeFinished] = {}
-        self._key: dict[str, str | None] = {}  # of nodes whose end is written
-        # For each node that has ended what is still missing, and for each thing that is missing who waits for it. A
-        # thing is an output's id, or a node's with a colon before it, whose key is meant.
-        self._missing: dict[str, Iterator[str]] = {}
+        self._written_keys: dict[str, str | None] = {}  # of nodes that are in the journal
+        # For each ended node that is not in the journal yet its prerequisites, and for each missing prerequisite the
+        # nodes that wait for it. A prerequisite is an output id, or a colon and the id of a node whose key is needed.
+        self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
         self.error = ""
 
     def wake(self) -> None:
-        # One look at the code counts for all nodes that had ended before it.
+        """Prepare for the next batch of events; called by the event dispatcher."""
+        # One check of the source files serves all nodes that ended before it.
         self._keys.refresh()
 
     def event(self, event: Event) -> None:
+        """Write the lines that this event completes. Does not raise OSError, see `error`."""
         if self.error:
             return
         try:
             if isinstance(event, NodeFinished):
                 self._ended[event.node] = event
-                self._missing[event.node] = self._missing_of(event)
-                self._look_at([event.node])
+                self._prerequisites[event.node] = self._prerequisites_of(event)
+                self._write_ready([event.node])
             elif isinstance(event, OutputPublished):
                 self._published[event.output] = event.ref
-                self._look_at(self._waiting.pop(event.output, []))
+                self._write_ready(self._waiting.pop(event.output, []))
             elif isinstance(event, RunFinished):
                 self._journal.ended(event.status)
         except OSError as error:
@@ -69,11 +74,13 @@ class JournalWriter:
             self._on_error(self.error)
 
     def close(self) -> None:
+        """Close the journal."""
         self._journal.close()
 
-    # -- what is missing -------------------------------------------------------------------------------------------
+    # -- prerequisites ---------------------------------------------------------------------------------------------
 
-    def _missing_of(self, end: NodeFinished) -> Iterator[str]:
+    def _prerequisites_of(self, end: NodeFinished) -> Iterator[str]:
+        """Yield the missing prerequisites of the node's line, each checked only when it is its turn."""
         spec = self._nodes[end.node]
         for output, ref in end.outputs.items():
             if ref.path is not None and output not in self._published:
@@ -84,27 +91,30 @@ class JournalWriter:
             if item.output not in self._published:
                 yield item.output
         for need in spec.needs:
-            if need not in self._key:
+            if need not in self._written_keys:
                 yield f":{need}"
 
-    def _look_at(self, nodes: list[str]) -> None:
-        """Write the ends of the nodes that miss nothing, and of those that waited for that. A loop, for long chains."""
+    def _write_ready(self, nodes: list[str]) -> None:
+        """Write the lines of the nodes that have all prerequisites, then of the nodes that waited for their keys.
+
+        A loop instead of recursion, because chains of nodes may be long.
+        """
         while nodes:
             node = nodes.pop()
-            thing = next(self._missing[node], None)
-            if thing is not None:
-                self._waiting.setdefault(thing, []).append(node)
+            prerequisite = next(self._prerequisites[node], None)
+            if prerequisite is not None:
+                self._waiting.setdefault(prerequisite, []).append(node)
                 continue
-            del self._missing[node]
+            del self._prerequisites[node]
             finished = self._finished(self._ended.pop(node))
             self._journal.finished(finished)
-            self._key[node] = finished.key
+            self._written_keys[node] = finished.key
             nodes.extend(self._waiting.pop(f":{node}", ()))
 
-    # -- what is written -------------------------------------------------------------------------------------------
+    # -- journal entries -------------------------------------------------------------------------------------------
 
     def _finished(self, end: NodeFinished) -> FinishedNode:
-        """Raises OSError where an output's file cannot be read."""
+        """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
         used = self._observed.used.get(end.node) if end.reused else None
         if used is not None:
@@ -119,10 +129,11 @@ class JournalWriter:
         return FinishedNode(end.node, key, key_inputs or {}, outputs, wrote, end.duration, cached=spec.cache is True)
 
     def _key_inputs(self, spec: NodeSpec) -> dict[str, str] | None:
+        """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
         files = self._observed.inputs.recheck(spec)
-        needs = {need: self._key[need] for need in spec.needs}
+        needs = {need: self._written_keys[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
-        # Code that was changed since may have been imported before or after that.
+        # If the code has changed since, the node may have run either the old or the new code.
         if files is None or len(known) < len(needs) or not self._keys.is_current(spec.id):
             return None
         inputs = {item.output: reader_digest(self._published[item.output]) for item in spec.inputs}

@@ -1,7 +1,8 @@
-"""Decides what in a work folder nothing needs any more, and removes it. Knows no pipelines, only what journals tell.
+"""Finds and removes what is no longer needed in a work dir, by the journals of its runs.
 
-Needed are, of every pipeline, the last run that ended well with all that it kept, the runs after it, which can be
-resumed, and what nodes with `cache: true` gave, under every key from the latest run that has it.
+For each pipeline it keeps the last run that ended with `ok` and all later runs, which can be resumed, each with the
+outputs that are there. It also keeps the outputs of `cache: true` nodes: for each cache key, those of the latest run
+that has them.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 
 @dataclass(frozen=True, slots=True)
 class PrunePlan:
-    """What is to be removed: whole `runs`, and `files` and folders in those that stay. `size` in bytes on the disk."""
+    """The paths to remove.
+
+    `runs` are the folders of whole runs. `files` are files and folders in the runs that stay, and unfinished files of
+    `timings/`. `size` is how many bytes on disk are freed.
+    """
 
     runs: tuple[Path, ...]
     files: tuple[Path, ...]
     size: int
 
     def remove(self) -> None:
-        """Remove it all. Raises OSError for the first that cannot be removed; those before it are gone."""
+        """Remove all paths, `files` first. Raises OSError at the first failure; earlier paths are removed by then."""
         for path in (*self.files, *self.runs):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -34,22 +39,26 @@ class PrunePlan:
 
 
 def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
-    """What nothing needs, or all runs. The folder must be held."""
-    told = [read_journal(folder) for folder in work.run_folders()]
-    needed = {} if everything else _needed(told)
-    runs = tuple(run.folder for run in told if run.folder not in needed)
-    files = [path for folder, names in needed.items() for path in _others(folder, names)]
+    """Plan the removal of what is no longer needed, or with `everything` of all runs. Removes nothing itself.
+
+    The caller must hold the lock of the work dir. Raises OSError if the run folders cannot be listed, and
+    PermissionError if a journal cannot be read.
+    """
+    journals = [read_journal(folder) for folder in work.run_folders()]
+    needed = {} if everything else _needed(journals)
+    runs = tuple(run.folder for run in journals if run.folder not in needed)
+    files = [path for folder, names in needed.items() for path in _unneeded(folder, names)]
     files += (path for path in _entries(work.path / "timings") if path.name.endswith(".partial"))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
-def _needed(told: Iterable[JournalContents]) -> dict[Path, set[str]]:
-    """By folder of a run that stays, the names of files in it that are needed; its journal and logs always are."""
+def _needed(journals: Iterable[JournalContents]) -> dict[Path, set[str]]:
+    """Return the names of the needed files by folder of a run that stays. Its journal and logs are kept as well."""
     needed: dict[Path, set[str]] = {}
     ended_well: set[str] = set()
     cached: set[tuple[str, str]] = set()
-    known = [(run.started, run) for run in told if run.started is not None]
-    for started, run in sorted(known, key=lambda pair: pair[0].number, reverse=True):
+    readable = [(run.started, run) for run in journals if run.started is not None]
+    for started, run in sorted(readable, key=lambda pair: pair[0].number, reverse=True):
         names: set[str] = set()
         stays = started.pipeline not in ended_well
         for finished in run.finished:
@@ -66,7 +75,8 @@ def _needed(told: Iterable[JournalContents]) -> dict[Path, set[str]]:
     return needed
 
 
-def _others(folder: Path, names: set[str]) -> Iterator[Path]:
+def _unneeded(folder: Path, names: set[str]) -> Iterator[Path]:
+    """Yield the entries of a run folder that are not needed."""
     return (path for path in _entries(folder) if path.name not in names and path.name not in (JOURNAL, LOGS))
 
 
@@ -77,15 +87,15 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _size(gone: Iterable[Path]) -> int:
-    """Bytes that are freed: a file that several runs have counts once the last of its names goes."""
+def _size(tops: Iterable[Path]) -> int:
+    """Return how many bytes are freed. A file that several runs link to counts only if all its links go."""
     links: dict[int, int] = {}
     sizes: dict[int, int] = {}
-    for top in gone:
+    for top in tops:
         for path in (top, *top.rglob("*")) if top.is_dir() and not top.is_symlink() else (top,):
             with suppress(OSError):
                 found = path.lstat()
-                if not path.is_dir():  # whose links are the folders in it
+                if not path.is_dir():  # the link count of a folder counts its subfolders
                     links[found.st_ino] = links.get(found.st_ino, found.st_nlink) - 1
                     sizes[found.st_ino] = 512 * found.st_blocks
     return sum(size for node, size in sizes.items() if links[node] == 0)

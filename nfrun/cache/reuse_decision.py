@@ -1,6 +1,7 @@
-"""Decides which nodes need not run, as what they would give is there from an earlier run; says why the others do.
+"""Decides before a run which nodes are cache hits, and gives the reason for each miss.
 
-Looks at everything before anything runs. What depends on a node that runs can only be decided once that has finished.
+A node downstream of a miss may still be a hit, once the digests of its inputs are known. It is marked `pending`, and
+`cached_attempts.py` decides during the run.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ FileChecksums = Callable[[NodeSpec], Mapping[str, str] | None]
 
 @dataclass(frozen=True, slots=True)
 class ReuseDecision:
-    """What becomes of a node.
+    """Whether a node is a cache hit, and otherwise the reason why it runs.
 
-    `finished` is the earlier end of it that is reused, with the files of the outputs that somebody needs in `files`.
-    Without one it runs, because of `why`; `open` if it is reused after all where its inputs turn out as they were.
+    `hit` is the journal entry that is reused, None on a miss. `files` are its files by output id, only of the outputs
+    that this run needs. `reason` is for people and empty on a hit. `pending`: the node becomes a hit during the run if
+    its inputs turn out to be those of an earlier run.
     """
 
     reason: str
@@ -33,7 +35,10 @@ class ReuseDecision:
 
 
 def reusable(pipeline: Pipeline, *, resume: bool) -> frozenset[str]:
-    """The nodes that may be reused: all but those that say `cache: false`, or only those that say `cache: true`."""
+    """Return the nodes that may be reused.
+
+    With `resume`, these are all but those with `cache: false`. Without it, only those with `cache: true`.
+    """
     return frozenset(
         name for name, spec in pipeline.nodes.items() if (spec.cache if spec.cache is not None else resume)
     )
@@ -49,10 +54,10 @@ def decide_reuse(
     sources: FileChecksums,
     wrote: FileChecksums,
 ) -> dict[str, ReuseDecision]:
-    """What becomes of every node, in the order of the stages.
+    """Decide for every node, in the order of the stages, whether it is reused.
 
-    `may` are the nodes that may be reused. `sources(node)` and `wrote(node)` are checksums of the files that it reads
-    and has written, None where that cannot be known.
+    `allowed` are the nodes that may be reused. `sources(spec)` and `wrote(spec)` return the checksums of the files
+    that a node reads and has written, by file name, or None where they cannot be determined.
     """
     return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, wrote).decide()
 
@@ -82,7 +87,7 @@ class _ReuseDecider:
             for need in spec.upstream:
                 self._dependents[need].append(name)
         self._match: dict[str, FinishedNode] = {}
-        self._same: dict[str, str] = {}
+        self._reader_digests: dict[str, str] = {}
         self._reasons: dict[str, str] = {}  # of those that run
         self._pending: set[str] = set()
         self._files: dict[str, dict[str, Path]] = {}
@@ -92,57 +97,57 @@ class _ReuseDecider:
             why = self._look_up(name)
             if why:
                 self._reasons[name] = why
-        self._spread()
+        self._propagate_misses()
         return {name: self._decision(name) for name in self._order}
 
     def _decision(self, name: str) -> ReuseDecision:
         if name in self._reasons:
-            # What it needs without reading it has no content that could turn out the same.
+            # An order-only upstream hands on no content that could turn out unchanged.
             ordered = any(need in self._reasons for need in self._nodes[name].needs)
             return ReuseDecision(self._reasons[name], pending=name in self._pending and not ordered)
         return ReuseDecision("", self._match[name], self._files.get(name, {}))
 
-    # -- what was there ----------------------------------------------------------------------------------------------
+    # -- cache lookup ------------------------------------------------------------------------------------------------
 
     def _look_up(self, name: str) -> str:
-        """Find what the node gave earlier; returns why there is nothing."""
+        """Look the node up in the history. Returns the reason for a miss, empty on a hit."""
         spec = self._nodes[name]
         if name not in self._allowed:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
         definition = self._keys.definition(name)
-        ends = self._ends(name)
+        ends = self._keyed_ends(name)
         if ends and not any(definition.items() <= end.key_inputs.items() for end in ends):
             before = {part: value for part, value in ends[0].key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
-            return self._after(name, runs)
+            return self._upstream_reason(name, runs)
         files = self._sources(spec)
         if files is None:
             return "nobody can know whether what it reads has changed"
-        inputs = {item.output: self._same.get(item.output, "") for item in spec.inputs}
+        inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
         needs = {need: self._match[need].key or "" for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
         for found in self._history.with_key(cache_key(key_inputs)):
-            if self._serves(spec, found):
+            if self._is_usable(spec, found):
                 self._match[name] = found
-                self._same.update((output.id, reader_digest(output)) for output in found.outputs)
+                self._reader_digests.update((output.id, reader_digest(output)) for output in found.outputs)
                 return ""
         return self._what_changed(name, key_inputs)
 
-    def _ends(self, name: str) -> list[FinishedNode]:
-        """Its ends that are known by a key: of others nobody can say what they depended on."""
+    def _keyed_ends(self, name: str) -> list[FinishedNode]:
+        """Return the journal entries that have a cache key. The key inputs of all others are unknown."""
         return [end for end in self._history.of_node(name) if end.key is not None]
 
-    def _serves(self, spec: NodeSpec, found: FinishedNode) -> bool:
-        """Whether it gave all that is read of it, and what it wrote is still there."""
+    def _is_usable(self, spec: NodeSpec, found: FinishedNode) -> bool:
+        """Return whether a journal entry has all outputs that are read, and the files it wrote are unchanged."""
         given = {output.id for output in found.outputs}
         if any(output in self._read and output not in given for output in spec.output_ids):
             return False
         return not found.wrote or self._wrote(spec) == found.wrote
 
     def _what_changed(self, name: str, key_inputs: KeyInputs) -> str:
-        ends = self._ends(name)
+        ends = self._keyed_ends(name)
         if not ends and self._history.of_node(name):
             return "what it depends on changed while it ran"
         if not ends:
@@ -152,62 +157,69 @@ class _ReuseDecider:
             return "what it wrote is gone or has changed" if last.wrote else "it did not give all that is read of it"
         return changes(last.key_inputs, key_inputs)
 
-    # -- what runs because of another --------------------------------------------------------------------------------
+    # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
-    def _spread(self) -> None:
-        """What runs needs its inputs, which may have to be made again; what comes after it may turn out otherwise."""
+    def _propagate_misses(self) -> None:
+        """Spread misses up and down the graph.
+
+        A node that runs needs its inputs, so an upstream node whose file is gone runs again. Downstream nodes run too,
+        because their inputs may change.
+        """
         for output in self._shown.values():
-            self._need(output, "the run shows it")
+            self._require_output(output, "the run shows it")
         left = [name for name in self._order if name in self._reasons]
         while left:
             name = left.pop()
             for item in self._nodes[name].inputs:
-                if self._need(item.output, f"'{name}' reads it"):
+                if self._require_output(item.output, f"'{name}' reads it"):
                     left.append(item.node)
             for dependent in self._dependents[name]:
                 if dependent not in self._reasons:
-                    self._reasons[dependent] = self._after(dependent, name)
+                    self._reasons[dependent] = self._upstream_reason(dependent, name)
                     left.append(dependent)
 
-    def _after(self, name: str, runs: str) -> str:
+    def _upstream_reason(self, name: str, runs: str) -> str:
         if runs in self._nodes[name].needs:
             return f"it needs '{runs}', which runs"
         self._pending.add(name)
         return f"it reads '{runs}', which runs"
 
-    def _need(self, output: str, who: str) -> bool:
-        """Somebody needs the data; returns whether its node now has to run for it, and did not before."""
+    def _require_output(self, output: str, reader: str) -> bool:
+        """Find the file of a needed output. Returns whether that turned its node from a hit into a miss.
+
+        `reader` is the part of the reason that names the reader.
+        """
         name = output.partition(".")[0]
         if name in self._reasons or output in self._files.get(name, {}):
             return False
         if self._match[name].output(output) is None:
-            return False  # it gave nothing then, nor would it now
+            return False  # the node had no such output then and would not have it now
         path = self._history.find_file(self._match[name], output)
         if path is None:
-            self._reasons[name] = f"what it gave is no longer there, and {who}"
+            self._reasons[name] = f"what it gave is no longer there, and {reader}"
             return True
         self._files.setdefault(name, {})[output] = path
         return False
 
 
 def changes(before: KeyInputs, now: KeyInputs) -> str:
-    """What is different between two sets of parts of a key, in words."""
+    """Describe the difference between two sets of key inputs in words. Leaves out key inputs of unknown kinds."""
     kinds = (
         ([part for part in now if part in before and before[part] != now[part]], "changed", "changed"),
         ([part for part in now if part not in before], "is new", "are new"),
         ([part for part in before if part not in now], "is gone", "are gone"),
     )
-    return ", ".join(filter(None, (_told(key_inputs, one, several) for key_inputs, one, several in kinds)))
+    return ", ".join(filter(None, (_describe(key_inputs, one, several) for key_inputs, one, several in kinds)))
 
 
-def _told(key_inputs: Iterable[str], one: str, several: str) -> str:
-    words = [_word(*part.partition(" ")[::2]) for part in key_inputs if part.partition(" ")[0] in _WORDS]
+def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
+    words = [_describe_one(*part.partition(" ")[::2]) for part in key_inputs if part.partition(" ")[0] in _WORDS]
     more = f" and {len(words) - 4} more" if len(words) > 4 else ""
     return f"{', '.join(words[:4])}{more} {one if len(words) == 1 else several}" if words else ""
 
 
-def _word(kind: str, name: str) -> str:
-    """A part of a key in words; see `fingerprint` for the names of pieces of code."""
+def _describe_one(kind: str, name: str) -> str:
+    """Describe a key input in words. `code/fingerprint.py` lists the names of pieces of code."""
     module, _, piece = name.partition(":")
     if kind == "code" and piece == "*":
         return f"the module {module}"
@@ -216,11 +228,11 @@ def _word(kind: str, name: str) -> str:
     if kind == "code" and piece == "import":
         return f"what runs when {module} is imported"
     if kind == "code" and piece != piece.lower():
-        return f"the definition {name}"  # by its name a class or a constant
+        return f"the definition {name}"  # a class or a constant, judging by its capitals
     return _WORDS[kind].format(name)
 
 
-_GIVEN = ("input", "needs", "file")  # parts that are not of the definition
+_GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
 _WORDS = {
     "scheme": "how nfrun runs it",
     "node": "its name",

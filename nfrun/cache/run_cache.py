@@ -1,6 +1,6 @@
-"""Joins what makes a run resumable: its journal, what earlier runs have left, and what of it all is left at the end.
+"""Joins the parts that make a run resumable: its journal, the outputs of earlier runs, and the cleanup at its end.
 
-One `Book` for a run. Knows neither how the run is made nor who else hears of it.
+There is one `RunCache` for a run. `cli/run.py` connects it to the event dispatcher, the store and the executor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles, RunAttempt
+from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
@@ -23,17 +23,18 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import escape_controls
 from nfrun.engine.event_dispatch import EventDispatcher
+from nfrun.engine.executors.base import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore
 
-PERSISTENT_HANDOFFS = ("auto", "mmap")  # ways to hand on that leave files which another run can go on from
-# Between two looks at what has ended: a kill loses no more than that and what is being written.
+PERSISTENT_HANDOFFS = ("auto", "mmap")  # handoff modes that leave files for a later run to reuse
+# Between two batches of journal lines. A kill loses at most this time, and what is being written.
 _PAUSE_SECONDS = 0.005
 
 
-class _PassOn:
-    """A report that only passes on."""
+class _ForwardingReporter:
+    """A reporter that passes every event on to `emit`."""
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self.event = emit
@@ -43,7 +44,10 @@ class _PassOn:
 
 
 class RunCache:
-    """What one run writes down, and what it takes from others."""
+    """The journal of one run and its cache lookups.
+
+    Use it in this order: `open`, `journal_first`, `with_cache`, `close` after the run, `remove_intermediate`.
+    """
 
     def __init__(
         self,
@@ -81,41 +85,47 @@ class RunCache:
         keep: bool,
         fsync: bool,
     ) -> RunCache:
-        """Begin the journal in the folder of the run, and choose what of earlier runs is reused. Raises OSError."""
+        """Decide which nodes are reused, and begin the journal in `folder`, that of the run. Raises OSError.
+
+        `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss.
+        """
         keys, inputs = CacheKeys(pipeline), ExternalInputs(Path(pipeline.folder))
         history, decisions = None, {}
         if allowed := reusable(pipeline, resume=resume):
             history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=True)
             decisions = _decide(pipeline, plan, keys, history, allowed, inputs)
-        for name in pipeline.nodes:  # of the code as it is now, and not as it will be when the node has ended
+        for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             keys.definition(name)
         with name_errors(folder / JOURNAL):
             journal = Journal(folder, fsync=fsync)
             journal.started(started)
-        if fsync:  # else all that is in them may be found under no name
-            for above in (folder, folder.parent, work.path, *work.above):
-                sync(above)
+        if fsync:  # else a power loss could lose the names of the new folders and with them all their files
+            for parent in (folder, folder.parent, work.path, *work.above):
+                sync(parent)
         return cls(pipeline, folder, journal, history=history, decisions=decisions, keys=keys, inputs=inputs, keep=keep)
 
     @property
     def reused_nodes(self) -> frozenset[str]:
-        """The nodes that certainly do not run."""
+        """The nodes that certainly do not run: the hits that were decided before the run."""
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
     def journal_first(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-        """What writes events down and passes them on to `tell` behind that: what people hear of is on the disk."""
+        """Return an `emit` function that writes events to the journal before it passes them on to the given `emit`.
+
+        So reporters see an event only after its journal lines are written. Works on a thread of its own.
+        """
 
         def pass_on(event: Event) -> None:
-            # That all went well is not told of a run whose journal does not have it.
+            # Don't report success for a run whose journal could not be written.
             if isinstance(event, RunFinished) and event.status == "ok" and self._writer.error:
                 event = replace(event, status="failed", error=self._writer.error)
             emit(event)
 
-        self._dispatcher = EventDispatcher([self._writer, _PassOn(pass_on)], pause=_PAUSE_SECONDS)
+        self._dispatcher = EventDispatcher([self._writer, _ForwardingReporter(pass_on)], pause=_PAUSE_SECONDS)
         return self._dispatcher.emit
 
     def with_cache(self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[str], None]) -> RunAttempt:
-        """What makes attempts by `make` or reuses. `broken(message)` is told when the journal cannot be written."""
+        """Wrap `run_attempt` with the cache lookup. Calls `on_error(message)` if the journal cannot be written."""
         self._on_error = on_error
         return CachedAttempts(
             run_attempt,
@@ -132,27 +142,29 @@ class RunCache:
         self._on_error(message)
 
     def close(self) -> str:
-        """Write what is left to be written; returns what went wrong with any of it."""
+        """Write the rest of the journal and close it. Returns an error message, empty if all has been written."""
         if self._dispatcher is not None:
             self._dispatcher.close()
         stopped = self._dispatcher is not None and self._dispatcher.stopped
         return self._writer.error or ("the journal of the run is not complete" if stopped else "")
 
     def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
-        """After a run that ended well: remove the files of outputs that it neither shows nor is asked to keep.
+        """Remove the files of intermediate outputs after a run that ended with `ok`. Does nothing with `keep`.
 
-        Also those that it has taken over from runs that did not end well.
+        Keeps the outputs that the pipeline shows and those of nodes with `cache: true`. Also removes the files that
+        reused nodes without `cache: true` have in earlier runs that did not end with `ok`. `refs` are the outputs of
+        this run by output id.
         """
         if self._keep:
             return
         shown = frozenset(self._pipeline.outputs.values())
         nodes = self._pipeline.nodes
-        gone = [Path(ref.path) for id, ref in refs.items() if ref.path and id not in shown and not _cached(nodes, id)]
+        paths = [Path(ref.path) for id, ref in refs.items() if ref.path and id not in shown and not _cached(nodes, id)]
         if self._history is not None:
             for name, finished in self._observed.used.items():
                 if not nodes[name].cache:
-                    gone += self._history.leftovers(finished)
-        for path in gone:
+                    paths += self._history.leftovers(finished)
+        for path in paths:
             with suppress(OSError):
                 path.unlink()
 
@@ -162,7 +174,7 @@ def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
 
 
 def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir) -> dict[str, ReuseDecision]:
-    """What `--resume` would make of every node, if nothing changes until then. Changes nothing itself."""
+    """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=False)
     inputs = ExternalInputs(Path(pipeline.folder))
     return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), inputs)

@@ -1,7 +1,7 @@
-"""The folder where nfrun keeps what outlives a run: what lies where, and that one run at a time has it.
+"""Manages the work dir, the folder with everything that outlives a run, and its lock.
 
-Knows no nodes. The lock is the system's (`flock`), never the existence of a file: it is free the moment that its holder
-is gone, however it went.
+One run at a time holds the lock. It is a `flock`, never the existence of a file: the system frees it as soon as its
+holder is gone, even if that was killed.
 """
 
 from __future__ import annotations
@@ -27,44 +27,46 @@ JOURNAL = "journal.jsonl"
 LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
-# A holder that was killed a moment ago may take the system some milliseconds to be rid of, and all of its processes.
-_PATIENCE_SECONDS = 0.25
-_LOOK_SECONDS = 0.005
+# After a holder was killed, the system may take some milliseconds to end all of its processes.
+_LOCK_TIMEOUT_SECONDS = 0.25
+_POLL_SECONDS = 0.005
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-_MOST_RUNS = 1 << 53
-_MOST = 4096  # bytes of the lock file that are looked at
+_MAX_RUNS = 1 << 53
+_HOLDER_BYTES = 4096  # bytes of the lock file that are read and written
 
 
 def new_run_id() -> str:
-    """A name for a run that sorts by its start. A label only: nothing is decided by it."""
+    """Return a new run id, which sorts by the start time in UTC. It is only a label; nfrun orders runs by number."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
 
 
 class WorkDirLock:
-    """The lock of a work folder, held. `run` and `number` are those of the run that held it last, None where nobody can
-    know."""
+    """The held lock of a work dir.
+
+    `run` and `number` are the id and the number of the previous holder, None where they are unknown.
+    """
 
     def __init__(self, lock: int) -> None:
         self._lock = lock
-        told = _told_in(lock)
-        run, number = told.get("run"), told.get("number")
+        previous = _read_holder(lock)
+        run, number = previous.get("run"), previous.get("number")
         self.run = run if isinstance(run, str) and _RUN.fullmatch(run) else None
-        self.number = number if isinstance(number, int) and 0 <= number < _MOST_RUNS else None
+        self.number = number if isinstance(number, int) and 0 <= number < _MAX_RUNS else None
 
     def write_holder(self, *, run: str, pipeline: str, number: int) -> None:
-        """Say who holds it, to whoever comes meanwhile. Raises OSError."""
-        told = {"run": run, "pipeline": pipeline, "number": number}
-        text = json.dumps({**told, "process": os.getpid(), "host": socket.gethostname()})
-        # In one piece over what was there: whoever reads meanwhile finds either, and never nothing.
-        os.pwrite(self._lock, text.encode().ljust(_MOST), 0)
+        """Write the holder into the lock file, for the error message of other runs. Raises OSError."""
+        holder = {"run": run, "pipeline": pipeline, "number": number}
+        text = json.dumps({**holder, "process": os.getpid(), "host": socket.gethostname()})
+        # One write over the old text: a concurrent reader finds the old or the new holder, never an empty file.
+        os.pwrite(self._lock, text.encode().ljust(_HOLDER_BYTES), 0)
 
 
 class WorkDir:
-    """The folder where nfrun keeps what outlives a run, readable by its owner alone.
+    """The work dir, created readable only by its owner.
 
-    `runs/<id>/` holds what one run left: its journal, its outputs, and a folder for each attempt under way;
-    `timings/<pipeline>.json` the seconds that nodes took; `lock` tells who holds the folder. `above` are the
-    folders that have its name in them, and the names of those that were made for it.
+    `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
+    `timings/<pipeline>.json` has the durations of nodes in seconds. `lock` names the holder of the lock. The attribute
+    `above` lists the folders to fsync when the work dir is new: its parent, and the parents of folders made for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,13 +75,14 @@ class WorkDir:
 
     @classmethod
     def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
-        """The folder that was asked for, or `.nfrun` beside the pipeline file."""
+        """Return the work dir at `path`, or `.nfrun` beside the pipeline file where `path` is None."""
         return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
 
     def pipeline_name(self, pipeline: Pipeline) -> str:
-        """What its runs are found by here: a pipeline of the same name in another folder is another one.
+        """Return the name by which this work dir identifies the runs of a pipeline.
 
-        The folder as seen from here, so that both may be moved together, and not in words: paths may be secret.
+        Pipelines with the same file name in different folders get different names. The folder is taken relative to the
+        work dir, so that both may be moved together, and as a checksum, because paths may be secret.
         """
         name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
         if folder == ".":
@@ -89,37 +92,40 @@ class WorkDir:
         return f"{name} {text_checksum(folder)}"
 
     def is_used(self) -> bool:
-        """Whether it is one: some run has had it. Else it may be any folder of the user's."""
+        """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""
         return any((self.path / name).exists() for name in (_LOCK, "runs"))
 
     @contextmanager
     def lock(self) -> Iterator[WorkDirLock]:
-        """While inside, the folder is there and nobody else holds it. Raises FolderHeld and OSError."""
-        if not self.path.exists():  # else it may be a folder of the user's, as with `--work .`
+        """Create the work dir if it is missing, and hold its lock within the `with` block.
+
+        Raises WorkDirLocked if another run holds the lock for the next 0.25 seconds, and OSError.
+        """
+        if not self.path.exists():  # an existing folder may be the user's own, as with `--work .`
             self.above = make_folders(self.path, 0o700)
             with name_errors(self.path / ".gitignore") as ignored:
                 ignored.write_text("*\n", encoding="utf-8")
         lock = self._lock_file()
-        mine = [lock]
+        open_locks = [lock]
         try:
-            # A child that a node forks shares the lock, and would hold it for as long as it lives.
-            os.register_at_fork(after_in_child=lambda: [*map(_close, mine)])
+            # A child that a node forks inherits the lock and would hold it for as long as it lives.
+            os.register_at_fork(after_in_child=lambda: [*map(_close, open_locks)])
             yield WorkDirLock(lock)
         finally:
-            mine.clear()
+            open_locks.clear()
             _close(lock)
 
     def make_run_folder(self, run_id: str) -> Path:
-        """Make the folder of a new run. Raises OSError."""
+        """Create the folder of a new run and return its path. Raises OSError."""
         folder = self.path / "runs" / run_id
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(mode=0o700)
         return folder
 
     def remove_unfinished(self, run_id: str) -> None:
-        """Remove what a run that is over had under way, as far as that can be done: nobody reads it.
+        """Remove the scratch folders and unfinished files of an ended run. Ignores errors.
 
-        Only one that was killed leaves any.
+        Only a run that was killed leaves any.
         """
         folder = self.path / "runs" / run_id
         if folder.is_symlink():
@@ -130,9 +136,9 @@ class WorkDir:
                 partial.unlink()
 
     def run_folders(self) -> list[Path]:
-        """The folders of all runs, in the order of their names, and nothing that only lies beside them.
+        """Return the folders of all runs, sorted by name. Skips links and other entries of `runs/`.
 
-        Raises OSError where they cannot be seen.
+        Empty where there are no runs yet. Raises OSError if they cannot be listed.
         """
         try:
             found = sorted((self.path / "runs").iterdir())
@@ -141,36 +147,36 @@ class WorkDir:
         return [path for path in found if _RUN.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
 
     def _lock_file(self) -> int:
-        """Raises FolderHeld and OSError."""
+        """Open and lock the lock file and return its descriptor. Raises WorkDirLocked and OSError."""
         path = self.path / _LOCK
-        until = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
         while True:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_same_file(lock, path):  # somebody may have removed the folder and made it again
+                if is_same_file(lock, path):  # else the work dir was removed and made again
                     return lock
             except BlockingIOError:
-                if time.monotonic() > until:
-                    held = WorkDirLocked(f"another run holds {self.path}{_who(_told_in(lock))}")
+                if time.monotonic() > deadline:
+                    held = WorkDirLocked(f"another run holds {self.path}{_describe_holder(_read_holder(lock))}")
                     _close(lock)
                     raise held from None
             except BaseException:
                 _close(lock)
                 raise
             _close(lock)
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
-def _told_in(lock: int) -> dict[str, Any]:
-    """What a holder told; nothing where it has just come, or somebody wrote into the file."""
+def _read_holder(lock: int) -> dict[str, Any]:
+    """Return what the holder wrote into the lock file; empty where it has not yet, or the text is not valid."""
     holder: Any = None
     with suppress(OSError, ValueError, RecursionError):
-        holder = json.loads(os.pread(lock, _MOST, 0))
+        holder = json.loads(os.pread(lock, _HOLDER_BYTES, 0))
     return holder if isinstance(holder, dict) else {}
 
 
-def _who(holder: Mapping[str, Any]) -> str:
+def _describe_holder(holder: Mapping[str, Any]) -> str:
     known = [f"{key} {holder[key]}" for key in ("pipeline", "run", "process", "host") if holder.get(key)]
     return f" ({', '.join(known)})" if known else ""
 

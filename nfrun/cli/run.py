@@ -1,6 +1,6 @@
-"""Joins the parts of one `nfrun run`: gives the run its book, store, executor and reports, and sees to its end.
+"""Carries out `nfrun run`: wires the cache, store, executor and reporters of one run together and runs it.
 
-Knows neither how a run is prepared nor who is told of it.
+`run_setup.py` prepares the run, and `run_reports.py` builds its reporters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed,
 from nfrun.core.text import escape_controls
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
-from nfrun.engine.executors.threads import RunAttempt, ThreadExecutor
+from nfrun.engine.executors.base import RunAttempt
+from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.placement import nodes_in_processes
 from nfrun.engine.runner import Run
@@ -37,16 +38,16 @@ from nfrun.system.runtime import collect_rarely, set_allocator
 from nfrun.system.signals import cancel_on_signals
 from nfrun.tables.store import TableStore
 
-_BRIEF_SECONDS = 0.0001
+_SWITCH_INTERVAL = 0.0001
 
 
 def run_pipeline(
     options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
 ) -> tuple[int, bool]:
-    """Run a pipeline; returns the exit code, and whether a node still hangs in a thread.
+    """Run a pipeline. Returns the exit code, and whether a detached node still runs in a thread.
 
-    `hide(redactor)` is called as soon as it is known what is secret in whatever is told from then on. Raises SpecError,
-    FolderHeld, HandoffError and OSError.
+    Calls `set_redactor(redactor)` as soon as the secrets are known, for all messages from then on. Raises SpecError,
+    WorkDirLocked, HandoffError and OSError.
     """
     with set_up_run(options, set_redactor) as setup:
         _set_environment(setup.pipeline.env)
@@ -59,7 +60,7 @@ def run_pipeline(
                 from nfrun.engine.executors.processes import start_server
 
                 start_server()
-            import_arrow()  # before the clock starts: else the first node to make a table would be charged for it
+            import_arrow()  # before the clock starts: otherwise the first node to make a table would pay for it
             parts = _Wiring(setup, cache, processes, results)
             try:
                 end = parts.run_to_end(fallback)
@@ -75,13 +76,13 @@ def run_pipeline(
 
 
 def import_arrow() -> None:
-    """Import pyarrow, with the allocator that suits nfrun unless the environment names another."""
+    """Import pyarrow with the system's allocator, unless the environment names another (see `set_allocator`)."""
     set_allocator()
     import pyarrow  # noqa: F401
 
 
 class _Wiring:
-    """The parts of one run, which tell one another what happens. `results` takes what is for stdout."""
+    """Makes the parts of one run and connects their callbacks. Results for stdout are written to `results`."""
 
     def __init__(self, setup: RunSetup, cache: RunCache | None, processes: frozenset[str], results: IO[str]) -> None:
         options, redactor = setup.options, setup.redactor
@@ -100,9 +101,9 @@ class _Wiring:
         self._logs = Logs(self._log, setup.folder / LOGS, redactor.filter, self._back_pressure.has_room)
         self.run = Run(
             setup.plan,
-            self._happened,
+            self._on_event,
             keep_going=options.keep_going,
-            seed=zlib.crc32(setup.started.run.encode()),  # the same if the run is repeated under its name
+            seed=zlib.crc32(setup.started.run.encode()),  # the same for the same run id
             grace=options.grace,
             on_wake=self._contention.look,
         )
@@ -110,8 +111,8 @@ class _Wiring:
         self._scratch = setup.folder / SCRATCH
 
     def run_to_end(self, fallback: TextIO) -> RunFinished:
-        """Run to the end. What nobody in particular prints goes `beside`."""
-        if not gc.isenabled():  # it was put off while starting
+        """Run to the end. Prints that belong to no node go to `fallback`."""
+        if not gc.isenabled():  # it is off during start-up
             collect_rarely()
         run, store = self.run, self._store
         with (
@@ -123,9 +124,12 @@ class _Wiring:
             return run.go(lambda on_outcome: ThreadExecutor(cached, on_outcome), store)
 
     def close(self) -> str:
-        """Have everything told and written that is left to be; returns what went wrong with the book."""
-        if self.run.detached:  # nothing here is to wait 5 ms whenever it wants Python's lock
-            sys.setswitchinterval(_BRIEF_SECONDS)
+        """Deliver all events and write what is left.
+
+        Returns the error message of the journal, empty if it is complete.
+        """
+        if self.run.detached:  # otherwise each GIL wait here takes 5 ms while the detached node runs
+            sys.setswitchinterval(_SWITCH_INTERVAL)
         self._logs.close()
         error = self._cache.close() if self._cache is not None else ""
         self._dispatcher.close()
@@ -136,8 +140,8 @@ class _Wiring:
         return error
 
     def code(self, end: RunFinished) -> int:
-        """The exit code of a run that ended so, once it is closed."""
-        end = self.record.end or end  # as it was told
+        """Return the exit code of a run that ended with `end`. Call it after `close`."""
+        end = self.record.end or end  # the end that was reported: `RunCache.journal_first` may change the status
         failures = [node.failure for node in self.record.nodes.values() if node.failure]
         return run_exit_code(end, failures, self._caught) or (EXIT_IO if self._dispatcher.stopped else EXIT_OK)
 
@@ -146,9 +150,9 @@ class _Wiring:
 
     @contextmanager
     def _workers(self) -> Iterator[RunAttempt]:
-        """What makes the attempts, with processes for some of the nodes while inside."""
+        """Yield the `RunAttempt` of the run. Nodes in `processes` run in worker processes, which end with the block."""
         setup, processes = self._setup, self._processes
-        work = AttemptRunner(
+        runner = AttemptRunner(
             setup.pipeline,
             self._store,
             setup.started.run,
@@ -160,17 +164,17 @@ class _Wiring:
             grace=setup.options.grace,
         )
         if not processes:
-            yield work
+            yield runner
             return
         from nfrun.engine.executors.processes import ProcessWorkers
 
-        workers = ProcessWorkers(work, self._store, setup.folder, processes, setup.plan.slots)
+        workers = ProcessWorkers(runner, self._store, setup.folder, processes, setup.plan.slots)
         try:
             yield workers
         finally:
             workers.close()
 
-    def _happened(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, AttemptStopped) and event.why == "timeout":
             self._logs.detach(event.node, event.attempt)
         self._emit(event)
@@ -183,20 +187,20 @@ class _Wiring:
         self._emit(NodeProgressed(self.run.now(), node, done, total))
 
     def _table(self, output: str) -> Any:
-        with suppress(Exception):  # a preview is not worth failing for
+        with suppress(Exception):  # a failed preview must not fail the run
             return self._store.open(self.record.refs[output])
         return None
 
 
 def _set_environment(env: Mapping[str, str]) -> None:
-    """Nodes share this process, and its environment."""
+    """Set the variables of the pipeline in this process, because nodes share its environment."""
     os.environ.update(env)
     if hasattr(time, "tzset"):
-        time.tzset()  # else TZ would count in child processes only
+        time.tzset()  # otherwise TZ would only affect child processes
 
 
 def _open_cache(setup: RunSetup) -> RunCache | None:
-    """The book of the run, if it leaves what another run can go on from. Raises OSError."""
+    """Open the cache of the run; None if its handoff leaves no files for a later run. Raises OSError."""
     options = setup.options
     if options.handoff not in PERSISTENT_HANDOFFS:
         return None
@@ -213,13 +217,13 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
 
 
 def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
-    """Where the run hands its outputs on. Some of its nodes are at work in `processes`."""
+    """Make the table store of the run. Inputs of nodes in `processes` and of Arrow scripts are written first."""
     options, keep = setup.options, setup.plan.retained
     if options.handoff == "json":
         from nfrun.tables.json_store import JsonStore
 
         return JsonStore(setup.folder, retained=keep, on_published=run.output_published, on_error=run.abort)
-    elsewhere = [
+    file_readers = [
         spec
         for name, spec in setup.pipeline.nodes.items()
         if name in processes or (spec.kind == "run" and spec.format == "arrow")
@@ -228,7 +232,7 @@ def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
         setup.folder,
         mode=options.handoff,
         retained=keep,
-        write_first=frozenset(item.output for spec in elsewhere for item in spec.inputs),
+        write_first=frozenset(item.output for spec in file_readers for item in spec.inputs),
         budget=options.memory,
         persistent=options.handoff in PERSISTENT_HANDOFFS,
         fsync=options.fsync,

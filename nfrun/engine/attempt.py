@@ -1,13 +1,13 @@
-"""One attempt at one node, wherever it runs: open the inputs, do the work, hand on the outputs, tell what came of it.
+"""Makes one attempt at one node: opens the inputs, runs the node, publishes the outputs and returns an `Outcome`.
 
-Knows the kinds and the store, not who asked nor what comes next. Whatever a node does, an `Outcome` comes back.
+The same code runs on threads and in worker processes. An error in a node becomes a failed `Outcome`.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +16,20 @@ from typing import Any, Protocol
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.executors.base import RunCoroutine
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import kind_of
 
-RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 Progress = Callable[[str, float, float | None], None]
 
-_PROGRESS_SECONDS = 0.1
+_PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
 
 
 class OutputStore(Protocol):
-    """Where outputs are handed on: `nfrun.tables.store.TableStore`, or what stands in for it in another process."""
+    """Passes outputs between nodes: `TableStore` in the run's process, `WorkerStore` in a worker process."""
 
     fsync: bool
 
@@ -44,11 +44,13 @@ class OutputStore(Protocol):
 
 @dataclass(frozen=True)
 class AttemptRunner:
-    """What all attempts of a run share.
+    """Makes attempts. Holds what all attempts of a run share; safe to call from several threads.
 
-    `environ` is the environment of the run, the file's `env` laid over the process's. `logs` takes what nodes print and
-    log, `progress(node, done, total)` goes to the reports. `wanted` are the ids of outputs that are read, where
-    `pipeline` is only a part. A child process that was told to stop is killed `grace` seconds later.
+    `scratch` is the folder in which attempts get scratch folders. `environ` is the environment of the run: the
+    process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
+    emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` has the ids of the
+    outputs that are read; it is needed where `pipeline` is only a part. A cancelled child process is killed after
+    `grace` seconds.
     """
 
     pipeline: Pipeline
@@ -65,18 +67,21 @@ class AttemptRunner:
 
     @cached_property
     def folder(self) -> Path:
-        """What the paths of the pipeline are relative to."""
+        """The folder that the paths in the pipeline are relative to."""
         return Path(self.pipeline.folder)
 
     @cached_property
     def consumed(self) -> frozenset[str]:
-        """The ids of the outputs that some node reads."""
+        """The ids of the outputs that at least one node reads."""
         if self.consumed_here is not None:
             return self.consumed_here
         return frozenset(item.output for spec in self.pipeline.nodes.values() for item in spec.inputs)
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt. `wait` runs a coroutine on the executor's event loop. Never raises."""
+        """Make the attempt. Never raises: an error becomes a failure in the outcome.
+
+        `run_coroutine` runs a coroutine on the executor's event loop.
+        """
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         token = current_attempt.set((start.node, start.attempt))
         try:
@@ -84,15 +89,15 @@ class AttemptRunner:
         finally:
             current_attempt.reset(token)
             self.logs.end(start.node, start.attempt)
-            attempt.clean()
+            attempt.remove_scratch()
 
 
 class _Attempt:
-    """The `Job` that a kind is given, and what becomes of it."""
+    """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_told", "_ended", "_folder", "_reading", "_runner", "_start", "_told", "attempt", "cancel_token",
-        "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
+        "_complete_sent", "_ended", "_folder", "_progress_at", "_read_seconds", "_runner", "_start", "attempt",
+        "cancel_token", "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
     )  # fmt: skip
 
     def __init__(
@@ -101,9 +106,9 @@ class _Attempt:
         self._runner = runner
         self._start = start
         self._folder: Path | None = None
-        self._reading = 0.0
-        self._told = 0.0
-        self._complete_told = False
+        self._read_seconds = 0.0
+        self._progress_at = 0.0
+        self._complete_sent = False
         self._ended = False
         self.input_waits: dict[str, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
@@ -129,14 +134,14 @@ class _Attempt:
                 results = dict(results)
                 for name in list(results):
                     output = f"{spec.id}.{name}" if name else spec.id
-                    # Taken out, so that nothing here keeps a table alive that the store lets go of.
-                    outputs[output] = store.publish(output, self.attempt, self._counted(results.pop(name)))
-                duration += self._reading
+                    # Popped, so that no reference here keeps a table alive after the store drops it.
+                    outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(name)))
+                duration += self._read_seconds
                 publish_wait = clock() - began - duration
-            self._complete(outputs)
-        except BaseException as error:  # SystemExit and the like too: a node never ends the run
+            self._check_outputs(outputs)
+        except BaseException as error:  # also SystemExit and the like: a node must not end the run
             duration = clock() - began
-            failure = self._failure(error)
+            failure = self._describe_failure(error)
             for ref in outputs.values():
                 store.discard(ref)
             outputs, publish_wait = {}, 0.0
@@ -144,13 +149,14 @@ class _Attempt:
         if self.input_waits:
             duration = max(0.0, duration - sum(self.input_waits.values()))
         cpu, gil_wait = self._runner.contention.end()
-        # Looks are rare: one may have been for the attempt before. A script waits for no lock, only who listens to it.
+        # Samples are rare, so a wait may belong to the attempt before: limit it. A script needs no GIL; only the thread
+        # that reads its output does.
         gil_wait = 0.0 if spec.kind == "run" else min(gil_wait, max(0.0, duration - cpu))
         return Outcome(
             spec.id, self.attempt, failure, None, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
         )
 
-    # -- what a kind is offered ------------------------------------------------------------------------------------
+    # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
     @property
     def fsync(self) -> bool:
@@ -158,7 +164,7 @@ class _Attempt:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment of the run, the node's own laid over it."""
+        """The environment of the run, with the node's own on top."""
         return {**self._runner.environ, **self.node.env}
 
     def table(self, name: str) -> Any:
@@ -166,14 +172,14 @@ class _Attempt:
         try:
             return self._runner.store.open(ref)
         finally:
-            self._waited(ref, time.perf_counter() - began)
+            self._add_input_wait(ref, time.perf_counter() - began)
 
     def file(self, name: str) -> Path:
         ref, began = self._input(name), time.perf_counter()
         try:
             return self._runner.store.file(ref)
         finally:
-            self._waited(ref, time.perf_counter() - began)
+            self._add_input_wait(ref, time.perf_counter() - began)
 
     def scratch(self) -> Path:
         if self._folder is None:
@@ -190,30 +196,34 @@ class _Attempt:
         return self._folder
 
     def log(self, level: str, line: str) -> None:
-        if self._counts():
+        if self._is_active():
             self._runner.logs.log(self.node.id, self.attempt, level, line)
 
     def stream_log(self, stream: str) -> StreamLog:
         return self._runner.logs.of(self.node.id, self.attempt, stream)
 
     def progress(self, done: float, total: float | None = None) -> None:
-        if not self._counts():
+        if not self._is_active():
             return
         now, complete = time.monotonic(), done == total
-        if now - self._told >= _PROGRESS_SECONDS or (complete and not self._complete_told):
-            self._told, self._complete_told = now, complete
+        if now - self._progress_at >= _PROGRESS_SECONDS or (complete and not self._complete_sent):
+            self._progress_at, self._complete_sent = now, complete
             self._runner.progress(self.node.id, done, total)
 
-    def _counts(self) -> bool:
-        """Whether anybody wants to hear of it. If not, it was given up, or a thread goes on that it has left behind."""
+    def _is_active(self) -> bool:
+        """Whether the attempt may still emit logs and progress.
+
+        False once it is detached, and for a thread that the node left running after the attempt has ended. Slows
+        detached code down, so that it leaves the GIL to others.
+        """
         if self._runner.logs.is_detached(self.node.id, self.attempt):
             throttle_detached()
             return False
         return not self._ended
 
-    # -- the rest --------------------------------------------------------------------------------------------------
+    # -- private ---------------------------------------------------------------------------------------------------
 
-    def clean(self) -> None:
+    def remove_scratch(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -226,11 +236,11 @@ class _Attempt:
             raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
         return ref
 
-    def _waited(self, ref: OutputRef, seconds: float) -> None:
+    def _add_input_wait(self, ref: OutputRef, seconds: float) -> None:
         self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + seconds
 
-    def _counted(self, value: Any) -> Any:
-        """The output; of a reader, what it takes to make each batch counts as work, not as waiting for the store."""
+    def _timed(self, value: Any) -> Any:
+        """Return the output. For a reader, count the time to produce each batch as duration, not as publish wait."""
         import pyarrow as pa
 
         if not isinstance(value, pa.RecordBatchReader):
@@ -244,13 +254,13 @@ class _Attempt:
                 except StopIteration:
                     return
                 finally:
-                    self._reading += time.perf_counter() - began
+                    self._read_seconds += time.perf_counter() - began
                 yield batch
 
         return pa.RecordBatchReader.from_batches(value.schema, batches())
 
-    def _complete(self, outputs: Mapping[str, OutputRef]) -> None:
-        """Raises NodeError if an output is missing that some node reads."""
+    def _check_outputs(self, outputs: Mapping[str, OutputRef]) -> None:
+        """Raise NodeError if an output is missing that a node reads."""
         read = self._runner.consumed
         for output in self.node.output_ids:
             if output in read and output not in outputs:
@@ -259,7 +269,7 @@ class _Attempt:
                 what = how.get(self.node.kind, "returned None")
                 raise NodeError(f"it {what}, but other nodes read '{output}'")
 
-    def _failure(self, error: BaseException) -> Failure:
+    def _describe_failure(self, error: BaseException) -> Failure:
         from nfrun.engine.failures import failure_of
 
         if self.cancel_token.cancelled:

@@ -1,4 +1,4 @@
-"""Puts into words what an attempt failed of: whose fault, the user's frames, what led to it. Knows no runs."""
+"""Turns the error of an attempt into a `Failure`: its kind, the user's traceback frames and the causes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ _MOST_TEXT = 4_000
 
 
 def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
-    """What the node failed of. `inputs` is a line for each input; `folder` is what files are shown relative to."""
+    """Return the `Failure` for an error that a node raised.
+
+    `inputs` has one line for each input. Paths in frames are shown relative to `folder`. A HandoffError and a full disk
+    are of kind `io`, all other errors of kind `error`.
+    """
     if isinstance(error, NodeError):
         return Failure("error", "", _text(error), details=error.details, inputs=inputs)
     if isinstance(error, FormatError):
@@ -31,7 +35,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
         return Failure("io", io_failure_type(error), _text(error), inputs=inputs)
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     kind = "io" if full else "error"
-    if spec.kind == "read" and isinstance(error, OSError):  # nobody's code but ours is to be seen there
+    if spec.kind == "read" and isinstance(error, OSError):  # no user code runs there: no frames
         return Failure(kind, type(error).__name__, _text(error), inputs=inputs)
     frames = _user_frames(error, folder)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
@@ -40,22 +44,23 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
 
 
 def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:
-    """The frames of an error's traceback that are the user's, and the last one wherever it is.
+    """Return the user's frames of an error's traceback, and the innermost frame even if it is in a library.
 
-    None of nfrun's own, of the import system, nor of compiled modules, which have no source to show. Files in the
-    pipeline's folder are shown relative to it. A syntax error points at its place.
+    Leaves out frames of nfrun, of the import system and of compiled modules, which have no source to show. Files in the
+    pipeline's folder are shown relative to it. For a SyntaxError, adds a frame for the line with the error. Of more
+    than 12 frames, the first and the last 6 are shown.
     """
     libraries = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")})
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
-    theirs = [f for f in frames if not f.filename.startswith(libraries)]
-    if theirs and frames[-1] is not theirs[-1]:
-        theirs.append(frames[-1])
-    shown = theirs or frames
-    if len(shown) > _MOST_FRAMES:  # a recursion: both its ends tell more than its middle
+    user_frames = [f for f in frames if not f.filename.startswith(libraries)]
+    if user_frames and frames[-1] is not user_frames[-1]:
+        user_frames.append(frames[-1])
+    shown = user_frames or frames
+    if len(shown) > _MOST_FRAMES:  # a recursion: its two ends say more than its middle
         shown = shown[: _MOST_FRAMES // 2] + shown[-_MOST_FRAMES // 2 :]
-    found = [Frame(_shown(f.filename, folder), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
+    found = [Frame(_relative(f.filename, folder), f.lineno or 0, f.name, _clean(f.line or "")) for f in shown]
     if isinstance(error, SyntaxError) and error.filename:
-        found.append(Frame(_shown(error.filename, folder), error.lineno or 0, "<module>", _clean(error.text or "")))
+        found.append(Frame(_relative(error.filename, folder), error.lineno or 0, "<module>", _clean(error.text or "")))
     return tuple(found)
 
 
@@ -68,12 +73,12 @@ def _clean(line: str) -> str:
     return line.strip().encode(errors="backslashreplace").decode()
 
 
-def _shown(file: str, folder: Path) -> str:
+def _relative(file: str, folder: Path) -> str:
     return str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """What led to the error, nearest first, and the members of a group."""
+    """Return up to 3 causes: the first members of an exception group, then the chain of causes, nearest first."""
     causes = list(error.exceptions[:3]) if isinstance(error, BaseExceptionGroup) else []
     step: BaseException | None = error
     while step is not None and len(causes) < 3:
@@ -90,5 +95,5 @@ def _text(error: BaseException) -> str:
         text = f"<its message cannot be shown: {type(broken).__name__}>"
     if isinstance(error, SystemExit):
         text = f"the node called sys.exit({'' if error.code is None else text})"
-    text = text.encode(errors="backslashreplace").decode()  # half a character, which no report can write
+    text = text.encode(errors="backslashreplace").decode()  # lone surrogates, which no reporter can write
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… ({len(text):,} characters)"

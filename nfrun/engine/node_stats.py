@@ -1,4 +1,8 @@
-"""What nodes took in earlier runs, and how the next run reads it. Knows no scheduler; hears of runs by events."""
+"""Records the durations and GIL waits of nodes, for the next runs of the same pipeline.
+
+The statistics are in `timings/<pipeline file>.json` in the work dir. The next run takes
+estimated durations and the placement of nodes from them.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,17 @@ from pathlib import Path
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
 from nfrun.system.atomic_files import read_regular_file
 
-_CENTURY = 3.2e15  # microseconds; what claims more is not a time, and infinity would spoil every rank
-_KEYS = ("took", "thread", "locked", "process")  # in the file: the fields of `NodeStats`, in their order
+_CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
+_KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the fields of `NodeStats` in order
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStats:
-    """What the runs of a pipeline have recorded of its nodes, in seconds.
+    """The recorded statistics of a pipeline's nodes, in seconds by node name.
 
-    `took` is what they took when they last finished. Of those that waited for the interpreter's lock, and for so long
-    only, there is what they took in a `thread`, how long of that they were `locked`, and what they took in a `process`.
+    `durations` has the estimated duration of every node that has finished. `thread` and `gil_waits` have the last
+    duration and GIL wait on a thread of nodes that have ever waited `GIL_WAIT_SECONDS`. `process` has the last duration
+    of nodes in a worker process.
     """
 
     durations: dict[str, float]
@@ -32,23 +37,27 @@ class NodeStats:
     def with_run(
         self, seconds: Mapping[str, float], gil_waits: Mapping[str, float], processes: Collection[str]
     ) -> NodeStats:
-        """With what a further run has shown: what nodes took, and how long of that some of them were locked."""
+        """Return the statistics with those of another run added.
+
+        `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `processes` the nodes that
+        ran in worker processes.
+        """
         durations = dict(self.durations)
         for name, value in seconds.items():
             known = durations.get(name)
-            # Falling at once and rising by halves: beside others a node takes longer than it needs.
+            # Falls at once, rises by half the difference: next to other nodes a node takes longer than it needs.
             durations[name] = value if known is None or value <= known else (value + known) / 2
-        here = [name for name in {**self.thread, **gil_waits} if name in seconds and name not in processes]
+        on_threads = [name for name in {**self.thread, **gil_waits} if name in seconds and name not in processes]
         return NodeStats(
             durations,
-            {**self.thread, **{name: seconds[name] for name in here}},
-            {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in here}},
+            {**self.thread, **{name: seconds[name] for name in on_threads}},
+            {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in on_threads}},
             {**self.process, **{name: seconds[name] for name in processes if name in seconds}},
         )
 
 
 def read_node_stats(work: Path, pipeline: str) -> NodeStats:
-    """What the runs of a pipeline have recorded in the work folder; nothing where there is nothing or it is damaged."""
+    """Read the statistics of a pipeline from the work dir. Returns empty ones if the file is missing or damaged."""
     try:
         found = json.loads(read_regular_file(_file(work, pipeline)))
         return NodeStats(*({k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS))
@@ -57,11 +66,11 @@ def read_node_stats(work: Path, pipeline: str) -> NodeStats:
 
 
 def write_node_stats(work: Path, pipeline: str, stats: NodeStats) -> None:
-    """Record this in place of what was recorded. Raises OSError."""
+    """Replace the recorded statistics of a pipeline, atomically. Raises OSError."""
     path = _file(work, pipeline)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
-    # Whole microseconds are written three times as fast as fractions of a second.
+    # Integers are written three times as fast as fractions of a second.
     fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
     text = json.dumps(
         {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
@@ -79,7 +88,10 @@ def _file(work: Path, pipeline: str) -> Path:
 
 
 class NodeStatsFile:
-    """Listens to a run and adds what its nodes took to what is `recorded`. `processes` are those that run in one."""
+    """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
+
+    `processes` has the nodes that run in worker processes. Reused nodes are not counted.
+    """
 
     event_types = (NodeFinished, RunFinished)
 
@@ -90,11 +102,12 @@ class NodeStatsFile:
         self._pipeline = pipeline
         self._recorded = recorded
         self._processes = processes
-        # Numbers only: to keep every event alive would be work for the garbage collector.
+        # Numbers only: keeping every event alive costs time in the garbage collector.
         self._durations: dict[str, float] = {}
         self._gil_waits: dict[str, float] = {}
 
     def event(self, event: Event) -> None:
+        """Note a finished node; at the end of the run, write the file."""
         if isinstance(event, NodeFinished):
             if event.reused:
                 return
@@ -102,9 +115,9 @@ class NodeStatsFile:
             if event.gil_wait >= GIL_WAIT_SECONDS:
                 self._gil_waits[event.node] = event.gil_wait
         elif isinstance(event, RunFinished) and self._durations:
-            with suppress(OSError):  # only the next run's guesses depend on it
+            with suppress(OSError):  # only the next run's estimates depend on it
                 found = self._recorded.with_run(self._durations, self._gil_waits, self._processes)
                 write_node_stats(self._work, self._pipeline, found)
 
     def close(self) -> None:
-        pass
+        """Do nothing: the file is written when the run finishes."""

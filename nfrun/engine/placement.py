@@ -1,4 +1,4 @@
-"""Decides which nodes run in worker processes, by what is asked for and what earlier runs have shown. Starts none."""
+"""Decides which nodes run in worker processes, from the chosen executor and the statistics of earlier runs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.engine.node_stats import NodeStats
 
 EXECUTORS = ("thread", "process", "auto")
-_LOCKED_SHARE = 0.2  # of its time, from which on a node that waited for the lock is worth a process
+_GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
 def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> frozenset[str]:
-    """The nodes to run in processes. `asked` is one of EXECUTORS, and empty leaves it to the file.
+    """Return the nodes to run in worker processes.
 
-    Not those that are a process of their own in any case.
+    `asked` is one of EXECUTORS; if it is empty, each node's own `executor` counts. Nodes of kind `run` are never among
+    them, since they are processes of their own.
     """
     found = []
     for name, spec in pipeline.nodes.items():
@@ -26,10 +27,11 @@ def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> f
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:
-    """Whether a process would be faster for the node: in a thread it waited for the interpreter's lock.
+    """Whether the node would be faster in a process, because its thread waited for the GIL.
 
-    A node that was slower in a process (its inputs and outputs are files there) stays in a thread.
+    The wait must be at least `GIL_WAIT_SECONDS` and 20 % of the duration. A node that was not faster in a process,
+    where its inputs and outputs are files, stays on a thread.
     """
-    took, locked = recorded.thread.get(name, 0.0), recorded.gil_waits.get(name, 0.0)
-    waits = locked >= GIL_WAIT_SECONDS and locked >= _LOCKED_SHARE * took
-    return waits and recorded.process.get(name, 0.0) < took
+    duration, gil_wait = recorded.thread.get(name, 0.0), recorded.gil_waits.get(name, 0.0)
+    waits = gil_wait >= GIL_WAIT_SECONDS and gil_wait >= _GIL_WAIT_SHARE * duration
+    return waits and recorded.process.get(name, 0.0) < duration

@@ -1,8 +1,8 @@
-"""Carries events out: orders to executors, releases to the store, all of them to the reports. Decides nothing.
+"""Runs a plan: starts and stops attempts, releases outputs and emits events, as the scheduler decides.
 
-The thread that ends an attempt applies its outcome itself, under one lock, and keeps the next node for itself: no
-thread in between has to wake up first. Nor does it wait for that lock: whoever holds it applies this outcome too. The
-main thread only waits for timers, for signals and for the end.
+The thread that ends an attempt applies the outcome itself, under one lock, and runs the next node itself: no other
+thread has to wake up first. It does not wait for the lock: the thread that holds it applies this outcome too. The main
+thread only waits for timers, for requests to cancel or abort, and for the end of the run.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.tables.store import TableStore
 
-_GONE_SECONDS = 0.2  # for what was killed when the grace was over to be gone
-# A signal that comes between Python's last look for one and the wait is only seen after it: no wait may be long.
+_EXIT_SECONDS = 0.2  # for killed processes to exit, after the grace period
+# At most. A signal that comes between Python's last check for signals and the wait is only handled after the wait.
 _LONGEST_WAIT = 0.1
 
 
 class Run:
     """One run of a plan. Times are seconds since it began.
 
-    `tell(event)` must not block. After `cancel` what still runs has `grace` seconds to end. `woke(late)` is called
-    several times a second with the seconds that the main thread woke up too late.
+    `emit(event)` must not block; it is called in the order of the events, on any thread. After `cancel`, running
+    attempts have `grace` seconds to end. `on_wake(late)` is called on the main thread several times a second, with the
+    seconds by which it woke up too late. `keep_going` and `seed` go to the `Scheduler`.
     """
 
     def __init__(
@@ -58,37 +59,41 @@ class Run:
         self._grace = grace
         self._on_wake = on_wake
         self._lock = threading.Lock()
-        self._ended: deque[Outcome] = deque()  # outcomes to be applied by whoever holds the lock
+        self._outcomes: deque[Outcome] = deque()  # for the thread that holds the lock to apply
         self._began = time.monotonic()
-        # Only a SimpleQueue may be put into from a signal handler, which may interrupt its own `get`.
+        # Signal handlers put into it and may interrupt its own `get`: only a SimpleQueue allows that.
         self._mail: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_at: float | None = None
         self._detach_at: float | None = None
         self._error = ""
-        # By output and attempt: whether that attempt gave it and it is not released, and what was settled before that.
-        self._given: set[tuple[str, int]] = set()
-        self._early: dict[tuple[str, int], OutputRef] = {}
-        self.detached = 0  # attempts that were left to themselves
+        # By output and attempt: outputs of finished attempts that the store may still publish, and outputs that it has
+        # published before their attempt finished.
+        self._unpublished: set[tuple[str, int]] = set()
+        self._published_early: dict[tuple[str, int], OutputRef] = {}
+        self.detached = 0  # attempts that go on, but that the run no longer waits for
 
     def now(self) -> float:
-        """Seconds since the run began, or, before that, since it was made."""
+        """Return the seconds since `go` was called or, before that, since this object was created."""
         return time.monotonic() - self._began
 
     def output_published(self, ref: OutputRef) -> None:
-        """For the store, from any thread: an output is settled.
+        """Emit `OutputPublished` once the output's node has finished. The store calls this, from any thread.
 
-        Told once its node has finished, and never if that attempt failed or was given up.
+        Emits nothing if that attempt failed or was detached.
         """
         key = (ref.id, ref.attempt)
-        with self._held():
-            if key in self._given:
-                self._given.discard(key)
+        with self._locked():
+            if key in self._unpublished:
+                self._unpublished.discard(key)
                 self._emit(OutputPublished(self.now(), ref.id, ref))
             else:
-                self._early[key] = ref
+                self._published_early[key] = ref
 
     def abort(self, message: str) -> None:
-        """For the store, from any thread: something outside of any node broke, and the run cannot be completed."""
+        """Cancel the run and let it fail with `message`, for an error outside of any node.
+
+        The store and the cache call this. Safe to call from any thread.
+        """
 
         def stop() -> None:
             self._error = self._error or message
@@ -97,31 +102,34 @@ class Run:
         self._mail.put(stop)
 
     def cancel(self, why: str) -> None:
-        """Stop the run; a second call leaves at once. From any thread, and from signal handlers."""
+        """Cancel the run. A second call ends it at once, without the grace period.
+
+        Safe to call from any thread and from signal handlers.
+        """
         self._mail.put(lambda: self._cancel(why, at_once=True))
 
     def go(self, make_executor: Callable[[OnOutcome], Executor], store: TableStore) -> RunFinished:
-        """Run to the end and return the last event. `make_executor` is given what to call with each outcome.
+        """Run to the end and return the last event. Call it once.
 
-        Raises whatever shows a bug of nfrun's own.
+        `make_executor` gets the function that the executor calls with each outcome. Any exception is a bug in nfrun.
         """
         self._store = store
         self._executor = make_executor(self._on_outcome)
         self._began = time.monotonic()
         try:
-            with self._held():
-                self._carry_out(self._scheduler.begin(self.now()))
-            while not self._over():
+            with self._locked():
+                self._execute(self._scheduler.begin(self.now()))
+            while not self._is_done():
                 self._wait()
-            # The outputs that the run keeps are a part of it: it ends when they are in place.
+            # The run includes its retained outputs: it ends when the store has flushed them.
             while not store.flushed(0.05) and not self._is_detaching():
-                self._read_mail(0)
-            self._read_mail(0)
+                self._handle_requests(0)
+            self._handle_requests(0)
         finally:
             self._executor.close(0.0 if self._is_detaching() else self._grace)
         if self._is_detaching():
-            with self._held():
-                self.detached += not store.flushed(0)  # the disk may hang as a node does
+            with self._locked():
+                self.detached += not store.flushed(0)  # the disk may hang, like a node
             store.close(wait=False)
         (end,) = self._scheduler.finish(self.now(), self._error)
         self._emit(end)
@@ -131,41 +139,41 @@ class Run:
     # -- on the main thread ----------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        with self._held():
+        with self._locked():
             times = [at for at in (self._scheduler.wake_at, self._detach_at) if at is not None]
             self._wake_at = min(times, default=None)
         wait = _LONGEST_WAIT if self._wake_at is None else min(_LONGEST_WAIT, self._wake_at - self.now())
         due = self.now() + wait
-        if not self._read_mail(max(0.0, wait)):
+        if not self._handle_requests(max(0.0, wait)):
             self._on_wake(self.now() - due)
-        with self._held():
+        with self._locked():
             if self._is_detaching():
                 self.detached += self._scheduler.running
-                self._carry_out(self._scheduler.detach(self.now()))
+                self._execute(self._scheduler.detach(self.now()))
             else:
-                self._carry_out(self._scheduler.tick(self.now()))
+                self._execute(self._scheduler.tick(self.now()))
 
-    def _read_mail(self, seconds: float) -> bool:
-        """Do what was asked for, waiting up to these seconds for the first letter; whether there was one."""
-        letter = None
+    def _handle_requests(self, seconds: float) -> bool:
+        """Handle all pending requests, waiting up to `seconds` for the first. Returns whether there was one."""
+        request = None
         try:
-            letter = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
+            request = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
             while True:
-                letter()
-                letter = self._mail.get_nowait()
+                request()
+                request = self._mail.get_nowait()
         except Empty:
-            return letter is not None
+            return request is not None
 
     def _cancel(self, why: str, *, at_once: bool) -> None:
-        with self._held():
+        with self._locked():
             if self._detach_at is None:
-                self._detach_at = self.now() + self._grace + _GONE_SECONDS
+                self._detach_at = self.now() + self._grace + _EXIT_SECONDS
             elif at_once:
                 self._detach_at = self.now()
-            self._carry_out(self._scheduler.cancel(self.now(), why))
+            self._execute(self._scheduler.cancel(self.now(), why))
 
-    def _over(self) -> bool:
-        with self._held():  # the thread that ended the last node may still be telling of it
+    def _is_done(self) -> bool:
+        with self._locked():  # the thread that ended the last node may still be emitting events
             return self._scheduler.done
 
     def _is_detaching(self) -> bool:
@@ -174,71 +182,77 @@ class Run:
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
     def _on_outcome(self, outcome: Outcome) -> NodeStarted | None:
-        self._ended.append(outcome)
-        return self._apply()
+        self._outcomes.append(outcome)
+        return self._apply_outcomes()
 
-    def _apply(self) -> NodeStarted | None:
-        """Apply the outcomes that have come, unless someone is at it, who then applies these too.
+    def _apply_outcomes(self) -> NodeStarted | None:
+        """Apply all pending outcomes. If another thread holds the lock, leave them to it.
 
-        Threads that waited here would from then on take turns: each would find the lock taken by one that waits for the
-        interpreter.
+        Returns an attempt for this thread to run next. Waiting for the lock would make the threads take turns from then
+        on: each would find it held by a thread that waits for the GIL.
         """
-        mine: NodeStarted | None = None
+        next_start: NodeStarted | None = None
         try:
-            # Looked at again after the lock was let go of: what came in between was left to us.
-            while self._ended and self._lock.acquire(blocking=False):
+            # Checked again after each release: other threads leave outcomes to the holder of the lock.
+            while self._outcomes and self._lock.acquire(blocking=False):
                 try:
-                    while self._ended:
-                        mine = self._outcome(self._ended.popleft(), mine)
+                    while self._outcomes:
+                        next_start = self._apply_outcome(self._outcomes.popleft(), next_start)
                 finally:
                     self._lock.release()
         except BaseException as error:
-            # A bug of ours. On this thread nobody would ever see it, and the run would wait for ever.
+            # A bug in nfrun. Raise it on the main thread: here it would be lost, and the run would wait for ever.
             self._mail.put(lambda error=error: _raise(error))  # type: ignore[misc]
-        return mine
+        return next_start
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Inside, the lock is held; behind it, what came meanwhile is applied."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, and apply the outcomes that came meanwhile after releasing it."""
         with self._lock:
             yield
-        if self._ended and (mine := self._apply()):
-            self._executor.start(mine)
+        if self._outcomes and (next_start := self._apply_outcomes()):
+            self._executor.start(next_start)
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
-    def _outcome(self, outcome: Outcome, mine: NodeStarted | None) -> NodeStarted | None:
-        """Apply it; the first node to start is returned instead of started, unless there is one in `mine` already."""
+    def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None) -> NodeStarted | None:
+        """Apply one outcome. Returns the attempt for this thread to run next.
+
+        That is `next_start` if given, or else the first attempt to start; all others are started here.
+        """
         scheduler = self._scheduler
         events = scheduler.outcome(self.now(), outcome)
-        if not events:  # it was given up before: nobody will read what it made
+        if not events:  # the attempt was detached before: discard its outputs
             self.detached -= 1
             for ref in outcome.outputs.values():
-                self._early.pop((ref.id, ref.attempt), None)
+                self._published_early.pop((ref.id, ref.attempt), None)
                 self._store.discard(ref)
-        mine = self._carry_out(events, mine, keep_one=True)
+        next_start = self._execute(events, next_start, keep_one=True)
         wake_at = scheduler.wake_at
         if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
             self._mail.put(lambda: None)
-        return mine
+        return next_start
 
-    def _carry_out(
+    def _execute(
         self, events: Iterable[Event], kept: NodeStarted | None = None, *, keep_one: bool = False
     ) -> NodeStarted | None:
-        """Do what the events order. With `keep_one`, the first node to start is returned instead of started."""
+        """Emit the events and execute them: start and stop attempts, release outputs.
+
+        With `keep_one`, the first attempt to start is returned instead of started, unless one is given in `kept`.
+        """
         for event in events:
             self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:
-                    self._outputs_of(event)
+                    self._publish_outputs(event)
             elif isinstance(event, NodeStarted):
                 if keep_one and kept is None:
                     kept = event
                 else:
                     self._executor.start(event)
             elif isinstance(event, OutputReleased):
-                if not self._store.persistent:  # else it is told of when it has its file, whoever has read it
-                    self._given.discard((event.ref.id, event.ref.attempt))
+                if not self._store.persistent:  # else it is still published once its file is written
+                    self._unpublished.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
@@ -246,12 +260,13 @@ class Run:
                 self._executor.stop(event.node, event.attempt)
         return kept
 
-    def _outputs_of(self, finished: NodeFinished) -> None:
+    def _publish_outputs(self, finished: NodeFinished) -> None:
+        """Emit `OutputPublished` for outputs published before their node finished; let the others wait for it."""
         for ref in finished.outputs.values():
             key = (ref.id, ref.attempt)
-            self._given.add(key)
-            if key in self._early:
-                self._emit(OutputPublished(finished.at, ref.id, self._early.pop(key)))
+            self._unpublished.add(key)
+            if key in self._published_early:
+                self._emit(OutputPublished(finished.at, ref.id, self._published_early.pop(key)))
 
 
 def _raise(error: BaseException) -> None:

@@ -1,1 +1,1 @@
-"""Carrying a plan out: attempts, executors, the runner, and events on their way to reports."""
+"""Executors: run attempts on threads, and in worker processes where Python code needs a GIL of its own."""

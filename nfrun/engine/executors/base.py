@@ -1,30 +1,38 @@
-"""Where attempts run. An executor knows how to make an attempt and whom to tell, and has never heard of a scheduler."""
+"""Defines the executor protocol and the callables that run an attempt.
+
+An executor starts attempts and reports each outcome to a callback. The runner owns the scheduler.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from nfrun.core.events import NodeStarted, Outcome
+from nfrun.nodes.base import CancelToken
 
-# Given to an executor: "this came of it; have you more for me?" The answer is an attempt that the caller makes next.
+# Runs a coroutine on an event loop to its end and returns its result.
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
+# Runs one attempt and returns its outcome.
+RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
+# Takes an outcome and returns the attempt that the calling thread runs next, or None.
 OnOutcome = Callable[[Outcome], NodeStarted | None]
 
 
 class Executor(Protocol):
-    """Makes attempts, each in its own time. Each that was started is settled once, unless `close` came first."""
+    """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first."""
 
     def start(self, attempt: NodeStarted) -> None:
-        """Begin an attempt. Never blocks."""
+        """Start an attempt. Never blocks."""
         ...
 
     def stop(self, node: str, attempt: int) -> None:
-        """Ask an attempt to stop, if it is still under way. Never blocks."""
+        """Ask an attempt to stop, if it is still running. Never blocks."""
         ...
 
     def close(self, patience: float = 0.0) -> None:
-        """Let go of what is idle, and kill what can be killed once `patience` seconds are over.
+        """End idle workers, and after `patience` seconds kill the attempts that can be killed.
 
-        Does not wait for attempts that can only end by themselves.
+        Does not wait for attempts that cannot be killed, such as Python code on a thread.
         """
         ...

@@ -1,8 +1,8 @@
-"""Makes some of the attempts in worker processes, so that their Python code has an interpreter lock of its own.
+"""Makes some of the attempts in worker processes, so that their Python code has a GIL of its own.
 
-Workers come from a fork server that has imported what they need: forking a process that has threads may hang it, and
-starting Python anew takes twenty times as long. They stay warm from one attempt to the next. The thread that a run
-gives to an attempt carries it over and waits: a process more, and not another way to run things.
+Workers are forked by a fork server that has imported what they need: forking a process that has threads may hang, and
+starting a new Python takes twenty times as long. Workers are reused from one attempt to the next. The executor's thread
+sends the attempt to a worker and waits for the outcome, so the rest of the run works as with threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Any
 
 from nfrun.core.errors import HandoffError, io_failure_type
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.engine.attempt import AttemptRunner, RunCoroutine
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors.base import RunCoroutine
 from nfrun.engine.executors.worker import AttemptOrder, Message, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
@@ -34,16 +35,16 @@ from nfrun.system.runtime import set_allocator
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
-_END_SECONDS = 5.0  # for a process that has closed its pipe, or was killed, to be gone
+_END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit
 
 _PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
 
 
 def start_server() -> None:
-    """Have the fork server come up, beside whatever the caller does next. It keeps the environment of this moment."""
+    """Start the fork server in the background. It keeps the environment variables of this moment."""
     set_allocator()
     _context()
-    with suppress(Exception), _sheltered():  # the first worker will tell
+    with suppress(Exception), _safe_start():  # starting the first worker reports the error
         forkserver.ensure_running()
 
 
@@ -54,8 +55,8 @@ def _context() -> ForkServerContext:
 
 
 @contextmanager
-def _sheltered() -> Iterator[None]:
-    """A Python started inside looks for no module in the working directory, and is not interrupted while it starts."""
+def _safe_start() -> Iterator[None]:
+    """Let a Python that starts inside ignore modules in the working directory, and no SIGINT interrupt its start."""
     before = os.environ.get("PYTHONSAFEPATH")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -70,42 +71,43 @@ def _sheltered() -> Iterator[None]:
 
 
 class _Worker:
-    """A worker process, the pipe to it, and those that its stdout and stderr go into.
+    """A worker process, the pipe to it, and the pipes from its stdout and stderr.
 
-    All that looks at processes is done one at a time: of two threads that ask at once how a process ended, the standard
-    library gives one the wrong answer, and starting one asks for all of them.
+    A lock serializes all use of `multiprocessing.Process`: if two threads ask at once how a process ended, the standard
+    library gives one of them the wrong answer. Starting a process asks for all processes.
     """
 
-    _one_at_a_time = threading.Lock()
+    _process_lock = threading.Lock()
 
     def __init__(self, config: WorkerConfig) -> None:
         context = _context()
-        self.pipe, theirs = context.Pipe()
+        self.pipe, worker_pipe = context.Pipe()
         pairs = [context.Pipe(duplex=False) for _ in STREAMS]
         self.streams = [reading for reading, _ in pairs]
         streams = [writing for _, writing in pairs]
-        self.process = context.Process(target=serve, args=(theirs, streams, config), name="nfrun-worker")
-        with self._one_at_a_time:
+        self.process = context.Process(target=serve, args=(worker_pipe, streams, config), name="nfrun-worker")
+        with self._process_lock:
             self.process.start()
-        for mine in (theirs, *streams):
-            mine.close()
+        for pipe in (worker_pipe, *streams):
+            pipe.close()
 
     @property
     def alive(self) -> bool:
-        with self._one_at_a_time:
+        """Whether the process is running."""
+        with self._process_lock:
             return self.process.is_alive()
 
-    def print_left(self, feeds: Sequence[Feed]) -> None:
-        """Pass on what it has printed and nobody has read. Raises OSError if it is discarded."""
+    def drain(self, feeds: Sequence[Feed]) -> None:
+        """Pass the bytes that wait in its stdout and stderr pipes to `feeds`. Raises OSError if it is discarded."""
         read_left({stream.fileno(): feed for stream, feed in zip(self.streams, feeds, strict=True)})
 
     def terminate(self) -> None:
-        """Tell it to end, and what its nodes have started."""
-        if not self._signal(os.killpg, signal.SIGTERM):  # it has no group of its own yet
+        """Send SIGTERM to its process group: to the worker and to what its nodes have started."""
+        if not self._signal(os.killpg, signal.SIGTERM):  # it has no process group of its own yet
             self._signal(os.kill, signal.SIGTERM)
 
-    def linger(self, seconds: float) -> None:
-        """Once its node has ended: let it go, and wait for what that has started, at most these seconds."""
+    def wait_for_group(self, seconds: float) -> None:
+        """After its node has ended: let it exit, and wait up to `seconds` for it and for what the node has started."""
         until = time.monotonic() + seconds
         self.pipe.close()
         if connection.wait([self.process.sentinel], seconds) and self.process.pid is not None:
@@ -113,12 +115,15 @@ class _Worker:
             wait_group_exit(self.process.pid, until - time.monotonic())
 
     def kill(self) -> None:
-        """End it, and what its nodes have started."""
+        """Send SIGKILL to the worker and to what its nodes have started."""
         self._signal(os.killpg, signal.SIGKILL)
-        self._signal(os.kill, signal.SIGKILL)  # it may not have a group of its own yet
+        self._signal(os.kill, signal.SIGKILL)  # it may not have a process group of its own yet
 
     def discard(self) -> int | None:
-        """Let go of it; returns how it ended by itself, None if it did not and was killed."""
+        """End the process and close its pipes. Waits a few seconds for it to exit by itself, then kills it.
+
+        Returns its exit code, negative for a signal, or None if it had to be killed.
+        """
         ended = connection.wait([self.process.sentinel], _END_SECONDS)
         status = self._status() if ended else None
         self.kill()
@@ -130,7 +135,7 @@ class _Worker:
         return status
 
     def _status(self) -> int | None:
-        with self._one_at_a_time:
+        with self._process_lock:
             self.process.join(_END_SECONDS)
             return self.process.exitcode
 
@@ -143,9 +148,11 @@ class _Worker:
 
 
 class ProcessWorkers:
-    """Makes the attempts at `nodes` in processes, at most `most` at a time, and leaves all others to `work`.
+    """Makes the attempts at `nodes` in worker processes, and all others with `runner`.
 
-    It is what makes attempts for an executor, as `work` is. `close` ends the processes.
+    An executor can use it in place of `runner`. Up to `most` workers start at once in the background; more start when
+    attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files. `close`
+    ends the processes. Safe to call from several threads.
     """
 
     def __init__(
@@ -162,23 +169,27 @@ class ProcessWorkers:
         self._all: list[_Worker] = []
         self._starting = 0
         self._closed = False
-        for _ in range(min(most, len(self._nodes))):  # ahead of the first attempt, beside what else there is to do
+        for _ in range(min(most, len(self._nodes))):  # before the first attempt needs one
             self._starting += 1
-            threading.Thread(target=self._prepare, name="nfrun-worker-start", daemon=True).start()
+            threading.Thread(target=self._start_idle, name="nfrun-worker-start", daemon=True).start()
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt, here or there."""
+        """Make the attempt, in a worker if the node is one of `nodes`.
+
+        A failed hand-off of tables and a lack of system resources give a failure of kind `io`; any other error in
+        starting a worker gives one of kind `error`. If the worker dies, the outcome is `lost`.
+        """
         if start.node not in self._nodes:
             return self._runner(start, cancel_token, run_coroutine)
         input_waits: dict[str, float] = {}
         logs = self._runner.logs
         try:
             order = self._order(start, input_waits)
-            outcome = self._carry_over(order, cancel_token)
+            outcome = self._run_in_worker(order, cancel_token)
             outputs = self._register_files(outcome)
         except HandoffError as error:
             return Outcome(start.node, start.attempt, Failure("io", io_failure_type(error), str(error)))
-        except (OSError, EOFError) as error:  # of the system, or of a fork server that did not come up
+        except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
             kind = "io" if is_out_of_resources(error) else "error"
             failure = Failure(kind, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
@@ -189,7 +200,7 @@ class ProcessWorkers:
         return replace(outcome, outputs=outputs, input_waits=input_waits)
 
     def close(self) -> None:
-        """End all processes, whatever they are at."""
+        """Kill all worker processes, busy or idle."""
         with self._change:
             self._closed = True
             workers, self._all = self._all, []
@@ -202,7 +213,7 @@ class ProcessWorkers:
     # -- an attempt ------------------------------------------------------------------------------------------------
 
     def _order(self, start: NodeStarted, input_waits: dict[str, float]) -> AttemptOrder:
-        """What is sent. Waits for the files of the inputs, and notes how long under their ids."""
+        """Build the message for the worker. Waits for the input files and adds the seconds waited to `input_waits`."""
         inputs: dict[str, OutputRef] = {}
         for output, ref in start.inputs.items():
             began = time.perf_counter()
@@ -212,7 +223,7 @@ class ProcessWorkers:
         read = self._runner.consumed.intersection(spec.output_ids)
         return AttemptOrder(spec, replace(start, inputs=inputs), read)
 
-    def _carry_over(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+    def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._take()
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, Failure("cancelled", "Cancelled", "stopped"))
@@ -226,69 +237,74 @@ class ProcessWorkers:
         outcome: Outcome | None = None
         logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
-        # One that was stopped in the middle of a message may have sent half of it.
+        # A worker that is cancelled while it sends may have sent half a message.
         with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
-            worker.print_left([_forget, _forget])  # by whoever an earlier node has left behind
+            worker.drain([_drop, _drop])  # output of processes that an earlier node left behind
             worker.pipe.send(order)
-            outcome = self._listen(worker, feeds)
+            outcome = self._wait_outcome(worker, feeds)
             if cancel_token.cancelled:
-                worker.linger(self._runner.grace)
+                worker.wait_for_group(self._runner.grace)
         kill.cancel()
         with suppress(OSError):
-            worker.print_left(feeds)
+            worker.drain(feeds)
         if outcome is None:
             return self._lost(worker, order, cancel_token)
-        told_to_stop = outcome.failure is not None and outcome.failure.kind == "cancelled"
-        if cancel_token.cancelled or told_to_stop:  # who knows in which state it is
+        was_terminated = outcome.failure is not None and outcome.failure.kind == "cancelled"
+        if cancel_token.cancelled or was_terminated:  # its state is unknown
             worker.kill()
             self._discard(worker)
         else:
             with self._change:
                 self._idle.append(worker)
                 self._change.notify()
-        if told_to_stop and not cancel_token.cancelled:  # not by us
+        if was_terminated and not cancel_token.cancelled:  # by someone else
             return Outcome(outcome.node, outcome.attempt, lost="its worker process was told to end by SIGTERM")
         return outcome
 
-    def _listen(self, worker: _Worker, feeds: Sequence[Feed]) -> Outcome:
-        """Pass on what the worker says and prints until the outcome comes. Raises EOFError or OSError if none will."""
-        # The process itself too: one that it has forked may hold the pipe open.
+    def _wait_outcome(self, worker: _Worker, feeds: Sequence[Feed]) -> Outcome:
+        """Pass on logs, progress and prints of the worker until the outcome comes, and return it.
+
+        Raises EOFError or OSError if none will come.
+        """
+        # Also the process itself: a child that it forked may hold the pipe open.
         awaited: list[Any] = [worker.pipe, worker.process.sentinel, *worker.streams]
         while True:
             ready = connection.wait(awaited)
             for stream, feed in zip(worker.streams, feeds, strict=True):
-                # Its number is asked for each time: once the run is over and it is closed, that may be another's.
+                # Call fileno() each time: after the stream is closed at the end of the run, its number may be reused.
                 if stream in ready and read_chunk(stream.fileno(), feed) == 0:
-                    awaited.remove(stream)  # nobody has it any more
+                    awaited.remove(stream)  # no process has it open any more
             if worker.pipe not in ready and worker.process.sentinel not in ready:
                 continue
             if not worker.pipe.poll():
                 raise EOFError
-            said: Message | Outcome = worker.pipe.recv()
-            if isinstance(said, Outcome):
-                return said
-            tell: Callable[..., object] = self._runner.logs.log if said.method == "log" else self._runner.progress
-            tell(*said.arguments)
+            message: Message | Outcome = worker.pipe.recv()
+            if isinstance(message, Outcome):
+                return message
+            method: Callable[..., object] = self._runner.logs.log if message.method == "log" else self._runner.progress
+            method(*message.arguments)
 
     def _lost(self, worker: _Worker, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+        """Discard a worker that ended without an outcome. The attempt is `lost`, or cancelled if that was asked for."""
         node, attempt = order.node.id, order.start.attempt
         ending = _ending(self._discard(worker))
-        self._remove_files(order.node.output_ids, attempt)  # it may have been at its last words
+        self._remove_files(order.node.output_ids, attempt)  # it may have written some of its outputs
         if cancel_token.cancelled:
             return Outcome(node, attempt, Failure("cancelled", "Cancelled", "stopped"))
         return Outcome(node, attempt, lost=ending)
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
-        adopted: dict[str, OutputRef] = {}
+        """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""
+        registered: dict[str, OutputRef] = {}
         try:
             for output, ref in outcome.outputs.items():
-                adopted[output] = self._store.register_file(ref)
+                registered[output] = self._store.register_file(ref)
         except HandoffError:
-            for ref in adopted.values():
+            for ref in registered.values():
                 self._store.discard(ref)
-            self._remove_files(outcome.outputs.keys() - adopted.keys(), outcome.attempt)
+            self._remove_files(outcome.outputs.keys() - registered.keys(), outcome.attempt)
             raise
-        return adopted
+        return registered
 
     def _remove_files(self, outputs: Iterable[str], attempt: int) -> None:
         for output in outputs:
@@ -298,7 +314,10 @@ class ProcessWorkers:
     # -- the workers -----------------------------------------------------------------------------------------------
 
     def _take(self) -> _Worker | None:
-        """A worker that has nothing to do, a new one if there is none; None if all is over. Raises OSError."""
+        """Return an idle worker, or a new one if none is idle or starting. None after `close`.
+
+        Raises OSError or EOFError if no worker can be started.
+        """
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._idle or not self._starting or self._closed)
@@ -311,9 +330,10 @@ class ProcessWorkers:
                 return worker
             self._discard(worker)
 
-    def _prepare(self) -> None:
+    def _start_idle(self) -> None:
+        """Start an idle worker in the background."""
         worker = None
-        with suppress(Exception):  # the next attempt starts one for itself, and tells what is wrong
+        with suppress(Exception):  # the next attempt starts its own and reports the error
             worker = self._start()
         with self._change:
             self._starting -= 1
@@ -322,6 +342,7 @@ class ProcessWorkers:
             self._change.notify_all()
 
     def _start(self) -> _Worker | None:
+        """Start a worker. Returns None after `close`."""
         worker = _Worker(self._config)
         with self._change:
             if not self._closed:
@@ -336,15 +357,15 @@ class ProcessWorkers:
             ours = worker in self._all
             if ours:
                 self._all.remove(worker)
-        return worker.discard() if ours else None  # else `close` has seen to it
+        return worker.discard() if ours else None  # else `close` does it
 
 
-def _forget(data: bytes) -> None:
-    """Prints for nobody."""
+def _drop(data: bytes) -> None:
+    """Drop the bytes."""
 
 
 def _ending(status: int | None) -> str:
-    """What became of a worker, in words."""
+    """Say how a worker ended, from its exit code (negative for a signal), or None if it had to be killed."""
     if status is None or status == 0:
         return "its worker process has closed the connection to the run"
     if status > 0:

@@ -1,53 +1,51 @@
-"""Runs attempts on daemon threads, and coroutines on one event loop. Knows no scheduler: it is told whom to tell.
+"""Runs attempts on daemon threads, and their coroutines on one shared event loop.
 
-The threads are our own, since those of `concurrent.futures` are joined at exit: a node stuck in a sleep would keep the
-process from ever leaving. A thread cannot be killed: a stopped attempt is abandoned and another thread takes its place.
+It does not use `concurrent.futures`, whose threads are joined at exit: a node stuck in a sleep would keep the process
+from exiting. A thread cannot be killed: a stuck attempt is detached, and another thread takes its place.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.engine.executors.base import OnOutcome
+from nfrun.engine.executors.base import OnOutcome, RunAttempt
 from nfrun.nodes.base import CancelToken
 
 if TYPE_CHECKING:
     import asyncio
 
-RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
-RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
-
 
 class ThreadExecutor:
-    """As many threads as there are attempts at once; each takes the attempt that `settle` answers, or waits for one.
+    """Runs each attempt on a thread, and reports its outcome to `on_outcome` on the same thread.
 
-    `work(start, stop, wait)` makes an attempt and never raises.
+    There are as many threads as concurrent attempts. Each thread runs the attempt that `on_outcome` returns, or waits
+    for the next one. `run_attempt` should not raise; if it does, the outcome is `lost`.
     """
 
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
         self._run_attempt = run_attempt
         self._on_outcome = on_outcome
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
-        self._lock = threading.Condition()  # notified, while somebody waits for it, whenever an attempt has ended
+        self._lock = threading.Condition()  # while `close` waits, notified when an attempt ends
         self._threads = 0
         self._idle = 0
         self._process = os.getpid()
         self._closing = False
         self._closed = False
-        self._stops: dict[tuple[str, int], CancelToken] = {}
+        self._cancel_tokens: dict[tuple[str, int], CancelToken] = {}
         self._loop = _Loop()
 
     def start(self, attempt: NodeStarted) -> None:
-        """Begin an attempt on a thread that waits for one, or on a new one. Never blocks."""
+        """Start an attempt on an idle thread, or on a new one. Never blocks."""
         with self._lock:
-            self._stops[attempt.node, attempt.attempt] = CancelToken()
+            self._cancel_tokens[attempt.node, attempt.attempt] = CancelToken()
             if self._idle:
-                self._idle -= 1  # taken now, so that two attempts never count on the same idle thread
+                self._idle -= 1  # now, so that two attempts never count on the same idle thread
             else:
                 self._threads += 1
                 name = f"nfrun-worker-{self._threads}"
@@ -55,23 +53,26 @@ class ThreadExecutor:
         self._queue.put(attempt)
 
     def stop(self, node: str, attempt: int) -> None:
-        """Ask an attempt to stop: a child process is signalled, a coroutine cancelled; Python code is left alone."""
+        """Cancel an attempt: signals its child process or cancels its coroutine. Other Python code runs on.
+
+        Never blocks.
+        """
         with self._lock:
-            # It may have been answered by `settle` and not be under way yet: then it begins stopped.
-            cancel_token = self._stops.setdefault((node, attempt), CancelToken())
-        # On a thread of its own: what a stop calls may wait for a lock, and this must not.
+            # `on_outcome` may have returned it, but it has not begun yet: then it begins cancelled.
+            cancel_token = self._cancel_tokens.setdefault((node, attempt), CancelToken())
+        # On a thread of its own: cancel callbacks may wait for a lock, and `stop` must not.
         threading.Thread(target=cancel_token.cancel, name="nfrun-stop", daemon=True).start()
 
     def close(self, patience: float = 0.0) -> None:
-        """End the threads that wait, and the event loop; a child process has `patience` seconds to end by itself."""
+        """End the idle threads and the event loop. Child processes are killed after `patience` seconds."""
         with self._lock:
             self._closing = True
             self._lock.wait_for(
-                lambda: not any(cancel_token.killable for cancel_token in list(self._stops.values())), patience
+                lambda: not any(cancel_token.killable for cancel_token in list(self._cancel_tokens.values())), patience
             )
             self._closed = True
             idle, self._idle = self._idle, 0
-            left = list(self._stops.values())
+            left = list(self._cancel_tokens.values())
         for cancel_token in left:
             cancel_token.kill()
         for _ in range(idle):
@@ -82,25 +83,25 @@ class ThreadExecutor:
         while (attempt := self._queue.get()) is not None:
             following: NodeStarted | None = attempt
             while following is not None:
-                following = self._one(following)
+                following = self._run_one(following)
             with self._lock:
                 if self._closed:
                     return
                 self._idle += 1
 
-    def _one(self, attempt: NodeStarted) -> NodeStarted | None:
+    def _run_one(self, attempt: NodeStarted) -> NodeStarted | None:
         key = (attempt.node, attempt.attempt)
-        # No lock here, nor below where it is not needed: what is done to the dictionary is one step for the threads.
-        cancel_token = self._stops.setdefault(key, CancelToken())
+        # No lock here and below: each operation on the dictionary is atomic.
+        cancel_token = self._cancel_tokens.setdefault(key, CancelToken())
         try:
             outcome = self._run_attempt(
                 attempt, cancel_token, lambda coroutine: self._loop.run_coroutine(coroutine, cancel_token)
             )
             if os.getpid() != self._process:
-                os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
-        except BaseException as error:  # a bug of ours, or no memory left; without an outcome the run would never end
+                os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
+        except BaseException as error:  # a bug in nfrun, or out of memory; without an outcome the run would never end
             outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
-        self._stops.pop(key, None)
+        self._cancel_tokens.pop(key, None)
         if self._closing:
             with self._lock:
                 self._lock.notify_all()
@@ -108,14 +109,14 @@ class ThreadExecutor:
 
 
 class _Loop:
-    """One event loop on a thread of its own, started when first needed, and asyncio imported with it."""
+    """An event loop on a thread of its own. The first coroutine starts it and imports asyncio."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], cancel_token: CancelToken) -> Any:
-        """Run the coroutine to its end and return its result; a stop cancels it, and then too it has ended."""
+        """Run a coroutine to its end and return its result. If cancelled, waits until the coroutine has ended too."""
         import asyncio
 
         loop = self._started()
@@ -129,7 +130,7 @@ class _Loop:
             return await coroutine
 
         def cancel() -> None:
-            # Not the future's own cancel(): that would leave the coroutine behind, still at its `finally`.
+            # Not the future's cancel(): that returns while the coroutine is still in its `finally`.
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks if task])
 
         future = asyncio.run_coroutine_threadsafe(run(), loop)
@@ -137,11 +138,12 @@ class _Loop:
             with cancel_token.on_cancel(cancel):
                 return future.result()
         finally:
-            # An error knows this frame: in a circle the tables of the coroutine would stay alive.
+            # An error refers to this frame: a reference cycle would keep the coroutine's tables alive.
             tasks.clear()
             del future
 
     def close(self) -> None:
+        """Stop the event loop, if it was started. Does not wait."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -161,5 +163,5 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt):
-            continue  # asyncio lets these end the whole loop, which the other nodes need
+            continue  # in asyncio these end the whole loop, which other nodes still need
         return

@@ -1,6 +1,6 @@
-"""What a worker process does: it makes the attempts that it is sent, one at a time, until nobody sends any more.
+"""The code of a worker process: makes the attempts that it receives, one at a time, until the pipe is closed.
 
-Whatever it has to say goes through one pipe. It knows the run's folder, and neither the scheduler nor other workers.
+Orders, log lines, progress and outcomes go through one pipe. Tables go through files in the run's folder.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from nfrun.tables.worker_store import WorkerStore
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What all attempts of a run share. `outputs` and `scratch` are folders; `environ` is the whole environment.
+    """What all attempts of a run share.
 
-    `durable`: outputs are to survive a power loss.
+    `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
+    loss.
     """
 
     pipeline: Pipeline
@@ -43,7 +44,7 @@ class WorkerConfig:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """One attempt to be made. The inputs have a path; `read` are those of the node's outputs that some node reads."""
+    """An attempt to make. All inputs have a path. `consumed` has the ids of the outputs that other nodes read."""
 
     node: NodeSpec
     start: NodeStarted
@@ -52,51 +53,52 @@ class AttemptOrder:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to be passed on to the run's `log` or `progress`, called with the `arguments`."""
+    """A call to make in the run's process: `method` is `log` or `progress`, called with `arguments`."""
 
     method: str
     arguments: tuple[Any, ...]
 
 
 class Cancelled(BaseException):
-    """Raised inside of a node that was told to stop: not an Exception, as nodes catch those."""
+    """Raised in a node that is cancelled by SIGTERM. Not an Exception, since nodes catch those."""
 
 
 def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
-    """Make attempts until the pipe is closed. Each `Order` is answered by some `Said` and one `Outcome`.
+    """Make attempts until the pipe is closed.
 
-    All that is printed to stdout and stderr, whoever does it, goes into the two `streams`.
+    Each `AttemptOrder` is answered by any number of `Message` objects and then one `Outcome`. All bytes written to
+    stdout and stderr, also by child processes, go into the two `streams`.
     """
-    # Ctrl-C is for the run, which decides what it means; and what nodes leave behind ends with their worker.
+    # A process group of its own: Ctrl-C reaches only the run, and what nodes leave behind is killed with the worker.
     os.setsid()
-    # Not SIG_IGN, which programs that a node starts would inherit.
+    # Not SIG_IGN: programs that a node starts would inherit it.
     signal.signal(signal.SIGINT, lambda number, frame: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # it came with that of the fork server
-    threading.Thread(target=_leave_with_parent, name="nfrun-parent", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # blocked when the fork server started
+    threading.Thread(target=_exit_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
     os.environ.update(config.environ)
-    me = os.getpid()
+    worker_pid = os.getpid()
     worker = _Worker(pipe, streams, config)
     signal.signal(signal.SIGTERM, worker.stop)
-    os.register_at_fork(after_in_child=lambda: _be_a_stranger(pipe))
+    os.register_at_fork(after_in_child=lambda: _reset_forked_child(pipe))
     with suppress(EOFError, OSError, Cancelled):
         while True:
             order: AttemptOrder = pipe.recv()
             outcome = worker.make(order)
-            if os.getpid() != me:
-                os._exit(1)  # a child that the node forked has returned from it: only its parent speaks for the node
+            if os.getpid() != worker_pid:
+                os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
             pipe.send(outcome)
 
 
-def _be_a_stranger(pipe: Connection) -> None:
-    """A child that a node has forked behaves as that of any program: it says nothing in the name of the worker."""
+def _reset_forked_child(pipe: Connection) -> None:
+    """In a child that a node forked: restore the default signal handlers and close the pipe to the run."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     pipe.close()
 
 
-def _leave_with_parent() -> None:
-    """End this process as soon as the run's has ended, however it did."""
+def _exit_with_parent() -> None:
+    """Exit this process as soon as the run's process has ended, for whatever reason."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
@@ -104,17 +106,19 @@ def _leave_with_parent() -> None:
 
 
 class _Logs(Logs):
-    """Says what nodes log; what they print goes into the streams of the process."""
+    """Sends log lines to the run. Prints go through the streams of this process instead."""
 
     def __init__(self, on_line: Callable[..., object]) -> None:
         super().__init__()
-        self._pass_on = on_line
+        self._send = on_line
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
-        self._pass_on("log", node, attempt, level, line)
+        self._send("log", node, attempt, level, line)
 
 
 class _Worker:
+    """Makes attempts in this process, on the main thread. `memo` is kept from one attempt to the next."""
+
     def __init__(self, pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
         self._pipe = pipe
         self._streams = streams
@@ -122,53 +126,54 @@ class _Worker:
         self._sending = threading.Lock()
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
-        self._print_there()
+        self._redirect_output()
 
     def make(self, order: AttemptOrder) -> Outcome:
-        setting, spec = self._config, order.node
-        work = AttemptRunner(
-            setting.pipeline.with_nodes({spec.id: spec}),
-            WorkerStore(setting.outputs, fsync=setting.fsync),
-            setting.run_id,
-            setting.scratch,
-            setting.environ,
-            _Logs(self._say),
+        """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
+        config, spec = self._config, order.node
+        runner = AttemptRunner(
+            config.pipeline.with_nodes({spec.id: spec}),
+            WorkerStore(config.outputs, fsync=config.fsync),
+            config.run_id,
+            config.scratch,
+            config.environ,
+            _Logs(self._send),
             self._progress,
             memo=self._memo,
             consumed_here=order.consumed,
         )
         self._cancel_token = CancelToken()
-        streams = self._print_there()
+        streams = self._redirect_output()
         try:
-            return work(order.start, self._cancel_token, asyncio.run)
+            return runner(order.start, self._cancel_token, asyncio.run)
         finally:
             self._cancel_token = None
             for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
 
-    def _print_there(self) -> tuple[TextIO, TextIO]:
-        """Have all that is printed go into the streams. Anew for each attempt: the one before may have closed them."""
+    def _redirect_output(self) -> tuple[TextIO, TextIO]:
+        """Redirect stdout and stderr to the streams. Done for each attempt: the previous one may have closed them."""
         for number, stream in enumerate(self._streams, 1):
             os.dup2(stream.fileno(), number)
-        sys.stdout, sys.stderr = streams = _printing(1), _printing(2)
+        sys.stdout, sys.stderr = streams = _text_stream(1), _text_stream(2)
         return streams
 
     def stop(self, number: int, frame: object) -> None:
-        """For SIGTERM: ends the node that is under way, and else the worker, by an error on the main thread."""
+        """Handle SIGTERM: raise Cancelled on the main thread. That ends the running node, or else the worker."""
         if self._cancel_token is not None:
-            # Not its method `request`, which takes a lock that the interrupted code may hold.
+            # Not its method `cancel`, which takes a lock that the interrupted code may hold.
             self._cancel_token.cancelled = True
         raise Cancelled
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
-        self._say("progress", node, done, total)
+        self._send("progress", node, done, total)
 
-    def _say(self, what: str, *arguments: Any) -> None:
+    def _send(self, method: str, *arguments: Any) -> None:
         with self._sending:
-            self._pipe.send(Message(what, arguments))
+            self._pipe.send(Message(method, arguments))
 
 
-def _printing(number: int) -> TextIO:
-    """What prints to the descriptor, line by line, as Python does to a terminal. Half a character is no error."""
+def _text_stream(number: int) -> TextIO:
+    """Open a line-buffered text stream on a file descriptor. Lone surrogates are escaped instead of raising."""
     return open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from nfrun.core.events import NodeStarted, Outcome
-from nfrun.engine.executors.base import Executor, OnOutcome
-from nfrun.engine.executors.threads import RunAttempt, ThreadExecutor
+from nfrun.engine.executors.base import Executor, OnOutcome, RunAttempt
+from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.nodes.base import CancelToken
 
 
