@@ -1,0 +1,40 @@
+"""The keys of a journal's lines: work folders of earlier versions have them, and stay readable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader, read_journal, with_checksum
+from nfrun.cache.work_dir import JOURNAL
+
+LINES = (
+    '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1}',
+    '{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5,'
+    ' "reused": false, "cached": true, "outputs": [{"id": "a", "rows": 2, "bytes": 16, "schema": "x: int64",'
+    ' "digest": "d", "size": 512, "checksum": "c", "file": "a.1.arrow", "traits": "s"}]}',
+    '{"event": "ended", "status": "ok"}',
+)
+HEADER = RunHeader("r", "p.yaml", 3)
+OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", schema_digest="s")
+NODE = FinishedNode("a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, duration=1.5, cached=True)
+
+
+def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.started(HEADER)
+    journal.finished(NODE)
+    journal.ended("ok")
+    journal.close()
+    written = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
+    expected = [json.loads(line) for line in LINES]
+    assert [list(line) for line in written] == [[*line, "check"] for line in expected]
+    assert [{key: line[key] for key in line if key != "check"} for line in written] == expected
+
+
+def test_a_journal_with_these_keys_is_read(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in LINES))
+    found = read_journal(tmp_path)
+    assert (found.started, found.ended) == (HEADER, "ok")
+    (node,) = found.finished
+    assert (node.key_inputs, node.duration, node.outputs) == ({"text": "t"}, 1.5, (OUTPUT,))
