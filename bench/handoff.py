@@ -1,4 +1,4 @@
-"""Tables from node to node: how long it takes by size and readers, what publishing costs, and what memory."""
+"""Measures how tables pass between nodes: the waits by size and readers, the cost of publishing, and the memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from nfrun.tables.store import TableStore
 MB = 1_000_000
 SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}
 READERS = (1, 8)
-FREE = 1.05  # with a core that has nothing else to do
+FREE = 1.05  # limit of auto / memory if one core is free for writing
 
-# No node makes Python values into arrays: where pandas is installed pyarrow then imports it, and the 40 MB that this
-# takes are not nfrun's.
+# Nodes don't convert Python values to arrays. For that pyarrow imports pandas where it is installed, and the 40 MB
+# that this takes would count as nfrun's.
 _STEPS = """
 import os, zlib
 import pyarrow as pa
@@ -49,8 +49,8 @@ def change(table, columns=6):
     return pa.table({"x": x, "y": table["y"].cast(pa.float64(), safe=False)})
 """
 
-# As `bench.memory` reads it, which would take memory to import. What `nfrun run --json` says counts what its parent,
-# this process with its large tables, held when it started it.
+# Runs nfrun and prints its peak memory, without an import of this package, which would take memory. `getrusage` is used
+# only without /proc: it counts what the parent, this process with its large tables, held when it started the child.
 _PEAK = """
 import resource, runpy, sys
 try:
@@ -66,7 +66,7 @@ finally:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Memory in fresh processes, all else in this one; fewer turns where a gigabyte is moved in each."""
+    """Measure memory in fresh processes, all else in this one. With 1 GB tables there are fewer rounds."""
     (folder / "tables.py").write_text(_STEPS, encoding="utf-8")
     yield from _memory(folder, repeat)
     yield from _makespans(folder, repeat)
@@ -78,7 +78,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def make_table(size: int) -> pa.Table:
-    """A table of two columns of random integers, of `size` bytes in all."""
+    """Make a table of two columns of random integers, with `size` bytes in all."""
     rows = size // 16
     columns = [pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(os.urandom(8 * rows))]) for _ in range(2)]
     return pa.table(columns, names=["x", "y"])
@@ -100,7 +100,7 @@ def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator
         found = interleaved(ways, repeat + 1)
         for store in stores.values():
             store.close()
-        found = {name: values[1:] for name, values in found.items()}  # the first turn starts threads and imports
+        found = {name: values[1:] for name, values in found.items()}  # the first round starts threads and imports
         auto = [publish + sum(waits) for publish, waits in found["auto"]]
         for name in stores:
             if name in ("mmap", "json"):
@@ -115,7 +115,7 @@ def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator
 
 
 def _hand_on(store: TableStore, table: pa.Table, readers: int) -> tuple[float, list[float]]:
-    """Seconds that the producer waits and that each reader does, one right after the other."""
+    """Publish a table and open it. Returns the seconds that the producer waits and that each reader waits, in turn."""
     began = time.perf_counter()
     ref = store.publish("a", 1, table)
     times = [time.perf_counter()]
@@ -135,7 +135,7 @@ def _readers(count: int) -> str:
 
 
 def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Line]:
-    """Publishing against the cheapest way there is to have as many bytes in a file, and against Arrow's own writer."""
+    """Compare publishing to the cheapest way to write as many bytes to a file, and to Arrow's own writer."""
     folder.mkdir(exist_ok=True)
     path = folder / "a.arrow"
     write_file(table, path)
@@ -152,14 +152,14 @@ def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Li
         "digest": partial(table_digest, table),
     }
     turns = interleaved({name: partial(writing, way) for name, way in ways.items()}, repeat + 1)
-    found = {name: samples[1:] for name, samples in turns.items()}  # the first turn gets the pages from the system
+    found = {name: samples[1:] for name, samples in turns.items()}  # the first round allocates the pages
     shutil.rmtree(folder)
     pairs = zip(found["published"], found["digest"], strict=True)
-    alone = [Sample(whole.cpu - part.cpu, whole.wall - part.wall) for whole, part in pairs]
+    without_digest = [Sample(total.cpu - digest.cpu, total.wall - digest.wall) for total, digest in pairs]
     raw = found["raw"]
-    bar = "<= 1.2" if table.nbytes <= 100 * MB else ""  # of a gigabyte in every turn, who waits is up to the disk
-    yield versus(f"{what} published, without digest / reserve and write", alone, raw, bar, by="wall")
-    yield versus(f"{what} published, without digest / pa.OSFile", alone, found["arrow"], by="wall")
+    bar = "<= 1.2" if table.nbytes <= 100 * MB else ""  # with 1 GB a round, the disk decides who waits
+    yield versus(f"{what} published, without digest / reserve and write", without_digest, raw, bar, by="wall")
+    yield versus(f"{what} published, without digest / pa.OSFile", without_digest, found["arrow"], by="wall")
     yield versus(f"{what}: digest / reserve and write", found["digest"], raw, by="wall")
 
 
@@ -184,7 +184,7 @@ def _arrow(table: pa.Table, path: Path) -> None:
 
 
 def _makespans(folder: Path, repeat: int) -> Iterator[Line]:
-    """One node at a time, so that on two cores one is free for whatever writes."""
+    """Measure runs with one node at a time, so that on two cores one is free for writing."""
     for name, kept in (("between nodes", False), ("all of them kept", True)):
         path = write_chain(folder, 12, 20 * MB, kept)
 
@@ -193,7 +193,7 @@ def _makespans(folder: Path, repeat: int) -> Iterator[Line]:
             try:
                 return float(run_here(path, slots=1, handoff=handoff, work=work)["wall_s"])
             finally:
-                shutil.rmtree(work, ignore_errors=True)  # else the disk is busy with it for a long time
+                shutil.rmtree(work, ignore_errors=True)  # otherwise the disk is busy with it for a long time
 
         makespan("auto")
         found = interleaved({handoff: partial(makespan, handoff) for handoff in ("memory", "auto", "mmap")}, repeat)
@@ -207,7 +207,10 @@ def _makespans(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def write_chain(folder: Path, nodes: int, size: int, kept: bool) -> Path:
-    """Write a pipeline of nodes that each read a table of `size` bytes and make another; returns its file."""
+    """Write a pipeline of nodes that each read a table of `size` bytes and make another. Returns its file.
+
+    With `kept`, all tables are outputs of the pipeline.
+    """
     lines = ["nodes:", f"  n0: {{python: 'tables:make', with: {{rows: {size // 16}}}}}"]
     lines += [f"  n{i}: {{python: 'tables:change', inputs: {{table: n{i - 1}}}}}" for i in range(1, nodes)]
     lines += [f"  end: {{python: 'tables:read', inputs: {{table: n{nodes - 1}}}}}"]
@@ -222,7 +225,7 @@ def write_chain(folder: Path, nodes: int, size: int, kept: bool) -> Path:
 
 
 def write_readers(folder: Path, readers: int) -> Path:
-    """Write a pipeline with that many readers of 100 MB; returns its file."""
+    """Write a pipeline with a number of readers of a 100 MB table. Returns its file."""
     lines = ["nodes:", f"  make: {{python: 'tables:make', with: {{rows: {100 * MB // 16}}}}}"]
     lines += [f"  read{i}: {{python: 'tables:read', inputs: {{table: make}}}}" for i in range(readers)]
     path = folder / f"readers-{readers}.yaml"
@@ -260,12 +263,15 @@ def _memory(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def peak_of(*arguments: str) -> float:
-    """The most bytes that an nfrun with these arguments holds, or an `import pyarrow` without. CalledProcessError."""
+    """Return the peak memory in bytes of nfrun with these arguments, or of `import pyarrow` without arguments.
+
+    Raises CalledProcessError.
+    """
     command = [sys.executable, "-c", _PEAK, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return float(done.stderr.split()[-1])
 
 
 def megabytes(value: float) -> str:
-    """A number of bytes in MB."""
+    """Format a number of bytes in MB."""
     return f"{value / MB:.0f} MB"

@@ -1,7 +1,7 @@
-"""What it costs that nothing is lost: nodes that do nothing and give one row, with the journal and without.
+"""Measures the cost of the journal: no-op nodes that return one row, with the journal and without.
 
-The bar is 0.3 ms a node and one digest of its table, by the wall clock. (ext4 takes ten times as long to make a file
-while as many have been removed in the last five seconds, so nothing is removed in between.)
+The limit is 0.3 ms per node plus one digest of its table, in wall time. Nothing is removed between runs: ext4 takes ten
+times as long to create a file if as many were removed in the last five seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bench.noop import layers, nfrun, turns
 from bench.peers import Engine, Shape
 from nfrun.tables.digest import table_digest
 
-_BAR = 300e-6  # seconds a node
+_LIMIT = 300e-6  # seconds per node
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """What the journal adds to a node of 100, and of 1,000."""
+    """Measure what the journal adds per node, in runs of 100 and of 1,000 nodes."""
     for count in (100, 1_000):
         shape = Shape(layers(count), "row", hands_on=True)
         among: dict[str, Engine] = {
@@ -35,7 +35,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def _digests(shape: Shape, workers: int) -> Callable[[], None]:
-    """As many digests as there are nodes, one after the other, of tables such as they give."""
+    """Return a function that computes one digest per node, one after the other, of a table like the nodes'."""
     table = pa.table({"value": [0.5]})
 
     def run() -> None:
@@ -46,12 +46,12 @@ def _digests(shape: Shape, workers: int) -> Callable[[], None]:
 
 
 def _line(what: str, found: dict[str, list[Sample]], count: int, clock: str) -> Line:
-    with_it, without, digests = (
+    with_journal, without, digests = (
         [getattr(sample, clock) / count for sample in found[name]] for name in ("with", "without", "digest")
     )
-    allowed = _BAR + median(digests)
-    added = [(a - b) / allowed for a, b in zip(with_it, without, strict=True)]
-    ratio = (median(with_it) - median(without)) / allowed
+    allowed = _LIMIT + median(digests)
+    added = [(a - b) / allowed for a, b in zip(with_journal, without, strict=True)]
+    ratio = (median(with_journal) - median(without)) / allowed
     bar = "<= 1.0" if clock == "wall" else ""
-    told = f"{micro(with_it)} a node with, {micro(without)} without"
-    return Line(what, told, f"300 us and {micro(digests)}", ratio, bar, holds(ratio, bar), min(added), max(added))
+    figures = f"{micro(with_journal)} a node with, {micro(without)} without"
+    return Line(what, figures, f"300 us and {micro(digests)}", ratio, bar, holds(ratio, bar), min(added), max(added))

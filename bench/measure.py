@@ -1,4 +1,4 @@
-"""How the benchmarks measure: in turns, in one run, with the machine named beside the figures."""
+"""Provides what all benchmarks share: clocks, interleaved measurement, rows of results and runs of nfrun."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ _SIGNS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the results: what was measured, the ratio of `measured` to `against`, and the bar it is held to.
+    """One row of the results: what was measured, the ratio of `measured` to `against`, and the limit for it.
 
-    `low` and `high` are the smallest and the largest ratio of any one turn. Where both clocks were read, `cpu` and
-    `wall` are the ratios by each; `ratio` is one of them.
+    `bar` is the limit, such as `<= 1.0`, empty if there is none. `holds` says whether the ratio meets it. `low` and
+    `high` are the smallest and the largest ratio of a single round. Where both clocks were read, `cpu` and `wall` are
+    the ratios by each; `ratio` is one of them.
     """
 
     what: str
@@ -48,16 +49,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: seconds of processor time of the whole process, and seconds that passed."""
+    """One measurement: CPU seconds of the whole process, and wall seconds."""
 
     cpu: float
     wall: float
 
 
 def clocked(run: Callable[[], object]) -> Sample:
-    """Run it once. The garbage collector works as it always does, but not on what others made before.
+    """Call `run` once and return the time it took.
 
-    Else each engine would pay for the libraries that all the others have imported.
+    The garbage collector runs as usual but skips all earlier objects. Otherwise each engine would pay for the libraries
+    that the others have imported.
     """
     gc.collect()
     gc.freeze()
@@ -70,7 +72,7 @@ def clocked(run: Callable[[], object]) -> Sample:
 
 
 def holds(ratio: float, bar: str) -> bool | None:
-    """Whether a ratio meets a bar such as `<= 1.0` or `> 1`; None if there is none. Raises ValueError for others."""
+    """Whether a ratio meets a limit such as `<= 1.0` or `> 1`; None if `bar` is empty. Raises ValueError if invalid."""
     if not bar:
         return None
     sign, _, most = bar.partition(" ")
@@ -82,7 +84,11 @@ def holds(ratio: float, bar: str) -> bool | None:
 def versus(
     what: str, ours: list[Sample], theirs: list[Sample], bar: str = "", *, each: int = 1, by: str = "cpu"
 ) -> Line:
-    """The row of two engines measured in turns on `each` nodes, held to its bar by one of the two clocks."""
+    """Make the row that compares two interleaved engines: `ours` divided by `theirs`.
+
+    `by` names the clock of the ratio and its limit, `cpu` or `wall`. `each` is the number of nodes per sample, by which
+    the times that are shown are divided.
+    """
     ratios = {
         clock: median([getattr(s, clock) for s in ours]) / median([getattr(s, clock) for s in theirs])
         for clock in ("cpu", "wall")
@@ -90,8 +96,8 @@ def versus(
     turns = [getattr(a, by) / getattr(b, by) for a, b in zip(ours, theirs, strict=True)]
     return Line(
         what,
-        f"{_told(ours, 'cpu', each)} CPU, {_told(ours, 'wall', each)} wall",
-        f"{_told(theirs, 'cpu', each)} CPU, {_told(theirs, 'wall', each)} wall",
+        f"{_format_times(ours, 'cpu', each)} CPU, {_format_times(ours, 'wall', each)} wall",
+        f"{_format_times(theirs, 'cpu', each)} CPU, {_format_times(theirs, 'wall', each)} wall",
         ratios[by],
         bar,
         holds(ratios[by], bar),
@@ -102,13 +108,13 @@ def versus(
     )
 
 
-def _told(samples: list[Sample], clock: str, each: int) -> str:
+def _format_times(samples: list[Sample], clock: str, each: int) -> str:
     values = [getattr(sample, clock) / each for sample in samples]
     return spread(values) if median(values) >= 1e-3 else micro(values)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine: versions, system, cores and the date."""
     import pyarrow
 
     return {
@@ -121,7 +127,7 @@ def machine() -> dict[str, Any]:
 
 
 def interleaved(variants: Mapping[_K, Callable[[], _T]], repeat: int) -> dict[_K, list[_T]]:
-    """Measure all variants `repeat` times in turns (A B C A B C), so that a slow moment falls on all of them."""
+    """Measure all variants `repeat` times in turns (A B C A B C), so that a slow moment affects all of them."""
     found: dict[_K, list[_T]] = {name: [] for name in variants}
     for _ in range(repeat):
         for name, variant in variants.items():
@@ -130,17 +136,17 @@ def interleaved(variants: Mapping[_K, Callable[[], _T]], repeat: int) -> dict[_K
 
 
 def median(values: list[float]) -> float:
-    """The median; half of what was measured is better than this, half worse."""
+    """Return the median. Raises StatisticsError if there are no values."""
     return statistics.median(values)
 
 
 def spread(values: list[float]) -> str:
-    """`median (min to max)` in milliseconds."""
+    """Format seconds as `median (min to max)` in milliseconds."""
     return f"{median(values) * 1e3:.1f} ms ({min(values) * 1e3:.1f} to {max(values) * 1e3:.1f})"
 
 
 def micro(values: list[float]) -> str:
-    """The same in microseconds."""
+    """Format seconds as `median (min to max)` in microseconds."""
     return f"{median(values) * 1e6:.1f} us ({min(values) * 1e6:.1f} to {max(values) * 1e6:.1f})"
 
 
@@ -171,7 +177,7 @@ def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
 
 
 def run_fresh(*arguments: str) -> tuple[float, str]:
-    """Run nfrun in a fresh process; wall seconds and its stdout. Raises CalledProcessError."""
+    """Run nfrun in a fresh process. Returns the wall seconds and its stdout. Raises CalledProcessError."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "nfrun", *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)

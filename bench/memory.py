@@ -1,7 +1,7 @@
-"""The memory that 10,000 nodes take which do nothing, by engine, each in a fresh process.
+"""Measures the memory of 10,000 no-op nodes, by engine, each in a fresh process.
 
-What counts is how much the process grew beyond what it was after a run of 100 nodes: libraries and threads are then in
-place. `python -m bench.memory ENGINE` is that process.
+The result is how much the process grew after a run of 100 nodes, when libraries and threads are already in place.
+`python -m bench.memory ENGINE` runs as that process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FEW = 100
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """nfrun against each of the others; peaks vary little, so a few turns are enough."""
+    """Compare nfrun to each other engine. Peaks vary little, so at most three rounds are enough."""
     names = list(noop.engines(folder, NODES))
     found = interleaved({name: partial(fresh, name) for name in names}, min(repeat, 3))
     ours = found["nfrun"]
@@ -34,18 +34,18 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         ratio = median([grew for grew, _ in ours]) / median([grew for grew, _ in theirs])
         turns = [a / b for (a, _), (b, _) in zip(ours, theirs, strict=True)]
         what = f"memory of {NODES:,} no-op nodes: nfrun / {name}"
-        yield Line(what, _told(ours), _told(theirs), ratio, low=min(turns), high=max(turns))
+        yield Line(what, _figures(ours), _figures(theirs), ratio, low=min(turns), high=max(turns))
 
 
 def fresh(engine: str) -> tuple[float, float]:
-    """Run the nodes in a fresh process: by how many bytes it grew, and its peak. Raises CalledProcessError."""
+    """Run the nodes in a fresh process. Returns its growth and its peak in bytes. Raises CalledProcessError."""
     done = subprocess.run([sys.executable, "-m", "bench.memory", engine], check=True, capture_output=True, text=True)
     grew, peak = json.loads(done.stdout)
     return float(grew), float(peak)
 
 
 def main(engine: str) -> None:
-    """Run few nodes, then many, and print by how many bytes the peak grew and what it is."""
+    """Run 100 nodes, then 10,000, and print the growth of the peak and the peak, in bytes, as JSON."""
     with tempfile.TemporaryDirectory() as folder:
         run = noop.engines(Path(folder), NODES)[engine]
         run(Shape(noop.layers(_FEW), "nothing"), WORKERS)()
@@ -55,7 +55,7 @@ def main(engine: str) -> None:
     print(json.dumps([peak - before, peak]))
 
 
-def _told(samples: list[tuple[float, float]]) -> str:
+def _figures(samples: list[tuple[float, float]]) -> str:
     return f"{median([g for g, _ in samples]) / 1e6:.1f} MB, {median([p for _, p in samples]) / 1e6:.0f} MB in all"
 
 

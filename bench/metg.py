@@ -1,8 +1,8 @@
-"""How small tasks may be: the size at which half of two cores' time still goes into tasks, METG(50 %).
+"""Measures METG(50 %): the smallest task size at which half of the time of two cores still goes into tasks.
 
-The stencil pattern and the measure are those of Task Bench (Slaughter et al., 2020); the size here is that of the task
-alone, without what the engine adds, which is half of what the paper calls granularity. Tasks compute without holding
-the interpreter lock, as Arrow and DuckDB do.
+The stencil pattern and the measure are those of Task Bench (Slaughter et al., 2020). The size here is that of the task
+alone, without the engine's overhead, which is half of what the paper calls granularity. Tasks compute without holding
+the GIL, as Arrow and DuckDB do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEP = 2**0.5
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """nfrun against the loops, and dask where it is installed."""
+    """Compare nfrun to the loops, and to dask where it is installed."""
     seconds = seconds_per_round()
     among: dict[str, Engine] = {
         "nfrun": partial(noop.nfrun, work=folder / "runs"),
@@ -48,8 +48,8 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
             bar = "<= 1.0" if name == "loop" else ""
             yield Line(
                 f"METG(50 %), stencil of {width}: nfrun / {name}",
-                _told(metg["nfrun"], turns["nfrun"]),
-                _told(metg[name], turns[name]),
+                _figures(metg["nfrun"], turns["nfrun"]),
+                _figures(metg[name], turns[name]),
                 ratio,
                 bar,
                 holds(ratio, bar),
@@ -60,7 +60,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def stencil(width: int, length: int) -> dict[str, tuple[str, ...]]:
-    """Each point of a step needs itself and its neighbours of the step before."""
+    """Return the needs of a stencil: each point of a step needs itself and its neighbours in the step before."""
     return {
         f"t{step}_{i}": tuple(f"t{step - 1}_{j}" for j in range(max(0, i - 1), min(width, i + 2))) if step else ()
         for step in range(length)
@@ -69,7 +69,7 @@ def stencil(width: int, length: int) -> dict[str, tuple[str, ...]]:
 
 
 def seconds_per_round() -> float:
-    """How long one round of `steps.burn` takes a thread that is alone, at best."""
+    """Return the least seconds that one round of `steps.burn` takes a single thread."""
     rounds = 10_000
     best = math.inf
     for _ in range(10):
@@ -82,14 +82,14 @@ def seconds_per_round() -> float:
 def _sweep(
     needs: Mapping[str, tuple[str, ...]], among: Mapping[str, Engine], seconds: float, repeat: int
 ) -> tuple[list[float], dict[str, list[list[float]]]]:
-    """Sizes in seconds upwards, and for each engine and size the efficiencies of all turns.
+    """Measure growing task sizes. Returns the sizes in seconds, and the efficiencies by engine, size and round.
 
-    Up to the size at which the median of every engine is above the level for the third time. Raises RuntimeError if
-    there is none.
+    Stops when the median of every engine has been at least LEVEL at three sizes in a row. Raises RuntimeError if that
+    does not happen up to 5 ms.
     """
     sizes: list[float] = []
     found: dict[str, list[list[float]]] = {name: [] for name in among}
-    while not all(_is_settled(rows) for rows in found.values()):
+    while not all(_is_above_level(rows) for rows in found.values()):
         size = sizes[-1] * _STEP if sizes else _FIRST
         if size > _LAST:
             raise RuntimeError(f"an engine stays below {LEVEL:.0%} up to {_LAST * 1e3:g} ms: is the machine busy?")
@@ -105,12 +105,12 @@ def _sweep(
     return sizes, found
 
 
-def _is_settled(rows: Sequence[list[float]]) -> bool:
+def _is_above_level(rows: Sequence[list[float]]) -> bool:
     return len(rows) >= 3 and all(median(row) >= LEVEL for row in rows[-3:])
 
 
 def _without_engine(rounds: int, tasks: int) -> float:
-    """Seconds that as many threads as there are workers take for all tasks, each its share one after the other."""
+    """Return the seconds that WORKERS threads take for all tasks without an engine, each its share in sequence."""
 
     def share() -> None:
         for _ in range(tasks // WORKERS):
@@ -126,9 +126,10 @@ def _without_engine(rounds: int, tasks: int) -> float:
 
 
 def crossing(sizes: Sequence[float], efficiencies: Sequence[float], level: float = LEVEL) -> float:
-    """The size from which on the efficiency stays at the level: interpolated in the logarithm of sizes in rising order.
+    """Return the size from which on the efficiency is at least `level`.
 
-    The smallest size if it was never below, the largest if it still is.
+    `sizes` must be ascending. Interpolates in the logarithm of the size. Returns the smallest size if the efficiency
+    was never below the level, and the largest if it still is.
     """
     below = [i for i, efficiency in enumerate(efficiencies) if efficiency < level]
     if not below:
@@ -140,5 +141,5 @@ def crossing(sizes: Sequence[float], efficiencies: Sequence[float], level: float
     return sizes[i] * math.exp(share * math.log(sizes[i + 1] / sizes[i]))
 
 
-def _told(metg: float, turns: list[float]) -> str:
+def _figures(metg: float, turns: list[float]) -> str:
     return f"{metg * 1e6:.1f} us ({min(turns) * 1e6:.1f} to {max(turns) * 1e6:.1f})"

@@ -1,7 +1,7 @@
-"""Nodes that do nothing: what nfrun itself costs, beside loops written by hand and other engines.
+"""Measures the overhead of nfrun with no-op nodes, against hand-written loops and other engines.
 
-Clocks run from the plan to the end of the run, with timings and records on; sorting and building are not timed, for
-none of the engines. The bar is on CPU time: on a machine where others are at work it says more than the wall clock.
+The clocks run from the plan to the end of the run, with timings and records on. Sorting and building are not timed for
+any engine. The limit is on CPU time, which is more reliable than wall time on a shared machine.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from nfrun.tables.store import TableStore
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
-# Building a pipeline of 1,000 takes pipefunc 20 s, and grows with the square.
-_MOST = {"pipefunc": 200}
+# The largest number of nodes by engine. pipefunc takes 20 s to build 1,000 nodes, and the time is quadratic.
+_MAX_NODES = {"pipefunc": 200}
 
 
 def nfrun(
     shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
 ) -> Callable[[], float]:
-    """A run as `nfrun run -q` makes it, its parts joined as `nfrun.cli.run` joins them; the folder of runs is `work`.
+    """Prepare a run as `nfrun run -q` makes it, with its parts wired as in `nfrun.cli.run`. `work` is the work dir.
 
-    With `journal` it leaves what `--resume` needs, and else nothing but what it keeps. Returns the seconds of the run
-    by its own clock, which leaves out the start and the end around it.
+    With `journal` it leaves what `--resume` needs. Calling the result runs it and returns the seconds by the run's own
+    clock, without its start and end. That call raises RuntimeError if the run fails.
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
@@ -54,18 +54,18 @@ def nfrun(
 
 def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool) -> float:
     run_id = new_run_id()
-    work_folder = WorkDir(work)
-    folder = work_folder.make_run_folder(run_id)
-    telling = EventDispatcher(
+    work_dir = WorkDir(work)
+    folder = work_dir.make_run_folder(run_id)
+    dispatcher = EventDispatcher(
         [RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))]
     )
     contention = GilContention()
-    book = None
+    cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, 1)
-        book = RunCache.open(pipeline, plan, work_folder, folder, started, resume=False, keep=True, fsync=False)
-    tell = telling.emit if book is None else book.journal_first(telling.emit)
-    run = Run(plan, tell, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
+        cache = RunCache.open(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False)
+    emit = dispatcher.emit if cache is None else cache.journal_first(dispatcher.emit)
+    run = Run(plan, emit, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
     store = TableStore(
         folder,
         mode=handoff,
@@ -76,12 +76,12 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     )
 
     def log(node: str, level: str, line: str) -> None:
-        telling.emit(NodeLogged(run.now(), node, level, line))
+        dispatcher.emit(NodeLogged(run.now(), node, level, line))
 
     def progress(node: str, done: float, total: float | None) -> None:
-        telling.emit(NodeProgressed(run.now(), node, done, total))
+        dispatcher.emit(NodeProgressed(run.now(), node, done, total))
 
-    nodes = AttemptRunner(
+    runner = AttemptRunner(
         pipeline,
         store,
         run_id,
@@ -91,18 +91,18 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         progress,
         contention=contention,
     )
-    make = nodes if book is None else book.with_cache(nodes, store, run.abort)
+    run_attempt = runner if cache is None else cache.with_cache(runner, store, run.abort)
     try:
-        end = run.go(lambda settle: ThreadExecutor(make, settle), store)
+        end = run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), store)
     finally:
-        trouble = "" if book is None else book.close()
-        telling.close()
+        error = "" if cache is None else cache.close()
+        dispatcher.close()
         store.close()
-        if not journal:  # else there are as many files as nodes, and to remove them would slow the next run down
+        if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
-    if end.status != "ok" or telling.stopped or trouble:
+    if end.status != "ok" or dispatcher.stopped or error:
         raise RuntimeError(
-            f"the run ended as {end.status} {end.error}, without {trouble or telling.stopped or 'nothing'}"
+            f"the run ended as {end.status} {end.error}, without {error or dispatcher.stopped or 'nothing'}"
         )
     return end.at
 
@@ -125,17 +125,20 @@ def _pipeline(shape: Shape) -> Pipeline:
 
 
 def chain(count: int) -> dict[str, tuple[str, ...]]:
-    """Each needs the one before."""
+    """Return a chain: each node needs the one before."""
     return {f"n{i}": (f"n{i - 1}",) if i else () for i in range(count)}
 
 
 def fan_out(count: int) -> dict[str, tuple[str, ...]]:
-    """All need the first."""
+    """Return a fan-out: all other nodes need the first."""
     return {f"n{i}": ("n0",) if i else () for i in range(count)}
 
 
 def layers(count: int, inputs: int = 3) -> dict[str, tuple[str, ...]]:
-    """As many layers as each is wide; each node needs some at random of the layer before. The same at every call."""
+    """Return about as many layers as each is wide, where each node needs `inputs` random nodes of the layer before.
+
+    The result is the same at every call.
+    """
     rng = random.Random(count)
     width = max(inputs, round(count**0.5))
     needs = {}
@@ -154,26 +157,26 @@ SHAPES: Mapping[str, Callable[[], dict[str, tuple[str, ...]]]] = {
 
 
 def engines(folder: Path, nodes: int) -> dict[str, Engine]:
-    """All that can be had here and can build as many nodes; nfrun first, since what comes later is held against it."""
+    """Return the engines that are installed and can build `nodes` nodes, with nfrun first."""
     found: dict[str, Engine] = {"nfrun": partial(nfrun, work=folder / "runs"), **peers.LOOPS, **peers.libraries()}
-    found.pop("pipefunc by generation", None)  # differs from pipefunc where nodes take time
-    return {name: engine for name, engine in found.items() if nodes <= _MOST.get(name, nodes)}
+    found.pop("pipefunc by generation", None)  # the same as pipefunc if nodes take no time
+    return {name: engine for name, engine in found.items() if nodes <= _MAX_NODES.get(name, nodes)}
 
 
 def turn(engine: Engine, shape: Shape, workers: int) -> Sample:
-    """Have the engine prepare the shape, then clock one run of it."""
+    """Prepare the shape with the engine, then time one run of it."""
     return clocked(engine(shape, workers))
 
 
 def turns(shape: Shape, among: Mapping[str, Engine], repeat: int) -> dict[str, list[Sample]]:
-    """Run the shape by each engine in turns, prepared anew each time, after a turn that does not count."""
+    """Time the shape with each engine, interleaved and prepared anew each time, after one warm-up round."""
     variants = {name: partial(turn, engine, shape, WORKERS) for name, engine in among.items()}
     interleaved(variants, 1)
     return interleaved(variants, repeat)
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """CPU time of a node: first nodes that hand nothing on, then nodes that hand on a table of one row."""
+    """Measure the time per node, first of nodes that return nothing, then of nodes that return a table of one row."""
     ours: dict[str, list[Sample]] = {}
     for name, make in SHAPES.items():
         shape = Shape(make(), "nothing")
@@ -196,5 +199,5 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 def _lines(what: str, found: Mapping[str, list[Sample]], count: int, bar: str) -> Iterator[Line]:
     for name, samples in found.items():
         if name != "nfrun":
-            held = bar if name == "loop" else ""
-            yield versus(f"{what}: nfrun / {name}", found["nfrun"], samples, held, each=count)
+            limit = bar if name == "loop" else ""
+            yield versus(f"{what}: nfrun / {name}", found["nfrun"], samples, limit, each=count)

@@ -1,7 +1,7 @@
-"""The other engines that can run the same graph of calls: hand-written loops, and libraries where they are installed.
+"""Provides the other engines that run the same graph of calls: hand-written loops, and libraries if installed.
 
-Each is a function from a shape and a number of workers to something that runs it once. What an engine can do before
-the run (sort, build, check) is done outside of the clock, as reading and planning is for nfrun.
+An engine takes a shape and a number of workers, and returns a function that runs the shape once. What it does before
+that (sort, build, check) is not timed, as reading and planning are not timed for nfrun.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ INSTALL = "pip install -e '.[bench]'"
 
 @dataclass(frozen=True)
 class Shape:
-    """A graph of calls: `needs[node]` are those before it, `function` is one of `bench.nodes.steps`, the same for all.
+    """A graph of calls.
 
-    `given[node]` are its arguments besides. With `hands_on` each is also given what those before it returned.
+    `needs[node]` has the nodes before it. All nodes call the same `function` of `bench.nodes.steps`. `given[node]` has
+    keyword arguments of a node. With `hands_on`, each node also gets the results of the nodes before it, by name.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -39,16 +40,16 @@ class Shape:
     hands_on: bool = False
 
     def calls(self) -> dict[str, Callable[..., Any]]:
-        """What each node calls."""
+        """Return the function of each node, with its `given` arguments bound."""
         function = getattr(steps, self.function)
         return {name: partial(function, **self.given[name]) if name in self.given else function for name in self.needs}
 
     def calls_with_inputs(self) -> dict[str, Callable[..., Any]]:
-        """The same for engines whose edges are arguments: one that hands nothing on ignores them."""
-        return self.calls() if self.hands_on else {name: _deaf(call) for name, call in self.calls().items()}
+        """Return the functions for engines whose edges are arguments. Without `hands_on` they ignore them."""
+        return self.calls() if self.hands_on else {name: _without_inputs(call) for name, call in self.calls().items()}
 
     def ends(self) -> list[str]:
-        """The nodes that no other needs."""
+        """Return the nodes that no other node needs."""
         needed = {name for names in self.needs.values() for name in names}
         return [name for name in self.needs if name not in needed]
 
@@ -56,7 +57,7 @@ class Shape:
 Engine = Callable[[Shape, int], Callable[[], object]]
 
 
-def _deaf(call: Callable[..., Any]) -> Callable[..., Any]:
+def _without_inputs(call: Callable[..., Any]) -> Callable[..., Any]:
     def ignoring(**inputs: object) -> Any:
         return call()
 
@@ -67,9 +68,9 @@ def _deaf(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def loop(shape: Shape, workers: int) -> Callable[[], object]:
-    """graphlib and ThreadPoolExecutor: workers put what ended into a queue, and record when each call began and ended.
+    """Run with graphlib and ThreadPoolExecutor: workers record the times of each call and put its end into a queue.
 
-    The fastest of the loops here, and the one that nfrun is held to.
+    This is the fastest loop here that records times and failures, and the limits of nfrun refer to it.
     """
     sorter, call = _sorter(shape), _caller(shape)
 
@@ -101,7 +102,7 @@ def loop(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def callback_loop(shape: Shape, workers: int) -> Callable[[], object]:
-    """The same with the queue fed by callbacks of the futures."""
+    """Run as `loop` does, with a queue that is filled by callbacks of the futures."""
     sorter, call = _sorter(shape), _caller(shape)
 
     def run() -> Mapping[str, tuple[float, float]]:
@@ -125,7 +126,7 @@ def callback_loop(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def bare_loop(shape: Shape, workers: int) -> Callable[[], object]:
-    """The loop with the queue, without times and without failures: the least that can be written."""
+    """Run as `loop` does, without times and failures: the shortest possible loop."""
     sorter, call = _sorter(shape), _caller(shape)
 
     def run() -> None:
@@ -145,7 +146,7 @@ def bare_loop(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def naive_loop(shape: Shape, workers: int) -> Callable[[], object]:
-    """As the manual of graphlib suggests it, with `wait(…, FIRST_COMPLETED)`, and without times."""
+    """Run as the documentation of graphlib suggests, with `wait(…, FIRST_COMPLETED)`, without times."""
     sorter, call = _sorter(shape), _caller(shape)
 
     def run() -> None:
@@ -163,7 +164,7 @@ def naive_loop(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def gather(shape: Shape, workers: int) -> Callable[[], object]:
-    """The code of the account that nfrun follows: `asyncio.gather` over each stage, a barrier after it."""
+    """Run as the code of the blog post does: `asyncio.gather` over each stage, with a barrier after it."""
     stages, call = make_stages(shape.needs), _caller(shape)
 
     async def all_stages() -> None:
@@ -182,7 +183,7 @@ def _sorter(shape: Shape) -> TopologicalSorter[str]:
 
 
 def _caller(shape: Shape) -> Callable[[str], None]:
-    """Calls a node by name, with what those before it returned where the shape hands anything on."""
+    """Return a function that calls a node by name. With `hands_on` it passes the results of the nodes before it."""
     calls, needs = shape.calls(), shape.needs
     results: dict[str, Any] = {}
 
@@ -199,7 +200,7 @@ def _caller(shape: Shape) -> Callable[[str], None]:
 
 
 def dask(shape: Shape, workers: int) -> Callable[[], object]:
-    """Dask's threaded scheduler on a graph of its own kind of tasks, which need no conversion."""
+    """Run with dask's threaded scheduler, on a graph of dask's own tasks, which need no conversion."""
     from dask._task_spec import Task, TaskRef
     from dask.threaded import get
 
@@ -212,7 +213,7 @@ def dask(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def hamilton(shape: Shape, workers: int) -> Callable[[], object]:
-    """Hamilton with its `FutureAdapter`: each call waits for its inputs on a worker's thread."""
+    """Run with Hamilton and its `FutureAdapter`: each call waits for its inputs on a worker's thread."""
     from hamilton import ad_hoc_utils, driver
     from hamilton.plugins.h_threadpool import FutureAdapter
 
@@ -225,7 +226,7 @@ def hamilton(shape: Shape, workers: int) -> Callable[[], object]:
     made = ad_hoc_utils.create_temporary_module(*functions, module_name=module)
     adapter = FutureAdapter(max_workers=workers)
     built = driver.Builder().with_modules(made).with_adapters(adapter).build()
-    sys.modules.pop(module, None)  # else every function of every turn is kept
+    sys.modules.pop(module, None)  # otherwise the functions of every round stay in memory
     ends = shape.ends()
 
     def run() -> None:
@@ -236,7 +237,7 @@ def hamilton(shape: Shape, workers: int) -> Callable[[], object]:
 
 
 def pipefunc(shape: Shape, workers: int, strategy: str = "eager") -> Callable[[], object]:
-    """pipefunc's `Pipeline.map` on threads, each call as soon as it can start."""
+    """Run with pipefunc's `Pipeline.map` on threads. By default each call starts as soon as it can."""
     from pipefunc import PipeFunc, Pipeline
 
     built = Pipeline([PipeFunc(function, function.__name__) for function in _named_functions(shape)])
@@ -260,7 +261,7 @@ _numbers = itertools.count()
 
 
 def _named_functions(shape: Shape) -> list[Any]:
-    """A function for each node, as if written by hand: its name, and a parameter named after each node it needs."""
+    """Return a function for each node as if written by hand, with its name and a parameter for each node it needs."""
     made = []
     for name, call in shape.calls_with_inputs().items():
 
@@ -293,7 +294,7 @@ _LIBRARIES: Mapping[str, tuple[str, Engine]] = {
 
 
 def versions() -> dict[str, str]:
-    """The libraries that are installed, by distribution."""
+    """Return the versions of the installed libraries, by distribution."""
     found = {}
     for distribution in dict.fromkeys(distribution for distribution, _ in _LIBRARIES.values()):
         try:
@@ -304,12 +305,12 @@ def versions() -> dict[str, str]:
 
 
 def missing() -> list[str]:
-    """The distributions that are not installed."""
+    """Return the distributions that are not installed."""
     found = versions()
     return list(dict.fromkeys(distribution for distribution, _ in _LIBRARIES.values() if distribution not in found))
 
 
 def libraries() -> dict[str, Engine]:
-    """The engines whose libraries are installed."""
+    """Return the engines whose libraries are installed, by name."""
     found = versions()
     return {name: engine for name, (distribution, engine) in _LIBRARIES.items() if distribution in found}

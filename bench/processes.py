@@ -1,4 +1,4 @@
-"""Nodes that compute in Python, in worker processes: what all cores bring, against one node after the other."""
+"""Measures nodes that compute in Python: in worker processes on all cores, and in threads, against sequential."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def burn(seed):
 
 
 def write(folder: Path) -> Path:
-    """Write a pipeline of nodes that compute for about a second each; returns its file."""
+    """Write a pipeline of nodes that compute for about a second each. Returns its file."""
     (folder / "burning.py").write_text(_STEPS, encoding="utf-8")
     lines = [f"  n{i}: {{python: 'burning:burn', with: {{seed: {i}}}}}" for i in range(NODES)]
     path = folder / "burn.yaml"
@@ -32,7 +32,7 @@ def write(folder: Path) -> Path:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """By the run's own clock in fresh processes, which counts the start of the workers; two slots on two cores."""
+    """Measure by the run's own clock in fresh processes, with two slots. The start of the workers counts."""
     path = write(folder)
     variants = {
         "sequential": ("--schedule", "sequential", "--executor", "thread"),

@@ -1,4 +1,4 @@
-"""Large pipelines: files of 1,000 to 100,000 nodes read, checked and planned; 100,000 nodes run in virtual time."""
+"""Measures large pipelines: reading, checking and planning 1,000 to 100,000 nodes, and a run in virtual time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench.measure import Line, holds, interleaved, median, run_fresh, spread
 from nfrun.core.simulation import by_estimate, random_plan, simulate
 
 _SIZES = (1_000, 10_000, 100_000)
-_SECONDS, _BYTES = 10.0, 1e9  # for the largest, interpreter start included
-# Imports nothing but what it measures. The peak is not that of `getrusage`, to which what the parent held counts.
+_SECONDS, _BYTES = 10.0, 1e9  # limits for the largest file, with the start of the interpreter
+# Imports only what it measures. The peak is not from `getrusage`, which counts what the parent held.
 _READ = """
 import sys, time
 from nfrun.core.plan import plan_of
@@ -37,8 +37,11 @@ print([ended, ended - began, peak * 1024])
 
 @dataclass(frozen=True)
 class Load:
-    """One reading in a fresh process: seconds that passed, those of the processor, and peak memory in bytes, of the
-    whole process; `work` are the processor's seconds for reading and planning alone."""
+    """One reading of a file in a fresh process.
+
+    `wall` and `cpu` are seconds of the whole process, and `peak` is its peak memory in bytes. `work` is the CPU seconds
+    for reading and planning alone.
+    """
 
     wall: float
     cpu: float
@@ -47,7 +50,7 @@ class Load:
 
 
 def write(folder: Path, nodes: int) -> Path:
-    """Write a pipeline of that many nodes, each reading up to three of those before it; returns its file."""
+    """Write a pipeline of `nodes` nodes, each of which reads up to three earlier ones. Returns its file."""
     (folder / "many.py").write_text("def step(n, **inputs):\n    return {'n': n}\n", encoding="utf-8")
     lines = ["name: many", "nodes:"]
     for i in range(nodes):
@@ -61,9 +64,9 @@ def write(folder: Path, nodes: int) -> Path:
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Each size in turns; the largest takes 5 s a turn, and two of those are enough."""
+    """Measure all sizes, interleaved. The largest takes 5 s a round, so at most two rounds are made."""
     yield from _loads(folder, min(repeat, 2))
-    yield from _others(folder, min(repeat, 3))
+    yield from _plans_and_runs(folder, min(repeat, 3))
 
 
 def _loads(folder: Path, repeat: int) -> Iterator[Line]:
@@ -71,21 +74,21 @@ def _loads(folder: Path, repeat: int) -> Iterator[Line]:
     found = dict(zip(_SIZES, turns.values(), strict=True))
     for size, loads in found.items():
         last = size == _SIZES[-1]
-        told = f"{spread([load.wall for load in loads])}, {spread([load.cpu for load in loads])} CPU"
+        figures = f"{spread([load.wall for load in loads])}, {spread([load.cpu for load in loads])} CPU"
         peak = median([load.peak for load in loads])
         ratio, full = median([load.wall for load in loads]) / _SECONDS, peak / _BYTES
         bar = "<= 1" if last else ""
         what = f"{size:,}-node file: load, validate, plan"
-        yield Line(what, told, f"{_SECONDS:.0f} s", ratio, bar, holds(ratio, bar))
+        yield Line(what, figures, f"{_SECONDS:.0f} s", ratio, bar, holds(ratio, bar))
         yield Line(f"{what}: memory", f"{peak / 1e6:.0f} MB", f"{_BYTES / 1e6:.0f} MB", full, bar, holds(full, bar))
     each = {size: [load.work / size for load in loads] for size, loads in found.items()}
     for small, large in pairwise(_SIZES):
         ratio = median(each[large]) / median(each[small])
-        told, against = (f"{median(each[size]) * 1e6:.1f} us" for size in (large, small))
-        yield Line(f"CPU a node to load, validate, plan: {large:,} / {small:,}", told, against, ratio)
+        figures, against = (f"{median(each[size]) * 1e6:.1f} us" for size in (large, small))
+        yield Line(f"CPU a node to load, validate, plan: {large:,} / {small:,}", figures, against, ratio)
 
 
-def _others(folder: Path, repeat: int) -> Iterator[Line]:
+def _plans_and_runs(folder: Path, repeat: int) -> Iterator[Line]:
     plans, runs, shown = [], [], []
     path = write(folder, 10_000)
     for _ in range(repeat):
@@ -106,7 +109,7 @@ def _others(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def fresh(path: Path) -> Load:
-    """Read and plan the file in a fresh process. Raises CalledProcessError."""
+    """Read and plan the file in a fresh process and return the measurement. Raises CalledProcessError."""
     began = time.perf_counter()
     command = [sys.executable, "-c", _READ, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])

@@ -1,6 +1,6 @@
-"""How long a start takes: `nfrun` as a fresh process, against what any program of its sort must import.
+"""Measures start-up: `nfrun` in a fresh process, against the imports that any such program needs.
 
-CPU is that of the whole process, user and system, as the system counts it when it ends.
+CPU time is that of the whole process, user and system, as the system reports it at its end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import blog
 from bench.measure import Line, Sample, interleaved, versus
 
-# A table made of Python's values has Arrow import pandas, where that is installed: 200 ms that are not nfrun's.
+# Arrow imports pandas, where it is installed, to make a table from Python values: 200 ms that are not nfrun's.
 _NO_PANDAS = "raise ImportError('hidden from the benchmark')\n"
 _BARE_TYPER = (
     "import typer\n\ndef main(name: str) -> None:\n    print(name)\n\nif __name__ == '__main__':\n    typer.run(main)\n"
@@ -25,7 +25,7 @@ _PIPELINES = Path(__file__).parents[1] / "pipelines"
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Everything in turns; the wall seconds of the pipeline are those beyond its longest path."""
+    """Measure all commands, interleaved. The wall time of a pipeline is what it takes beyond its longest path."""
     pipeline = blog.write(folder, "blog-5")
     _, longest, _ = blog.bounds("blog-5")
     (folder / "hidden").mkdir()
@@ -48,7 +48,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         name: partial(fresh, command, environ, longest if "blog-5" in name else 0.0)
         for name, command in commands.items()
     }
-    interleaved(variants, 1)  # compiles what there is to compile
+    interleaved(variants, 1)  # a warm-up round, which compiles the bytecode
     found = interleaved(variants, max(repeat, 3))
     for ours, theirs, bar, by in (
         ("imports", "python", "", "cpu"),
@@ -63,7 +63,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def fresh(command: Sequence[str], environ: Mapping[str, str], less: float = 0.0) -> Sample:
-    """Run it with its output to a pipe; `less` seconds are taken off the wall. Raises CalledProcessError."""
+    """Run a command with its stdout in a pipe. Subtracts `less` from the wall seconds. Raises CalledProcessError."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

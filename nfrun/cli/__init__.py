@@ -1,4 +1,7 @@
-"""The command line: commands and options, the wiring of a run, exit codes.
+"""The command line: parses the arguments, carries out the commands and sets the exit code.
+
+`fast_args` parses plain command lines, and `typer_app` all others; both call the functions in `commands`. `run`,
+`run_setup` and `run_reports` carry out `nfrun run`; `bench` carries out `nfrun bench`. `exit_codes` reports errors.
 
 Other packages use:
 

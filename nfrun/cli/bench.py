@@ -1,6 +1,6 @@
-"""Carries out `nfrun bench`: runs every variant in turns, each in a process of its own, and has the figures printed.
+"""Carries out `nfrun bench`: runs the variants in turns, each in a process of its own, and prints the results.
 
-Does not say what is compared, nor what the figures mean: those are `compare` and `reports.comparison`.
+`reports/bench_stats.py` defines the variants and computes the statistics; `reports/bench_table.py` formats them.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 
-_EFFECTS = ("write", "run")  # kinds of nodes that may change what lies outside of a run
-_PATIENCE = 2  # signals after which a child process is killed
-# `nfrun` with all imported that Arrow imports at first use, pandas too where it is installed: which node or
-# handoff would be the first, and charged for it, differs from variant to variant.
-_CHILD = """
+_SIDE_EFFECT_KINDS = ("write", "run")  # kinds of nodes that may have side effects outside the run
+_MAX_INTERRUPTS = 2  # signals after which a child process is killed
+# Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
+# first node or handoff would pay for the import, and which one that is differs between variants.
+_CHILD_CODE = """
 from nfrun.cli.run import import_arrow
 import_arrow()
 import pyarrow.compute
@@ -60,10 +60,11 @@ main(guarded=False)
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What was asked for on the command line.
+    """The options of `nfrun bench`.
 
-    Without a `pipeline` it is the two that nfrun brings along. `slots` is how many nodes run at once, None for as many
-    as `nfrun run` has (`usual_slots`), or, for the two, as many as there are nodes: they only wait.
+    If `pipeline` is None, the two bundled pipelines are compared. `slots` is how many nodes run at once. None means
+    `usual_slots`, as `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only
+    wait. `given` has the parameters by name, and `repeat` is the number of runs of each variant.
     """
 
     pipeline: Path | None
@@ -77,7 +78,7 @@ class BenchOptions:
 
 
 class BenchStopped(Exception):
-    """Nothing came of the comparison, for a reason that is told with an exit code."""
+    """The comparison was stopped. The text says why; `code` is the exit code of the command."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -86,25 +87,29 @@ class BenchStopped(Exception):
 
 @dataclass
 class Child:
-    """The process that is under way. What ends nfrun ends it too, and is waited for: no node is left behind."""
+    """Runs child processes, one at a time, and passes signals on to the one that is running.
+
+    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. `told`
+    counts the signals.
+    """
 
     process: subprocess.Popen[bytes] | None = None
     told: int = 0
 
     def interrupt(self, why: str) -> None:
-        """Tell it to stop; make it, if that was said twice before. From signal handlers."""
+        """Send SIGINT to the running child, from the third call on SIGKILL. Called from signal handlers."""
         self.told += 1
         if self.process is not None:
             self._signal(self.process)
 
     def run(self, command: Sequence[str], out: IO[bytes], err: IO[bytes]) -> int:
-        """Run a command to its end; its exit code, negative for a signal. Raises OSError."""
+        """Run a command to its end and return its exit code, negative for a signal. Raises OSError."""
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
             self.process = process
-            if self.told:  # one came while it was being started
+            if self.told:  # a signal came while it was being started
                 self._signal(process)
             try:
-                # In steps: a signal that comes just before an endless wait would only be heeded after it.
+                # Wait in steps: a signal just before an endless wait would be handled only after it.
                 while process.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(60.0)
@@ -116,20 +121,21 @@ class Child:
 
     def _signal(self, process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT if self.told <= _PATIENCE else signal.SIGKILL)
+            process.send_signal(signal.SIGINT if self.told <= _MAX_INTERRUPTS else signal.SIGKILL)
 
 
 def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None) -> int:
-    """Compare, print, and return the exit code. `hide` is as for `launch`.
+    """Compare the variants, print the results and return the exit code.
 
-    Raises SpecError and OSError before anything runs.
+    Calls `set_redactor(redactor)` for each pipeline, once its secrets are known. Raises SpecError and OSError before
+    anything runs.
     """
-    files = [options.pipeline] if options.pipeline else [_shipped(name) for name in ("blog-5", "blog-20")]
-    pipelines = [_checked(file, options.given, set_redactor) for file in files]
+    files = [options.pipeline] if options.pipeline else [_bundled(name) for name in ("blog-5", "blog-20")]
+    pipelines = [_read_checked(file, options.given, set_redactor) for file in files]
     child, measured_on = Child(), machine()
     try:
         for pipeline in pipelines:
-            _ask(pipeline, options)
+            _confirm(pipeline, options)
         found: list[Comparison] = []
         with cancel_on_signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
             for pipeline in pipelines:
@@ -142,19 +148,19 @@ def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lamb
             _print_json({"status": "failed", "error": str(stopped)})
         return stopped.code
     if options.json:
-        told = [as_json(comparison) for comparison in found]
-        _print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": told})
+        documents = [as_json(comparison) for comparison in found]
+        _print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": documents})
     else:
         from nfrun.reports.bench_table import blog_rows, print_comparison, rows
 
         table = rows(found[0]) if options.pipeline else blog_rows(*found)
-        print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _block(sys.stdout))
+        print_comparison(console_on(sys.stdout, options.color), found, table, measured_on, _bar_character(sys.stdout))
     return EXIT_OK
 
 
 @dataclass
 class _BenchRuns:
-    """All runs of one pipeline. They share `work`, so that all but the first know what nodes took."""
+    """Makes the runs of one pipeline. They share the work dir `work`, so that later runs have recorded durations."""
 
     pipeline: Pipeline
     options: BenchOptions
@@ -163,7 +169,7 @@ class _BenchRuns:
     caught: list[int]
 
     def compared(self) -> Comparison:
-        """Raises Stopped."""
+        """Run all variants and compare them. Raises BenchStopped."""
         runs: dict[str, list[Document]] = {variant.name: [] for variant in VARIANTS}
         for turn, variant in interleave(self.options.repeat):
             head = f"{ellipsize(self.pipeline.name)}: {variant.name}, {turn} of {self.options.repeat}: "
@@ -175,58 +181,67 @@ class _BenchRuns:
 
     @property
     def slots(self) -> int:
+        """How many nodes run at once."""
         usual = self.options.usual_slots if self.options.pipeline else len(self.pipeline.nodes)
         return self.options.slots or usual
 
     def one(self, variant: Variant) -> Document:
-        """Run the pipeline once. Files take what it prints: a process left in the background may hold a pipe open."""
+        """Run the pipeline once and return its JSON document. Raises BenchStopped.
+
+        The output goes to files, because a process left in the background could hold a pipe open.
+        """
         out, err = self.work / "stdout", self.work / "stderr"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             code = self.child.run(self.command(variant), stdout, stderr)
         shutil.rmtree(self.work / "runs", ignore_errors=True)
         if self.caught or code:
-            print(file=sys.stderr)  # ends the line of what was being run
+            print(file=sys.stderr)  # ends the progress line
         if self.caught:
             number = self.caught[0]
             raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", EXIT_SIGNAL + number)
         if code:
-            told = err.read_text(encoding="utf-8", errors="backslashreplace")
-            sys.stderr.write(told.replace(KEEP_GOING, "").replace(RESUME, ""))  # there are no such options here
+            text = err.read_text(encoding="utf-8", errors="backslashreplace")
+            # `bench` has no such options.
+            sys.stderr.write(text.replace(KEEP_GOING, "").replace(RESUME, ""))
             raise self.stopped(
-                f"'{variant.name}' of {self.name} {_ending(code)}", code if code in _TOLD else EXIT_FAILED
+                f"'{variant.name}' of {self.name} {_describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED
             )
         try:
             document: Document = json.loads(out.read_bytes())
-        except ValueError:  # a node has left the process by itself
+        except ValueError:  # a node has ended the process
             print(file=sys.stderr)
             raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", EXIT_FAILED) from None
         return document
 
     @property
     def name(self) -> str:
+        """The pipeline file, for messages."""
         return escape_controls(self.pipeline.file)
 
     def stopped(self, what: str, code: int) -> BenchStopped:
+        """Return the error to raise."""
         return BenchStopped(f"{what}; nothing is compared", code)
 
     def command(self, variant: Variant) -> list[str]:
+        """Return the command line of a run."""
         given = [f"--param={name}={value}" for name, value in self.options.given.items()]
-        # -P: no module in the working directory is taken for one of ours.
+        # -P: don't import modules from the working directory in place of ours.
         return [
-            *(sys.executable, "-P", "-c", _CHILD, "run", "--json", "--quiet", "--jobs", str(self.slots)),
+            *(sys.executable, "-P", "-c", _CHILD_CODE, "run", "--json", "--quiet", "--jobs", str(self.slots)),
             *("--schedule", variant.schedule, "--handoff", variant.handoff, "--work", str(self.work), *given),
             self.pipeline.file if not self.pipeline.file.startswith("-") else f"./{self.pipeline.file}",
         ]
 
 
-# Exit codes of `nfrun run` that mean here what they mean there.
-_TOLD = (EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION)
+# Exit codes of `nfrun run` that `bench` returns unchanged.
+_SAME_CODES = (EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION)
 
 
 def machine() -> dict[str, Any]:
-    """What is measured on, and how busy it is now: its load average over the last minute.
+    """Return the cores, CPU, system, versions and load average of this machine.
 
-    Does not import pyarrow: the peak memory of a child process is never less than that of the one it comes from.
+    `load` is the load average over the last minute. Does not import pyarrow, because the peak memory of a child process
+    is never less than that of its parent.
     """
     from importlib.metadata import version
 
@@ -242,7 +257,7 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The model of the processor; empty where the system does not tell."""
+    """Return the model of the CPU, empty if the system does not name it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -251,8 +266,8 @@ def _cpu() -> str:
     return "" if platform.processor() == platform.machine() else platform.processor()
 
 
-def _shipped(name: str) -> Path:
-    """A pipeline that nfrun brings along: in the wheel it lies in the package, in a checkout beside it."""
+def _bundled(name: str) -> Path:
+    """Return the file of a bundled pipeline: it is in the package in a wheel, and beside it in a checkout."""
     here = Path(nfrun.__file__).parent
     for folder in (here, here.parent):
         path = folder / "pipelines" / "bench" / f"{name}.yaml"
@@ -261,17 +276,20 @@ def _shipped(name: str) -> Path:
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
 
 
-def _checked(file: Path, given: Mapping[str, str], set_redactor: Callable[[Redactor], None]) -> Pipeline:
-    """The pipeline, bound for the sake of what may be wrong with it. Raises SpecError."""
+def _read_checked(file: Path, given: Mapping[str, str], set_redactor: Callable[[Redactor], None]) -> Pipeline:
+    """Read the pipeline and bind it once, to find its errors before anything runs. Raises SpecError."""
     pipeline, document = read_pipeline(file)
     set_redactor(redactor_of(pipeline, os.environ))
     bind(pipeline, document, given=given, typed={}, environ=os.environ, run_id="bench")
     return pipeline
 
 
-def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
-    """Raises Stopped unless the pipeline may be executed again and again."""
-    nodes = [name for name, spec in pipeline.nodes.items() if spec.kind in _EFFECTS]
+def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
+    """Ask before a pipeline with side effects is run repeatedly, unless `--yes` is given.
+
+    Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
+    """
+    nodes = [name for name, spec in pipeline.nodes.items() if spec.kind in _SIDE_EFFECT_KINDS]
     if not nodes or options.yes:
         return
     listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")
@@ -283,21 +301,21 @@ def _ask(pipeline: Pipeline, options: BenchOptions) -> None:
         raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)
     print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+    if not answer.endswith("\n"):  # after Ctrl-D the cursor is still on the line of the question
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
         raise BenchStopped("nothing was run", EXIT_USAGE)
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return f"was ended by {name}" + (" (was there enough memory?)" if -code == signal.SIGKILL else "")
 
 
-def _block(stream: TextIO) -> str:
-    """What bars are made of, as the encoding of the stream allows."""
+def _bar_character(stream: TextIO) -> str:
+    """Return the character that bars are made of: a block, or `#` if the stream cannot encode it."""
     try:
         "█".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,6 +1,7 @@
-"""What each command does, once its words are understood: joins the parts and tells, on the streams and by an exit code.
+"""Carries out the commands: each function checks its arguments, does the work, prints, and returns the exit code.
 
-Knows neither typer nor how a command line is written. Every command imports what it needs inside itself.
+`fast_args.py` and `typer_app.py` parse the command line and call these functions. Each function imports what it needs
+inside itself, so that a command pays only for its own imports.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
 
 _LONGEST_PATH = 4096
-_EVENT = b'{"event"'  # how a file of events begins
+_EVENT = b'{"event"'  # the first bytes of every events file
 
 
 class Schedule(StrEnum):
+    """The values of `--schedule`."""
+
     eager = "eager"
     staged = "staged"
     sequential = "sequential"
 
 
 class Handoff(StrEnum):
+    """The values of `--handoff`."""
+
     auto = "auto"
     mmap = "mmap"
     memory = "memory"
@@ -36,6 +41,8 @@ class Handoff(StrEnum):
 
 
 class Executor(StrEnum):
+    """The values of `--executor`."""
+
     file = "file"
     thread = "thread"
     process = "process"
@@ -43,12 +50,16 @@ class Executor(StrEnum):
 
 
 class Color(StrEnum):
+    """The values of `--color`."""
+
     auto = "auto"
     always = "always"
     never = "never"
 
 
 class PlanFormat(StrEnum):
+    """The values of `plan --format`."""
+
     text = "text"
     json = "json"
     mermaid = "mermaid"
@@ -77,11 +88,12 @@ def run(
     durable: bool = False,
     grace: str = "5s",
 ) -> int:
-    """Run a pipeline; returns the exit code. Raises Misuse, and SystemExit where something else went wrong."""
-    given, slots, most, patience = _pairs(param), _slots(jobs), _bytes(memory), _seconds(grace)
+    """Run a pipeline and return the exit code. Raises UsageError, and SystemExit for every other error."""
+    given, slots = _parse_params(param), _parse_jobs(jobs)
+    memory_bytes, grace_seconds = _parse_memory(memory), _parse_grace(grace)
     _check_handoff(handoff, {"--resume": resume, "--keep": keep, "--durable": durable})
     with report_errors(as_json=json) as set_redactor:
-        written = _events(events)
+        events_path = _events_path(events)
         from nfrun.cli.run import run_pipeline
         from nfrun.cli.run_setup import RunOptions
 
@@ -93,22 +105,22 @@ def run(
             schedule=schedule.value,
             handoff=handoff.value,
             keep_going=keep_going,
-            work=_work(work),
+            work=_work_path(work),
             json=json,
-            events=written,
+            events=events_path,
             color=color.value,
             quiet=quiet,
             verbose=verbose,
-            memory=most,
+            memory=memory_bytes,
             executor="" if executor is Executor.file else executor.value,
             resume=resume,
             keep=keep,
             fsync=durable,
-            grace=patience,
+            grace=grace_seconds,
         )
-        code, stuck = run_pipeline(options, set_redactor)
-        if stuck:
-            # A thread cannot be killed: only leaving without waiting for it ends a node that hangs in a sleep.
+        code, has_detached = run_pipeline(options, set_redactor)
+        if has_detached:
+            # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
@@ -125,8 +137,8 @@ def plan(
     resume: bool = False,
     work: str | Path | None = None,
 ) -> int:
-    """Show the stages of a pipeline, and with `resume` what would run again and why. Raises as `run` does."""
-    given, slots = _pairs(param), _slots(jobs)
+    """Print the plan of a pipeline, and with `resume` which nodes would run again and why. Raises as `run` does."""
+    given, slots = _parse_params(param), _parse_jobs(jobs)
     with report_errors() as set_redactor:
         from nfrun.cache.work_dir import WorkDir
         from nfrun.core.plan import plan_of
@@ -137,7 +149,7 @@ def plan(
 
         spec, document = read_pipeline(Path(pipeline))
         set_redactor(redactor_of(spec, os.environ))
-        folder = WorkDir.beside(spec, _work(work))
+        folder = WorkDir.beside(spec, _work_path(work))
         if resume or given or params_file:
             from nfrun.spec.binder import bind
             from nfrun.spec.parameters import params_file as read_params
@@ -158,7 +170,10 @@ def plan(
 def clean(
     pipeline: str | Path | None = None, *, work: str | Path | None = None, all: bool = False, dry_run: bool = False
 ) -> int:
-    """Remove what nothing needs from a work folder, by default that of the working directory. Raises SystemExit."""
+    """Prune the work dir of a pipeline, by default the one in the working directory. Raises UsageError and SystemExit.
+
+    With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists.
+    """
     with report_errors():
         from nfrun.cache.prune import plan_prune
         from nfrun.cache.work_dir import WORK_DIR, WorkDir
@@ -168,9 +183,9 @@ def clean(
 
         file = _path(pipeline)
         if file is not None:
-            read_text(file, str(file))  # what is in it matters not, but a name that was mistyped does
+            read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
         beside = file.absolute().parent if file is not None else Path.cwd()
-        folder = WorkDir(_work(work) or beside / WORK_DIR)
+        folder = WorkDir(_work_path(work) or beside / WORK_DIR)
         if not folder.path.is_dir():
             print(f"nothing to remove: there is no {escape_controls(str(folder.path))}")
             return EXIT_OK
@@ -194,7 +209,7 @@ def clean(
 
 
 def validate(*files: str | Path, json: bool = False) -> int:
-    """Tell every problem of every file; 2 if there is one. Raises SystemExit."""
+    """Print all problems of all files. Returns 2 if there are any, otherwise 0. Raises SystemExit."""
     found: list[Diagnostic] = []
     documents = []
     with report_errors():
@@ -203,7 +218,7 @@ def validate(*files: str | Path, json: bool = False) -> int:
         from nfrun.reports.format_units import format_count
         from nfrun.spec.loader import read_pipeline
 
-        gc.enable()  # there may be any number of files
+        gc.enable()  # it is off during start-up, and there may be any number of files
         for file in map(Path, files):
             problems: tuple[Diagnostic, ...] = ()
             try:
@@ -233,8 +248,8 @@ def bench(
     yes: bool = False,
     color: Color = Color.auto,
 ) -> int:
-    """Compare ways to run a pipeline; None stands for the two that nfrun brings along. Raises as `run` does."""
-    given, slots, usual = _pairs(param), None if jobs == "auto" else _slots(jobs), _slots("auto")
+    """Compare ways to run a pipeline, or the two bundled pipelines if it is None. Raises as `run` does."""
+    given, slots, usual = _parse_params(param), None if jobs == "auto" else _parse_jobs(jobs), _parse_jobs("auto")
     if given and pipeline is None:
         raise UsageError("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
     with report_errors(as_json=json) as set_redactor:
@@ -262,7 +277,7 @@ def schema() -> int:
     return EXIT_OK
 
 
-def _pairs(given: Sequence[str]) -> dict[str, str]:
+def _parse_params(given: Sequence[str]) -> dict[str, str]:
     pairs = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -270,23 +285,23 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"'{text}' is not NAME=VALUE", "-p")
         try:
             text.encode()
-        except UnicodeEncodeError:  # what else has bytes of its own that are no text
+        except UnicodeEncodeError:  # the argument has bytes that are not UTF-8
             raise UsageError(f"'{text}' is not UTF-8", "-p") from None
         pairs[name.strip()] = value
     return pairs
 
 
-def _slots(jobs: str) -> int:
+def _parse_jobs(jobs: str) -> int:
     if jobs == "auto":
         from nfrun.system.runtime import cores
 
-        return max(4, cores())  # at least 4, since nodes wait for disks and services as much as they compute
+        return max(4, cores())  # at least 4, because nodes also wait for disks and services
     if not (jobs.isascii() and jobs.isdecimal()) or not 1 <= int(jobs) <= 10_000:
         raise UsageError(f"'{jobs}' is neither auto nor a number from 1 to 10,000", "-j")
     return int(jobs)
 
 
-def _bytes(memory: str) -> int | None:
+def _parse_memory(memory: str) -> int | None:
     if memory == "auto":
         return None
     from nfrun.system.units import parse_size
@@ -298,7 +313,7 @@ def _bytes(memory: str) -> int | None:
         raise UsageError(what, "--memory") from None
 
 
-def _seconds(grace: str) -> float:
+def _parse_grace(grace: str) -> float:
     from nfrun.system.units import parse_duration
 
     try:
@@ -308,15 +323,18 @@ def _seconds(grace: str) -> float:
 
 
 def _check_handoff(handoff: Handoff, given: Mapping[str, bool]) -> None:
-    """Raises Misuse for an option that needs files of tables, with a handoff that writes none."""
+    """Raise UsageError if an option needs table files but the handoff writes none."""
     if handoff in (Handoff.memory, Handoff.json):
-        for option, asked in given.items():
-            if asked:
+        for option, is_set in given.items():
+            if is_set:
                 raise UsageError(f"--handoff {handoff.value} leaves no files of tables", option)
 
 
-def _events(given: str | Path | None) -> Path | None:
-    """Where events go. Raises Misuse where that would be written over something else, such as the pipeline."""
+def _events_path(given: str | Path | None) -> Path | None:
+    """Return the path of the events file.
+
+    Raises UsageError if that would overwrite a file that has no events, such as the pipeline.
+    """
     path = _path(given)
     if path is not None and path.is_file():
         with path.open("rb") as file:
@@ -326,8 +344,8 @@ def _events(given: str | Path | None) -> Path | None:
     return path
 
 
-def _work(given: str | Path | None) -> Path | None:
-    """The folder that was asked for. Raises Misuse for an empty name, as of a variable that is not set."""
+def _work_path(given: str | Path | None) -> Path | None:
+    """Return the path of the work dir. Raises UsageError for an empty name, as from an unset variable."""
     if given == "":
         raise UsageError("an empty name is no folder", "--work")
     return _path(given)

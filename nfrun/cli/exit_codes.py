@@ -1,6 +1,6 @@
-"""How a command ends: the exit codes, whatever went wrong told as a message and no traceback, and the process left.
+"""Defines the exit codes, and reports errors as messages without a traceback.
 
-Knows no command. Imports what it needs for an error when there is one.
+Imports what an error needs only when there is one, to keep start-up fast.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSIO
     77,
     130,
 )
-EXIT_SIGNAL = 128  # and the number of the signal, as shells have it
+EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
 
 
 class UsageError(Exception):
-    """An option that was given what it does not take, such as `-j 0`. The text says what; nothing was done yet."""
+    """An option has an invalid value, such as `-j 0`. `option` is its name. Raised before anything is done."""
 
     def __init__(self, what: str, option: str) -> None:
         super().__init__(what)
@@ -40,10 +40,10 @@ class UsageError(Exception):
 
 @contextmanager
 def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
-    """Whatever goes wrong inside becomes a message on stderr and SystemExit; nobody sees a traceback of ours.
+    """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
-    With `as_json` it is a document on stdout too. Yields what is to be given the redactor of all
-    messages, once there is one.
+    With `as_json`, also prints a JSON document on stdout. Yields a function that sets the redactor of all messages;
+    call it as soon as the secrets are known. On success, flushes stdout.
     """
     from nfrun.core.errors import HandoffError, SpecError, WorkDirLocked, render_all
     from nfrun.core.text import escape_controls
@@ -60,7 +60,7 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
 
     try:
         yield redactors.append
-        sys.stdout.flush()  # here, where a full disk can still be told
+        sys.stdout.flush()  # here, where a full disk can still be reported
     except UsageError:
         raise
     except SpecError as error:
@@ -74,7 +74,7 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
             print_json({"status": "failed", "error": str(error), "problems": problems})
         leave(EXIT_USAGE, render_all(found))
     except BrokenPipeError:
-        # Whoever read our output has gone, as with `| head`. The interpreter must not fail on it once more at exit.
+        # The reader of our output has exited, as with `| head`. Don't let the interpreter fail on it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_IO) from None
     except WorkDirLocked as error:
@@ -85,7 +85,7 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
     except HandoffError as error:
         leave(EXIT_IO, f"nfrun: {escape_controls(str(error))}")
     except OSError as error:
-        # Not its own text, which has a number in it that tells nobody anything.
+        # Not its own text, which has an errno that means nothing to users.
         named = "" if error.filename is None else f"{error.filename}: "
         leave(EXIT_IO, f"nfrun: {escape_controls(f'{named}{error.strerror}' if error.strerror else str(error))}")
     except KeyboardInterrupt:
@@ -95,12 +95,12 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
         if os.environ.get("NFRUN_DEBUG"):
             import traceback
 
-            where = escape_controls(traceback.format_exc())  # as all that is told without what is secret
+            where = escape_controls(traceback.format_exc())  # `leave` redacts it like every message
         leave(EXIT_BUG, f"nfrun: this is a bug in nfrun, please report it: {escape_controls(text)}\n{where}")
 
 
 def run_exit_code(end: RunFinished, failures: Iterable[Failure], caught: Sequence[int]) -> int:
-    """The exit code of a run: how it ended, what its nodes failed of, and which signals were caught meanwhile."""
+    """Return the exit code of a run from its end, its failures and the caught signals, in order."""
     if end.status == "ok":
         return EXIT_OK
     if caught:
@@ -112,24 +112,24 @@ def run_exit_code(end: RunFinished, failures: Iterable[Failure], caught: Sequenc
 
 
 def io_exit_code(error: str) -> int:
-    """The exit code for what could not be written, whose message ends with the system's own words."""
+    """Return the exit code for an I/O error. `error` must end with the system's message (`strerror`)."""
     return EXIT_PERMISSION if is_denied(error) else EXIT_IO
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """A document on stdout."""
+    """Print a JSON document on stdout, indented."""
     import json
 
     print(json.dumps(document, indent=2))
 
 
 def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    """A problem as `--json` has it."""
+    """Return a diagnostic as JSON values, in the form that `--json` prints."""
     where = diagnostic.span
     place = {"file": where.file, "line": where.line, "column": where.column}
     return {**place, "message": diagnostic.message, "hint": diagnostic.hint}
 
 
 def is_denied(message: str) -> bool:
-    """Whether a message that ends with the system's own words is a matter of permission."""
+    """Whether an error message ends with one of the system's messages for a denied permission."""
     return message.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))

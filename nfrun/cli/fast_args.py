@@ -1,7 +1,7 @@
-"""Understands a command line that is written plainly, and leaves every other to typer. Says nothing itself.
+"""Parses plain command lines without typer, and leaves all others to it.
 
-Typer takes as long to import, pydantic with it, as all the rest of a run does to start, and most command lines name a
-file and a few options. What typer is for is left to it: help, mistakes and unusual forms.
+Importing typer, which imports pydantic, takes as long as all the rest of a run's start, and most command lines have
+only a file and a few options. Typer handles help, errors and unusual forms (see `typer_app.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from nfrun.cli import commands
 
 SHORT = {"-p": "--param", "-j": "--jobs", "-k": "--keep-going", "-q": "--quiet", "-v": "--verbose"}
-# With the fewest and the most files that they take. Their options are the keyword arguments of the functions.
+# name: (function, fewest files, most files). The options of a command are the keyword arguments of its function.
 COMMANDS: dict[str, tuple[Callable[..., int], int, float]] = {
     "run": (commands.run, 1, 1),
     "plan": (commands.plan, 1, 1),
@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], int, float]] = {
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
-    """The call that these words ask for; None if they may mean anything else, or are wrong."""
+    """Parse command-line words into a call of a command. Returns None if they are ambiguous or wrong."""
     if not words or words[0] not in COMMANDS:
         return None
     command, fewest, most = COMMANDS[words[0]]
@@ -64,7 +64,7 @@ def _defaults(command: Callable[..., int]) -> dict[str, Any]:
 
 
 def _value(text: str, default: Any, before: tuple[str, ...]) -> Any:
-    """Raises ValueError for what is not one of the choices."""
+    """Convert an option's text to the type of its default. Raises ValueError if it is not one of the choices."""
     if isinstance(default, tuple):
         return (*before, text)
     return type(default)(text) if isinstance(default, Enum) else text

@@ -1,6 +1,6 @@
-"""Decides who is told of a run: which reports, on which streams, drawn anew or line by line, in colour or not.
+"""Builds the reporters of a run from the options and the streams.
 
-Knows neither how the run is made nor what the reports write.
+Decides which reporters there are, and whether a stream gets the live view or plain lines, with or without colours.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def build_reporters(
     results: IO[str],
     processes: Collection[str],
 ) -> Iterator[Reporter]:
-    """All that hear of the run, in order: the record comes first, since others show what is in it.
+    """Yield the reporters of the run, in order. The record comes first, because others show its state.
 
-    `table(output)` opens an output, None if there is nothing to show. `results` takes what is for stdout. `processes`
-    are the nodes that run in one.
+    `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
+    `results`. `processes` has the nodes that run in worker processes.
     """
     options, pipeline = setup.options, setup.pipeline
     yield record
@@ -93,31 +93,31 @@ def _summary(
         place=lambda node: str(setup.document.key_span("nodes", node)),
         cpu=time.process_time,
         elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
-        makespan=lambda costs: _makespan(pipeline, options.slots, costs),
+        makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,
         resumable=options.handoff in PERSISTENT_HANDOFFS,
     )
 
 
-def _makespan(pipeline: Pipeline, slots: int, costs: Mapping[str, float]) -> float:
-    """Seconds that a run takes whose nodes take these, on the cores that there are."""
+def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) -> float:
+    """Estimate the seconds of a run on this machine's cores from the seconds of its nodes."""
     from nfrun.core.simulation import makespan
 
-    return makespan(plan_of(pipeline, slots=min(slots, cores()), estimated_durations=costs))
+    return makespan(plan_of(pipeline, slots=min(slots, cores()), estimated_durations=durations))
 
 
 def console_on(stream: IO[str], color: str) -> Console:
-    """What prints there for people; the first call takes as long as the import of rich."""
+    """Return the rich console of a stream. The first call imports rich, which takes a while."""
     from nfrun.reports.console import console
 
     return console(stream, colored=_is_colored(stream, color))
 
 
 def _is_colored(stream: IO[str], color: str) -> bool:
-    """Whether to colour what is written there: no pipe is taken for a terminal, whatever FORCE_COLOR says."""
-    wanted = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-    return color == "always" or (color == "auto" and wanted)
+    """Whether to use colours on a stream. FORCE_COLOR does not turn them on for a pipe."""
+    supports_color = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    return color == "always" or (color == "auto" and supports_color)
 
 
 def _is_live(stream: IO[str]) -> bool:

@@ -1,6 +1,6 @@
-"""Decides what can be before a run begins: what it runs and in which order, under which name, and where.
+"""Prepares a run: reads and plans the pipeline, locks the work dir and makes the run folder.
 
-Reads the files, holds the work folder and makes the one of the run. Starts nothing.
+`run.py` starts the run afterwards.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from nfrun.system.atomic_files import name_errors
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What was asked for on the command line. `slots` is how many nodes run at once.
+    """The options of `nfrun run`.
 
-    `memory` is how many bytes may wait to be written; None means a quarter of the memory. `resume` reuses what earlier
-    runs have left; `keep` leaves what nobody but a node has read; `durable` has all of it survive a power loss. What
-    was told to stop has `grace` seconds.
+    `slots` is how many nodes run at once. `memory` is how many bytes may wait to be written; None means a quarter of
+    the memory. `executor` is empty to use that of each node. `resume` reuses outputs of earlier runs. `keep` also keeps
+    the outputs that only nodes read. `fsync` makes outputs and journal survive a power loss. A cancelled attempt has
+    `grace` seconds to stop before it is killed or detached.
     """
 
     pipeline: Path
@@ -59,11 +60,11 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunSetup:
-    """A run before it begins.
+    """A prepared run.
 
-    `pipeline` is bound, with nothing left to evaluate, and `document` knows where in its file everything stands. The
-    run keeps what is its own in `folder`, a part of `work`. `recorded` is what nodes took in earlier runs, `events` is
-    open for those of this one, and `redactor` hides what is secret.
+    `pipeline` is bound: its parameters and expressions are evaluated. `document` has the source spans. `folder` is the
+    run folder in the work dir `work`, and `started` the first line of the journal. `recorded` has the statistics of
+    nodes in earlier runs. `events` is the open events file, None without `--events`. `redactor` masks secrets.
     """
 
     options: RunOptions
@@ -80,9 +81,9 @@ class RunSetup:
 
 @contextmanager
 def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) -> Iterator[RunSetup]:
-    """While inside, the run has its work folder to itself. `hide` is as for `launch`.
+    """Prepare a run, and lock the lock of its work dir within the `with` block.
 
-    Raises SpecError, FolderHeld and OSError.
+    Calls `set_redactor(redactor)` once the secrets are known. Raises SpecError, WorkDirLocked and OSError.
     """
     pipeline, document = read_pipeline(options.pipeline)
     redactor = redactor_of(pipeline, os.environ)
@@ -91,13 +92,13 @@ def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) ->
     typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
     work = WorkDir.beside(pipeline, options.work)
-    with work.lock() as hold:
-        number = next_number(hold.number, work)
+    with work.lock() as lock:
+        number = next_number(lock.number, work)
         with name_errors(work.path / "lock"):
-            hold.write_holder(run=run_id, pipeline=pipeline.file, number=number)
-        if hold.run is not None:
-            work.remove_unfinished(hold.run)
-        # Not before: it may be the one that whoever holds the folder writes.
+            lock.write_holder(run=run_id, pipeline=pipeline.file, number=number)
+        if lock.run is not None:
+            work.remove_unfinished(lock.run)
+        # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         started = RunHeader(run_id, work.pipeline_name(pipeline), number)
         folder = work.make_run_folder(run_id)

@@ -1,6 +1,7 @@
-"""The command line as typer sees it: options with their help, and mistakes in them. What commands do is `commands`.
+"""Declares the commands and options for typer, with their help, and reports errors in the command line.
 
-`arguments` understands most command lines without it. An option is one here, and a keyword of the command there.
+`fast_args.py` parses most command lines without this module. `commands.py` carries out the commands; each option here
+is a keyword argument there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# What typer raises for a mistake in the command line. It has no name for it of its own.
+# The base class of typer's command-line errors, which typer does not export.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 PipelineFile = Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline file.", show_default=False)]
@@ -47,7 +48,7 @@ ParametersFile = Annotated[
     Path | None, typer.Option("--params-file", metavar="FILE", help="Parameters from a YAML or JSON file.")
 ]
 WorkOption = Annotated[
-    str | None,  # as a Path an empty name would be the working directory
+    str | None,  # not Path, because an empty Path is the working directory
     typer.Option("--work", metavar="DIR", help="Where runs are kept. Default: .nfrun beside the pipeline file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
@@ -125,7 +126,7 @@ def run(
     grace: Grace = "5s",
 ) -> None:
     """Run a pipeline."""
-    with _usage():
+    with _usage_errors():
         code = commands.run(
             pipeline,
             param=param or (),
@@ -163,7 +164,7 @@ def plan(
     work: WorkOption = None,
 ) -> None:
     """Show the stages of a pipeline, without running anything."""
-    with _usage():
+    with _usage_errors():
         code = commands.plan(
             pipeline,
             jobs=jobs,
@@ -192,7 +193,7 @@ def clean(
 ) -> None:
     """Remove what nothing needs any more from a work folder."""
     files = () if pipeline is None else (pipeline,)
-    with _usage():
+    with _usage_errors():
         code = commands.clean(*files, work=work, all=all, dry_run=dry_run)
     raise typer.Exit(code)
 
@@ -236,7 +237,7 @@ def bench(
     color: ColorOption = Color.auto,
 ) -> None:
     """Measure sequential against DAG, JSON against Arrow, on this machine."""
-    with _usage():
+    with _usage_errors():
         code = commands.bench(pipeline, param=param or (), jobs=jobs, repeat=repeat, json=as_json, yes=yes, color=color)
     raise typer.Exit(code)
 
@@ -248,17 +249,17 @@ def schema() -> None:
 
 
 def main() -> NoReturn:
-    """The console script, for whatever `arguments` does not understand."""
+    """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
     prepare_std_streams()
-    with report_errors():  # it writes what it was given to print, help too, where a full disk can be told
+    with report_errors():  # it flushes stdout, help too, where a full disk can still be reported
         try:
             code = app(standalone_mode=False)
         except _UsageError as error:
             from nfrun.core.text import escape_controls
 
-            told = io.StringIO()
-            error.show(told)
-            sys.stderr.write(escape_controls(told.getvalue()))  # arguments of the user's are in it
+            buffer = io.StringIO()
+            error.show(buffer)
+            sys.stderr.write(escape_controls(buffer.getvalue()))  # it contains arguments of the user
             if "--json" in sys.argv:
                 print_json({"status": "failed", "error": error.format_message(), "problems": []})
             code = error.exit_code
@@ -266,17 +267,17 @@ def main() -> NoReturn:
             print("Aborted!", file=sys.stderr)
             code = EXIT_FAILED
         if code:
-            sys.exit(code)  # that was told
+            sys.exit(code)  # the error has been printed
     sys.exit(EXIT_OK)
 
 
 @contextmanager
-def _usage() -> Iterator[None]:
-    """What an option does not take is told as typer tells its own."""
+def _usage_errors() -> Iterator[None]:
+    """Report UsageError in the form of typer's own errors."""
     try:
         yield
     except UsageError as error:
         from nfrun.core.text import escape_controls
 
-        # Here already: what looks like a colour typer leaves out.
+        # Escape here, before typer, which strips what looks like a colour.
         raise typer.BadParameter(escape_controls(str(error)), param_hint=error.option) from None

@@ -1,4 +1,8 @@
-"""The user's Python code: where functions are defined, what they call, and importing them from source.
+"""Reads the user's Python code without running it, and imports it from source.
+
+`module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
+digests the project code that a function may reach; it uses `module_index.py` for files and `symbols.py` for syntax
+trees. `source_import.py` makes Python import what the others read.
 
 Other packages use:
 

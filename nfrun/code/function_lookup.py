@@ -13,7 +13,7 @@ from pathlib import Path
 from nfrun.code.module_finder import find_module
 from nfrun.core.text import closest_match, ellipsize
 
-# What nfrun imports itself: a file of such a name is not found under it, or is found where it must not be.
+# What nfrun imports itself: a project file of such a name is never imported, or is imported by nfrun in its place.
 _OURS = frozenset(
     {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
 )
@@ -21,7 +21,11 @@ _OURS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The arguments that a function takes by keyword; `where` is `file:line` of its definition."""
+    """The parameters of a function that can be passed by keyword. `where` is the `file:line` of its definition.
+
+    `required` are those of `names` without a default. `positional_only` are the positional-only parameters without a
+    default, which cannot be passed by keyword.
+    """
 
     where: str
     names: tuple[str, ...]
@@ -32,9 +36,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """What reading told: `problem` and `hint` if it cannot work; a signature where one can be seen, else None.
+    """The result of a lookup: a `problem` and a `hint` if the call cannot work, a `signature` if the source shows one.
 
-    `unreadable` where the module itself is at fault, whichever function of it is asked for.
+    All are empty if only the run can tell. `unreadable` is set if the module itself is at fault, whatever the function.
     """
 
     problem: str = ""
@@ -45,8 +49,11 @@ class LookupResult:
 
 @dataclass
 class _Module:
-    """The names at the top of a module: its functions, whatever else is bound, and whether any other name may exist,
-    as by a star import, a module-level `__getattr__`, `globals()` or `exec()`."""
+    """The names that a module binds at its top: its functions and all `others`.
+
+    `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
+    `setattr()` or `exec()`.
+    """
 
     file: str
     functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
@@ -56,16 +63,17 @@ class _Module:
 
 @dataclass
 class FunctionLookup:
-    """Reads each module once. `folder` is searched before the places where Python looks."""
+    """Looks up functions, and reads each module once. `folder` is searched before `sys.path`."""
 
     folder: Path
     _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
 
     def find(self, module: str, function: str) -> LookupResult:
-        """What can be said of `module:function` without importing anything.
+        """Look up `module:function` without importing anything. Problems are returned, not raised.
 
-        That a module cannot be read is told once: it is one mistake, however many nodes use it.
+        If a module cannot be read, only its first lookup returns the problem: it is one mistake, however many nodes
+        use the module.
         """
         key = module, function
         if key not in self._found:
@@ -83,19 +91,19 @@ class FunctionLookup:
         if spec is None:
             return self._no_module(module)
         first = module.split(".")[0]
-        beside = any((self.folder / name).exists() for name in (f"{first}.py", f"{first}/__init__.py"))
-        if beside and (first in sys.stdlib_module_names or first in _OURS):
+        in_folder = any((self.folder / name).exists() for name in (f"{first}.py", f"{first}/__init__.py"))
+        if in_folder and (first in sys.stdlib_module_names or first in _OURS):
             what = f"the module '{first}' beside the pipeline file has the name of one that is in use already"
             return LookupResult(what, "rename the file", unreadable=True)
         if spec.origin is None and spec.submodule_search_locations is not None:
             return self._bare_folder(module, list(spec.submodule_search_locations))
         if spec.origin is None or not spec.origin.endswith(".py"):
-            return LookupResult()  # compiled or built in: left to the run
+            return LookupResult()  # compiled or built-in: checked by the run
         try:
             with tokenize.open(spec.origin) as file, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # such as of odd escapes in a string: that is for the run
+                warnings.simplefilter("ignore")  # e.g. about invalid escapes in a string: the run shows them
                 source = file.read()
-                compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, and sees more than a parser
+                compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
                 return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
@@ -134,14 +142,14 @@ class FunctionLookup:
 
 
 def _modules_in(folders: Iterable[Path]) -> list[str]:
-    """The names of the modules and packages in the folders."""
+    """Return the sorted names of the modules and packages in the folders."""
     inside = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     names = [path.stem for path in inside if path.suffix == ".py" or (path / "__init__.py").is_file()]
     return sorted(name for name in names if name.isidentifier() and not name.startswith("__"))
 
 
 def _module(tree: ast.Module, file: str) -> _Module:
-    """All that the top of a module says of its names, in one pass."""
+    """Collect the names that a module binds, in one pass."""
     module = _Module(file)
     for statement in _statements(tree.body):
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -166,12 +174,12 @@ def _look_up(module: _Module, function: str) -> LookupResult:
         )
         return LookupResult(f"{module.file} has no function '{ellipsize(function)}'", hint)
     if len(functions) > 1 or functions[0].decorator_list:
-        return LookupResult()  # which one counts, or what a decorator made of it, is only known at the run
+        return LookupResult()  # only the run shows which one is in effect, or what a decorator returns
     return LookupResult(signature=_signature(functions[0], module.file))
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module, with those inside `if`, `try`, `with` and loops, but not inside definitions."""
+    """Yield the statements of a module, with those inside `if`, `try`, `with` and loops, but not inside definitions."""
     for statement in body:
         yield statement
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -185,7 +193,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement other than a function definition binds in the module."""
+    """Yield the names that a statement other than a function definition binds in the module."""
     if isinstance(statement, ast.ClassDef):
         yield statement.name
     elif isinstance(statement, ast.Import | ast.ImportFrom):
@@ -200,7 +208,7 @@ def _is_dynamic(statement: ast.stmt) -> bool:
 
 
 def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:
-    """The names in a statement, without those in the statements inside of it."""
+    """Yield the names in a statement, without those in statements nested in it."""
     for part in ast.iter_child_nodes(statement):
         if not isinstance(part, ast.stmt | ast.ExceptHandler | ast.match_case):
             yield from (name for name in ast.walk(part) if isinstance(name, ast.Name))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
-    """Where `import module` finds it when `folder` comes first, or None. Imports no parent package either.
+    """Return the spec that `import module` would use with `folder` first on `sys.path`, or None.
 
-    `importlib.util.find_spec` imports the parents of a dotted name; asking the path finder step by step does not.
+    Imports no parent packages: `importlib.util.find_spec` imports the parents of a dotted name, so this function asks
+    the path finder for one part of the name after the other.
     """
     places: list[str] | None = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
@@ -19,7 +20,7 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
         if places is None:
             return None
         try:
-            # Each under its last name: of a dotted one the finder looks for the parent among what is imported.
+            # Only the last part of the name: for a dotted name the finder looks for the parent in `sys.modules`.
             spec = PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
         except (ImportError, ValueError, OSError):
             return None
@@ -30,13 +31,16 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
 
 
 def _find_elsewhere(name: str) -> ModuleSpec | None:
-    """What the other finders know, built in ones and those of packages installed for editing."""
+    """Return the spec from the first finder that has one, e.g. for built-in modules and editable installs."""
     found = (finder.find_spec(name, None) for finder in sys.meta_path)
     return next((spec for spec in found if spec is not None), None)
 
 
 def is_installed(origin: Path, folder: Path) -> bool:
-    """Whether that is where packages or the standard library are installed, and no code of the project in `folder`."""
+    """Return whether `origin` lies where packages or the standard library are installed.
+
+    A place that contains `folder` itself does not make the project's own files installed.
+    """
     places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
     ours = origin.is_relative_to(folder)

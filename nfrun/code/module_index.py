@@ -1,6 +1,6 @@
-"""Finds the modules of a project, and tells later whether they still lie there as they did. Does not read code.
+"""Finds the modules of a project, and checks later whether their files are unchanged. Does not parse code.
 
-What was not there counts as much as what was: a module may come while nodes run, be imported, and go again.
+Missing files count as well: a module may be created while nodes run, be imported, and be removed again.
 """
 
 from __future__ import annotations
@@ -14,50 +14,53 @@ from pathlib import Path
 from nfrun.code.module_finder import find_module, is_installed
 from nfrun.system.checksums import file_checksum, text_checksum
 
-_MANY = 1_000  # modules that somebody may load in one place; to read them takes seconds
-_ENTRIES = 20_000  # of folders that are looked through for them
+_MANY = 1_000  # modules below a package; to read more takes seconds
+_ENTRIES = 20_000  # files and folders that are searched for these modules
 
 
 def modules_prefix(package: str) -> str:
-    """What the list of all modules below a package is called."""
+    """Return the name of the list of all modules below a package, as `ModuleIndex.hold` takes it."""
     return f"{package}**"
 
 
 class ModuleIndex:
-    """Remembers what lay wherever a module that was asked for may lie. `folder` is the pipeline's."""
+    """Records the state of every path where a requested module may lie. `folder` is the pipeline's."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # By package, the folders of the project that its modules may lie in; what is in none lies in those of "".
+        # By package, the folders of the project that its modules may lie in; "" has those of top-level modules.
         self._places: dict[str, Sequence[str]] = {}
-        self._seen: dict[str, dict[str, str]] = {}  # by module, how all paths that may be it looked
-        self._listed: dict[str, str] = {}  # by `below(package)`, what was there
-        self._held: dict[str, bool] = {}  # by either, whether that was still so at the last look
+        self._seen: dict[str, dict[str, str]] = {}  # by module, the states of its possible paths
+        self._listed: dict[str, str] = {}  # by `modules_prefix(package)`, the digest of the list
+        self._unchanged: dict[str, bool] = {}  # by either, the cached result of the last check
 
     def find(self, module: str) -> ModuleSpec | None:
-        """Where the module is; None where it is nowhere or installed. Ask for the packages that it is in before."""
+        """Return the spec of the module; None if it does not exist or is installed.
+
+        Call this for the packages around the module first.
+        """
         if not all(module.split(".")):
             return None
         if not self._places:
             self._places[""] = self._ours([str(self._folder), *sys.path])
         package, _, name = module.rpartition(".")
-        # Before it is found and read: if it changes meanwhile, that is seen later.
+        # Recorded before the module is found and read, so that a later check sees a change in between.
         paths = [f"{place}{os.sep}{name}" for place in self._places.get(package, ())]
-        seen = self._seen[module] = {path: _look(path) for path in paths}
+        seen = self._seen[module] = {path: _path_state(path) for path in paths}
         spec = find_module(module, self._folder)
         if spec is None or (spec.has_location and spec.origin and is_installed(Path(spec.origin), self._folder)):
             return None
         self._places[module] = self._ours(spec.submodule_search_locations or ())
         if spec.has_location and spec.origin and _without_ending(spec.origin) not in seen:
-            seen[spec.origin] = _look(spec.origin)  # compiled, or of a package that is installed for editing
+            seen[spec.origin] = _path_state(spec.origin)  # compiled, or of an editable install
         return spec
 
     def modules_below(self, package: str) -> tuple[list[str], str]:
-        """The modules below a package that was found, or below the folder where it is ""; and a digest of the list.
+        """Return the modules below a package, and a digest of their names, "" if there are none.
 
-        Not what hidden folders, installed packages and virtual environments have. Files whose names are no module's are
-        in the digest with their content. Where there are more than 1,000, or 20,000 files of any kind, no digest
-        will ever be the same.
+        The package was found by `find`; "" stands for the pipeline's folder. Skips hidden folders, installed packages
+        and virtual environments. Files whose names cannot be imported are in the digest with their content. With more
+        than 1,000 modules, or 20,000 files and folders, the list is empty and each call returns another digest.
         """
         files = self._files_below(package)
         if len(files) > _MANY:
@@ -66,28 +69,31 @@ class ModuleIndex:
         return [file for file in files if " " not in file], digest
 
     def hold(self, modules: Iterable[str]) -> bool:
-        """Whether these modules still are what and where they were at first, and lists, by `below`, have the same.
+        """Return whether these modules, and lists named by `modules_prefix`, are unchanged since they were found.
 
-        What was not asked for holds. See `look_again`.
+        Those that were never requested count as unchanged. Each is checked once after each `refresh`.
         """
-        return all(self._holds(module) for module in modules)
+        return all(self._is_unchanged(module) for module in modules)
 
     def refresh(self) -> None:
-        """What held may hold no more."""
-        self._held.clear()
+        """Make the next `hold` calls read the files again."""
+        self._unchanged.clear()
 
-    def _holds(self, module: str) -> bool:
-        if module not in self._held:
+    def _is_unchanged(self, module: str) -> bool:
+        if module not in self._unchanged:
             seen = self._seen.get(module, {})
-            held = all(_look(path) == look for path, look in seen.items())
+            unchanged = all(_path_state(path) == look for path, look in seen.items())
             if module in self._listed:
                 files = self._files_below(module.removesuffix(modules_prefix("")))
-                held = (text_checksum("\n".join(files)) if files else "") == self._listed[module]
-            self._held[module] = held
-        return self._held[module]
+                unchanged = (text_checksum("\n".join(files)) if files else "") == self._listed[module]
+            self._unchanged[module] = unchanged
+        return self._unchanged[module]
 
     def _files_below(self, package: str) -> list[str]:
-        """By name those that are modules, and with a space and their checksums those that are not."""
+        """Return the sorted names of modules; for files that cannot be imported, the name, a space and the checksum.
+
+        With too many files, returns more than `_MANY` empty names.
+        """
         found: dict[str, None] = {}
         entries = 0
         for place in self._places.get(package, ()) if package else [str(self._folder)]:
@@ -98,7 +104,7 @@ class ModuleIndex:
                     parts = (*above, name) if name != "__init__.py" else above
                     module = ".".join(filter(None, (package, *parts))).removesuffix(".py")
                     odd = any(" " in part or "." in part.removesuffix(".py") for part in parts)
-                    found[f"{module} {_look_at_file(f'{folder}{os.sep}{name}')}" if odd else module] = None
+                    found[f"{module} {_checksum_if_any(f'{folder}{os.sep}{name}')}" if odd else module] = None
                 entries += len(inner) + len(files)
                 if len(found) > _MANY or entries > _ENTRIES:
                     return [""] * (_MANY + 1)
@@ -111,6 +117,7 @@ class ModuleIndex:
 
 
 def _is_foreign(folder: str) -> bool:
+    """Return whether the folder is hidden, installed, generated or a virtual environment."""
     name = folder.rpartition(os.sep)[2]
     if name.startswith(".") or name in ("__pycache__", "node_modules", "site-packages", "dist-packages"):
         return True
@@ -121,18 +128,18 @@ def _without_ending(origin: str) -> str:
     return origin.removesuffix(".py").removesuffix(f"{os.sep}__init__")
 
 
-def _look(path: str) -> str:
-    """What a path looks like, as a file or, without an ending, as all that Python could import under it."""
+def _path_state(path: str) -> str:
+    """Return the state of a path: a file's checksum or, without a suffix, all that Python could import there."""
     if os.path.splitext(path)[1]:  # noqa: PTH122
-        return _look_at_file(path)
+        return _checksum_if_any(path)
     folder = f"{path}{os.sep}"
-    inside = f"folder {_look_at_file(f'{folder}__init__.py')}" if os.access(folder, os.F_OK) else ""
-    return f"{_look_at_file(f'{path}.py')} {inside}"
+    inside = f"folder {_checksum_if_any(f'{folder}__init__.py')}" if os.access(folder, os.F_OK) else ""
+    return f"{_checksum_if_any(f'{path}.py')} {inside}"
 
 
-def _look_at_file(path: str) -> str:
-    """The checksum of a file, empty where there is none."""
-    # Asked before, as this is most often of what is not there: an exception takes three times as long.
+def _checksum_if_any(path: str) -> str:
+    """Return the checksum of a file; "" if there is none or it cannot be read."""
+    # Checked first, as most of these paths do not exist: an exception takes three times as long.
     if not os.access(path, os.F_OK):
         return ""
     try:

@@ -1,7 +1,7 @@
-"""Has Python import a project's modules from their sources alone, so that the code that runs is the code that is read.
+"""Makes Python import a project's modules from their sources, so that the code that runs is the code that was read.
 
-Python believes compiled code if its source had the same size and the same second of change: a copy that keeps times, or
-two edits in one second, and it runs what is no longer there.
+Python uses cached bytecode if the size of the source and the second of its last change are the same. After a copy that
+keeps times, or two edits in one second, it would run old code.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ _OURS = Path(nfrun.__file__).parent
 
 
 class _Loader(SourceFileLoader):
+    """Loads a source file without cached bytecode."""
+
     def path_stats(self, path: str) -> dict[str, float]:
-        """Raises OSError, whereupon compiled code is neither looked for nor written."""
+        """Raise OSError, which makes the base class neither read nor write bytecode."""
         raise OSError(f"nobody is to believe when {path} was changed")
 
 
 class _Hook:
-    """What finds modules in the folders of a project, and in no others."""
+    """A path hook for folders of the project: all that exist and are not installed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, place: str) -> FileFinder:
-        """Raises ImportError for all other places, as Python wants it."""
+        """Return a finder for `place`. Raises ImportError for other places, so that Python tries its next hook."""
         path = Path(place)
         if not path.is_dir() or path.is_relative_to(_OURS) or is_installed(path, self.folder):
             raise ImportError(place)
@@ -50,7 +52,10 @@ class _Hook:
 
 
 def import_sources(folder: Path) -> None:
-    """From now on modules that are not installed are imported from their sources; `folder` is the project's."""
+    """Import modules that are not installed from their sources from now on. `folder` is the project's.
+
+    Changes `sys.path_hooks` of this process. A second call with the same folder does nothing.
+    """
     if any(isinstance(hook, _Hook) and hook.folder == folder for hook in sys.path_hooks):
         return
     sys.path_hooks.insert(0, _Hook(folder))

@@ -1,6 +1,6 @@
-"""Tells what the top of a module defines, and what each definition uses. Pure over syntax trees; knows no files.
+"""Extracts what the top of a module defines, and what each definition uses. Reads syntax trees only, no files.
 
-Nothing here calls itself for what is nested: code may be nested deeper than Python calls.
+Nested code is walked with a list of pending nodes: code may be nested deeper than Python can recurse.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeGuard
 
-# What may lead anywhere in its module, whatever names stand in the source; then what does as an attribute too.
-_ANYWHERE = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
-_ANYWHERE |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
-_ANYWHERE_OF = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
-# What imports or runs what is called as somebody computes: by a name, by an argument that is a name, or in any way.
-_BY_NAME = {"import_module", "__import__"}
+# Names that may reach anything in a module, whatever the source names. Those in the second set also as attributes.
+_DYNAMIC_NAMES = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
+_DYNAMIC_NAMES |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
+_DYNAMIC_ATTRS = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
+# Functions that import the module that an argument names; modules that load others in any way; exceptions to these.
+_IMPORT_FUNCTIONS = {"import_module", "__import__"}
 _LOADERS = {"importlib", "runpy", "pkgutil", "imp"}
 _NO_LOADERS = {"importlib.metadata", "importlib.resources"}
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that change nothing when it runs
+_SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _END = object()
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -29,7 +29,7 @@ _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import binds: the whole of `module`, or its `name`. `first`: `import a.b` without `as` binds `a`."""
+    """What an import binds: `module` itself, or its attribute `name`. `first`: `import a.b` without `as` binds `a`."""
 
     module: str
     name: str = ""
@@ -37,29 +37,29 @@ class Imported:
 
     @property
     def loads(self) -> tuple[str, ...]:
-        """The modules that are imported, the last of them perhaps none."""
+        """The modules that the import loads; the last one may be an attribute instead of a module."""
         return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether who has it may reach anything, under whatever name it is imported."""
-        return self.module.partition(".")[0] in _ANYWHERE or self.name in _ANYWHERE_OF
+        """Whether code that uses the import may reach anything, whatever alias it has."""
+        return self.module.partition(".")[0] in _DYNAMIC_NAMES or self.name in _DYNAMIC_ATTRS
 
     def loads_more(self, rest: str) -> bool:
-        """Whether it may, with `rest` after it, load what nobody can see here."""
+        """Return whether it may, with the attributes `rest`, load modules that the source does not name."""
         module = self.module.partition(".")[0] if self.first else self.module
         path = ".".join(filter(None, (module, self.name, rest))).split(".")
         return path[0] in _LOADERS and ".".join(path[:2]) not in _NO_LOADERS
 
 
-_Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # names that are not the module's, and what they may import
+_Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the imports that they may be bound to
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
     """A statement at the top of a module, the `at`-th.
 
-    `where` says in which branches it is and, unless it gives the same anywhere, after how many that are no definitions.
+    `where` names the branches around it. If its position matters, it also counts the non-definitions before it.
     """
 
     body: ast.AST
@@ -69,9 +69,10 @@ class Definition:
 
 @dataclass
 class Symbols:
-    """The top of a module: pieces and imports by the names that they bind, and the rest, which runs on import.
+    """The top of a module: definitions and imports by the names they bind; `module_body` is the rest, run on import.
 
-    `everywhere` are imports that may change the meaning of any name, `loads` all modules that are imported.
+    `everywhere` are star and `__future__` imports, which may change the meaning of any name. `loads` are all modules
+    that are imported; relative imports start from `package`.
     """
 
     package: str
@@ -84,9 +85,11 @@ class Symbols:
 
 @dataclass
 class Uses:
-    """What a piece of code uses: names of its module with what follows them ("helpers.clean"); what it imports itself,
-    with what follows; modules that it loads; whether it may lead anywhere, and the texts that may say where; `below`
-    are packages of which it may load any module, by a name that is computed: "" is any, ".a" one of its own package."""
+    """What a piece of code uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
+
+    `loads` are modules that it imports. `anywhere`: it may reach anything, and `texts` may name modules. `below` are
+    packages of which it may load any module by a computed name: "" is any package, ".a" one in its own package.
+    """
 
     names: dict[str, None] = field(default_factory=dict)
     imports: dict[tuple[Imported, str], None] = field(default_factory=dict)
@@ -97,37 +100,37 @@ class Uses:
 
 
 def symbols_of(tree: ast.Module, package: str) -> Symbols:
-    """What the module defines; `package` is the one that its relative imports start from."""
+    """Collect what the module defines, but for code under `if __name__ == "__main__"`. See `Symbols.package`."""
     found = Symbols(package)
     left: list[tuple[ast.AST, str]] = [(statement, "") for statement in reversed(tree.body)]
     at = 0
     while left:
         statement, branch = left.pop()
         at += 1
-        piece = Definition(statement, at, branch if _is_still(statement) else f"{branch}#{len(found.module_body)}")
+        definition = Definition(statement, at, branch if _is_inert(statement) else f"{branch}#{len(found.module_body)}")
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for name, imported in _imports(statement, package):
                 found.loads.update(dict.fromkeys(imported.loads))
                 if name == "*" or imported.module == "__future__":
                     found.everywhere.append(imported)
                 else:
-                    found.imports.setdefault(name, []).append((imported, piece))
+                    found.imports.setdefault(name, []).append((imported, definition))
         elif isinstance(statement, ast.If) and _is_main(statement.test):
             left.extend((inner, branch) for inner in reversed(statement.orelse))
         elif isinstance(statement, ast.If | ast.Try | ast.TryStar | ast.With):
             left.extend(reversed(list(_branches(statement, branch))))
         elif not isinstance(statement, ast.Pass) and not _is_text(statement):
             if not _is_definition(statement):
-                found.module_body.append(piece)
+                found.module_body.append(definition)
             for name in _bound(statement):
-                found.definitions.setdefault(name, []).append(piece)
+                found.definitions.setdefault(name, []).append(definition)
     if tree.body and _is_text(tree.body[0]):
         found.definitions.setdefault("__doc__", []).append(Definition(tree.body[0].value, 0, ""))
     return found
 
 
 def all_imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """All modules that it may import, wherever in it; also names in them, which may be modules too."""
+    """Yield all modules that the code may import at any depth; also the imported names, which may be modules too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             for _, imported in _imports(node, package):
@@ -135,10 +138,10 @@ def all_imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def uses(body: ast.AST, package: str) -> Uses:
-    """What a piece uses, without what is local to the functions and comprehensions in it."""
+    """Collect what a piece of code uses, without names that are local to functions and comprehensions in it."""
     found = Uses()
     left: list[tuple[ast.AST, _Local]] = [(body, {})]
-    calls: dict[ast.AST, ast.Call] = {}  # by what is called
+    calls: dict[ast.AST, ast.Call] = {}  # by the called expression
     while left:
         node, local = left.pop()
         left.extend((part, local) for part in _quoted(node))
@@ -152,11 +155,11 @@ def uses(body: ast.AST, package: str) -> Uses:
             targets = (name for part in node.generators for n in ast.walk(part.target) for name, _ in _binds(n))
             inside = {**local, **dict.fromkeys(targets, ())}
             left.extend((part, inside) for part in ast.iter_child_nodes(node))
-            left.append((node.generators[0].iter, local))  # which is looked up outside
+            left.append((node.generators[0].iter, local))  # evaluated in the outer scope
         elif isinstance(node, ast.Import | ast.ImportFrom):
             for name, imported in _imports(node, package):
                 found.loads.update(dict.fromkeys(imported.loads))
-                if name not in local:  # bound for the module by a loop or `global`: used by anything
+                if name not in local:  # bound in the module by a loop or `global`: any code may use it
                     found.imports[imported, ""] = None
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.texts[node.value] = None
@@ -164,19 +167,19 @@ def uses(body: ast.AST, package: str) -> Uses:
             left.extend((part, local) for part in ast.iter_child_nodes(node))
         if isinstance(node, ast.Call):
             calls[node.func] = node
-        if isinstance(node, ast.ClassDef):  # what it imports is used as an attribute of it
+        if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in _scope(node.body) for _, imported in _binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
     return found
 
 
 def is_by_name(name: str) -> bool:
-    """Whether what is called so, with dots, imports the module that its argument names."""
-    return name.rpartition(".")[2] in _BY_NAME
+    """Return whether the function of this dotted name imports the module that its argument names."""
+    return name.rpartition(".")[2] in _IMPORT_FUNCTIONS
 
 
 def dump(body: ast.AST) -> str:
-    """The code as text: the same for code that differs in comments and layout only. Docstrings are data to some."""
+    """Return the code as text, without comments and layout. Docstrings stay: some code uses them as data."""
     text: list[str] = []
     left: list[object] = [body]
     while left:
@@ -197,14 +200,14 @@ def dump(body: ast.AST) -> str:
 
 
 def told_on_import(body: ast.AST) -> list[ast.AST]:
-    """What learns of a definition on import, though nobody has used it yet: its decorators and bases."""
+    """Return the expressions that receive a definition on import, before its first use: decorators, bases, keywords."""
     if not isinstance(body, (*_FUNCTIONS, ast.ClassDef)):
         return []
     return [*body.decorator_list, *getattr(body, "bases", ()), *getattr(body, "keywords", ())]
 
 
 def may_remember(body: ast.AST) -> bool:
-    """Whether the piece may keep what it is told: a function with `global`, a list, an object of some class."""
+    """Return whether the code may keep references to its arguments: a function with `global`, a list, an object."""
     if isinstance(body, _FUNCTIONS):
         return any(_declared(body))
     if isinstance(body, ast.ClassDef):
@@ -214,7 +217,7 @@ def may_remember(body: ast.AST) -> bool:
         return hooked or bool(body.keywords) or any(may_remember(part) for part in inner)
     match body:
         case ast.Assign(value=ast.Call(ast.Name("getLogger") | ast.Attribute(ast.Name("logging"), "getLogger"))):
-            return False  # loggers are in many decorators, and change no result
+            return False  # many decorators use loggers, which change no result
     kept = (ast.Call, ast.List, ast.Dict, ast.Set, *_COMPREHENSIONS)
     return not _is_definition(body) or any(isinstance(part, kept) for part in ast.walk(body))
 
@@ -223,7 +226,7 @@ def may_remember(body: ast.AST) -> bool:
 
 
 def _branches(statement: ast.If | ast.Try | ast.TryStar | ast.With, branch: str) -> Iterator[tuple[ast.AST, str]]:
-    """What a statement decides by, and the statements in it, each with the branch that it is in."""
+    """Yield the condition of a statement, and the statements in it, each with its branch."""
     where = f"{branch}{type(statement).__name__}."
     if isinstance(statement, ast.If):
         yield statement.test, where
@@ -248,8 +251,8 @@ def _is_definition(statement: ast.AST) -> bool:
     return isinstance(statement, (*_FUNCTIONS, ast.ClassDef)) or type(statement).__name__ == "TypeAlias"
 
 
-def _is_still(statement: ast.AST) -> bool:
-    """Whether it gives the same wherever it stands, as nothing is looked up before it is called."""
+def _is_inert(statement: ast.AST) -> bool:
+    """Return whether the statement has the same effect at any position: it looks up no names before it is called."""
     if not isinstance(statement, _FUNCTIONS):
         return False
     parts = [*statement.decorator_list, *statement.args.defaults, *filter(None, statement.args.kw_defaults)]
@@ -264,7 +267,7 @@ def _is_main(test: ast.expr) -> bool:
 
 
 def _is_text(node: object) -> TypeGuard[ast.Expr]:
-    """A constant that nobody takes, as a docstring is."""
+    """Return whether the statement is a lone constant, such as a docstring."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -272,16 +275,16 @@ def _is_text(node: object) -> TypeGuard[ast.Expr]:
 
 
 def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call: ast.Call | None) -> list[ast.AST]:
-    """Take a name with its attributes, that `call` calls; returns what they are attributes of if that is no name."""
+    """Record a name with its attributes, called by `call`. Returns the attributes' owner if that is not a name."""
     path: list[str] = []
     part: ast.expr = node
     while isinstance(part, ast.Attribute):
         path.insert(0, part.attr)
         part = part.value
     head = part.id if isinstance(part, ast.Name) else ""
-    found.anywhere |= not _ANYWHERE_OF.isdisjoint({head, *path}) or (head in _ANYWHERE and head not in local)
+    found.anywhere |= not _DYNAMIC_ATTRS.isdisjoint({head, *path}) or (head in _DYNAMIC_NAMES and head not in local)
     rest, bound = ".".join(path), local.get(head, ())
-    if is_by_name(rest or head) or any(imported.name in _BY_NAME for imported in bound):
+    if is_by_name(rest or head) or any(imported.name in _IMPORT_FUNCTIONS for imported in bound):
         found.below.update(dict.fromkeys(_named_below(call)))
     elif any(imported.loads_more(rest) for imported in bound) or (head == "exec" and head not in local):
         found.below[""] = None
@@ -293,15 +296,15 @@ def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call:
 
 
 def _named_below(call: ast.Call | None) -> list[str]:
-    """The package, as in `Uses.below`, of which a call imports a module by its name; none if that is written out."""
+    """Return the package, as in `Uses.below`, from which a call imports a module by name; [] for a literal name."""
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)] if call is not None else []
     if not arguments:
         return [""]
     parts = [part for argument in arguments for part in getattr(argument, "elts", [argument])]
     own = [isinstance(part, ast.Name) and part.id in ("__name__", "__package__") for part in parts]
     text = _beginning(arguments[0])
-    known = all(mine or isinstance(part, ast.Constant) for mine, part in zip(own, parts, strict=True))
-    if known and not text.startswith(".."):  # which nobody follows up
+    known = all(is_own or isinstance(part, ast.Constant) for is_own, part in zip(own, parts, strict=True))
+    if known and not text.startswith(".."):  # ".." is not resolved: any module
         return []
     package = text if isinstance(arguments[0], ast.Constant) else text.rpartition(".")[0]
     if text.startswith("."):
@@ -310,7 +313,7 @@ def _named_below(call: ast.Call | None) -> list[str]:
 
 
 def _beginning(expression: ast.expr) -> str:
-    """The text that an expression begins with, as far as it is written out."""
+    """Return the literal text that an expression begins with, "" if none."""
     while True:
         match expression:
             case ast.Constant(str() as text):
@@ -328,7 +331,7 @@ def _beginning(expression: ast.expr) -> str:
 
 
 def _quoted(node: ast.AST) -> Iterator[ast.expr]:
-    """What stands between quotes in its annotation."""
+    """Yield the expressions in string annotations of the node."""
     annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
     for part in ast.walk(annotation) if annotation is not None else ():
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
@@ -341,7 +344,7 @@ def _body(function: _Function) -> list[ast.AST]:
 
 
 def _inside(function: _Function, outside: _Local, package: str) -> _Local:
-    """The local names in a function, with what they may be by its own imports."""
+    """Return the local names inside a function, with the imports that they may be bound to."""
     arguments = function.args
     plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     own: dict[str, tuple[Imported, ...]] = {a.arg: () for a in (*plain, arguments.vararg, arguments.kwarg) if a}
@@ -353,7 +356,7 @@ def _inside(function: _Function, outside: _Local, package: str) -> _Local:
 
 
 def _bound(statement: ast.AST) -> dict[str, None]:
-    """The names that a statement at the top may bind in the module, also later: a function with `global`."""
+    """Return the names that a top-level statement may bind in the module, also later by `global` in a function."""
     names = dict.fromkeys(name for node in _scope([statement]) for name, _ in _binds(node))
     return names | dict.fromkeys(_declared(statement))
 
@@ -363,7 +366,7 @@ def _declared(body: ast.AST) -> Iterator[str]:
 
 
 def _scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes whose names are bound where the body stands, without the insides of functions and classes."""
+    """Yield the nodes of the body that bind names in its scope, without the bodies of functions and classes."""
     left = list(body)
     while left:
         node = left.pop()
@@ -375,7 +378,7 @@ def _scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _binds(node: ast.AST, package: str = "") -> Iterator[tuple[str, Imported | None]]:
-    """The names that the node itself binds."""
+    """Yield the names that the node itself binds, with the import if it is one."""
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         yield node.id, None
     elif isinstance(node, ast.Import | ast.ImportFrom):
@@ -387,7 +390,7 @@ def _binds(node: ast.AST, package: str = "") -> Iterator[tuple[str, Imported | N
 
 
 def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Imported]]:
-    """The names that an import binds, each with what it is."""
+    """Yield the names that an import binds, each with its import."""
     for alias in node.names:
         if isinstance(node, ast.Import):
             yield alias.asname or alias.name.partition(".")[0], Imported(alias.name, first=not alias.asname)

@@ -1,4 +1,7 @@
-"""What nodes print and log: capture, files of logs and the redaction of secrets.
+"""Captures what nodes print and log, writes log files, and redacts secrets.
+
+`stream_takeover.py` replaces stdout and stderr during a run. `print_capture.py` routes prints to the attempt that made
+them, and `node_logs.py` stores them. `redaction.py` redacts text, and `event_redaction.py` applies it to events.
 
 Other packages use:
 

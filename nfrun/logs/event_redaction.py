@@ -1,6 +1,6 @@
-"""Where secrets are taken out of what leaves a run: events on their way to whoever hears of them, errors, and stderr.
+"""Redacts secrets in events and diagnostics before they leave a run.
 
-Everything else of nfrun sees values as they are. Knows no reports.
+`stream_takeover.py` does the same for stderr. All other code sees the values as they are.
 """
 
 from __future__ import annotations
@@ -29,19 +29,22 @@ from nfrun.logs.redaction import Redactor
 
 
 def redactor_of(pipeline: Pipeline, environ: Mapping[str, str]) -> Redactor:
-    """What hides the secrets of the pipeline, as far as they have values."""
+    """Return a redactor for the secrets of the pipeline that have values in `environ`."""
     return Redactor(environ[name] for name in pipeline.secrets if name in environ)
 
 
 def redact_events(redactor: Redactor, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-    """What passes events on to `tell` with their texts redacted. Names of nodes and paths of files stay."""
+    """Wrap `emit` so that it gets events with redacted text. Without secrets, returns `emit` itself.
+
+    Names of nodes and paths of outputs stay as they are.
+    """
     if not redactor:
         return emit
     return lambda event: emit(redacted(event, redactor))
 
 
 def redacted(event: Event, redactor: Redactor) -> Event:
-    """The event with all text in it redacted that may come from a node."""
+    """Return the event with all text redacted that may come from a node."""
     if isinstance(event, NodeLogged):
         return replace(event, text=redactor(event.text))
     if isinstance(event, NodeFailed | NodeRetrying):
@@ -60,7 +63,7 @@ def redacted(event: Event, redactor: Redactor) -> Event:
 
 
 def redact_diagnostic(problem: Diagnostic, redactor: Redactor) -> Diagnostic:
-    """The problem with all text in it redacted; the line of the file that it shows too."""
+    """Return the diagnostic with its message, hint and source line redacted."""
     where = replace(problem.span, text=redactor(problem.span.text))
     return Diagnostic(where, redactor(problem.message), redactor(problem.hint))
 
@@ -81,4 +84,4 @@ def _failure(failure: Failure, redactor: Redactor) -> Failure:
 
 
 def _ref(ref: OutputRef, redactor: Redactor) -> OutputRef:
-    return replace(ref, schema=redactor(ref.schema))  # it has the names of columns
+    return replace(ref, schema=redactor(ref.schema))  # a schema has the names of columns

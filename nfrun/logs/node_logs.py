@@ -1,6 +1,6 @@
-"""What attempts print and log: lines for the reports, a file of bounded size, and the end of it for errors.
+"""Stores what attempts print and log: emits lines, writes files of bounded size, and keeps the end for errors.
 
-Knows no processes and no pipes: bytes come in, in pieces of any size.
+Bytes arrive in pieces of any size. `print_capture.py` and the executors feed them.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Protocol
 
 STREAMS = ("stdout", "stderr")
-LOG = "log"  # what an attempt logs has a file as its streams have
-KEEP_BYTES = 1 << 20  # bytes of a stream that are kept, at its beginning and again at its end
-_MOST_LINES = 10_000  # of those at the beginning that are told; each takes more memory than its bytes
-_LONGEST = 16_384  # characters of a line; a longer one is cut into several
-_CHUNK = 1 << 16  # bytes that are looked at at once
-_PAUSE_SECONDS = 0.1  # between two writes, where writing can wait
-_HURRY_SECONDS = 0.05  # for who is at it, where nobody wants to wait
+LOG = "log"  # the log lines of an attempt have a file like its streams
+KEEP_BYTES = 1 << 20  # bytes kept of a stream at its beginning, and again at its end
+_MOST_LINES = 10_000  # emitted per stream; a line takes more memory than its bytes
+_LONGEST = 16_384  # characters of a line; a longer one is split
+_CHUNK = 1 << 16  # bytes processed at a time
+_PAUSE_SECONDS = 0.1  # between two writes that may be delayed
+_CLOSE_SECONDS = 0.05  # wait for a stream's lock when the run has ended
 _GIVE_WAY_SECONDS = 0.01
 
-OnLine = Callable[[str, str, str], object]  # of a node, its stream or level, and a line
+OnLine = Callable[[str, str, str], object]  # node, stream or level, line
 
 
 class ByteFilter(Protocol):
-    """Takes something out of a stream of bytes. It may hold back what it cannot tell yet."""
+    """Removes text from a stream of bytes. It may hold back bytes until it can decide about them."""
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -36,15 +36,15 @@ class ByteFilter(Protocol):
 
 
 def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:
-    """The file of one stream of an attempt in the folder of all."""
+    """Return the path of the file for one stream of an attempt."""
     return folder / f"{node}.{attempt}.{stream}"
 
 
 class Logs:
-    """What all attempts of a run print and log: `say` is told of lines, and files go into `folder`, None for nowhere.
+    """The logs of all attempts of a run. Calls `on_line` with each line; writes files into `folder` unless it is None.
 
-    All bytes of a stream pass through a sieve of its own, which `sieve()` makes, before anything else sees them. Where
-    there is no `room()` for one more line, no more of that stream is told.
+    Each stream has its own filter from `make_filter()`, which all its bytes pass first. If a stream has
+    a line to emit and `has_room()` is false, the stream emits no more lines.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Logs:
         self._closed = False
 
     def of(self, node: str, attempt: int, stream: str) -> StreamLog:
-        """The transcript of one stream of an attempt, begun where there is none. From any thread."""
+        """Return the log of one stream of an attempt; creates it if there is none. Thread-safe."""
         key = (node, attempt, stream)
         found = self._open.get(key)
         if found is None:
@@ -75,41 +75,42 @@ class Logs:
         return found
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
-        """Take note of a line that an attempt logs, unless it was given up. From any thread."""
+        """Add a line that an attempt logs, unless the attempt is detached. Thread-safe."""
         if not self.is_detached(node, attempt):
             self.of(node, attempt, LOG).log(level, line)
 
     def detach(self, node: str, attempt: int) -> None:
-        """The attempt does not count any more, although it may go on: what it logs is of no use."""
+        """Ignore what the attempt logs from now on: its result no longer counts, but its code may go on."""
         self._detached.add((node, attempt))
 
     def is_detached(self, node: str, attempt: int) -> bool:
-        """Whether nothing more is wanted of it."""
+        """Return whether the attempt is detached, or the logs are closed."""
         return self._closed or (node, attempt) in self._detached
 
     def end(self, node: str, attempt: int) -> None:
-        """The attempt has ended: nothing more is waited for."""
+        """End all streams of an attempt that has ended."""
         for stream in (*STREAMS, LOG):
-            if transcript := self._open.pop((node, attempt, stream), None):
-                transcript.end()
+            if log := self._open.pop((node, attempt, stream), None):
+                log.end()
 
     def close(self) -> None:
-        """The run has ended, whatever attempts may still go on; one that hangs while it writes is left to itself."""
+        """End all open streams at the end of the run. A stream whose write hangs is skipped after 0.05 s."""
         self._closed = True
-        for transcript in list(self._open.values()):
-            transcript.end(_HURRY_SECONDS)
+        for log in list(self._open.values()):
+            log.end(_CLOSE_SECONDS)
 
 
 def throttle_detached() -> None:
-    """For who goes on although nobody wants it any more, perhaps in an endless loop: others need the interpreter."""
+    """Sleep 10 ms, so that detached code, which may loop forever, leaves the GIL to others."""
     time.sleep(_GIVE_WAY_SECONDS)
 
 
 class StreamLog:
-    """One stream of one attempt, or what it logs. Safe to use from several threads; nothing raises, nothing grows.
+    """The log of one stream of one attempt. Thread-safe; file errors do not raise; memory and file size are bounded.
 
-    The file has the first and the last MiB, and between the two a line that counts what is left out. Lines are told as
-    they come, as long as they are of the first MiB and there is `room()`; then one line says where the rest is.
+    The file has the first and the last MiB, with a line between them that counts the bytes left out. Lines are emitted
+    as they come: at most 10,000, from the first MiB, while `has_room()`. At the end, one more line says where the rest
+    is. An OSError while writing emits a warning, and the file is not continued.
     """
 
     def __init__(
@@ -124,27 +125,28 @@ class StreamLog:
         self._node = node
         self._stream = stream
         self._on_line = on_line
-        self._path = path  # None: not kept, or not any more
+        self._path = path  # None: no file, or writing it has failed
         self._filter = filter
         self._has_room = has_room
-        # Re-entrant: inside of it the garbage collector may run a `__del__` of the node's that prints.
+        # Re-entrant: while it is held, the garbage collector may run a node's `__del__` that prints.
         self._lock = threading.RLock()
         self._size = 0
-        self._last = bytearray()  # the end, of KEPT bytes at least
+        self._last = bytearray()  # the end of the stream, at least KEEP_BYTES
         self._file: int | None = None
         self._written = 0  # bytes of the beginning that are in the file
         self._wrote_at = time.monotonic()
         self._begun = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._told = 0  # lines
-        self._cut = False  # whether there was more than is told
+        self._emitted = 0  # lines
+        self._truncated = False  # whether some lines are not emitted
         self._process = os.getpid()
         self._ended = False
 
     def feed(self, data: bytes, *, at_once: bool = True) -> None:
-        """Take note of what was printed. Unless `at_once`, the file may lag behind by some lines and a tenth second.
+        """Add printed bytes. Unless `at_once`, the call writes only after 0.1 s or 64 KiB, so the file may lag behind.
 
-        To write lets go of the interpreter's lock: who prints beside nodes that compute would wait for it each time.
+        A write releases the GIL: beside nodes that compute, each print would have to wait for it again. After `end`,
+        the bytes are dropped, and the call sleeps 10 ms.
         """
         with self._lock:
             if not self._ended:
@@ -153,24 +155,25 @@ class StreamLog:
         throttle_detached()
 
     def log(self, level: str, line: str) -> None:
-        """Take note of a line that was logged. In the file its level is before it."""
+        """Add a line that was logged. The file has its level in front of it. Ignored after `end`."""
         with self._lock:
             if self._ended:
                 return
-            if self._filter:  # before it is cut; no line waits for the next one
+            if self._filter:  # before the line is split; nothing is held back for the next line
                 data = line.encode(errors="backslashreplace")
                 line = (self._filter.feed(data) + self._filter.end()).decode(errors="replace")
             for start in range(0, len(line) or 1, _LONGEST):
                 part = line[start : start + _LONGEST]
-                self._cut |= self._size >= KEEP_BYTES
-                if not self._cut:
-                    self._tell(part, level)
+                self._truncated |= self._size >= KEEP_BYTES
+                if not self._truncated:
+                    self._emit_line(part, level)
                 self._keep(f"{level}: {part}\n".encode(errors="backslashreplace"), at_once=False)
 
     def end(self, patience: float = -1) -> None:
-        """Nothing more will come: tell of the line that was begun, and write what is left to be written.
+        """Emit the unfinished last line, write the remaining bytes and close the file.
 
-        Unless `patience` is negative, whoever is at work on it is waited for so many seconds, and else left to it.
+        Waits at most `patience` seconds for another thread that uses the log, and then does nothing; waits without
+        limit if `patience` is negative.
         """
         if self._lock.acquire(timeout=patience):
             try:
@@ -180,7 +183,7 @@ class StreamLog:
                 self._lock.release()
 
     def tail(self, most: int) -> str:
-        """The last bytes as text, so many at most, and whole lines where something is cut off."""
+        """Return at most the last `most` bytes as text. If that omits anything: "…" and, if possible, whole lines."""
         with self._lock:
             text = self._last[-most:].decode(errors="replace")
             if self._size <= most:
@@ -190,7 +193,7 @@ class StreamLog:
 
     @property
     def file_name(self) -> str:
-        """The path of the file; "" where there is none."""
+        """The path of the file; "" if there is none."""
         return "" if self._path is None else str(self._path)
 
     # -- with the lock held ----------------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class StreamLog:
     def _feed(self, data: bytes, at_once: bool) -> None:
         for start in range(0, len(data), _CHUNK):
             chunk = data[start : start + _CHUNK]
-            if not self._cut:
+            if not self._truncated:
                 self._lines(chunk)
             self._keep(chunk, at_once)
 
@@ -215,30 +218,30 @@ class StreamLog:
         if self._filter:
             self._feed(self._filter.end(), at_once=False)
         self._ended = True
-        if not self._cut and (begun := self._begun + self._decode(b"", final=True)):
-            self._tell(_left_on_terminal(begun), self._stream)
+        if not self._truncated and (begun := self._begun + self._decode(b"", final=True)):
+            self._emit_line(_left_on_terminal(begun), self._stream)
         self._write_end()
-        if self._cut:
+        if self._truncated:
             self._on_line(self._node, "warning" if self._stream == LOG else self._stream, self._rest())
 
     def _lines(self, chunk: bytes) -> None:
         begun, self._begun = self._begun, ""
         if self._size >= KEEP_BYTES:
-            self._cut = True
+            self._truncated = True
             return
         *lines, rest = (begun + self._decode(chunk)).split("\n")
         last = max(0, len(rest) - 1) // _LONGEST * _LONGEST
         lines += (rest[start : start + _LONGEST] for start in range(0, last, _LONGEST))
         self._begun = rest[last:]
         for line in lines:
-            self._tell(_left_on_terminal(line), self._stream)
+            self._emit_line(_left_on_terminal(line), self._stream)
 
-    def _tell(self, line: str, level: str) -> None:
+    def _emit_line(self, line: str, level: str) -> None:
         for start in range(0, len(line) or 1, _LONGEST):
-            if self._cut or self._told == _MOST_LINES or not self._has_room():
-                self._cut = True
+            if self._truncated or self._emitted == _MOST_LINES or not self._has_room():
+                self._truncated = True
                 return
-            self._told += 1
+            self._emitted += 1
             self._on_line(self._node, level, line[start : start + _LONGEST])
 
     def _rest(self) -> str:
@@ -271,12 +274,12 @@ class StreamLog:
             self._file = None
 
     def _write(self, data: bytes | bytearray) -> None:
-        if self._path is None or os.getpid() != self._process:  # a child that the node forked has what we have
+        if self._path is None or os.getpid() != self._process:  # in a forked child: the parent writes the same data
             return
         try:
             if self._file is None:
                 self._path.parent.mkdir(exist_ok=True, mode=0o700)
-                # To append: a thread that outlives its attempt may print behind its end.
+                # Append: a thread that outlives its attempt may print after the file was closed.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._file = os.open(self._path, flags, 0o600)
             while data:
@@ -288,5 +291,5 @@ class StreamLog:
 
 
 def _left_on_terminal(line: str) -> str:
-    """Progress bars draw over themselves."""
+    """Return what a terminal would show of the line: progress bars overwrite themselves after each `\\r`."""
     return line.rstrip("\r").rpartition("\r")[2]

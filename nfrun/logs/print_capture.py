@@ -1,4 +1,4 @@
-"""Turns what nodes print into transcripts of their attempts. Knows no reports."""
+"""Routes what nodes print to the logs of their attempts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, TextIO
 from nfrun.core.text import escape_controls
 from nfrun.logs.node_logs import Logs
 
-# The node and the number of the attempt that is made here; None outside of any.
+# The node and number of the attempt that runs in this context; None outside of attempts.
 current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
 
-_PIECE = 1 << 16  # characters that are turned into bytes at once
+_PIECE = 1 << 16  # characters encoded at a time
 
 
 class PrintRouter(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
-    What a node writes goes into the transcript of that `stream`; what anyone else writes goes `beside`. Results on
-    stdout stay clean that way, and no control byte of a node reaches the terminal.
+    Text that an attempt writes goes to its log for `stream`; all other text goes to `fallback`, with control characters
+    escaped. So stdout has only results, and no control byte of a node reaches the terminal.
     """
 
     def __init__(self, stream: str, logs: Logs, fallback: TextIO) -> None:
@@ -37,33 +37,35 @@ class PrintRouter(io.TextIOBase):
 
     @property
     def buffer(self) -> io.RawIOBase:
-        """For those who print bytes."""
+        """A binary stream with the same destination, for code that prints bytes."""
         return _Bytes(self)
 
     def reconfigure(self, **options: object) -> None:
-        """There is nothing to set; it would be an error to have no such method."""
+        """Do nothing: there are no options. The method exists because user code may call it."""
 
     def fileno(self) -> int:
-        """For child processes: what they print cannot be told apart, and goes where nobody's prints go."""
+        """Return the fallback's descriptor, for child processes: their output cannot be assigned to a node."""
         return self.fallback.fileno()
 
     def writable(self) -> bool:
         return True
 
     def end(self, fallback: TextIO) -> None:
-        """The run is over: what the main thread prints goes `beside`, and what others do nowhere.
+        """End the capture: the main thread prints to `fallback`, and prints of other threads are dropped.
 
-        It may be what is secret, and nobody is there any more to take that out.
+        They may contain secrets, and redaction has ended.
         """
         self.fallback, self._over = fallback, True
 
     def write(self, text: str) -> int:
+        """Write text to the log of the current attempt, or to the fallback; return its length in characters."""
         for start in range(0, len(text), _PIECE):
-            # Half a character, as in the name of a file that is not UTF-8, has no bytes.
+            # A lone surrogate, as in a file name that is not UTF-8, cannot be encoded.
             self.write_bytes(text[start : start + _PIECE].encode(errors="backslashreplace"))
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
+        """Write bytes to the log of the current attempt, or to the fallback as text."""
         attempt = self._attempt()
         if attempt is None and self._over and threading.current_thread() is not threading.main_thread():
             return
@@ -77,15 +79,15 @@ class PrintRouter(io.TextIOBase):
             self.fallback.flush()
 
     def _attempt(self) -> tuple[str, int] | None:
-        """Whose transcript it goes into; None for nobody's.
+        """Return the attempt whose log gets the output; None for the fallback.
 
-        That is the case in a thread that a node has started, and in a child that it has forked: nobody would ever hear
-        what that tells its copy of a transcript.
+        It is None in a thread that a node has started, and in a child that it has forked, whose copy of the log is
+        never read.
         """
         return current_attempt.get() if os.getpid() == self._process else None
 
     def close(self) -> None:
-        """Does nothing: one node that closes it must not take it from the others."""
+        """Do nothing: a node that closes the stream must not close it for others."""
 
 
 class _Bytes(io.RawIOBase):

@@ -1,6 +1,6 @@
-"""Hides the values of secrets in text, in all the forms that values take on their way into it.
+"""Redacts the values of secrets in text, in the forms that programs write: escaped, quoted, in URLs, base64 or hex.
 
-Knows neither where values come from nor where the text goes.
+Text may come at once or in pieces. `event_redaction.py` and `stream_takeover.py` apply this to events and to stderr.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MASK = "***"
-CUT = "…"  # where text was shortened, half of a value may be left
+CUT = "…"  # marks shortened text, next to which part of a value may be left
 
-_LEAST = 4  # characters of a line, or of what is seen of a value in base64, that are hidden by themselves
-_LEAST_CUT = 3  # characters of a value at a cut; fewer tell nothing
-_WRAPPED = (76, 64)  # characters that programs write in a line of base64
-_JAVASCRIPT, _WHOLE_URL = "!'()*", ";,/?:@&=+$!'()*#"  # what its functions for a part and for a whole leave as it is
+_LEAST = 4  # minimum characters of a value's line, or of its part of a base64 text, to be redacted alone
+_LEAST_CUT = 3  # minimum characters of a value next to a cut; fewer reveal nothing
+_WRAPPED = (76, 64)  # characters in a line of base64, by program
+_JAVASCRIPT, _WHOLE_URL = "!'()*", ";,/?:@&=+$!'()*#"  # left as is by encodeURIComponent, encodeURI
 
-_UNSAFE = ("<>&", "<>&='", "<>&'+`")  # what JSON for web pages does not have as it is: Go's, Gson's, .NET's
+_UNSAFE = ("<>&", "<>&='", "<>&'+`")  # escaped in JSON for web pages by Go, Gson, .NET
 
-_HEAD = 16  # characters of a form that are searched for
-_SPREAD_HEAD = 4  # the same for one that may be spread
-_GAP = 40  # line ends, blanks and the like that a gap has at most, so that what is held back has an end
-_SPREAD_SIZE = _SPREAD_HEAD + 3 * _GAP * (_SPREAD_HEAD - 1)  # characters that such a head takes at most
-_LOOK = 4  # characters that tell most of the time that no form begins with them
+_HEAD = 16  # leading characters of a form that the pattern searches for
+_SPREAD_HEAD = 4  # the same for a form that gaps may spread
+_GAP = 40  # maximum line ends, blanks and separators in a gap, which limits the text held back
+_SPREAD_SIZE = _SPREAD_HEAD + 3 * _GAP * (_SPREAD_HEAD - 1)  # maximum characters of such a head with gaps
+_LOOK = 4  # leading characters that usually suffice to rule out every form
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """What programs put between the characters of a form: ends of lines, indents, what parts bytes.
+    """What programs put between the characters of a form: line ends, indents, separators of bytes.
 
-    `between` matches one or nothing. `one` also matches what is the beginning of one at the end of a text.
+    `between` matches a gap or nothing. `one` matches a gap; at the end of a text, also the beginning of a gap.
     """
 
     between: str
     one: re.Pattern[str]
 
     def end(self, form: str, text: str, start: int) -> int:
-        """Where the form ends that begins at `start`; `start` if it does not; beyond the text if that ends first."""
+        """Return the end of the form at `start`; `start` if it is not there; len(text) + 1 if the text ends first."""
         at, done = start, 0
         while not text.startswith(form[done:], at):
-            gap = self.one.search(text, at, at + len(form) + 3 * _GAP)  # to look for one farther takes long
+            gap = self.one.search(text, at, at + len(form) + 3 * _GAP)  # a search without limit is slow
             piece = text[at : gap.start()] if gap else text[at : at + len(form)]
             if not piece or not form.startswith(piece, done):
                 return start
@@ -56,9 +56,10 @@ class Gaps:
         return at + len(form) - done
 
     def shown(self, text: str, start: int) -> int:
-        """Up to where a form that begins at `start` is shown: the line that it begins in, if that has little of it.
+        """Return the index from which a form at `start` is redacted: after its first lines if they have little of it.
 
-        Lines that end as a form may begin are everywhere. They are not held back, as somebody waits for them.
+        Lines often end with fewer than 4 characters that may begin a form. They are shown without delay, because users
+        wait for them.
         """
         shown, inside = start, 0
         for gap in self.one.finditer(text, start, start + _SPREAD_SIZE):
@@ -70,7 +71,7 @@ class Gaps:
         return shown
 
 
-# `re` looks at millions of places: it has to see by the first character that there is no gap.
+# `re` tries millions of positions: the first character must suffice to rule out a gap.
 _MORE_LINES, _GROUP = rf"(?:\\{{0,2}}\s|\\{{1,2}}[rn]){{0,{_GAP - 1}}}+", r"[\s:;,%&#xrn\\-]"
 LINES = Gaps(
     rf"(?:[\r\n\\](?:(?<=[\r\n])|\\?[rn\s]){_MORE_LINES}|)",
@@ -80,7 +81,7 @@ GROUPS = Gaps(rf"(?:{_GROUP}{_GROUP}{{0,{_GAP - 1}}}+|)", re.compile(rf"{_GROUP}
 
 
 class Redactor:
-    """Puts `***` in place of each value, and of every form of it: where forms overlap, once for all of it."""
+    """Replaces each value, in every form, with `***`. Overlapping forms are replaced by a single mask."""
 
     def __init__(self, values: Iterable[str]) -> None:
         values = list(values)
@@ -88,7 +89,7 @@ class Redactor:
         spread = {form: gaps for value in values for form, gaps in spread_forms_of(value)}
         self._heads = _Prefixes(forms | spread.keys())
         self._tails = _Prefixes(form[::-1] for form in forms | spread.keys())
-        # To compile whole forms takes seconds where they are long: their heads are searched for, and the rest compared.
+        # Compiling long forms takes seconds: the pattern finds only their heads, and the rest is compared.
         self._forms = _by_heads(forms, _HEAD)
         self._spread = {
             gaps: _by_heads((form for form in spread if spread[form] is gaps), _SPREAD_HEAD) for gaps in (LINES, GROUPS)
@@ -99,11 +100,11 @@ class Redactor:
         self._begins = [(gaps, *_beginning(words, gaps.between)) for gaps, words in self._spread.items() if words]
 
     def __bool__(self) -> bool:
-        """Whether there is anything to hide."""
+        """Return whether there is anything to redact."""
         return self._pattern is not None
 
     def __call__(self, text: str) -> str:
-        """The text without the values; also without the part of one that is left where the text was cut by `…`."""
+        """Return the text with values redacted, also parts of values next to a cut, which is marked by `…`."""
         if self._pattern is None:
             return text
         spans, _, _ = self._found(text)
@@ -112,15 +113,19 @@ class Redactor:
         return _masked(text, spans) if spans else text
 
     def stream(self) -> Stream:
-        """What hides values in a text that comes in pieces."""
+        """Return a redactor for one text that comes in pieces."""
         return Stream(self)
 
     def filter(self) -> RedactingFilter | None:
-        """The same for bytes; None where there is nothing to hide."""
+        """Return the same for bytes; None if there is nothing to redact."""
         return RedactingFilter(self.stream()) if self else None
 
     def _found(self, text: str) -> tuple[list[Span], int, int]:
-        """Where forms are, in order, overlapping or not; where one begins that may go on, from where it is hidden."""
+        """Return the sorted spans of forms, which may overlap, and two indexes for a form that may continue later.
+
+        From the first index, the beginning of such a form, the text is held back. Output may go up to the second, where
+        the form's redaction starts. Both are len(text) if there is none.
+        """
         assert self._pattern is not None
         spans, kept, until = [], *self._begun(text)
         found = self._pattern.search(text)
@@ -134,7 +139,7 @@ class Redactor:
         return sorted(spans), kept, until
 
     def _ends(self, text: str, start: int) -> Iterator[Span]:
-        """From where to where forms are hidden that begin there; the end is beyond the text if that ends first."""
+        """Yield the spans to redact of forms that begin at `start`; an end is beyond the text if that ends first."""
         for size in self._sizes:
             for form in self._forms.get(text[start : start + size], ()):
                 if text.startswith(form, start):
@@ -150,7 +155,7 @@ class Redactor:
                         yield gaps.shown(text, start), end
 
     def _begun(self, text: str) -> tuple[int, int]:
-        """As `_found`, for what is shorter than a head of a form that may be spread, or than any other form."""
+        """Return the last two results of `_found` for beginnings shorter than a spread form's head or another form."""
         until = kept = len(text) - self._heads.begun(text)
         for gaps, pattern, begins in self._begins:
             begun = pattern.search(text, max(0, len(text) - _SPREAD_SIZE))
@@ -161,6 +166,7 @@ class Redactor:
         return kept, until
 
     def _halves(self, text: str) -> Iterator[Span]:
+        """Yield the spans of parts of values next to cuts."""
         for cut in re.finditer(f"{CUT}+", text):
             before = self._heads.begun(text[max(0, cut.start() - self._heads.longest) : cut.start()])
             if before >= _LEAST_CUT:
@@ -171,21 +177,24 @@ class Redactor:
 
 
 class Stream:
-    """Gives back what it is fed, hidden, but for what may be the beginning of a form. All together is as if at once."""
+    """Redacts text that comes in pieces, and holds back what may be the beginning of a form.
+
+    All results together equal the redacted whole text.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._held = ""
-        self._past = 0  # characters at the begin of what is held that are given away or hidden already
+        self._past = 0  # leading characters of `_held` that are already returned or redacted
 
     def feed(self, text: str) -> str:
-        """Take the next piece; returns what can be given away by now."""
+        """Add the next piece; return the redacted text that is certain by now."""
         if not self._redactor:
             return text
         return self._give(self._held + text, ended=False)
 
     def end(self) -> str:
-        """What is left, after the last piece. The next one begins anew."""
+        """Return the rest of the text, redacted. A piece after that begins a new text."""
         return self._give(self._held, ended=True) if self._held else ""
 
     def _give(self, text: str, *, ended: bool) -> str:
@@ -194,7 +203,7 @@ class Stream:
             kept = until = len(text)
         given, done = [], 0
         for start, end in _merged([(0, self._past), *spans]):
-            if start >= self._past:  # else it is hidden already
+            if start >= self._past:  # otherwise it is redacted already
                 if start >= until:
                     break
                 given += [text[done:start], MASK]
@@ -205,24 +214,24 @@ class Stream:
 
 
 class RedactingFilter:
-    """A stream of bytes, taken for UTF-8; those that are not stay what they are."""
+    """A `Stream` over bytes, decoded as UTF-8. Invalid bytes pass unchanged."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
 
     def feed(self, data: bytes) -> bytes:
-        """As `Stream.feed`."""
+        """Redact the next bytes as `Stream.feed` does."""
         return self._stream.feed(self._decode(data)).encode(errors="surrogateescape")
 
     def end(self) -> bytes:
-        """As `Stream.end`."""
+        """Return the rest of the bytes as `Stream.end` does."""
         text = self._stream.feed(self._decode(b"", final=True)) + self._stream.end()
         return text.encode(errors="surrogateescape")
 
 
 class _Prefixes:
-    """Finds what may become one of several words."""
+    """Finds texts that end with the beginning of one of several words."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words = sorted(words)
@@ -230,7 +239,7 @@ class _Prefixes:
         self.longest = max(map(len, self._words), default=0)
 
     def begun(self, text: str) -> int:
-        """How many characters at the end of the text are the beginning of a word, and not all of it; the most."""
+        """Return the length of the longest end of the text that begins a word but is not all of it; 0 if none."""
         for start in range(max(0, len(text) - self.longest + 1), len(text)):
             if text[start : start + _LOOK] in self._begins:
                 tail = text[start:]
@@ -242,9 +251,9 @@ class _Prefixes:
 
 
 def forms_of(value: str) -> set[str]:
-    """All that is to be hidden of a value: itself, its lines, and both as they are written in other notations.
+    """Return the forms of a value to redact: itself, its lines of at least 4 characters, and both in other notations.
 
-    Of a value that is shorter than 4 characters, itself and what escapes it; nothing of a blank one.
+    A value of fewer than 4 characters counts too; a blank one has no forms.
     """
     forms: set[str] = set()
     for part in _parts(value):
@@ -254,7 +263,7 @@ def forms_of(value: str) -> set[str]:
 
 
 def spread_forms_of(value: str) -> Iterator[tuple[str, Gaps]]:
-    """Those that programs write in lines or groups, with what may stand within; of at least 4 bytes."""
+    """Yield the base64 and hex forms with the gaps that may be in them, for values and lines of at least 4 bytes."""
     for part in _parts(value):
         data = part.encode(errors="surrogateescape")
         if len(data) >= _LEAST:
@@ -269,7 +278,7 @@ def _parts(value: str) -> set[str]:
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """The text in strings of JSON, Python, URLs, HTML and shells."""
+    """Yield the text as written in strings of JSON, Python, URLs, HTML and shells."""
     import html
     import shlex
     from urllib.parse import quote, quote_plus
@@ -301,7 +310,7 @@ def _capital(text: str) -> str:
 
 
 def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
-    """The text as bash has it within $'…', characters beyond ASCII as bytes where they are not the locale's."""
+    """Return the text as bash writes it in $'…'. `bytewise`: non-ASCII characters are octal bytes, as in C locales."""
     named = dict(zip("\a\b\x1b\f\n\r\t\v\\'", "abEfnrtv\\'", strict=True))
 
     def written(character: str) -> str:
@@ -315,7 +324,7 @@ def _in_dollar_quotes(text: str, *, bytewise: bool) -> str:
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    """The data in base64, alone and as a part of more, wherever in it: those characters that nothing else decides."""
+    """Yield the data in base64, alone and inside longer data: the characters that depend on no neighbour."""
     import base64
     from urllib.parse import quote
 
@@ -334,7 +343,7 @@ def _base64(data: bytes) -> Iterator[str]:
 
 
 def _by_heads(forms: Iterable[str], size: int) -> dict[str, list[str]]:
-    """The forms, the longest first, by as many of their first characters."""
+    """Group the forms by their first `size` characters, the longest form first."""
     found: dict[str, list[str]] = {}
     for form in sorted(forms, key=lambda form: (-len(form), form)):
         found.setdefault(form[:size], []).append(form)
@@ -342,9 +351,9 @@ def _by_heads(forms: Iterable[str], size: int) -> dict[str, list[str]]:
 
 
 def _matching(heads: Iterable[tuple[str, str]]) -> str:
-    """A pattern for where one of the heads is, each given with the pattern of what is between its characters.
+    """Return a pattern that matches any of the heads, each given with the pattern of gaps between its characters.
 
-    By first characters, so that few are tried.
+    Alternatives are grouped by first characters, so that few are tried.
     """
     rests: dict[tuple[str, str], list[str]] = {}
     for head, between in heads:
@@ -361,14 +370,14 @@ def _either(patterns: list[str]) -> str:
 
 
 def _beginning(heads: Iterable[str], between: str) -> tuple[re.Pattern[str], set[str]]:
-    """What matches where a text ends in what may be the beginning of one of the heads, and all that it may be."""
+    """Return a pattern for the end of a text that may begin a head, and the set of all beginnings of heads."""
     begins = {head[:size] for head in heads for size in range(1, _SPREAD_HEAD)}
     one = f"[{''.join(sorted(map(re.escape, set().union(*begins))))}]"
     return re.compile(rf"{one}(?:{between}{one}){{0,{_SPREAD_HEAD - 2}}}{between}\\{{0,2}}\Z"), begins
 
 
 def _merged(spans: Iterable[Span]) -> Iterator[Span]:
-    """Spans in order, those that overlap as one; none for those of nothing."""
+    """Yield sorted spans with overlapping ones merged and empty ones dropped."""
     start = end = 0
     for one, other in spans:
         if one < end:

@@ -1,4 +1,7 @@
-"""The streams and signals of the process while a run has them: who writes where, and what asks it to stop."""
+"""Replaces stdout and stderr of the process during a run.
+
+Results keep stdout for themselves, prints of nodes go to their logs, and stderr is redacted.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,20 @@ from nfrun.logs.redaction import RedactingFilter, Redactor
 from nfrun.system.std_streams import best_effort_stream
 
 _CHUNK = 1 << 16  # bytes
-_MOST_LEFT = 1 << 20  # bytes that a pipe can hold
+_MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
 
 
 @contextmanager
 def separate_stdout() -> Iterator[IO[str]]:
-    """What was stdout, for results alone: what child processes of nodes print to theirs goes to stderr meanwhile."""
+    """Yield a stream to stdout for results alone. Inside, fd 1 leads to stderr, also for child processes of nodes.
+
+    If the caller has replaced `sys.stdout` by a stream that is not fd 1, yields that and changes nothing.
+    """
     try:
         ours = sys.stdout.fileno() == 1
     except (OSError, ValueError):
         ours = False
-    if not ours:  # somebody has put a stream of their own there, who then gets the results
+    if not ours:  # replaced by the caller, who gets the results
         yield sys.stdout
         return
     sys.stdout.flush()
@@ -37,7 +43,7 @@ def separate_stdout() -> Iterator[IO[str]]:
     try:
         yield stream
     finally:
-        with suppress(BrokenPipeError):  # whoever read it has gone, as with `| head`
+        with suppress(BrokenPipeError):  # the reader is gone, as with `| head`
             stream.close()
         os.dup2(kept, 1)
         os.close(kept)
@@ -45,14 +51,15 @@ def separate_stdout() -> Iterator[IO[str]]:
 
 @contextmanager
 def capture_prints(logs: Logs, fallback: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
-    """While inside, what nodes print goes into their transcripts; what nobody in particular prints goes `beside`.
+    """Route prints of nodes to their logs while inside; all other prints go to `fallback`.
 
-    If at the end a node `goes_on()`, its threads find the same streams, and what they print there is lost.
+    If `goes_on()` is true at the end, because the code of a node still runs, `sys.stdout` and `sys.stderr` stay
+    replaced: the main thread prints to the earlier streams, and prints of other threads are lost.
     """
     before = sys.stdout, sys.stderr
-    # To stderr in the end: stdout is for results.
+    # Both fall back to one stream, stderr: stdout is for results.
     prints = PrintRouter("stdout", logs, fallback), PrintRouter("stderr", logs, fallback)
-    # Python's `print` only borrows the stream: were it gone while a thread that a node has left is at it, all would be.
+    # `print` holds no reference to the stream: freeing it while a leftover thread prints would crash the process.
     atexit.register(lambda: prints)
     sys.stdout, sys.stderr = prints
     try:
@@ -67,10 +74,11 @@ def capture_prints(logs: Logs, fallback: TextIO, goes_on: Callable[[], bool]) ->
 
 @contextmanager
 def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
-    """While inside, what anybody writes to the descriptors 1 and 2 reaches stderr redacted. Yields a stream for it.
+    """Redact everything that is written to fd 1 and fd 2 while inside; it reaches stderr. Yields a stream to it.
 
-    Also what child processes of nodes write there. `sys.stderr` goes to where stderr went, for those who say nothing
-    that is secret. Without secrets nothing changes.
+    This includes the output of child processes. `sys.stderr` leads to the original stderr without redaction, for text
+    that has no secrets. Without secrets, yields `sys.stderr` and changes nothing. If `sys.stderr` has no descriptor,
+    only the yielded stream is redacted.
     """
     before = sys.stderr
     if not redactor:
@@ -78,7 +86,7 @@ def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
         return
     try:
         number = before.fileno()
-    except (OSError, ValueError):  # somebody has put a stream of their own there
+    except (OSError, ValueError):  # replaced by the caller
         number = -1
     ours = number >= 0
     (reading, writing), (over, done) = os.pipe(), os.pipe()
@@ -91,7 +99,7 @@ def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
         for descriptor in (1, 2):
             os.dup2(writing, descriptor)
     out = sys.stderr
-    pump = threading.Thread(target=_pass_on, args=(reading, over, redactor, out), name="nfrun-stderr", daemon=True)
+    pump = threading.Thread(target=_pump, args=(reading, over, redactor, out), name="nfrun-stderr", daemon=True)
     pump.start()
     stream = os.fdopen(writing, "w", 1, "utf-8", "backslashreplace")
     try:
@@ -102,7 +110,7 @@ def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
         for to, descriptor in enumerate(kept, 1):
             os.dup2(descriptor, to)
             os.close(descriptor)
-        os.write(done, b"\0")  # closing alone is not enough: a child that a node has forked has this end too
+        os.write(done, b"\0")  # closing is not enough: a child forked by a node also holds this end
         os.close(done)
         pump.join()
         for descriptor in (reading, over):
@@ -113,12 +121,13 @@ def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
             plain.close()
 
 
-def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
-    """Until something comes through `over`: whoever a node has left behind may hold the other end of `reading` open.
+def _pump(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
+    """Copy `reading` to `out`, redacted, until `over` is readable, then what is in the pipe by now.
 
-    Then what is in the pipe by now, and not what such a one may go on to write.
+    Copies at most 1 MiB after the stop. Does not wait for the end of `reading`: a process that a node has left running
+    may hold the other end open, and go on writing.
     """
-    sieve, left = RedactingFilter(redactor.stream()), _MOST_LEFT
+    redacting, left = RedactingFilter(redactor.stream()), _MOST_LEFT
     os.set_blocking(reading, False)
     with selectors.DefaultSelector() as selector:
         for descriptor in (reading, over):
@@ -130,7 +139,7 @@ def _pass_on(reading: int, over: int, redactor: Redactor, out: TextIO) -> None:
                 data = os.read(reading, _CHUNK)
             if ended:
                 left = left - len(data) if data else 0
-            data = sieve.feed(data) + (b"" if left > 0 else sieve.end())
-            with suppress(OSError, ValueError):  # whoever read it has gone; the pipe is emptied all the same
+            data = redacting.feed(data) + (b"" if left > 0 else redacting.end())
+            with suppress(OSError, ValueError):  # the reader is gone; the pipe must still be drained
                 out.write(data.decode(errors="backslashreplace"))
                 out.flush()

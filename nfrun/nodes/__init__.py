@@ -1,4 +1,7 @@
-"""The kinds of node: one module each, and the registry that lists them.
+"""The kinds of node: `python`, `sql`, `run`, `read` and `write`, one module each.
+
+`base` defines what a kind offers (`check` and `run`) and what it gets (`NodeContext`). `registry` finds the module of a
+kind. `external_files` and `sql_files` find the files outside of a run that nodes read and write.
 
 Other packages use:
 

@@ -1,4 +1,4 @@
-"""What every kind of node offers, and what it is given to do its work. Knows no scheduler, executor or store."""
+"""Defines what a kind of node offers (`Kind`) and what it gets for one attempt (`NodeContext`, `CancelToken`)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
 from nfrun.logs.node_logs import StreamLog
 
-GRACE_SECONDS = 5.0  # what was told to stop has this long, unless somebody asked for another grace
+GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDiagnostic:
-    """What is wrong in a node, found without running anything.
+    """An error in a node, found without running anything.
 
-    `path` leads from the node to the value, or to its key where `at_key`. `counts` where it depends on what the node is
-    given as a whole: that something is missing or too many.
+    `path` leads from the node to the value, or to its key if `at_key`. `counts`: the error is about the number of
+    inputs or values, such as a missing one.
     """
 
     path: tuple[str | int, ...]
@@ -32,7 +32,7 @@ class NodeDiagnostic:
 
 
 class NodeError(Exception):
-    """A node did not do what it should; the text is for the user and needs no traceback. `details` is shown below."""
+    """A node failed for a reason that its message explains, without a traceback. `details` is shown below it."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -40,13 +40,13 @@ class NodeError(Exception):
 
 
 class CancelToken:
-    """Whether an attempt should stop, and what to call then. Safe to use from several threads.
+    """Tells an attempt to stop, and calls its callbacks then. Thread-safe.
 
-    What is called is called with the lock held, so that it never acts on something that is over: a process number may
-    be another's by then. It must be quick and not raise.
+    Callbacks run with the lock held, so that none acts on a process that has ended: its id may have been reused. They
+    must be quick and must not raise.
     """
 
-    __slots__ = ("_callbacks", "_killed", "_lock", "cancelled")  # one is made for every attempt
+    __slots__ = ("_callbacks", "_killed", "_lock", "cancelled")  # one is made per attempt
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,12 +56,12 @@ class CancelToken:
 
     @property
     def killable(self) -> bool:
-        """Whether what is under way can be made to end."""
+        """Whether `kill` can end what is running now."""
         with self._lock:
             return any(kill for _, kill in self._callbacks)
 
     def cancel(self) -> None:
-        """Ask the attempt to stop. Calls whatever is registered, once; safe to call again."""
+        """Ask the attempt to stop: calls the registered callbacks. Further calls do nothing."""
         with self._lock:
             if not self.cancelled:
                 self.cancelled = True
@@ -69,7 +69,7 @@ class CancelToken:
                     callback()
 
     def kill(self) -> None:
-        """Make the attempt end, where that is possible."""
+        """Cancel the attempt, and call the registered `kill` callbacks."""
         self.cancel()
         with self._lock:
             self._killed = True
@@ -79,7 +79,10 @@ class CancelToken:
 
     @contextmanager
     def on_cancel(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Iterator[None]:
-        """While inside, `callback` is what a stop calls, and `kill` ends it for good; at once if asked for before."""
+        """Register callbacks while inside: `cancel` calls `callback`, `kill` calls `kill`.
+
+        A callback whose call came before is called at once.
+        """
         entry = (callback, kill)
         with self._lock:
             self._callbacks.append(entry)
@@ -97,8 +100,8 @@ class CancelToken:
 class NodeContext(Protocol):
     """One attempt at one node, as its kind sees it.
 
-    `folder` is what paths are relative to. What was told to stop is killed `grace` seconds later. `kept` holds what a
-    kind found out in one attempt and wants to know in the next, whichever node that is at.
+    Paths are relative to `folder`. A child process is killed `grace` seconds after it was told to stop. `memo` is
+    shared by all attempts in this process: a kind keeps there what it can use again.
     """
 
     node: NodeSpec
@@ -111,51 +114,53 @@ class NodeContext(Protocol):
 
     @property
     def fsync(self) -> bool:
-        """Whether what it writes is to survive a power loss."""
+        """Whether files are synced, so that they survive a power loss."""
         ...
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The whole environment for a child process."""
+        """The whole environment of a child process."""
         ...
 
     def table(self, name: str) -> Any:
-        """Open an input as a `pyarrow.Table`."""
+        """Returns an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
         ...
 
     def file(self, name: str) -> Path:
-        """The path of an input's Arrow IPC file."""
+        """Returns the path of an input's Arrow IPC file, once it is on disk. Raises NodeError, HandoffError."""
         ...
 
     def scratch(self) -> Path:
-        """A folder of this attempt's own, removed afterwards. Raises HandoffError."""
+        """Returns a folder of this attempt's own, removed afterwards. Raises HandoffError."""
         ...
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the event loop to its end."""
+        """Runs a coroutine on the event loop to its end and returns its result."""
         ...
 
     def log(self, level: str, line: str) -> None:
-        """Tell the reports of a line."""
+        """Logs a line; `level` is a logging level in lower case."""
         ...
 
     def stream_log(self, stream: str) -> StreamLog:
-        """What takes all that this attempt prints on `stdout` or `stderr`."""
+        """Returns the log that takes what this attempt prints to `stdout` or `stderr`."""
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Tell the reports how far the node is."""
+        """Reports progress in units of the node; `total` is None if unknown."""
         ...
 
 
 class Kind(Protocol):
-    """A kind of node: a module with these two functions, and one line in the table of `nfrun.nodes.registry`."""
+    """A kind of node: a module with these two functions, listed in `nodes/registry.py`."""
 
-    def check(self, node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-        """All that can be seen to be wrong without running or importing anything of the user's."""
+    def check(self, node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+        """Yields the errors that can be found without running or importing the user's code."""
         ...
 
-    def run(self, job: NodeContext) -> Mapping[str, Any]:
-        """Do the work. Returns the outputs, `pyarrow.Table` or `RecordBatchReader`, by output name; "" is the name of
-        an output without one. An output that the node did not give is left out."""
+    def run(self, context: NodeContext) -> Mapping[str, Any]:
+        """Does the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name.
+
+        The name of an unnamed output is "". An output that the node did not produce is left out.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Checksums of the files that nodes read and write, which lie outside of any run. Does not know what they are for."""
+"""Takes checksums of the files outside of a run that nodes read and write."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nfrun.tables.local_files import resolve_files
 
 
 class ExternalInputs:
-    """Checksums of the files that nodes read by their text, taken once and before: no content counts that came later.
+    """Checksums of the files that `read` and `sql` nodes read, taken once per node, before it runs.
 
-    Those of other kinds than `read` and `sql` read none. `base` is the folder that their names are relative to.
+    Other kinds read no files that are known from their text. File names are relative to the folder `base`.
     """
 
     def __init__(self, base: Path) -> None:
@@ -24,15 +24,15 @@ class ExternalInputs:
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
 
     def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Checksums by the names of the files; None where they are not on this machine."""
+        """Returns checksums by file name, "" for a missing file; None if the source is not on this machine."""
         if spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
         return self._snapshots[spec.id]
 
     def recheck(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """The same, and None too if it may be that something else was read meanwhile.
+        """Returns the snapshot, or None if a file has changed since.
 
-        All is read once more: what the system says of a file shows neither that it is the same nor that it is not.
+        Reads all files once more: neither times nor sizes prove that a file is unchanged.
         """
         before = self.snapshot(spec)
         return before if self._look(spec) == before else None
@@ -44,19 +44,19 @@ class ExternalInputs:
             try:
                 files = resolve_files(spec.body, self._base)
             except (FormatError, OSError):
-                return {spec.body: ""}  # it will fail, and tell
+                return {spec.body: ""}  # the node will fail with a message
         else:
             files = {}
         return None if files is None else {name: _checksum(path) for name, path in files.items()}
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
-    """The checksum of the file that a write node writes, by its name."""
+    """Returns the checksum of the file that a `write` node writes, by its name; "" if it is missing."""
     return {spec.body: _checksum(base / spec.body)}
 
 
 def _checksum(path: Path) -> str:
     with suppress(OSError):
-        if path.is_file():  # to read a pipe would be to wait for ever
+        if path.is_file():  # reading a pipe would block
             return file_checksum(path)
     return ""

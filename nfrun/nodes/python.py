@@ -1,4 +1,4 @@
-"""The kind `python`: calls a plain function and takes what it returns as tables. Knows no files and no threads."""
+"""The kind `python`: imports a function, calls it with the inputs, and turns its result into tables."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ _SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
 class Context:
     """What a function receives in a parameter called `context`.
 
-    `run` is the run's id, `node` the node's, `attempt` counts from 1. `scratch` is a folder of this attempt's own,
-    removed when it ends; `env` holds the environment; `log` writes to the run's reports, and `progress(done, total)`
-    says how far the node is, in units of its own.
+    `run` is the id of the run, `node` that of the node; `attempt` counts from 1. `env` is the environment. `log` is a
+    logger whose lines appear in the run's reports.
     """
 
     run: str
@@ -43,25 +42,25 @@ class Context:
 
     @property
     def scratch(self) -> Path:
-        """A folder of this attempt's own."""
+        """A folder of this attempt's own, removed when it ends. Raises HandoffError."""
         return self._job.scratch()
 
     @property
     def stopped(self) -> bool:
-        """Whether the attempt was told to stop; a long loop that looks now and then ends sooner."""
+        """Whether the attempt was told to stop. A long loop that checks this ends sooner."""
         return self._job.cancel_token.cancelled
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Say how far the node is. Raises ValueError or TypeError for what is no finite number."""
+        """Report progress, in units of the node's own. Raises ValueError or TypeError unless the numbers are finite."""
         if not math.isfinite(done) or not math.isfinite(total or 0):
             raise ValueError("progress is told in finite numbers")
         self._job.progress(float(done), None if total is None else float(total))
 
 
-def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """The module and the function exist and take what the node gives, as far as reading the source can tell."""
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Checks, by reading the source, that the function exists and takes the node's inputs and values."""
     module, _, function = node.body.partition(":")
-    found = library.find(module, function)
+    found = lookup.find(module, function)
     if found.problem:
         yield NodeDiagnostic(("python",), found.problem, found.hint)
     if found.signature is not None:
@@ -69,7 +68,7 @@ def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[NodeDiagnostic]:
-    """A name that the function lacks and an argument that nobody gives are told as one where they probably are one."""
+    """Compares the arguments with the signature. A misspelled name is one error: not an unknown and a missing one."""
     place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
@@ -97,25 +96,27 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
         yield NodeDiagnostic(("python",), what, place, counts=True)
 
 
-def run(job: NodeContext) -> Mapping[str, Any]:
-    """Import the function, call it, wait for it if it is `async`, and take what it returns as tables."""
-    node = job.node
-    found = job.memo.get(node.body)
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Imports the function, calls it, awaits it if it is `async`, and returns its result as tables."""
+    node = context.node
+    found = context.memo.get(node.body)
     if found is None:
         module, _, name = node.body.partition(":")
-        function = _function(module, name, job.folder)
-        found = job.memo[node.body] = (function, _takes_context(function))
+        function = _function(module, name, context.folder)
+        found = context.memo[node.body] = (function, _takes_context(function))
     function, takes_context = found
-    arguments: dict[str, Any] = {item.name: job.table(item.name) for item in node.inputs}
+    arguments: dict[str, Any] = {item.name: context.table(item.name) for item in node.inputs}
     if node.with_:
-        arguments |= copy.deepcopy(dict(node.with_))  # the next attempt must find them as they were
+        arguments |= copy.deepcopy(dict(node.with_))  # the function must not change them for the next attempt
     if takes_context and "context" not in arguments:
-        arguments["context"] = Context(job.run, node.id, job.attempt, job.environ, _logger(job), job)
+        arguments["context"] = Context(
+            context.run, node.id, context.attempt, context.environ, _logger(context), context
+        )
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
         return {}
     if inspect.isawaitable(result):
-        result = job.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
+        result = context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
     return _outputs(node, result)
 
 
@@ -127,7 +128,7 @@ def _function(module: str, name: str, folder: Path) -> Any:
     import_sources(folder)
     found = find_module(module, folder)
     if sys.path[0] != str(folder):
-        sys.path.insert(0, str(folder))  # as Python does for a script: its neighbours can be imported
+        sys.path.insert(0, str(folder))  # as Python does for a script, so that it can import modules beside it
         importlib.invalidate_caches()
     loaded = importlib.import_module(module)
     origin = getattr(loaded, "__file__", None)
@@ -167,7 +168,7 @@ def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
 
 
 def to_table(value: Any) -> Any:
-    """A `pyarrow.Table`, or a `RecordBatchReader` where the value is one, from what a function may return.
+    """Converts the result of a function to a `pyarrow.Table`; a `RecordBatchReader` is returned as it is.
 
     Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
     mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.
@@ -205,21 +206,21 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
-def _logger(job: NodeContext) -> logging.Logger:
+def _logger(context: NodeContext) -> logging.Logger:
     import logging
 
     class Forward(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             try:
                 lines = self.format(record).split("\n")
-            except Exception:  # the arguments do not fit the text: as everywhere in logging, that ends no program
+            except Exception:  # the arguments do not fit the text: logging never ends a program
                 self.handleError(record)
                 return
             for line in lines:
-                job.log(record.levelname.lower(), line)
+                context.log(record.levelname.lower(), line)
 
-    # Not from getLogger: that keeps every logger for ever, and those above would print the line a second time.
-    logger = logging.Logger(f"nfrun.{job.node.id}")
+    # Not from getLogger: that keeps every logger for ever, and parent loggers would print the line a second time.
+    logger = logging.Logger(f"nfrun.{context.node.id}")
     logger.addHandler(Forward())
     return logger
 

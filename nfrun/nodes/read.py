@@ -1,4 +1,4 @@
-"""The kind `read`: a file, a glob or a URI becomes a table. Knows which options there are, not how files are read."""
+"""The kind `read`: reads a file, a glob or a URI as a table. `tables/file_io.py` does the reading."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
 
-def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """A read node takes no inputs, gives one output, and its `with` holds options of the reader."""
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Checks that a read node has no inputs and one output, and that its `with` values are options of the reader."""
     if node.inputs:
         yield NodeDiagnostic(
             ("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True
@@ -51,17 +51,17 @@ def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
             )
 
 
-def run(job: NodeContext) -> Mapping[str, Any]:
-    """Read it all.
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Reads the whole source.
 
-    Raises `nfrun.tables.formats.FormatError`, HandoffError where this system refuses, OSError where another does.
+    Raises FormatError; HandoffError for an error of this system; OSError for an error of a remote service.
     """
     from nfrun.tables.file_io import read_table
 
-    name = job.node.outputs[0] if job.node.outputs else ""
+    name = context.node.outputs[0] if context.node.outputs else ""
     try:
-        return {name: read_table(job.node.body, base=job.folder, **job.node.with_)}
+        return {name: read_table(context.node.body, base=context.folder, **context.node.with_)}
     except OSError as error:
-        if not error.errno:  # of a service far away, which may do better next time
+        if not error.errno:  # an error of a remote service: a retry may succeed
             raise
-        raise HandoffError(f"cannot read {error.filename or job.node.body}: {reason(error)}") from error
+        raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}") from error

@@ -1,4 +1,4 @@
-"""What a node can be. To add a kind: one file here, one line in this table, one key in the schema."""
+"""Lists the kinds of node and imports their modules on demand."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _MODULES = {
 
 @cache
 def kind_of(key: str) -> Kind:
-    """The kind that this key of a node stands for. Raises KeyError if there is none.
+    """Returns the kind of this key, such as `sql`. Raises KeyError if there is none.
 
-    Its module is imported when it is first asked for, which is while the file is read and before nodes run.
+    The first call imports its module: that happens while the file is read, before nodes run.
     """
     return cast("Kind", import_module(_MODULES[key]))

@@ -1,4 +1,4 @@
-"""The kind `run`: a shell script with files at its borders, in a process group of its own. Knows no formats itself."""
+"""The kind `run`: runs a shell script in a process group of its own; inputs and outputs are files."""
 
 from __future__ import annotations
 
@@ -24,38 +24,40 @@ from nfrun.system.process_tree import wait_group_exit
 from nfrun.tables.formats import FormatError
 
 _TAIL = 4096  # bytes of stderr shown in an error
-_SHOWN = 20  # lines of it that are shown for certain
+_SHOWN = 20  # lines of it that are always shown
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
-def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Nothing more to see before the run: `with` values arrive as text, and the script is the shell's to judge."""
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Checks nothing: `with` values arrive as text, and the shell parses the script."""
     yield from ()
 
 
-def run(job: NodeContext) -> Mapping[str, Any]:
-    """Run the script in the pipeline's folder and read what it wrote.
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Runs the script in the pipeline's folder and reads the files that it wrote.
 
-    Raises NodeError, with the end of stderr, if it exits with another status than 0 or is ended by a signal, and
-    HandoffError if the files at its borders cannot be written or read.
+    Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
+    or output files cannot be written or read.
     """
     from nfrun.tables.file_io import read_table
 
-    node, scratch = job.node, job.scratch()
+    node, scratch = context.node, context.scratch()
     outputs = {name: scratch / f"output{name and '_' + name}.{node.format}" for name in node.outputs or ("",)}
-    outer = {name: value for name, value in job.environ.items() if not name.startswith(_GIVEN)}  # nfrun inside nfrun
-    environ = {**outer, **_values(job), **_input_files(job, scratch)}
+    outer = {
+        name: value for name, value in context.environ.items() if not name.startswith(_GIVEN)
+    }  # nfrun inside nfrun
+    environ = {**outer, **_values(context), **_input_files(context, scratch)}
     for name, path in outputs.items():
         environ[f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"] = str(path)
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
-    _execute(job, environ)
+    _execute(context, environ)
     tables = {}
     for name, path in outputs.items():
         variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
         if not path.exists():
             continue
-        if not path.is_file():  # to read a pipe would be to wait for ever
+        if not path.is_file():  # reading a pipe would block
             raise NodeError(f"${variable} is not an ordinary file")
         try:
             tables[name] = read_table(path.name, base=scratch, format=node.format)
@@ -67,13 +69,13 @@ def run(job: NodeContext) -> Mapping[str, Any]:
     return tables
 
 
-def _execute(job: NodeContext, environ: Mapping[str, str]) -> None:
-    if job.cancel_token.cancelled:
+def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
+    if context.cancel_token.cancelled:
         raise NodeError("stopped")
     try:
         process = subprocess.Popen(
-            [*_shell(), job.node.body],
-            cwd=job.folder,
+            [*_shell(), context.node.body],
+            cwd=context.folder,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -85,8 +87,8 @@ def _execute(job: NodeContext, environ: Mapping[str, str]) -> None:
         raise _refused("the script cannot be started", error) from error
     except ValueError as error:
         raise NodeError(f"the script cannot be started: {error}") from None
-    # Told to end, then made to: the timer is called off once the script is gone and its number free for others.
-    kill = threading.Timer(job.grace, _signal, (process, signal.SIGKILL))
+    # First SIGTERM, then SIGKILL. The timer is cancelled once the script has ended: its process id may be reused.
+    kill = threading.Timer(context.grace, _signal, (process, signal.SIGKILL))
     kill.daemon = True
 
     def stop() -> None:
@@ -95,12 +97,12 @@ def _execute(job: NodeContext, environ: Mapping[str, str]) -> None:
 
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
-        out, err = (job.stream_log(stream) for stream in STREAMS)
+        out, err = (context.stream_log(stream) for stream in STREAMS)
         pipes = {process.stdout.fileno(): out.feed, process.stderr.fileno(): err.feed}
         try:
-            with job.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)):
-                read_while(lambda: _await_end(process, job), pipes)
-        except (OSError, RuntimeError) as error:  # no pipe or no thread to be had
+            with context.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)):
+                read_while(lambda: _await_end(process, context), pipes)
+        except (OSError, RuntimeError) as error:  # no pipe or thread available
             _signal(process, signal.SIGKILL)
             process.wait()
             if isinstance(error, OSError):
@@ -119,19 +121,19 @@ def _refused(what: str, error: OSError) -> Exception:
     return (HandoffError if is_out_of_resources(error) else NodeError)(f"{what}: {reason(error)}")
 
 
-def _await_end(process: subprocess.Popen[bytes], job: NodeContext) -> None:
-    """Wait for the script, then end whatever it left in its group: at once, unless it was told to stop.
+def _await_end(process: subprocess.Popen[bytes], context: NodeContext) -> None:
+    """Waits for the script, then kills what it left in its group: at once, or after the grace if it was cancelled.
 
-    When its group is signalled, the script is not yet reaped (where the system can do that), or somebody has just been
-    seen in the group: nothing else can have its number.
+    Signals the group only while the script is not reaped (where the system can do that), or while the group has a
+    member: so its id cannot have been reused.
     """
     if hasattr(os, "waitid"):  # not on macOS before Python 3.13
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     else:
         process.wait()
-    if job.cancel_token.cancelled:  # the shell is gone at once, what it runs may have to save something
+    if context.cancel_token.cancelled:  # the shell ends at once, but its children may have to save something
         process.wait()
-        if wait_group_exit(process.pid, job.grace):
+        if wait_group_exit(process.pid, context.grace):
             return
     _signal(process, signal.SIGKILL)
 
@@ -142,40 +144,40 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _shell() -> list[str]:
-    """bash that stops at the first failing command, also inside of a pipe; where there is no bash, sh."""
+    """Returns the command of a shell that stops at the first failing command: bash with pipefail, or else sh."""
     bash = shutil.which("bash")
     return [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c"] if bash else ["/bin/sh", "-ec"]
 
 
-def _input_files(job: NodeContext, scratch: Path) -> dict[str, str]:
+def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
     from nfrun.tables.file_io import write_table
 
     files = {}
-    for item in job.node.inputs:
-        if job.node.format == "arrow":
-            path = job.file(item.name)
+    for item in context.node.inputs:
+        if context.node.format == "arrow":
+            path = context.file(item.name)
         else:
-            path = scratch / f"input_{item.name}.{job.node.format}"
-            table = job.table(item.name)
+            path = scratch / f"input_{item.name}.{context.node.format}"
+            table = context.table(item.name)
             try:
                 write_table(table, path)
             except OSError as error:
-                what = f"cannot write the input '{item.name}' of the node '{job.node.id}' ({table.nbytes:,} bytes)"
+                what = f"cannot write the input '{item.name}' of the node '{context.node.id}' ({table.nbytes:,} bytes)"
                 raise HandoffError(f"{what} to {path.name}: {reason(error)}") from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
 
 
-def _values(job: NodeContext) -> dict[str, str]:
-    values = {"NFRUN_RUN": job.run, "NFRUN_NODE": job.node.id, "NFRUN_ATTEMPT": str(job.attempt)}
-    for name, value in job.node.with_.items():
+def _values(context: NodeContext) -> dict[str, str]:
+    values = {"NFRUN_RUN": context.run, "NFRUN_NODE": context.node.id, "NFRUN_ATTEMPT": str(context.attempt)}
+    for name, value in context.node.with_.items():
         text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
         values[f"NFRUN_WITH_{name}"] = text
     return values
 
 
 def _end_of(errors: StreamLog) -> str:
-    """The end of stderr, and where the rest of it is."""
+    """Returns the end of stderr, and the file that has the rest."""
     text = errors.tail(_TAIL)
     if errors.file_name and (text.startswith("…") or text.count("\n") >= _SHOWN):
         text = f"{text.rstrip()}\nthe rest of stderr: {errors.file_name}"

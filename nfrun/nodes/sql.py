@@ -1,4 +1,4 @@
-"""The kind `sql`: one DuckDB query over the inputs, read in place as Arrow. Knows no files."""
+"""The kind `sql`: runs a DuckDB query over the inputs, which DuckDB reads in place as Arrow tables."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
 from nfrun.system.os_errors import os_error_in
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"
-# The limit that DuckDB takes from the room there is, and names when it has used it up: no system call has failed then.
+# DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
 
 
-def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """DuckDB must be there, and a query gives one output. What is wrong in the query is left to DuckDB."""
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Checks that DuckDB is installed, the node has one output, and input names differ. DuckDB checks the query."""
     if find_spec("duckdb") is None:
         yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
     if len(node.outputs) > 1:
@@ -30,12 +30,12 @@ def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
             yield NodeDiagnostic(("inputs", item.name), what, "rename one", at_key=True)
 
 
-def run(job: NodeContext) -> Mapping[str, Any]:
-    """Run the statements; the result of the last one is the output.
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Runs the statements; the result of the last one is the output.
 
-    Each input is a table of its name, each `with` value a parameter `$name`: data is never pasted into the query. The
-    order of rows is DuckDB's unless the query says `order by`. Raises NodeError with what DuckDB says, and HandoffError
-    where it is the system that refuses: what does not fit into memory finds no room on the disk, for instance.
+    Each input is a table of its name, each `with` value a parameter `$name`: values are never pasted into the query.
+    Rows have DuckDB's order unless the query says `order by`. Raises NodeError with DuckDB's message, and HandoffError
+    for errors of the system, such as a full disk while DuckDB spills to it.
     """
     try:
         import duckdb
@@ -43,14 +43,14 @@ def run(job: NodeContext) -> Mapping[str, Any]:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
     config: dict[str, Any] = {
-        # Without this a table missing in the query would be looked up among the Python variables of our own frames.
+        # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
         "python_enable_replacements": "false",
-        "file_search_path": str(job.folder),  # for read_csv('…') and the like, as with all paths in the file
-        "temp_directory": str(job.scratch()),  # else what does not fit into memory goes to the working directory
+        "file_search_path": str(context.folder),  # so that read_csv('…') finds paths relative to the pipeline file
+        "temp_directory": str(context.scratch()),  # where DuckDB spills; the default is the working directory
     }
     try:
         with duckdb.connect(":memory:", config=config) as connection:
-            return {job.node.outputs[0] if job.node.outputs else "": _table(job, connection)}
+            return {context.node.outputs[0] if context.node.outputs else "": _table(context, connection)}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
         if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
@@ -61,21 +61,21 @@ def run(job: NodeContext) -> Mapping[str, Any]:
         raise NodeError(first, rest.strip("\n")) from None
 
 
-def _table(job: NodeContext, connection: Any) -> Any:
-    """What the last statement gives. Raises NodeError, `duckdb.Error`."""
-    for item in job.node.inputs:
-        connection.register(item.name, job.table(item.name))
-    with job.cancel_token.on_cancel(connection.interrupt):
-        statements = connection.extract_statements(job.node.body)
+def _table(context: NodeContext, connection: Any) -> Any:
+    """Returns the result of the last statement. Raises NodeError, `duckdb.Error`."""
+    for item in context.node.inputs:
+        connection.register(item.name, context.table(item.name))
+    with context.cancel_token.on_cancel(connection.interrupt):
+        statements = connection.extract_statements(context.node.body)
         if not statements:
             raise NodeError("the query is empty")
         for statement in statements:
-            if job.cancel_token.cancelled:  # an interrupt between two statements has no effect
+            if context.cancel_token.cancelled:  # an interrupt between two statements has no effect
                 raise NodeError("stopped")
-            wanted = {name: value for name, value in job.node.with_.items() if name in statement.named_parameters}
+            wanted = {name: value for name, value in context.node.with_.items() if name in statement.named_parameters}
             if statement is not statements[-1]:
                 connection.execute(statement, wanted)
-        # Not execute() here: its result is copied row by row on its way to Arrow.
+        # Not execute(): DuckDB converts its result to Arrow row by row.
         result = connection.sql(statement, params=wanted)
         if result is None:
             raise NodeError("the last statement gives no table")

@@ -1,6 +1,7 @@
-"""Which files a SQL text may mean by the names that stand in it. Reads none; all it knows of SQL is where texts end.
+"""Finds the files that a SQL text may read, by the names in it. It tokenizes the text; it does not parse SQL.
 
-Better one file too many than one too few. Not seen: names that are made up (`'a' || '.csv'`, escapes in `E'…'`).
+It may find a file too many, rather than miss one. It misses names that the query computes (`'a' || '.csv'`, escapes in
+`E'…'`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
-# Comments, for the quotes in them; texts of all notations; values; names, which may be of files even without quotes.
+# Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
 _TOKEN = re.compile(
     r"""--[^\n]* | /\*.*?\*/
     | [eE]'(?P<escaped>(?:[^'\\]|\\.|'')*)' | '(?P<text>(?:[^']|'')*)' | "(?P<quoted>(?:[^"]|"")*)"
@@ -22,16 +23,16 @@ _TOKEN = re.compile(
     | (?P<name>[^\W\d][\w$]*(?:\.\w+)+) | [^\W\d][\w$]*""",
     re.DOTALL | re.VERBOSE,
 )
-_QUOTES = {"escaped": "'", "text": "'", "quoted": '"'}  # two of them stand for one
-_FOLDER = re.compile(r"\b(?:read_\w+|\w+_scan)\s*\(\s*\[?\s*$", re.IGNORECASE)  # what comes before the name of one
+_QUOTES = {"escaped": "'", "text": "'", "quoted": '"'}  # doubled inside of the string
+_FOLDER = re.compile(r"\b(?:read_\w+|\w+_scan)\s*\(\s*\[?\s*$", re.IGNORECASE)  # what precedes the name of a folder
 _URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
 _LONGEST = 4096  # bytes of a path
 
 
 def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
-    """The files that are there, by their names in the text, or in the values that it is given.
+    """Returns the existing files that are named in the text or in the values, by these names.
 
-    A name is a path or a pattern, relative to `base`. DuckDB takes a path from the working directory before that.
+    A name is a path or a glob pattern, relative to `base`. Like DuckDB, this looks in the working directory first.
     """
     found: dict[str, Path] = {}
     for name, folder in dict.fromkeys(_names(text, values)):
@@ -42,7 +43,7 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Pat
 
 
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """What may be a name, and whether it may be a folder's, for all files below it."""
+    """Yields possible names, and whether each may be a folder, which stands for all files below it."""
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind is None:
@@ -69,12 +70,12 @@ def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
             yield name, path
             return
     if not re.search(r"[^\W_]", name) or name.startswith(("/*", "/?", "/[")):
-        return  # nothing that anybody calls files by, or all files of the machine
+        return  # no file name, or a pattern for all files of the machine
     if folder and (base / name).is_dir():
-        name = os.path.join(name, "**")  # noqa: PTH118  (a Path takes a leading ./ away)
+        name = os.path.join(name, "**")  # noqa: PTH118  (a Path drops a leading ./)
     if not has_magic(name):
         return
-    # Hidden ones too, as DuckDB has it. root_dir: brackets in the name of the base folder are no pattern.
+    # DuckDB reads hidden files too. root_dir: brackets in the name of the base folder are not a pattern.
     for match in sorted(glob(name, root_dir=base, recursive=True, include_hidden=True)):  # noqa: PTH207
         if (base / match).is_file():
             yield match, base / match

@@ -1,4 +1,4 @@
-"""The kind `write`: a table becomes a file, all of it or nothing. Knows no formats."""
+"""The kind `write`: writes a table to a file, atomically. `tables/file_io.py` knows the formats."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
 
-def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """A write node takes one input and no options, and writes to a path."""
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    """Checks that a write node has one input and no `with` values, and writes to a path of a known format."""
     if len(node.inputs) != 1:
         what = f"a write node has exactly one input; this one has {len(node.inputs)}"
         hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
@@ -34,20 +34,20 @@ def check(node: NodeSpec, library: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(("write",), "the ending of this file does not tell its format", known)
 
 
-def run(job: NodeContext) -> Mapping[str, Any]:
-    """Write the input beside its final name and rename it. The output is one row: path, rows, bytes.
+def run(context: NodeContext) -> Mapping[str, Any]:
+    """Writes the input to a temporary file and renames it. The output is one row: path, rows, bytes.
 
-    Raises `nfrun.tables.formats.FormatError`, and HandoffError where the system refuses.
+    Raises FormatError, and HandoffError if the file cannot be written.
     """
     import pyarrow as pa
 
     from nfrun.tables.file_io import write_table
 
-    table = job.table(job.node.inputs[0].name)
+    table = context.table(context.node.inputs[0].name)
     try:
-        size = write_table(table, job.folder / job.node.body, fsync=job.fsync)
+        size = write_table(table, context.folder / context.node.body, fsync=context.fsync)
     except OSError as error:
-        raise HandoffError(f"cannot write {job.node.body} ({table.nbytes:,} bytes): {reason(error)}") from error
-    name = job.node.outputs[0] if job.node.outputs else ""
+        raise HandoffError(f"cannot write {context.node.body} ({table.nbytes:,} bytes): {reason(error)}") from error
+    name = context.node.outputs[0] if context.node.outputs else ""
     # The path as the file has it, so that the content of this output is the same in every folder.
-    return {name: pa.table({"path": [job.node.body], "rows": [table.num_rows], "bytes": [size]})}
+    return {name: pa.table({"path": [context.node.body], "rows": [table.num_rows], "bytes": [size]})}

@@ -1,4 +1,7 @@
-"""Folds over events: what people and programs are shown of a run.
+"""Reporters and views: what a run shows to people and programs.
+
+`run_record` folds the events of a run into its state. The other reporters (live view, lines, summary, JSON) show that
+state or the events. `plan_view` shows a plan before a run; `bench_stats` and `bench_table` compare finished runs.
 
 Other packages use:
 

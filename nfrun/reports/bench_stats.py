@@ -1,4 +1,7 @@
-"""Decides what `nfrun bench` compares, and how figures follow from the documents of runs. Runs and prints nothing."""
+"""Defines the variants that `nfrun bench` compares, and computes its statistics from the JSON documents of runs.
+
+`cli/bench.py` makes the runs; `bench_table.py` prints the results.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import Any
 
 from nfrun.core.plan import best_speedup
 
-Document = Mapping[str, Any]  # of `nfrun run --json`
+Document = Mapping[str, Any]  # the output of `nfrun run --json`
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to run a pipeline, by what `nfrun run` takes for `--schedule` and `--handoff`."""
+    """One way to run a pipeline: the values of `--schedule` and `--handoff`."""
 
     name: str
     schedule: str
@@ -30,7 +33,10 @@ VARIANTS = (
 
 
 def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
-    """What to run, in this order: A B C A B C, so that a slow moment falls on all variants. Rounds count from 1."""
+    """Yield the runs to make, as (round, variant), in the order A B C A B C.
+
+    Rounds count from 1. With this order a slow moment of the machine affects all variants.
+    """
     for turn in range(1, repeat + 1):
         for variant in VARIANTS:
             yield turn, variant
@@ -38,7 +44,7 @@ def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Some measured values: half of them are below the median, half above."""
+    """The median, minimum and maximum of measured values."""
 
     median: float
     min: float
@@ -46,18 +52,21 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """Return the spread of at least one value."""
         return cls(median(values), min(values), max(values))
 
     def as_json(self) -> dict[str, float]:
+        """Return the spread as JSON values, rounded to 6 decimal places."""
         return {"median": round(self.median, 6), "min": round(self.min, 6), "max": round(self.max, 6)}
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A variant. `wall` is seconds from the start of the run to its end, without the start of the process.
+    """What was measured of one variant.
 
-    `peak` is the most memory that its process held, in bytes; `handoff` the seconds for which a node and its readers
-    waited until its outputs were handed on, on average over the nodes.
+    `wall` is the seconds from the start of the run to its end, without the start of the process. `peak` is the peak
+    memory of the process in bytes. `handoff` is the seconds that a node and its readers waited for its outputs to be
+    handed on, as the mean over the nodes.
     """
 
     wall: Spread
@@ -67,11 +76,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A pipeline under all variants.
+    """A pipeline measured under all variants.
 
-    `work` is the seconds of work of all nodes, `longest` of those on the longest path, as medians of the runs that had
-    one node at a time. `differing` maps the outputs that were not the same in all runs to what is known of that, and
-    `outputs` is how many there are.
+    `work` is the seconds of work of all nodes, and `longest` of the nodes on the longest path. Both are medians of the
+    runs with one node at a time. `outputs` is the number of outputs. `differing` maps each output that was not the same
+    in all runs to a message that says where it differs.
     """
 
     name: str
@@ -87,28 +96,28 @@ class Comparison:
 
     @property
     def speedup(self) -> float:
-        """How many times faster the last variant is than the first."""
+        """How many times faster the last variant is than the first, by the median wall time."""
         before, now = (self.variants[VARIANTS[i].name].wall.median for i in (0, -1))
         return ratio(before, now)
 
     @property
     def ceiling(self) -> float:
-        """How many times faster than one node at a time any order of the nodes can be: see `best_speedup`."""
+        """The best possible speedup over one node at a time, whatever the order of the nodes (see `best_speedup`)."""
         return best_speedup(self.work, self.longest, self.slots)
 
 
 def ratio(before: float, now: float) -> float:
-    """How many times less it is now; 1 where nothing was and nothing is, infinite where only now nothing is."""
+    """Return `before / now`: 1 if both are 0, infinity if only `now` is 0."""
     if now:
         return before / now
     return float("inf") if before else 1.0
 
 
 def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Document]]) -> Comparison:
-    """What the runs of each variant, at least one of each, tell about a pipeline. `slots` nodes ran at once."""
+    """Compare the runs of a pipeline, by variant name, at least one run of each. `slots` nodes ran at once."""
     one_at_a_time = runs[VARIANTS[0].name]
     digests = {
-        variant: [{output: str(told["digest"]) for output, told in run["outputs"].items()} for run in documents]
+        variant: [{output: str(ref["digest"]) for output, ref in run["outputs"].items()} for run in documents]
         for variant, documents in runs.items()
     }
     return Comparison(
@@ -126,24 +135,27 @@ def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Docume
 
 
 def differing(digests: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, str]:
-    """The outputs whose digests are not all the same, each with where they differ; by variant and run."""
-    told: dict[str, str] = {}
+    """Find the outputs whose digests are not the same in all runs.
+
+    `digests` has the digest of each output, by variant and run. Returns a message for each differing output.
+    """
+    messages: dict[str, str] = {}
     for output in sorted({output for runs in digests.values() for run in runs for output in run}):
         found = {variant: [run.get(output) for run in runs] for variant, runs in digests.items()}
         if len({one for each in found.values() for one in each}) == 1:
             continue
         unsteady = [variant for variant, each in found.items() if len(set(each)) > 1]
         if unsteady:
-            told[output] = f"differs from run to run of '{unsteady[0]}': something in it is left to chance"
+            messages[output] = f"differs from run to run of '{unsteady[0]}': something in it is left to chance"
         elif any(len(each) > 1 for each in found.values()):
-            told[output] = "is the same in all runs of a variant, but not in all variants"
+            messages[output] = "is the same in all runs of a variant, but not in all variants"
         else:
-            told[output] = "is not the same in all variants; --repeat 2 tells whether it is left to chance"
-    return told
+            messages[output] = "is not the same in all variants; --repeat 2 tells whether it is left to chance"
+    return messages
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as JSON values, in seconds and bytes. Its keys are a promise to users."""
+    """Return the comparison as JSON values, in seconds and bytes. Its keys are stable: users rely on them."""
     return {
         "name": comparison.name,
         "file": comparison.file,

@@ -1,4 +1,4 @@
-"""Prints what `nfrun bench` found: a table, bars, and what the figures do not show by themselves. Measures nothing."""
+"""Prints the results of `nfrun bench`: a table, bars, and a verdict on each pipeline."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ra
 from nfrun.reports.console import fitting, giving_way, new_table, print_line
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 
-_BAR = 40  # characters of a terminal for the slowest variant
-_NAME = 24
-_LEAST_NAME = 10
-_MARGIN = 1.05  # times what the order of nodes gives: what is less is chance
-
-
-_WORTH = ("now", "before", "ratio", "stages", "blog")  # which columns a narrow terminal has, the first for certain
+_BAR_WIDTH = 40  # characters of a terminal for the slowest variant
+_MAX_NAME = 24
+_MIN_NAME = 10
+_MARGIN = 1.05  # a speedup must exceed the ceiling by this factor: less may be chance
+# Columns by priority: a narrow terminal shows only the first ones, and always the first.
+_COLUMN_PRIORITY = ("now", "before", "ratio", "stages", "blog")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: what is measured, in which comparison, how it is written, and the account's own figures."""
+    """One row of the table.
+
+    `take` selects the measured value from a variant of the comparison `of`, and `write` formats it. `account` is the
+    figure of the blog post, empty if it has none.
+    """
 
     label: str
     of: Comparison
@@ -32,11 +35,12 @@ class Row:
     account: str = ""
 
     def spread(self, variant: str) -> Spread:
+        """Return the measured value of a variant."""
         return self.take(self.of.variants[variant])
 
 
 def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
-    """The account's own table. What it has only one figure for is taken from the larger pipeline."""
+    """Return the rows of the blog post's table. Memory and serialization, one row each, use the larger pipeline."""
     return [
         Row("pipeline of 5 nodes", five, _wall, format_seconds, "800 -> 240 ms"),
         Row("pipeline of 20 nodes", twenty, _wall, format_seconds, "3.2 s -> 680 ms"),
@@ -46,8 +50,8 @@ def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
 
 
 def rows(of: Comparison) -> list[Row]:
-    """The same lines for any pipeline."""
-    label = f"{ellipsize(of.name, _NAME)}, {format_count(of.nodes, 'node')}"
+    """Return the rows of the table for any pipeline."""
+    label = f"{ellipsize(of.name, _MAX_NAME)}, {format_count(of.nodes, 'node')}"
     return [
         Row(label, of, _wall, format_seconds),
         Row("memory per execution", of, _peak, _size),
@@ -62,7 +66,7 @@ def print_comparison(
     machine: Mapping[str, object],
     block: str,
 ) -> None:
-    """Print everything about these comparisons; bars are made of `block`, one character."""
+    """Print the results of all comparisons. `block` is the character that bars are made of."""
     _print_head(console, comparisons, machine)
     _print_table(console, table)
     for comparison in comparisons:
@@ -73,7 +77,7 @@ def print_comparison(
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Whether the results were the same, and how much faster any order of the nodes can be."""
+    """Return lines that say whether the results were identical, and how the speedup compares to the best possible."""
     name = ellipsize(comparison.name)
     outputs, runs = format_count(comparison.outputs, "output"), format_count(comparison.runs, "run")
     if comparison.differing:
@@ -107,7 +111,7 @@ def _print_head(console: Console, comparisons: Sequence[Comparison], machine: Ma
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
-    """The machine on one line, and how busy it was before."""
+    """Describe the machine and its load average on one line."""
     named = (f"{key} {machine[key]}" for key in ("nfrun", "python", "pyarrow"))
     cores = format_count(int(str(machine["cores"])), "core")
     what = (ellipsize(str(machine[key])) for key in ("cpu", "system") if machine[key])
@@ -131,8 +135,8 @@ def _print_table(console: Console, table: Sequence[Row]) -> None:
 
 def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     columns = dict(zip(headings[1:], zip(headings[1:], *(row[1:] for row in cells), strict=True), strict=True))
-    by_worth = sorted(columns, key=_WORTH.index)
-    fit = by_worth[: fitting([columns[heading] for heading in by_worth], console.width, _LEAST_NAME)]
+    by_priority = sorted(columns, key=_COLUMN_PRIORITY.index)
+    fit = by_priority[: fitting([columns[heading] for heading in by_priority], console.width, _MIN_NAME)]
     table = new_table()
     table.add_column(headings[0])
     for heading in headings[1:]:
@@ -149,7 +153,7 @@ def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
     print_line(console, ellipsize(comparison.name), "bold")
     walls = {name: measured.wall.median for name, measured in comparison.variants.items()}
     longest = max(walls.values())
-    room = max(1, min(_BAR, console.width - 20))
+    room = max(1, min(_BAR_WIDTH, console.width - 20))
     for name, wall in walls.items():
         bar = block * max(1, round(room * wall / longest)) if longest else block
         print_line(console, f"  {name:<8}{bar} {format_seconds(wall)}")
@@ -173,7 +177,7 @@ def _size(value: float) -> str:
 
 
 def _range(spread: Spread, write: Callable[[float], str]) -> str:
-    """`1.05 - 1.08 s`: the unit once where both have the same."""
+    """Format a range as `1.05 - 1.08 s`, with the unit once if both ends have the same."""
     low, high = write(spread.min), write(spread.max)
     if low == high:
         return low

@@ -1,6 +1,6 @@
-"""How rich prints for us: the console for a stream, and what tables look like. Knows no runs and no words.
+"""Sets up rich: makes the console of a stream, and gives tables their look.
 
-Import this late, and only where something is printed: to import rich takes a fifth of the CPU time of a short run.
+Import this module late, and only to print something: importing rich takes a fifth of the CPU time of a short run.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Of what is no terminal: wide enough for any table, so that a line of a file or a pipe is a row of it.
+# The width of a file or pipe: wide enough for any table, so that each row is one line.
 _PIPE_WIDTH = 2_000
-_GAP = 3  # characters between two columns of a table, and as many around it
+_GAP = 3  # characters between two columns of a table, and around it
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> NoReturn:
-        """Whoever read it has gone: rich would end the thread, with all that the other reports have to write."""
+        """Raise BrokenPipeError. By default rich ends the thread, and with it all other reporters."""
         raise BrokenPipeError
 
 
 def console(stream: IO[str], *, colored: bool) -> Console:
-    """A console that takes no pipe for a terminal, whatever FORCE_COLOR says, and no text for markup."""
+    """Return a console that prints text as it is, without markup, and ignores FORCE_COLOR on a pipe."""
     terminal = stream.isatty()
     return _Console(
         file=stream,
@@ -41,14 +41,14 @@ def console(stream: IO[str], *, colored: bool) -> Console:
 
 
 def new_table() -> Table:
-    """A table with a line under its headings and an empty line around it."""
+    """Return a table with a line under its headings and an empty line around it."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def fitting(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
-    """How many of the columns, from the first, fit in `width` beside one of `names` characters; at least one.
+    """Return how many of `columns`, from the first, fit in `width` beside a column of `names` characters; at least 1.
 
-    A column is its heading and cells. Figures are left out rather than cut: half a figure is a wrong one.
+    A column is its heading and its cells. Columns are left out rather than cut, because half a number is a wrong one.
     """
     left = width - names - _GAP
     for i, column in enumerate(columns):
@@ -59,10 +59,10 @@ def fitting(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
 
 
 def giving_way(text: str) -> Text:
-    """A cell of a column that becomes narrower, with an ellipsis, before any `no_wrap` column does."""
+    """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
-    """Print it as it is, however wide: wrapped, it could be neither searched for nor copied."""
+    """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied."""
     console.print(text, style=style, soft_wrap=True)

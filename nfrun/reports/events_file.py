@@ -1,4 +1,4 @@
-"""Every event as a line of JSON, as soon as it comes: `nfrun run --events FILE`. Its fields are a promise to users."""
+"""Writes every event as a line of JSON: `nfrun run --events FILE`. Its fields are stable: users rely on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nfrun.reports.line_buffer import LineBuffer
 
 
 class EventsFile:
-    """Writes events to a stream, which it closes after the last one."""
+    """A reporter that writes events to a stream, and closes the stream after the last one."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -19,11 +19,14 @@ class EventsFile:
         self.name = f"of events ({escape_controls(str(getattr(stream, 'name', '')))})"
 
     def event(self, event: Event) -> None:
+        """Add the event as a line of JSON. Lines are written in batches."""
         self._lines.add(json.dumps(to_json(event)))
 
     def pause(self) -> None:
+        """Write the lines that have been added."""
         self._lines.write()
 
     def close(self) -> None:
+        """Write the last lines and close the stream."""
         self._lines.write()
         self._stream.close()

@@ -1,10 +1,10 @@
-"""How seconds, bytes and counts are written for people."""
+"""Formats seconds, bytes and counts for people."""
 
 from __future__ import annotations
 
 
 def format_seconds(value: float) -> str:
-    """A duration with about three significant digits: `85 us`, `3.4 ms`, `1.25 s`, `4 m 10 s`."""
+    """Format seconds with about three significant digits: `85 us`, `3.4 ms`, `1.25 s`, `4 m 10 s`."""
     if value < 0.000_95:
         return f"{value * 1e6:.0f} us"
     if value < 0.095:
@@ -19,7 +19,7 @@ def format_seconds(value: float) -> str:
 
 
 def format_size(value: int) -> str:
-    """A number of bytes in decimal units: `812 B`, `3.1 MB`."""
+    """Format a number of bytes in decimal units: `812 B`, `3.1 MB`."""
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5:
@@ -29,5 +29,5 @@ def format_size(value: int) -> str:
 
 
 def format_count(number: int, thing: str) -> str:
-    """`1 node`, `2 nodes`, `27,004 rows`."""
+    """Format a count with its noun: `1 node`, `2 nodes`, `27,004 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

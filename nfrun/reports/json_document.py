@@ -1,4 +1,4 @@
-"""The run as one JSON document on a stream: `nfrun run --json`. Its keys are a promise to users."""
+"""Writes a run as one JSON document: `nfrun run --json`. Its keys are stable: users rely on them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nfrun.reports.run_record import RunRecord
 
 
 class RunDocument:
-    """Writes the document when the run has ended.
+    """A reporter that writes the document when the run has ended.
 
-    `outputs` maps the shown names to output ids; `logs` is the folder of what nodes printed; `peak_rss` tells the most
-    memory that the process held, in bytes.
+    `outputs` maps the shown names to output ids. `logs` is the folder with the logs of nodes. `peak_rss()` returns the
+    peak memory of the process in bytes.
     """
 
     name = "on stdout"
@@ -40,20 +40,21 @@ class RunDocument:
         self._logs = logs
         self._peak_rss = peak_rss
 
-    hears = ()
+    event_types = ()
 
     def event(self, event: Event) -> None:
-        """Nothing to note: the record has it."""
+        """Do nothing: the record keeps the state of the run."""
 
     def close(self) -> None:
+        """Write the document."""
         json.dump(self.as_json(), self._stream, indent=2)
         self._stream.write("\n")
         self._stream.flush()
 
     def as_json(self) -> dict[str, Any]:
-        """The document, times in seconds rounded to microseconds."""
+        """Return the document. Times are seconds, rounded to microseconds."""
         record, end = self._record, self._record.end
-        # Only what is in place: a run that was left in a hurry may have promised more.
+        # Leave out outputs without a digest: a run that was cut short may have refs that were never published.
         refs = {name: ref for name, id in self._outputs.items() if (ref := record.refs.get(id)) and ref.digest}
         return {
             "run": self._run,

@@ -1,26 +1,27 @@
-"""Lines on their way to a stream, written many at once: after each write Python's lock has to be waited for."""
+"""Buffers lines and writes many at once, because a thread waits for the GIL after each write."""
 
 from __future__ import annotations
 
 from typing import IO
 
-_MOST = 500  # that are not written yet; more are written although others follow at once
+_MAX_LINES = 500  # buffered lines: at this number they are written at once
 
 
 class LineBuffer:
-    """Writes to `stream` what `add` was given, at the next `write` or once there is much of it. Raises OSError."""
+    """Buffers lines for `stream` until `write` is called or 500 have been added. Both methods raise OSError."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
+        """Add a line, given without its newline."""
         self._lines.append(f"{line}\n")
-        if len(self._lines) >= _MOST:
+        if len(self._lines) >= _MAX_LINES:
             self.write()
 
     def write(self) -> None:
-        """Write what was added since the last time."""
+        """Write the buffered lines and flush the stream."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._stream.write("".join(lines))

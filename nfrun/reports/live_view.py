@@ -1,4 +1,4 @@
-"""The live view on a terminal: at most 16 rows, whatever the number of nodes. Shows; decides nothing."""
+"""Shows a run live on a terminal, in at most 16 rows, whatever the number of nodes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nfrun.reports.format_units import format_seconds
 from nfrun.reports.run_record import RunRecord, StageRecord
 
 ROWS = 16
-_STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for what is left out of each, at most 16
-_BAR = 24
-_LINES = 500  # that nodes printed and are not shown yet; more are shown although others follow at once
+_STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted of each, at most 16
+_BAR_WIDTH = 24
+_MAX_LINES = 500  # buffered log lines: at this number they are printed at once
 
 
 class LiveView:
-    """Draws the state of the run over and over until it ends; then only what nodes printed is left of it."""
+    """A reporter that redraws the state of the run until it ends. After that only the log lines of nodes remain."""
 
     def __init__(self, record: RunRecord, console: Console, name: str) -> None:
         self._record = record
@@ -41,38 +41,40 @@ class LiveView:
         self._live.start()
 
     def event(self, event: Event) -> None:
+        """Buffer the line that a node logged, or that its attempt was stopped."""
         if isinstance(event, NodeLogged):
             self._lines.append(f"{event.node} | {ellipsize(event.text, 2_000)}")
         elif isinstance(event, AttemptStopped):
             self._lines.append(f"{event.node} told to stop: {escape_controls(event.why)}")
-        if len(self._lines) >= _LINES:
+        if len(self._lines) >= _MAX_LINES:
             self.pause()
 
     def pause(self) -> None:
-        """Print the lines since the last time, all at once: the view below is drawn anew each time."""
+        """Print the buffered lines, all at once, because the view below is redrawn for each print."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def close(self) -> None:
+        """Print the last lines and remove the view."""
         self.pause()
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # On rich's own thread, while the record goes on changing: its nodes are never added or removed.
+        # Runs on rich's thread while the record changes. That is safe: its nodes are never added or removed.
         yield self.view(self._clock() - self._began)
 
     def view(self, now: float) -> Group:
-        """The rows to show `now` seconds after the start."""
+        """Return the rows to show `now` seconds after the start."""
         record = self._record
         running = [name for name, node in record.nodes.items() if node.status == "running"]
         failed = [name for name, node in record.nodes.items() if node.status in ("failed", "retrying")]
         ended = sum(node.status not in ("waiting", "running", "retrying") for node in record.nodes.values())
-        broken = sum(record.nodes[name].status == "failed" for name in failed)
+        failed_count = sum(record.nodes[name].status == "failed" for name in failed)
         head = Text.assemble(
             (escape_controls(self._name), "bold"),
             f"  {ended:,}/{len(record.nodes):,} nodes  {len(running)} running  ",
-            (f"{broken} failed  " if broken else "", "red"),
+            (f"{failed_count} failed  " if failed_count else "", "red"),
             format_seconds(now),
             no_wrap=True,
             overflow="ellipsis",
@@ -80,7 +82,7 @@ class LiveView:
         return Group(head, *self._stages(), *self._running(running, now), *self._failures(failed))
 
     def _stages(self) -> list[Table | Text]:
-        """The stages around the first one that is not complete."""
+        """Return the rows of the stages around the first one that is not complete."""
         stages = self._record.stages()
         done = [sum(self._record.nodes[n].ended is not None for n in stage.names) for stage in stages]
         current = next((i for i, stage in enumerate(stages) if done[i] < len(stage.names)), len(stages) - 1)
@@ -96,9 +98,9 @@ class LiveView:
         for name in names[: _RUNNING - 1]:
             node = self._record.nodes[name]
             done, total = node.progress or (0.0, None)
-            how_far = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
+            progress = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
             rows.append(
-                _row(f"  > {ellipsize(name, 40)}  {format_seconds(max(0.0, now - (node.started or 0.0)))}{how_far}")
+                _row(f"  > {ellipsize(name, 40)}  {format_seconds(max(0.0, now - (node.started or 0.0)))}{progress}")
             )
         if len(names) >= _RUNNING:
             rows.append(_row(f"    … and {len(names) - _RUNNING + 1:,} more running", "dim"))
@@ -114,15 +116,17 @@ class LiveView:
 
 
 def _row(text: str, style: str = "") -> Text:
-    """One row, however narrow the terminal is."""
+    """Return text that takes one row, however narrow the terminal is."""
     return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _stage(stage: StageRecord, done: int) -> Table:
     row = Table.grid(padding=(0, 1))
-    for width in (12, _BAR, None):
+    for width in (12, _BAR_WIDTH, None):
         row.add_column(width=width, no_wrap=True)
     total = len(stage.names)
     names = ellipsize(", ".join(stage.names[:8]), 60)
-    row.add_row(f"  stage {stage.index + 1}", ProgressBar(total, done, width=_BAR), f"{done:,}/{total:,}  {names}")
+    row.add_row(
+        f"  stage {stage.index + 1}", ProgressBar(total, done, width=_BAR_WIDTH), f"{done:,}/{total:,}  {names}"
+    )
     return row

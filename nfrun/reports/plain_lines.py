@@ -1,4 +1,4 @@
-"""One line for each thing that happens, for pipes, CI logs and dumb terminals."""
+"""Prints one line per event, for pipes, CI logs and dumb terminals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nfrun.reports.line_buffer import LineBuffer
 
 
 class PlainLines:
-    """Writes lines to a stream: ends, retries and what nodes say; with `verbose` also every start."""
+    """A reporter that writes ends, retries and log lines of nodes to a stream; with `verbose` also every start."""
 
     def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
         self._name = name
@@ -30,14 +30,17 @@ class PlainLines:
         self._lines = LineBuffer(stream)
 
     def event(self, event: Event) -> None:
+        """Add the line of the event, if it has one."""
         line = self._line(event)
         if line:
             self._lines.add(f"{event.at:9.3f} s  {line}")
 
     def pause(self) -> None:
+        """Write the lines that have been added."""
         self._lines.write()
 
     def close(self) -> None:
+        """Write the last lines."""
         self._lines.write()
 
     def _line(self, event: Event) -> str:

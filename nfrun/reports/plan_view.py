@@ -1,4 +1,4 @@
-"""How a plan is shown before anything runs: as text, JSON, Mermaid or Graphviz. Returns strings; prints nothing."""
+"""Renders a plan before anything runs, as text, JSON, Mermaid or Graphviz. Returns strings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nfrun.reports.format_units import format_count, format_seconds
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import ReuseDecision
 
-_IF_SAME = "; reused after all if that gives the same as before"
+_IF_UNCHANGED = "; reused after all if that gives the same as before"
 
 
 def plan_view(
@@ -24,9 +24,10 @@ def plan_view(
     recorded: Mapping[str, float],
     choices: Mapping[str, ReuseDecision] | None = None,
 ) -> str:
-    """The plan as `text`, `json`, `mermaid` or `dot`. `recorded` are the seconds that nodes took in earlier runs.
+    """Return the plan as `text`, `json`, `mermaid` or `dot`.
 
-    `choices` say which nodes need not run; text and JSON tell of them.
+    `recorded` has the seconds that nodes took in earlier runs. `choices` has the reuse decision of each node, which
+    text and JSON show.
     """
     if format == "json":
         return json.dumps(as_json(pipeline, plan, choices), indent=2)
@@ -38,7 +39,7 @@ def plan_view(
 
 
 def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision] | None = None) -> dict[str, object]:
-    """The plan as JSON values. Its keys are a promise to users."""
+    """Return the plan as JSON values. Its keys are stable: users rely on them."""
     stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
     return {
         "name": pipeline.name,
@@ -50,7 +51,7 @@ def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision]
                 "inputs": {item.name: item.output for item in spec.inputs},
                 "needs": list(spec.needs),
                 "outputs": list(spec.output_ids),
-                **({} if choices is None else _resumed(choices[name])),
+                **({} if choices is None else _reuse_json(choices[name])),
             }
             for name, spec in pipeline.nodes.items()
         },
@@ -59,7 +60,7 @@ def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision]
     }
 
 
-def _resumed(choice: ReuseDecision) -> dict[str, object]:
+def _reuse_json(choice: ReuseDecision) -> dict[str, object]:
     return {"resume": "reuse" if choice.hit else "run", "why": choice.reason or None}
 
 
@@ -83,13 +84,13 @@ def _text(
         yield f"\nstage {i + 1}  ({format_count(len(stage), 'node')})"
         for name in stage:
             spec = pipeline.nodes[name]
-            took = f"  {format_seconds(recorded[name])}" if name in recorded else ""
-            told = f"  ({escape_controls(' '.join(spec.description.split()))})" if spec.description else ""
+            duration = f"  {format_seconds(recorded[name])}" if name in recorded else ""
+            description = f"  ({escape_controls(' '.join(spec.description.split()))})" if spec.description else ""
             choice = choices[name] if choices is not None else None
-            does = "" if choice is None else "reuse  " if choice.hit else "run    "
-            yield f"  {does}{name:<{width}}  {spec.kind:<6}{took}{_reads(spec)}{told}".rstrip()
+            action = "" if choice is None else "reuse  " if choice.hit else "run    "
+            yield f"  {action}{name:<{width}}  {spec.kind:<6}{duration}{_reads(spec)}{description}".rstrip()
             if choice is not None and choice.reason:
-                yield f"         {escape_controls(choice.reason)}{_IF_SAME if choice.pending else ''}"
+                yield f"         {escape_controls(choice.reason)}{_IF_UNCHANGED if choice.pending else ''}"
     if choices is not None:
         reused = sum(choice.hit is not None for choice in choices.values())
         yield f"\n--resume reuses {reused:,} of {format_count(len(choices), 'node')}"
@@ -116,7 +117,7 @@ def _reads(spec: NodeSpec) -> str:
 
 
 def _mermaid(pipeline: Pipeline) -> Iterator[str]:
-    # Numbered, since some names, such as 'end', mean something to Mermaid.
+    # Numbered, because some names, such as 'end', are keywords of Mermaid.
     number = {name: f"n{i}" for i, name in enumerate(pipeline.nodes)}
     yield "flowchart LR"
     for name, spec in pipeline.nodes.items():

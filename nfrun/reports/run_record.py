@@ -1,4 +1,4 @@
-"""Folds the events of a run into what is known of each node and stage. Writes nothing: other reports are its views."""
+"""Folds the events of a run into the state of each node and stage. The other reporters show this state."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from nfrun.core.plan import Plan, longest_path
 
 @dataclass(slots=True)
 class NodeRecord:
-    """What is known of a node.
+    """The state of a node.
 
-    Times are seconds: `started`, `ended` and `since` (the start of its last attempt) count from the run's start, `took`
-    is that of all its attempts together, `handoff` what it or its readers waited for its outputs, `cpu` and `locked`
-    what it used of the processor and waited for the interpreter's lock. `because` names the failed node that it was
-    skipped for.
+    All times are seconds. `started`, `ended` and `since` (the start of the last attempt) count from the run's start.
+    `duration` and `queue_wait` are sums over all attempts. `handoff` is the time that the node and its readers waited
+    for its outputs. `cpu` is its CPU time and `gil_wait` its GIL wait. `rows` and `bytes` are sums over its outputs.
+    `because` names the failed node that caused it to be skipped.
     """
 
     stage: int
@@ -53,7 +53,10 @@ class NodeRecord:
 
 @dataclass(slots=True)
 class StageRecord:
-    """A stage as it was: `wall` from its first start to its last end, `busy` the seconds of work of all its nodes."""
+    """The totals of a stage.
+
+    `wall` is the seconds from its first start to its last end; `busy` is the seconds of work of all its nodes.
+    """
 
     index: int
     names: tuple[str, ...]
@@ -65,13 +68,17 @@ class StageRecord:
 
     @property
     def parallelism(self) -> float:
-        """How many nodes were at work on average."""
+        """How many nodes ran at once, on average; 0 if none ran."""
         return self.busy / self.wall if self.wall else 0.0
 
 
 @dataclass
 class RunRecord:
-    """The state of a run so far: the first of the reports, so that those after it find it up to date."""
+    """A reporter that keeps the state of the run.
+
+    It must be the first of the reporters, so that the others find it up to date. `refs` has the outputs by output id,
+    and `at` is the time of the last event in seconds since the start.
+    """
 
     event_types: ClassVar[tuple[type, ...]] = (
         NodeStarted,
@@ -95,9 +102,10 @@ class RunRecord:
         self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
 
     def event(self, event: Event) -> None:
+        """Update the record."""
         if event.at > self.at:
             self.at = event.at
-        # The two that every node has come first.
+        # The two events that every node has are checked first, for speed.
         if isinstance(event, NodeFinished):
             self._finished(self.nodes[event.node], event)
         elif isinstance(event, NodeStarted):
@@ -120,7 +128,7 @@ class RunRecord:
                 self._node(self.nodes[name], event)
 
     def close(self) -> None:
-        """Nothing to write."""
+        """Do nothing: there is nothing to write."""
 
     def _node(self, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
@@ -156,20 +164,20 @@ class RunRecord:
     # -- views -----------------------------------------------------------------------------------------------------
 
     def named(self, status: str) -> list[str]:
-        """The nodes with this status, in the order of the file."""
+        """Return the names of the nodes with this status, in the order of the file."""
         return [name for name in self.plan.nodes if name in self.nodes and self.nodes[name].status == status]
 
     @property
     def sequential(self) -> float:
-        """Seconds of work of all nodes together: what one after the other would have taken, without any waiting."""
+        """Seconds that all nodes would have taken one after the other: their durations without GIL waits."""
         return sum(node.duration - node.gil_wait for node in self.nodes.values())
 
     def critical_path(self) -> tuple[list[str], float]:
-        """The chain of needs that took longest, and its seconds of work."""
+        """Return the node names of the path with the longest duration, and its seconds."""
         return longest_path(self.plan, {name: node.duration for name, node in self.nodes.items()})
 
     def stages(self) -> list[StageRecord]:
-        """Every stage, in order."""
+        """Return the record of every stage, in order."""
         return [self._stage(i, names) for i, names in enumerate(self.plan.stages)]
 
     def _stage(self, index: int, names: tuple[str, ...]) -> StageRecord:

@@ -1,4 +1,4 @@
-"""What a run was, told at its end: timings by stage, the critical path, the outputs, and last of all what failed."""
+"""Prints the summary of a run at its end: timings by stage, the critical path, the outputs and the failures."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-_MOST_STAGES, _MOST_OUTPUTS, _MOST_COLUMNS, _MOST_FAILURES = 40, 6, 12, 5
+_MAX_STAGES, _MAX_OUTPUTS, _MAX_COLUMNS, _MAX_FAILURES = 40, 6, 12, 5
 KEEP_GOING = "; -k runs what does not depend on it"
 RESUME = "\n   'nfrun run --resume' goes on from what had finished"
-_NAMES, _LEAST_NAMES = 48, 12  # characters of the names of a stage
-_FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # what fits is shown, the first for certain
-_LEAST_CELL, _MORE = 8, 12  # characters of a column, and of the one that counts those left out
-_EXACT = 2**53  # whole numbers below are exact as floats: they may be keys
-_WORTHWHILE = 0.9  # of the time that the run took; what saves less is not worth a word
-_COMPUTING = 0.5  # of the time was CPU time: the nodes computed rather than waited
-_MOST_ROWS, _FIRST_ROWS = 25, 10  # a table of more rows than the one is cut to the other
+_MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
+_FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
+_MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that counts the omitted columns
+_EXACT = 2**53  # whole numbers below it are exact as floats, so they are shown in full: they may be keys
+_HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
+_COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
+_MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
 
 
 class Summary:
-    """Prints once the run has ended: results on `out`, everything else on `err`.
+    """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
-    `outputs` maps the shown names to output ids, `table(id)` opens one (None if it has none to show), `place(node)` is
-    the `file:line:column` of a node, `cpu()` the seconds of processor time that the process has used so far,
-    `elsewhere()` those of scripts and worker processes, `makespan(costs)` the seconds that a run takes whose nodes take
-    these. `quiet` leaves only the failures, which need no `console(stream)`. What is shown of tables goes through
-    `redact(text)`. `resumable`: another run can go on from this one.
+    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
+    output, and returns None if there is nothing to show. `place(node)` returns the `file:line:column` of a node.
+    `cpu()` returns the CPU seconds that the process has used so far, and `elsewhere()` those of scripts and worker
+    processes. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds. With `quiet` only
+    failures are printed. Text from tables goes through `redact(text)`. `resumable` says whether `--resume` can reuse
+    the outputs of this run.
     """
 
     name = "on stdout"
@@ -71,27 +72,28 @@ class Summary:
         self._elsewhere = elsewhere
         self._elsewhere_before = elsewhere()
         self.event_types = () if quiet else (NodeFinished,)
-        self._ready = False
+        self._rich_imported = False
         if not quiet:
-            # The name alone: once nodes have run, a file of the user's that is called rich.py would be found instead.
+            # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
             import rich  # noqa: F401
 
     def event(self, event: Event) -> None:
-        """Nothing to note, the record has it: a node has ended, and there may be time to import rich now.
+        """Import the rest of rich early, if the nodes leave time for it. The record keeps the state.
 
-        That takes tens of milliseconds. While nodes wait for something nobody notices; where they compute it would
-        slow them down, and it is left for later, at last for the end.
+        The import takes tens of milliseconds of CPU time. It costs nothing while nodes wait for something. If nodes
+        compute it would slow them down, so it happens later, at the latest in `close`.
         """
-        if self._ready:
+        if self._rich_imported:
             return
         before = self._cpu()
         if before - self._cpu_before < _COMPUTING * event.at:
             import nfrun.reports.console  # noqa: F401
 
-            self._ready = True
-            self._cpu_before += self._cpu() - before  # that was not the nodes
+            self._rich_imported = True
+            self._cpu_before += self._cpu() - before  # the import is not work of the nodes
 
     def close(self) -> None:
+        """Print the summary."""
         if not self._quiet:
             used = self._cpu() - self._cpu_before + self._elsewhere() - self._elsewhere_before
             out, err = self._console(self._out), self._console(self._err)
@@ -106,13 +108,13 @@ class Summary:
         from nfrun.reports.console import fitting, giving_way, new_table, print_line
 
         stages = self._record.stages()
-        shown = stages[:_MOST_STAGES]
+        shown = stages[:_MAX_STAGES]
         figures = [_figures(stage) for stage in shown]
         columns = list(zip(_FIGURES, *figures, strict=True))
-        fit = fitting([("stage",), *columns], err.width, _LEAST_NAMES) - 1
+        fit = fitting([("stage",), *columns], err.width, _MIN_NAMES) - 1
         table = new_table()
         table.add_column("stage", justify="right", no_wrap=True)
-        table.add_column("nodes", max_width=_NAMES)
+        table.add_column("nodes", max_width=_MAX_NAMES)
         for heading in _FIGURES[: max(1, fit)]:
             table.add_column(heading, justify="right", no_wrap=True)
         for stage, cells in zip(shown, figures, strict=True):
@@ -120,8 +122,8 @@ class Summary:
             names = f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names
             table.add_row(str(stage.index + 1), giving_way(names), *cells[: max(1, fit)])
         err.print(table)
-        if len(stages) > _MOST_STAGES:
-            print_line(err, f"… and {format_count(len(stages) - _MOST_STAGES, 'more stage')}", "dim")
+        if len(stages) > _MAX_STAGES:
+            print_line(err, f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
 
     def _print_speed(self, err: Console, cpu: float) -> None:
         from nfrun.reports.console import print_line
@@ -143,7 +145,7 @@ class Summary:
             )
             for line in self._gil_waits(wall):
                 print_line(err, line, "dim")
-            # Nodes that compute at the same time slow one another down, and their times add up to more than they need.
+            # Nodes that compute at the same time slow each other down, so the sum of their durations is too large.
             if ratio > 1.1 and cpu > _COMPUTING * wall:
                 line = (
                     "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
@@ -151,13 +153,13 @@ class Summary:
                 print_line(err, line, "dim")
 
     def _gil_waits(self, wall: float) -> list[str]:
-        """Which nodes waited for one another, as Python runs one of them at a time, and what processes would change."""
+        """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""
         nodes = self._record.nodes
         waited = sorted((n for n in nodes if nodes[n].gil_wait >= GIL_WAIT_SECONDS), key=lambda n: -nodes[n].gil_wait)
         if not waited:
             return []
-        alone = self._makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
-        if alone >= _WORTHWHILE * wall:
+        in_processes = self._makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
+        if in_processes >= _HINT_SHARE * wall:
             return []
         shown = ", ".join(
             f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited[:4]
@@ -165,24 +167,24 @@ class Summary:
         more = f" and {len(waited) - 4:,} more" if len(waited) > 4 else ""
         return [
             f"waited for Python's lock: {shown}{more}",
-            f"in processes about {format_seconds(alone)} instead of {format_seconds(wall)}: --executor auto",
+            f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: --executor auto",
         ]
 
     # -- results ---------------------------------------------------------------------------------------------------
 
     def _print_outputs(self, out: Console) -> None:
         found = [(name, id) for name, id in self._outputs.items() if id in self._record.refs]
-        for name, id in found[:_MOST_OUTPUTS]:
+        for name, id in found[:_MAX_OUTPUTS]:
             table = self._table(id)
             if table is not None:
                 _print_table(out, name, table, self._record.refs[id].path, self._redact)
-        if len(found) > _MOST_OUTPUTS:
-            out.print(f"\n… and {format_count(len(found) - _MOST_OUTPUTS, 'more output')}")
+        if len(found) > _MAX_OUTPUTS:
+            out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
 
     # -- failures --------------------------------------------------------------------------------------------------
 
     def _print_failures(self) -> None:
-        """What went wrong, the failures themselves last: the end is what people read first."""
+        """Print what went wrong, with the failures last, because people read the end first."""
         record = self._record
         failed, cancelled = record.named("failed"), record.named("cancelled")
         done = len(record.named("ok")) + len(record.named("reused"))
@@ -192,11 +194,11 @@ class Summary:
         elif record.end and record.end.status == "cancelled":
             self._print_error(f"cancelled: {format_count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
         elif cancelled:
-            line = f"not started after the failure: {_few(cancelled)}{KEEP_GOING}"
+            line = f"not started after the failure: {_shortened(cancelled)}{KEEP_GOING}"
             self._print_error(line)
-        if len(failed) > _MOST_FAILURES:
-            self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MOST_FAILURES} of them:")
-        for name in failed[:_MOST_FAILURES]:
+        if len(failed) > _MAX_FAILURES:
+            self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MAX_FAILURES} of them:")
+        for name in failed[:_MAX_FAILURES]:
             text = failure_text(name, record.nodes[name], self._place(name), self._skipped(name))
             self._print_error(text)
 
@@ -228,10 +230,10 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None, reda
     head = f"\n{name}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
     out.print(Text(head, style="bold"), Text(escape_controls(path or ""), style="dim"), soft_wrap=True)
     table = new_table()
-    most = min(_MOST_COLUMNS, max(1, out.width // _LEAST_CELL))
-    if data.num_columns > most:
-        most = min(_MOST_COLUMNS, max(1, (out.width - _MORE) // _LEAST_CELL))
-    columns = data.schema.names[:most]
+    column_count = min(_MAX_COLUMNS, max(1, out.width // _MIN_CELL))
+    if data.num_columns > column_count:
+        column_count = min(_MAX_COLUMNS, max(1, (out.width - _OMITTED_CELL) // _MIN_CELL))
+    columns = data.schema.names[:column_count]
     for column, kind in zip(columns, map(str, data.schema.types), strict=False):
         numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
         table.add_column(ellipsize(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
@@ -246,7 +248,7 @@ def _print_table(out: Console, name: str, data: pa.Table, path: str | None, reda
 
 
 def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) -> str:
-    """A failure as people read it: node, place, exception, the user's frames, inputs, and what was skipped."""
+    """Format the failure of a node: place, exception, the user's stack frames, inputs, and the nodes skipped for it."""
     failure = node.failure
     if failure is None:
         return f"node '{name}' failed"
@@ -263,17 +265,17 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     if failure.inputs:
         lines += ["  inputs", *(f"    {ellipsize(line, 400)}" for line in failure.inputs)]
     if skipped:
-        lines.append(f"  skipped {_few(skipped)}")
+        lines.append(f"  skipped {_shortened(skipped)}")
     return escape_controls("\n".join(lines))
 
 
-def _few(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     shown = ", ".join(names[:6])
     return f"{shown} and {len(names) - 6:,} more" if len(names) > 6 else shown
 
 
 def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:
-    head = data if data.num_rows <= _MOST_ROWS else data.slice(0, _FIRST_ROWS)
+    head = data if data.num_rows <= _MAX_ROWS else data.slice(0, _FIRST_ROWS)
     cells = [[_cell(value, redact) for value in head.column(i).to_pylist()] for i in range(columns)]
     more = [[""] * head.num_rows] if columns < data.num_columns else []
     return [list(row) for row in zip(*cells, *more, strict=True)]
@@ -285,5 +287,5 @@ def _cell(value: object, redact: Callable[[str], str]) -> str:
     if not isinstance(value, float):
         return ellipsize(redact(str(value)), 80)
     shown = f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
-    # The value of a secret may have more digits than are shown of it.
-    return next((hidden for text in (shown, str(value)) if (hidden := redact(text)) != text), shown)
+    # A secret value may have more digits than are shown, so the full text is checked too.
+    return next((masked for text in (shown, str(value)) if (masked := redact(text)) != text), shown)
