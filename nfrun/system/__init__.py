@@ -1,4 +1,7 @@
-"""The operating system: files, processes, pipes, signals and memory.
+"""The operating system: files, processes, pipes, signals, memory and units.
+
+`supervisor`, `process_tree` and `stray_output` keep a run's processes together. `std_streams`, `signals` and
+`process_exit` prepare and end the process of a command. `atomic_files`, `checksums` and `os_errors` are about files.
 
 Other packages use:
 

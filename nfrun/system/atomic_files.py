@@ -1,6 +1,6 @@
-"""Decides how a file comes under its name: whole or not at all, and lasting where that is asked. Knows no formats.
+"""Writes files atomically: a file appears under its name complete, or not at all.
 
-A file on its way is locked (`flock`) by its writer: what nobody holds was left by one that was killed.
+A writer locks its temporary file (`flock`). An unlocked one was left by a writer that was killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def sync(path: Path | str) -> None:
-    """Have what was written to a file, or the names in a folder, survive a power loss. Raises OSError."""
+    """Sync a file, or the names in a folder, to the disk, so that it survives a power loss. Raises OSError."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -26,7 +26,7 @@ def sync(path: Path | str) -> None:
 
 
 def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
-    """Make a folder, and those above it; returns the folders that have got a new name in them. Raises OSError."""
+    """Make a folder and its parents. Returns the folders that got a new entry. Raises OSError."""
     missing = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
     path.mkdir(parents=True, exist_ok=True, mode=mode)
     return [folder.parent for folder in missing]
@@ -34,13 +34,13 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
 
 @contextmanager
 def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
-    """Yields the name of a new file beside `path`, which takes that name's place when all has gone well inside.
+    """Yields the path of a temporary file beside `path`, and renames it to `path` unless an exception is raised.
 
-    What a writer of `path` that was killed has left there is removed; who is at it meanwhile is left alone, and of
-    several the last one wins. Folders are made. With `durable` it all survives a power loss. Raises OSError.
+    Makes missing folders. Removes temporary files of killed writers and leaves those of running ones; of several
+    writers the last one wins. With `fsync` the file and its name survive a power loss. Raises OSError.
     """
     made = make_folders(path.parent)
-    if fsync:  # now, since the next attempt would find them there
+    if fsync:  # now: a later attempt finds the folders, and would not sync them
         for folder in made:
             sync(folder)
     partial, file = _created(path)
@@ -51,7 +51,7 @@ def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
         partial.replace(path)
     except BaseException:
         with suppress(OSError):
-            if is_same_file(file, partial):  # else it has its name, and this one may be another writer's by now
+            if is_same_file(file, partial):  # else it was renamed already, and this name may be another writer's
                 partial.unlink()
         raise
     finally:
@@ -61,7 +61,7 @@ def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
 
 
 def is_same_file(file: int, path: Path) -> bool:
-    """Whether this open file is still that of this name: somebody may have removed it and made another."""
+    """Whether the open file `file` is the one at `path` now: the name may have been removed and made again."""
     try:
         found = path.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -71,9 +71,9 @@ def is_same_file(file: int, path: Path) -> bool:
 
 
 def _created(path: Path) -> tuple[Path, int]:
-    """A new file for one writer of `path`: the first of its names that nobody is at, and the file, locked."""
-    # Short names of their own: one made from the file's could be too long, or match a glob for such files. That two
-    # targets may share one does no harm.
+    """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
+    # Not made from the file's name: that could get too long, or match a glob for such files. Two targets may share a
+    # name without harm.
     own = f".nfrun-{zlib.crc32(os.fsencode(path.name)):08x}"
     names = (path.parent / f"{own}-{number}.tmp" for number in count())
     for partial in names:
@@ -85,25 +85,25 @@ def _created(path: Path) -> tuple[Path, int]:
         if _claimed(file, partial):
             break
         os.close(file)
-    for other in names:  # of several writers at once that were killed
+    for other in names:  # several writers may have been killed
         if not _remove_left(other):
             break
     return partial, file
 
 
 def _claimed(file: int, path: Path) -> bool:
-    """Whether the new file is its maker's: for a moment anybody may take it for one that was left, and remove it."""
+    """Lock a new file. Returns False if another writer took it for a left one first, and removed it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: nobody else can find it unlocked either
+    except OSError:  # a file system without locks: no other writer can lock it either
         return True
     return is_same_file(file, path)
 
 
 def _remove_left(path: Path) -> bool:
-    """Remove a file that nobody holds. Whether there was one, and it could be removed."""
+    """Remove a temporary file that no writer has locked. Returns whether it was removed."""
     with suppress(OSError):
         file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
@@ -118,7 +118,7 @@ def _remove_left(path: Path) -> bool:
 
 @contextmanager
 def name_errors(path: Path) -> Iterator[Path]:
-    """Whatever the system says of writing inside tells of which file it does: it knows only when opening."""
+    """Adds the file name to an OSError that is raised inside: the system gives it only when a file is opened."""
     try:
         yield path
     except OSError as error:
@@ -127,9 +127,9 @@ def name_errors(path: Path) -> Iterator[Path]:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """All of a file in a work folder. Raises OSError also if somebody put something else there.
+    """Returns the content of a file. Raises OSError, also if it is not a regular file.
 
-    To open a named pipe would be to wait for ever.
+    Does not block on a named pipe.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(file, "rb") as opened:

@@ -1,4 +1,4 @@
-"""Checksums of what lies on disk, to see whether it is still what was written. For that of tables see `digest`."""
+"""Computes checksums of files, texts and lines (xxh3). `tables/digest.py` computes digests of tables."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ _CHUNK = 1 << 20
 
 
 def file_checksum(path: Path | str) -> str:
-    """32 hex digits for the bytes of a file, read in pieces. Raises OSError.
+    """Returns 32 hex digits for the bytes of a file, read in chunks. Raises OSError.
 
-    Not through a memory map: somebody who truncates the file meanwhile would kill this process with SIGBUS.
+    Does not map the file: if it were truncated meanwhile, SIGBUS would kill this process.
     """
-    whole = xxh3_128()
+    hasher = xxh3_128()
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while chunk := os.read(file, _CHUNK):
-            whole.update(chunk)
+            hasher.update(chunk)
     finally:
         os.close(file)
-    return whole.hexdigest()
+    return hasher.hexdigest()
 
 
 def bytes_checksum(data: Any) -> str:
-    """The checksum of a file that holds these bytes, of any object that has a buffer."""
+    """Returns the checksum of a file with these bytes; `data` is any object with a buffer."""
     return xxh3_128(data).hexdigest()
 
 
 def text_checksum(text: str) -> str:
-    """32 hex digits for a text."""
+    """Returns 32 hex digits for a text; lone surrogates count."""
     return xxh3_128(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def line_checksum(line: bytes) -> str:
-    """16 hex digits for a line."""
+    """Returns 16 hex digits for a line."""
     return xxh3_64_hexdigest(line)

@@ -1,4 +1,4 @@
-"""Why the system refused something, in words, and whose fault that is. Knows no nodes."""
+"""Classifies errors of the operating system and puts them into words."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _REFUSALS = (
 
 
 def reason(error: Exception) -> str:
-    """Why, in the system's own words where there are any: Arrow puts others around them, Python a number first."""
+    """Returns the system's text for an error, such as `No space left on device`, or else the error's own text."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
 def is_out_of_resources(error: BaseException) -> bool:
-    """Whether the system has run out of files, processes or memory to start anything: no fault of a node's."""
+    """Whether the system is out of files, processes or memory, so that nothing can be started."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 def os_error_in(message: str) -> OSError | None:
-    """The error that a library reports of which nothing is left but its message; None where the system refused nothing.
+    """Returns the OSError whose text is in the message of a library, such as DuckDB; None if there is none.
 
-    Not of names that are not there, or not of files: whoever chose them is to hear of it.
+    Looks for errors such as a full disk or a missing permission, not for missing files: those are the user's mistake.
     """
     found = (number for number in _REFUSALS if os.strerror(number) in message)
     return next((OSError(number, message) for number in found), None)

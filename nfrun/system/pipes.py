@@ -1,7 +1,4 @@
-"""Reads pipes in chunks, and no longer than their writer lives: who else holds them open is not waited for.
-
-Knows no nodes: bytes are passed on as they come.
-"""
+"""Reads pipes in chunks while their writer runs. Does not wait for other processes that hold them open."""
 
 from __future__ import annotations
 
@@ -18,9 +15,9 @@ Feed = Callable[[bytes], object]
 
 
 def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
-    """Pass on what comes through the pipes until `wait`, which is called on a thread of its own, returns.
+    """Passes what comes through the pipes to their feeds until `wait`, called on a thread of its own, returns.
 
-    Raises OSError and RuntimeError, before `wait` is called, if there is no pipe or no thread to be had for that.
+    Raises OSError or RuntimeError before `wait` is called if no pipe or thread is available.
     """
     over, done = os.pipe()
 
@@ -28,8 +25,8 @@ def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
         try:
             wait()
         finally:
-            # Closing alone is not enough: a child that a node has forked meanwhile has this end too.
-            with suppress(OSError):  # nobody reads any more
+            # Not only close it: a child that a node forked meanwhile has this end too.
+            with suppress(OSError):  # the reader has gone
                 os.write(done, b"\0")
             os.close(done)
 
@@ -60,7 +57,7 @@ def _read_until(over: int, pipes: Mapping[int, Feed]) -> None:
 
 
 def read_left(pipes: Mapping[int, Feed]) -> None:
-    """Pass on what is in the pipes now, and not what somebody may go on to write. Never waits."""
+    """Passes on what is in the pipes now, at most 1 MiB each. Never blocks."""
     for pipe, feed in pipes.items():
         left = _MOST_LEFT
         while left > 0 and (size := read_chunk(pipe, feed)):
@@ -68,7 +65,7 @@ def read_left(pipes: Mapping[int, Feed]) -> None:
 
 
 def read_chunk(pipe: int, feed: Feed) -> int | None:
-    """Pass on what can be read without waiting; returns its bytes, 0 at the end, None where nothing has come."""
+    """Passes on one chunk, without blocking. Returns its size in bytes, 0 at the end, None if there is no data."""
     os.set_blocking(pipe, False)
     try:
         data = os.read(pipe, _CHUNK)

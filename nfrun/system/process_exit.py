@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-_LEFT_SECONDS = 0.5  # for what nodes have left running to end by itself, as idle pools of threads do at exit
-_HOOKS_SECONDS = 5.0  # for what libraries have to do at exit
+_LEFT_SECONDS = 0.5  # for threads and processes left by nodes to end, as idle pools do at exit
+_HOOKS_SECONDS = 5.0  # for exit hooks of libraries
 
 
 def leave_process(code: int) -> NoReturn:
-    """End this process, in which nodes have run: soon and with this exit code, whatever they have left running in it.
+    """Exit with this code soon, although nodes may have left threads or processes that Python waits for at exit.
 
-    What libraries want to do at exit they can, unless it takes too long, or a signal comes.
+    Exit hooks run, for 5 seconds at most (0.5 if something was left running), or until a signal comes.
     """
     import signal
     import threading
@@ -29,7 +29,7 @@ def leave_process(code: int) -> NoReturn:
     try:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        # Not left to the handlers: the main thread may be where it calls none.
+        # Not by handlers: the main thread may be in C code that calls none.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         seconds = _LEFT_SECONDS if _has_left() else _HOOKS_SECONDS
         threading.Thread(target=_leave_later, args=[code, seconds, reading], name="nfrun-leave", daemon=True).start()

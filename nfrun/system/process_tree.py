@@ -1,7 +1,7 @@
-"""Which processes are below this one, and how they are ended, all of them. Linux alone. Knows nothing of runs.
+"""Finds and kills all descendants of this process, on Linux, and waits for process groups.
 
-A process that adopts orphans (a "child subreaper") stays above whatever it has started, be it in a session of its own,
-forked twice, or deaf to every signal but one.
+A process that adopts orphans (a "child subreaper") stays an ancestor of all that it has started: also of processes in
+a session of their own, forked twice, or ignoring every signal but SIGKILL.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from contextlib import suppress
 
 _LOOK_SECONDS = 0.01
 
-_PATIENCE_SECONDS = 5.0  # for what does not end although it was killed: it waits in the kernel, for a disk that hangs
+_PATIENCE_SECONDS = 5.0  # for a killed process that does not exit: it waits in the kernel, for instance for a disk
 _LOOK_SECONDS = 0.001
 _ENDED = (b"Z", b"X")
 
 
 def kill_descendants(patience: float = _PATIENCE_SECONDS) -> None:
-    """Kill whatever is below this process and wait until it is gone. This process has to adopt orphans.
+    """Kill all descendants of this process and wait until they are gone. This process must adopt orphans.
 
-    Leaves alone what it may not kill, and what is still there after `patience` seconds; all where there is no `/proc`.
+    Gives up after `patience` seconds. Leaves processes that it may not kill, and does nothing without `/proc`.
     """
     until = time.monotonic() + patience
-    # What a process starts between a look and its end is found at the next one: it has become a child of ours.
+    # What a process starts before it is killed is found in the next round: it has become a child of this process.
     while _has_children() and _kill_once() and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
 
 
 def _has_children() -> bool:
-    """Whether there are any that have not ended. Of those that have, the system is told that nobody will ask."""
+    """Reaps children that have ended. Returns whether others are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -41,7 +41,7 @@ def _has_children() -> bool:
 
 
 def _kill_once() -> int:
-    """Kill all that can be found now; how many were there to be killed, or are about to be gone."""
+    """Kill all descendants that are found now. Returns how many were killed or had ended."""
     killed = 0
     for process, ended in descendants():
         if ended:
@@ -54,30 +54,30 @@ def _kill_once() -> int:
 
 
 def descendants() -> Iterator[tuple[int, bool]]:
-    """The processes below this one, parents mostly first, and whether each has ended and only waits to be asked for.
+    """Yields the descendants of this process, parents mostly first, and whether each has ended and is not reaped yet.
 
-    One at a time and each as soon as it is seen, so that little time passes until it is killed. Not all of them may be
-    found: children can have lower numbers than their parents.
+    Yields each as soon as it is found, so that it is killed soon. May miss some: a child can have a lower process id
+    than its parent.
     """
     found = {os.getpid()}
     names: list[str] = []
-    with suppress(OSError):  # it is not mounted, or there are too many open files
+    with suppress(OSError):  # not mounted, or too many open files
         names = os.listdir("/proc")  # noqa: PTH208  (pathlib takes long to import)
     for process in sorted(int(name) for name in names if name.isdigit()):
         try:
             with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  (likewise)
                 state, parent = file.read().rpartition(b")")[2].split(maxsplit=2)[:2]
         except OSError:
-            continue  # it has gone
+            continue  # it has ended
         if int(parent) in found:
             found.add(process)
             yield process, state in _ENDED
 
 
 def wait_group_exit(group: int, seconds: float) -> bool:
-    """Wait until nobody is left in a group of processes whose leader is gone, at most these seconds.
+    """Wait until a process group whose leader has ended is empty, at most `seconds`. Returns whether it is empty.
 
-    Returns whether that is so: then the number is free, and may be that of others when it is used next.
+    Don't signal an empty process group: its id may have been reused.
     """
     until = time.monotonic() + seconds
     try:

@@ -1,4 +1,4 @@
-"""What the machine gives to this process, and what the process has taken of it. Decides nothing."""
+"""Measures and sets what this process uses: cores, memory, CPU time, Arrow's allocator, the garbage collector."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_RARELY = 10_000  # new objects between two searches among the young ones
+_RARELY = 10_000  # new objects between two collections of the youngest generation
 
 
 def set_allocator() -> None:
-    """Have Arrow take its memory from the system, unless the environment names another allocator. Before its import.
+    """Make Arrow use the system's allocator, unless the environment names one. Call it before importing pyarrow.
 
-    Arrow's own default, mimalloc, makes threads that allocate large tables at once wait for one another: on two cores
-    the flights of the year took 1.4 times as long with it.
+    With Arrow's default, mimalloc, threads that allocate large tables at the same time wait for one another: on two
+    cores the year's flights took 1.4 times as long.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """Returns how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_rss() -> int:
-    """The most memory that this process held, in bytes; 0 where the system does not tell.
+    """Returns the peak resident memory of this process in bytes; 0 if unknown.
 
-    From `/proc` where there is one: what `getrusage` says counts what the parent held when it started this process.
+    Reads `/proc` where it exists: the value of `getrusage` includes memory of the parent at the time of the fork.
     """
     try:
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
@@ -45,7 +45,7 @@ def peak_rss() -> int:
 
 
 def children_time() -> float:
-    """The seconds of processor time of the children that have ended; 0 where the system does not tell."""
+    """Returns the CPU seconds of children that have ended; 0 if unknown."""
     try:
         import resource
     except ImportError:
@@ -56,16 +56,19 @@ def children_time() -> float:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Inside nothing looks for garbage: a big graph is millions of objects and none of them garbage, and to go through
-    them again and again takes longer than to build them. Afterwards, also on errors, everything is as before."""
+    """Turns the garbage collector off while inside, and restores it afterwards.
+
+    Building a large graph makes millions of objects, none of them garbage: scanning them again and again takes longer
+    than building them.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
-            # All that is new would count as young, and be gone through three times more. So it goes among the old ones
-            # at once, which costs nothing; what somebody else has frozen must stay so.
+            # The new objects would count as young and be scanned three more times. Freeze and unfreeze move them to the
+            # oldest generation at no cost. Objects that were frozen before must stay frozen.
             if not gc.get_freeze_count():
                 gc.freeze()
                 gc.unfreeze()
@@ -73,9 +76,9 @@ def gc_paused() -> Iterator[None]:
 
 
 def collect_rarely() -> None:
-    """Collect garbage, but nothing of what there is by now, and ten times as rarely as Python does by itself.
+    """Turn the collector on, exclude all present objects, and collect about a tenth as often as Python's default.
 
-    What a big graph is made of stays until the end. What a run makes dies as soon as it is told: little is ever found.
+    The plan lives until the end, and most objects of a run are freed by reference counting: there is little to find.
     """
     gc.freeze()
     gc.set_threshold(_RARELY)
@@ -83,11 +86,11 @@ def collect_rarely() -> None:
 
 
 def quarter_of_memory() -> int:
-    """A quarter of the memory of the machine, or of the container, in bytes; 1 GiB where the system does not tell."""
+    """Returns a quarter of the memory of the machine or the container, in bytes; 1 GiB if unknown."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 1 << 30
-    with suppress(OSError, ValueError):  # "max" where there is no limit
+    with suppress(OSError, ValueError):  # the file says "max" if there is no limit
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return memory // 4

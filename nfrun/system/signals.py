@@ -7,23 +7,23 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# What is told of each.
+# The reason that is shown for each.
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
 @contextmanager
 def cancel_on_signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
-    """While inside, `cancel(why)` is called on Ctrl-C, SIGTERM and SIGHUP; the numbers of those are in the list."""
+    """Calls `cancel(reason)` on Ctrl-C, SIGTERM and SIGHUP while inside. Yields the list of signals caught so far."""
     caught: list[int] = []
 
     def handle(number: int, frame: object) -> None:
         caught.append(number)
         cancel(SIGNALS[signal.Signals(number)])
 
-    # What is ignored stays so: under nohup nobody's terminal closing ends the run.
+    # An ignored signal stays ignored: under nohup, closing the terminal does not end the run.
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heeded}
-    # A child that a node forks is none of ours: what is sent to it has to end it.
+    # A signal to a child that a node forked has to end that child.
     os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
     try:
         yield caught

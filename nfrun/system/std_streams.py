@@ -1,7 +1,4 @@
-"""The stream on which people are told things: what cannot be written there is lost, and nothing else fails of it.
-
-Knows nothing of what is told.
-"""
+"""Prepares stdin, stdout and stderr, and wraps stderr so that a failed write to it raises nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from typing import Any, TextIO
 
 
 def best_effort_stream(stream: TextIO) -> TextIO:
-    """A stream to where that one goes, which stays open and is not to be written to.
+    """Returns a stream to the same descriptor that drops what cannot be written, as on a full disk or a closed pipe.
 
-    On a full disk, or with nobody to read it, nothing happens.
+    The given stream stays open; write only to the new one.
     """
     raw = io.BufferedWriter(_BestEffortStream(stream))
     return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True)
@@ -24,7 +21,7 @@ def best_effort_stream(stream: TextIO) -> TextIO:
 
 class _BestEffortStream(io.RawIOBase):
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream  # if it went it would close its descriptor
+        self._stream = stream  # kept: collecting it would close the descriptor
         self._number = stream.fileno()
 
     def writable(self) -> bool:
@@ -40,19 +37,21 @@ class _BestEffortStream(io.RawIOBase):
         while True:
             try:
                 return os.write(self._number, data)
-            except BlockingIOError:  # whoever shares it has made it so
+            except BlockingIOError:  # another process that shares it made it non-blocking
                 select.select([], [self._number], [])
             except OSError:
                 return len(data)
 
 
 def prepare_std_streams() -> None:
-    """Have three streams, of which the two for writing take any text; where stderr fails nothing else does."""
+    """Open closed standard streams on /dev/null, let stdout and stderr take any text, and make stderr best-effort."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed before we were started
+        if getattr(sys, name) is None:  # it was closed when this process started
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names may have what the terminal's encoding has not
-    if type(sys.stderr) is io.TextIOWrapper:  # and nothing that somebody has put there
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # names may have characters that the terminal's encoding lacks
+    if type(sys.stderr) is io.TextIOWrapper:  # not a replacement, such as that of a test
         sys.stderr = best_effort_stream(sys.stderr)

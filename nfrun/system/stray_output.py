@@ -1,7 +1,7 @@
-"""What is written to a run's descriptors and not to its streams reaches stderr with control bytes escaped.
+"""Relays bytes that children and compiled code write straight to fd 2, with control characters escaped.
 
-That is what programs write that a node has started in the run's own process, and compiled code in it. They write into
-a pipe, which another process reads: one that the run's interpreter lock does not hold up, and that outlives a crash.
+They write into a pipe, which the supervisor process reads: the interpreter lock of the run does not block it, and it
+survives a crash of the run.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import sys
 from contextlib import suppress
 
 _CHUNK = 1 << 16  # bytes
-_END_SECONDS = 0.2  # for the rest to be written, where whoever reads stderr is slow
+_END_SECONDS = 0.2  # for the rest to be written, if the reader of stderr is slow
 
 
 class StrayOutput:
-    """A pipe, made before the processes part: one calls `divert`, one `pass_on` and `end`, the others `close`."""
+    """A pipe made before forking: the runner calls `divert`, the supervisor `relay` and `end`, the reaper `close`."""
 
     def __init__(self) -> None:
         """Raises OSError."""
@@ -25,7 +25,7 @@ class StrayOutput:
         self._done = _thread.allocate_lock()
 
     def divert(self) -> None:
-        """From now on what is written to the descriptor 2 goes into the pipe, and to `sys.stderr` where it went."""
+        """Redirect fd 2 into the pipe. `sys.stderr` keeps writing to where fd 2 went before."""
         stream = sys.stderr
         kept = os.dup(2)
         sys.stderr = os.fdopen(kept, "w", 1, stream.encoding, stream.errors)
@@ -33,29 +33,29 @@ class StrayOutput:
         self.close()
 
     def relay(self) -> None:
-        """Begin to write to the descriptor 2 what comes."""
+        """Start writing what comes through the pipe to fd 2, on a thread."""
         os.close(self._writing)
         self._done.acquire()
         _thread.start_new_thread(self._relay, ())
 
     def end(self) -> None:
-        """Wait until all has been written, if that is soon. Whoever wrote into the pipe has to be gone."""
+        """Wait a moment until everything is written. The writers of the pipe must have ended."""
         if self._done.acquire(timeout=_END_SECONDS):
             self._done.release()
 
     def close(self) -> None:
-        """Have nothing to do with it."""
+        """Close both ends in this process."""
         os.close(self._reading)
         os.close(self._writing)
 
     def _relay(self) -> None:
         decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
         while data := os.read(self._reading, _CHUNK):
-            from nfrun.core.text import escape_controls  # not before there is something to escape
+            from nfrun.core.text import escape_controls  # only when there is something to escape
 
-            # Of a progress bar each step is a line: nothing is to go back over what is there.
+            # Each step of a progress bar becomes a line: nothing overwrites text on the terminal.
             text = escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n"))
-            with suppress(OSError):  # whoever read it has gone; the pipe is emptied all the same
+            with suppress(OSError):  # the reader of stderr has gone; the pipe is emptied all the same
                 _write(text.encode())
         self._done.release()
 
@@ -66,7 +66,7 @@ def _write(data: bytes) -> None:
 
 
 def open_stray_output() -> StrayOutput | None:
-    """One for this process; None where its stderr is not what it was started with, or there can be no pipe."""
+    """Returns one for this process; None if `sys.stderr` is not fd 2, or there is no pipe."""
     with suppress(OSError, ValueError, AttributeError):
         if sys.stderr.fileno() == 2:
             return StrayOutput()

@@ -1,9 +1,9 @@
-"""Three processes instead of one, so that nothing that a run has started outlives it. Linux alone; knows no runs.
+"""Splits a run into three processes, so that no process that it started outlives it. Linux only.
 
-The *front* is the one that the user has started: it waits, sees to it that what is asked of it by signals is done in
-time, and ends as the run did. The *runner* is the one that all else happens in. The *keeper* is between them, out of
-everybody's reach. Front and keeper adopt orphans, and each ends all that is below it when the one below or the one
-above is gone: so whichever of the three is killed, nothing is left.
+The *supervisor* is the process that the user started. It waits, passes signals on, kills a runner that does not react,
+and exits with the status of the run. The *runner* does the work. The *reaper* between them has a session of its own, so
+that signals to the group do not reach it. Supervisor and reaper adopt orphans. Each kills all its descendants when the
+process below it or above it is gone: nothing is left, whichever of the three is killed.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from typing import NoReturn
 from nfrun.system.process_tree import kill_descendants
 from nfrun.system.stray_output import StrayOutput, open_stray_output
 
-# Numbers of Linux, from <linux/prctl.h>.
+# Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
-_REACT_SECONDS = 2.0  # a runner that has not reacted to a request, nor to being asked, is stuck
-_HURRY_SECONDS = 0.1  # what is left so long after a second request is killed; 0.2 are promised for all of it
-_HEARD_SECONDS = 0.02  # for the runner to say that a signal has reached it too
+_REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is stuck
+_HURRY_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
+_HEARD_SECONDS = 0.02  # for the runner to report that a signal reached it too
 _LOOK_SECONDS = 0.001
 _SHOW_CURSOR = "\x1b[?25h"
 _PID_BYTES = 8
-_REACTED = 0  # what the runner says when it is asked; all else that it says is numbers of signals that reached it
-_ASK = signal.SIGURG  # does nothing to a process that does not know it
-_GONE = signal.SIGUSR1  # how the keeper hears that the front is gone
+_REACTED = 0  # the runner's answer to _ASK; its other messages are numbers of signals that reached it
+_ASK = signal.SIGURG  # ignored by default
+_GONE = signal.SIGUSR1  # sent to the reaper when the supervisor is gone
 
 Prctl = Callable[[int, int], int]
 
 
 def supervise(hint: str = "") -> None:
-    """Become three processes, and go on in the runner: the other two never return from here.
+    """Split this process into three, and return in the runner only.
 
-    To be called before there is any thread. `hint` says what a user can do after the run was killed. Where the system
-    lacks the means, all goes on in this process.
+    Call it before any thread starts. `hint` tells the user what to do after the run was killed. Where `prctl` is not
+    available, this process goes on alone.
     """
     if sys.platform != "linux" or (prctl := _prctl()) is None or prctl(_ADOPTS_ORPHANS, 1):
         return
-    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:  # a closed stream: no pipe may get its number
+    while (file := os.open(os.devnull, os.O_RDWR)) <= 2:  # a standard stream was closed: no pipe may get its number
         pass
     os.close(file)
-    # Nobody's terminal closing ends what is started with nohup. A blocked signal that is ignored would still come.
+    # Signals that are ignored, as SIGHUP under nohup, stay ignored: a blocked one would be delivered to sigwaitinfo.
     heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *heeded])
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else nobody could ask how a child has ended
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a child could not be read
     told, tell = os.pipe()
     stray_output = open_stray_output()
     supervisor = os.getpid()
@@ -67,7 +67,7 @@ def supervise(hint: str = "") -> None:
         _leave(_Supervisor(reaper, told, heeded, hint, stray_output).wait(), prctl)
     os.close(told)
     runner = 0
-    with suppress(OSError):  # if there are too many processes, the keeper is the runner
+    with suppress(OSError):  # if there are too many processes, the reaper is the runner
         runner = os.fork()
     if runner:
         os.close(tell)
@@ -79,18 +79,18 @@ def supervise(hint: str = "") -> None:
         stray_output.divert()
 
     def say(what: bytes) -> None:
-        with suppress(OSError):  # the front may be gone
+        with suppress(OSError):  # the supervisor may be gone
             os.write(tell, what)
 
     say(os.getpid().to_bytes(_PID_BYTES, "big"))
     os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # there are the numbers of signals written, at once
-    signal.signal(_ASK, lambda number, frame: say(bytes([_REACTED])))  # and this when the main thread can run
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # Python writes the number of each signal here, at once
+    signal.signal(_ASK, lambda number, frame: say(bytes([_REACTED])))  # written once the main thread runs
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _prctl() -> Prctl | None:
-    """The system call of that name, which gives 0 if all is well; None where it cannot be had."""
+    """Returns the system call of that name, which gives 0 on success; None if it is not available."""
     try:
         import ctypes
 
@@ -101,7 +101,7 @@ def _prctl() -> Prctl | None:
 
 
 def _leave(code: int, prctl: Prctl) -> NoReturn:
-    """End with this exit code, or, if it is negative, by that signal. Nothing is flushed: the runner has done that."""
+    """Exit with this code, or by signal `-code` if it is negative. Flushes nothing: the runner has done that."""
     if code < 0:
         prctl(_DUMPABLE, 0)  # one core dump is enough
         with suppress(OSError):
@@ -112,16 +112,16 @@ def _leave(code: int, prctl: Prctl) -> NoReturn:
 
 
 def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
-    """What the keeper does; returns how the runner has ended, as `_leave` takes it."""
+    """Runs in the reaper: wait for the runner and kill all descendants. Returns the code for `_leave`."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
-    os.setsid()  # a SIGKILL to the group of the front does not reach it
+    os.setsid()  # a SIGKILL to the supervisor's group does not reach it
     prctl(_ADOPTS_ORPHANS, 1)
     prctl(_PARENT_DEATH_SIGNAL, _GONE)
     code = None
     while code is None and os.getppid() == supervisor:
         signal.sigwaitinfo([signal.SIGCHLD, _GONE])
         ended = 1
-        while ended and code is None:  # orphans that have ended, too
+        while ended and code is None:  # also reaps adopted orphans
             ended, status = os.waitpid(-1, os.WNOHANG)
             if ended == runner:
                 code = os.waitstatus_to_exitcode(status)
@@ -130,7 +130,7 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
 
 
 class _Supervisor:
-    """What the front does. `told` is what the runner says; `heeded` are the signals that are requests to stop."""
+    """Runs in the supervisor. `told` is the pipe from the runner; `heeded` are the signals that ask the run to stop."""
 
     def __init__(
         self, reaper: int, told: int, heeded: Sequence[int], hint: str, stray_output: StrayOutput | None = None
@@ -140,15 +140,15 @@ class _Supervisor:
         self._told = told
         self._heeded = heeded
         self._hint = hint
-        self._runner = int.from_bytes(os.read(told, _PID_BYTES), "big")  # 0 if it is gone already
+        self._runner = int.from_bytes(os.read(told, _PID_BYTES), "big")  # 0 if it has ended already
         self._asked: list[int] = []
         self._reacted = False
-        self._heard = dict.fromkeys(heeded, 0)  # how often each has reached the runner, without those from here
-        self._until: float | None = None  # when it has to react, or to be over
+        self._heard = dict.fromkeys(heeded, 0)  # how often each reached the runner, except those sent by `_send`
+        self._until: float | None = None  # the deadline for a reaction, or for the end
         os.set_blocking(told, False)
 
     def wait(self) -> int:
-        """Wait for the end of everything; returns how the run has ended, as `_leave` takes it."""
+        """Wait until everything has ended. Returns the code for `_leave`."""
         code = None
         while code is None:
             number = self._signal()
@@ -166,7 +166,7 @@ class _Supervisor:
         return 128 - code if code == -signal.SIGKILL else code
 
     def _signal(self) -> int | None:
-        """The next signal; None if none comes in time."""
+        """Returns the next signal; None at the deadline."""
         waited = [signal.SIGCHLD, *self._heeded]
         if self._until is None:
             return signal.sigwaitinfo(waited).si_signo
@@ -174,12 +174,12 @@ class _Supervisor:
         return found and found.si_signo
 
     def _request(self, number: int) -> None:
-        """Somebody wants the run to stop."""
+        """Handle a signal that asks the run to stop."""
         at = time.monotonic()
         while self._heard[number] < 1 and time.monotonic() < at + _HEARD_SECONDS:
             time.sleep(_LOOK_SECONDS)
             self._listen()
-        if self._heard[number] < 1:  # it was sent to this process alone, not to the group as a terminal does
+        if self._heard[number] < 1:  # sent to this process only, not to the group as by a terminal
             self._send(number)
         self._heard[number] -= 1
         self._asked.append(number)
@@ -189,13 +189,13 @@ class _Supervisor:
             self._until = at + _HURRY_SECONDS
 
     def _ask(self) -> None:
-        """Ask the runner for a sign that its main thread is alive."""
+        """Ask the runner to show that its main thread runs."""
         self._reacted = False
         self._send(_ASK)
         self._until = time.monotonic() + _REACT_SECONDS
 
     def _look(self) -> int | None:
-        """Time is up: returns how the run has ended, if that is what it comes to."""
+        """At the deadline: kill the run unless it has reacted. Returns the exit code, None if the run goes on."""
         if len(self._asked) == 1:
             self._listen()
             if self._reacted:
@@ -207,13 +207,13 @@ class _Supervisor:
         return 128 + self._asked[0]
 
     def _end(self) -> None:
-        """End whatever is left, and hear it out."""
+        """Kill all descendants, and wait until their output is relayed."""
         kill_descendants()
         if self._stray_output is not None:
             self._stray_output.end()
 
     def _listen(self) -> None:
-        """Hear what the runner has said."""
+        """Read the messages of the runner."""
         with suppress(BlockingIOError):
             said = os.read(self._told, 1 << 16)
             self._reacted |= _REACTED in said
@@ -226,9 +226,9 @@ class _Supervisor:
                 os.kill(self._runner, number)
 
     def _say(self, what: str) -> None:
-        """After the run was killed: one line on stderr."""
+        """Print one line to stderr, after the run was killed."""
         hint = f"; {self._hint}" if self._hint else ""
         line = f"nfrun: {what}{hint}\n"
         with suppress(OSError):
-            # A live view has hidden the cursor of the terminal, and left it in the middle of a line.
+            # A live view may have hidden the cursor and left it in the middle of a line.
             os.write(2, f"{_SHOW_CURSOR}\n{line}".encode() if os.isatty(2) else line.encode())
