@@ -1,4 +1,4 @@
-"""The pure parts of the benchmarks, and that every engine makes every call once and in order. No times are asserted."""
+"""The pure parts of the benchmarks, and the engines: each calls every node once and in order. Asserts no times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.peers import Engine, Shape
 from nfrun.core.plan import make_stages
 
 
-def test_variants_are_measured_in_turns() -> None:
+def test_variants_are_interleaved() -> None:
     order: list[str] = []
 
     def variant(name: str) -> int:
@@ -31,19 +31,19 @@ def test_variants_are_measured_in_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "bar", "held"),
+    ("ratio", "bar", "holds_bar"),
     [(1.0, "<= 1.0", True), (1.01, "<= 1.0", False), (1.0, "> 1", False), (1.8, ">= 1.8", True), (5.0, "", None)],
 )
-def test_a_bar_is_held_or_missed(ratio: float, bar: str, held: bool | None) -> None:
-    assert holds(ratio, bar) is held
+def test_a_ratio_holds_or_misses_its_bar(ratio: float, bar: str, holds_bar: bool | None) -> None:
+    assert holds(ratio, bar) is holds_bar
 
 
-def test_a_bar_that_is_none_is_refused() -> None:
+def test_an_invalid_bar_is_an_error() -> None:
     with pytest.raises(ValueError, match="no such bar: 'at most 1'"):
         holds(1.0, "at most 1")
 
 
-def test_a_row_has_the_ratio_of_medians_and_the_spread_of_turns() -> None:
+def test_a_row_has_the_ratio_of_medians_and_the_spread_of_the_rounds() -> None:
     ours = [Sample(1e-3, 4e-3), Sample(2e-3, 4e-3), Sample(9e-3, 4e-3)]
     theirs = [Sample(1e-3, 2e-3), Sample(4e-3, 2e-3), Sample(4e-3, 2e-3)]
     line = versus("a / b", ours, theirs, "<= 1.0", each=100)
@@ -74,7 +74,7 @@ def test_the_last_crossing_counts() -> None:
     assert metg.crossing([1, 4, 16, 64], [0.1, 0.9, 0.25, 0.75]) == pytest.approx(32)
 
 
-def test_outside_of_what_was_measured_the_nearest_size_counts() -> None:
+def test_without_a_crossing_the_nearest_measured_size_counts() -> None:
     assert metg.crossing([1, 4], [0.6, 0.9]) == 1
     assert metg.crossing([1, 4], [0.1, 0.4]) == 4
 
@@ -91,7 +91,7 @@ def test_a_stencil_reaches_to_its_neighbours() -> None:
 # -- shapes and engines --------------------------------------------------------------------------------------------
 
 
-def test_layers_are_the_same_each_time_and_of_three_inputs() -> None:
+def test_layers_are_deterministic_and_have_three_inputs() -> None:
     needs = noop.layers(100)
     assert needs == noop.layers(100)
     assert [len(names) for names in needs.values()] == [0] * 10 + [3] * 90
@@ -103,24 +103,24 @@ def test_chain_and_fan_out() -> None:
     assert noop.fan_out(3) == {"n0": (), "n1": ("n0",), "n2": ("n0",)}
 
 
-def test_the_blog_pipelines_have_the_times_of_the_account() -> None:
+def test_the_blog_pipelines_have_the_times_of_the_blog_post() -> None:
     assert blog.bounds("blog-5") == pytest.approx((0.8, 0.24, 0.38))
     assert blog.bounds("blog-20") == pytest.approx((3.2, 0.68, 1.12))
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What `row` was given, call by call, in the module that each engine finds it in."""
-    given: list[dict[str, Any]] = []
+def calls_of_row(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The inputs of each call of `row`, replaced in the module from which every engine takes it."""
+    received_inputs: list[dict[str, Any]] = []
     lock = threading.Lock()
 
     def row(**inputs: Any) -> Any:
         with lock:
-            given.append(inputs)
+            received_inputs.append(inputs)
         return steps.ROW
 
     monkeypatch.setattr(steps, "row", row)
-    return given
+    return received_inputs
 
 
 LOOPS: list[tuple[str, Engine]] = [*peers.LOOPS.items(), *peers.libraries().items()]
@@ -128,24 +128,24 @@ LOOPS: list[tuple[str, Engine]] = [*peers.LOOPS.items(), *peers.libraries().item
 
 @pytest.mark.parametrize(("name", "engine"), LOOPS, ids=[name for name, _ in LOOPS])
 def test_every_engine_calls_every_node_once_with_its_inputs(
-    name: str, engine: Engine, called: list[dict[str, Any]]
+    name: str, engine: Engine, calls_of_row: list[dict[str, Any]]
 ) -> None:
     needs = noop.layers(25)
     engine(Shape(needs, "row", hands_on=True), 2)()
-    assert sorted(tuple(inputs) for inputs in called) == sorted(needs.values())
-    assert all(value is steps.ROW for inputs in called for value in inputs.values())
+    assert sorted(tuple(inputs) for inputs in calls_of_row) == sorted(needs.values())
+    assert all(value is steps.ROW for inputs in calls_of_row for value in inputs.values())
 
 
 @pytest.mark.parametrize(("name", "engine"), LOOPS, ids=[name for name, _ in LOOPS])
-def test_where_nothing_is_handed_on_edges_are_order_alone(
-    name: str, engine: Engine, called: list[dict[str, Any]]
+def test_without_hands_on_edges_only_order_the_nodes(
+    name: str, engine: Engine, calls_of_row: list[dict[str, Any]]
 ) -> None:
     engine(Shape(noop.chain(4), "row", {f"n{i}": {"i": i} for i in range(4)}), 2)()
-    assert called == [{"i": 0}, {"i": 1}, {"i": 2}, {"i": 3}]
+    assert calls_of_row == [{"i": 0}, {"i": 1}, {"i": 2}, {"i": 3}]
 
 
 @pytest.mark.parametrize("engine", [peers.loop, peers.callback_loop, peers.naive_loop, peers.gather])
-def test_a_loop_passes_on_what_a_node_raises(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_raises_the_error_of_a_node(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
         raise LookupError("no such thing")
 
@@ -155,7 +155,7 @@ def test_a_loop_passes_on_what_a_node_raises(engine: Engine, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("handoff", ["auto", "memory"])
-def test_nfrun_runs_a_shape_and_leaves_nothing_but_its_timings(tmp_path: Path, handoff: str) -> None:
+def test_nfrun_runs_a_shape_and_leaves_only_its_timings(tmp_path: Path, handoff: str) -> None:
     needs = noop.layers(25)
     noop.nfrun(Shape(needs, "row", hands_on=True), 2, work=tmp_path / "runs", handoff=handoff)()
     (timings,) = (tmp_path / "runs" / "timings").iterdir()
@@ -163,15 +163,15 @@ def test_nfrun_runs_a_shape_and_leaves_nothing_but_its_timings(tmp_path: Path, h
     assert list((tmp_path / "runs" / "runs").iterdir()) == []
 
 
-def test_a_run_that_fails_is_no_measurement(tmp_path: Path) -> None:
+def test_a_failed_run_is_an_error_and_no_measurement(tmp_path: Path) -> None:
     run = noop.nfrun(Shape({"a": ()}, "no_such_function"), 2, work=tmp_path / "runs")
     with pytest.raises(RuntimeError, match="the run ended as failed"):
         run()
 
 
-def test_engines_that_cannot_build_so_many_nodes_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody: Callable[..., Any] = peers.loop
-    monkeypatch.setattr(peers, "libraries", lambda: {"dask": nobody, "pipefunc": nobody})
+def test_engines_are_left_out_above_their_limit_of_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused_engine: Callable[..., Any] = peers.loop
+    monkeypatch.setattr(peers, "libraries", lambda: {"dask": unused_engine, "pipefunc": unused_engine})
     assert "pipefunc" in noop.engines(tmp_path, 200)
     assert "pipefunc" not in noop.engines(tmp_path, 201)
     assert list(noop.engines(tmp_path, 201))[:2] == ["nfrun", "loop"]
@@ -181,25 +181,25 @@ def test_engines_that_cannot_build_so_many_nodes_are_left_out(tmp_path: Path, mo
 
 
 def _line(
-    what: str, ratio: float, low: float | None, high: float | None, bar: str, held: bool | None
+    what: str, ratio: float, low: float | None, high: float | None, bar: str, holds_bar: bool | None
 ) -> dict[str, Any]:
-    return {"what": what, "ratio": ratio, "low": low, "high": high, "bar": bar, "holds": held}
+    return {"what": what, "ratio": ratio, "low": low, "high": high, "bar": bar, "holds": holds_bar}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "bar", "verdict"),
     [
-        ((0.8, 0.7, 0.9), (0.9, 0.85, 1.0), "<= 1.0", ""),  # the spreads touch
+        ((0.8, 0.7, 0.9), (0.9, 0.85, 1.0), "<= 1.0", ""),  # the spreads overlap
         ((0.8, 0.7, 0.9), (0.95, 0.91, 1.0), "<= 1.0", "worse"),
         ((0.8, 0.7, 0.9), (0.5, 0.4, 0.6), "<= 1.0", "better"),
         ((1.9, 1.8, 2.0), (1.6, 1.5, 1.7), "> 1", "worse"),
         ((1.9, 1.8, 2.0), (2.6, 2.5, 2.7), "> 1", "better"),
         ((1.9, 1.8, 2.0), (2.6, 2.5, 2.7), "", "differs"),
-        ((1.0, None, None), (1.15, None, None), "<= 2", ""),  # nothing known of the spread: a tenth
+        ((1.0, None, None), (1.15, None, None), "<= 2", ""),  # no spread is known: the tolerance is a tenth
         ((1.0, None, None), (1.3, None, None), "<= 2", "worse"),
     ],
 )
-def test_worse_is_what_lies_outside_of_the_spread(
+def test_a_change_outside_of_the_spread_is_worse_or_better(
     old: tuple[float, float | None, float | None],
     new: tuple[float, float | None, float | None],
     bar: str,
@@ -210,42 +210,42 @@ def test_worse_is_what_lies_outside_of_the_spread(
     assert row.change == pytest.approx(new[0] / old[0])
 
 
-def test_a_bar_that_is_missed_now_is_told_whatever_the_spread() -> None:
+def test_a_newly_missed_bar_is_reported_regardless_of_the_spread() -> None:
     old, new = _line("x", 0.99, 0.9, 1.1, "<= 1.0", True), _line("x", 1.01, 0.9, 1.1, "<= 1.0", False)
     assert [row.verdict for row in compare.compare([old], [new])] == ["missed"]
     assert [row.verdict for row in compare.compare([new], [new])] == [""]
 
 
-def test_rows_of_one_file_alone_are_named() -> None:
-    gone, new = _line("gone", 1.0, None, None, "", None), _line("new", 2.0, None, None, "", None)
-    rows = compare.compare([gone], [new])
+def test_rows_that_only_one_file_has_are_listed() -> None:
+    removed, new = _line("gone", 1.0, None, None, "", None), _line("new", 2.0, None, None, "", None)
+    rows = compare.compare([removed], [new])
     assert [(row.what, row.old, row.new, row.verdict, row.change) for row in rows] == [
         ("new", None, 2.0, "new", None),
         ("gone", 1.0, None, "gone", None),
     ]
 
 
-def test_the_command_names_what_got_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_the_rows_that_got_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
     old.write_text(json.dumps({"machine": {"cores": 2}, "results": [_line("x", 0.5, 0.4, 0.6, "<= 1.0", True)]}))
     new.write_text(json.dumps({"machine": {"cores": 4}, "results": [_line("x", 0.9, 0.8, 0.95, "<= 1.0", True)]}))
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         compare.main(old, new)
-    assert left.value.code == 1
+    assert exited.value.code == 1
     assert capsys.readouterr().out.splitlines() == [
         "cores: 2 before, 4 now",
         f"{'x':<64} {'0.500':>9} {'0.900':>9} {'x 1.80':>8} worse",
         "worse by more than the spread, or below its bar now: x",
     ]
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         compare.main(old, old)
-    assert left.value.code == 0
+    assert exited.value.code == 0
 
 
-def test_what_is_no_file_of_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_results_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other.json"
     path.write_text("[]")
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         compare.main(path, path)
-    assert left.value.code == 2
+    assert exited.value.code == 2
     assert capsys.readouterr().err.startswith(f"{path}: not a file of results: ")

@@ -1,4 +1,4 @@
-"""Which changes of a project change what a function is known by, and which do not."""
+"""Fingerprints of functions: which changes of a project change them, and which do not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Row = tuple[str, Files | str] | tuple[str, Files | str, str, str]
 class Trial:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._made = 0
+        self._count = 0
 
-    def of(self, files: Files | str, function: str = "f", module: str = "steps") -> Mapping[str, str]:
-        """What `steps:f` is known by in a project of these files; a text alone is steps.py."""
-        self._made += 1  # Python remembers for a moment what is in a folder
-        folder = self.path / str(self._made)
+    def fingerprint_of(self, files: Files | str, function: str = "f", module: str = "steps") -> Mapping[str, str]:
+        """The fingerprint of `steps:f` in a project of these files. A string is the text of steps.py."""
+        self._count += 1  # a new folder each time: Python caches the contents of a folder for a moment
+        folder = self.path / str(self._count)
         folder.mkdir()
         for name, text in ({"steps.py": files} if isinstance(files, str) else files).items():
             path = folder / name
@@ -42,8 +42,8 @@ def trial(tmp_path: Path) -> Trial:
 F = "def f(): return g()\n"
 G = "def g(): return 1\n"
 
-# What counts: a name, a project, and what is replaced in it: 1 by 2 if nothing is said. Most of it is never run.
-COUNTS: list[Row] = [
+# Code that counts: a name, a project, and the replacement in it (default: 1 by 2). Most of it is never run.
+COUNTED: list[Row] = [
     ("itself", "def f(): return 1"),
     ("a coroutine", "async def f(): return 1"),
     ("what it calls", F + G),
@@ -238,8 +238,8 @@ COUNTS: list[Row] = [
     ),
 ]
 
-# What does not count: the same, with 3 and 4.
-COUNTS_NOT: list[Row] = [
+# Code that does not count: as above, the default replacement is 3 by 4.
+IGNORED: list[Row] = [
     ("comments", "def f():\n return 1  # one", "# one", "# two"),
     ("layout", "def f(): return g(1, 2)", "g(1, 2)", "(g(\n  1,\n\n  2,\n ))"),
     ("quotes", "def f(): return 'a'", "'a'", '"a"'),
@@ -315,26 +315,26 @@ COUNTS_NOT: list[Row] = [
 ]
 
 
-def change(files: Files | str, old: str, new: str) -> Files | str:
+def replace_in(files: Files | str, old: str, new: str) -> Files | str:
     texts = [files] if isinstance(files, str) else [*files.values()]
     assert any(old in text for text in texts)
     return files.replace(old, new) if isinstance(files, str) else {n: t.replace(old, new) for n, t in files.items()}
 
 
-@pytest.mark.parametrize("row", COUNTS, ids=[row[0] for row in COUNTS])
-def test_what_counts(trial: Trial, row: Row) -> None:
+@pytest.mark.parametrize("row", COUNTED, ids=[row[0] for row in COUNTED])
+def test_reached_code_changes_the_fingerprint(trial: Trial, row: Row) -> None:
     files, old, new = (*row[1:], "1", "2")[:3]
-    assert trial.of(files) != trial.of(change(files, old, new))
-    assert trial.of(files) == trial.of(files)
+    assert trial.fingerprint_of(files) != trial.fingerprint_of(replace_in(files, old, new))
+    assert trial.fingerprint_of(files) == trial.fingerprint_of(files)
 
 
-@pytest.mark.parametrize("row", COUNTS_NOT, ids=[row[0] for row in COUNTS_NOT])
-def test_what_does_not_count(trial: Trial, row: Row) -> None:
+@pytest.mark.parametrize("row", IGNORED, ids=[row[0] for row in IGNORED])
+def test_other_changes_leave_the_fingerprint_as_it_is(trial: Trial, row: Row) -> None:
     files, old, new = (*row[1:], "3", "4")[:3]
-    assert trial.of(files) == trial.of(change(files, old, new))
+    assert trial.fingerprint_of(files) == trial.fingerprint_of(replace_in(files, old, new))
 
 
-def test_what_it_is_known_by_has_names(trial: Trial) -> None:
+def test_digests_are_keyed_by_module_and_name(trial: Trial) -> None:
     files = {
         "steps.py": "import helpers, other, p.a\nLIMIT = 1\nprint(1)\n"
         "def f(): return helpers.g(LIMIT), p.a.C().m(), x(other)\n",
@@ -344,49 +344,49 @@ def test_what_it_is_known_by_has_names(trial: Trial) -> None:
         "p/__init__.py": "",
         "p/a.py": "class C: ...",
     }
-    found = trial.of(files)
+    found = trial.fingerprint_of(files)
     assert list(found) == ["deep:*", "helpers:g", "other:*", "p.a:C", "steps:LIMIT", "steps:f", "steps:import"]
     assert all(re.fullmatch("[0-9a-f]{32}", digest) for digest in found.values())
-    assert found == trial.of(files)
+    assert found == trial.fingerprint_of(files)
 
 
-def test_names_that_lead_in_circles_end(trial: Trial) -> None:
+def test_circular_imports_and_names_end(trial: Trial) -> None:
     files = {
         "steps.py": "from p import *\nfrom steps import *\nfrom p import g\nimport steps\n"
         "def f(): return g(), p.a.g(), steps.f\n",
         "p/__init__.py": "from . import a\nfrom .a import g, h\n",
         "p/a.py": "from p import a, g as h\nfrom p.a import *\nfrom p import h as g\nN = a.N\n",
     }
-    assert {"steps:f"} <= {*trial.of(files)}
-    assert trial.of(files, "N", "p.a") == trial.of(files, "a.a.a.N", "p.a")
+    assert {"steps:f"} <= {*trial.fingerprint_of(files)}
+    assert trial.fingerprint_of(files, "N", "p.a") == trial.fingerprint_of(files, "a.a.a.N", "p.a")
 
 
-def test_a_method_leads_to_its_class(trial: Trial) -> None:
-    assert list(trial.of("class C:\n    def m(self): return g()\n\n" + G, "C.m")) == ["steps:C", "steps:g"]
+def test_a_method_counts_as_its_class(trial: Trial) -> None:
+    assert list(trial.fingerprint_of("class C:\n    def m(self): return g()\n\n" + G, "C.m")) == ["steps:C", "steps:g"]
 
 
-def test_a_change_is_told_where_it_is(trial: Trial) -> None:
+def test_a_change_shows_in_the_digest_of_its_definition(trial: Trial) -> None:
     files = {"steps.py": "import helpers\ndef f(): return helpers.g()\n", "helpers.py": G}
-    before, after = trial.of(files), trial.of(change(files, "1", "2"))
+    before, after = trial.fingerprint_of(files), trial.fingerprint_of(replace_in(files, "1", "2"))
     assert {name for name in after if after[name] != before[name]} == {"helpers:g"}
 
 
-def test_a_function_that_is_nowhere_is_the_whole_module(trial: Trial) -> None:
-    assert list(trial.of("def g(): return 1\n")) == ["steps:*"]
-    assert trial.of("", module="no_such_module") == {}
+def test_a_function_that_is_not_found_counts_as_the_whole_module(trial: Trial) -> None:
+    assert list(trial.fingerprint_of("def g(): return 1\n")) == ["steps:*"]
+    assert trial.fingerprint_of("", module="no_such_module") == {}
 
 
-def test_installed_modules_are_not_of_the_project(trial: Trial) -> None:
+def test_installed_modules_do_not_count(trial: Trial) -> None:
     imports = "import ast, sys, pytest, os.path, no_such_module"
     text = f"{imports}\ndef f(): ast.parse(''), sys.path, pytest.x, os.path.join, os, no_such_module.x\n"
-    assert list(trial.of(text)) == ["steps:f"]
-    assert trial.of("", "join", "os.path") == {}
+    assert list(trial.fingerprint_of(text)) == ["steps:f"]
+    assert trial.fingerprint_of("", "join", "os.path") == {}
 
 
 @pytest.mark.parametrize("text", ["def f(:", "def f(): '", "\0", "# coding: no-such-coding", "x = " + "(" * 300])
 def test_a_module_that_cannot_be_parsed(trial: Trial, text: str) -> None:
-    assert trial.of(text) == {"steps:*": "unreadable"}
-    assert trial.of({"steps.py": "import a\ndef f(): a.g()\n", "a.py": text})["a:*"] == "unreadable"
+    assert trial.fingerprint_of(text) == {"steps:*": "unreadable"}
+    assert trial.fingerprint_of({"steps.py": "import a\ndef f(): a.g()\n", "a.py": text})["a:*"] == "unreadable"
 
 
 def test_a_module_that_cannot_be_read(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +394,7 @@ def test_a_module_that_cannot_be_read(trial: Trial, monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "no")
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    assert trial.of(F + G) == {"steps:*": "unreadable"}
+    assert trial.fingerprint_of(F + G) == {"steps:*": "unreadable"}
 
 
 def test_an_extension_counts_by_its_bytes(tmp_path: Path) -> None:
@@ -405,19 +405,19 @@ def test_an_extension_counts_by_its_bytes(tmp_path: Path) -> None:
     assert {name: digest for name, digest in found.items() if name != "steps:f"} == {"fast:*": file_checksum(path)}
 
 
-def test_a_project_among_installed_packages_is_still_a_project(tmp_path: Path) -> None:
+def test_a_project_inside_site_packages_is_still_a_project(tmp_path: Path) -> None:
     folder = tmp_path / "site-packages" / "pipeline"
     folder.mkdir(parents=True)
     (folder / "steps.py").write_text("import beside\n" + F + G)
     assert list(Fingerprints(folder).of("steps", "f")) == ["steps:f", "steps:g"]
 
 
-def test_installed_packages_are_known_by_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = [tmp_path / name for name in ("site-packages", "dist-packages", "elsewhere")]
-    for place in places:
-        place.mkdir()
-        (place / f"made_up_{place.name.partition('-')[0]}.py").write_text(G)
-        monkeypatch.syspath_prepend(str(place))
+def test_installed_packages_are_recognized_by_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package_folders = [tmp_path / name for name in ("site-packages", "dist-packages", "elsewhere")]
+    for package_folder in package_folders:
+        package_folder.mkdir()
+        (package_folder / f"made_up_{package_folder.name.partition('-')[0]}.py").write_text(G)
+        monkeypatch.syspath_prepend(str(package_folder))
     folder = tmp_path / "project"
     folder.mkdir()
     calls = [f"made_up_{name}.g()" for name in ("site", "dist", "elsewhere")]
@@ -426,7 +426,7 @@ def test_installed_packages_are_known_by_their_folder(tmp_path: Path, monkeypatc
     assert list(Fingerprints(folder).of("steps", "f")) == ["made_up_elsewhere:g", "steps:f"]
 
 
-PLUG = {"plug/__init__.py": "", "plug/a.py": "def run(): return 1\n", "other.py": "def run(): return 7\n"}
+PLUGIN = {"plug/__init__.py": "", "plug/a.py": "def run(): return 1\n", "other.py": "def run(): return 7\n"}
 LOADED = {
     "by a format": "from importlib import import_module\ndef f(n): return import_module(f'plug.{n}').run()",
     "by a sum": "import importlib\ndef f(n): return importlib.import_module('plug.' + n + '').run()",
@@ -451,22 +451,22 @@ LOADED_FROM_ANYWHERE = {
 @pytest.mark.parametrize(
     "text", [*LOADED.values(), *LOADED_FROM_ANYWHERE.values()], ids=[*LOADED, *LOADED_FROM_ANYWHERE]
 )
-def test_what_may_be_loaded_by_a_computed_name_counts(trial: Trial, text: str) -> None:
-    files = {"steps.py": text, **PLUG}
-    before = trial.of(files)
-    assert before == trial.of({**files, "plug/a.py": f"# the same\n{PLUG['plug/a.py']}"})
-    assert before != trial.of({**files, "plug/a.py": "def run(): return 2\n"})
-    assert before != trial.of({**files, "plug/b.py": ""}), "one more"
-    assert before != trial.of({**files, "plug/deep/b.py": ""})
+def test_modules_that_may_be_loaded_by_a_computed_name_count(trial: Trial, text: str) -> None:
+    files = {"steps.py": text, **PLUGIN}
+    before = trial.fingerprint_of(files)
+    assert before == trial.fingerprint_of({**files, "plug/a.py": f"# the same\n{PLUGIN['plug/a.py']}"})
+    assert before != trial.fingerprint_of({**files, "plug/a.py": "def run(): return 2\n"})
+    assert before != trial.fingerprint_of({**files, "plug/b.py": ""}), "one more"
+    assert before != trial.fingerprint_of({**files, "plug/deep/b.py": ""})
     anywhere = text in LOADED_FROM_ANYWHERE.values()
-    assert (before != trial.of({**files, "other.py": "def run(): return 8\n"})) == anywhere
-    assert (before != trial.of({**files, "odd-one/x.y.py": "1"})) == anywhere
+    assert (before != trial.fingerprint_of({**files, "other.py": "def run(): return 8\n"})) == anywhere
+    assert (before != trial.fingerprint_of({**files, "odd-one/x.y.py": "1"})) == anywhere
     if anywhere:
-        odd = [trial.of({**files, "odd-one/x.y.py": text}) for text in ("1", "2")]
+        odd = [trial.fingerprint_of({**files, "odd-one/x.y.py": text}) for text in ("1", "2")]
         assert odd[0] != odd[1], "which may be run by its path"
-    for foreign in (".hidden/x.py", "node_modules/x.py", "plug/__pycache__/x.py", "plug/data.txt"):
-        assert before == trial.of({**files, foreign: "1"})
-    assert before == trial.of({**files, "env/pyvenv.cfg": "", "env/lib/x.py": ""})
+    for ignored in (".hidden/x.py", "node_modules/x.py", "plug/__pycache__/x.py", "plug/data.txt"):
+        assert before == trial.fingerprint_of({**files, ignored: "1"})
+    assert before == trial.fingerprint_of({**files, "env/pyvenv.cfg": "", "env/lib/x.py": ""})
 
 
 @pytest.mark.parametrize(
@@ -480,24 +480,28 @@ def test_what_may_be_loaded_by_a_computed_name_counts(trial: Trial, text: str) -
         "import importlib\ndef f(n): return importlib.import_module(f'json.{n}')",
     ],
 )
-def test_a_name_that_is_written_out_leads_no_further(trial: Trial, text: str) -> None:
-    files = {"steps.py": text, **PLUG}
-    assert trial.of(files) == trial.of({**files, "other.py": "def run(): return 8\n", "more.py": ""})
+def test_a_literal_module_name_does_not_make_other_modules_count(trial: Trial, text: str) -> None:
+    files = {"steps.py": text, **PLUGIN}
+    assert trial.fingerprint_of(files) == trial.fingerprint_of(
+        {**files, "other.py": "def run(): return 8\n", "more.py": ""}
+    )
 
 
-def test_modules_of_its_own_package_by_a_computed_name(trial: Trial) -> None:
+def test_modules_of_the_own_package_loaded_by_a_computed_name_count(trial: Trial) -> None:
     text = "from importlib import import_module\ndef f(n): return import_module(f'.{n}', __package__)"
     files = {"p/steps.py": text, "p/__init__.py": "", "p/a.py": G, "b.py": G}
-    before = trial.of(files, module="p.steps")
-    assert before != trial.of(change(files, "return 1", "return 2"), module="p.steps")
-    assert before == trial.of({**files, "b.py": ""}, module="p.steps")
+    before = trial.fingerprint_of(files, module="p.steps")
+    assert before != trial.fingerprint_of(replace_in(files, "return 1", "return 2"), module="p.steps")
+    assert before == trial.fingerprint_of({**files, "b.py": ""}, module="p.steps")
     for other in (text.replace("__package__", "n"), text.replace("f'.{n}'", "'..b'")):
         files["p/steps.py"] = other
-        assert trial.of(files, module="p.steps") != trial.of({**files, "b.py": ""}, module="p.steps")
+        assert trial.fingerprint_of(files, module="p.steps") != trial.fingerprint_of(
+            {**files, "b.py": ""}, module="p.steps"
+        )
 
 
-def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None:
-    trial.of({"steps.py": LOADED["by a format"], **PLUG})
+def test_modules_added_to_and_removed_from_a_package_are_noticed(trial: Trial) -> None:
+    trial.fingerprint_of({"steps.py": LOADED["by a format"], **PLUGIN})
     folder = trial.path / "1"
     fingerprints = Fingerprints(folder)
     fingerprints.of("steps", "f")
@@ -510,16 +514,16 @@ def test_modules_that_come_and_go_below_a_package_are_seen(trial: Trial) -> None
     assert fingerprints.is_current("steps", "f")
 
 
-def test_more_modules_than_anyone_reads_are_never_the_same(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"steps.py": LOADED["by a format"], **PLUG}
-    assert trial.of(files) == trial.of(files)
+def test_beyond_the_limit_of_modules_fingerprints_never_match(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"steps.py": LOADED["by a format"], **PLUGIN}
+    assert trial.fingerprint_of(files) == trial.fingerprint_of(files)
     for limit in ("_MANY", "_ENTRIES"):
         with monkeypatch.context() as patch:
             patch.setattr(f"nfrun.code.module_index.{limit}", 1)
-            assert trial.of(files) != trial.of(files)
+            assert trial.fingerprint_of(files) != trial.fingerprint_of(files)
 
 
-CAME = {
+ADDED = {
     "a module": ("import a\ndef f(): a.g()", "a.py"),
     "one that hides an installed one": ("import json\ndef f(): json.g()", "json.py"),
     "one in a package": ("try:\n from p.a import g\nexcept ImportError: ...\ndef f(): return g()", "p/a.py"),
@@ -530,8 +534,8 @@ CAME = {
 }
 
 
-@pytest.mark.parametrize(("text", "name"), CAME.values(), ids=CAME)
-def test_what_came_and_went_is_seen(tmp_path: Path, text: str, name: str) -> None:
+@pytest.mark.parametrize(("text", "name"), ADDED.values(), ids=ADDED)
+def test_added_and_removed_modules_are_noticed(tmp_path: Path, text: str, name: str) -> None:
     files = {"steps.py": text, "p/__init__.py": "", "b.py": G, "q/c.py": G, "unasked.py": G}
     for file, content in files.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
@@ -555,7 +559,7 @@ def test_what_came_and_went_is_seen(tmp_path: Path, text: str, name: str) -> Non
     assert fingerprints.is_current("steps", "f")
 
 
-def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
+def test_an_empty_init_file_is_checked_for_changes_too(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "__init__.py").write_text("")
     (tmp_path / "p" / "a.py").write_text(G)
@@ -569,7 +573,9 @@ def test_a_package_whose_file_is_empty_is_looked_at_too(tmp_path: Path) -> None:
 
 def test_nothing_is_imported(trial: Trial) -> None:
     before = set(sys.modules)
-    trial.of({"steps.py": "import not_to_be_imported as a\n1 / 0\ndef f(): a.g()\n", "not_to_be_imported.py": G})
+    trial.fingerprint_of(
+        {"steps.py": "import not_to_be_imported as a\n1 / 0\ndef f(): a.g()\n", "not_to_be_imported.py": G}
+    )
     assert set(sys.modules) == before
 
 
@@ -593,16 +599,16 @@ def test_each_module_is_read_once_and_only_if_it_is_reached(trial: Trial, monkey
 )
 def test_code_that_is_nested_deeply(trial: Trial, deep: str) -> None:
     files = {"steps.py": f"from a import g\ndef f(): return g({deep})\n", "a.py": G}
-    before = trial.of(files)
-    assert before == trial.of(files)
-    assert before != trial.of({**files, "steps.py": files["steps.py"].replace("1", "2")})
+    before = trial.fingerprint_of(files)
+    assert before == trial.fingerprint_of(files)
+    assert before != trial.fingerprint_of({**files, "steps.py": files["steps.py"].replace("1", "2")})
 
 
 def test_a_module_too_deep_to_parse_counts_by_its_text(trial: Trial) -> None:
     text = f"import a\nx = 1{' + 1' * 20000}\ndef f(): return a.g()\n"
-    assert trial.of(text)["steps:*"] == text_checksum(text)
+    assert trial.fingerprint_of(text)["steps:*"] == text_checksum(text)
 
 
 def test_long_chains_of_branches(trial: Trial) -> None:
     text = "if x == 0: A = 0\n" + "".join(f"elif x == {i}: A = {i}\n" for i in range(1, 90)) + "def f(): return A\n"
-    assert list(trial.of(text)) == ["steps:A", "steps:f", "steps:import"]
+    assert list(trial.fingerprint_of(text)) == ["steps:A", "steps:f", "steps:import"]

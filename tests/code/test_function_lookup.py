@@ -1,4 +1,4 @@
-"""What can be said of a function by reading its module, and that reading runs nothing."""
+"""The lookup of functions in the source of their module, which runs no code of the module."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def find(folder: Path, source: str, function: str = "f") -> LookupResult:
-    # Of its own folder: Python remembers for a moment what is in one.
-    place = folder / f"m{len(list(folder.iterdir()))}"
-    place.mkdir()
-    (place / "steps.py").write_text(source, encoding="utf-8")
-    return FunctionLookup(place).find("steps", function)
+def find_function(folder: Path, source: str, function: str = "f") -> LookupResult:
+    # a new folder each time: Python caches the contents of a folder for a moment
+    subfolder = folder / f"m{len(list(folder.iterdir()))}"
+    subfolder.mkdir()
+    (subfolder / "steps.py").write_text(source, encoding="utf-8")
+    return FunctionLookup(subfolder).find("steps", function)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def find(folder: Path, source: str, function: str = "f") -> LookupResult:
         ("class C:\n    def f(self): ...\ndef f(a): ...", Signature("steps.py:3", ("a",), ("a",))),
     ],
 )
-def test_a_signature(folder: Path, source: str, signature: Signature) -> None:
-    assert find(folder, source) == LookupResult(signature=signature)
+def test_the_signature_of_a_function(folder: Path, source: str, signature: Signature) -> None:
+    assert find_function(folder, source) == LookupResult(signature=signature)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_signature(folder: Path, source: str, signature: Signature) -> None:
         "if 1:\n    vars().update(f=print)",
     ],
 )
-def test_what_only_the_run_can_tell(folder: Path, source: str) -> None:
-    assert find(folder, source) == LookupResult()
+def test_names_that_only_the_run_can_resolve_are_no_problem(folder: Path, source: str) -> None:
+    assert find_function(folder, source) == LookupResult()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_only_the_run_can_tell(folder: Path, source: str) -> None:
     ],
 )
 def test_no_such_function(folder: Path, source: str, found: LookupResult) -> None:
-    assert find(folder, source, "extrat") == found
+    assert find_function(folder, source, "extrat") == found
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_no_such_function(folder: Path, source: str, found: LookupResult) -> Non
         ("# coding: nonsense\n", "steps.py: unknown encoding: nonsense"),
     ],
 )
-def test_a_module_that_cannot_be_read_is_told_once(folder: Path, source: str, problem: str) -> None:
+def test_a_module_that_cannot_be_read_is_reported_once(folder: Path, source: str, problem: str) -> None:
     (folder / "steps.py").write_text(source)
-    library = FunctionLookup(folder)
-    first = library.find("steps", "f")
-    assert first.problem.startswith(problem)  # what follows are Python's own words, which change
+    lookup = FunctionLookup(folder)
+    first = lookup.find("steps", "f")
+    assert first.problem.startswith(problem)  # the rest is Python's message, which differs between versions
     assert str(folder) not in first.problem
     assert first.hint == "the module 'steps' cannot be read"
-    assert library.find("steps", "f") == library.find("steps", "g") == LookupResult()
+    assert lookup.find("steps", "f") == lookup.find("steps", "g") == LookupResult()
 
 
 def test_a_module_that_is_not_utf_8(folder: Path) -> None:
@@ -123,15 +123,15 @@ def test_a_deeply_nested_module(folder: Path) -> None:
     assert "steps" in FunctionLookup(folder).find("steps", "f").problem
 
 
-def test_odd_escapes_warn_nobody(folder: Path) -> None:
+def test_invalid_escapes_cause_no_warning(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert find(folder, "def f(): return '\\d'").signature
+        assert find_function(folder, "def f(): return '\\d'").signature
 
 
 @pytest.fixture
 def packages(folder: Path) -> Path:
-    """A package that would leave a file behind and crash if it were imported."""
+    """Modules that create a file and fail when they are imported."""
     for name in ("pkg", "pkg/inner", "bare", "empty"):
         (folder / name).mkdir()
     trap = "open('imported', 'w').close()\nraise RuntimeError\n"
@@ -155,7 +155,7 @@ def packages(folder: Path) -> Path:
 )
 def test_modules_are_found_and_nothing_is_imported(packages: Path, module: str, where: str) -> None:
     top = module.split(".")[0]
-    before = sys.modules.get(top)  # another test may have one of that name
+    before = sys.modules.get(top)  # another test may have imported a module of that name
     found = FunctionLookup(packages).find(module, "f")
     assert found.signature and found.signature.where == where
     assert not (packages / "imported").exists()
@@ -199,34 +199,34 @@ def test_no_such_module(packages: Path, module: str, found: LookupResult) -> Non
 
 
 def test_installed_modules(folder: Path) -> None:
-    library = FunctionLookup(folder)
+    lookup = FunctionLookup(folder)
     for module, function in (("sys", "exit"), ("math", "sqrt"), ("pyarrow", "table"), ("os", "getcwd")):
-        assert library.find(module, function) == LookupResult()
-    found = library.find("json", "dmup")
+        assert lookup.find(module, function) == LookupResult()
+    found = lookup.find("json", "dmup")
     assert (found.problem, found.hint) == ("json/__init__.py has no function 'dmup'", "did you mean 'dump'?")
 
 
-def test_the_folder_comes_first(folder: Path) -> None:
+def test_modules_in_the_folder_come_before_installed_ones(folder: Path) -> None:
     (folder / "pytest.py").write_text("def main(table): ...\n")
     found = FunctionLookup(folder).find("pytest", "main")
     assert found.signature and found.signature.where == "pytest.py:1"
 
 
 @pytest.mark.parametrize("name", ["json", "random", "duckdb", "rich"])
-def test_a_file_whose_name_is_taken_is_told(folder: Path, name: str) -> None:
-    """At the run, the import would find the other one."""
+def test_a_file_with_the_name_of_an_imported_module_is_reported(folder: Path, name: str) -> None:
+    """The import in the run would find the other module."""
     (folder / f"{name}.py").write_text("def dumps(table): ...\n")
     found = FunctionLookup(folder).find(name, "dumps")
     what = f"the module '{name}' beside the pipeline file has the name of one that is in use already"
     assert (found.problem, found.hint) == (what, "rename the file")
 
 
-def test_modules_of_python_itself_are_found_where_no_file_hides_them(folder: Path) -> None:
+def test_standard_modules_are_found_unless_a_file_hides_them(folder: Path) -> None:
     assert FunctionLookup(folder).find("json", "dumps").problem == ""
 
 
-def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as packages installed for editing."""
+def test_modules_of_other_import_finders_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example editable installs."""
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "mine.py").write_text("def f(table): ...\n")
 
@@ -240,7 +240,7 @@ def test_modules_that_another_finder_knows(folder: Path, monkeypatch: pytest.Mon
     assert found.signature and found.signature.names == ("table",)
 
 
-def test_a_module_in_folders_within_folders_that_are_no_packages(folder: Path) -> None:
+def test_a_module_in_nested_namespace_packages_is_found(folder: Path) -> None:
     (folder / "made_up" / "inner").mkdir(parents=True)
     (folder / "made_up" / "inner" / "steps.py").write_text("def f(table): ...\n")
     found = FunctionLookup(folder).find("made_up.inner.steps", "f")
@@ -250,8 +250,8 @@ def test_a_module_in_folders_within_folders_that_are_no_packages(folder: Path) -
 
 def test_each_module_is_read_once(folder: Path) -> None:
     (folder / "steps.py").write_text("def f(a): ...\n")
-    library = FunctionLookup(folder)
-    assert library.find("steps", "f").signature
+    lookup = FunctionLookup(folder)
+    assert lookup.find("steps", "f").signature
     (folder / "steps.py").write_text("def g(b): ...\n")
-    assert library.find("steps", "f").signature
-    assert library.find("steps", "g").problem == "steps.py has no function 'g'"
+    assert lookup.find("steps", "f").signature
+    assert lookup.find("steps", "g").problem == "steps.py has no function 'g'"

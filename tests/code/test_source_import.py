@@ -1,4 +1,4 @@
-"""The code that runs is the code that can be read, whatever compiled code lies beside it."""
+"""The import from source: the code that runs is the source, even if there are stale compiled files."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def run(folder: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_a_change_is_seen_that_size_and_time_do_not_show(tmp_path: Path) -> None:
+def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     files = [tmp_path / "steps.py", tmp_path / "inner" / "deep.py"]
     for word in ("one", "two"):
         for file in files:
             file.write_text(f"WORD = '{word}'\n")
             os.utime(file, (1_500_000_000, 1_500_000_000))
-        if word == "one":  # as Python itself leaves it
+        if word == "one":  # leave compiled files, as Python does
             subprocess.run([sys.executable, "-m", "compileall", "-q", str(tmp_path)], check=True)
             assert list(tmp_path.rglob("*.pyc"))
         assert run(tmp_path) == [f"{word} {word} 1", "_Loader SourceFileLoader"]
 
 
-def test_nothing_is_left_beside_the_sources(tmp_path: Path) -> None:
+def test_no_compiled_files_are_left_beside_the_sources(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     for file in (tmp_path / "steps.py", tmp_path / "inner" / "deep.py"):
         file.write_text("WORD = 1\n")

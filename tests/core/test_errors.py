@@ -1,4 +1,4 @@
-"""How a mistake is told: the exact texts."""
+"""Diagnostics: the exact texts in which they are rendered."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from nfrun.core.errors import Diagnostic, SourceSpan, SpecError, render, render_
 from nfrun.core.text import closest_match, ellipsize, escape_controls
 
 
-def test_near_finds_the_word_that_was_probably_meant() -> None:
+def test_closest_match_finds_a_misspelt_word() -> None:
     assert closest_match("extrat", ["users", "extract"]) == "extract"
 
 
-def test_near_does_not_mind_the_case_and_gives_the_word_as_it_is_known() -> None:
+def test_closest_match_ignores_case_and_returns_the_known_spelling() -> None:
     assert closest_match("EXTRACT", ["users", "Extract"]) == "Extract"
 
 
-def test_near_of_several_takes_the_nearest() -> None:
+def test_closest_match_returns_the_closest_of_several() -> None:
     assert closest_match("reed", ["users", "reads", "read"]) == "read"
 
 
 @pytest.mark.parametrize("word", ["", "zzz", "e"])
-def test_near_finds_nothing_where_nothing_is_alike(word: str) -> None:
+def test_closest_match_returns_none_if_no_word_is_similar(word: str) -> None:
     assert closest_match(word, ["extract", "users"]) is None
     assert closest_match(word, []) is None
 
@@ -40,57 +40,59 @@ def test_near_finds_nothing_where_nothing_is_alike(word: str) -> None:
         ("\u00a0\u200d\u2027\u202f\u2065\u206a", "\u00a0\u200d\u2027\u202f\u2065\u206a"),
     ],
 )
-def test_escape_makes_what_would_change_the_terminal_visible_and_leaves_the_rest(text: str, escaped: str) -> None:
+def test_escape_controls_escapes_control_characters_and_leaves_other_text(text: str, escaped: str) -> None:
     assert escape_controls(text) == escaped
     assert escape_controls(escaped) == escaped
     assert escaped.encode()
 
 
-def test_shorten_leaves_out_the_middle() -> None:
+def test_ellipsize_leaves_out_the_middle() -> None:
     assert ellipsize("abcdefghij", 10) == "abcdefghij"
     assert ellipsize("abcdefghijk", 10) == "abcdef…ijk"
     assert ellipsize("a" * 60) == "a" * 60
     assert ellipsize("a" * 40 + "b" * 21) == "a" * 39 + "…" + "b" * 20
 
 
-def test_shorten_puts_all_on_one_line_before_it_counts() -> None:
+def test_ellipsize_escapes_line_breaks_before_it_counts() -> None:
     assert ellipsize("one\ntwo\tthree\x1b") == r"one\ntwo\tthree\x1b"
     assert ellipsize("\n\n\n", 5) == r"\n\…n"
 
 
 @pytest.mark.parametrize("limit", range(1, 12))
-def test_shorten_never_gives_more_than_the_limit(limit: int) -> None:
+def test_ellipsize_never_exceeds_the_limit(limit: int) -> None:
     assert len(ellipsize("abcdefghijklm", limit)) == limit
 
 
-def test_a_place_is_told_as_file_line_and_column_or_as_the_file() -> None:
+def test_a_source_span_prints_as_file_line_and_column_or_as_the_file() -> None:
     assert str(SourceSpan("etl.yaml", 14, 12)) == "etl.yaml:14:12"
     assert str(SourceSpan("etl.yaml")) == "etl.yaml"
 
 
-def test_a_problem_shows_its_line_a_caret_and_the_hint() -> None:
-    where = SourceSpan("pipelines/etl.yaml", 14, 14, 6, "    inputs: [extrat, users]")
-    problem = Diagnostic(where, "node 'join' reads 'extrat', which is not defined", "did you mean 'extract' (line 6)?")
-    assert render(problem) == (
+def test_a_diagnostic_shows_its_line_a_caret_and_the_hint() -> None:
+    span = SourceSpan("pipelines/etl.yaml", 14, 14, 6, "    inputs: [extrat, users]")
+    diagnostic = Diagnostic(
+        span, "node 'join' reads 'extrat', which is not defined", "did you mean 'extract' (line 6)?"
+    )
+    assert render(diagnostic) == (
         "pipelines/etl.yaml:14:14: node 'join' reads 'extrat', which is not defined\n"
         "   14 |     inputs: [extrat, users]\n"
         "      |              ^^^^^^ did you mean 'extract' (line 6)?"
     )
 
 
-def test_a_problem_without_a_hint_ends_with_the_caret() -> None:
+def test_a_diagnostic_without_a_hint_ends_with_the_caret() -> None:
     assert (
         render(Diagnostic(SourceSpan("a.yaml", 1, 4, 1, "x: 12"), "no"))
         == "a.yaml:1:4: no\n    1 | x: 12\n      |    ^"
     )
 
 
-def test_a_problem_of_the_whole_file_shows_no_line() -> None:
+def test_a_diagnostic_of_the_whole_file_shows_no_line() -> None:
     assert render(Diagnostic(SourceSpan("a.yaml"), "it is empty")) == "a.yaml: it is empty"
     assert render(Diagnostic(SourceSpan("a.yaml"), "it is empty", "see --help")) == "a.yaml: it is empty\n   see --help"
 
 
-def test_a_problem_whose_line_is_not_at_hand_shows_the_place_only() -> None:
+def test_a_diagnostic_without_the_text_of_its_line_shows_the_span_only() -> None:
     assert render(Diagnostic(SourceSpan("a.yaml", 3, 2), "no", "do this")) == "a.yaml:3:2: no\n   do this"
 
 
@@ -106,7 +108,7 @@ def test_there_is_always_a_caret_and_never_more_than_forty() -> None:
     assert render(Diagnostic(SourceSpan("a", 1, 1, 99, text), "no")).splitlines()[2] == "      | " + "^" * 40
 
 
-def test_what_is_escaped_and_what_is_indented_by_tabs_keeps_the_caret_in_its_place() -> None:
+def test_the_caret_is_aligned_after_escapes_and_tabs() -> None:
     assert render(Diagnostic(SourceSpan("a\x1b\n.yaml", 3, 5, 3, "\ta\x1b: bad"), "no\x07", "\u202ehint")) == (
         "a\\x1b\\n.yaml:3:5: no\\x07\n"
         "    3 | \ta\\x1b: bad\n"
@@ -114,7 +116,7 @@ def test_what_is_escaped_and_what_is_indented_by_tabs_keeps_the_caret_in_its_pla
     )  # fmt: skip
 
 
-def test_of_a_very_long_line_the_part_around_the_caret_is_shown() -> None:
+def test_a_very_long_line_is_cut_to_the_part_around_the_caret() -> None:
     text = "a" * 300 + "BBBBB" + "c" * 300
     assert render(Diagnostic(SourceSpan("a.yaml", 1, 301, 5, text), "far", "here")) == (
         "a.yaml:1:301: far\n"
@@ -132,15 +134,15 @@ def test_of_a_very_long_line_the_part_around_the_caret_is_shown() -> None:
     )
 
 
-def test_all_problems_are_told_in_the_order_of_the_file() -> None:
-    problems = [
+def test_diagnostics_are_sorted_by_file_line_and_column() -> None:
+    diagnostics = [
         Diagnostic(SourceSpan("b.yaml", 1, 1), "third"),
         Diagnostic(SourceSpan("a.yaml", 10, 1), "second"),
         Diagnostic(SourceSpan("a.yaml", 9, 7), "first, at the right"),
         Diagnostic(SourceSpan("a.yaml", 9, 2), "first, at the left"),
         Diagnostic(SourceSpan("a.yaml"), "the whole"),
     ]
-    assert render_all(problems) == (
+    assert render_all(diagnostics) == (
         "a.yaml: the whole\n"
         "a.yaml:9:2: first, at the left\n"
         "a.yaml:9:7: first, at the right\n"
@@ -150,24 +152,24 @@ def test_all_problems_are_told_in_the_order_of_the_file() -> None:
     assert render_all([]) == ""
 
 
-def test_of_very_many_problems_the_first_are_told_and_the_rest_counted() -> None:
-    problems = [Diagnostic(SourceSpan("a", line), "no") for line in range(1, 54)]
-    told = render_all(problems).splitlines()
-    assert len(told) == 51
-    assert told[49:] == ["a:50:0: no", "… and 3 more problems"]
-    assert render_all(problems[:3], limit=2) == "a:1:0: no\na:2:0: no\n… and 1 more problem"
-    assert render_all(problems[:2], limit=2) == "a:1:0: no\na:2:0: no"
+def test_only_the_first_diagnostics_are_shown_and_the_rest_are_counted() -> None:
+    diagnostics = [Diagnostic(SourceSpan("a", line), "no") for line in range(1, 54)]
+    lines = render_all(diagnostics).splitlines()
+    assert len(lines) == 51
+    assert lines[49:] == ["a:50:0: no", "… and 3 more problems"]
+    assert render_all(diagnostics[:3], limit=2) == "a:1:0: no\na:2:0: no\n… and 1 more problem"
+    assert render_all(diagnostics[:2], limit=2) == "a:1:0: no\na:2:0: no"
 
 
-def test_an_error_counts_its_problems() -> None:
-    problem = Diagnostic(SourceSpan("a"), "no")
-    assert str(SpecError([problem])) == "1 problem"
-    assert str(SpecError([problem, problem])) == "2 problems"
-    assert SpecError([problem]).diagnostics == (problem,)
+def test_a_spec_error_counts_its_diagnostics() -> None:
+    diagnostic = Diagnostic(SourceSpan("a"), "no")
+    assert str(SpecError([diagnostic])) == "1 problem"
+    assert str(SpecError([diagnostic, diagnostic])) == "2 problems"
+    assert SpecError([diagnostic]).diagnostics == (diagnostic,)
 
 
 def test_the_caret_stands_under_wide_characters() -> None:
-    where = SourceSpan("p.yaml", 2, 3, 3, "  日本語: {rn: echo}")
-    assert render(Diagnostic(where, "what")).split("\n")[1:] == ["    2 |   日本語: {rn: echo}", "      |   ^^^^^^"]
+    span = SourceSpan("p.yaml", 2, 3, 3, "  日本語: {rn: echo}")
+    assert render(Diagnostic(span, "what")).split("\n")[1:] == ["    2 |   日本語: {rn: echo}", "      |   ^^^^^^"]
     after = SourceSpan("p.yaml", 2, 9, 2, "  日本語: {rn: echo}")
     assert render(Diagnostic(after, "what")).split("\n")[2] == "      |            ^^"

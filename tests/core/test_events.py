@@ -1,4 +1,4 @@
-"""The JSON form of the events, which is a promise: fields may be added, none is renamed."""
+"""The JSON form of the events. It is stable: fields may be added, but none is renamed."""
 
 from __future__ import annotations
 
@@ -136,13 +136,13 @@ def test_an_event_in_json_has_the_promised_names_and_values(event: Event, promis
 
 
 @pytest.mark.parametrize("event", [event for event, _ in PROMISED], ids=lambda event: type(event).__name__)
-def test_an_event_in_json_is_plain_begins_with_its_name_and_leaves_out_no_field(event: Event) -> None:
-    told = to_json(event)
-    assert list(told) == ["event", *(JSON_KEYS.get(f.name, f.name) for f in fields(event))]
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+def test_an_event_in_json_begins_with_its_name_and_has_all_fields(event: Event) -> None:
+    as_json = to_json(event)
+    assert list(as_json) == ["event", *(JSON_KEYS.get(f.name, f.name) for f in fields(event))]
+    assert json.loads(json.dumps(as_json, allow_nan=False)) == as_json
 
 
-def test_every_event_is_promised_has_a_name_of_its_own_and_a_time() -> None:
+def test_every_event_has_a_promised_json_form_a_unique_name_and_a_time() -> None:
     kinds = get_args(Event)
     assert {type(event) for event, _ in PROMISED} == set(kinds)
     assert len({event_name(kind) for kind in kinds}) == len(kinds)
@@ -154,8 +154,8 @@ def test_the_name_of_an_event_is_in_lower_case_with_underscores() -> None:
     assert event_name(RunFinished) == "run_finished"
 
 
-def test_nothing_of_ours_changes_a_value() -> None:
-    """They are frozen to the type checker alone: freezing them at run time would cost as much as the scheduler."""
+def test_no_code_of_nfrun_assigns_to_a_field_of_an_event() -> None:
+    """Events are frozen only for the type checker: freezing them at run time costs as much as the scheduler."""
     events = {cls.__name__ for cls in (OutputRef, Frame, Failure, Outcome, *(type(event) for event, _ in PROMISED))}
     names = {"event", "outcome", "ref", "start", "attempt", "failure", "frame", *events}
     for path in Path(nfrun.__file__).parent.rglob("*.py"):
@@ -164,11 +164,11 @@ def test_nothing_of_ours_changes_a_value() -> None:
                 assert not (isinstance(node.value, ast.Name) and node.value.id in names), f"{path.name}:{node.lineno}"
 
 
-def test_what_no_value_was_given_is_one_empty_mapping() -> None:
+def test_mappings_without_a_value_are_one_shared_empty_mapping() -> None:
     assert Outcome("a", 1).outputs is NodeStarted(0.0, "a", 1).inputs is NOTHING
     assert NOTHING == {}
 
 
-def test_an_outcome_without_a_failure_went_well() -> None:
+def test_an_outcome_without_a_failure_is_ok() -> None:
     outcome = Outcome("a", 1)
     assert (outcome.failure, outcome.lost, outcome.outputs, outcome.duration) == (None, None, {}, 0.0)

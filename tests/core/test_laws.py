@@ -1,7 +1,8 @@
-"""What holds in every run, over random plans, failures, timeouts, lost workers, slots and cancels, in virtual time.
+"""Laws of the scheduler: they hold in every run over random plans, failures, timeouts, lost workers, slots and cancels.
 
-A trial drives a scheduler through a whole run and keeps every call with its answer. The laws are then read off the log
-by `Seen`, a slow and plain fold over the events that shares nothing with the scheduler.
+A trial drives a scheduler through a whole run in virtual time and records every call with the events that it returned.
+The tests check the laws on this log with `RunState`, a slow and simple fold over the events. It shares no code with the
+scheduler.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ End = NodeFinished | NodeFailed | NodeSkipped | NodeCancelled
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the scheduler. `argument` is the outcome, or why the run is cancelled."""
+    """One call of the scheduler. `argument` is the outcome, or the reason of a cancel."""
 
     at: float
     method: str
@@ -67,7 +68,7 @@ class Call:
 
 @dataclass
 class Trial:
-    """A plan, the calls that were made and what was answered to each."""
+    """A plan, the calls of the scheduler and the events that each returned."""
 
     seed: int
     schedule: str
@@ -95,76 +96,76 @@ class Trial:
         return f"seed {self.seed}, {self.schedule}"
 
 
-class Seen:
-    """What the events say so far: who runs, who waits for another attempt, who has ended and how."""
+class RunState:
+    """The state of a run from its events so far: which nodes run, back off, or have ended, and how."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.slots = float(plan.slots)
         self.running: dict[str, NodeStarted] = {}
         self.retrying: dict[str, NodeRetrying] = {}
-        self.again: dict[str, NodeRetrying] = {}  # those whose back-off is over
+        self.backoff_over: dict[str, NodeRetrying] = {}  # their back-off is over
         self.ended: dict[str, End] = {}
-        self.alive: dict[str, OutputRef] = {}
+        self.unreleased: dict[str, OutputRef] = {}
         self.released: dict[str, OutputRef] = {}
-        self.given_up: set[tuple[str, int]] = set()
+        self.detached: set[tuple[str, int]] = set()
         self.stopped = False
         self.ticked: float | None = None
 
-    def hear(self, call: Call) -> None:
-        """What follows is what was answered to this call."""
+    def begin_call(self, call: Call) -> None:
+        """Note the call whose events follow."""
         self.ticked = call.at if call.method == "tick" else None
         for name, retrying in list(self.retrying.items()):
             if self.ticked is not None and retrying.at + retrying.delay <= self.ticked:
-                self.again[name] = self.retrying.pop(name)
+                self.backoff_over[name] = self.retrying.pop(name)
 
     def add(self, event: Event, keep_going: bool) -> None:
         if isinstance(event, NodeStarted):
-            self.again.pop(event.node, None)
+            self.backoff_over.pop(event.node, None)
             self.running[event.node] = event
         elif isinstance(event, NodeRetrying):
             del self.running[event.node]
             over = self.ticked is not None and event.at + event.delay <= self.ticked
-            (self.again if over else self.retrying)[event.node] = event
+            (self.backoff_over if over else self.retrying)[event.node] = event
         elif isinstance(event, End):
             if isinstance(event, NodeCancelled) and (start := self.running.get(event.node)):
-                self.given_up.add((event.node, start.attempt))
+                self.detached.add((event.node, start.attempt))
             self.running.pop(event.node, None)
             self.retrying.pop(event.node, None)
-            self.again.pop(event.node, None)
+            self.backoff_over.pop(event.node, None)
             self.ended[event.node] = event
             if isinstance(event, NodeFinished):
-                self.alive.update(event.outputs)
+                self.unreleased.update(event.outputs)
             self.stopped = self.stopped or (isinstance(event, NodeFailed) and not keep_going)
         elif isinstance(event, OutputReleased):
-            self.released[event.output] = self.alive.pop(event.output)
+            self.released[event.output] = self.unreleased.pop(event.output)
         elif isinstance(event, AttemptStopped) and event.why == "timeout":
-            self.given_up.add((event.node, event.attempt))
+            self.detached.add((event.node, event.attempt))
 
-    def demand(self, name: str) -> float:
+    def cpu_demand(self, name: str) -> float:
         return min(dict(self.plan.nodes[name].resources).get("cpu", 0.0), self.slots)
 
     @property
     def free(self) -> float:
-        return self.slots - sum(self.demand(name) for name in self.running)
+        return self.slots - sum(self.cpu_demand(name) for name in self.running)
 
     def fits(self, name: str) -> bool:
-        return self.demand(name) <= self.free + 1e-6
+        return self.cpu_demand(name) <= self.free + 1e-6
 
-    def over(self, name: str) -> bool:
-        """Whether what `after` names has ended, a gate being what it waits for."""
+    def has_ended(self, name: str) -> bool:
+        """Whether this node has ended; a barrier has ended when all nodes before it have."""
         node = self.plan.nodes[name]
-        return all(self.over(n) for n in node.order_only) if node.barrier else name in self.ended
+        return all(self.has_ended(n) for n in node.order_only) if node.barrier else name in self.ended
 
     def may_start(self, name: str) -> bool:
         node = self.plan.nodes[name]
         return all(isinstance(self.ended.get(n), NodeFinished) for n in node.needs) and all(
-            map(self.over, node.order_only)
+            map(self.has_ended, node.order_only)
         )
 
     def ready(self, name: str) -> bool:
         waits = name in self.running or name in self.ended or name in self.retrying
-        return not waits and (name in self.again or self.may_start(name))
+        return not waits and (name in self.backoff_over or self.may_start(name))
 
 
 def outputs_of(name: str) -> tuple[str, ...]:
@@ -198,96 +199,98 @@ def draw_plan(draw: random.Random) -> Plan:
                 resources=draw.choice(((), (("cpu", 0.4),), *[(("cpu", n),) for n in (1.0, 1.0, 1.0, 2.0, 99.0)])),
             )
         )
-    keep = [output for node in nodes for output in outputs_of(node.name) if draw.random() < 0.15]
-    return make_plan(nodes, keep, draw.choice((1, 2, 3, 8)))
+    retained = [output for node in nodes for output in outputs_of(node.name) if draw.random() < 0.15]
+    return make_plan(nodes, retained, draw.choice((1, 2, 3, 8)))
 
 
-def draw_outcome(draw: random.Random, start: NodeStarted, trouble: float) -> tuple[float, Outcome]:
-    """How long the attempt takes, mostly a round number so that much happens at once, and what comes of it."""
-    took = draw.choice((0.0, 0.5, 1.0, 1.0, 2.0, draw.uniform(0.0, 4.0)))
+def draw_outcome(draw: random.Random, start: NodeStarted, failure_rate: float) -> tuple[float, Outcome]:
+    """The duration and the outcome of an attempt. Most durations are round numbers, so that many events coincide."""
+    duration = draw.choice((0.0, 0.5, 1.0, 1.0, 2.0, draw.uniform(0.0, 4.0)))
     node, attempt, chance = start.node, start.attempt, draw.random()
-    if chance < trouble:
+    if chance < failure_rate:
         kind = draw.choice(("error", "error", "error", "io", "cancelled"))
-        return took, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), duration=took)
-    if chance < trouble * 1.7:
-        return took, Outcome(node, attempt, lost="the worker vanished", duration=took)
+        return duration, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), duration=duration)
+    if chance < failure_rate * 1.7:
+        return duration, Outcome(node, attempt, lost="the worker vanished", duration=duration)
     refs = {output: OutputRef(output, attempt, i, "", attempt=attempt) for i, output in enumerate(outputs_of(node))}
-    return took, Outcome(node, attempt, outputs=refs, duration=took)
+    return duration, Outcome(node, attempt, outputs=refs, duration=duration)
 
 
 def make_trial(seed: int, schedule: str) -> Trial:
-    """Drive one run to its end, checking on the way that the scheduler's properties agree with its events."""
+    """Drive one run to its end; check after each call that the scheduler's properties agree with its events."""
     draw = random.Random(f"{seed} {schedule}")
     plan = draw_plan(random.Random(seed))
     plan = {"eager": lambda p: p, "barriers": with_barriers, "sequential": sequential}[schedule](plan)
     cancel_at = draw.choice((None, None, 0.0, draw.uniform(0.0, 12.0)))
     trial = Trial(seed, schedule, plan, draw.random() < 0.6, cancel_at)
-    trouble = draw.choice((0.0, 0.1, 0.3))
-    scheduler, seen = trial.scheduler(), Seen(plan)
-    coming: dict[tuple[str, int], tuple[float, Outcome]] = {}
+    failure_rate = draw.choice((0.0, 0.1, 0.3))
+    scheduler, state = trial.scheduler(), RunState(plan)
+    pending: dict[tuple[str, int], tuple[float, Outcome]] = {}
 
     def call(at: float, method: str, argument: Outcome | str | None = None) -> None:
         trial.calls.append(Call(at, method, argument))
         events = trial.calls[-1].make(scheduler)
         trial.answers.append(events)
-        seen.hear(trial.calls[-1])
+        state.begin_call(trial.calls[-1])
         for event in events:
-            seen.add(event, trial.keep_going)
+            state.add(event, trial.keep_going)
             if isinstance(event, NodeStarted):
-                took, outcome = draw_outcome(random.Random(f"{seed} {event.node} {event.attempt}"), event, trouble)
-                coming[event.node, event.attempt] = at + took, outcome
-            elif isinstance(event, AttemptStopped) and (key := (event.node, event.attempt)) in coming:
-                obeys = draw.choice(("at once", "not at all", "hangs"))
-                if obeys == "hangs":
-                    del coming[key]
-                elif obeys == "at once":
+                duration, outcome = draw_outcome(
+                    random.Random(f"{seed} {event.node} {event.attempt}"), event, failure_rate
+                )
+                pending[event.node, event.attempt] = at + duration, outcome
+            elif isinstance(event, AttemptStopped) and (key := (event.node, event.attempt)) in pending:
+                reaction = draw.choice(("at once", "not at all", "hangs"))
+                if reaction == "hangs":
+                    del pending[key]
+                elif reaction == "at once":
                     failure = Failure("cancelled", "Stop", "was told to stop")
-                    coming[key] = min(coming[key], (at + 0.25, Outcome(*key, failure)), key=lambda pair: pair[0])
-        agree(scheduler, seen)
+                    pending[key] = min(pending[key], (at + 0.25, Outcome(*key, failure)), key=lambda pair: pair[0])
+        check_scheduler(scheduler, state)
 
     call(0.0, "begin")
-    while not scheduler.done or coming:
+    while not scheduler.done or pending:
         assert len(trial.calls) < 2_000, f"{trial} does not come to an end"
-        choices: list[tuple[float, float, str, Outcome | str | None]] = [
-            (at, draw.random(), "outcome", outcome) for at, outcome in coming.values()
+        candidates: list[tuple[float, float, str, Outcome | str | None]] = [
+            (at, draw.random(), "outcome", outcome) for at, outcome in pending.values()
         ]
         if scheduler.wake_at is not None:
-            choices.append((scheduler.wake_at, draw.random(), "tick", None))
+            candidates.append((scheduler.wake_at, draw.random(), "tick", None))
         if trial.cancel_at is not None:
             if not any(c.method == "cancel" for c in trial.calls):
-                choices.append((trial.cancel_at, draw.random(), "cancel", "interrupted"))
+                candidates.append((trial.cancel_at, draw.random(), "cancel", "interrupted"))
             elif not scheduler.done and not any(c.method == "detach" for c in trial.calls):
-                choices.append((trial.cancel_at + GRACE, draw.random(), "detach", None))
-        at, _, method, argument = min(choices, key=lambda choice: choice[:2])
+                candidates.append((trial.cancel_at + GRACE, draw.random(), "detach", None))
+        at, _, method, argument = min(candidates, key=lambda candidate: candidate[:2])
         if draw.random() < 0.2 and trial.calls[-1].at < at:
-            call(draw.uniform(trial.calls[-1].at, at), "tick")  # before its time
+            call(draw.uniform(trial.calls[-1].at, at), "tick")  # too early
         if isinstance(argument, Outcome):
-            del coming[argument.node, argument.attempt]
+            del pending[argument.node, argument.attempt]
         call(at, method, argument)
     call(trial.calls[-1].at, "finish")
     return trial
 
 
-def agree(scheduler: Scheduler, seen: Seen) -> None:
-    """What the scheduler says of itself is what follows from its events."""
-    assert scheduler.running == len(seen.running)
-    names = [node.name for node in seen.plan.nodes.values() if not node.barrier]
-    assert scheduler.done == all(name in seen.ended for name in names)
-    times = [retrying.at + retrying.delay for retrying in seen.retrying.values()]
-    for name, start in seen.running.items():
-        timeout = seen.plan.nodes[name].timeout
+def check_scheduler(scheduler: Scheduler, state: RunState) -> None:
+    """Check that the scheduler's properties agree with its events."""
+    assert scheduler.running == len(state.running)
+    names = [node.name for node in state.plan.nodes.values() if not node.barrier]
+    assert scheduler.done == all(name in state.ended for name in names)
+    times = [retrying.at + retrying.delay for retrying in state.retrying.values()]
+    for name, start in state.running.items():
+        timeout = state.plan.nodes[name].timeout
         times += [] if timeout is None else [start.at + timeout]
     assert scheduler.wake_at == min(times, default=None)
     ends = {NodeFinished: "FINISHED", NodeFailed: "FAILED", NodeSkipped: "SKIPPED", NodeCancelled: "CANCELLED"}
     for name in names:
-        if name in seen.ended:
-            expected = State[ends[type(seen.ended[name])]]
-        elif name in seen.running:
+        if name in state.ended:
+            expected = State[ends[type(state.ended[name])]]
+        elif name in state.running:
             expected = State.RUNNING
-        elif name in seen.retrying:
+        elif name in state.retrying:
             expected = State.BACKOFF
         else:
-            expected = State.READY if seen.ready(name) else State.WAITING
+            expected = State.READY if state.ready(name) else State.WAITING
         assert scheduler.state(name) is expected
 
 
@@ -296,18 +299,18 @@ def trials() -> list[Trial]:
     return [make_trial(seed, schedule) for seed in SEEDS for schedule in SCHEDULES]
 
 
-def steps(trial: Trial) -> Iterator[tuple[Call, Event, Seen]]:
-    """Each event with the call that caused it and what was seen before it."""
-    seen = Seen(trial.plan)
+def events_with_state(trial: Trial) -> Iterator[tuple[Call, Event, RunState]]:
+    """Each event with the call that returned it and the state of the run before it."""
+    state = RunState(trial.plan)
     for call, events in zip(trial.calls, trial.answers, strict=True):
-        seen.hear(call)
+        state.begin_call(call)
         for event in events:
-            yield call, event, seen
-            seen.add(event, trial.keep_going)
+            yield call, event, state
+            state.add(event, trial.keep_going)
 
 
-def below(plan: Plan, name: str) -> set[str]:
-    """All that needs this node, whatever is between."""
+def dependents(plan: Plan, name: str) -> set[str]:
+    """All nodes that need this node, directly or indirectly."""
     found: set[str] = {name}
     for node in (plan.nodes[n] for stage in plan.stages for n in stage):
         if found.intersection(node.needs):
@@ -318,18 +321,18 @@ def below(plan: Plan, name: str) -> set[str]:
 # -- the laws ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_trials_are_worth_their_name() -> None:
+def test_the_trials_cover_every_kind_of_event() -> None:
     assert len(trials()) == len(SEEDS) * len(SCHEDULES)
     counts = Counter(type(event) for trial in trials() for event in trial.log)
     rarest = min((AttemptStopped, NodeCancelled, NodeFailed, NodeSkipped, NodeRetrying), key=counts.__getitem__)
     assert counts[rarest] > 100, rarest
     assert Counter(trial.of(RunFinished)[0].status for trial in trials()).keys() == {"ok", "failed", "cancelled"}
     assert sum(call.method == "detach" for trial in trials() for call in trial.calls) > 10
-    unheard = [t for t in trials() for c, a in zip(t.calls, t.answers, strict=True) if c.method == "outcome" and not a]
-    assert len(unheard) > 50
+    ignored = [t for t in trials() for c, a in zip(t.calls, t.answers, strict=True) if c.method == "outcome" and not a]
+    assert len(ignored) > 50
 
 
-def test_every_node_ends_exactly_once_and_gates_are_never_seen() -> None:
+def test_every_node_ends_exactly_once_and_barriers_emit_no_events() -> None:
     for trial in trials():
         ends = Counter(event.node for event in trial.of(NodeFinished, NodeFailed, NodeSkipped, NodeCancelled))
         assert ends == dict.fromkeys(trial.names, 1), trial
@@ -339,76 +342,76 @@ def test_every_node_ends_exactly_once_and_gates_are_never_seen() -> None:
 
 def test_nothing_happens_to_a_node_after_its_end() -> None:
     for trial in trials():
-        for _, event, seen in steps(trial):
-            assert getattr(event, "node", None) not in seen.ended, trial
+        for _, event, state in events_with_state(trial):
+            assert getattr(event, "node", None) not in state.ended, trial
 
 
 def test_attempts_are_counted_from_one_and_each_follows_the_one_before() -> None:
     for trial in trials():
         last: dict[str, int] = {}
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, NodeStarted):
-                assert event.node not in seen.running, trial
+                assert event.node not in state.running, trial
                 assert event.attempt == last.get(event.node, 0) + 1, trial
                 last[event.node] = event.attempt
             elif isinstance(event, NodeFinished | NodeFailed | NodeRetrying | AttemptStopped):
-                assert seen.running[event.node].attempt == event.attempt, trial
+                assert state.running[event.node].attempt == event.attempt, trial
 
 
-def test_never_more_runs_than_the_slots_allow() -> None:
+def test_running_nodes_never_exceed_the_slots() -> None:
     for trial in trials():
-        for _, event, seen in steps(trial):
-            assert not isinstance(event, NodeStarted) or seen.fits(event.node), trial
-            assert trial.schedule != "sequential" or sum(seen.demand(n) > 0.5 for n in seen.running) <= 1, trial
+        for _, event, state in events_with_state(trial):
+            assert not isinstance(event, NodeStarted) or state.fits(event.node), trial
+            assert trial.schedule != "sequential" or sum(state.cpu_demand(n) > 0.5 for n in state.running) <= 1, trial
 
 
-def test_nothing_starts_before_all_it_needs_has_finished_and_all_it_comes_after_has_ended() -> None:
+def test_a_node_starts_after_its_needs_have_finished_and_its_order_only_nodes_have_ended() -> None:
     for trial in trials():
         original = draw_plan(random.Random(trial.seed))
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, NodeStarted):
                 node = original.nodes[event.node]
-                assert all(isinstance(seen.ended.get(need), NodeFinished) for need in node.needs), trial
-                assert all(name in seen.ended for name in node.order_only), trial
+                assert all(isinstance(state.ended.get(need), NodeFinished) for need in node.needs), trial
+                assert all(name in state.ended for name in node.order_only), trial
 
 
 def test_with_barriers_nothing_starts_before_every_earlier_stage_has_ended() -> None:
     for trial in trials():
         if trial.schedule == "barriers":
             stage_of = {name: i for i, stage in enumerate(trial.plan.stages) for name in stage}
-            for _, event, seen in steps(trial):
+            for _, event, state in events_with_state(trial):
                 if isinstance(event, NodeStarted):
                     earlier = trial.plan.stages[: stage_of[event.node]]
-                    assert all(name in seen.ended for stage in earlier for name in stage), trial
+                    assert all(name in state.ended for stage in earlier for name in stage), trial
 
 
-def test_an_attempt_is_given_all_it_reads_and_none_of_it_has_been_released() -> None:
+def test_an_attempt_gets_all_outputs_that_it_reads_before_their_release() -> None:
     for trial in trials():
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, NodeStarted):
                 reads = trial.plan.nodes[event.node].reads
-                assert not seen.released.keys() & set(reads), trial
-                assert event.inputs == {output: seen.alive[output] for output in reads}, trial
+                assert not state.released.keys() & set(reads), trial
+                assert event.inputs == {output: state.unreleased[output] for output in reads}, trial
 
 
-def test_an_output_is_released_once_when_its_last_reader_has_ended_and_never_if_it_is_kept() -> None:
+def test_an_output_is_released_once_after_its_last_reader_and_never_if_it_is_retained() -> None:
     for trial in trials():
-        seen = Seen(trial.plan)
+        state = RunState(trial.plan)
         for events in trial.answers:
             for event in events:
                 if isinstance(event, OutputReleased):
-                    assert seen.alive[event.output] == event.ref, trial
-                    assert event.output not in seen.released, trial
-                seen.add(event, trial.keep_going)
+                    assert state.unreleased[event.output] == event.ref, trial
+                    assert event.output not in state.released, trial
+                state.add(event, trial.keep_going)
             readers = {
                 output: [n.name for n in trial.plan.nodes.values() if output in n.reads]
-                for output in [*seen.alive, *seen.released]
+                for output in [*state.unreleased, *state.released]
             }
-            # Not one event later than needed: after every call, exactly what nobody waits for is gone.
-            for output in seen.alive:
-                assert output in trial.plan.retained or not all(name in seen.ended for name in readers[output]), trial
-            for output in seen.released:
-                assert output not in trial.plan.retained and all(name in seen.ended for name in readers[output]), trial
+            # Released as early as possible: after every call, exactly the outputs without waiting readers are gone.
+            for output in state.unreleased:
+                assert output in trial.plan.retained or not all(name in state.ended for name in readers[output]), trial
+            for output in state.released:
+                assert output not in trial.plan.retained and all(name in state.ended for name in readers[output]), trial
 
 
 def test_with_keep_going_a_failed_node_skips_exactly_what_depends_on_it() -> None:
@@ -416,15 +419,15 @@ def test_with_keep_going_a_failed_node_skips_exactly_what_depends_on_it() -> Non
         failed = [event.node for event in trial.of(NodeFailed)]
         skipped: dict[str, str] = {event.node: event.because for event in trial.of(NodeSkipped)}
         for name, because in skipped.items():
-            assert because in failed and name in below(trial.plan, because), trial
-        doomed = set().union(*(below(trial.plan, name) for name in failed))
+            assert because in failed and name in dependents(trial.plan, because), trial
+        to_skip = set().union(*(dependents(trial.plan, name) for name in failed))
         cancelled = {event.node for event in trial.of(NodeCancelled)}
-        assert doomed - cancelled == skipped.keys(), trial
+        assert to_skip - cancelled == skipped.keys(), trial
         if trial.keep_going and trial.cancel_at is None:
             assert not cancelled, trial
 
 
-def test_what_is_skipped_is_skipped_at_once_because_of_the_first_failure() -> None:
+def test_dependents_are_skipped_at_once_and_name_the_first_failure() -> None:
     for trial in trials():
         for events in trial.answers:
             failed = ""
@@ -433,37 +436,37 @@ def test_what_is_skipped_is_skipped_at_once_because_of_the_first_failure() -> No
                 assert not isinstance(event, NodeSkipped) or event.because == failed, trial
 
 
-def test_without_keep_going_nothing_starts_after_a_failure_and_what_waits_is_cancelled_at_once() -> None:
+def test_without_keep_going_nothing_starts_after_a_failure_and_waiting_nodes_are_cancelled_at_once() -> None:
     for trial in trials():
-        for _, event, seen in steps(trial):
-            assert not (isinstance(event, NodeStarted | NodeRetrying) and seen.stopped), trial
+        for _, event, state in events_with_state(trial):
+            assert not (isinstance(event, NodeStarted | NodeRetrying) and state.stopped), trial
         if not trial.keep_going and (failures := trial.of(NodeFailed)):
             for event in trial.of(NodeCancelled, NodeSkipped):
                 assert event.at <= failures[0].at or trial.cancel_at is not None, trial
 
 
-def test_after_a_cancel_nothing_starts_and_all_that_runs_is_told_to_stop() -> None:
+def test_after_a_cancel_nothing_starts_and_all_running_attempts_are_stopped() -> None:
     for trial in trials():
-        seen, cancelled = Seen(trial.plan), False
+        state, cancelled = RunState(trial.plan), False
         for call, events in zip(trial.calls, trial.answers, strict=True):
             if call.method == "cancel":
                 cancelled = True
                 stops = [e for e in events if isinstance(e, AttemptStopped)]
                 assert stops == [
-                    AttemptStopped(call.at, n, seen.running[n].attempt, "interrupted")
+                    AttemptStopped(call.at, n, state.running[n].attempt, "interrupted")
                     for n in trial.names
-                    if n in seen.running
+                    if n in state.running
                 ], trial
-                left = [n for n in trial.names if n not in seen.running and n not in seen.ended]
+                left = [n for n in trial.names if n not in state.running and n not in state.ended]
                 assert {e.node for e in events if isinstance(e, NodeCancelled)} == set(left), trial
             for event in events:
-                seen.add(event, trial.keep_going)
+                state.add(event, trial.keep_going)
                 assert not (cancelled and isinstance(event, NodeStarted | NodeRetrying | NodeSkipped)), trial
             if call.method == "detach":
-                assert not seen.running and seen.ended.keys() == set(trial.names), trial
+                assert not state.running and state.ended.keys() == set(trial.names), trial
 
 
-def test_a_cancelled_node_says_what_stopped_it() -> None:
+def test_a_cancelled_node_has_the_reason_of_the_cancel() -> None:
     for trial in trials():
         stop = ""
         for call, events in zip(trial.calls, trial.answers, strict=True):
@@ -474,7 +477,7 @@ def test_a_cancelled_node_says_what_stopped_it() -> None:
                 assert not isinstance(event, NodeCancelled) or event.why == stop, trial
 
 
-def test_the_run_ends_once_as_failed_as_cancelled_or_as_ok() -> None:
+def test_the_run_ends_once_as_failed_cancelled_or_ok() -> None:
     for trial in trials():
         (end,) = trial.of(RunFinished)
         cancelled = any(call.method == "cancel" for call in trial.calls)
@@ -484,10 +487,10 @@ def test_the_run_ends_once_as_failed_as_cancelled_or_as_ok() -> None:
             assert len(trial.of(NodeFinished)) == len(trial.names), trial
 
 
-def test_a_back_off_lasts_as_long_as_its_retry_says_and_no_attempt_starts_before_it_is_over() -> None:
+def test_a_back_off_lasts_as_its_retry_setting_says_and_no_attempt_starts_during_it() -> None:
     for trial in trials():
         failures: Counter[str] = Counter()
-        for call, event, seen in steps(trial):
+        for call, event, state in events_with_state(trial):
             if isinstance(event, NodeRetrying):
                 retry = trial.plan.nodes[event.node].retry
                 if event.failure.kind == "lost":
@@ -499,79 +502,79 @@ def test_a_back_off_lasts_as_long_as_its_retry_says_and_no_attempt_starts_before
                 longest = min(retry.max_delay, retry.delay * growth) if retry.delay else 0.0
                 assert longest * (1 - retry.jitter) <= event.delay <= longest, trial
             elif isinstance(event, NodeStarted):
-                assert event.node not in seen.retrying, trial
-            if isinstance(event, NodeStarted) and (retrying := seen.again.get(event.node)):
+                assert event.node not in state.retrying, trial
+            if isinstance(event, NodeStarted) and (retrying := state.backoff_over.get(event.node)):
                 assert event.at >= retrying.at + retrying.delay, trial
                 assert event.attempt == retrying.attempt + 1, trial
                 assert call.method != "begin", trial
 
 
-def test_a_node_has_the_attempts_that_its_retries_and_its_lost_workers_allow_and_no_more() -> None:
+def test_the_attempts_of_a_node_are_limited_by_its_retries_and_the_lost_worker_budget() -> None:
     for trial in trials():
         failures: Counter[str] = Counter()
         losses: Counter[str] = Counter()
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, NodeRetrying | NodeFailed):
                 most = trial.plan.nodes[event.node].retry.max
                 (losses if event.failure.kind == "lost" else failures)[event.node] += 1
                 left = failures[event.node] <= most and losses[event.node] <= LOST_BUDGET
-                may = left and event.failure.kind not in ("io", "cancelled") and not seen.stopped
+                may = left and event.failure.kind not in ("io", "cancelled") and not state.stopped
                 cancelled = trial.cancel_at is not None and event.at >= trial.cancel_at
                 assert isinstance(event, NodeFailed) if not may else isinstance(event, NodeRetrying) or cancelled, trial
             elif isinstance(event, NodeStarted):
                 assert event.attempt <= 1 + trial.plan.nodes[event.node].retry.max + LOST_BUDGET, trial
 
 
-def test_an_attempt_is_stopped_when_its_time_is_over_and_not_before() -> None:
+def test_an_attempt_is_stopped_exactly_at_its_timeout() -> None:
     for trial in trials():
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, AttemptStopped) and event.why == "timeout":
-                assert event.at == seen.running[event.node].at + (trial.plan.nodes[event.node].timeout or 0.0), trial
+                assert event.at == state.running[event.node].at + (trial.plan.nodes[event.node].timeout or 0.0), trial
             elif isinstance(event, NodeFinished) and (timeout := trial.plan.nodes[event.node].timeout) is not None:
-                assert event.at <= seen.running[event.node].at + timeout, trial
+                assert event.at <= state.running[event.node].at + timeout, trial
 
 
 def test_no_slot_is_idle_while_a_ready_node_fits() -> None:
     for trial in trials():
-        seen, cancelled = Seen(trial.plan), False
+        state, cancelled = RunState(trial.plan), False
         for call, events in zip(trial.calls, trial.answers, strict=True):
             cancelled = cancelled or call.method == "cancel"
-            seen.hear(call)
+            state.begin_call(call)
             for event in events:
-                seen.add(event, trial.keep_going)
-            if not cancelled and not seen.stopped:
+                state.add(event, trial.keep_going)
+            if not cancelled and not state.stopped:
                 for name in trial.names:
-                    assert not (seen.ready(name) and seen.fits(name)), trial
+                    assert not (state.ready(name) and state.fits(name)), trial
 
 
-def test_of_the_ready_nodes_that_fit_the_one_with_the_longest_path_before_it_starts_first() -> None:
+def test_the_ready_node_that_fits_and_has_the_highest_priority_starts_first() -> None:
     for trial in trials():
         place = {name: i for i, name in enumerate(trial.plan.nodes)}
-        for _, event, seen in steps(trial):
+        for _, event, state in events_with_state(trial):
             if isinstance(event, NodeStarted):
-                fitting = [n for n in trial.names if seen.ready(n) and seen.fits(n)]
+                fitting = [n for n in trial.names if state.ready(n) and state.fits(n)]
                 assert event.node == min(fitting, key=lambda n: (-trial.plan.priorities[n], place[n])), trial
 
 
-def test_the_time_in_the_queue_counts_from_the_moment_the_node_became_ready() -> None:
+def test_queue_wait_counts_from_the_time_at_which_the_node_became_ready() -> None:
     for trial in trials():
         ready_at: dict[str, float] = {}
-        seen = Seen(trial.plan)
+        state = RunState(trial.plan)
         for call, events in zip(trial.calls, trial.answers, strict=True):
-            seen.hear(call)
+            state.begin_call(call)
             for event in events:
                 if not isinstance(event, NodeStarted):
-                    seen.add(event, trial.keep_going)
+                    state.add(event, trial.keep_going)
             for name in trial.names:
-                if seen.ready(name):
+                if state.ready(name):
                     ready_at.setdefault(name, call.at)
             for event in events:
                 if isinstance(event, NodeStarted):
                     assert event.queue_wait == event.at - ready_at.pop(event.node), trial
-                    seen.add(event, trial.keep_going)
+                    state.add(event, trial.keep_going)
 
 
-def test_the_log_is_in_the_order_of_time_and_every_event_bears_the_time_of_its_call() -> None:
+def test_events_are_in_order_of_time_and_have_the_time_of_their_call() -> None:
     for trial in trials():
         times = [event.at for event in trial.log]
         assert times == sorted(times), trial
@@ -603,7 +606,7 @@ def test_replaying_the_calls_gives_the_log() -> None:
         assert [call.make(scheduler) for call in trial.calls] == trial.answers, trial
 
 
-def test_a_tick_before_its_time_says_nothing_and_changes_nothing() -> None:
+def test_an_early_tick_emits_nothing_and_changes_nothing() -> None:
     for trial in trials()[::3]:
         scheduler = trial.scheduler()
         for call, answer in zip(trial.calls, trial.answers, strict=True):
@@ -612,36 +615,36 @@ def test_a_tick_before_its_time_says_nothing_and_changes_nothing() -> None:
                 assert scheduler.tick(call.at) == [], trial
 
 
-def test_what_an_attempt_that_was_given_up_says_later_changes_nothing() -> None:
+def test_a_late_outcome_of_a_detached_attempt_changes_nothing() -> None:
     for trial in trials():
-        given_up: set[tuple[str, int]] = set()
+        detached: set[tuple[str, int]] = set()
         scheduler = trial.scheduler()
         for call, answer in zip(trial.calls, trial.answers, strict=True):
             if isinstance(call.argument, Outcome):
                 key = call.argument.node, call.argument.attempt
-                assert (answer == []) == (key in given_up), trial
-                if key in given_up:
-                    continue  # the others must go as if it had never come
+                assert (answer == []) == (key in detached), trial
+                if key in detached:
+                    continue  # leave it out: the other calls must return the same events
             assert call.make(scheduler) == answer, trial
             started = [e for e in answer if isinstance(e, AttemptStopped) and e.why == "timeout"]
-            given_up.update((e.node, e.attempt) for e in started)
+            detached.update((e.node, e.attempt) for e in started)
             if call.method == "detach":
                 cancelled = {e.node for e in answer if isinstance(e, NodeCancelled)}
                 attempts = {e.node: e.attempt for e in trial.of(NodeStarted)}
-                given_up.update((name, attempts[name]) for name in cancelled)
+                detached.update((name, attempts[name]) for name in cancelled)
 
 
-def test_an_outcome_that_makes_no_sense_raises_and_changes_nothing() -> None:
+def test_an_outcome_of_an_attempt_not_under_way_raises_and_changes_nothing() -> None:
     for trial in trials()[::2]:
         draw = random.Random(trial.seed)
-        scheduler, seen = trial.scheduler(), Seen(trial.plan)
+        scheduler, state = trial.scheduler(), RunState(trial.plan)
         reported: set[tuple[str, int]] = set()
         for call, answer in zip(trial.calls, trial.answers, strict=True):
             for name in [*draw.sample(trial.names, min(3, len(trial.names))), "nobody", "|0"]:
-                current = seen.running.get(name)
+                current = state.running.get(name)
                 for attempt in (-1, 0, 1, 2):
                     under_way = current is not None and current.attempt == attempt
-                    if under_way or ((name, attempt) in seen.given_up and (name, attempt) not in reported):
+                    if under_way or ((name, attempt) in state.detached and (name, attempt) not in reported):
                         continue
                     with pytest.raises(ValueError, match=f"attempt {attempt} of node .* is not under way"):
                         scheduler.outcome(call.at, Outcome(name, attempt, outputs={name: OutputRef(name, 1, 1, "")}))
@@ -649,24 +652,24 @@ def test_an_outcome_that_makes_no_sense_raises_and_changes_nothing() -> None:
             if isinstance(call.argument, Outcome):
                 reported.add((call.argument.node, call.argument.attempt))
             for event in answer:
-                seen.add(event, trial.keep_going)
+                state.add(event, trial.keep_going)
 
 
-def test_a_copy_that_was_told_nonsense_goes_on_like_the_untouched_one() -> None:
+def test_a_scheduler_goes_on_unchanged_after_invalid_outcomes() -> None:
     for trial in trials()[:30]:
         scheduler = trial.scheduler()
         half = len(trial.calls) // 2
         for call in trial.calls[:half]:
             call.make(scheduler)
-        touched = copy.deepcopy(scheduler)
+        disturbed = copy.deepcopy(scheduler)
         for name in [*trial.names, "nobody"]:
             with pytest.raises(ValueError, match="not under way"):
-                touched.outcome(99.0, Outcome(name, 99))
+                disturbed.outcome(99.0, Outcome(name, 99))
         rest = trial.calls[half:]
-        assert [call.make(touched) for call in rest] == [call.make(scheduler) for call in rest], trial
+        assert [call.make(disturbed) for call in rest] == [call.make(scheduler) for call in rest], trial
 
 
-def test_with_a_cpu_for_each_node_the_run_is_within_the_bound_of_graham() -> None:
+def test_with_one_cpu_per_node_the_makespan_is_within_grahams_bound() -> None:
     for seed in range(60):
         slots = 1 + seed % 7
         drawn = random_plan(seed, 120, slots=slots, reach=(5, 20, 200)[seed % 3])
@@ -684,19 +687,19 @@ def test_with_a_cpu_for_each_node_the_run_is_within_the_bound_of_graham() -> Non
 
 
 class Meter:
-    """Counts what is read from and written to the lists and dicts of a scheduler. (heapq goes past it: O(log n).)"""
+    """Counts reads and writes of the scheduler's lists and dicts. Those of heapq, O(log n), are not seen."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.count = 0
-        self.made: dict[int, tuple[Any, Any]] = {}  # by id, with the value itself: no other may get that id
+        self.counting: dict[int, tuple[Any, Any]] = {}  # by id; holding the value keeps its id from being reused
         for name, value in vars(scheduler).items():
             if isinstance(value, list | dict):
                 setattr(scheduler, name, self.metered(value))
 
     def metered(self, value: list[Any] | dict[Any, Any]) -> Any:
-        """The same value, counting; what is in two places of the scheduler stays one thing."""
-        if id(value) in self.made:
-            return self.made[id(value)][1]
+        """A counting copy of the value; a value that the scheduler holds in two places gets one copy."""
+        if id(value) in self.counting:
+            return self.counting[id(value)][1]
         meter = self
         kind = type(value)
         for key, item in enumerate(value) if isinstance(value, list) else value.items():
@@ -732,9 +735,9 @@ class Meter:
         else:
             methods |= {name: one(name) for name in ("get", "__contains__", "pop")}
             methods |= {name: each(name) for name in ("__iter__", "items", "keys", "values")}
-        made = type("Metered", (kind,), methods)(value)
-        self.made[id(value)] = (value, made)
-        return made
+        counting = type("Metered", (kind,), methods)(value)
+        self.counting[id(value)] = (value, counting)
+        return counting
 
 
 def chain(count: int) -> list[Node]:
@@ -742,7 +745,7 @@ def chain(count: int) -> list[Node]:
 
 
 def fan(count: int) -> list[Node]:
-    """One node that many read, all of which one reads."""
+    """One node with many readers, and one node that reads all of those."""
     leaves = tuple(f"n{i}" for i in range(1, count - 1))
     return [
         Node("n0"),
@@ -753,8 +756,8 @@ def fan(count: int) -> list[Node]:
 
 @pytest.mark.parametrize("shape", [chain, fan])
 @pytest.mark.parametrize("barriers", [False, True])
-def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: Any, barriers: bool) -> None:
-    count = 3_000  # to go through all of them for each outcome would be ten times more than is allowed
+def test_the_work_per_outcome_is_proportional_to_the_edges_of_its_node(shape: Any, barriers: bool) -> None:
+    count = 3_000  # a scan of all nodes for each outcome would exceed the limit ten times
     plan = make_plan(shape(count), slots=4)
     plan = with_barriers(plan) if barriers else plan
     edges = Counter(name for node in plan.nodes.values() for name in (*node.needs, *node.order_only))
@@ -781,7 +784,7 @@ def test_the_work_per_outcome_is_in_proportion_to_the_edges_it_touches(shape: An
         starts = [event for event in events if isinstance(event, NodeStarted)]
         running += starts
         touched += 1 + edges[start.node] + len(events)
-        # Summed up, as a timer that is no longer needed is thrown away by a later call.
+        # Compare totals: a later call drops a timer that is no longer needed.
         assert meter.count < 40 * touched
     assert scheduler.done and ended == count
 
@@ -794,7 +797,13 @@ def test_a_hundred_thousand_nodes_are_planned_and_run() -> None:
     plan = random_plan(1, 100_000, slots=64, reach=2_000)
     log = simulate(plan, by_estimate(plan))
     kinds = Counter(type(event) for event in log)
-    unkept = sum(name not in plan.retained for name in plan.nodes)
-    assert kinds == {RunStarted: 1, NodeStarted: 100_000, NodeFinished: 100_000, OutputReleased: unkept, RunFinished: 1}
+    not_retained = sum(name not in plan.retained for name in plan.nodes)
+    assert kinds == {
+        RunStarted: 1,
+        NodeStarted: 100_000,
+        NodeFinished: 100_000,
+        OutputReleased: not_retained,
+        RunFinished: 1,
+    }
     assert sum(map(len, plan.stages)) == 100_000
     assert log[-1] == RunFinished(log[-1].at, "ok")

@@ -1,4 +1,4 @@
-"""What follows from what depends on what: stages, ranks, paths, cycles, and variations of a plan."""
+"""Plans: stages, priorities, longest paths, cycles, and the variants of a plan."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nfrun.core.plan import (
 )
 from nfrun.core.simulation import random_plan
 
-# a - b - d    costs 1, 5, 1 above; c 2, e 4 below, where e needs nothing and d reads all but e.
+# a - b - d    The durations are 1, 5, 1; c below b takes 2. d needs b and c. e needs nothing and takes 4.
 DIAMOND = (
     Node("a", estimated_duration=1.0),
     Node("b", ("a",), estimated_duration=5.0),
@@ -36,7 +36,7 @@ DIAMOND = (
 
 
 def paths_from(plan: Plan, name: str) -> Iterator[tuple[str, ...]]:
-    """Every path from this node to a node that nothing needs or comes after."""
+    """Every path from this node to a node without a successor."""
     nexts = [n.name for n in plan.nodes.values() if name in (*n.needs, *n.order_only)]
     for other in nexts:
         yield from ((name, *path) for path in paths_from(plan, other))
@@ -44,14 +44,14 @@ def paths_from(plan: Plan, name: str) -> Iterator[tuple[str, ...]]:
         yield (name,)
 
 
-def cost_of(plan: Plan, path: tuple[str, ...]) -> float:
+def duration_of(plan: Plan, path: tuple[str, ...]) -> float:
     return sum(plan.nodes[name].estimated_duration for name in path)
 
 
 # -- make_plan ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_has_its_nodes_in_the_order_given_with_stages_and_ranks() -> None:
+def test_a_plan_has_its_nodes_in_the_order_given_with_stages_and_priorities() -> None:
     plan = make_plan(DIAMOND, ["d"], 3)
     assert list(plan.nodes.values()) == list(DIAMOND)
     assert plan.stages == (("a", "e"), ("b", "c"), ("d",))
@@ -61,27 +61,27 @@ def test_a_plan_has_its_nodes_in_the_order_given_with_stages_and_ranks() -> None
     assert plan.work == 13.0
 
 
-def test_a_plan_of_nothing_is_a_plan() -> None:
+def test_a_plan_without_nodes_is_valid() -> None:
     plan = make_plan([])
     assert (plan.nodes, plan.stages, plan.priorities, plan.work) == ({}, (), {}, 0)
     assert longest_path(plan) == ([], 0.0)
     assert with_barriers(plan).nodes == {}
 
 
-def test_a_rank_counts_hops_where_no_cost_is_known() -> None:
+def test_a_priority_counts_nodes_if_no_duration_is_known() -> None:
     assert make_plan([Node("a"), Node("b", ("a",)), Node("c", ("b",))]).priorities == {"a": 3.0, "b": 2.0, "c": 1.0}
 
 
-def test_what_a_node_comes_after_counts_for_its_stage_and_for_ranks() -> None:
+def test_order_only_nodes_count_for_stages_and_priorities() -> None:
     plan = make_plan([Node("a"), Node("b", order_only=("a",), estimated_duration=2.0)])
     assert plan.stages == (("a",), ("b",))
     assert plan.priorities == {"a": 3.0, "b": 2.0}
 
 
-def test_a_rank_is_the_cost_of_the_most_expensive_path_to_the_end() -> None:
+def test_a_priority_is_the_duration_of_the_longest_path_to_the_end() -> None:
     for seed in range(30):
         plan = random_plan(seed, 12)
-        expected = {name: max(cost_of(plan, path) for path in paths_from(plan, name)) for name in plan.nodes}
+        expected = {name: max(duration_of(plan, path) for path in paths_from(plan, name)) for name in plan.nodes}
         assert plan.priorities == pytest.approx(expected), seed
 
 
@@ -130,7 +130,7 @@ def pipeline(*nodes: NodeSpec, outputs: dict[str, str] | None = None) -> Pipelin
     return Pipeline("p.yaml", ".", "p", "", {}, {}, {n.id: n for n in nodes}, outputs or {})
 
 
-def test_the_plan_of_a_pipeline_says_what_the_scheduler_may_know() -> None:
+def test_the_plan_of_a_pipeline_has_the_settings_that_the_scheduler_uses() -> None:
     retry = Retry(max=2)
     plan = plan_of(
         pipeline(
@@ -152,15 +152,15 @@ def test_the_plan_of_a_pipeline_says_what_the_scheduler_may_know() -> None:
     assert plan.slots == 4
 
 
-def test_a_node_without_a_recorded_cost_is_expected_to_take_the_mean_of_the_recorded_ones() -> None:
+def test_a_node_without_a_recorded_duration_gets_the_mean_of_the_recorded_ones() -> None:
     nodes = pipeline(spec("a"), spec("b"), spec("c"))
     plan = plan_of(nodes, estimated_durations={"a": 1.0, "b": 4.0, "gone": 1000.0})
     assert {name: node.estimated_duration for name, node in plan.nodes.items()} == {"a": 1.0, "b": 4.0, "c": 2.5}
 
 
-@pytest.mark.parametrize("costs", [None, {}, {"gone": 1000.0}])
-def test_without_recorded_costs_every_node_counts_one(costs: dict[str, float] | None) -> None:
-    plan = plan_of(pipeline(spec("a"), spec("b")), estimated_durations=costs)
+@pytest.mark.parametrize("durations", [None, {}, {"gone": 1000.0}])
+def test_without_recorded_durations_every_node_counts_one(durations: dict[str, float] | None) -> None:
+    plan = plan_of(pipeline(spec("a"), spec("b")), estimated_durations=durations)
     assert [node.estimated_duration for node in plan.nodes.values()] == [1.0, 1.0]
 
 
@@ -175,34 +175,36 @@ def test_stages_keep_the_order_of_the_graph() -> None:
         make_stages({"a": ["a"]})
 
 
-def test_the_longest_path_is_the_most_expensive_one() -> None:
+def test_the_longest_path_has_the_longest_duration() -> None:
     assert longest_path(make_plan(DIAMOND)) == (["a", "b", "d"], 7.0)
 
 
-def test_the_longest_path_may_be_taken_by_other_costs() -> None:
+def test_the_longest_path_can_be_computed_from_other_durations() -> None:
     plan = make_plan(DIAMOND)
     assert longest_path(plan, {"a": 1.0, "c": 3.0, "d": 0.5}) == (["a", "c", "d"], 4.5)
     assert longest_path(plan, {"e": 2.0}) == (["e"], 2.0)
 
 
-def test_among_equals_the_longest_path_ends_in_the_earliest_stage_and_takes_the_first_need() -> None:
+def test_of_equally_long_paths_the_one_with_the_earliest_end_and_the_first_need_is_taken() -> None:
     nodes = [Node("b"), Node("a"), Node("c", ("a", "b")), Node("d", estimated_duration=2.0)]
     assert longest_path(make_plan(nodes)) == (["d"], 2.0)
     assert longest_path(make_plan(nodes[:3])) == (["a", "c"], 2.0)
     assert longest_path(make_plan(nodes), {}) == (["b"], 0.0)
 
 
-def test_the_longest_path_does_not_follow_what_merely_comes_after() -> None:
+def test_the_longest_path_does_not_follow_order_only_edges() -> None:
     plan = make_plan([Node("a", estimated_duration=5.0), Node("b", order_only=("a",), estimated_duration=1.0)])
     assert longest_path(plan) == (["a"], 5.0)
     assert longest_path(with_barriers(make_plan(DIAMOND))) == longest_path(make_plan(DIAMOND))
 
 
-def test_the_longest_path_is_a_path_and_as_expensive_as_the_highest_rank() -> None:
+def test_the_longest_path_is_a_path_and_its_duration_is_the_highest_priority() -> None:
     for seed in range(30):
         plan = random_plan(seed, 200)
-        path, cost = longest_path(plan)
-        assert cost == pytest.approx(max(plan.priorities.values())) == pytest.approx(cost_of(plan, tuple(path))), seed
+        path, duration = longest_path(plan)
+        assert (
+            duration == pytest.approx(max(plan.priorities.values())) == pytest.approx(duration_of(plan, tuple(path)))
+        ), seed
         assert not plan.nodes[path[0]].needs, seed
         for before, name in pairwise(path):
             assert before in plan.nodes[name].needs, seed
@@ -227,7 +229,7 @@ def test_sequential_is_the_same_plan_with_one_slot() -> None:
     assert plan.slots == 3
 
 
-def test_with_barriers_each_stage_comes_after_a_gate_that_comes_after_the_stage_before() -> None:
+def test_with_barriers_each_stage_waits_for_a_barrier_that_waits_for_the_stage_before() -> None:
     plan = with_barriers(make_plan(DIAMOND, ["d"], 3))
     after = {name: node.order_only for name, node in plan.nodes.items()}
     assert after == {
@@ -244,7 +246,7 @@ def test_with_barriers_each_stage_comes_after_a_gate_that_comes_after_the_stage_
     assert all(plan.nodes[node.name] == replace(node, order_only=after[node.name]) for node in DIAMOND)
 
 
-def test_with_barriers_work_stages_keep_and_slots_stay_what_they_were() -> None:
+def test_barriers_do_not_change_work_stages_retained_outputs_and_slots() -> None:
     plan = make_plan(DIAMOND, ["d"], 3)
     barred = with_barriers(plan)
     assert (barred.stages, barred.retained, barred.slots, barred.work) == (
@@ -257,7 +259,7 @@ def test_with_barriers_work_stages_keep_and_slots_stay_what_they_were() -> None:
     assert barred.priorities["e"] == barred.priorities["|0"] + 4.0
 
 
-def test_barriers_on_barriers_change_nothing() -> None:
+def test_adding_barriers_twice_changes_nothing() -> None:
     barred = with_barriers(make_plan(DIAMOND))
     assert with_barriers(barred) == barred
 
@@ -276,7 +278,7 @@ def rotations(cycle: list[str]) -> list[list[str]]:
     return [cycle[i:] + cycle[:i] for i in range(len(cycle))]
 
 
-def test_a_cycle_is_told_in_the_order_in_which_one_needs_the_next() -> None:
+def test_a_cycle_is_listed_in_order_of_its_edges() -> None:
     (cycle,) = find_cycles({"a": ["c"], "b": ["a"], "c": ["b"], "d": ["a"]})
     assert cycle in rotations(["a", "c", "b"])
 
@@ -285,7 +287,7 @@ def test_a_node_that_needs_itself_is_a_cycle() -> None:
     assert find_cycles({"a": ["a"], "b": ["a"]}) == [["a"]]
 
 
-def test_where_there_is_no_cycle_none_is_found() -> None:
+def test_no_cycle_is_found_in_an_acyclic_graph() -> None:
     assert find_cycles({}) == []
     assert find_cycles({"a": ["b"], "b": ["missing"]}) == []
 
@@ -300,7 +302,7 @@ def test_cycles_that_share_no_node_are_all_found_up_to_the_limit() -> None:
     assert graph["a0"] == ["b0"]
 
 
-def test_every_cycle_found_is_one_and_breaking_them_all_leaves_none() -> None:
+def test_every_cycle_found_is_a_cycle_and_breaking_all_of_them_leaves_none() -> None:
     for seed in range(50):
         draw = random.Random(seed)
         names = [f"n{i}" for i in range(12)]
@@ -309,7 +311,7 @@ def test_every_cycle_found_is_one_and_breaking_them_all_leaves_none() -> None:
         for cycle in cycles:
             for name, following in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
                 assert following in graph[name], seed
-        gone = [name for cycle in cycles for name in cycle]
-        assert len(gone) == len(set(gone)), seed
-        rest = {name: [n for n in needs if n not in gone] for name, needs in graph.items() if name not in gone}
+        broken = [name for cycle in cycles for name in cycle]
+        assert len(broken) == len(set(broken)), seed
+        rest = {name: [n for n in needs if n not in broken] for name, needs in graph.items() if name not in broken}
         make_stages(rest)

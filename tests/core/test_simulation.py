@@ -1,4 +1,4 @@
-"""Pretended runs: their logs, to the event."""
+"""Simulated runs: the exact logs of events."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_a_chain_runs_from_end_to_end() -> None:
     ]
 
 
-def test_a_plan_of_nothing_ends_at_once() -> None:
+def test_a_plan_without_nodes_ends_at_once() -> None:
     assert simulate(make_plan([]), by_estimate(make_plan([]))) == [RunStarted(0.0, 0, 1), RunFinished(0.0, "ok")]
     assert makespan(make_plan([])) == 0.0
 
 
-def test_an_attempt_that_is_stopped_at_its_timeout_still_reports_later_and_nobody_listens() -> None:
+def test_a_late_outcome_of_a_timed_out_attempt_is_ignored() -> None:
     plan = make_plan([Node("a", timeout=1.0, retry=Retry(max=1, delay=4.0, jitter=0.0))])
-    took = {1: 3.0, 2: 0.5}
+    durations = {1: 3.0, 2: 0.5}
     failure = Failure("timeout", "Timeout", "took longer than its timeout of 1 s")
-    assert simulate(plan, lambda start: Outcome("a", start.attempt, duration=took[start.attempt])) == [
+    assert simulate(plan, lambda start: Outcome("a", start.attempt, duration=durations[start.attempt])) == [
         RunStarted(0.0, 1, 1),
         NodeStarted(0.0, "a", 1),
         AttemptStopped(1.0, "a", 1, "timeout"),
@@ -63,13 +63,13 @@ def test_an_attempt_that_is_stopped_at_its_timeout_still_reports_later_and_nobod
     ]
 
 
-def test_an_attempt_that_ends_just_as_its_time_is_over_has_ended() -> None:
+def test_an_attempt_that_ends_exactly_at_its_timeout_has_finished() -> None:
     plan = make_plan([Node("a", timeout=1.0)])
     assert simulate(plan, lambda start: Outcome("a", 1, duration=1.0))[-1] == RunFinished(1.0, "ok")
 
 
 @pytest.mark.parametrize("keep_going", [True, False])
-def test_keep_going_is_told_to_the_scheduler(keep_going: bool) -> None:
+def test_keep_going_is_passed_to_the_scheduler(keep_going: bool) -> None:
     plan = make_plan([Node("a"), Node("b", ("a",)), Node("c")])
     failure = Failure("error", "E", "broke")
     log = simulate(
@@ -91,19 +91,21 @@ def test_the_seed_decides_the_jitter() -> None:
     assert logs[0] == logs[1] != logs[2]
 
 
-def test_attempts_that_end_at_the_same_time_report_in_the_order_of_their_starts() -> None:
+def test_outcomes_at_the_same_time_come_in_the_order_of_the_starts() -> None:
     plan = make_plan([Node(f"n{i}") for i in range(20)], slots=20)
     finished = [event.node for event in simulate(plan, by_estimate(plan)) if isinstance(event, NodeFinished)]
     assert finished == list(plan.nodes)
 
 
-def test_reports_that_nobody_listens_to_do_not_disturb_that_order() -> None:
+def test_ignored_outcomes_do_not_disturb_that_order() -> None:
     def late(name: str, delay: float) -> Node:
         return Node(name, estimated_duration=9.0, timeout=2.5, retry=Retry(max=1, delay=delay, jitter=0.0))
 
     plan = make_plan([late("s", 1.5), late("t", 50.0), Node("x", estimated_duration=9.0), Node("y")], slots=3)
-    took = {("s", 1): 3.0, ("t", 1): 3.0, ("x", 1): 60.0, ("y", 1): 3.5, ("s", 2): 2.0, ("t", 2): 1.0}
-    log = simulate(plan, lambda start: Outcome(start.node, start.attempt, duration=took[start.node, start.attempt]))
+    durations = {("s", 1): 3.0, ("t", 1): 3.0, ("x", 1): 60.0, ("y", 1): 3.5, ("s", 2): 2.0, ("t", 2): 1.0}
+    log = simulate(
+        plan, lambda start: Outcome(start.node, start.attempt, duration=durations[start.node, start.attempt])
+    )
     ends = [(event.at, event.node) for event in log if isinstance(event, NodeFinished)]
     assert ends == [(6.0, "y"), (6.0, "s"), (53.5, "t"), (60.0, "x")]
 
@@ -114,7 +116,7 @@ def test_a_run_that_can_never_end_is_an_error_and_not_a_loop() -> None:
         simulate(plan, by_estimate(plan))
 
 
-def test_the_makespan_is_what_the_schedule_makes_of_the_costs() -> None:
+def test_the_makespan_depends_on_the_schedule() -> None:
     nodes = [
         Node("a", estimated_duration=1.0),
         Node("b", estimated_duration=4.0),
@@ -127,7 +129,7 @@ def test_the_makespan_is_what_the_schedule_makes_of_the_costs() -> None:
     assert makespan(sequential(plan)) == 10.0
 
 
-def test_by_cost_takes_the_cost_of_the_node_and_hands_on_one_output() -> None:
+def test_by_estimate_takes_the_estimated_duration_and_gives_one_output() -> None:
     plan = make_plan([Node("a", estimated_duration=2.5)])
     assert by_estimate(plan)(NodeStarted(7.0, "a", 3)) == Outcome("a", 3, outputs={"a": A}, duration=2.5)
 
@@ -136,7 +138,7 @@ def test_a_random_plan_depends_on_its_seed_alone() -> None:
     assert random_plan(3, 100) == random_plan(3, 100) != random_plan(4, 100)
 
 
-def test_a_random_plan_is_as_it_was_asked_for() -> None:
+def test_a_random_plan_has_the_requested_properties() -> None:
     plan = random_plan(7, 500, slots=6, most_needs=4, reach=9)
     place = {name: i for i, name in enumerate(plan.nodes)}
     assert list(place) == [f"n{i}" for i in range(500)]

@@ -1,4 +1,4 @@
-"""What each kind of node refuses before anything runs: the exact words, the place, and that it is told once."""
+"""The checks of each kind of node before the run: the exact message, its source span, and that it comes once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def many(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x,
 
 BASE = ["# a pipeline", "nodes:", "  a: {run: x}", "  s: {run: x, outputs: [early, late]}"]
 
-# A message shows the line that it is about. So these are both what is written into a pipeline file, as the line of that
-# number after BASE, and what must come of it.
+# Each message shows the line that it is about. The test writes this line into a pipeline file after BASE, at the line
+# number shown, and expects the message.
 MESSAGES = r"""
 p.yaml:5:15: steps.py has no function 'claen'
     5 |   b: {python: steps:claen, inputs: {table: a}}
@@ -316,8 +316,8 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("steps.py").write_text(STEPS)
 
 
-def told(*nodes: str) -> str:
-    """What is wrong with these nodes after BASE, as it prints; "" if nothing is."""
+def diagnostics_of(*nodes: str) -> str:
+    """The rendered diagnostics of these nodes after BASE; "" if there are none."""
     Path("p.yaml").write_text("\n".join([*BASE, *nodes]) + "\n", encoding="utf-8")
     try:
         read_pipeline("p.yaml")
@@ -329,7 +329,7 @@ def told(*nodes: str) -> str:
 @pytest.mark.parametrize("message", MESSAGES.strip("\n").split("\n\n"))
 def test_message(message: str) -> None:
     lines = dict(re.findall(r"^ +([0-9]+) \| (.*)$", message, re.MULTILINE))
-    assert told(*lines.values()) == message
+    assert diagnostics_of(*lines.values()) == message
 
 
 @pytest.mark.parametrize(
@@ -354,27 +354,30 @@ def test_message(message: str) -> None:
         "{run: exit 1, inputs: {class: a}, with: {if: 1}, format: csv, env: {A: 1}}",
     ],
 )
-def test_what_is_right_is_not_told(node: str) -> None:
-    assert told(f"  b: {node}") == ""
+def test_a_valid_node_gives_no_diagnostics(node: str) -> None:
+    assert diagnostics_of(f"  b: {node}") == ""
 
 
-def test_a_module_that_cannot_be_read_is_told_once() -> None:
+def test_a_module_that_cannot_be_read_is_reported_once() -> None:
     Path("broken.py").write_text("def f(:\n")
     nodes = [f"  n{i}: {{python: 'broken:f{i}', inputs: {{table: a}}}}" for i in range(9)]
-    message = told(*nodes)
+    message = diagnostics_of(*nodes)
     assert message.startswith("p.yaml:5:16: broken.py:1:7: ")
     assert message.endswith("^^^^^^^^^^^ the module 'broken' cannot be read")
     assert message.count("p.yaml:") == 1
 
 
-def test_nothing_of_the_users_is_imported() -> None:
+def test_user_modules_are_not_imported() -> None:
     Path("pkg").mkdir()
     trap = "open('imported', 'w').close()\nraise RuntimeError\n"
     Path("pkg/__init__.py").write_text(trap)
     Path("pkg/steps.py").write_text(trap + "def f(table): ...\n")
     Path("trap.py").write_text(trap + "def f(table): ...\n")
-    assert told("  b: {python: trap:f, inputs: {table: a}}", "  c: {python: pkg.steps:f, inputs: {table: a}}") == ""
-    assert "has no argument" in told("  b: {python: 'pkg.steps:f', inputs: {table: a, t: a}}")
+    assert (
+        diagnostics_of("  b: {python: trap:f, inputs: {table: a}}", "  c: {python: pkg.steps:f, inputs: {table: a}}")
+        == ""
+    )
+    assert "has no argument" in diagnostics_of("  b: {python: 'pkg.steps:f', inputs: {table: a, t: a}}")
     assert not Path("imported").exists()
 
 
@@ -382,7 +385,7 @@ def test_sql_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "nfrun.nodes.sql.find_spec", lambda name: None if name == "duckdb" else importlib.util.find_spec(name)
     )
-    assert told("  b: {sql: select 1}") == "\n".join(
+    assert diagnostics_of("  b: {sql: select 1}") == "\n".join(
         [
             "p.yaml:5:7: a sql node needs DuckDB, which is not installed",
             "    5 |   b: {sql: select 1}",
@@ -392,7 +395,7 @@ def test_sql_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_nodes_that_write_one_file() -> None:
-    message = told("  b: {write: out/x.csv, inputs: a}", "  c: {write: ./out//x.csv, inputs: a}")
+    message = diagnostics_of("  b: {write: out/x.csv, inputs: a}", "  c: {write: ./out//x.csv, inputs: a}")
     assert message == "\n".join(
         [
             "p.yaml:6:14: node 'b' (line 5) writes this file too",
@@ -400,7 +403,7 @@ def test_two_nodes_that_write_one_file() -> None:
             "      |              ^^^^^^^^^^^^ rename one",
         ]
     )
-    assert "writes this file too" in told(
+    assert "writes this file too" in diagnostics_of(
         "  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.F }}', inputs: a}"
     )
-    assert told("  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.G }}', inputs: a}") == ""
+    assert diagnostics_of("  b: {write: '${{ env.F }}', inputs: a}", "  c: {write: '${{ env.G }}', inputs: a}") == ""

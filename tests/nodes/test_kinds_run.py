@@ -1,4 +1,4 @@
-"""What the nodes of each kind do when they run: python, read, write, run and sql."""
+"""The run of one node of each kind: python, read, write, run and sql."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_inputs_and_values_come_by_name(trial: Trial) -> None:
     assert trial.table(outcome).to_pylist() == [{"rows": 6, "word": "y"}]
 
 
-def test_rest_takes_what_no_other_takes(trial: Trial) -> None:
+def test_keyword_rest_takes_the_remaining_inputs_and_values(trial: Trial) -> None:
     source = """
         def f(a, **rest):
             return {"rest": ",".join(rest), "a": a.num_rows}
@@ -70,7 +70,7 @@ def test_the_context(trial: Trial) -> None:
     assert len(trial.progress) < 1000
 
 
-def test_a_value_called_context_wins(trial: Trial) -> None:
+def test_a_value_named_context_replaces_the_context(trial: Trial) -> None:
     outcome = trial.python("def f(context): return {'c': context}", with_={"context": "mine"})
     assert trial.table(outcome).to_pylist() == [{"c": "mine"}]
 
@@ -83,7 +83,7 @@ def test_values_are_fresh_in_every_attempt(trial: Trial) -> None:
         assert trial.table(outcome).to_pylist() == [{"n": 2}]
 
 
-def test_neighbours_of_the_file_can_be_imported(trial: Trial) -> None:
+def test_modules_beside_the_pipeline_file_can_be_imported(trial: Trial) -> None:
     other = trial.module("WORD = 'hello'")
     outcome = trial.python(f"def f():\n    import {other}\n    return {{'w': {other}.WORD}}")
     assert trial.table(outcome).to_pylist() == [{"w": "hello"}]
@@ -115,7 +115,7 @@ def test_two_coroutines_run_on_one_loop_at_the_same_time(trial: Trial) -> None:
     assert [trial.table(o).to_pylist() for o in outcomes] == [[{"loops": 1}]] * 2
 
 
-def test_whatever_can_be_awaited_is(trial: Trial) -> None:
+def test_any_awaitable_result_is_awaited(trial: Trial) -> None:
     source = """
         class Soon:
             def __await__(self):
@@ -127,7 +127,7 @@ def test_whatever_can_be_awaited_is(trial: Trial) -> None:
     assert trial.table(trial.python(source)).to_pylist() == [{"n": 1}]
 
 
-def test_a_stop_cancels_a_coroutine_and_waits_for_its_cleaning_up(trial: Trial) -> None:
+def test_a_cancel_ends_a_coroutine_and_waits_for_its_cleanup(trial: Trial) -> None:
     source = """
         import asyncio
         done = []
@@ -141,7 +141,7 @@ def test_a_stop_cancels_a_coroutine_and_waits_for_its_cleaning_up(trial: Trial) 
     """
     module = trial.module(source)
     begun = threading.Event()
-    trial.logged = Hearing(begun)  # type: ignore[assignment]
+    trial.logged = EventOnLog(begun)  # type: ignore[assignment]
     stopper = threading.Thread(target=lambda: begun.wait(10) and trial.stop.cancel())
     stopper.start()
     failure = failed(trial.run("python", f"{module}:f"))
@@ -150,7 +150,7 @@ def test_a_stop_cancels_a_coroutine_and_waits_for_its_cleaning_up(trial: Trial) 
     stopper.join(10)
 
 
-class Hearing(list[tuple[str, str]]):
+class EventOnLog(list[tuple[str, str]]):
     """Sets an event at the first line that is logged."""
 
     def __init__(self, event: threading.Event) -> None:
@@ -161,14 +161,14 @@ class Hearing(list[tuple[str, str]]):
         self.event.set()
 
 
-def test_a_coroutine_that_was_stopped_before_it_began(trial: Trial) -> None:
+def test_a_coroutine_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
     failure = failed(trial.python("ran = []\nasync def f():\n    ran.append(1)"))
     assert failure.kind == "cancelled"
 
 
 @pytest.mark.parametrize("how", ["sys.exit(3)", "await asyncio.create_task(leave())", "raise KeyboardInterrupt"])
-def test_leaving_inside_of_a_coroutine_leaves_the_loop_running(trial: Trial, how: str) -> None:
+def test_an_exit_inside_a_coroutine_leaves_the_loop_running(trial: Trial, how: str) -> None:
     source = f"""
         import asyncio, sys
         async def leave():
@@ -184,7 +184,7 @@ def test_leaving_inside_of_a_coroutine_leaves_the_loop_running(trial: Trial, how
 
 
 class Stream:
-    """As polars and duckdb give their tables."""
+    """A table with the Arrow stream interface, as polars and duckdb have it."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
@@ -215,7 +215,7 @@ RETURNS: list[tuple[Any, list[dict[str, Any]]]] = [
 
 
 @pytest.mark.parametrize(("value", "rows"), RETURNS, ids=lambda v: type(v).__name__)
-def test_what_becomes_a_table(value: Any, rows: list[dict[str, Any]]) -> None:
+def test_return_values_that_become_tables(value: Any, rows: list[dict[str, Any]]) -> None:
     table = to_table(value)
     assert (table.read_all() if isinstance(table, pa.RecordBatchReader) else table).to_pylist() == rows
 
@@ -230,7 +230,7 @@ def test_duckdb_becomes_a_table() -> None:
     assert to_table(duckdb.sql("select 1 as a, 'x' as b")).to_pydict() == {"a": [1], "b": ["x"]}
 
 
-def test_the_table_itself_is_handed_on(trial: Trial) -> None:
+def test_a_returned_input_is_passed_on_as_the_same_object(trial: Trial) -> None:
     outcome = trial.python("def f(t): return t", {"t": NUMBERS})
     assert trial.table(outcome) is NUMBERS
 
@@ -241,7 +241,7 @@ def test_none_is_no_output(trial: Trial) -> None:
     assert outcome.outputs == {}
 
 
-def test_none_is_wrong_where_somebody_reads_it(trial: Trial) -> None:
+def test_none_is_an_error_if_the_output_has_a_reader(trial: Trial) -> None:
     failure = failed(trial.python("def f(): pass", read=True))
     assert (failure.type, failure.message) == ("", "it returned None, but other nodes read 'node'")
     failure = failed(
@@ -282,7 +282,7 @@ WRONG: list[tuple[str, tuple[str, ...], str, str]] = [
 
 
 @pytest.mark.parametrize(("value", "outputs", "message", "details"), WRONG, ids=[w[0] for w in WRONG])
-def test_what_does_not_become_a_table(
+def test_return_values_that_are_not_tables(
     trial: Trial, value: str, outputs: tuple[str, ...], message: str, details: str
 ) -> None:
     source = f"import pyarrow as pa\nNUMBERS = pa.table({{'n': [1]}})\ndef f(): return {value}"
@@ -293,7 +293,7 @@ def test_what_does_not_become_a_table(
 @pytest.mark.parametrize(
     "value", ["[{'a': 1}, {'a': 'x'}]", "[{'a': object()}]", "{'a': 2**70}", "{'a': '\\ud800'}", "pa.array([1])"]
 )
-def test_values_that_arrow_does_not_take(trial: Trial, value: str) -> None:
+def test_values_that_arrow_rejects(trial: Trial, value: str) -> None:
     failure = failed(trial.python(f"import pyarrow as pa\ndef f(): return {value}"))
     assert failure.message.startswith("the function returned a")
     assert failure.frames == ()
@@ -302,7 +302,7 @@ def test_values_that_arrow_does_not_take(trial: Trial, value: str) -> None:
 # ------------------------------------------------------------------ python: not a function
 
 
-def test_what_is_not_a_function(trial: Trial) -> None:
+def test_a_reference_that_is_not_a_function(trial: Trial) -> None:
     module = trial.module("f = 3")
     assert failed(trial.run("python", f"{module}:f")).message == f"'{module}:f' is an int, not a function"
     failure = failed(trial.run("python", f"{module}:g", attempt=2))
@@ -332,7 +332,7 @@ def test_read(trial: Trial) -> None:
     assert list(outcome.outputs) == ["node.rows"]
 
 
-def test_read_what_is_not_there(trial: Trial) -> None:
+def test_read_a_missing_file(trial: Trial) -> None:
     failure = failed(trial.run("read", "no.csv"))
     assert (failure.kind, failure.type, failure.message) == ("error", "", "no such file: no.csv")
     assert failure.frames == ()
@@ -473,7 +473,7 @@ def test_an_error_shows_the_end_of_stderr(trial: Trial) -> None:
 
 @pytest.mark.parametrize(("count", "more"), [(19, ""), (20, "\nthe rest of stderr: LOG")])
 def test_an_error_of_many_lines_names_the_file(trial: Trial, count: int, more: str) -> None:
-    """A summary shows the last 20."""
+    """The summary shows the last 20 lines."""
     details = failed(trial.run("run", f"seq {count} >&2; exit 1")).details
     lines = "\n".join(str(n) for n in range(1, count + 1))
     assert details.rstrip("\n") == lines + more.replace("LOG", str(trial.folder / "logs" / "node.1.stderr"))
@@ -490,24 +490,24 @@ def test_what_a_script_prints_is_logged(trial: Trial) -> None:
     assert (trial.folder / "logs" / "node.1.stdout").read_bytes() == b"10%\r90%\r\n\nlast"
 
 
-def test_what_a_script_prints_is_told_while_it_runs(trial: Trial) -> None:
-    """It waits for somebody to have heard of its line."""
+def test_output_of_a_script_is_logged_while_it_runs(trial: Trial) -> None:
+    """The script waits until its first line is logged."""
     os.mkfifo(trial.folder / "heard")
-    said: list[tuple[str, str]] = []
+    logged: list[tuple[str, str]] = []
 
-    class Hearing(list[tuple[str, str]]):
+    class WriteOnLog(list[tuple[str, str]]):
         def append(self, pair: tuple[str, str]) -> None:
-            said.append(pair)
+            logged.append(pair)
             if pair == ("stdout", "here"):
                 (trial.folder / "heard").write_text("yes")
 
-    trial.logged = Hearing()
+    trial.logged = WriteOnLog()
     trial.run("run", "echo here; cat heard")
-    assert said == [("stdout", "here"), ("stdout", "yes")]
+    assert logged == [("stdout", "here"), ("stdout", "yes")]
 
 
 @pytest.mark.parametrize("how", ["sleep 1000 &", "setsid sleep 1000 &", "setsid yes &"])
-def test_who_stays_behind_with_the_pipe_is_not_waited_for(trial: Trial, how: str) -> None:
+def test_a_background_process_that_holds_the_pipe_is_not_waited_for(trial: Trial, how: str) -> None:
     body = how + ' printf "pid\n$!\n" > "$NFRUN_OUTPUT"; until [ -e /proc/$! ]; do :; done; echo last >&2'
     outcome = trial.run("run", body, format="csv")
     (row,) = trial.table(outcome).to_pylist()
@@ -516,9 +516,7 @@ def test_who_stays_behind_with_the_pipe_is_not_waited_for(trial: Trial, how: str
         os.kill(row["pid"], signal.SIGKILL)
 
 
-def test_inputs_that_cannot_be_written_are_not_the_fault_of_the_node(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_input_that_cannot_be_written_is_an_io_failure(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(table: Any, path: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -528,20 +526,22 @@ def test_inputs_that_cannot_be_written_are_not_the_fault_of_the_node(
     assert (failure.kind, failure.type, failure.message) == ("io", "", what)
 
 
-def test_what_a_script_wrote_and_cannot_be_read_is_not_its_fault(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any, **options: Any) -> None:
+def test_an_output_of_a_script_without_read_permission_is_an_io_failure(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raise_error(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, "Failed to open local file")
 
-    monkeypatch.setattr(nfrun.tables.file_io, "read_table", refuse)
+    monkeypatch.setattr(nfrun.tables.file_io, "read_table", raise_error)
     failure = failed(trial.run("run", 'echo a > "$NFRUN_OUTPUT"', format="csv"))
     what = "cannot read what the script of the node 'node' wrote to $NFRUN_OUTPUT (output.csv): Permission denied"
     assert (failure.kind, failure.type, failure.message) == ("io", "PermissionError", what)
 
 
-def test_a_child_in_the_background_neither_holds_nor_outlives_the_node(trial: Trial) -> None:
+def test_a_background_child_neither_delays_nor_outlives_the_node(trial: Trial) -> None:
     outcome = trial.run("run", 'sleep 1000 & echo "pid" > "$NFRUN_OUTPUT"; echo $! >> "$NFRUN_OUTPUT"', format="csv")
     (row,) = trial.table(outcome).to_pylist()
-    assert ended(row["pid"])
+    assert wait_process_end(row["pid"])
 
 
 def test_a_script_has_a_process_group_of_its_own(trial: Trial) -> None:
@@ -552,13 +552,13 @@ def test_a_script_has_a_process_group_of_its_own(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("error", "kind"), [(OSError(24, "Too many open files"), "io"), (OSError(7, "Argument list too long"), "error")]
 )
-def test_a_system_that_has_run_out_of_something_is_no_fault_of_the_script(
+def test_a_lack_of_system_resources_is_an_io_failure(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str
 ) -> None:
-    def refuse(*arguments: Any, **options: Any) -> Any:
+    def raise_error(*arguments: Any, **options: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("subprocess.Popen", refuse)
+    monkeypatch.setattr("subprocess.Popen", raise_error)
     failure = failed(trial.run("run", "true"))
     assert (failure.kind, failure.message) == (kind, f"the script cannot be started: {error.strerror}")
 
@@ -570,8 +570,8 @@ def test_a_script_that_cannot_be_started(trial: Trial) -> None:
     assert failure.message == "the script cannot be started: embedded null byte"
 
 
-def ended(pid: int) -> bool:
-    """Whether the process ends; it may still wait to be collected by whoever inherited it."""
+def wait_process_end(pid: int) -> bool:
+    """Wait up to 10 s for the end of the process and return whether it ended. It may still be a zombie."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -582,73 +582,73 @@ def ended(pid: int) -> bool:
         os.close(process)
 
 
-def when_there(trial: Trial, name: str, then: Callable[[], object]) -> threading.Thread:
-    """Call it once a script has written into the pipe of this name; its `write` waits for that."""
+def call_after_write(trial: Trial, name: str, callback: Callable[[], object]) -> threading.Thread:
+    """Call it on a thread after a script has written to the named pipe. The write blocks until the thread reads."""
     os.mkfifo(trial.folder / name)
 
-    def wait() -> None:
+    def read_then_call() -> None:
         with (trial.folder / name).open() as pipe:
             pipe.read()
-        then()
+        callback()
 
-    thread = threading.Thread(target=wait, daemon=True)
+    thread = threading.Thread(target=read_then_call, daemon=True)
     thread.start()
     return thread
 
 
-def test_a_stop_ends_a_script(trial: Trial) -> None:
-    thread = when_there(trial, "ready", trial.stop.cancel)
+def test_a_cancel_ends_a_script(trial: Trial) -> None:
+    thread = call_after_write(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap 'echo bye > said; exit 1' TERM; sleep 1000 & echo > ready; wait"))
     assert failure.kind == "cancelled"
     assert (trial.folder / "said").read_text() == "bye\n"
     thread.join(10)
 
 
-def test_nobody_is_killed_under_a_number_that_is_free(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_process_group_is_probed_but_not_killed(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
     killpg = os.killpg
 
-    def noted(group: int, number: int) -> None:
+    def recording_killpg(group: int, number: int) -> None:
         try:
             killpg(group, number)
         except ProcessLookupError:
             sent.append((group, number))
             raise
 
-    monkeypatch.setattr("os.killpg", noted)
-    thread = when_there(trial, "ready", trial.stop.cancel)
+    monkeypatch.setattr("os.killpg", recording_killpg)
+    thread = call_after_write(trial, "ready", trial.stop.cancel)
     assert failed(trial.run("run", "echo > ready; exec sleep 1000")).kind == "cancelled"
     assert [number for _, number in sent] == [0], "it was only asked for"
     thread.join(10)
 
 
-def test_who_does_not_listen_is_killed_after_the_grace(trial: Trial) -> None:
+def test_a_script_that_ignores_sigterm_is_killed_after_the_grace_period(trial: Trial) -> None:
     trial.grace = 0.01
-    thread = when_there(trial, "ready", trial.stop.cancel)
+    thread = call_after_write(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap '' TERM; echo $$ > pid; echo > ready; while :; do sleep 1000; done"))
     assert failure.kind == "cancelled"
-    assert ended(int((trial.folder / "pid").read_text()))
+    assert wait_process_end(int((trial.folder / "pid").read_text()))
     thread.join(10)
 
 
 def test_a_kill_does_not_wait(trial: Trial) -> None:
     trial.grace = 1000.0
-    thread = when_there(trial, "ready", trial.stop.kill)
+    thread = call_after_write(trial, "ready", trial.stop.kill)
     failure = failed(trial.run("run", "trap '' TERM; echo > ready; while :; do sleep 1000; done"))
     assert failure.kind == "cancelled"
     thread.join(10)
 
 
-def test_a_script_that_was_stopped_before_it_began(trial: Trial) -> None:
+def test_a_script_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
     assert failed(trial.run("run", "touch ran")).kind == "cancelled"
     assert not (trial.folder / "ran").exists()
 
 
-# ------------------------------------------------------------------ what a stop calls
+# ------------------------------------------------------------------ cancel tokens
 
 
-def test_a_stop_calls_once_and_never_what_is_over() -> None:
+def test_a_cancel_token_calls_active_callbacks_once() -> None:
     stop, calls = CancelToken(), []
     with stop.on_cancel(lambda: calls.append("over")):
         pass
@@ -702,7 +702,7 @@ def test_several_statements_give_the_last_result(trial: Trial) -> None:
     assert query(trial, body, {"a": NUMBERS}, with_={"k": 1}) == [{"s": 109}]
 
 
-@pytest.mark.parametrize("name", ["NUMBERS", "job", "wanted", "connection"])
+@pytest.mark.parametrize("name", ["NUMBERS", "context", "wanted", "connection"])
 def test_python_variables_are_no_tables(trial: Trial, name: str) -> None:
     wanted = NUMBERS
     failure = failed(trial.run("sql", f"select * from {name}", {"a": wanted}))
@@ -710,7 +710,7 @@ def test_python_variables_are_no_tables(trial: Trial, name: str) -> None:
     assert failure.frames == ()
 
 
-def test_a_syntax_error_shows_its_place(trial: Trial) -> None:
+def test_a_syntax_error_shows_its_position(trial: Trial) -> None:
     failure = failed(trial.run("sql", "select n frm a", {"a": NUMBERS}))
     assert failure.type == ""
     assert failure.message.startswith("Parser Error: syntax error")
@@ -739,67 +739,67 @@ SPILL = """
         ("copy (select 1) to '/dev/full' (format csv); select 1", "cannot run the query: IO Error: "),
     ],
 )
-def test_a_full_disk_is_not_the_fault_of_a_query(trial: Trial, body: str, message: str) -> None:
+def test_a_full_disk_in_a_query_is_an_io_failure(trial: Trial, body: str, message: str) -> None:
     failure = failed(trial.run("sql", body))
     assert failure.kind == "io"
     assert failure.message.startswith(message)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
-def test_what_the_system_refuses_duckdb(trial: Trial, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_system_errors_of_duckdb_are_io_failures(trial: Trial, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     duckdb = pytest.importorskip("duckdb")
 
-    def refuse(*_: Any, **__: Any) -> None:
+    def raise_error(*_: Any, **__: Any) -> None:
         raise duckdb.IOException(f'IO Error: Could not write file "x.tmp": {os.strerror(number)}')
 
-    monkeypatch.setattr("duckdb.connect", refuse)
+    monkeypatch.setattr("duckdb.connect", raise_error)
     failure = failed(trial.run("sql", "select 1"))
     assert (failure.kind, failure.type) == ("io", "PermissionError" if number == errno.EACCES else "")
     assert failure.message == f'cannot run the query: IO Error: Could not write file "x.tmp": {os.strerror(number)}'
 
 
 @pytest.mark.parametrize("body", ["from 'absent.csv'", "copy (select 1) to 'no/folder.csv'; select 1"])
-def test_names_that_are_not_there_are_the_querys(trial: Trial, body: str) -> None:
+def test_missing_files_in_a_query_are_errors_of_the_query(trial: Trial, body: str) -> None:
     assert failed(trial.run("sql", body)).kind == "error"
 
 
 @pytest.mark.parametrize("text", [os.strerror(errno.ENOSPC), "max_temp_directory_size"])
-def test_words_of_the_system_in_a_query_are_the_querys(trial: Trial, text: str) -> None:
+def test_texts_of_system_errors_in_a_query_are_errors_of_the_query(trial: Trial, text: str) -> None:
     assert failed(trial.run("sql", f"select '{text}'::int")).kind == "error"
 
 
-def test_files_are_found_beside_the_pipeline_file(trial: Trial) -> None:
+def test_a_query_finds_files_beside_the_pipeline_file(trial: Trial) -> None:
     write_table(NUMBERS, trial.folder / "beside.csv")
     assert query(trial, "select count(*)::int as n from 'beside.csv'") == [{"n": 3}]
 
 
-def test_a_query_warns_of_nothing(trial: Trial, recwarn: pytest.WarningsRecorder) -> None:
+def test_a_query_causes_no_warnings(trial: Trial, recwarn: pytest.WarningsRecorder) -> None:
     query(trial, "select 1 as n")
     assert not recwarn.list
 
 
-def test_a_stop_interrupts_a_query(trial: Trial) -> None:
+def test_a_cancel_interrupts_a_query(trial: Trial) -> None:
     duckdb = pytest.importorskip("duckdb")
     table = pa.table({"n": range(100_000)})
     stopped = threading.Event()
 
-    class Persistent(CancelToken):
+    class RepeatingToken(CancelToken):
         def on_cancel(self, callback: Callable[[], object], kill: Callable[[], object] | None = None) -> Any:
-            def keep_at_it() -> None:  # an interrupt is without effect in the moment before the query begins
-                with suppress(duckdb.ConnectionException):  # closed: it has ended
+            def interrupt_repeatedly() -> None:  # an interrupt just before the query begins has no effect
+                with suppress(duckdb.ConnectionException):  # the connection is closed: the query has ended
                     while not stopped.wait(0.001):
                         callback()
 
-            thread = threading.Thread(target=keep_at_it, daemon=True)
+            thread = threading.Thread(target=interrupt_repeatedly, daemon=True)
             thread.start()
             return super().on_cancel(lambda: None)
 
-    trial.stop = Persistent()
+    trial.stop = RepeatingToken()
     failure = failed(trial.run("sql", "select sum(a.n * b.n % 7 + sqrt(c.n)) from a, a b, a c", {"a": table}))
     stopped.set()
     assert failure.message.startswith("INTERRUPT Error")
 
 
-def test_a_query_that_was_stopped_before_it_began(trial: Trial) -> None:
+def test_a_query_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
     assert failed(trial.run("sql", "select 1 as n")).kind == "cancelled"

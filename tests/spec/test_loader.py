@@ -1,4 +1,4 @@
-"""What a pipeline file says, and the words and places of what is wrong in what its parts say of one another."""
+"""The loader: the pipeline that a file gives, and the exact diagnostics of references between its parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.spec.suggestions import NODE_KEYS
 from nfrun.system.units import to_seconds
 
-# A file, and what must come of it.
+# Pairs of a file and its expected diagnostics.
 REFUSED = r"""
 nodes:
   a: {run: x}
@@ -1161,16 +1161,16 @@ def read(text: str) -> Pipeline:
     return read_pipeline("p.yaml")[0]
 
 
-def refused(text: str) -> str:
+def diagnostics_of(text: str) -> str:
     with pytest.raises(SpecError) as caught:
         read(text)
     return render_all(caught.value.diagnostics, limit=1000)
 
 
 @pytest.mark.parametrize("case", REFUSED.strip("\n").split("\n\n"))
-def test_refused(case: str) -> None:
+def test_diagnostics(case: str) -> None:
     text, message = case.split("\n--\n")
-    assert refused(text + "\n") == message
+    assert diagnostics_of(text + "\n") == message
 
 
 def test_a_whole_file() -> None:
@@ -1236,7 +1236,7 @@ def test_outputs_that_are_named() -> None:
     assert read("outputs: {}\nnodes:\n  a: {run: x}\n").outputs == {}
 
 
-def test_the_name_of_the_file_is_the_name() -> None:
+def test_the_default_name_is_the_name_of_the_file() -> None:
     assert read("nodes:\n  a: {run: x}\n").name == "p"
 
 
@@ -1252,45 +1252,45 @@ def test_seconds() -> None:
     ]
 
 
-def test_what_is_not_there() -> None:
+def test_a_missing_file() -> None:
     with pytest.raises(SpecError) as caught:
         read_pipeline("nope.yaml")
     assert "nope.yaml" in render_all(caught.value.diagnostics)
 
 
-def test_a_circle_of_10000_nodes_is_told_in_few_words() -> None:
+def test_a_cycle_of_10000_nodes_has_a_short_message() -> None:
     names = [f"{'n' * 55}{i}" for i in range(10_000)]
     pairs = zip(names, [*names[1:], names[0]], strict=True)
-    message = refused("nodes:\n" + "".join(f"  {a}: {{run: x, inputs: {b}}}\n" for a, b in pairs))
+    message = diagnostics_of("nodes:\n" + "".join(f"  {a}: {{run: x, inputs: {b}}}\n" for a, b in pairs))
     assert message.startswith("p.yaml:2:78: these nodes need one another in a circle (10,000 nodes): nnn")
     assert message.endswith("^ remove one of these references")
     assert len(message) < 2048
 
 
-def test_300_problems_are_all_kept_and_50_shown() -> None:
+def test_of_300_diagnostics_50_are_shown() -> None:
     text = "nodes:\n" + "".join(f"  n{i}: {{run: x, inputs: zz{i}, retries: -1}}\n" for i in range(150))
     Path("p.yaml").write_text(text)
     with pytest.raises(SpecError) as caught:
         read_pipeline("p.yaml")
     assert len(caught.value.diagnostics) == 300
-    shown = render_all(caught.value.diagnostics)
-    assert shown.count("p.yaml:") == 50
-    assert shown.endswith("\n… and 250 more problems")
+    rendered = render_all(caught.value.diagnostics)
+    assert rendered.count("p.yaml:") == 50
+    assert rendered.endswith("\n… and 250 more problems")
 
 
-def test_many_unknown_names_among_many_take_no_ages() -> None:
+def test_many_unknown_names_are_reported_fast() -> None:
     nodes = "".join(f"  n{i}: {{run: x, inputs: m{i}, with: {{v: '${{{{ params.q{i} }}}}'}}}}\n" for i in range(1000))
     params = ", ".join(f"p{i}: 1" for i in range(1000))
     Path("p.yaml").write_text(f"params: {{{params}}}\nnodes:\n{nodes}")
     with pytest.raises(SpecError) as caught:
         read_pipeline("p.yaml")
     assert len(caught.value.diagnostics) == 2000
-    assert max(len(render(problem)) for problem in caught.value.diagnostics) < 1000
-    # No more than 50 are shown: beyond those nobody looks for a name that is near.
-    assert not any(problem.hint for problem in caught.value.diagnostics if "reads" in problem.message)
+    assert max(len(render(diagnostic)) for diagnostic in caught.value.diagnostics) < 1000
+    # Only 50 diagnostics are shown. After the 50th, the loader does not look for similar names.
+    assert not any(diagnostic.hint for diagnostic in caught.value.diagnostics if "reads" in diagnostic.message)
 
 
-def test_very_long_names_make_no_long_messages() -> None:
+def test_long_names_are_shortened_in_messages() -> None:
     long = "x" * 3000
     for node in (
         f"{{run: x, inputs: {long}}}",
@@ -1306,7 +1306,7 @@ def test_very_long_names_make_no_long_messages() -> None:
         f"{{run: x, with: {{v: '${{{{ 1 | {long} }}}}'}}}}",
         f"{{run: x, outputs: [{long}, {long}]}}",
     ):
-        assert len(refused(f"nodes:\n  b: {node}\n")) < 1500, node
+        assert len(diagnostics_of(f"nodes:\n  b: {node}\n")) < 1500, node
 
 
 def test_control_characters_never_reach_the_terminal() -> None:
@@ -1318,12 +1318,12 @@ def test_control_characters_never_reach_the_terminal() -> None:
         'params: {x: {type: "\u202e", default: 1, enum: ["\u202e"]}}\nnodes:\n  a: {run: x, inputs: "\u202e"}\n',
         'name: "\u202e"\n"\u202e": 1\nnodes:\n  a: {run: x, needs: ["\u202e"], retries: "\u202e"}\n',
     ):
-        assert refused(text).replace("\n", "").isprintable()
+        assert diagnostics_of(text).replace("\n", "").isprintable()
 
 
-def test_an_anchor_with_mistakes_is_told_once() -> None:
+def test_an_error_in_an_anchor_is_reported_once() -> None:
     aliases = "".join(f"  n{i}: *a\n" for i in range(50))
-    assert refused("nodes:\n  a: &a {run: x, retries: -1}\n" + aliases).count("p.yaml:") == 1
+    assert diagnostics_of("nodes:\n  a: &a {run: x, retries: -1}\n" + aliases).count("p.yaml:") == 1
 
 
 # -- documents shaped like pipelines -----------------------------------------------------------------------------------
@@ -1381,7 +1381,7 @@ DOCUMENTS = st.one_of(
 
 
 def as_yaml(value: Any) -> str:
-    """The value in block style where it can be, so that many lines have a part in it."""
+    """The value as YAML, mappings in block style, so that the text has many lines."""
     import json
 
     if isinstance(value, dict) and value:
@@ -1396,7 +1396,7 @@ def as_yaml(value: Any) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOCUMENTS)
-def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) -> None:
+def test_any_document_gives_a_pipeline_or_diagnostics(document: Any) -> None:
     text = as_yaml(document).lstrip("\n") + "\n"
     lines = text.split("\n")
     with tempfile.TemporaryDirectory() as folder:
@@ -1407,18 +1407,18 @@ def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) ->
         except SpecError as error:
             assert error.diagnostics
             assert len(set(error.diagnostics)) == len(error.diagnostics)
-            for problem in error.diagnostics:
-                where = problem.span
-                assert where.file == str(path)
-                if where.line:
-                    assert where.text == lines[where.line - 1]
-                    assert 1 <= where.column <= len(where.text) + 1
-                    assert 1 <= where.length <= max(1, len(where.text) - where.column + 1)
+            for diagnostic in error.diagnostics:
+                span = diagnostic.span
+                assert span.file == str(path)
+                if span.line:
+                    assert span.text == lines[span.line - 1]
+                    assert 1 <= span.column <= len(span.text) + 1
+                    assert 1 <= span.length <= max(1, len(span.text) - span.column + 1)
                 else:
-                    assert "the file is empty" in problem.message
-                assert problem.message and "\n" not in problem.message + problem.hint
-                assert len(render(problem)) < 2500
-                assert render(problem).replace("\n", "").isprintable()
+                    assert "the file is empty" in diagnostic.message
+                assert diagnostic.message and "\n" not in diagnostic.message + diagnostic.hint
+                assert len(render(diagnostic)) < 2500
+                assert render(diagnostic).replace("\n", "").isprintable()
         else:
             assert all(node.kind and node.body for node in pipeline.nodes.values())
 
@@ -1426,20 +1426,20 @@ def test_any_document_gives_a_pipeline_or_problems_in_the_file(document: Any) ->
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text("${}params.x[]'\"|+*%()-_~ 1a,:<>=\n", max_size=30))
 def test_any_text_in_an_expression(code: str) -> None:
-    """What no static check refuses gives a value or an error that says why."""
+    """Evaluating any text gives a value or an ExpressionError with a message of one line."""
     from nfrun.spec.expressions import ExpressionError, check
 
     text = "${{" + code + "}}"
     names = {"params": {"x": 3}, "env": {}, "run": {}}
-    flaws = list(check(text, names))
-    assert all(flaw.message and 0 <= flaw.start < len(text) for flaw in flaws)
+    findings = list(check(text, names))
+    assert all(finding.message and 0 <= finding.start < len(text) for finding in findings)
     try:
         evaluate(text, names)
     except ExpressionError as error:
         assert str(error) and "\n" not in str(error)
 
 
-def test_a_mistake_in_a_node_is_no_mistake_of_those_that_read_it(tmp_path: Path) -> None:
+def test_an_error_in_a_node_is_not_reported_for_its_readers(tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("def load(): ...\ndef join(a, b): ...\n")
     path = tmp_path / "p.yaml"
     path.write_text(
@@ -1448,13 +1448,13 @@ def test_a_mistake_in_a_node_is_no_mistake_of_those_that_read_it(tmp_path: Path)
     )
     with pytest.raises(SpecError) as caught:
         read_pipeline(path)
-    assert [problem.message for problem in caught.value.diagnostics] == [
+    assert [diagnostic.message for diagnostic in caught.value.diagnostics] == [
         "'input' is not a key of a node",
         "'outputs' is empty",
     ]
 
 
-def test_of_one_string_only_the_first_flaws_are_told(tmp_path: Path) -> None:
+def test_at_most_ten_errors_are_reported_for_one_string(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     for text in ("{{ params.p }}", "${{ params.nope }}"):
         file.write_text(
@@ -1462,4 +1462,4 @@ def test_of_one_string_only_the_first_flaws_are_told(tmp_path: Path) -> None:
         )
         with pytest.raises(SpecError) as caught:
             read_pipeline(file)
-        assert len([problem for problem in caught.value.diagnostics if "module" not in problem.message]) == 10
+        assert len([diagnostic for diagnostic in caught.value.diagnostics if "module" not in diagnostic.message]) == 10

@@ -1,4 +1,4 @@
-"""Every rule of the schema, broken as people break it: the exact words, the place, and that it is told once."""
+"""Every rule of the schema, with typical errors: the exact message, its source span, and that it comes once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SCHEMA = json.loads(schema_text())
 
 BASE = ["# a pipeline", "nodes:", "  a: {run: x}", "  s: {run: x, outputs: [early, late]}"]
 
-# A message shows the line that it is about. So these are both what is written into a pipeline file, in place of the
-# line of that number in BASE or after it, and what must come of it.
+# Each message shows the line that it is about. The test writes this line into BASE, at the line number shown, and
+# expects the message.
 MESSAGES = r"""
 p.yaml:5:6: node 'b' must be a mapping, not 'hello'
     5 |   b: hello
@@ -971,10 +971,10 @@ def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def told(text: str) -> str:
-    """What is wrong with the file, as it prints; "" if nothing is."""
+def diagnostics_of(text: str) -> str:
+    """The rendered diagnostics of the file; "" if there are none."""
     Path("p.yaml").write_text(text, encoding="utf-8")
-    check_the_quick_look(load("p.yaml").root)
+    check_the_fast_validator(load("p.yaml").root)
     try:
         read_pipeline("p.yaml")
     except SpecError as error:
@@ -982,8 +982,8 @@ def told(text: str) -> str:
     return ""
 
 
-def check_the_quick_look(root: Any) -> None:
-    """Both libraries agree, but for names in Python that are not ASCII, which only jsonschema knows."""
+def check_the_fast_validator(root: Any) -> None:
+    """Check that both validators agree. Only jsonschema accepts non-ASCII Python names."""
     valid = schema._validator().is_valid(root)
     if schema._holds(root):
         assert valid
@@ -995,11 +995,11 @@ def check_the_quick_look(root: Any) -> None:
 def test_message(message: str) -> None:
     lines = dict(enumerate(BASE, 1))
     lines |= {int(number): line for number, line in re.findall(r"^ +([0-9]+) \| (.*)$", message, re.MULTILINE)}
-    assert told("\n".join(lines.values()) + "\n") == message
+    assert diagnostics_of("\n".join(lines.values()) + "\n") == message
 
 
-def test_what_is_right_is_not_told() -> None:
-    assert told("\n".join(BASE)) == ""
+def test_a_valid_file_gives_no_diagnostics() -> None:
+    assert diagnostics_of("\n".join(BASE)) == ""
     for node in (
         "{run: x, inputs: a}",
         "{run: x, inputs: [a, s.late]}",
@@ -1014,11 +1014,11 @@ def test_what_is_right_is_not_told() -> None:
         "{run: x, resources: {}}",
         "{run: x, resources: {cpu: 0.5}, executor: thread, format: jsonl, env: {A: 1, B: true}, description: ''}",
     ):
-        assert told("\n".join([*BASE, f"  b: {node}"])) == ""
+        assert diagnostics_of("\n".join([*BASE, f"  b: {node}"])) == ""
 
 
-def test_a_long_name_is_shown_short() -> None:
-    message = told("nodes:\n  " + "x" * 500 + ": {run: x}\n")
+def test_a_long_node_name_is_shortened_in_the_message() -> None:
+    message = diagnostics_of("nodes:\n  " + "x" * 500 + ": {run: x}\n")
     assert "'" + "x" * 39 + "…" + "x" * 20 + "' cannot be the name of a node" in message
     assert len(message) < 600
 
@@ -1032,48 +1032,48 @@ def test_a_long_name_is_shown_short() -> None:
     ],
 )
 def test_no_pipeline_at_all(text: str, message: str) -> None:
-    assert told(text) == message
+    assert diagnostics_of(text) == message
 
 
-def test_the_schema_is_one_and_has_no_alternatives() -> None:
+def test_the_schema_is_valid_and_has_no_alternatives() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert not re.search('"(oneOf|anyOf|allOf|not|if)"', schema_text())
 
 
-def test_every_key_explains_itself_to_an_editor() -> None:
+def test_every_key_has_a_title_and_a_description() -> None:
     found = []
 
-    def look(schema: Any, key: str) -> None:
+    def check_schema(schema: Any, key: str) -> None:
         if "$ref" in schema:
             schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")] | schema
         assert schema.get("title"), key
         assert schema.get("description") or key == "node", key
         found.append(key)
         for inner, part in schema.get("properties", {}).items():
-            look(part, inner)
+            check_schema(part, inner)
 
-    look(SCHEMA, "")
-    look(SCHEMA["properties"]["params"]["additionalProperties"], "param")
-    look(SCHEMA["$defs"]["node"], "node")
+    check_schema(SCHEMA, "")
+    check_schema(SCHEMA["properties"]["params"]["additionalProperties"], "param")
+    check_schema(SCHEMA["$defs"]["node"], "node")
     assert {"retries", "jitter", "cpu", "enum", "sql"} <= set(found)
 
 
 def test_examples_are_valid() -> None:
-    def look(schema: Any) -> None:
+    def check_schema(schema: Any) -> None:
         if isinstance(schema, dict):
             resolved = Draft202012Validator({**schema, "$defs": SCHEMA["$defs"]})
             for example in schema.get("examples", []) if "title" in schema else []:
                 assert resolved.is_valid(example), example
             for part in schema.values():
-                look(part)
+                check_schema(part)
         elif isinstance(schema, list):
             for part in schema:
-                look(part)
+                check_schema(part)
 
-    look(SCHEMA)
+    check_schema(SCHEMA)
 
 
-def test_the_schema_and_the_code_name_the_same_things() -> None:
+def test_the_schema_and_the_code_have_the_same_names() -> None:
     node = SCHEMA["$defs"]["node"]["properties"]
     assert set(node) == set(NODE_KEYS)
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
@@ -1081,10 +1081,10 @@ def test_the_schema_and_the_code_name_the_same_things() -> None:
         assert part == node[key]
 
 
-# -- indentation: one mistake, told once ---------------------------------------------------------------------------
+# -- indentation: one error, one message ---------------------------------------------------------------------------
 
 
-# A file, and what must come of it.
+# Pairs of a file and its expected diagnostics.
 INDENTED = r"""
 nodes:
   a:
@@ -1220,15 +1220,17 @@ p.yaml:1:1: 'Steps' is not a key of a pipeline file
 @pytest.mark.parametrize("case", INDENTED.strip("\n").split("\n\n"))
 def test_indentation(case: str) -> None:
     text, message = case.split("\n--\n")
-    assert told(text + "\n") == message
+    assert diagnostics_of(text + "\n") == message
 
 
-def test_a_long_name() -> None:
-    assert told("name: " + "x" * 200 + "\n" + "\n".join(BASE)) == ""
-    assert "1:7: 'name' is longer than 200 characters\n" in told("name: " + "x" * 201 + "\n" + "\n".join(BASE))
+def test_the_limit_for_the_length_of_a_name() -> None:
+    assert diagnostics_of("name: " + "x" * 200 + "\n" + "\n".join(BASE)) == ""
+    assert "1:7: 'name' is longer than 200 characters\n" in diagnostics_of(
+        "name: " + "x" * 201 + "\n" + "\n".join(BASE)
+    )
 
 
-def test_a_file_of_3000_mistakes_is_cut_short() -> None:
+def test_of_3000_errors_1000_are_collected() -> None:
     text = "nodes:\n" + "".join(f"  n{i}: {{run: x, retries: -1}}\n" for i in range(3000))
     Path("p.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
@@ -1237,9 +1239,9 @@ def test_a_file_of_3000_mistakes_is_cut_short() -> None:
     assert render_all(caught.value.diagnostics).endswith("… and 950 more problems")
 
 
-# -- the quick look ----------------------------------------------------------------------------------------------------
+# -- the fast validator ------------------------------------------------------------------------------------------------
 
-WHOLE = """
+COMPLETE = """
 name: x
 description: x
 params: {a: 1, b: {type: integer, default: 1, enum: [1, 2], help: x}, c: [x], d: {default: {x: 1}}}
@@ -1260,8 +1262,8 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(found for step, item in inner for found in paths(item, (*path, step)))]
 
 
-PATHS = paths(parse(WHOLE, "p.yaml").root)
-# Characters that a document may have; those that a library takes for spaces, digits or letters, and another does not.
+PATHS = paths(parse(COMPLETE, "p.yaml").root)
+# Characters of documents, among them those that one library takes for spaces, digits or letters and another does not.
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"), max_size=6) | st.text(
     st.sampled_from("aZ_09.:-smhd \n\t\xa0\u1680\u180e\u2000\u2028\u200b\u3000\ufeff\u0660\xaa\u017f\u212a\U0001d7d8"),
     max_size=6,
@@ -1284,22 +1286,24 @@ EDGES = st.sampled_from(
 @example(("nodes", "b", "retries", "max"), 3.0, False)
 @example(("nodes", "c", "sql"), "\ufeff", False)
 @example(("nodes", "c"), "c ", True)
-def test_what_the_quick_look_takes_jsonschema_takes(path: tuple[Any, ...], put: Any, as_key: bool) -> None:
-    root = parse(WHOLE, "p.yaml").root
-    around: Any = None
-    place = root
+def test_jsonschema_accepts_what_the_fast_validator_accepts(
+    path: tuple[Any, ...], new_value: Any, as_key: bool
+) -> None:
+    root = parse(COMPLETE, "p.yaml").root
+    parent: Any = None
+    value = root
     for step in path:
-        around, place = place, place[step]
-    if around is None:
-        root = put
-    elif as_key and isinstance(around, dict) and isinstance(put, str):
-        around[put] = around.pop(path[-1])
+        parent, value = value, value[step]
+    if parent is None:
+        root = new_value
+    elif as_key and isinstance(parent, dict) and isinstance(new_value, str):
+        parent[new_value] = parent.pop(path[-1])
     else:
-        around[path[-1]] = put
-    check_the_quick_look(root)
+        parent[path[-1]] = new_value
+    check_the_fast_validator(root)
 
 
-def test_a_file_without_mistakes_is_not_shown_to_jsonschema(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jsonschema_is_not_used_for_a_valid_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "_validator", lambda: pytest.fail("this takes as long as everything else"))
     Path("p.yaml").write_text("\n".join(BASE), encoding="utf-8")
     read_pipeline("p.yaml")

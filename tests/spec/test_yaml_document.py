@@ -1,4 +1,4 @@
-"""What YAML is taken, what is refused with which words, and that every value knows its place."""
+"""YAML documents: the accepted YAML, the exact messages for the rest, and the source spans of all values."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ list:
 """
 
 
-def refused(text: str) -> str:
-    """The rendered problems of `text`."""
+def diagnostics_of(text: str) -> str:
+    """The rendered diagnostics of `text`."""
     with pytest.raises(SpecError) as caught:
         parse(text, "p.yaml")
     return "\n".join(render(p) for p in caught.value.diagnostics)
 
 
-def refused_file(path: Path | str) -> str:
+def diagnostics_of_file(path: Path | str) -> str:
     with pytest.raises(SpecError) as caught:
         load(path, "p.yaml")
     return "\n".join(render(p) for p in caught.value.diagnostics)
@@ -87,15 +87,15 @@ def test_values() -> None:
         (("name", 0), 1, 7, "flights"),
     ],
 )
-def test_where(path: tuple[str | int, ...], line: int, column: int, underlined: str) -> None:
-    where = parse(FLIGHTS, "p.yaml").span(*path)
-    assert (where.file, where.line, where.column) == ("p.yaml", line, column)
-    assert where.text == FLIGHTS.split("\n")[line - 1]
-    assert where.text[column - 1 : column - 1 + where.length] == underlined
-    assert where.length == max(1, len(underlined))
+def test_source_spans_of_values(path: tuple[str | int, ...], line: int, column: int, underlined: str) -> None:
+    span = parse(FLIGHTS, "p.yaml").span(*path)
+    assert (span.file, span.line, span.column) == ("p.yaml", line, column)
+    assert span.text == FLIGHTS.split("\n")[line - 1]
+    assert span.text[column - 1 : column - 1 + span.length] == underlined
+    assert span.length == max(1, len(underlined))
 
 
-def test_where_key() -> None:
+def test_source_spans_of_keys() -> None:
     found = parse(FLIGHTS, "p.yaml")
     for path, line, text in [
         (("name",), 1, "name"),
@@ -104,8 +104,8 @@ def test_where_key() -> None:
         (("nodes", "clean", "inputs", 0), 8, "flights"),
         (("nodes", "clean", "nothing"), 4, "clean"),
     ]:
-        where = found.key_span(*path)
-        assert (where.line, where.text[where.column - 1 :][: where.length]) == (line, text)
+        span = found.key_span(*path)
+        assert (span.line, span.text[span.column - 1 :][: span.length]) == (line, text)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ p.yaml:3:1: a tab where YAML needs spaces
 
 
 @pytest.mark.parametrize(("text", "message"), PINNED, ids=[repr(text[:20]) for text, _ in PINNED])
-def test_refused(text: str, message: str) -> None:
-    assert refused(text) == message
+def test_diagnostics(text: str, message: str) -> None:
+    assert diagnostics_of(text) == message
 
 
 @pytest.mark.parametrize(
@@ -312,24 +312,24 @@ def test_refused(text: str, message: str) -> None:
 def test_syntax(text: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse(text, "p.yaml")
-    (problem,) = caught.value.diagnostics
-    assert f"{problem.span.line}:{problem.span.column}: {problem.message}|{problem.hint}" == message
+    (diagnostic,) = caught.value.diagnostics
+    assert f"{diagnostic.span.line}:{diagnostic.span.column}: {diagnostic.message}|{diagnostic.hint}" == message
 
 
-def test_all_problems_come_at_once_and_a_syntax_error_last() -> None:
+def test_all_diagnostics_come_together_and_a_syntax_error_last() -> None:
     with pytest.raises(SpecError) as caught:
         parse("a: \x07\na: .inf\n1: !x 2\nb: 'c\n", "p.yaml")
     assert [p.span.line for p in caught.value.diagnostics] == [1, 2, 2, 3, 3, 4]
 
 
-def test_a_thousand_problems_are_enough() -> None:
+def test_the_number_of_diagnostics_is_limited() -> None:
     with pytest.raises(SpecError) as caught:
         parse("[" + "{1: 1}, " * 5000 + "]", "p.yaml")
     assert len(caught.value.diagnostics) == yaml_document.MAX_PROBLEMS
     assert len({id(p.span.text) for p in caught.value.diagnostics}) == 1
 
 
-def test_messages_quote_little_of_the_file() -> None:
+def test_messages_quote_only_short_parts_of_the_file() -> None:
     long = "k" * 900
     for text in [f"{long}: 1\n{long}: 2", f"a: *{long}", f"a: &{long} [*{long}]", f"a: !{long} b", f"{'1' * 900}: 1"]:
         with pytest.raises(SpecError) as caught:
@@ -340,41 +340,41 @@ def test_messages_quote_little_of_the_file() -> None:
 def test_aliases() -> None:
     root = parse("a: &x {b: 1}\nc: *x\n&k d: *k\ne: &x 2\nf: [*x, *x]\n&m g: 1\nh: {*m : 1}", "p.yaml").root
     assert root == {"a": {"b": 1}, "c": {"b": 1}, "d": "d", "e": 2, "f": [2, 2], "g": 1, "h": {"g": 1}}
-    place = parse("a: &x   foo\nb: &y # note\n  c: 1\nd: &z\n", "p.yaml")
-    assert (place.span("a").column, place.span("a").length) == (9, 3)
-    assert (place.span("b").line, place.span("b").column, place.span("d").line) == (3, 3, 4)
+    document = parse("a: &x   foo\nb: &y # note\n  c: 1\nd: &z\n", "p.yaml")
+    assert (document.span("a").column, document.span("a").length) == (9, 3)
+    assert (document.span("b").line, document.span("b").column, document.span("d").line) == (3, 3, 4)
 
 
-def bomb(levels: int) -> str:
+def alias_bomb(levels: int) -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
     return "\n".join(lines)
 
 
 def test_alias_bomb() -> None:
-    assert parse(bomb(4), "p.yaml").root["a3"][0][0][0][0] == "x"
+    assert parse(alias_bomb(4), "p.yaml").root["a3"][0][0][0][0] == "x"
     assert (
-        refused(bomb(20))
+        diagnostics_of(alias_bomb(20))
         == """\
 p.yaml:6:10: aliases expand to more than 100,000 values
     6 | a5: &a5 [*a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4, *a4]
       |          ^^^ repeat less"""
     )
-    ten = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\nb: ["  # ten values with the sequence itself
+    ten = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\nb: ["  # ten values, counting the sequence itself
     assert len(parse(f"{ten}{'*a, ' * 10_000}]", "p.yaml").root["b"]) == 10_000
-    assert "aliases expand" in refused(f"{ten}{'*a, ' * 10_001}]")
+    assert "aliases expand" in diagnostics_of(f"{ten}{'*a, ' * 10_001}]")
 
 
 def test_nesting() -> None:
     assert parse("[" * 64 + "]" * 64, "p.yaml").root
     assert parse("- " * 64 + "a", "p.yaml").root
-    assert refused("[" * 65 + "]" * 65).startswith("p.yaml:1:65: nesting deeper than 64 levels\n")
-    assert refused("- " * 65 + "a").startswith("p.yaml:1:129: nesting deeper than 64 levels\n")
+    assert diagnostics_of("[" * 65 + "]" * 65).startswith("p.yaml:1:65: nesting deeper than 64 levels\n")
+    assert diagnostics_of("- " * 65 + "a").startswith("p.yaml:1:129: nesting deeper than 64 levels\n")
     half = "[" * 32
     assert parse(f"- &a {half}{half[1:]}{']' * 63}\n- *a", "p.yaml").root
     text = f"- &a {half}x{']' * 32}\n- &b {half[2:]}*a{']' * 30}\n- [*b]\n- [[*b]]"
     assert (
-        refused(text)
+        diagnostics_of(text)
         == """\
 p.yaml:4:5: nesting deeper than 64 levels, aliases expanded
     4 | - [[*b]]
@@ -390,7 +390,7 @@ p.yaml:4:5: nesting deeper than 64 levels, aliases expanded
         "[" * 900 + "]" * 900,
         "- " * 100_000,
         "? " * 100_000,
-        bomb(60),
+        alias_bomb(60),
         "a: " + "x" * 3_000_000,
         "a: " + "1" * 3_000_000,
         "a: 1." + "1" * 3_000_000,
@@ -433,15 +433,15 @@ def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
         for event in iter(CParser(text).get_event, None):
             if type(event) is yaml.ScalarEvent:
                 mark = event.start_mark
-                where = source.span(mark.index << 32)
-                assert (where.line, where.column) == (mark.line + 1, mark.column + 1)
+                span = source.span(mark.index << 32)
+                assert (span.line, span.column) == (mark.line + 1, mark.column + 1)
     except yaml.MarkedYAMLError as error:
-        if error.problem_mark.index < len(text):  # at the end of the text libyaml adds a line
-            where = source.span(error.problem_mark.index << 32)
-            assert (where.line, where.column) == (error.problem_mark.line + 1, error.problem_mark.column + 1)
+        if error.problem_mark.index < len(text):  # libyaml adds a line at the end of the text
+            span = source.span(error.problem_mark.index << 32)
+            assert (span.line, span.column) == (error.problem_mark.line + 1, error.problem_mark.column + 1)
 
 
-def walk(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
+def paths_and_values(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
     todo: list[tuple[tuple[str | int, ...], Any]] = [((), found.root)]
     for path, value in todo:
         if isinstance(value, dict):
@@ -451,41 +451,41 @@ def walk(found: Document) -> list[tuple[tuple[str | int, ...], Any]]:
     return todo
 
 
-def check_places(found: Document, text: str) -> None:
+def check_spans(found: Document, text: str) -> None:
     lines = BREAK.split(text)
-    for path, value in walk(found):
-        for where in (found.span(*path), found.key_span(*path)):
-            assert where.text == lines[where.line - 1]
-            assert 1 <= where.column <= len(where.text) + 1
-            assert 1 <= where.length <= max(1, len(where.text) - where.column + 1)
-        where = found.span(*path)
-        shown = where.text[where.column - 1 : where.column - 1 + where.length]
+    for path, value in paths_and_values(found):
+        for span in (found.span(*path), found.key_span(*path)):
+            assert span.text == lines[span.line - 1]
+            assert 1 <= span.column <= len(span.text) + 1
+            assert 1 <= span.length <= max(1, len(span.text) - span.column + 1)
+        span = found.span(*path)
+        shown = span.text[span.column - 1 : span.column - 1 + span.length]
         if isinstance(value, str) and value and shown[:1] not in ("'", '"', "|", ">", "*"):
-            # A plain scalar over several lines shows its first.
-            assert shown.startswith(value) or value.startswith(shown.rstrip()), (path, value, where)
+            # The span of a plain scalar of several lines covers its first line.
+            assert shown.startswith(value) or value.startswith(shown.rstrip()), (path, value, span)
 
 
-def outcome(text: str) -> None:
+def check_parse(text: str) -> None:
     try:
         found = parse(text, "p.yaml")
     except SpecError as error:
         assert error.diagnostics
-        for problem in error.diagnostics:
-            shown = render(problem)
-            assert len(problem.message) + len(problem.hint) < 500
+        for diagnostic in error.diagnostics:
+            shown = render(diagnostic)
+            assert len(diagnostic.message) + len(diagnostic.hint) < 500
             assert not any(c < " " and c not in "\n\t" for c in shown)
             shown.encode()
     else:
-        check_places(found, text.lstrip("\ufeff"))
-    check_the_short_cut(text.lstrip("\ufeff"))
+        check_spans(found, text.lstrip("\ufeff"))
+    check_the_fast_parser(text.lstrip("\ufeff"))
 
 
-def check_the_short_cut(text: str) -> None:
-    """What it takes has no mistakes, and the values are those of the long way."""
+def check_the_fast_parser(text: str) -> None:
+    """Check that text which the fast parser accepts has no errors and gives the same values in the full parser."""
     values = plain_values(text)
     if values is not None:
         long = yaml_document._placed(yaml_document._Source("p.yaml", text), text)
-        assert repr(values) == repr(long)  # which tells 1, 1.0 and True apart, and the order of keys
+        assert repr(values) == repr(long)  # repr distinguishes 1, 1.0 and True, and shows the order of keys
 
 
 @settings(max_examples=300, deadline=None)
@@ -493,8 +493,8 @@ def check_the_short_cut(text: str) -> None:
 @example("a: \ufeffx")
 @example("\ufeff\ufeffa: 1\nb: @")
 @example("? a\n? b\n")
-def test_any_text_gives_a_document_or_problems(text: str) -> None:
-    outcome(text)
+def test_any_text_gives_a_document_or_diagnostics(text: str) -> None:
+    check_parse(text)
 
 
 TOKENS = ["a", "b: ", "? ", "- ", ": ", "[", "]", "{", "}", ",", ", ", "\n", "\n  ", "\n    ", "&x ", "*x ", "!t ", "'",
@@ -505,17 +505,17 @@ TOKENS = ["a", "b: ", "? ", "- ", ": ", "[", "]", "{", "}", ",", ", ", "\n", "\n
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40))
-def test_yaml_in_pieces_gives_a_document_or_problems(parts: list[str]) -> None:
-    outcome("".join(parts))
+def test_random_yaml_tokens_give_a_document_or_diagnostics(parts: list[str]) -> None:
+    check_parse("".join(parts))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(FLIGHTS)), st.integers(0, 3), st.sampled_from(TOKENS)), max_size=4))
-def test_mutated_yaml_gives_a_document_or_problems(edits: list[tuple[int, int, str]]) -> None:
+def test_mutated_yaml_gives_a_document_or_diagnostics(edits: list[tuple[int, int, str]]) -> None:
     text = FLIGHTS
-    for at, cut, put in edits:
-        text = text[:at] + put + text[at + cut :]
-    outcome(text)
+    for at, cut, insert in edits:
+        text = text[:at] + insert + text[at + cut :]
+    check_parse(text)
 
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=12)
@@ -531,26 +531,26 @@ DATA = st.recursive(
 @given(st.dictionaries(KEYS, DATA, min_size=1, max_size=4), st.sampled_from([None, True, False]), st.booleans())
 @example({"a": "no", "b": "012", "c": "1:30", "d": "2024-01-01", "e": "0o14", "<<": "0x1F"}, None, True)
 @example({"a": ["1e3", "1.", ".5", "~", "", "-.5E+3", "line\nline"]}, True, False)
-def test_what_is_dumped_is_read(data: dict[str, Any], flow: bool | None, wide: bool) -> None:
-    text = yaml.dump(data, Dumper=Quoting, default_flow_style=flow, allow_unicode=wide, width=10_000)
+def test_dumped_data_is_read_back(data: dict[str, Any], flow: bool | None, wide: bool) -> None:
+    text = yaml.dump(data, Dumper=QuotingDumper, default_flow_style=flow, allow_unicode=wide, width=10_000)
     found = parse(text, "p.yaml")
     assert found.root == data
-    check_places(found, text)
+    check_spans(found, text)
 
 
-class Quoting(yaml.SafeDumper):
-    """A safe dumper for YAML 1.2: PyYAML's own leaves the strings 1e3 and 0o14 plain, which are numbers there."""
+class QuotingDumper(yaml.SafeDumper):
+    """A safe dumper for YAML 1.2. PyYAML's own does not quote 1e3 and 0o14, which are numbers in YAML 1.2."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def represent(dumper: Quoting, text: str) -> yaml.ScalarNode:
+def represent(dumper: QuotingDumper, text: str) -> yaml.ScalarNode:
     number = text[:1] in tuple("-+.0123456789") and text != "."
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if number else None)
 
 
-Quoting.add_representer(str, represent)
+QuotingDumper.add_representer(str, represent)
 
 
 def test_load(tmp_path: Path) -> None:
@@ -567,25 +567,25 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "flight.txt").write_text("a: 1")
     os.mkfifo(tmp_path / "pipe.yaml")
     monkeypatch.chdir(tmp_path)
-    assert refused_file("flihgts.yml") == "p.yaml: there is no such file\n   did you mean 'flights.yaml'?"
-    assert refused_file(tmp_path / "zzz") == "p.yaml: there is no such file\n   check the path"
-    assert refused_file("no/such/flights.yaml") == "p.yaml: there is no such file\n   check the path"
-    assert refused_file("flights.yaml/x.yaml") == "p.yaml: there is no such file\n   check the path"
-    assert refused_file(tmp_path) == "p.yaml: this is a folder, not a file\n   give the YAML file inside it"
-    for odd in ("pipe.yaml", "/dev/null"):
+    assert diagnostics_of_file("flihgts.yml") == "p.yaml: there is no such file\n   did you mean 'flights.yaml'?"
+    assert diagnostics_of_file(tmp_path / "zzz") == "p.yaml: there is no such file\n   check the path"
+    assert diagnostics_of_file("no/such/flights.yaml") == "p.yaml: there is no such file\n   check the path"
+    assert diagnostics_of_file("flights.yaml/x.yaml") == "p.yaml: there is no such file\n   check the path"
+    assert diagnostics_of_file(tmp_path) == "p.yaml: this is a folder, not a file\n   give the YAML file inside it"
+    for special_file in ("pipe.yaml", "/dev/null"):
         expected = "p.yaml: this is not a regular file\n   save what it gives to a file, and give that"
-        assert refused_file(odd) == expected
-    assert refused_file("x" * 5000) == "p.yaml: this file cannot be read: File name too long"
+        assert diagnostics_of_file(special_file) == expected
+    assert diagnostics_of_file("x" * 5000) == "p.yaml: this file cannot be read: File name too long"
     nul = "stat: embedded null character in path" if sys.version_info >= (3, 13) else "embedded null byte"
-    assert refused_file("a\0b") == f"p.yaml: this file cannot be read: {nul}"
+    assert diagnostics_of_file("a\0b") == f"p.yaml: this file cannot be read: {nul}"
     surrogate = r"'utf-8' codec can't encode character '\ud800' in position 1: surrogates not allowed"
-    assert refused_file("a\ud800b") == f"p.yaml: this file cannot be read: {surrogate}"
+    assert diagnostics_of_file("a\ud800b") == f"p.yaml: this file cannot be read: {surrogate}"
 
     def deny(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", deny)  # the mode of a file does not stop root
-    assert refused_file("flights.yaml") == (
+    monkeypatch.setattr(Path, "open", deny)  # the mode of a file does not restrict root
+    assert diagnostics_of_file("flights.yaml") == (
         "p.yaml: there is no permission to read this file\n   check its mode, and those of the folders above it"
     )
 
@@ -594,21 +594,21 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    assert refused_file(path) == "p.yaml: this file has 64.0 MB; the limit is 64 MB\n   is it a data file?"
+    assert diagnostics_of_file(path) == "p.yaml: this file has 64.0 MB; the limit is 64 MB\n   is it a data file?"
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 def test_other_encodings(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes("name: flights\nnodes: {a: {run: ls}}\n".encode(codec))
-    assert refused_file(path) == f"p.yaml: this file is {codec[:6].upper()}\n   save it as UTF-8"
+    assert diagnostics_of_file(path) == f"p.yaml: this file is {codec[:6].upper()}\n   save it as UTF-8"
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes("name: größe\n# für\nnodes: {}".encode("latin-1"))
     assert (
-        refused_file(path)
+        diagnostics_of_file(path)
         == """\
 p.yaml:1:9: the byte 0xf6 is not UTF-8
     1 | name: gr\ufffd\ufffde
@@ -620,7 +620,7 @@ p.yaml:2:4: the byte 0xfc is not UTF-8
     binary = "p.yaml: this is a binary file, not text\n   a pipeline file is YAML text in UTF-8"
     for data in (b"PAR1\x15\x04\x00\x00", b"name: x\0", bytes(range(128, 256)) * 4, b"\x01\x02\x03\x04"):
         path.write_bytes(data)
-        assert refused_file(path) == binary
+        assert diagnostics_of_file(path) == binary
 
 
 BYTES = [b"a: ", b"\n", b"\xe4", b"\xff\xfe", b"\0", b"\xef\xbb\xbf", b"[", b"'"]
@@ -628,32 +628,32 @@ BYTES = [b"a: ", b"\n", b"\xe4", b"\xff\xfe", b"\0", b"\xef\xbb\xbf", b"[", b"'"
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary() | st.lists(st.sampled_from(BYTES)).map(b"".join))
-def test_any_bytes_give_a_document_or_problems(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_any_bytes_give_a_document_or_diagnostics(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     path.write_bytes(data)
     try:
         load(path)
     except SpecError as error:
-        assert all(render(problem).encode() for problem in error.diagnostics)
+        assert all(render(diagnostic).encode() for diagnostic in error.diagnostics)
 
 
-def test_garbage_collection_is_left_as_it_was() -> None:
+def test_parse_leaves_garbage_collection_as_it_was() -> None:
     parse("a: 1", "p.yaml")
     assert gc.isenabled()
     gc.disable()
     try:
-        refused("a: [")
+        diagnostics_of("a: [")
         assert not gc.isenabled()
     finally:
         gc.enable()
-    refused("a: [")
+    diagnostics_of("a: [")
     assert gc.isenabled()
 
 
 @pytest.mark.parametrize(
     "path", sorted((Path(__file__).parents[2] / "pipelines").rglob("*.yaml")), ids=lambda path: path.name
 )
-def test_ordinary_files_take_the_short_cut(path: Path) -> None:
+def test_the_example_pipelines_use_the_fast_parser(path: Path) -> None:
     assert plain_values(path.read_text(encoding="utf-8")) is not None
 
 
@@ -663,22 +663,22 @@ def test_ordinary_files_take_the_short_cut(path: Path) -> None:
      "? [a]\n: b", "[a]: b", "? {a: 1}\n", "a: .nan", "a: 99999999999999999999", 'a: "\\e"', "a\x07", "a: 1\n---\nb: 1",
      "é: \x85", "a: \ufffe", "[" * 65 + "]" * 65, "&x {}", "&x []"],
 )  # fmt: skip
-def test_the_short_cut_is_for_plain_files_only(text: str) -> None:
+def test_the_fast_parser_rejects_files_that_are_not_plain(text: str) -> None:
     assert plain_values(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", "# a\n", "a", "- a\n", "'é': 😀", 'a: "\\t"', "[" * 64 + "]" * 64, "---\na: 1\n..."]
 )
-def test_the_short_cut_is_the_long_way(text: str) -> None:
+def test_the_fast_parser_gives_the_same_values(text: str) -> None:
     assert plain_values(text) is not None
-    check_the_short_cut(text)
+    check_the_fast_parser(text)
 
 
-def test_places_are_looked_for_when_they_are_asked_for() -> None:
+def test_offsets_are_parsed_on_first_use() -> None:
     found = parse("a: [1, {b: 2}]", "p.yaml")
     assert found._source.placed is None
     assert found.span("a", 1, "b").column == 12
-    placed = found._source.placed
+    offset_nodes = found._source.placed
     assert found.key_span("a", 1, "b").column == 9
-    assert found._source.placed is placed is not None
+    assert found._source.placed is offset_nodes is not None

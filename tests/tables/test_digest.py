@@ -1,4 +1,4 @@
-"""The digest of a table: what it must not notice, and what it must."""
+"""The digest of a table: it depends on the content and not on the layout. Also the schema digest."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def filled(column: Column, length: int) -> st.SearchStrategy[pa.Array]:
 
 
 def as_dictionary(array: pa.Array) -> pa.Array:
-    """Dictionary-encoded, with a value too many and a null among the dictionary's values."""
+    """Dictionary-encoded, with an unused value and a null among the dictionary's values."""
     values = pa.concat_arrays([array, pa.nulls(1, array.type)])
     indices = [None if i % 5 == 4 else (len(array) if i % 5 == 3 else i) for i in range(len(array))]
     return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int16()), values)
@@ -143,13 +143,13 @@ WRAPPERS = [as_dictionary, as_runs, as_dense, as_sparse, as_struct, as_list]
 
 @st.composite
 def arrays(draw: st.DrawFn, length: int) -> pa.Array:
-    """Any array of this length, wrapped up to twice in what has no literal form in Python."""
+    """Any array of this length, nested up to twice in types that have no Python literal."""
     array = draw(filled(draw(COLUMNS), length))
     wrappers = draw(st.lists(st.sampled_from(WRAPPERS), max_size=2))
     for wrap in wrappers:
         try:
             array = wrap(array)
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nothing of nothing, runs of some types
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # for example nulls in nulls, runs of some types
             break
     return array
 
@@ -161,28 +161,28 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns, names=[f"c{i}" for i in range(len(columns))])
 
 
-def cut(array: pa.Array, places: Sequence[int]) -> pa.ChunkedArray:
-    edges = [0, *sorted(p for p in places if p <= len(array)), len(array)]
+def split(array: pa.Array, offsets: Sequence[int]) -> pa.ChunkedArray:
+    edges = [0, *sorted(p for p in offsets if p <= len(array)), len(array)]
     return pa.chunked_array([array.slice(a, b - a) for a, b in itertools.pairwise(edges)], array.type)
 
 
-def whole(column: pa.ChunkedArray) -> pa.Array:
+def joined(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def padded(array: pa.Array, before: int) -> pa.Array:
+def shifted(array: pa.Array, before: int) -> pa.Array:
     junk = array.slice(0, before)
     return pa.concat_arrays([junk, array, junk]).slice(len(junk), len(array))
 
 
 def through_ipc(table: pa.Table) -> pa.Table:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:  # streams may replace dictionaries, files may not
+    with pa.ipc.new_stream(sink, table.schema) as writer:  # unlike a file, a stream may replace dictionaries
         writer.write_table(table)
     return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-# ------------------------------------------------------------------ what it must not notice
+# ------------------------------------------------------------------ changes that leave the digest as it is
 
 
 @QUICK
@@ -190,12 +190,12 @@ def through_ipc(table: pa.Table) -> pa.Table:
 def test_layout_does_not_matter(table: pa.Table, data: st.DataObject) -> None:
     before = table_digest(table)
     assert re.fullmatch("xxh3_128:[0-9a-f]{32}", before)
-    places = st.lists(st.integers(0, table.num_rows), max_size=4)
-    chunked = pa.table([cut(whole(c), data.draw(places)) for c in table.columns], table.schema.names)
+    offsets = st.lists(st.integers(0, table.num_rows), max_size=4)
+    chunked = pa.table([split(joined(c), data.draw(offsets)) for c in table.columns], table.schema.names)
     assert table_digest(chunked) == before
     try:
-        moved = [padded(whole(c), data.draw(st.integers(0, 5))) for c in table.columns]
-    except pa.ArrowNotImplementedError:  # concat has no dictionaries of nested types, and no dense unions
+        moved = [shifted(joined(c), data.draw(st.integers(0, 5))) for c in table.columns]
+    except pa.ArrowNotImplementedError:  # concat_arrays supports no dictionaries of nested types and no dense unions
         return
     assert table_digest(pa.table(moved, table.schema.names)) == before
 
@@ -215,8 +215,8 @@ def test_ipc_does_not_matter(table: pa.Table) -> None:
 def test_streaming_gives_the_digest_of_the_table(table: pa.Table, size: int) -> None:
     stream = Digest(table.schema)
     for start in range(0, table.num_rows, size):
-        piece = table.slice(start, size)
-        stream.add(pa.RecordBatch.from_arrays([whole(c) for c in piece.columns], table.schema.names))
+        part = table.slice(start, size)
+        stream.add(pa.RecordBatch.from_arrays([joined(c) for c in part.columns], table.schema.names))
     assert stream.hexdigest() == table_digest(table)
     assert stream.hexdigest() == table_digest(table), "asking changes nothing"
 
@@ -225,7 +225,8 @@ def test_streaming_gives_the_digest_of_the_table(table: pa.Table, size: int) -> 
 @given(st.data())
 def test_equal_digests_mean_equal_values(data: st.DataObject) -> None:
     """Two columns of one type have the same digest exactly when they hold the same values."""
-    leaves = st.sampled_from([leaf for leaf in LEAVES if leaf is not FLOATS])  # 0.0 equals -0.0, a NaN not itself
+    # without floats: 0.0 equals -0.0, and NaN does not equal itself
+    leaves = st.sampled_from([leaf for leaf in LEAVES if leaf is not FLOATS])
     column = data.draw(leaves.flatmap(lambda leaf: st.one_of(st.just(leaf), nested(st.just(leaf)))))
     length = data.draw(st.integers(1, 3))
     one, other = data.draw(filled(column, length)), data.draw(filled(column, length))
@@ -238,7 +239,7 @@ def with_nulls(kind: pa.DataType, valid: int, length: int, *buffers: bytes, chil
     return pa.Array.from_buffers(kind, length, data, children=children)
 
 
-def test_what_lies_under_a_null_does_not_matter() -> None:
+def test_values_under_a_null_do_not_matter() -> None:
     two, three = struct.pack("3i", 0, 1, 2), struct.pack("4i", 0, 1, 2, 3)
     views, bytes_ = pa.array(["a", "?", "c"], pa.string_view()), pa.array([1, 8, None, 4], pa.int8())
     pairs = [
@@ -254,11 +255,13 @@ def test_what_lies_under_a_null_does_not_matter() -> None:
         (with_nulls(pa.list_(pa.string_view()), 0b101, 3, three, children=[views]), [["a"], None, ["c"]]),
         (with_nulls(pa.struct([("a", pa.string_view())]), 0b101, 3, children=[views]), [{"a": "a"}, None, {"a": "c"}]),
     ]
-    for dirty, values in pairs:
-        clean = pa.array(values, dirty.type)
-        assert dirty.equals(clean), dirty.type
-        assert table_digest(pa.table({"x": dirty})) == table_digest(pa.table({"x": clean})), dirty.type
-        assert table_digest(pa.table({"x": cut(dirty, [1])})) == table_digest(pa.table({"x": clean})), dirty.type
+    for with_junk, values in pairs:
+        without_junk = pa.array(values, with_junk.type)
+        assert with_junk.equals(without_junk), with_junk.type
+        assert table_digest(pa.table({"x": with_junk})) == table_digest(pa.table({"x": without_junk})), with_junk.type
+        assert table_digest(pa.table({"x": split(with_junk, [1])})) == table_digest(pa.table({"x": without_junk})), (
+            with_junk.type
+        )
 
 
 def test_a_validity_buffer_without_nulls_does_not_matter() -> None:
@@ -283,8 +286,8 @@ def test_metadata_nullability_and_item_names_do_not_matter() -> None:
     item = pa.field("element", pa.int64(), nullable=False)
     field = pa.field("x", pa.list_(item), nullable=False, metadata={"k": "v"})
     schema = pa.schema([field], metadata={"pandas": "{}"})
-    dressed = pa.table({"x": pa.array([[1], [2]], pa.list_(item))}, schema=schema)
-    assert table_digest(dressed) == table_digest(plain)
+    annotated = pa.table({"x": pa.array([[1], [2]], pa.list_(item))}, schema=schema)
+    assert table_digest(annotated) == table_digest(plain)
 
 
 def test_an_extension_type_that_is_not_registered_has_the_same_digest() -> None:
@@ -295,7 +298,7 @@ def test_an_extension_type_that_is_not_registered_has_the_same_digest() -> None:
     assert table_digest(copy.replace_schema_metadata(None).cast(pa.schema([("x", pa.int32())]))) != table_digest(table)
 
 
-# ------------------------------------------------------------------ what it must notice
+# ------------------------------------------------------------------ changes of the digest
 
 
 BASE = pa.table({"a": [1, 2, None], "b": ["x", None, "z"]})
@@ -320,11 +323,11 @@ BASE = pa.table({"a": [1, 2, None], "b": ["x", None, "z"]})
         pa.table({"a": [1, 2, None]}),
     ],
 )
-def test_every_change_of_content_is_noticed(other: pa.Table) -> None:
+def test_every_change_of_content_changes_the_digest(other: pa.Table) -> None:
     assert table_digest(other) != table_digest(BASE)
 
 
-def test_borders_are_noticed() -> None:
+def test_boundaries_of_values_matter() -> None:
     a, long = pa.struct([("a", pa.null())]), pa.int64()
     groups: list[list[pa.Array]] = [
         [pa.array(["ab", "c"]), pa.array(["a", "bc"]), pa.array(["abc", ""]), pa.array(["", "abc"])],
@@ -357,8 +360,8 @@ def test_a_batch_of_another_schema_is_refused() -> None:
         assert str(caught.value) == f"rows of (pyarrow.Field<{names}>) do not fit (pyarrow.Field<a: int64>)"
 
 
-def test_types_that_are_not_known_are_hashed_as_python_values() -> None:
-    def once(*chunks: pa.Array) -> str:
+def test_unknown_types_are_hashed_as_python_values() -> None:
+    def digest_of(*chunks: pa.Array) -> str:
         node = nfrun.tables.digest._Python("later")
         for chunk in chunks:
             node.add(chunk)
@@ -367,12 +370,12 @@ def test_types_that_are_not_known_are_hashed_as_python_values() -> None:
         return str(hasher.hexdigest())
 
     array = pa.array([{"a": 1}, None, {"a": None}])
-    assert once(array) == once(array.slice(0, 1), array.slice(1))
-    assert once(array) != once(array.slice(0, 2))
+    assert digest_of(array) == digest_of(array.slice(0, 1), array.slice(1))
+    assert digest_of(array) != digest_of(array.slice(0, 2))
 
 
-def test_the_form_is_stable() -> None:
-    """If this fails, the digests in people's records no longer match: raise the version in digest.py, then pin anew."""
+def test_the_digest_is_stable() -> None:
+    """If this fails, recorded digests no longer match. Raise the version in digest.py, then pin anew."""
     table = pa.table(
         {
             "i": pa.array([1, None, -3]),
@@ -385,10 +388,10 @@ def test_the_form_is_stable() -> None:
     assert table_digest(table) == "xxh3_128:05503b0e495d568c447127e1b773fd2f"
 
 
-# -- what readers see beside the content
+# -- the schema digest
 
 
-def traits(table: pa.Table) -> str:
+def schema_digest_of(table: pa.Table) -> str:
     return Digest(table.schema).schema_digest(table.unify_dictionaries())
 
 
@@ -397,8 +400,8 @@ OTHERWISE = pa.DictionaryArray.from_arrays(pa.array([1, 2, None, 1], pa.int32())
 OFFSETS = pa.array([0, 2, 4], pa.int32())
 
 
-def around(array: pa.Array) -> list[pa.Array]:
-    """All that an array may be nested in."""
+def nestings(array: pa.Array) -> list[pa.Array]:
+    """The array itself and in each type that it can be nested in."""
     key = pa.array(["a", "b", "c", "d"])
     return [
         array,
@@ -413,16 +416,21 @@ def around(array: pa.Array) -> list[pa.Array]:
     ]
 
 
-@pytest.mark.parametrize("one", around(CODED), ids=lambda array: str(array.type))
-def test_a_dictionary_is_a_trait_wherever_it_is(one: pa.Array) -> None:
-    other = next(array for array in around(OTHERWISE) if array.type == one.type)
-    a, b = pa.table({"x": one}), pa.table({"x": other})
-    assert (table_digest(a) == table_digest(b), traits(a) == traits(b)) == (True, False)
-    assert traits(a) == traits(pa.table({"x": pa.concat_arrays([one])})) == traits(a.slice(0, 1)) == traits(a.slice(1))
-    assert traits(a) == traits(pa.concat_tables([a.slice(0, 1), a.slice(1)])), "however it is cut"
+@pytest.mark.parametrize("coded", nestings(CODED), ids=lambda array: str(array.type))
+def test_the_schema_digest_covers_dictionaries_at_any_depth(coded: pa.Array) -> None:
+    other = next(array for array in nestings(OTHERWISE) if array.type == coded.type)
+    a, b = pa.table({"x": coded}), pa.table({"x": other})
+    assert (table_digest(a) == table_digest(b), schema_digest_of(a) == schema_digest_of(b)) == (True, False)
+    assert (
+        schema_digest_of(a)
+        == schema_digest_of(pa.table({"x": pa.concat_arrays([coded])}))
+        == schema_digest_of(a.slice(0, 1))
+        == schema_digest_of(a.slice(1))
+    )
+    assert schema_digest_of(a) == schema_digest_of(pa.concat_tables([a.slice(0, 1), a.slice(1)])), "however it is cut"
 
 
-def test_the_schema_is_a_trait() -> None:
+def test_the_schema_digest_covers_metadata_nullability_and_names() -> None:
     table = pa.table({"x": [1, 2], "l": [[1], [2]]})
     seen = [
         table,
@@ -433,17 +441,23 @@ def test_the_schema_is_a_trait() -> None:
         table.cast(pa.schema([table.schema.field("x"), pa.field("l", pa.list_(pa.field("n", pa.int64())))])),
     ]
     assert len({table_digest(table) for table in seen}) == 1
-    assert len({traits(table) for table in seen}) == len(seen)
+    assert len({schema_digest_of(table) for table in seen}) == len(seen)
 
 
-def test_rows_are_no_traits() -> None:
-    assert traits(pa.table({"x": [1, 2]})) == traits(pa.table({"x": [3]})) != traits(pa.table({"y": [3]}))
+def test_the_schema_digest_does_not_depend_on_rows() -> None:
+    assert (
+        schema_digest_of(pa.table({"x": [1, 2]}))
+        == schema_digest_of(pa.table({"x": [3]}))
+        != schema_digest_of(pa.table({"y": [3]}))
+    )
     table = pa.table({"x": [1, 2]})
-    assert Digest(table.schema).schema_digest(table.to_reader()) == traits(table)
+    assert Digest(table.schema).schema_digest(table.to_reader()) == schema_digest_of(table)
 
 
-def test_of_a_table_without_rows_or_chunks_there_are_traits_too() -> None:
+def test_a_table_without_rows_or_chunks_has_a_schema_digest() -> None:
     table = pa.table({"x": CODED, "n": [1, 2, 3, 4]})
-    assert traits(table) == traits(table.slice(0, 0)) != traits(table.schema.empty_table())
+    assert (
+        schema_digest_of(table) == schema_digest_of(table.slice(0, 0)) != schema_digest_of(table.schema.empty_table())
+    )
     bare = pa.table({"x": pa.chunked_array([], CODED.type)})
-    assert traits(bare) == traits(bare)
+    assert schema_digest_of(bare) == schema_digest_of(bare)

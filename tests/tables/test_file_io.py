@@ -1,4 +1,4 @@
-"""Tables in files: what survives a round trip, what each mistake is told, and that no half file is ever seen."""
+"""Tables in files: round trips, the exact error messages, and atomic writes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ QUICK = settings(
 PEOPLE = pa.table({"name": ["Ann", "Bob", None], "age": [31, None, 7]})
 
 
-def said(source: str, base: Path, **options: Any) -> str:
+def read_error(source: str, base: Path, **options: Any) -> str:
     with pytest.raises(FormatError) as caught:
         read_table(source, base=base, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def unwritten(table: pa.Table, path: Path, format: str | None = None) -> str:
+def write_error(table: pa.Table, path: Path, format: str | None = None) -> str:
     before = sorted(path.parent.iterdir()) if path.parent.exists() else []
     with pytest.raises(FormatError) as caught:
         write_table(table, path, format)
@@ -85,7 +85,7 @@ def lines(table: pa.Table, base: Path) -> list[Any]:
         ("", None),
     ],
 )
-def test_the_ending_tells_the_format(path: str, format: str | None) -> None:
+def test_the_ending_gives_the_format(path: str, format: str | None) -> None:
     assert format_of(path) == format
 
 
@@ -170,8 +170,8 @@ def columns(draw: st.DrawFn, length: int) -> pa.Array:
     return pa.array(draw(st.lists(st.none() | values, min_size=length, max_size=length)), kind)
 
 
-def sound(array: pa.Array) -> bool:
-    """Not so where pyarrow (26) puts index 0 of an empty dictionary under a null struct: reading that is refused."""
+def is_valid(array: pa.Array) -> bool:
+    """False where pyarrow (26) puts index 0 of an empty dictionary under a null struct; such arrays cannot be read."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
@@ -182,7 +182,7 @@ def sound(array: pa.Array) -> bool:
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
     length = draw(st.integers(1, 6))
-    arrays = draw(st.lists(columns(length).filter(sound), min_size=1, max_size=3))
+    arrays = draw(st.lists(columns(length).filter(is_valid), min_size=1, max_size=3))
     cut = draw(st.integers(0, length))
     chunked = [pa.chunked_array([a.slice(0, cut), a.slice(cut)], a.type) for a in arrays]
     return pa.table(chunked, [f"c{i}" for i in range(len(arrays))])
@@ -198,7 +198,7 @@ def test_arrow_and_parquet_keep_every_value(tmp_path: Path, table: pa.Table) -> 
 
 
 def as_json(value: Any) -> Any:
-    """What JSON lines should say about a Python value of pyarrow's, written apart from the code under test."""
+    """The expected JSON form of a Python value from pyarrow, implemented independently of the code under test."""
     match value:
         case float() if not math.isfinite(value):
             return None
@@ -227,21 +227,21 @@ def as_json(value: Any) -> Any:
 
 @QUICK
 @given(tables())
-def test_jsonl_says_every_value(tmp_path: Path, table: pa.Table) -> None:
+def test_jsonl_has_every_value(tmp_path: Path, table: pa.Table) -> None:
     assert lines(table, tmp_path) == [as_json(row) for row in table.to_pylist()]
 
 
 @QUICK
 @given(tables())
 def test_csv_and_jsonl_keep_the_number_of_rows(tmp_path: Path, table: pa.Table) -> None:
-    """Also those of one column with nulls only: an empty line would be skipped."""
+    """Also for one column with only nulls: a reader would skip empty lines."""
     write_table(table, tmp_path / "t.csv")
     assert read_table("t.csv", base=tmp_path).num_rows == table.num_rows
     write_table(table, tmp_path / "t.jsonl")
     try:
         assert read_table("t.jsonl", base=tmp_path).num_rows == table.num_rows
     except FormatError as error:
-        # pyarrow's reader makes lists of nulls alone with too few of them (26); the check finds it.
+        # pyarrow (26) reads lists of only nulls with too few values; read_table detects this.
         assert "Length spanned by list offsets" in str(error)
 
 
@@ -336,8 +336,12 @@ def test_nulls_and_empty_text_in_csv(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('text,number,word\n,,NA\n"",1,x\nt,2,y\n')
     plain = read_table("t.csv", base=tmp_path).to_pylist()[:2]
     assert plain == [{"text": "", "number": None, "word": "NA"}, {"text": "", "number": 1, "word": "x"}]
-    told = read_table("t.csv", base=tmp_path, null_values=["NA"])
-    assert told["word"].to_pylist() == [None, "x", "y"] and told["number"].to_pylist() == ["", "1", "2"]
+    table = read_table("t.csv", base=tmp_path, null_values=["NA"])
+    assert table["word"].to_pylist() == [None, "x", "y"] and table["number"].to_pylist() == [
+        "",
+        "1",
+        "2",
+    ]
 
 
 def test_one_column_with_nulls_keeps_its_rows_in_csv(tmp_path: Path) -> None:
@@ -378,7 +382,7 @@ def test_jsonl_of_many_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert read_table("t.jsonl", base=tmp_path).equals(table)
 
 
-def test_files_compressed_in_pieces(tmp_path: Path) -> None:
+def test_a_gzip_file_of_several_members(tmp_path: Path) -> None:
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"))
     assert read_table("t.csv.gz", base=tmp_path)["a"].to_pylist() == [1, 2]
 
@@ -417,7 +421,7 @@ def test_columns_are_picked_and_ordered(ending: str, tmp_path: Path) -> None:
     assert read_table(f"t.{ending}", base=tmp_path, columns=["c", "a"]).to_pylist() == [{"c": 3, "a": 1}]
     assert read_table(f"t.{ending}", base=tmp_path, columns=["a.b"]).to_pylist() == [{"a.b": 2}]
     missing = f"t.{ending} has no column 'd': it has a, a.b, c"
-    assert said(f"t.{ending}", tmp_path, columns=["a", "d"]) == missing
+    assert read_error(f"t.{ending}", tmp_path, columns=["a", "d"]) == missing
 
 
 def test_a_file_uri(tmp_path: Path) -> None:
@@ -429,65 +433,67 @@ def test_a_file_uri(tmp_path: Path) -> None:
 def test_other_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.fs as fs
 
-    class There:
+    class LocalFileSystemForUris:
         @staticmethod
         def from_uri(uri: str) -> tuple[Any, str]:
             assert uri == "s3://key:secret@bucket/t.csv.gz?region=eu-west-1"
             return fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "t.csv.gz"
 
-    monkeypatch.setattr(fs, "FileSystem", There)
+    monkeypatch.setattr(fs, "FileSystem", LocalFileSystemForUris)
     uri = "s3://key:secret@bucket/t.csv.gz?region=eu-west-1"
     write_table(PEOPLE, tmp_path / "t.csv.gz")
     assert read_table(uri, base=tmp_path, columns=["age"])["age"].to_pylist() == [31, None, 7]
     missing = "s3://bucket/t.csv.gz?region=eu-west-1 has no column 'agee': did you mean 'age'?"
-    assert said(uri, tmp_path, columns=["agee"]) == missing
+    assert read_error(uri, tmp_path, columns=["agee"]) == missing
 
 
-# ------------------------------------------------------------------ mistakes and their texts
+# ------------------------------------------------------------------ errors and their messages
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_table(PEOPLE, tmp_path / "data" / "flights.csv")
-    assert said("data/flighs.csv", tmp_path) == "no such file: data/flighs.csv (did you mean data/flights.csv?)"
-    assert said("data/zzz.csv", tmp_path) == "no such file: data/zzz.csv"
-    assert said("dada/flights.csv", tmp_path) == "no such file: dada/flights.csv (there is no folder dada)"
-    assert said("data/*.parquet", tmp_path) == "no file matches data/*.parquet"
-    assert said("data/", tmp_path) == "data/ is a folder: name its files, as in data/*.parquet"
+    assert read_error("data/flighs.csv", tmp_path) == "no such file: data/flighs.csv (did you mean data/flights.csv?)"
+    assert read_error("data/zzz.csv", tmp_path) == "no such file: data/zzz.csv"
+    assert read_error("dada/flights.csv", tmp_path) == "no such file: dada/flights.csv (there is no folder dada)"
+    assert read_error("data/*.parquet", tmp_path) == "no file matches data/*.parquet"
+    assert read_error("data/", tmp_path) == "data/ is a folder: name its files, as in data/*.parquet"
 
 
 def test_endings_and_options_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "t.xlsx").write_text("a\n1\n")
     (tmp_path / "t.jsonl").write_text('{"a":1}\n')
     known = ".arrow .feather .ipc .csv .tsv .jsonl .ndjson .parquet .pq; .gz .bz2 .zst after csv and jsonl"
-    assert said("t.xlsx", tmp_path) == f"t.xlsx has an ending that says no format: known are {known}"
-    assert unwritten(PEOPLE, tmp_path / "t.doc") == f"t.doc has an ending that says no format: known are {known}"
+    assert read_error("t.xlsx", tmp_path) == f"t.xlsx has an ending that says no format: known are {known}"
+    assert write_error(PEOPLE, tmp_path / "t.doc") == f"t.doc has an ending that says no format: known are {known}"
     assert read_table("t.xlsx", base=tmp_path, format="csv").num_rows == 1
-    assert said("t.jsonl", tmp_path, format="xml") == "unknown format 'xml': known are arrow, csv, jsonl, parquet"
-    assert unwritten(PEOPLE, tmp_path / "t.csv", "xml") == "unknown format 'xml': known are arrow, csv, jsonl, parquet"
+    assert read_error("t.jsonl", tmp_path, format="xml") == "unknown format 'xml': known are arrow, csv, jsonl, parquet"
+    assert (
+        write_error(PEOPLE, tmp_path / "t.csv", "xml") == "unknown format 'xml': known are arrow, csv, jsonl, parquet"
+    )
     only_csv = "t.jsonl is read as jsonl, which has no {}: that is for csv"
-    assert said("t.jsonl", tmp_path, delimiter=";") == only_csv.format("delimiter")
-    assert said("t.jsonl", tmp_path, null_values=[]) == only_csv.format("null_values")
+    assert read_error("t.jsonl", tmp_path, delimiter=";") == only_csv.format("delimiter")
+    assert read_error("t.jsonl", tmp_path, null_values=[]) == only_csv.format("null_values")
     for bad in ("", ";;", "ä", '"', "\n"):
-        assert said("t.csv", tmp_path, delimiter=bad) == f"a delimiter is one ASCII character, not {bad!r}"
+        assert read_error("t.csv", tmp_path, delimiter=bad) == f"a delimiter is one ASCII character, not {bad!r}"
 
 
 def test_uris_that_cannot_be_read(tmp_path: Path) -> None:
-    assert said("https://me:secret@x.org/t.csv", tmp_path) == (
+    assert read_error("https://me:secret@x.org/t.csv", tmp_path) == (
         "https://x.org/t.csv cannot be read from here: fetch it in a `run` node with"
         ' curl -fsSL https://x.org/t.csv -o "$NFRUN_OUTPUT"'
     )
-    told = said("foo://bucket/t.csv", tmp_path)
-    assert told == "foo://bucket/t.csv cannot be opened: Unrecognized filesystem type in URI: foo://bucket/t.csv"
-    assert said("mock:///t.csv", tmp_path) == "no such file: mock:///t.csv"
+    message = read_error("foo://bucket/t.csv", tmp_path)
+    assert message == "foo://bucket/t.csv cannot be opened: Unrecognized filesystem type in URI: foo://bucket/t.csv"
+    assert read_error("mock:///t.csv", tmp_path) == "no such file: mock:///t.csv"
 
 
 GOOD = pa.table({"a": list(range(1000)), "b": ["x" * 10] * 1000})
 
 
 @pytest.fixture
-def damaged(tmp_path: Path) -> Path:
-    """Files that are not what their names say, or not all of it."""
+def damaged_files(tmp_path: Path) -> Path:
+    """Files with the wrong content for their names, or damaged files."""
     for ending in ("parquet", "arrow", "csv.gz", "csv"):
         write_table(GOOD, tmp_path / f"good.{ending}")
         data = (tmp_path / f"good.{ending}").read_bytes()
@@ -543,53 +549,53 @@ def damaged(tmp_path: Path) -> Path:
         ("mixed.jsonl", "JSON parse error: Column(/a) changed from number to string in row 1"),
     ],
 )
-def test_what_is_not_what_it_is_called(damaged: Path, name: str, reason: str) -> None:
-    assert said(name, damaged) == f"{name} cannot be read as {format_of(name)}: {reason}"
+def test_damaged_or_misnamed_files(damaged_files: Path, name: str, reason: str) -> None:
+    assert read_error(name, damaged_files) == f"{name} cannot be read as {format_of(name)}: {reason}"
 
 
 def test_every_damaged_arrow_file_is_an_error_or_a_valid_table(tmp_path: Path) -> None:
     write_table(GOOD.slice(0, 20), tmp_path / "t.arrow")
     data = (tmp_path / "t.arrow").read_bytes()
-    for place in range(0, len(data), 7):
-        (tmp_path / "t.arrow").write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+    for offset in range(0, len(data), 7):
+        (tmp_path / "t.arrow").write_bytes(data[:offset] + bytes([data[offset] ^ 0xFF]) + data[offset + 1 :])
         try:
             read_table("t.arrow", base=tmp_path).to_pylist()
         except FormatError as error:
             assert str(error).startswith("t.arrow cannot be read as arrow: ")
 
 
-def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
+def test_files_with_incompatible_columns(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("a,b\n,x\n")
     (tmp_path / "2.csv").write_text("a,b\n1,x\n")
     (tmp_path / "3.csv").write_text("a,b\none,x\n")
-    assert said("*.csv", tmp_path) == (
+    assert read_error("*.csv", tmp_path) == (
         "2.csv and 3.csv do not fit together: column 'a' is int64 in the one and string in the other"
     )
 
 
-def test_columns_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_columns(tmp_path: Path) -> None:
     write_table(PEOPLE, tmp_path / "t.csv")
     write_table(PEOPLE, tmp_path / "u.csv")
-    assert said("t.csv", tmp_path, columns=["nam"]) == "t.csv has no column 'nam': did you mean 'name'?"
-    assert said("?.csv", tmp_path, columns=["zzz"]) == "?.csv has no column 'zzz': it has name, age"
+    assert read_error("t.csv", tmp_path, columns=["nam"]) == "t.csv has no column 'nam': did you mean 'name'?"
+    assert read_error("?.csv", tmp_path, columns=["zzz"]) == "?.csv has no column 'zzz': it has name, age"
     (tmp_path / "t.csv").write_text("a,a\n1,2\n")
-    assert said("t.csv", tmp_path, columns=["b"]) == "t.csv has no column 'b': it has a, a"
+    assert read_error("t.csv", tmp_path, columns=["b"]) == "t.csv has no column 'b': it has a, a"
     pq.write_table(pa.table([[1], [2]], ["a", "a"]), tmp_path / "t.parquet")
-    assert said("t.parquet", tmp_path, columns=["a"]) == "t.parquet has 2 columns named 'a'"
+    assert read_error("t.parquet", tmp_path, columns=["a"]) == "t.parquet has 2 columns named 'a'"
     assert read_table("t.parquet", base=tmp_path).num_columns == 2
 
 
-def test_what_the_system_refuses_stays_an_oserror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Any) -> Any:
+def test_a_permission_error_is_raised_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_error(self: Any) -> Any:
         raise PermissionError(13, "Permission denied", "t.csv")
 
     write_table(PEOPLE, tmp_path / "t.csv")
-    monkeypatch.setattr(nfrun.tables.file_io._File, "open", refuse)
+    monkeypatch.setattr(nfrun.tables.file_io._File, "open", raise_error)
     with pytest.raises(PermissionError):
         read_table("t.csv", base=tmp_path)
 
 
-# ------------------------------------------------------------------ writing whole or not at all
+# ------------------------------------------------------------------ atomic writes
 
 
 UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
@@ -612,22 +618,22 @@ UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2])
 def test_a_failing_write_leaves_the_old_file(table: pa.Table, ending: str, reason: str, tmp_path: Path) -> None:
     write_table(PEOPLE, tmp_path / f"t.{ending}")
     before = (tmp_path / f"t.{ending}").read_bytes()
-    assert unwritten(table, tmp_path / f"t.{ending}") == f"t.{ending} cannot be written as {ending}: {reason}"
+    assert write_error(table, tmp_path / f"t.{ending}") == f"t.{ending} cannot be written as {ending}: {reason}"
     assert (tmp_path / f"t.{ending}").read_bytes() == before
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_breaks_off_half_way(
+def test_an_interrupted_write_leaves_the_old_file(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(table: pa.Table, file: Any, path: Path) -> None:
+    def write_half(table: pa.Table, file: Any, path: Path) -> None:
         file.write(b'{"a":')
         assert len(list(tmp_path.iterdir())) == 2, "the temporary file is beside the target"
         raise error
 
     write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     before = (tmp_path / "t.jsonl.gz").read_bytes()
-    monkeypatch.setattr(nfrun.tables.file_io, "_WRITERS", {"jsonl": half})
+    monkeypatch.setattr(nfrun.tables.file_io, "_WRITERS", {"jsonl": write_half})
     with pytest.raises(type(error)):
         write_table(PEOPLE, tmp_path / "t.jsonl.gz")
     assert [p.name for p in tmp_path.iterdir()] == ["t.jsonl.gz"]
@@ -636,15 +642,15 @@ def test_a_write_that_breaks_off_half_way(
 
 def test_many_writers_of_one_path_leave_one_whole_file(tmp_path: Path) -> None:
     path, failures = tmp_path / "t.parquet", []
-    together = threading.Barrier(6)
-    many = [pa.table({"x": [i] * 20_000}) for i in range(5)]
-    write_table(many[0], path)
+    barrier = threading.Barrier(6)
+    tables_to_write = [pa.table({"x": [i] * 20_000}) for i in range(5)]
+    write_table(tables_to_write[0], path)
 
-    def attempt(work: Any) -> None:
-        together.wait(30)
+    def attempt(function: Any) -> None:
+        barrier.wait(30)
         try:
             for _ in range(10):
-                work()
+                function()
         except Exception as error:
             failures.append(error)
 
@@ -652,18 +658,18 @@ def test_many_writers_of_one_path_leave_one_whole_file(tmp_path: Path) -> None:
         values = read_table("t.parquet", base=tmp_path)["x"].unique()
         assert len(values) == 1
 
-    jobs = [read, *(lambda table=table: write_table(table, path) for table in many)]
-    threads = [threading.Thread(target=attempt, args=(job,)) for job in jobs]
+    functions = [read, *(lambda table=table: write_table(table, path) for table in tables_to_write)]
+    threads = [threading.Thread(target=attempt, args=(function,)) for function in functions]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
     assert not failures
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
-    assert any(pq.read_table(path).equals(table) for table in many)
+    assert any(pq.read_table(path).equals(table) for table in tables_to_write)
 
 
-def test_the_umask_says_who_may_read(tmp_path: Path) -> None:
+def test_files_get_the_mode_of_the_umask(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_table(PEOPLE, tmp_path / "t.csv")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "t.csv")]
@@ -672,11 +678,11 @@ def test_the_umask_says_who_may_read(tmp_path: Path) -> None:
 
 def test_only_ordinary_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
-    assert unwritten(PEOPLE, tmp_path / "t.csv") == "t.csv is a folder: not replaced"
-    assert unwritten(PEOPLE, Path("/dev/null"), "csv") == "null is not an ordinary file: not replaced"
+    assert write_error(PEOPLE, tmp_path / "t.csv") == "t.csv is a folder: not replaced"
+    assert write_error(PEOPLE, Path("/dev/null"), "csv") == "null is not an ordinary file: not replaced"
 
 
-def test_names_as_long_as_can_be(tmp_path: Path) -> None:
+def test_the_longest_possible_file_name(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 251 + ".csv")
     write_table(PEOPLE, path)
     assert read_table(path.name, base=tmp_path).num_rows == 3

@@ -1,4 +1,4 @@
-"""Arrow files: as large as what is in them, whatever the file system thinks of setting room aside, or not there."""
+"""Arrow files: the space reserved for them, their size, and failed writes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ ONE_DICTIONARY = pa.DictionaryArray.from_arrays(pa.array([1], pa.int8()), [f"{i}
 SHARED = pa.table({"d": pa.chunked_array([ONE_DICTIONARY] * 50)})
 
 
-class Reserved:
-    """What was asked to be set aside: the sizes, and whether the file was open for appending."""
+class ReservedSpace:
+    """The calls of `posix_fallocate`: the sizes, and whether the file was open for appending."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, refuse: int = 0) -> None:
-        self.asked: list[tuple[int, bool]] = []
-        real = os.posix_fallocate
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error_number: int = 0) -> None:
+        self.requests: list[tuple[int, bool]] = []
+        original = os.posix_fallocate
 
         def fallocate(file: int, start: int, size: int) -> None:
             assert start == 0
-            self.asked.append((size, bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND)))
-            if refuse:
-                raise OSError(refuse, os.strerror(refuse))
-            real(file, start, size)
+            self.requests.append((size, bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND)))
+            if error_number:
+                raise OSError(error_number, os.strerror(error_number))
+            original(file, start, size)
 
         monkeypatch.setattr(os, "posix_fallocate", fallocate)
 
@@ -43,7 +43,7 @@ needs_fallocate = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason=
 
 
 def size_of(table: pa.Table) -> int:
-    """How large an Arrow file of the table is."""
+    """The size of an Arrow file of the table."""
     sink = pa.MockOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())
@@ -51,27 +51,27 @@ def size_of(table: pa.Table) -> int:
 
 
 @needs_fallocate
-def test_room_is_set_aside_for_large_files_and_no_more_than_they_hold_in_memory(
+def test_space_is_reserved_for_large_files_up_to_their_size_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserved = Reserved(monkeypatch)
+    reserved = ReservedSpace(monkeypatch)
     write_file(SMALL, tmp_path / "small.arrow")
-    assert reserved.asked == []
+    assert reserved.requests == []
     write_file(LARGE, tmp_path / "large.arrow")
     write_file(SHARED, tmp_path / "shared.arrow")
     assert SHARED.nbytes > 10 * SHARED.get_total_buffer_size()
-    assert reserved.asked == [(LARGE.nbytes, True), (SHARED.get_total_buffer_size(), True)]
-    write_file(LARGE.to_reader(), tmp_path / "reader.arrow")  # nobody knows how large
-    assert len(reserved.asked) == 2
+    assert reserved.requests == [(LARGE.nbytes, True), (SHARED.get_total_buffer_size(), True)]
+    write_file(LARGE.to_reader(), tmp_path / "reader.arrow")  # its size is not known
+    assert len(reserved.requests) == 2
 
 
 @needs_fallocate
 @pytest.mark.parametrize("factor", [0.6, 1, 3])
-def test_a_file_is_as_large_as_what_is_in_it_whatever_was_set_aside(
+def test_the_size_of_a_file_does_not_depend_on_the_reserved_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    real = nfrun.tables.ipc._reserve
-    monkeypatch.setattr(nfrun.tables.ipc, "_reserve", lambda path, size: real(path, int(factor * size)))
+    original = nfrun.tables.ipc._reserve
+    monkeypatch.setattr(nfrun.tables.ipc, "_reserve", lambda path, size: original(path, int(factor * size)))
     path = tmp_path / "a.arrow"
     write_file(LARGE, path)
     assert open_file(path).equals(LARGE)
@@ -79,14 +79,14 @@ def test_a_file_is_as_large_as_what_is_in_it_whatever_was_set_aside(
 
 
 @needs_fallocate
-@pytest.mark.parametrize("refuse", [errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS, errno.EINVAL, errno.ENOSPC])
-def test_a_file_system_that_sets_nothing_aside_is_written_to_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse: int
+@pytest.mark.parametrize("error_number", [errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS, errno.EINVAL, errno.ENOSPC])
+def test_a_file_is_written_even_if_no_space_can_be_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error_number: int
 ) -> None:
-    reserved = Reserved(monkeypatch, refuse)
+    reserved = ReservedSpace(monkeypatch, error_number)
     path = tmp_path / "a.arrow"
     write_file(LARGE, path)
-    assert reserved.asked == [(LARGE.nbytes, True)]
+    assert reserved.requests == [(LARGE.nbytes, True)]
     assert open_file(path).equals(LARGE)
     assert path.stat().st_size == size_of(LARGE)
 
@@ -97,7 +97,7 @@ def test_a_system_without_fallocate(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert open_file(tmp_path / "a.arrow").equals(LARGE)
 
 
-def test_a_write_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+def test_a_write_stopped_by_an_exception_leaves_no_file(tmp_path: Path) -> None:
     calls: list[Any] = []
 
     def before_batch() -> None:
@@ -125,8 +125,8 @@ except OSError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on files there")
-def test_a_file_that_the_system_cuts_short_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    """For good: no stub between us and the system, which sets too little aside and then refuses to go on."""
+def test_a_file_over_the_size_limit_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    """Without stubs: the system first reserves too little space and then fails the write."""
     command = [sys.executable, "-c", _LIMITED, str(tmp_path / "a.arrow")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.stderr, done.returncode) == (str(errno.EFBIG), "", 0)

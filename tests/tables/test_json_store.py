@@ -1,4 +1,4 @@
-"""Tables as JSON text: all that Arrow can hold comes back with its type and its digest."""
+"""Tables as JSON text: every Arrow table comes back with its types and its digest."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from nfrun.tables.ipc import open_file
 from nfrun.tables.json_store import JsonStore, from_json, to_json
 
 
-def through(table: pa.Table) -> Any:
-    """Assert that the table comes back as it was; returns the columns of its JSON, read strictly."""
+def round_trip(table: pa.Table) -> Any:
+    """Assert that the table comes back unchanged; return the columns of its JSON, parsed strictly."""
     text = to_json(table)
     back = from_json(text)
     back.validate(full=True)
@@ -29,16 +29,16 @@ def through(table: pa.Table) -> Any:
     assert back.num_rows == table.num_rows
     assert table_digest(back) == table_digest(table)
 
-    def refuse(word: str) -> None:
+    def raise_error(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)["columns"]
+    return json.loads(text, parse_constant=raise_error)["columns"]
 
 
 @QUICK
 @given(tables())
 def test_any_table_comes_back_with_its_digest(table: pa.Table) -> None:
-    through(table)
+    round_trip(table)
 
 
 NATURAL = [
@@ -65,7 +65,7 @@ NATURAL = [
 
 @pytest.mark.parametrize(("array", "values"), NATURAL, ids=lambda v: str(v.type) if isinstance(v, pa.Array) else "")
 def test_common_types_are_plain_values(array: pa.Array, values: list[Any] | None) -> None:
-    (found,) = through(pa.table({"c": array}))
+    (found,) = round_trip(pa.table({"c": array}))
     assert found == (array.to_pylist() if values is None else values)
 
 
@@ -90,7 +90,7 @@ RARE = [
 
 
 @pytest.mark.parametrize("array", RARE, ids=lambda a: str(a.type))
-def test_what_json_has_no_form_for_is_a_string_of_arrow_bytes(array: pa.Array) -> None:
+def test_values_without_a_json_form_are_strings_of_arrow_bytes(array: pa.Array) -> None:
     text = to_json(pa.table({"c": array}))
     assert isinstance(json.loads(text)["columns"][0], str)
     assert table_digest(from_json(text)) == table_digest(pa.table({"c": array}))
@@ -112,12 +112,12 @@ def test_what_json_has_no_form_for_is_a_string_of_arrow_bytes(array: pa.Array) -
     ids=["nothing", "rows only", "one name twice", "names", "chunks", "no chunk", "slice", "metadata", "field"],
 )
 def test_shapes_of_tables(table: pa.Table) -> None:
-    through(table)
+    round_trip(table)
 
 
 def test_a_dictionary_keeps_its_type() -> None:
     kind = pa.dictionary(pa.int8(), pa.string(), ordered=True)
-    through(
+    round_trip(
         pa.table({"c": pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), ["b", "a"], ordered=True)})
     )
     assert from_json(to_json(pa.table({"c": pa.array(["x"], kind)}))).schema.field("c").type == kind
@@ -129,31 +129,31 @@ NUMBERS = pa.table({"n": [1, 2, 3]})
 
 
 @pytest.fixture
-def heard() -> list[OutputRef]:
+def published() -> list[OutputRef]:
     return []
 
 
 @pytest.fixture
-def store(tmp_path: Path, heard: list[OutputRef]) -> JsonStore:
-    return JsonStore(tmp_path / "run", retained=frozenset({"kept"}), on_published=heard.append)
+def store(tmp_path: Path, published: list[OutputRef]) -> JsonStore:
+    return JsonStore(tmp_path / "run", retained=frozenset({"kept"}), on_published=published.append)
 
 
-def test_every_reader_parses_a_table_of_its_own(store: JsonStore, heard: list[OutputRef]) -> None:
+def test_every_reader_parses_a_table_of_its_own(store: JsonStore, published: list[OutputRef]) -> None:
     ref = store.publish("a", 1, NUMBERS)
     assert (ref.rows, ref.bytes, ref.schema, ref.path, ref.digest) == (3, 24, "n: int64", None, None)
     first, second = store.open(ref), store.open(ref)
     assert first == NUMBERS
     assert first is not second
-    assert heard == []
+    assert published == []
 
 
-def test_a_reader_is_read_to_its_end(store: JsonStore) -> None:
+def test_a_record_batch_reader_is_read_to_its_end(store: JsonStore) -> None:
     assert store.open(store.publish("a", 1, NUMBERS.to_reader())) == NUMBERS
 
 
-def test_what_is_kept_is_told_with_its_digest(store: JsonStore, heard: list[OutputRef]) -> None:
+def test_a_retained_output_is_published_with_its_digest(store: JsonStore, published: list[OutputRef]) -> None:
     ref = store.publish("kept", 1, NUMBERS)
-    assert heard == [ref]
+    assert published == [ref]
     assert ref.digest == table_digest(NUMBERS)
     assert store.flushed(0)
 
@@ -184,7 +184,7 @@ def test_a_released_output_is_gone(store: JsonStore) -> None:
             take(ref)
 
 
-def test_a_file_that_cannot_be_written_is_told(store: JsonStore, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(store: JsonStore, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("in the way")
     ref = store.publish("a", 1, NUMBERS)
     with pytest.raises(HandoffError, match=r"cannot write the output 'a' \([0-9,]+ bytes\): Not a directory"):

@@ -1,4 +1,4 @@
-"""Tables from node to node: by reference, through files, over the budget, and what happens when the disk is full."""
+"""The table store: tables by reference and through files, the budget, releases, errors and close."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from nfrun.tables.store import MODES, TableStore
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 
 
-class Heard:
-    """What a store told: outputs that were settled, and what broke."""
+class StoreEvents:
+    """The callbacks of a store: the published outputs and the errors."""
 
     def __init__(self) -> None:
         self.published: list[OutputRef] = []
-        self.broken: list[str] = []
+        self.errors: list[str] = []
 
 
-class Gate:
-    """Holds every write until it is opened; `begun` is set when one waits."""
+class WriteBlocker:
+    """Blocks every write until `open` is set. `started` is set when a write is blocked."""
 
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, module: Any = nfrun.tables.store, name: str = "write_file"
     ) -> None:
-        self.begun, self.open = threading.Event(), threading.Event()
+        self.started, self.open = threading.Event(), threading.Event()
         self.paths: list[str] = []
-        real = getattr(module, name)
+        original = getattr(module, name)
 
-        def gated(value: Any, *rest: Any, **more: Any) -> Any:
-            self.paths.extend(Path(given).name for given in rest if isinstance(given, Path | str))
-            self.begun.set()
+        def blocked_call(value: Any, *arguments: Any, **options: Any) -> Any:
+            self.paths.extend(Path(argument).name for argument in arguments if isinstance(argument, Path | str))
+            self.started.set()
             assert self.open.wait(60)
-            return real(value, *rest, **more)
+            return original(value, *arguments, **options)
 
-        monkeypatch.setattr(module, name, gated)
+        monkeypatch.setattr(module, name, blocked_call)
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., tuple[TableStore, Heard]]]:
+def make(tmp_path: Path) -> Iterator[Callable[..., tuple[TableStore, StoreEvents]]]:
     stores = []
 
-    def make(**options: Any) -> tuple[TableStore, Heard]:
-        heard = Heard()
+    def make(**options: Any) -> tuple[TableStore, StoreEvents]:
+        emitted = StoreEvents()
         store = TableStore(
-            tmp_path / "run", on_published=heard.published.append, on_error=heard.broken.append, **options
+            tmp_path / "run", on_published=emitted.published.append, on_error=emitted.errors.append, **options
         )
         stores.append(store)
-        return store, heard
+        return store, emitted
 
     yield make
     for store in stores:
@@ -72,8 +72,8 @@ def make(tmp_path: Path) -> Iterator[Callable[..., tuple[TableStore, Heard]]]:
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pa.OSFile
-    monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
+    original = pa.OSFile
+    monkeypatch.setattr(pa, "OSFile", lambda path, mode: original("/dev/full", mode))
 
 
 def files(store: TableStore) -> list[str]:
@@ -81,72 +81,72 @@ def files(store: TableStore) -> list[str]:
 
 
 def in_thread(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Call it on a thread; what it gives or raises is put into the list."""
-    came: list[Any] = []
+    """Call it on a thread; the list gets its result or its exception."""
+    results: list[Any] = []
 
     def run() -> None:
         try:
-            came.append(call())
+            results.append(call())
         except BaseException as error:
-            came.append(error)
+            results.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    return thread, came
+    return thread, results
 
 
-def waiting(store: TableStore, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Call it on a thread, and come back once that waits for the store."""
-    waits, real = threading.Event(), store._change.wait_for
+def blocked(store: TableStore, call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Call it on a thread and return when the call waits for the store."""
+    blocked_event, original = threading.Event(), store._change.wait_for
 
     def wait_for(predicate: Callable[[], Any], timeout: float | None = None) -> Any:
         if threading.current_thread().name != "nfrun-writer":
-            waits.set()
-        return real(predicate, timeout)
+            blocked_event.set()
+        return original(predicate, timeout)
 
     store._change.wait_for = wait_for  # type: ignore[method-assign]
-    thread, came = in_thread(call)
-    assert waits.wait(10)
-    with store._change:  # it held this until it waited
-        store._change.wait_for = real  # type: ignore[method-assign]
-    return thread, came
+    thread, results = in_thread(call)
+    assert blocked_event.wait(10)
+    with store._change:  # the thread released this lock when it began to wait
+        store._change.wait_for = original  # type: ignore[method-assign]
+    return thread, results
 
 
 # ------------------------------------------------------------------ the three modes
 
 
-def test_auto_gives_the_very_same_table_while_it_is_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
-    store, heard = make(write_first=frozenset("a"))
+def test_auto_gives_the_same_table_object_while_it_is_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch)
+    store, emitted = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert (ref.rows, ref.bytes, ref.schema, ref.digest) == (1000, 8000, "n: int64", None)
-    gate.begun.wait(10)
+    blocker.started.wait(10)
     assert store.open(ref) is MANY
-    assert not heard.published
-    gate.open.set()
+    assert not emitted.published
+    blocker.open.set()
     assert store.flushed(10)
-    assert heard.published[0].digest == table_digest(MANY)
+    assert emitted.published[0].digest == table_digest(MANY)
     later = store.open(ref)
     assert later is not MANY
     assert later.equals(MANY)
     assert [p.name for p in Path(ref.path or "").parent.iterdir()] == ["a.1.arrow"]
 
 
-def test_auto_drops_the_table_once_its_file_is_there(make: Any) -> None:
+def test_auto_drops_the_table_when_its_file_is_written(make: Any) -> None:
     store, _ = make(write_first=frozenset("a"))
     table = pa.table({"n": [1]})
-    gone = weakref.ref(table)
+    table_ref = weakref.ref(table)
     store.publish("a", 1, table)
     del table
     assert store.flushed(10)
     gc.collect()
-    assert gone() is None
+    assert table_ref() is None
 
 
-def test_what_fits_a_page_is_not_mapped_and_lets_go_of_what_was_published(make: Any) -> None:
+def test_a_table_that_fits_a_page_is_copied_and_not_mapped(make: Any) -> None:
     import ctypes
 
-    store, heard = make(write_first=frozenset("ab"))
+    store, emitted = make(write_first=frozenset("ab"))
     numbers = (ctypes.c_int64 * 2)(1, 2)
     little = pa.table({"n": pa.Array.from_buffers(pa.int64(), 2, [None, pa.py_buffer(numbers)])})
     large = pa.table({"n": range(LITTLE)})
@@ -155,26 +155,26 @@ def test_what_fits_a_page_is_not_mapped_and_lets_go_of_what_was_published(make: 
     maps = Path("/proc/self/maps")
     if maps.exists():
         assert [f"{name}.1.arrow" in maps.read_text() for name in "ab"] == [False, True]
-    numbers[0] = 3  # as a node may do with a buffer that it goes on to use
+    numbers[0] = 3  # a node may go on to use its buffer
     assert [store.open(ref)["n"][0].as_py() for ref in refs] == [1, 7]
-    assert [ref.digest for ref in heard.published] == [table_digest(store.open(ref)) for ref in refs]
+    assert [ref.digest for ref in emitted.published] == [table_digest(store.open(ref)) for ref in refs]
 
 
-def test_the_checksum_of_a_file_travels_along_where_it_costs_nothing(make: Any) -> None:
-    store, heard = make(write_first=frozenset("ab"), mode="mmap")
+def test_an_output_ref_of_a_small_file_has_its_checksum(make: Any) -> None:
+    store, emitted = make(write_first=frozenset("ab"), mode="mmap")
     store.publish("a", 1, pa.table({"n": [1]}))
     store.publish("b", 1, pa.table({"n": range(100_000)}))
-    little, large = heard.published
+    little, large = emitted.published
     assert little.checksum == file_checksum(little.path)
     assert large.checksum is None
 
 
-def test_mmap_maps_for_every_reader_one_file_that_takes_no_memory(make: Any) -> None:
-    store, heard = make(mode="mmap")
+def test_mmap_maps_one_file_for_all_readers_without_allocating(make: Any) -> None:
+    store, emitted = make(mode="mmap")
     big = pa.table({"n": pa.array(range(300_000), pa.int64())})
     ref = store.publish("a", 1, big)
     assert ref.digest == table_digest(big)
-    assert [r.id for r in heard.published] == ["a"]
+    assert [r.id for r in emitted.published] == ["a"]
     before = pa.total_allocated_bytes()
     tables = [store.open(ref) for _ in range(5)]
     assert pa.total_allocated_bytes() - before < big.nbytes // 10
@@ -182,14 +182,14 @@ def test_mmap_maps_for_every_reader_one_file_that_takes_no_memory(make: Any) -> 
     assert files(store) == ["a.1.arrow"]
 
 
-def test_memory_writes_nothing_unless_somebody_asks(make: Any) -> None:
-    store, heard = make(mode="memory")
+def test_memory_writes_no_file_unless_a_file_is_requested(make: Any) -> None:
+    store, emitted = make(mode="memory")
     ref = store.publish("a", 1, MANY)
     assert ref.path is None
     assert store.open(ref) is MANY
     assert store.flushed(10)
     assert files(store) == []
-    assert heard.published == []
+    assert emitted.published == []
     path = store.file(ref)
     assert open_file(path).equals(MANY)
     assert store.open(ref) is MANY
@@ -198,100 +198,98 @@ def test_memory_writes_nothing_unless_somebody_asks(make: Any) -> None:
     assert files(store) == []
 
 
-def test_memory_settles_what_is_kept_without_a_file(make: Any) -> None:
-    store, heard = make(mode="memory", retained=frozenset({"a"}))
+def test_memory_publishes_retained_outputs_without_a_file(make: Any) -> None:
+    store, emitted = make(mode="memory", retained=frozenset({"a"}))
     store.publish("a", 1, MANY)
     assert store.flushed(10)
-    assert [(r.digest, r.path) for r in heard.published] == [(table_digest(MANY), None)]
+    assert [(r.digest, r.path) for r in emitted.published] == [(table_digest(MANY), None)]
     assert files(store) == []
 
 
-def test_memory_writes_what_is_asked_for_while_it_is_hashed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_writes_a_requested_file_while_the_table_is_hashed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.tables.digest, "table_digest")
-    store, heard = make(mode="memory", retained=frozenset({"a"}))
+    blocker = WriteBlocker(monkeypatch, nfrun.tables.digest, "table_digest")
+    store, emitted = make(mode="memory", retained=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
-    assert gate.begun.wait(10)
-    thread, came = waiting(store, lambda: store.file(ref))
-    gate.open.set()
+    assert blocker.started.wait(10)
+    thread, results = blocked(store, lambda: store.file(ref))
+    blocker.open.set()
     thread.join(10)
-    assert open_file(came[0]).equals(MANY)
-    assert len(heard.published) == 1
+    assert open_file(results[0]).equals(MANY)
+    assert len(emitted.published) == 1
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_digests_do_not_depend_on_the_mode_or_the_chunks(make: Any, mode: str) -> None:
     whole = pa.table({"n": pa.array(range(1000), pa.int64()), "s": [f"{i}" * (i % 7) for i in range(1000)]})
     chunks = pa.concat_tables([whole.slice(i, 7) for i in range(0, 1000, 7)])
-    keep = frozenset({"whole", "chunks", "reader", "slice"})
-    store, heard = make(mode=mode, retained=keep)
+    retained = frozenset({"whole", "chunks", "reader", "slice"})
+    store, emitted = make(mode=mode, retained=retained)
     store.publish("whole", 1, whole)
     store.publish("chunks", 1, chunks)
     store.publish("reader", 1, chunks.to_reader())
     store.publish("slice", 1, pa.concat_tables([whole, whole]).slice(1000))
     assert store.flushed(10)
-    assert {r.id for r in heard.published} == keep
-    assert {r.digest for r in heard.published} == {table_digest(whole)}
+    assert {r.id for r in emitted.published} == retained
+    assert {r.digest for r in emitted.published} == {table_digest(whole)}
 
 
 # ------------------------------------------------------------------ release
 
 
-def test_what_is_released_before_it_was_written_never_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
-    store, heard = make(write_first=frozenset("ab"))
+def test_an_output_released_before_its_write_is_not_written(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch)
+    store, emitted = make(write_first=frozenset("ab"))
     first, second = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     store.release(second)
-    store.release(first)  # in the middle of being written
-    gate.open.set()
+    store.release(first)  # while it is being written
+    blocker.open.set()
     assert store.flushed(10)
-    assert gate.paths == ["a.1.arrow"]
+    assert blocker.paths == ["a.1.arrow"]
     assert files(store) == []
-    assert heard.published == []
+    assert emitted.published == []
     with pytest.raises(HandoffError, match=r"^the output 'a' is gone: all its readers had ended$"):
         store.open(first)
 
 
-def test_what_is_released_while_it_is_written_is_not_written_to_its_end(
-    make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    taken: list[int] = []
-    real = Digest.add
+def test_a_release_during_a_write_stops_the_write(make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started, proceed = threading.Event(), threading.Event()
+    batch_sizes: list[int] = []
+    original = Digest.add
 
     def add(self: Digest, batch: pa.RecordBatch) -> None:
-        taken.append(batch.num_rows)
-        begun.set()
-        assert go_on.wait(10)
-        real(self, batch)
+        batch_sizes.append(batch.num_rows)
+        started.set()
+        assert proceed.wait(10)
+        original(self, batch)
 
     monkeypatch.setattr(Digest, "add", add)
     batch = pa.record_batch({"n": pa.array([1], pa.int64()).take(pa.array([0] * MIN_ROWS, pa.int32()))})
-    store, heard = make(write_first=frozenset("a"))
+    store, emitted = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, pa.Table.from_batches([batch] * 5))
-    assert begun.wait(10)
+    assert started.wait(10)
     assert [name.rpartition(".")[2] for name in files(store)] == ["partial"]
     store.release(ref)
-    go_on.set()
+    proceed.set()
     assert store.flushed(10)
-    assert taken == [MIN_ROWS]
+    assert batch_sizes == [MIN_ROWS]
     assert files(store) == []
-    assert heard.published == heard.broken == []
+    assert emitted.published == emitted.errors == []
 
 
-def test_what_is_released_while_it_is_hashed_is_not_told(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_released_while_it_is_hashed_is_not_published(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import nfrun.tables.digest
 
-    gate = Gate(monkeypatch, nfrun.tables.digest, "table_digest")
-    store, heard = make(mode="memory", retained=frozenset("a"))
+    blocker = WriteBlocker(monkeypatch, nfrun.tables.digest, "table_digest")
+    store, emitted = make(mode="memory", retained=frozenset("a"))
     ref = store.publish("a", 1, MANY)
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     store.release(ref)
-    gate.open.set()
+    blocker.open.set()
     assert store.flushed(10)
-    assert heard.published == []
+    assert emitted.published == []
 
 
 def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
@@ -299,45 +297,45 @@ def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
     ref = store.publish("a", 1, MANY)
     table = store.open(ref)
     store.release(ref)
-    store.release(ref)  # again: nothing
+    store.release(ref)  # a second release does nothing
     assert store.flushed(10)
     assert files(store) == []
     assert table.equals(MANY)
 
 
-def test_a_release_frees_who_still_waits_for_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
+def test_a_release_ends_the_wait_for_the_file(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch)
     store, _ = make(budget=10_000, write_first=frozenset({"busy"}))
     busy = store.publish("busy", 1, MANY.slice(0, 1))
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     ref = store.publish("a", 1, MANY)
-    thread, came = waiting(store, lambda: store.file(ref))
+    thread, results = blocked(store, lambda: store.file(ref))
     store.release(ref)
     thread.join(10)
-    assert str(came[0]) == "the output 'a' is gone: all its readers had ended"
-    gate.open.set()
+    assert str(results[0]) == "the output 'a' is gone: all its readers had ended"
+    blocker.open.set()
     store.release(busy)
     assert store.flushed(10)
     assert store._write_queue.bytes == 0
 
 
-def test_a_release_lets_go_of_the_table(make: Any) -> None:
+def test_a_release_drops_the_table(make: Any) -> None:
     store, _ = make(mode="memory")
     table = pa.table({"n": [1]})
-    gone = weakref.ref(table)
+    table_ref = weakref.ref(table)
     ref = store.publish("a", 1, table)
     del table
     store.release(ref)
     gc.collect()
-    assert gone() is None
+    assert table_ref() is None
     assert store._write_queue.bytes == 0
 
 
-# ------------------------------------------------------------------ what is not written at once
+# ------------------------------------------------------------------ outputs that may wait
 
 
-def test_what_nobody_asks_for_is_not_written_while_there_is_room(make: Any) -> None:
-    store, heard = make(budget=16_000)
+def test_an_output_that_may_wait_is_not_written_while_there_is_room(make: Any) -> None:
+    store, emitted = make(budget=16_000)
     ref = store.publish("a", 1, MANY)
     assert store.flushed(10)
     assert store.open(ref) is MANY
@@ -345,18 +343,18 @@ def test_what_nobody_asks_for_is_not_written_while_there_is_room(make: Any) -> N
     assert open_file(store.file(ref)).equals(MANY)
     assert store.flushed(10)
     assert files(store) == ["a.1.arrow"]
-    assert [r.digest for r in heard.published] == [table_digest(MANY)]
+    assert [r.digest for r in emitted.published] == [table_digest(MANY)]
     store.release(ref)
     assert store.flushed(10)
     assert files(store) == []
     assert store._write_queue.bytes == 0
 
 
-def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: Any) -> None:
-    store, heard = make(budget=30_000)
+def test_the_oldest_outputs_are_written_when_more_than_half_of_the_budget_waits(make: Any) -> None:
+    store, emitted = make(budget=30_000)
     refs = [store.publish(name, 1, MANY) for name in "abc"]
     assert store.flushed(10)
-    assert [r.id for r in heard.published] == ["a", "b"]
+    assert [r.id for r in emitted.published] == ["a", "b"]
     assert files(store) == ["a.1.arrow", "b.1.arrow"]
     assert [store.open(ref) is MANY for ref in refs] == [False, False, True]
     assert store._write_queue.bytes == 8_000
@@ -364,54 +362,54 @@ def test_the_oldest_are_written_once_more_than_half_of_the_budget_waits(make: An
     assert (store._write_queue.bytes, ("c", 1) in store._write_queue) == (0, False)
 
 
-def test_who_waits_for_room_gets_it_from_what_could_have_waited(make: Any) -> None:
-    store, heard = make(budget=20_000)
+def test_outputs_that_may_wait_are_written_to_make_room_for_a_waiter(make: Any) -> None:
+    store, emitted = make(budget=20_000)
     store.publish("a", 1, MANY)
     assert store.flushed(10)
     assert files(store) == []
-    thread, came = in_thread(lambda: store.publish("b", 1, pa.concat_tables([MANY, MANY])))
+    thread, results = in_thread(lambda: store.publish("b", 1, pa.concat_tables([MANY, MANY])))
     thread.join(10)
-    assert came[0].id == "b"
-    assert heard.published[0].id == "a"
+    assert results[0].id == "b"
+    assert emitted.published[0].id == "a"
 
 
-def test_what_the_run_keeps_goes_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
+def test_retained_outputs_are_written_first(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch)
     store, _ = make(budget=40_000, retained=frozenset({"first", "kept"}))
     store.publish("first", 1, MANY)
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     for name in ("x", "y", "kept"):
         store.publish(name, 1, MANY)
-    gate.open.set()
+    blocker.open.set()
     assert store.flushed(10)
-    assert gate.paths == ["first.1.arrow", "kept.1.arrow"]
+    assert blocker.paths == ["first.1.arrow", "kept.1.arrow"]
 
 
 # ------------------------------------------------------------------ the budget
 
 
 def test_over_the_budget_publish_waits(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
+    blocker = WriteBlocker(monkeypatch)
     store, _ = make(budget=12_000)
     store.publish("a", 1, MANY)
-    assert gate.begun.wait(10)
-    thread, came = waiting(store, lambda: store.publish("b", 1, MANY))
+    assert blocker.started.wait(10)
+    thread, results = blocked(store, lambda: store.publish("b", 1, MANY))
     assert ("b", 1) not in store._entries
-    gate.open.set()
+    blocker.open.set()
     thread.join(10)
-    assert came[0].id == "b"
+    assert results[0].id == "b"
 
 
 def test_one_output_may_be_larger_than_the_budget(make: Any) -> None:
-    store, heard = make(budget=1)
+    store, emitted = make(budget=1)
     for name in "abc":
         store.publish(name, 1, MANY)
     assert store.flushed(10)
-    assert [r.id for r in heard.published] == ["a", "b", "c"]
+    assert [r.id for r in emitted.published] == ["a", "b", "c"]
     assert store._write_queue.bytes == 0
 
 
-def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
+def test_memory_has_no_budget_and_no_queue(make: Any) -> None:
     store, _ = make(mode="memory", budget=1)
     refs = [store.publish(name, 1, MANY) for name in "abc"]
     store.file(refs[0])
@@ -422,95 +420,95 @@ def test_memory_has_no_budget_and_no_debts(make: Any) -> None:
 
 
 def test_a_release_makes_room(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
+    blocker = WriteBlocker(monkeypatch)
     store, _ = make(budget=9_000, write_first=frozenset("a"))
     store.publish("a", 1, MANY.slice(0, 10))
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     ref = store.publish("b", 1, MANY)
-    thread, came = waiting(store, lambda: store.publish("c", 1, MANY))
+    thread, results = blocked(store, lambda: store.publish("c", 1, MANY))
     store.release(ref)
     thread.join(10)
-    assert came[0].id == "c"
-    gate.open.set()
+    assert results[0].id == "c"
+    blocker.open.set()
 
 
-# ------------------------------------------------------------------ what goes wrong
+# ------------------------------------------------------------------ errors
 
 
-def test_a_full_disk_breaks_the_run_behind_auto(make: Any, full_disk: None) -> None:
-    store, heard = make(retained=frozenset({"a"}))
+def test_a_full_disk_is_reported_through_on_error_in_auto(make: Any, full_disk: None) -> None:
+    store, emitted = make(retained=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
     assert store.flushed(10)
-    said = "cannot write the output 'a' (8,000 bytes): No space left on device"
-    assert heard.broken == [said]
-    assert heard.published == []
+    message = "cannot write the output 'a' (8,000 bytes): No space left on device"
+    assert emitted.errors == [message]
+    assert emitted.published == []
     assert store.open(ref) is MANY
     with pytest.raises(HandoffError) as caught:
         store.file(ref)
-    assert str(caught.value) == said
+    assert str(caught.value) == message
     store.release(ref)
     store.close()
     assert files(store) == []
 
 
-def test_a_full_disk_fails_the_publishing_in_mmap(make: Any, full_disk: None) -> None:
-    store, heard = make(mode="mmap")
+def test_a_full_disk_raises_in_publish_in_mmap(make: Any, full_disk: None) -> None:
+    store, emitted = make(mode="mmap")
     with pytest.raises(HandoffError) as caught:
         store.publish("a", 1, MANY)
     assert str(caught.value) == "cannot write the output 'a' (8,000 bytes): No space left on device"
-    assert heard.published == heard.broken == []
+    assert emitted.published == emitted.errors == []
     store.close()
     assert files(store) == []
 
 
-def test_a_failed_write_of_what_was_released_concerns_nobody(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pa.OSFile
-    monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
-    gate = Gate(monkeypatch)
-    store, heard = make(write_first=frozenset("a"))
+def test_a_failed_write_of_a_released_output_is_not_reported(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pa.OSFile
+    monkeypatch.setattr(pa, "OSFile", lambda path, mode: original("/dev/full", mode))
+    blocker = WriteBlocker(monkeypatch)
+    store, emitted = make(write_first=frozenset("a"))
     ref = store.publish("a", 1, MANY)
-    assert gate.begun.wait(10)
+    assert blocker.started.wait(10)
     store.release(ref)
-    gate.open.set()
+    blocker.open.set()
     assert store.flushed(10)
-    assert heard.broken == []
+    assert emitted.errors == []
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("raised", [ValueError("theirs"), OSError(5, "theirs"), pa.ArrowInvalid("theirs"), KeyError(1)])
-def test_what_a_reader_raises_comes_through(make: Any, mode: str, raised: Exception) -> None:
+def test_an_error_of_a_record_batch_reader_is_raised_unchanged(make: Any, mode: str, raised: Exception) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
         yield MANY.to_batches()[0]
         raise raised
 
-    store, heard = make(mode=mode)
+    store, emitted = make(mode=mode)
     with pytest.raises(type(raised)) as caught:
         store.publish("a", 1, pa.RecordBatchReader.from_batches(MANY.schema, batches()))
     assert caught.value is raised or str(caught.value) == str(raised)
     assert store.flushed(10)
     assert files(store) == []
-    assert heard.published == heard.broken == []
+    assert emitted.published == emitted.errors == []
 
 
-def test_a_reader_is_written_as_it_comes(make: Any) -> None:
-    store, heard = make()
-    size, held = 8 * MIN_ROWS, []
+def test_a_record_batch_reader_is_written_batch_by_batch(make: Any) -> None:
+    store, emitted = make()
+    size, allocated = 8 * MIN_ROWS, []
 
     def batches() -> Iterator[pa.RecordBatch]:
         for i in range(20):
-            held.append(pa.total_allocated_bytes() - before)
+            allocated.append(pa.total_allocated_bytes() - before)
             yield pa.record_batch({"n": pa.array([i], pa.int64()).take(pa.array([0] * MIN_ROWS, pa.int32()))})
 
     before = pa.total_allocated_bytes()
     reader = pa.RecordBatchReader.from_batches(pa.schema([("n", pa.int64())]), batches())
     ref = store.publish("a", 1, reader)
     assert (ref.rows, ref.bytes) == (20 * MIN_ROWS, 20 * size)
-    assert max(held) < 4 * size
+    assert max(allocated) < 4 * size
     assert store.open(ref).num_rows == ref.rows
-    assert heard.published == [ref]
+    assert emitted.published == [ref]
 
 
-def test_a_broken_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.1.arrow").write_bytes(b"ARROW1 no")
     with pytest.raises(HandoffError, match=r"^cannot open a.1.arrow: "):
         open_file(tmp_path / "a.1.arrow")
@@ -518,22 +516,22 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
         open_file(tmp_path / "b.1.arrow")
 
 
-# ------------------------------------------------------------------ the end
+# ------------------------------------------------------------------ close
 
 
-def test_only_kept_files_outlive_the_store(make: Any) -> None:
-    store, heard = make(retained=frozenset({"kept"}))
+def test_only_retained_files_outlive_the_store(make: Any) -> None:
+    store, emitted = make(retained=frozenset({"kept"}))
     store.publish("kept", 1, MANY)
     store.publish("other", 1, MANY)
     store.close()
     store.close()
     assert files(store) == ["kept.1.arrow"]
-    assert [r.id for r in heard.published] == ["kept"]
+    assert [r.id for r in emitted.published] == ["kept"]
     mode = (store._folder / "kept.1.arrow").stat().st_mode
     assert stat.S_IMODE(mode) == 0o444
 
 
-def test_an_empty_folder_goes(make: Any) -> None:
+def test_close_removes_an_empty_folder(make: Any) -> None:
     store, _ = make()
     store.publish("a", 1, MANY)
     store.close()
@@ -541,65 +539,65 @@ def test_an_empty_folder_goes(make: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_who_publishes_after_the_end_leaves_nothing(make: Any, mode: str) -> None:
-    store, heard = make(mode=mode, retained=frozenset({"a"}))
+def test_a_publish_after_close_leaves_nothing(make: Any, mode: str) -> None:
+    store, emitted = make(mode=mode, retained=frozenset({"a"}))
     store.close()
     with pytest.raises(HandoffError, match=r"^the output 'a' comes too late: the run is over$"):
         store.publish("a", 1, MANY)
     assert not store._folder.exists()
-    assert heard.published == []
+    assert emitted.published == []
 
 
-def test_who_publishes_across_the_end_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch, nfrun.tables.output_files)
-    store, heard = make(mode="mmap", retained=frozenset({"a"}))
-    thread, came = in_thread(lambda: store.publish("a", 1, MANY))
-    assert gate.begun.wait(10)
+def test_a_publish_during_close_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch, nfrun.tables.output_files)
+    store, emitted = make(mode="mmap", retained=frozenset({"a"}))
+    thread, results = in_thread(lambda: store.publish("a", 1, MANY))
+    assert blocker.started.wait(10)
     store.close()
-    gate.open.set()
+    blocker.open.set()
     thread.join(10)
-    assert str(came[0]) == "the output 'a' comes too late: the run is over"
+    assert str(results[0]) == "the output 'a' comes too late: the run is over"
     assert files(store) == []
-    assert heard.published == []
+    assert emitted.published == []
 
 
-def test_a_reader_still_at_work_at_the_end_leaves_no_partial_file(make: Any) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+def test_a_record_batch_reader_active_at_close_leaves_no_partial_file(make: Any) -> None:
+    reached, proceed = threading.Event(), threading.Event()
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"n": pa.array(range(MIN_ROWS), pa.int64())})
         reached.set()
-        assert go_on.wait(10)
+        assert proceed.wait(10)
 
     store, _ = make()
     reader = pa.RecordBatchReader.from_batches(MANY.schema, batches())
-    thread, came = in_thread(lambda: store.publish("a", 1, reader))
+    thread, results = in_thread(lambda: store.publish("a", 1, reader))
     assert reached.wait(10)
     assert [name.rpartition(".")[2] for name in files(store)] == ["partial"]
     store.close()
     assert files(store) == []
-    go_on.set()
+    proceed.set()
     thread.join(10)
-    assert isinstance(came[0], HandoffError)
+    assert isinstance(results[0], HandoffError)
     assert files(store) == []
 
 
-def test_a_hurried_end_waits_for_no_write(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch)
-    store, heard = make(retained=frozenset("abc"), budget=9_000)
+def test_close_without_wait_does_not_wait_for_writes(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker = WriteBlocker(monkeypatch)
+    store, emitted = make(retained=frozenset("abc"), budget=9_000)
     store.publish("a", 1, MANY)
-    assert gate.begun.wait(10)
-    thread, came = waiting(store, lambda: store.publish("b", 1, MANY))
+    assert blocker.started.wait(10)
+    thread, results = blocked(store, lambda: store.publish("b", 1, MANY))
     store.close(wait=False)
     thread.join(10)
-    assert isinstance(came[0], HandoffError)
-    gate.open.set()
+    assert isinstance(results[0], HandoffError)
+    blocker.open.set()
     assert store.flushed(10)
     assert files(store) == []
-    assert heard.published == heard.broken == []
+    assert emitted.published == emitted.errors == []
 
 
-def test_a_hurried_end_keeps_what_is_written(make: Any) -> None:
+def test_close_without_wait_keeps_written_files(make: Any) -> None:
     store, _ = make(retained=frozenset({"a"}))
     store.publish("a", 1, MANY)
     assert store.flushed(10)
@@ -653,21 +651,21 @@ TABLES = {
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("mode", ["mmap", "auto"])
-def test_what_comes_out_is_what_went_in(make: Any, mode: str, name: str) -> None:
+def test_a_table_comes_back_unchanged(make: Any, mode: str, name: str) -> None:
     table = TABLES[name]
-    store, heard = make(mode=mode, retained=frozenset("ab"))
+    store, emitted = make(mode=mode, retained=frozenset("ab"))
     refs = [store.publish("a", 1, table), store.publish("b", 1, table.to_reader())]
     assert store.flushed(10)
-    assert heard.broken == []
+    assert emitted.errors == []
     for ref in refs:
         found = store.open(ref)
         found.validate(full=True)
-        if name != "an extension type":  # one that is not registered comes out as what it is stored as
+        if name != "an extension type":  # an unregistered extension type comes back as its storage type
             assert found.schema.equals(table.schema)
         assert found.num_rows == table.num_rows == ref.rows
         assert found.to_pylist() == table.to_pylist()
         assert table_digest(found) == table_digest(table)
-    assert {r.digest for r in heard.published} == {table_digest(table)}
+    assert {r.digest for r in emitted.published} == {table_digest(table)}
 
 
 def test_small_batches_are_joined(tmp_path: Path) -> None:
@@ -695,7 +693,7 @@ def test_a_slice_takes_no_more_than_itself(tmp_path: Path) -> None:
     assert (tmp_path / "a.arrow").stat().st_size < 10_000
 
 
-def test_nothing_is_left_of_a_file_that_failed(tmp_path: Path, full_disk: None) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, full_disk: None) -> None:
     with pytest.raises(OSError, match="No space left"):
         write_file(MANY, tmp_path / "a.arrow")
     assert list(tmp_path.iterdir()) == []
@@ -707,7 +705,7 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     assert open_file(folder / "a.arrow").equals(MANY)
 
 
-def test_dictionaries_too_many_for_their_indices_are_told(make: Any) -> None:
+def test_dictionaries_too_large_for_their_indices_are_an_error(make: Any) -> None:
     chunks = [
         pa.DictionaryArray.from_arrays(pa.array(range(100), pa.int8()), [f"{k}{i}" for i in range(100)]) for k in "ab"
     ]
@@ -718,13 +716,13 @@ def test_dictionaries_too_many_for_their_indices_are_told(make: Any) -> None:
         store.publish("a", 1, pa.table({"d": pa.chunked_array(chunks)}))
 
 
-# ------------------------------------------------------------------ all at once
+# ------------------------------------------------------------------ threads
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_many_threads(make: Any, mode: str) -> None:
-    """Producers, readers and releases at once, with a budget that lets through one output at a time."""
-    store, heard = make(mode=mode, budget=8_000, retained=frozenset({"k0", "k1"}))
+    """Threads publish, read and release at the same time; the budget has room for one output at a time."""
+    store, emitted = make(mode=mode, budget=8_000, retained=frozenset({"k0", "k1"}))
     start = threading.Barrier(8)
 
     def work(number: int) -> None:
@@ -741,10 +739,10 @@ def test_many_threads(make: Any, mode: str) -> None:
     pairs = [in_thread(lambda n=n: work(n)) for n in range(8)]  # type: ignore[misc]
     for thread, _ in pairs:
         thread.join(20)
-    assert [came for _, came in pairs] == [[None]] * 8
+    assert [results for _, results in pairs] == [[None]] * 8
     assert store.flushed(10)
     assert store._write_queue.bytes == 0
-    kept = {r.id for r in heard.published if r.id.startswith("k")}
-    assert kept == {"k0", "k1"}
+    retained = {r.id for r in emitted.published if r.id.startswith("k")}
+    assert retained == {"k0", "k1"}
     store.close()
     assert files(store) == ([] if mode == "memory" else ["k0.1.arrow", "k1.1.arrow"])

@@ -1,4 +1,4 @@
-"""What is done where tables take more memory than they may: what they held goes back to the system."""
+"""Under memory pressure, the store returns the unused memory of written tables to the system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TABLE = pa.table({"n": range(1_000)})  # 8,000 bytes
 
 
 @pytest.mark.parametrize(("budget", "returned"), [(12_000, True), (1_000_000, False)])
-def test_memory_goes_back_to_the_system_where_it_is_short(
+def test_unused_memory_is_released_under_pressure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int, returned: bool
 ) -> None:
     calls: list[str] = []
