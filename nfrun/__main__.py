@@ -1,4 +1,7 @@
-"""The way in, of the console script and of `python -m nfrun`. Importing it costs nothing: worker processes do."""
+"""Entry point of the console script and of `python -m nfrun`.
+
+Worker processes import this module too, so it imports almost nothing by itself.
+"""
 
 import sys
 from typing import NoReturn
@@ -7,7 +10,10 @@ _RESUME = "'nfrun run --resume' goes on from what had finished"
 
 
 def main(*, guarded: bool = True) -> NoReturn:
-    """The console script. A run that is `guarded` leaves no process behind, whatever ends it."""
+    """Run the command line in `sys.argv` and exit the process with its exit code.
+
+    If `guarded`, `run` and `bench` go under the supervisor, so that no process outlives them, however they end.
+    """
     import gc
 
     try:
@@ -16,12 +22,12 @@ def main(*, guarded: bool = True) -> NoReturn:
 
             supervise(_RESUME if sys.argv[1] == "run" else "")
         _main()
-    except KeyboardInterrupt:  # while modules are imported, too
+    except KeyboardInterrupt:  # also during imports
         print("nfrun: interrupted", file=sys.stderr)
         code = 130
     except SystemExit as end:
         code = int(end.code or 0)
-    if gc.isenabled():  # nodes may have run
+    if gc.isenabled():  # `run` turns it on when nodes start, so nodes may have run
         from nfrun.system.process_exit import leave_process
 
         leave_process(code)
@@ -31,7 +37,7 @@ def main(*, guarded: bool = True) -> NoReturn:
 def _main() -> NoReturn:
     import gc
 
-    gc.disable()  # what is made while starting is there to stay; `launch` turns the collector on when nodes start
+    gc.disable()  # objects made during start-up stay alive; `run` turns the collector on when nodes start
 
     from nfrun.cli.exit_codes import UsageError
     from nfrun.cli.fast_args import parse_plain
@@ -41,11 +47,11 @@ def _main() -> NoReturn:
         prepare_std_streams()
         try:
             code = command()
-            if not gc.isenabled():  # nothing of the user's ran: there is no garbage that anybody waits for at exit
+            if not gc.isenabled():  # no node has run: skip the garbage collection at exit
                 gc.freeze()
             sys.exit(code)
         except UsageError:
-            pass  # it has done nothing yet, and typer tells what is wrong
+            pass  # nothing has been done yet; typer reports the error
 
     from nfrun.cli.typer_app import main as typer_main
 
@@ -55,7 +61,7 @@ def _main() -> NoReturn:
 if __name__ == "__main__":
     import os
 
-    # Python puts the working directory first, where a file of the user's may have the name of a module that we need.
-    # The console script has no such place either. Not by way of pathlib, which is itself such a module.
+    # Python puts the working directory first, and a user's file there may shadow a module that nfrun imports. The
+    # console script does not have this entry either. pathlib is not used here, as it could be shadowed too.
     sys.path = [place for i, place in enumerate(sys.path) if i or place not in ("", os.getcwd())]  # noqa: PTH109
     main()

@@ -1,4 +1,7 @@
-"""The pure part: values, the plan and the scheduler, without clock, files or threads.
+"""The pure core: pipeline, plan, scheduler and events, without clock, files or threads.
+
+A `Pipeline` is what a pipeline file says, and `plan_of` makes it a `Plan`. The `Scheduler` takes times and outcomes and
+returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 

@@ -1,4 +1,7 @@
-"""What is wrong with what the user wrote, and where. Knows nothing of YAML, terminals or runs."""
+"""Defines the errors that nfrun reports to the user, and renders diagnostics as text.
+
+A diagnostic names the source span of a mistake and is rendered with the source line and a caret.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ _LINE_LIMIT = 160
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """A place in a text file.
+    """A span of characters on one line of a text file.
 
-    `file` is shown escaped; `line` and `column` count characters from 1, 0 meaning the whole file; `length` is the
-    number of characters to underline; `text` is the source line, "" where there is none to show.
+    `file` is the path; `str` escapes it. `line` and `column` count from 1, columns in characters; a `line` of 0 means
+    the whole file. `length` is the number of characters to underline. `text` is the source line, "" if there is none to
+    show.
     """
 
     file: str
@@ -26,13 +30,13 @@ class SourceSpan:
     text: str = ""
 
     def __str__(self) -> str:
-        file = escape_controls(self.file).replace("\n", "\\n")  # a place is always on one line
+        file = escape_controls(self.file).replace("\n", "\\n")  # a span is always shown on one line
         return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One mistake: where it is, what it is, and what to do about it (`hint`, "" if there is nothing to say)."""
+    """One mistake: its source span, a message, and a `hint` how to fix it ("" if there is none)."""
 
     span: SourceSpan
     message: str
@@ -40,7 +44,7 @@ class Diagnostic:
 
 
 class SpecError(Exception):
-    """Everything that is wrong with a pipeline file or with what was asked of it; never just the first mistake."""
+    """A pipeline file, its parameters or its secrets are wrong. `diagnostics` has all mistakes, not only the first."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         super().__init__(f"{len(diagnostics)} problem{'s' if len(diagnostics) != 1 else ''}")
@@ -48,34 +52,34 @@ class SpecError(Exception):
 
 
 class HandoffError(Exception):
-    """nfrun itself could not read or write a file it needs (disk full, permission, damage). Not the node's fault."""
+    """nfrun could not read or write a file of its own (disk full, permission, damage). Not the node's fault."""
 
 
 class WorkDirLocked(Exception):
-    """Another run holds the work folder; the text names it."""
+    """Another run holds the work dir lock. The message names the work dir."""
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The problem as people see it: `file:line:column: what`, the source line, a caret, and the hint."""
-    where = diagnostic.span
-    head = f"{where}: {escape_controls(diagnostic.message)}"
+    """Render a diagnostic as text: `file:line:column: message`, then the source line, a caret and the hint."""
+    span = diagnostic.span
+    head = f"{span}: {escape_controls(diagnostic.message)}"
     hint = escape_controls(diagnostic.hint)
-    if not where.line or not where.text:
+    if not span.line or not span.text:
         return f"{head}\n   {hint}" if hint else head
-    # A window of a very long line, so that the caret stays in sight.
-    start = max(0, where.column - 1 - _LINE_LIMIT // 2) if len(where.text) > _LINE_LIMIT else 0
-    before, source = where.text[start : where.column - 1], where.text[start : start + _LINE_LIMIT]
+    # Show only a part of a very long line, around the caret.
+    start = max(0, span.column - 1 - _LINE_LIMIT // 2) if len(span.text) > _LINE_LIMIT else 0
+    before, source = span.text[start : span.column - 1], span.text[start : start + _LINE_LIMIT]
     lead = "".join("\t" if c == "\t" else " " * _cells(c) for c in before)
-    marked = source[len(before) : len(before) + max(1, min(where.length, _MARK_LIMIT))]
+    marked = source[len(before) : len(before) + max(1, min(span.length, _MARK_LIMIT))]
     mark = "^" * max(1, _cells(marked))
-    number = f"{where.line:>5}"
+    number = f"{span.line:>5}"
     return (
         f"{head}\n{number} | {escape_controls(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
     )
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal the text takes, once it is escaped."""
+    """Return the width of the escaped text, in terminal columns."""
     if text.isascii() and text.isprintable():
         return len(text)
     import unicodedata
@@ -85,9 +89,9 @@ def _cells(text: str) -> int:
 
 
 def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:
-    """All problems in file order, the first `limit` in full and the rest counted."""
-    ordered = sorted(diagnostics, key=lambda p: (p.span.file, p.span.line, p.span.column))
-    shown = [render(p) for p in ordered[:limit]]
+    """Render diagnostics in file order: the first `limit` in full, then the number of the others."""
+    ordered = sorted(diagnostics, key=lambda d: (d.span.file, d.span.line, d.span.column))
+    shown = [render(diagnostic) for diagnostic in ordered[:limit]]
     if len(ordered) > limit:
         more = len(ordered) - limit
         shown.append(f"… and {more} more problem{'s' if more != 1 else ''}")
@@ -95,5 +99,8 @@ def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:
 
 
 def io_failure_type(error: HandoffError) -> str:
-    """The type of a failure with this error: the exit code depends on whether it was a matter of permission."""
+    """Return the `Failure.type` for an error: "PermissionError" if that was its cause, else "".
+
+    The exit code depends on it.
+    """
     return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""

@@ -1,7 +1,7 @@
-"""All that can happen in a run: outcomes go into the scheduler, events come out. Values only; decides nothing.
+"""Defines outcomes, which go into the scheduler, and events, which come out of it, with their JSON form.
 
-Times (`at`) are seconds since the run began, durations are seconds. The JSON form of an event (`to_json`) is a promise
-to users of `--events`: fields may be added, none is renamed.
+Times (`at`) are seconds since the run began; durations and waits are seconds. The JSON form (`to_json`) is a promise to
+users of `--events`: fields may be added, but none is renamed.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
-GIL_WAIT_SECONDS = 0.05  # a node that waited less for the interpreter's lock has nothing to gain
+GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
 _Value = TypeVar("_Value")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[_Value]) -> type[_Value]:
-    """A dataclass that the type checker holds to be frozen, and that is not at run time.
+    """Make a dataclass with slots that is frozen for the type checker only.
 
-    Freezing makes every field a call when a value is made: 0.9 us instead of 0.3, several times a node.
+    At run time a frozen dataclass sets each field by a call: creating one takes 0.9 us instead of 0.3, several times a
+    node.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-NOTHING: Mapping[str, Any] = {}  # one for all attempts that read, hand on and wait for nothing
+NOTHING: Mapping[str, Any] = {}  # shared by all attempts without inputs, outputs or waits
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -34,13 +35,13 @@ def _nothing() -> Mapping[str, Any]:
 
 @value
 class OutputRef:
-    """An output of a node as it travels between nodes: what it is and where it lies, never the table itself.
+    """Refers to an output of a node: describes the table and its file, but does not hold the table.
 
-    `id` is `node` or `node.output`; `bytes` counts the table's buffers in memory; `schema` is one line of
-    `column: type` pairs; `path` is the Arrow IPC file, None while there is none, and `size` the bytes in it; `digest`
-    is that of the content, None until it has been computed; `checksum` is that of the file as a whole, None where
-    nobody had all of it in hand; `traits` stands for what readers see beside the content,
-    such as metadata of the schema, None where no file was written.
+    `id` is `node` or `node.output`. `bytes` is the size of the table's buffers in memory. `schema` is one line of
+    `column: type` pairs. `path` is the Arrow IPC file, None while there is none, and `size` its size in bytes.
+    `digest` is that of the content, None until it is computed. `checksum` is that of the file's bytes, None if the
+    writer never had the whole file in memory. `schema_digest` covers what readers see besides the content, such as
+    schema metadata; None if no file was written.
     """
 
     id: str
@@ -57,7 +58,7 @@ class OutputRef:
 
 @value
 class Frame:
-    """One line of a user's traceback: `file`, `line` counted from 1, the function's name and the source text."""
+    """One frame of a traceback in user code: file, line (from 1), name of the function, and source line."""
 
     file: str
     line: int
@@ -67,11 +68,11 @@ class Frame:
 
 @value
 class Failure:
-    """Why an attempt failed. Strings only: it crosses the borders of processes and hosts.
+    """Says why an attempt failed. It holds only strings, since it is sent between processes and hosts.
 
     `kind` is `error` (the node raised or exited with a status), `timeout`, `io` (nfrun could not read or write a file;
-    never retried), `cancelled` or `lost` (its worker vanished). `details` is text to show as it is, such as the end of
-    a shell node's stderr; `inputs` is one line for each input, `name: rows, schema`.
+    never retried), `cancelled` or `lost` (the worker vanished). `details` is text that is shown unchanged, such as
+    the end of a shell node's stderr. `inputs` has one line for each input: `name: rows, schema`.
     """
 
     kind: str
@@ -84,13 +85,14 @@ class Failure:
 
 @value
 class Outcome:
-    """What an executor says about one attempt.
+    """The result of one attempt, as its executor reports it.
 
-    `lost` says why the worker vanished: not the node's fault, so it has a budget of its own. `took` is seconds of work,
-    measured where the work was; `published` seconds waited to hand the outputs on; `opened` seconds waited for each
-    input, by output id. `cpu` is the CPU seconds of the thread that did the work, `locked` the seconds that it waited
-    for the interpreter's lock, as far as could be seen (see `engine/gil_contention.py`). `reused`: nothing was done,
-    as the outputs are those of an earlier run.
+    `failure` is None on success. `lost` says why the worker vanished, if it did; that is not the node's fault, so it
+    has its own retry budget (`LOST_BUDGET`). `outputs` and `input_waits` are keyed by output id. `duration` is the
+    seconds of work, measured where the work ran; `publish_wait` the seconds waited to publish the outputs;
+    `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
+    `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
+    hit: the node did not run, and the outputs are those of an earlier run.
     """
 
     node: str
@@ -108,7 +110,7 @@ class Outcome:
 
 @value
 class RunStarted:
-    """The first event. `nodes` and `slots` are counts."""
+    """The run began. The first event; `nodes` and `slots` are counts."""
 
     at: float
     nodes: int
@@ -117,7 +119,10 @@ class RunStarted:
 
 @value
 class NodeStarted:
-    """At once the order to an executor and the fact for the reports. `queued`: seconds between ready and started."""
+    """An attempt starts. Executors take it as an order, reporters as a fact.
+
+    `inputs` are keyed by output id. `queue_wait` is the seconds between ready and started.
+    """
 
     at: float
     node: str
@@ -128,7 +133,7 @@ class NodeStarted:
 
 @value
 class NodeFinished:
-    """An attempt ended well. `outputs` by output id; the seconds and `reused` are those of its `Outcome`."""
+    """An attempt succeeded. The fields are those of its `Outcome`; `outputs` are keyed by output id."""
 
     at: float
     node: str
@@ -144,7 +149,7 @@ class NodeFinished:
 
 @value
 class NodeRetrying:
-    """An attempt failed and the next one starts after `delay` seconds."""
+    """An attempt failed. The next one becomes ready after `delay` seconds."""
 
     at: float
     node: str
@@ -156,7 +161,7 @@ class NodeRetrying:
 
 @value
 class NodeFailed:
-    """The last attempt failed. `took` in seconds."""
+    """The last attempt of a node failed, and with it the node."""
 
     at: float
     node: str
@@ -167,7 +172,7 @@ class NodeFailed:
 
 @value
 class NodeSkipped:
-    """Never started, since it needs `because`, which failed."""
+    """A node will not start, since it needs `because`, directly or not, which failed."""
 
     at: float
     node: str
@@ -176,7 +181,7 @@ class NodeSkipped:
 
 @value
 class NodeCancelled:
-    """Never started, or stopped before its end: the run was cancelled, or another node failed."""
+    """A node did not start or did not finish, because the run was cancelled or another node failed."""
 
     at: float
     node: str
@@ -185,7 +190,7 @@ class NodeCancelled:
 
 @value
 class AttemptStopped:
-    """The order to an executor to stop this attempt; what it says afterwards no longer counts after a timeout."""
+    """Orders the executor to stop an attempt. After a timeout, the outcome of that attempt no longer counts."""
 
     at: float
     node: str
@@ -195,7 +200,7 @@ class AttemptStopped:
 
 @value
 class OutputReleased:
-    """No reader is left, and the run does not keep this output."""
+    """An output has no reader left and is not retained."""
 
     at: float
     output: str
@@ -204,7 +209,7 @@ class OutputReleased:
 
 @value
 class OutputPublished:
-    """The output's content is settled: its digest is known and, unless nothing is written, its file is in place."""
+    """The digest of an output is known, and its file is in place if the run writes one."""
 
     at: float
     output: str
@@ -213,7 +218,7 @@ class OutputPublished:
 
 @value
 class NodeLogged:
-    """A line that a node printed or logged. `level` is `stdout`, `stderr` or a logging level in lower case."""
+    """A node printed or logged a line. `level` is `stdout`, `stderr` or a logging level in lower case."""
 
     at: float
     node: str
@@ -223,7 +228,7 @@ class NodeLogged:
 
 @value
 class NodeProgressed:
-    """How far a node says it is: `done` of `total`, in units of the node's own; `total` None if it cannot say."""
+    """A node reported its progress: `done` of `total`, in its own unit. `total` is None if it is not known."""
 
     at: float
     node: str
@@ -233,7 +238,10 @@ class NodeProgressed:
 
 @value
 class RunFinished:
-    """The last event. `status` is `ok`, `failed` or `cancelled`; `error` says what broke outside of any node."""
+    """The run ended. The last event; `status` is `ok`, `failed` or `cancelled`.
+
+    `error` is the message of an error outside of any node, "" if there is none.
+    """
 
     at: float
     status: str
@@ -256,7 +264,7 @@ Event = (
     | RunFinished
 )
 
-# Fields whose JSON key is another word: users know the key.
+# JSON keys that differ from the name of the field. Users rely on them.
 JSON_KEYS = {
     "duration": "took",
     "publish_wait": "published",
@@ -269,12 +277,12 @@ _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def event_name(kind: type[Any]) -> str:
-    """The name of an event in JSON: `NodeStarted` is `node_started`."""
+    """Return the name of an event in JSON: `node_started` for `NodeStarted`."""
     return _WORD.sub("_", kind.__name__).lower()
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as JSON values: its name under `event`, then its fields."""
+    """Convert an event to JSON values: its name under `event`, then its fields."""
     return {"event": event_name(type(event)), **_plain(event)}
 
 

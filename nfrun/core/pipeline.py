@@ -1,4 +1,7 @@
-"""What a pipeline file says, checked and typed. Knows neither YAML nor how any of it is carried out."""
+"""Defines `Pipeline`, the checked and typed content of a pipeline file.
+
+`spec/loader.py` makes it from YAML, and `core/plan.py` makes a plan from it.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,16 @@ from typing import Any
 
 EXPRESSION_START = "${{"
 
-_NOTHING: Mapping[str, str] = {}  # one for all nodes that hide nothing
+_NOTHING: Mapping[str, str] = {}  # shared by all nodes without redacted variables
 KIND_KEYS = ("python", "sql", "run", "read", "write")
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What to do when an attempt fails.
+    """How often and when a failed attempt is retried.
 
-    Up to `max` further attempts. Before the n-th of them passes `delay * backoff ** (n - 1)` seconds, at most
-    `max_delay`, shortened by a random share of up to `jitter` (0 to 1), so that nodes that failed together do not come
-    back together.
+    `max` is the number of retries. The n-th retry waits `delay * backoff ** (n - 1)` seconds, at most `max_delay`. A
+    random share of up to `jitter` (0 to 1) is taken off, so that nodes that failed together are not retried together.
     """
 
     max: int = 0
@@ -33,7 +35,10 @@ NO_RETRY = Retry()
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter of the pipeline. `type` is a JSON Schema type; `required` if it has no default."""
+    """A parameter of the pipeline.
+
+    `type` is a JSON Schema type. `required` means that it has no default. `enum` has the allowed values, if limited.
+    """
 
     name: str
     type: str
@@ -45,7 +50,10 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`name` is what the node calls it; `node` gives it; `output` is its id, `node` or `node.output`."""
+    """An input of a node.
+
+    `name` is its name inside the node, `node` the node that makes it, `output` its output id (`node` or `node.output`).
+    """
 
     name: str
     node: str
@@ -54,13 +62,13 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One node as the file has it, `defaults` merged in.
+    """One node of a pipeline file, with `defaults` merged in.
 
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
-    names under `outputs:`; none means one output without a name, whose id is the node's. `timeout` is in seconds,
-    `cpu` in slots; `executor` is empty where the file leaves it to the run. `cache` says whether what it gave under the
-    same key is reused: in every run (True), in none (False), or in those that resume (None). `hidden` is as in
-    `Pipeline`, for the node's own `env`.
+    names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
+    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says in which runs a
+    result with the same cache key is reused: in all (True), in none (False), or in those that resume (None).
+    `redacted_env` is as in `Pipeline`, for the node's own `env`.
     """
 
     id: str
@@ -82,21 +90,22 @@ class NodeSpec:
 
     @property
     def output_ids(self) -> tuple[str, ...]:
-        """The ids of all its outputs."""
+        """The ids of all outputs of the node."""
         return tuple([f"{self.id}.{name}" for name in self.outputs]) if self.outputs else (self.id,)
 
     @property
     def upstream(self) -> tuple[str, ...]:
-        """Every node it waits for, each once: those it reads, then those it merely needs."""
+        """The nodes it waits for, each once: first those it reads, then those under `needs`."""
         return tuple(dict.fromkeys([*(i.node for i in self.inputs), *self.needs]))
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A whole pipeline file. `folder` is what its paths are relative to; `outputs` maps shown names to output ids.
+    """The content of a pipeline file.
 
-    `secrets` are the names of environment variables. `hidden` has the variables of `env` that are made of secrets, each
-    with what stands for its value wherever something is derived from it: the names of those secrets, not their values.
+    Paths in the file are relative to `folder`. `outputs` maps shown names to output ids. `secrets` are names of
+    environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
+    placeholder, in which the names of the secrets replace their values; cache keys use the placeholder.
     """
 
     file: str
@@ -111,10 +120,10 @@ class Pipeline:
     redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
     def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
-        """The same pipeline with these nodes instead."""
+        """Return the same pipeline with other nodes."""
         return replace(self, nodes=nodes)
 
 
 def has_expression(text: str) -> bool:
-    """Whether there is anything to evaluate in the text."""
+    """Return whether the text contains an expression (`${{`)."""
     return EXPRESSION_START in text

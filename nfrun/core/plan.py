@@ -1,7 +1,7 @@
-"""What depends on what, and what follows from it: stages, ranks, the longest path. Knows no files and no time of day.
+"""Makes the plan of a pipeline: its dependency graph with stages, priorities and the longest path.
 
-A `Plan` is all that the scheduler is told. Variations of *what* runs are functions from Plan to Plan; there is one
-engine and it has no modes.
+A `Plan` is the only input of the scheduler. Variations of what runs are functions from `Plan` to `Plan`, so the engine
+has no modes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from nfrun.core.pipeline import NO_RETRY, Pipeline, Retry
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """All that the scheduler may know about a node.
+    """A node as the scheduler sees it.
 
-    `needs` names the nodes that must have finished well, `after` those that must merely have ended; `reads` the outputs
-    it opens (`node` or `node.output`), each from a node in `needs`. `cost` is the seconds it is expected to take, or 1
-    where nothing is known, so that a rank counts hops. `resources` are taken from the plan's capacity while it runs. A
-    `gate` does nothing: it ends by itself, unseen.
+    `needs` names the nodes that must have succeeded, `order_only` those that must have ended in any way. `reads` are
+    the ids of the outputs it opens (`node` or `node.output`), each from a node in `needs`. `estimated_duration` is in
+    seconds, or 1 if no durations are recorded, so that a priority counts nodes. `timeout` is in seconds. `resources`
+    are taken from the plan's capacity while the node runs. A `barrier` runs nothing: it ends by itself and without
+    events.
     """
 
     name: str
@@ -36,10 +37,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Nodes in the order of the file, in stages, with the outputs the run keeps and how much may run at once.
+    """The nodes of a run, with all that the scheduler derives its decisions from.
 
-    `stages[i]` holds the nodes whose longest chain of needs has i links. `ranks[name]` is the cost of the most
-    expensive path from the start of that node to the end of the run. `slots` is the capacity of the resource `cpu`.
+    `nodes` are in the order of the file. `stages[i]` holds the nodes whose longest chain of dependencies has i links.
+    `priorities[name]` is the estimated duration of the longest path from the start of that node to the end of the run.
+    `retained` has the ids of outputs that are kept after their last reader. `slots` is the capacity of the resource
+    `cpu`.
     """
 
     nodes: Mapping[str, Node]
@@ -50,12 +53,12 @@ class Plan:
 
     @property
     def work(self) -> float:
-        """The sum of all costs, in seconds (or in nodes, where no cost is known)."""
+        """The sum of all estimated durations, in seconds (or in nodes, if no durations are recorded)."""
         return sum(node.estimated_duration for node in self.nodes.values())
 
 
 def make_plan(nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 1) -> Plan:
-    """The plan for these nodes. Raises `graphlib.CycleError` on a cycle and `ValueError` on a name not defined."""
+    """Make the plan of the nodes. Raises `graphlib.CycleError` on a cycle and ValueError on an undefined name."""
     by_name = {node.name: node for node in nodes}
     graph = {name: node.needs + node.order_only for name, node in by_name.items()}
     for name, needs in graph.items():
@@ -67,19 +70,19 @@ def make_plan(nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 
 
 
 def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[str, float] | None = None) -> Plan:
-    """The plan of a pipeline.
+    """Make the plan of a pipeline.
 
-    `costs` are seconds recorded for some of the nodes; the others are then expected to take the mean of those, so that
-    seconds and hops are never added up.
+    `estimated_durations` are seconds recorded for some of the nodes. The other nodes get the mean of those, so that
+    seconds are never added to counts of nodes. The plan retains the pipeline's `outputs`.
     """
-    known = {name: seconds for name, seconds in (estimated_durations or {}).items() if name in pipeline.nodes}
-    usual = sum(known.values()) / len(known) if known else 1.0
+    recorded = {name: seconds for name, seconds in (estimated_durations or {}).items() if name in pipeline.nodes}
+    mean = sum(recorded.values()) / len(recorded) if recorded else 1.0
     nodes = [
         Node(
             name=spec.id,
             needs=spec.upstream,
             reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
-            estimated_duration=known.get(spec.id, usual),
+            estimated_duration=recorded.get(spec.id, mean),
             retry=spec.retry,
             timeout=spec.timeout,
             resources=(("cpu", spec.cpu),),
@@ -90,13 +93,13 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
 
 
 def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The names in stages, each stage in the order of `graph`. Raises `graphlib.CycleError`."""
+    """Sort the names into stages, each in the order of `graph`. Raises `graphlib.CycleError`."""
     sorter = TopologicalSorter(graph)
     sorter.prepare()
-    place = {name: i for i, name in enumerate(graph)}
+    position = {name: i for i, name in enumerate(graph)}
     stages = []
     while ready := sorter.get_ready():
-        stages.append(tuple(sorted(ready, key=place.__getitem__)))
+        stages.append(tuple(sorted(ready, key=position.__getitem__)))
         sorter.done(*ready)
     return tuple(stages)
 
@@ -104,21 +107,22 @@ def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ..
 def _priorities(
     nodes: Mapping[str, Node], graph: Mapping[str, Sequence[str]], stages: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    below = dict.fromkeys(nodes, 0.0)
-    ranks: dict[str, float] = {}
+    longest_below = dict.fromkeys(nodes, 0.0)
+    priorities: dict[str, float] = {}
     for stage in reversed(stages):
         for name in stage:
-            rank = ranks[name] = nodes[name].estimated_duration + below[name]
+            priority = priorities[name] = nodes[name].estimated_duration + longest_below[name]
             for need in graph[name]:
-                if below[need] < rank:
-                    below[need] = rank
-    return ranks
+                if longest_below[need] < priority:
+                    longest_below[need] = priority
+    return priorities
 
 
 def longest_path(plan: Plan, duration_of: Mapping[str, float] | None = None) -> tuple[list[str], float]:
-    """The most expensive path of needs and its cost, by `cost` of each node (nodes it lacks cost 0), or by the plan's.
+    """Return the longest path along `needs`, as names from start to end, and its duration in seconds.
 
-    Among equals the path that ends in the earliest stage, by way of the first of each node's needs.
+    `duration_of` has the duration of each node (0 for missing nodes); by default these are the estimated durations. Of
+    equal paths, it returns the one that ends in the earliest stage and goes through the first of each node's needs.
     """
     total: dict[str, float] = {}
     came_from: dict[str, str | None] = {}
@@ -143,39 +147,40 @@ def longest_path(plan: Plan, duration_of: Mapping[str, float] | None = None) -> 
 
 
 def best_speedup(work: float, longest: float, slots: int) -> float:
-    """How many times faster than one after the other this can be at best: `work / max(longest, work / slots)`.
+    """Return the best possible speedup over one node at a time: `work / max(longest, work / slots)`.
 
-    The two bounds are those of Graham (1966): no schedule beats the longest path, nor the work shared out evenly.
+    `work` and `longest` are in seconds. The two bounds are from Graham (1966): no schedule is shorter than the longest
+    path, or than the work divided evenly among the slots.
     """
     return work / max(longest, work / slots) if work else 1.0
 
 
 def sequential(plan: Plan) -> Plan:
-    """The same nodes, one at a time."""
+    """Return the same plan with one slot, so that its nodes run one at a time."""
     return replace(plan, slots=1)
 
 
 def with_barriers(plan: Plan) -> Plan:
-    """The same nodes, each stage waiting for the whole of the one before, whatever came of it.
+    """Return the same nodes with barriers: each stage waits until all nodes of the stage before have ended.
 
-    For comparison only: stages are for people, and waiting for them costs time (see `bench/`). A gate between two
-    stages keeps the number of edges linear.
+    This is for comparison only: stages are for display, and waiting for them costs time (see `bench/`). One barrier
+    node between two stages keeps the number of edges linear.
     """
     nodes: dict[str, Node] = {}
-    gate: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
     for i, stage in enumerate(plan.stages):
         for name in stage:
-            nodes[name] = replace(plan.nodes[name], order_only=gate)
+            nodes[name] = replace(plan.nodes[name], order_only=previous)
         name = f"|{i}"  # no node of a file can have this name
-        # A stage that was skipped as a whole has ended early; the gate before it has perhaps not.
-        nodes[name] = Node(name, order_only=(*stage, *gate), estimated_duration=0.0, barrier=True)
-        gate = (name,)
-    barred = make_plan(nodes.values(), plan.retained, plan.slots)
-    # Reports show the stages of the file, not those with gates between them.
-    return replace(barred, stages=plan.stages)
+        # If a whole stage was skipped, it may have ended before the barrier in front of it. So this one waits for both.
+        nodes[name] = Node(name, order_only=(*stage, *previous), estimated_duration=0.0, barrier=True)
+        previous = (name,)
+    staged = make_plan(nodes.values(), plan.retained, plan.slots)
+    # Reporters show the stages of the file, without the barriers.
+    return replace(staged, stages=plan.stages)
 
 
-# The variations, under the names that people ask for them by.
+# The variations, by the values of `--schedule`.
 SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
     "eager": lambda plan: plan,
     "staged": with_barriers,
@@ -184,18 +189,18 @@ SCHEDULES: Mapping[str, Callable[[Plan], Plan]] = {
 
 
 def find_cycles(graph: Mapping[str, Sequence[str]], limit: int = 10) -> list[list[str]]:
-    """Up to `limit` cycles that share no node, each as its names in the order in which one needs the next."""
+    """Find up to `limit` cycles that share no node. Each is a list of names, in which each name needs the next."""
     left = graph
     cycles: list[list[str]] = []
     while len(cycles) < limit:
         try:
             TopologicalSorter(left).prepare()
         except CycleError as error:
-            # graphlib gives predecessors first and repeats the first name at the end.
+            # graphlib lists predecessors first and repeats the first name at the end.
             cycle = list(reversed(error.args[1][1:]))
             cycles.append(cycle)
-            gone = set(cycle)
-            left = {name: [n for n in needs if n not in gone] for name, needs in left.items() if name not in gone}
+            removed = set(cycle)
+            left = {name: [n for n in needs if n not in removed] for name, needs in left.items() if name not in removed}
         else:
             break
     return cycles

@@ -1,7 +1,8 @@
-"""Decides what runs when. A plain value: no threads, no files, no clock; it is told the time and answers with events.
+"""Decides which node runs when. Times and outcomes go in, events come out; it uses no threads, files or clock.
 
-Every node is in exactly one state. The work per outcome is proportional to the node's own edges: counters and heaps,
-never a search through what is pending. Only lists and dicts in a fixed order, so the same calls give the same events.
+Every node is in exactly one state. The work per outcome is proportional to the node's own edges: the scheduler uses
+counters and heaps and never scans the pending nodes. It iterates only over lists and dicts, whose order is fixed, so
+the same calls return the same events.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from nfrun.core.plan import Node, Plan
 
 State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 
-# Names of their own: looking a member up in its class costs a call, several times a node.
+# Module constants, since each look-up of an enum member costs a call, several times a node.
 _WAITING, _READY, _RUNNING, _FINISHED = State.WAITING, State.READY, State.RUNNING, State.FINISHED
 
-# A worker that vanishes is not the node's fault; but a node that takes its worker along every time must end too.
+# A lost worker is not the node's fault, so it does not count as a failure. But a node that kills its worker in every
+# attempt must fail in the end.
 LOST_BUDGET = 2
 
 Demand = tuple[tuple[str, float], ...]
@@ -43,12 +45,12 @@ Demand = tuple[tuple[str, float], ...]
 class Scheduler:
     """The state of one run of a plan.
 
-    Call `begin` once, then `outcome` for every attempt that ended, `tick` whenever `wake_at` has come, and `cancel` to
-    stop. All take the time in seconds and return the events that follow, in order; each `NodeStarted` and
-    `AttemptStopped` among them is also an order to be carried out. When `done`, call `finish` for the last event.
+    Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, and `cancel` to
+    stop. Each takes the time in seconds and returns the resulting events in order. The caller must carry out each
+    `NodeStarted` and `AttemptStopped`. When `done`, call `finish` for the last event. It is not thread-safe.
 
-    `keep_going` runs what does not depend on a failed node; otherwise nothing is started after a failure. `seed` makes
-    the jitter of retries repeatable.
+    With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
+    `seed` makes the jitter of retries repeatable.
     """
 
     def __init__(self, plan: Plan, *, keep_going: bool = False, seed: int = 0) -> None:
@@ -67,29 +69,29 @@ class Scheduler:
         self._order = [(-plan.priorities[name], i) for i, name in enumerate(self._names)]
         self._missing = [len(node.needs) + len(node.order_only) for node in self._nodes]
         self._needed_by: list[list[int]] = [[] for _ in range(count)]
-        self._awaited_by: list[list[int]] = [[] for _ in range(count)]  # by those that come after it, whatever its end
+        self._order_only_dependents: list[list[int]] = [[] for _ in range(count)]
         self._readers: dict[str, int] = {}
         self._outputs: dict[str, OutputRef] = {}
         for i, node in enumerate(self._nodes):
             for name in node.needs:
                 self._needed_by[self._index[name]].append(i)
             for name in node.order_only:
-                self._awaited_by[self._index[name]].append(i)
+                self._order_only_dependents[self._index[name]].append(i)
             for output in node.reads:
                 self._readers[output] = self._readers.get(output, 0) + 1
         self._capacity: dict[str, float] = {"cpu": float(plan.slots)}
         self._free = dict(self._capacity)
         demands = {node.resources: self._demand_of(node) for node in self._nodes}
         self._demand = [demands[node.resources] for node in self._nodes]
-        # One heap for each different demand: the best node that fits is at the top of one of them.
+        # One heap for each distinct demand, so that the best node that fits is at the top of one of them.
         self._heaps: dict[Demand, list[tuple[float, int]]] = {demand: [] for demand in demands.values()}
         self._heap = [self._heaps[demand] for demand in self._demand]
-        # (when, node, attempt, whether it ends a back-off; otherwise it ends the time that the attempt is allowed)
+        # (time, node, attempt, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []
         self._detached: set[tuple[int, int]] = set()
         self._left = count
         self._running = 0
-        self._stopped: str | None = None  # why nothing new starts
+        self._stop_reason: str | None = None  # why nothing new starts; None while nodes may start
         self._cancelled = False
         self._failed = False
 
@@ -100,12 +102,12 @@ class Scheduler:
 
     @property
     def running(self) -> int:
-        """How many attempts are under way."""
+        """The number of running attempts."""
         return self._running
 
     @property
     def wake_at(self) -> float | None:
-        """When `tick` has something to do, or None."""
+        """The time of the next timeout or end of a back-off, when `tick` is due; None if there is none."""
         while self._timers:
             when, i, attempt, backoff = self._timers[0]
             if self._attempt[i] == attempt and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
@@ -114,11 +116,11 @@ class Scheduler:
         return None
 
     def state(self, node: str) -> State:
-        """The state that the node is in."""
+        """Return the state of a node. Raises KeyError for an unknown name."""
         return self._state[self._index[node]]
 
     def begin(self, now: float) -> list[Event]:
-        """Start what needs nothing."""
+        """Start the run and the nodes without dependencies, as far as they fit."""
         events: list[Event] = [RunStarted(now, sum(not n.barrier for n in self._nodes), self.plan.slots)]
         for i, missing in enumerate(list(self._missing)):
             if not missing:
@@ -127,9 +129,10 @@ class Scheduler:
         return events
 
     def outcome(self, now: float, outcome: Outcome) -> list[Event]:
-        """An attempt ended. Raises ValueError, changing nothing, if that attempt is not under way.
+        """Record the outcome of an attempt and start what it makes ready.
 
-        An attempt that was given up (its time was over) may still report; that changes nothing and gives no events.
+        Raises ValueError and changes nothing if the attempt is not running. A detached attempt, such as one that timed
+        out, may still report its outcome once; that changes nothing and returns no events.
         """
         i = self._index.get(outcome.node, -1)
         if self._detached and (i, outcome.attempt) in self._detached:
@@ -137,7 +140,7 @@ class Scheduler:
             return []
         if i < 0 or self._state[i] is not _RUNNING or self._attempt[i] != outcome.attempt:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
-        self._give_back(i)
+        self._free_resources(i)
         events: list[Event] = []
         failure = outcome.failure
         if outcome.lost is not None:
@@ -168,7 +171,7 @@ class Scheduler:
         return events
 
     def tick(self, now: float) -> list[Event]:
-        """End back-offs and attempts whose time has come."""
+        """End the back-offs and time out the attempts that are due at `now`."""
         events: list[Event] = []
         while (when := self.wake_at) is not None and when <= now:
             _, i, attempt, backoff = heapq.heappop(self._timers)
@@ -177,7 +180,7 @@ class Scheduler:
                 continue
             timeout = self._nodes[i].timeout
             self._detached.add((i, attempt))
-            self._give_back(i)
+            self._free_resources(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
             failure = Failure("timeout", "Timeout", f"took longer than its timeout of {timeout:g} s")
             self._fail(now, i, failure, timeout or 0.0, events)
@@ -185,35 +188,38 @@ class Scheduler:
         return events
 
     def cancel(self, now: float, why: str) -> list[Event]:
-        """Start nothing more and order what runs to stop. Safe to call again."""
+        """Start no more nodes and order the running attempts to stop. Calling it again does nothing."""
         events: list[Event] = []
         if not self._cancelled:
             self._cancelled = True
             self._stop_starting(now, why, events)
-            self._stopped = why  # what runs now ends because of this, even if a node had failed before
+            self._stop_reason = why  # running attempts now stop for this reason, even if a node had failed before
             for i, state in enumerate(self._state):
                 if state is State.RUNNING:
                     events.append(AttemptStopped(now, self._names[i], self._attempt[i], why))
         return events
 
     def detach(self, now: float) -> list[Event]:
-        """Wait no longer for attempts that did not stop: all that is left ends as cancelled."""
+        """Cancel the run and detach the running attempts: their nodes end now, as cancelled."""
         events = self.cancel(now, "cancelled")
         for i, state in enumerate(self._state):
             if state is State.RUNNING:
                 self._detached.add((i, self._attempt[i]))
-                self._give_back(i)
+                self._free_resources(i)
                 self._cancel_node(now, i, events)
         return events
 
     def finish(self, now: float, error: str = "") -> list[Event]:
-        """The last event. `error` says what broke outside of any node. Raises ValueError while a node has not ended."""
+        """Return the last event. `error` is the message of an error outside of any node, "" if there is none.
+
+        Raises ValueError while a node has not ended.
+        """
         if not self.done:
             raise ValueError("nodes are still under way")
         status = "failed" if self._failed or error else "cancelled" if self._cancelled else "ok"
         return [RunFinished(now, status, error)]
 
-    # -- one node changes its state --------------------------------------------------------------------------------
+    # -- state changes of one node ----------------------------------------------------------------------------------
 
     def _make_ready(self, now: float, i: int) -> None:
         self._state[i] = _READY
@@ -232,29 +238,29 @@ class Scheduler:
         inputs = {o: self._outputs[o] for o in node.reads if o in self._outputs} if node.reads else NOTHING
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
 
-    def _give_back(self, i: int) -> None:
+    def _free_resources(self, i: int) -> None:
         self._running -= 1
         for resource, amount in self._demand[i]:
             self._free[resource] += amount
 
-    def _fail(self, now: float, i: int, failure: Failure, took: float, events: list[Event]) -> None:
+    def _fail(self, now: float, i: int, failure: Failure, duration: float, events: list[Event]) -> None:
         name, attempt = self._names[i], self._attempt[i]
         if self._cancelled and failure.kind in ("cancelled", "timeout"):
             self._cancel_node(now, i, events)
         elif self._may_retry(i, failure):
             delay = self._delay(i, failure)
             self._state[i] = State.BACKOFF
-            events.append(NodeRetrying(now, name, attempt, delay, failure, took))
+            events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, attempt, True))
         else:
             self._failed = True
-            events.append(NodeFailed(now, name, attempt, failure, took))
+            events.append(NodeFailed(now, name, attempt, failure, duration))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)
 
     def _may_retry(self, i: int, failure: Failure) -> bool:
-        if self._stopped is not None or failure.kind in ("io", "cancelled"):
+        if self._stop_reason is not None or failure.kind in ("io", "cancelled"):
             return False
         if failure.kind == "lost":
             self._losses[i] += 1
@@ -274,11 +280,11 @@ class Scheduler:
         return longest * (1 - retry.jitter * share)
 
     def _cancel_node(self, now: float, i: int, events: list[Event]) -> None:
-        events.append(NodeCancelled(now, self._names[i], self._stopped or "cancelled"))
+        events.append(NodeCancelled(now, self._names[i], self._stop_reason or "cancelled"))
         self._end(now, i, State.CANCELLED, events)
 
     def _end(self, now: float, i: int, state: State, events: list[Event]) -> None:
-        """The node ends; so does, in turn, everything that can no longer start. A loop, as chains can be long."""
+        """End a node, and then the nodes that can no longer start. It is a loop, since chains can be long."""
         self._state[i] = state
         pending = [i]
         while pending:
@@ -287,26 +293,26 @@ class Scheduler:
             for output in self._nodes[ended].reads:
                 self._readers[output] -= 1
                 self._release_unread(now, output, events)
-            good = self._state[ended] is _FINISHED
+            succeeded = self._state[ended] is _FINISHED
             for dependent in self._needed_by[ended]:
-                if good or state is State.CANCELLED:
-                    self._one_less(now, dependent, pending)
+                if succeeded or state is State.CANCELLED:
+                    self._count_down(now, dependent, pending)
                 elif self._state[dependent] is _WAITING:
                     self._state[dependent] = State.SKIPPED
                     events.append(NodeSkipped(now, self._names[dependent], self._names[i]))
                     pending.append(dependent)
-            for dependent in self._awaited_by[ended]:
-                self._one_less(now, dependent, pending)
+            for dependent in self._order_only_dependents[ended]:
+                self._count_down(now, dependent, pending)
 
-    def _one_less(self, now: float, i: int, ended: list[int]) -> None:
-        """The node misses one thing less. If that was the last, it is ready; a gate has thereby `ended`."""
+    def _count_down(self, now: float, i: int, ended: list[int]) -> None:
+        """Count one dependency of a node as met. After the last one, it is ready; a barrier is added to `ended`."""
         self._missing[i] = missing = self._missing[i] - 1
         if missing or self._state[i] is not _WAITING:
             return
         if self._nodes[i].barrier:
             self._state[i] = _FINISHED
             ended.append(i)
-        elif self._stopped is None:
+        elif self._stop_reason is None:
             self._make_ready(now, i)
 
     def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
@@ -314,9 +320,9 @@ class Scheduler:
             events.append(OutputReleased(now, output, self._outputs.pop(output)))
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
-        if self._stopped is not None:
+        if self._stop_reason is not None:
             return
-        self._stopped = why
+        self._stop_reason = why
         for heap in self._heaps.values():
             heap.clear()
         for i, state in enumerate(self._state):
@@ -329,14 +335,14 @@ class Scheduler:
                     self._readers[output] -= 1
                     self._release_unread(now, output, events)
 
-    # -- which node is next ----------------------------------------------------------------------------------------
+    # -- choice of the next node ------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float, events: list[Event]) -> None:
-        """Start the ready nodes that fit into what is free, the longest remaining path first.
+        """Start the ready nodes that fit into the free resources, in order of priority.
 
-        A node that does not fit is overtaken by smaller ones: idle slots cost more than a late start.
+        Smaller nodes overtake a node that does not fit, since idle slots cost more than a late start.
         """
-        while self._stopped is None:
+        while self._stop_reason is None:
             best: list[tuple[float, int]] | None = None
             for demand, heap in self._heaps.items():
                 if heap and (best is None or heap[0] < best[0]) and self._fits(demand):
@@ -347,10 +353,10 @@ class Scheduler:
 
     def _fits(self, demand: Demand) -> bool:
         for resource, amount in demand:  # noqa: SIM110  (all() takes three times as long, twice a node)
-            if not amount <= self._free[resource] + 1e-9:  # so that what is no number fits nowhere
+            if not amount <= self._free[resource] + 1e-9:  # written so that NaN never fits
                 return False
         return True
 
     def _demand_of(self, node: Node) -> Demand:
-        # More than there is would never start: such a node gets all there is, as with Snakemake's threads.
+        # A demand above the capacity would never fit. It is cut to the capacity, as with Snakemake's threads.
         return tuple(sorted((name, min(amount, self._capacity[name])) for name, amount in node.resources))
