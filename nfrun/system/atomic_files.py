@@ -34,7 +34,7 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
 
 @contextmanager
 def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
-    """Yields the path of a temporary file beside `path`, and renames it to `path` unless an exception is raised.
+    """Yield the path of a temporary file beside `path`, and rename it to `path` unless an exception is raised.
 
     Makes missing folders. Removes temporary files of killed writers and leaves those of running ones; of several
     writers the last one wins. With `fsync` the file and its name survive a power loss. Raises OSError.
@@ -43,7 +43,7 @@ def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
     if fsync:  # now: a later attempt finds the folders, and would not sync them
         for folder in made:
             sync(folder)
-    partial, file = _created(path)
+    partial, file = _create_temporary(path)
     try:
         yield partial
         if fsync:
@@ -61,37 +61,37 @@ def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
 
 
 def is_same_file(file: int, path: Path) -> bool:
-    """Whether the open file `file` is the one at `path` now: the name may have been removed and made again."""
+    """Return whether the open file `file` is the one at `path` now: the name may have been removed and made again."""
     try:
         found = path.stat(follow_symlinks=False)
     except FileNotFoundError:
         return False
-    mine = os.fstat(file)
-    return (mine.st_ino, mine.st_dev) == (found.st_ino, found.st_dev)
+    opened = os.fstat(file)
+    return (opened.st_ino, opened.st_dev) == (found.st_ino, found.st_dev)
 
 
-def _created(path: Path) -> tuple[Path, int]:
+def _create_temporary(path: Path) -> tuple[Path, int]:
     """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
     # Not made from the file's name: that could get too long, or match a glob for such files. Two targets may share a
     # name without harm.
-    own = f".nfrun-{zlib.crc32(os.fsencode(path.name)):08x}"
-    names = (path.parent / f"{own}-{number}.tmp" for number in count())
+    prefix = f".nfrun-{zlib.crc32(os.fsencode(path.name)):08x}"
+    names = (path.parent / f"{prefix}-{number}.tmp" for number in count())
     for partial in names:
-        _remove_left(partial)
+        _remove_abandoned(partial)
         try:
             file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileExistsError:
             continue
-        if _claimed(file, partial):
+        if _lock_new(file, partial):
             break
         os.close(file)
     for other in names:  # several writers may have been killed
-        if not _remove_left(other):
+        if not _remove_abandoned(other):
             break
     return partial, file
 
 
-def _claimed(file: int, path: Path) -> bool:
+def _lock_new(file: int, path: Path) -> bool:
     """Lock a new file. Returns False if another writer took it for a left one first, and removed it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,7 +102,7 @@ def _claimed(file: int, path: Path) -> bool:
     return is_same_file(file, path)
 
 
-def _remove_left(path: Path) -> bool:
+def _remove_abandoned(path: Path) -> bool:
     """Remove a temporary file that no writer has locked. Returns whether it was removed."""
     with suppress(OSError):
         file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -127,7 +127,7 @@ def name_errors(path: Path) -> Iterator[Path]:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Returns the content of a file. Raises OSError, also if it is not a regular file.
+    """Return the content of a file. Raises OSError, also if it is not a regular file.
 
     Does not block on a named pipe.
     """

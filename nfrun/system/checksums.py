@@ -12,7 +12,7 @@ _CHUNK = 1 << 20
 
 
 def file_checksum(path: Path | str) -> str:
-    """Returns 32 hex digits for the bytes of a file, read in chunks. Raises OSError.
+    """Return the checksum of a file, 32 hex digits. Reads it in chunks. Raises OSError.
 
     Does not map the file: if it were truncated meanwhile, SIGBUS would kill this process.
     """
@@ -27,15 +27,15 @@ def file_checksum(path: Path | str) -> str:
 
 
 def bytes_checksum(data: Any) -> str:
-    """Returns the checksum of a file with these bytes; `data` is any object with a buffer."""
+    """Return the checksum of a file with these bytes, 32 hex digits. `data` is any object with a buffer."""
     return xxh3_128(data).hexdigest()
 
 
 def text_checksum(text: str) -> str:
-    """Returns 32 hex digits for a text; lone surrogates count."""
+    """Return the checksum of a text, 32 hex digits. Lone surrogates are allowed."""
     return xxh3_128(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def line_checksum(line: bytes) -> str:
-    """Returns 16 hex digits for a line."""
+    """Return the checksum of a line, 16 hex digits."""
     return xxh3_64_hexdigest(line)

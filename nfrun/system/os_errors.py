@@ -12,17 +12,17 @@ _REFUSALS = (
 
 
 def reason(error: Exception) -> str:
-    """Returns the system's text for an error, such as `No space left on device`, or else the error's own text."""
+    """Return the system's text for an error, such as `No space left on device`, or else the error's own text."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
 
 
 def is_out_of_resources(error: BaseException) -> bool:
-    """Whether the system is out of files, processes or memory, so that nothing can be started."""
+    """Return whether the system is out of files, processes or memory, so that nothing can be started."""
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 
 def os_error_in(message: str) -> OSError | None:
-    """Returns the OSError whose text is in the message of a library, such as DuckDB; None if there is none.
+    """Return the OSError whose text is in the message of a library, such as DuckDB; None if there is none.
 
     Looks for errors such as a full disk or a missing permission, not for missing files: those are the user's mistake.
     """

@@ -9,47 +9,47 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 _CHUNK = 1 << 16  # bytes
-_MOST_LEFT = 1 << 20  # bytes that a pipe can hold
+_MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
 
 Feed = Callable[[bytes], object]
 
 
 def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
-    """Passes what comes through the pipes to their feeds until `wait`, called on a thread of its own, returns.
+    """Pass each chunk that arrives in a pipe to its feed until `wait`, called on another thread, returns.
 
     Raises OSError or RuntimeError before `wait` is called if no pipe or thread is available.
     """
-    over, done = os.pipe()
+    end_read, end_write = os.pipe()
 
-    def waiting() -> None:
+    def wait_and_signal() -> None:
         try:
             wait()
         finally:
             # Not only close it: a child that a node forked meanwhile has this end too.
             with suppress(OSError):  # the reader has gone
-                os.write(done, b"\0")
-            os.close(done)
+                os.write(end_write, b"\0")
+            os.close(end_write)
 
     try:
-        waiter = threading.Thread(target=waiting, name="nfrun-capture", daemon=True)
+        waiter = threading.Thread(target=wait_and_signal, name="nfrun-capture", daemon=True)
         try:
             waiter.start()
         except BaseException:
-            os.close(done)
+            os.close(end_write)
             raise
-        _read_until(over, pipes)
+        _read_until(end_read, pipes)
         waiter.join()
     finally:
-        os.close(over)
+        os.close(end_read)
 
 
-def _read_until(over: int, pipes: Mapping[int, Feed]) -> None:
+def _read_until(end_read: int, pipes: Mapping[int, Feed]) -> None:
     with selectors.PollSelector() as selector:
-        for pipe in (over, *pipes):
+        for pipe in (end_read, *pipes):
             selector.register(pipe, selectors.EVENT_READ)
         while True:
             ready = [key.fd for key, _ in selector.select()]
-            if over in ready:
+            if end_read in ready:
                 return
             for pipe in ready:
                 if read_chunk(pipe, pipes[pipe]) == 0:
@@ -57,15 +57,15 @@ def _read_until(over: int, pipes: Mapping[int, Feed]) -> None:
 
 
 def read_left(pipes: Mapping[int, Feed]) -> None:
-    """Passes on what is in the pipes now, at most 1 MiB each. Never blocks."""
+    """Pass the bytes that are in the pipes now to their feeds, at most 1 MiB each. Never blocks."""
     for pipe, feed in pipes.items():
-        left = _MOST_LEFT
-        while left > 0 and (size := read_chunk(pipe, feed)):
-            left -= size
+        remaining = _MOST_LEFT
+        while remaining > 0 and (size := read_chunk(pipe, feed)):
+            remaining -= size
 
 
 def read_chunk(pipe: int, feed: Feed) -> int | None:
-    """Passes on one chunk, without blocking. Returns its size in bytes, 0 at the end, None if there is no data."""
+    """Pass one chunk to `feed`, without blocking. Returns its size in bytes, 0 at the end, None if there is no data."""
     os.set_blocking(pipe, False)
     try:
         data = os.read(pipe, _CHUNK)

@@ -1,4 +1,4 @@
-"""Ends a process in which user code has run, soon and with the right exit code."""
+"""Ends a process in which user code has run, within seconds and with the right exit code."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def leave_process(code: int) -> NoReturn:
         os.set_blocking(writing, False)
         # Not by handlers: the main thread may be in C code that calls none.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        seconds = _LEFT_SECONDS if _has_left() else _HOOKS_SECONDS
+        seconds = _LEFT_SECONDS if _has_background_work() else _HOOKS_SECONDS
         threading.Thread(target=_leave_later, args=[code, seconds, reading], name="nfrun-leave", daemon=True).start()
-    except (OSError, RuntimeError):  # too many files or threads
+    except (OSError, RuntimeError):  # too many open files or threads
         _leave_now(code)
     sys.exit(code)
 
 
-def _has_left() -> bool:
-    """Whether there are threads or processes that Python waits for at exit."""
+def _has_background_work() -> bool:
+    """Return whether there are threads or processes that Python waits for at exit."""
     import threading
 
-    pools = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())  # also of daemonic ones
+    pools = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())  # daemon threads too
     return bool(pools or _children()) or sum(not thread.daemon for thread in threading.enumerate()) > 1
 
 
@@ -62,6 +62,6 @@ def _leave_later(code: int, seconds: float, signals: int) -> None:
 
 def _leave_now(code: int) -> NoReturn:
     for child in _children():
-        with suppress(Exception):  # the main thread may be waiting for it, too
+        with suppress(Exception):  # the main thread may wait for the same child
             child.kill()
     os._exit(code)

@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-_LOOK_SECONDS = 0.01
-
 _PATIENCE_SECONDS = 5.0  # for a killed process that does not exit: it waits in the kernel, for instance for a disk
-_LOOK_SECONDS = 0.001
+_LOOK_SECONDS = 0.001  # between two rounds of killing
+_GROUP_LOOK_SECONDS = 0.01  # between two looks at a process group
 _ENDED = (b"Z", b"X")
 
 
@@ -24,9 +23,9 @@ def kill_descendants(patience: float = _PATIENCE_SECONDS) -> None:
 
     Gives up after `patience` seconds. Leaves processes that it may not kill, and does nothing without `/proc`.
     """
-    until = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     # What a process starts before it is killed is found in the next round: it has become a child of this process.
-    while _has_children() and _kill_once() and time.monotonic() < until:
+    while _has_children() and _kill_once() and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
 
 
@@ -54,7 +53,7 @@ def _kill_once() -> int:
 
 
 def descendants() -> Iterator[tuple[int, bool]]:
-    """Yields the descendants of this process, parents mostly first, and whether each has ended and is not reaped yet.
+    """Yield the descendants of this process, parents mostly first, and whether each has ended and is not reaped yet.
 
     Yields each as soon as it is found, so that it is killed soon. May miss some: a child can have a lower process id
     than its parent.
@@ -79,12 +78,12 @@ def wait_group_exit(group: int, seconds: float) -> bool:
 
     Don't signal an empty process group: its id may have been reused.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     try:
         while True:
             os.killpg(group, 0)
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 return False
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_GROUP_LOOK_SECONDS)
     except (ProcessLookupError, PermissionError):
         return True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_RARELY = 10_000  # new objects between two collections of the youngest generation
+_GC_THRESHOLD = 10_000  # new objects between two collections of the youngest generation
 
 
 def set_allocator() -> None:
@@ -22,12 +22,12 @@ def set_allocator() -> None:
 
 
 def cores() -> int:
-    """Returns how many processor cores this process may use."""
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_rss() -> int:
-    """Returns the peak resident memory of this process in bytes; 0 if unknown.
+    """Return the peak resident memory of this process in bytes; 0 if unknown.
 
     Reads `/proc` where it exists: the value of `getrusage` includes memory of the parent at the time of the fork.
     """
@@ -45,7 +45,7 @@ def peak_rss() -> int:
 
 
 def children_time() -> float:
-    """Returns the CPU seconds of children that have ended; 0 if unknown."""
+    """Return the CPU seconds of children that have ended; 0 if unknown."""
     try:
         import resource
     except ImportError:
@@ -61,12 +61,12 @@ def gc_paused() -> Iterator[None]:
     Building a large graph makes millions of objects, none of them garbage: scanning them again and again takes longer
     than building them.
     """
-    collecting = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collecting:
+        if was_enabled:
             # The new objects would count as young and be scanned three more times. Freeze and unfreeze move them to the
             # oldest generation at no cost. Objects that were frozen before must stay frozen.
             if not gc.get_freeze_count():
@@ -81,12 +81,12 @@ def collect_rarely() -> None:
     The plan lives until the end, and most objects of a run are freed by reference counting: there is little to find.
     """
     gc.freeze()
-    gc.set_threshold(_RARELY)
+    gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
 
 
 def quarter_of_memory() -> int:
-    """Returns a quarter of the memory of the machine or the container, in bytes; 1 GiB if unknown."""
+    """Return a quarter of the memory of the machine or the container, in bytes; 1 GiB if unknown."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Handles Ctrl-C, SIGTERM and SIGHUP while a run is under way."""
+"""Cancels a run on Ctrl-C, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def cancel_on_signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
         cancel(SIGNALS[signal.Signals(number)])
 
     # An ignored signal stays ignored: under nohup, closing the terminal does not end the run.
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     # A signal to a child that a node forked has to end that child.
     os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
     try:

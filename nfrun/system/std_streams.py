@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 
 def best_effort_stream(stream: TextIO) -> TextIO:
-    """Returns a stream to the same descriptor that drops what cannot be written, as on a full disk or a closed pipe.
+    """Return a stream to the same descriptor that drops what cannot be written, as on a full disk or a closed pipe.
 
     The given stream stays open; write only to the new one.
     """
@@ -22,23 +22,23 @@ def best_effort_stream(stream: TextIO) -> TextIO:
 class _BestEffortStream(io.RawIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream  # kept: collecting it would close the descriptor
-        self._number = stream.fileno()
+        self._fd = stream.fileno()
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
-        return os.isatty(self._number)
+        return os.isatty(self._fd)
 
     def fileno(self) -> int:
-        return self._number
+        return self._fd
 
     def write(self, data: Any) -> int:
         while True:
             try:
-                return os.write(self._number, data)
+                return os.write(self._fd, data)
             except BlockingIOError:  # another process that shares it made it non-blocking
-                select.select([], [self._number], [])
+                select.select([], [self._fd], [])
             except OSError:
                 return len(data)
 

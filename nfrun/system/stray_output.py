@@ -20,15 +20,15 @@ class StrayOutput:
     """A pipe made before forking: the runner calls `divert`, the supervisor `relay` and `end`, the reaper `close`."""
 
     def __init__(self) -> None:
-        """Raises OSError."""
+        """Create the pipe. Raises OSError."""
         self._reading, self._writing = os.pipe()
         self._done = _thread.allocate_lock()
 
     def divert(self) -> None:
         """Redirect fd 2 into the pipe. `sys.stderr` keeps writing to where fd 2 went before."""
         stream = sys.stderr
-        kept = os.dup(2)
-        sys.stderr = os.fdopen(kept, "w", 1, stream.encoding, stream.errors)
+        original = os.dup(2)
+        sys.stderr = os.fdopen(original, "w", 1, stream.encoding, stream.errors)
         os.dup2(self._writing, 2)
         self.close()
 
@@ -66,7 +66,7 @@ def _write(data: bytes) -> None:
 
 
 def open_stray_output() -> StrayOutput | None:
-    """Returns one for this process; None if `sys.stderr` is not fd 2, or there is no pipe."""
+    """Create a `StrayOutput`. Returns None if `sys.stderr` is not fd 2, or no pipe is available."""
     with suppress(OSError, ValueError, AttributeError):
         if sys.stderr.fileno() == 2:
             return StrayOutput()

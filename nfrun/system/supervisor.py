@@ -22,8 +22,8 @@ from nfrun.system.stray_output import StrayOutput, open_stray_output
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
 _REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is stuck
-_HURRY_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
-_HEARD_SECONDS = 0.02  # for the runner to report that a signal reached it too
+_KILL_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
+_REPORT_SECONDS = 0.02  # for the runner to report that a signal reached it too
 _LOOK_SECONDS = 0.001
 _SHOW_CURSOR = "\x1b[?25h"
 _PID_BYTES = 8
@@ -46,10 +46,12 @@ def supervise(hint: str = "") -> None:
         pass
     os.close(file)
     # Signals that are ignored, as SIGHUP under nohup, stay ignored: a blocked one would be delivered to sigwaitinfo.
-    heeded = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *heeded])
+    stop_signals = [
+        n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN
+    ]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *stop_signals])
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a child could not be read
-    told, tell = os.pipe()
+    status_read, status_write = os.pipe()
     stray_output = open_stray_output()
     supervisor = os.getpid()
     try:
@@ -61,16 +63,16 @@ def supervise(hint: str = "") -> None:
             stray_output.close()
         return
     if reaper:
-        os.close(tell)
+        os.close(status_write)
         if stray_output is not None:
             stray_output.relay()
-        _leave(_Supervisor(reaper, told, heeded, hint, stray_output).wait(), prctl)
-    os.close(told)
+        _leave(_Supervisor(reaper, status_read, stop_signals, hint, stray_output).wait(), prctl)
+    os.close(status_read)
     runner = 0
     with suppress(OSError):  # if there are too many processes, the reaper is the runner
         runner = os.fork()
     if runner:
-        os.close(tell)
+        os.close(status_write)
         if stray_output is not None:
             stray_output.close()
         _leave(_reap(runner, supervisor, prctl), prctl)
@@ -78,19 +80,20 @@ def supervise(hint: str = "") -> None:
     if stray_output is not None:
         stray_output.divert()
 
-    def say(what: bytes) -> None:
+    def report(what: bytes) -> None:
         with suppress(OSError):  # the supervisor may be gone
-            os.write(tell, what)
+            os.write(status_write, what)
 
-    say(os.getpid().to_bytes(_PID_BYTES, "big"))
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)  # Python writes the number of each signal here, at once
-    signal.signal(_ASK, lambda number, frame: say(bytes([_REACTED])))  # written once the main thread runs
+    report(os.getpid().to_bytes(_PID_BYTES, "big"))
+    os.set_blocking(status_write, False)
+    # Python writes the number of each signal here at once, the handler of _ASK only when the main thread runs.
+    signal.set_wakeup_fd(status_write, warn_on_full_buffer=False)
+    signal.signal(_ASK, lambda number, frame: report(bytes([_REACTED])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _prctl() -> Prctl | None:
-    """Returns the system call of that name, which gives 0 on success; None if it is not available."""
+    """Return the system call of that name, which gives 0 on success; None if it is not available."""
     try:
         import ctypes
 
@@ -130,22 +133,31 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
 
 
 class _Supervisor:
-    """Runs in the supervisor. `told` is the pipe from the runner; `heeded` are the signals that ask the run to stop."""
+    """Runs in the supervisor: passes signals on and waits for the end of the run.
+
+    `status_read` is the pipe from the runner. `stop_signals` are the signals that ask the run to stop.
+    """
 
     def __init__(
-        self, reaper: int, told: int, heeded: Sequence[int], hint: str, stray_output: StrayOutput | None = None
+        self,
+        reaper: int,
+        status_read: int,
+        stop_signals: Sequence[int],
+        hint: str,
+        stray_output: StrayOutput | None = None,
     ) -> None:
         self._reaper = reaper
         self._stray_output = stray_output
-        self._told = told
-        self._heeded = heeded
+        self._status_read = status_read
+        self._stop_signals = stop_signals
         self._hint = hint
-        self._runner = int.from_bytes(os.read(told, _PID_BYTES), "big")  # 0 if it has ended already
-        self._asked: list[int] = []
+        self._runner = int.from_bytes(os.read(status_read, _PID_BYTES), "big")  # 0 if it has ended already
+        self._requests: list[int] = []
         self._reacted = False
-        self._heard = dict.fromkeys(heeded, 0)  # how often each reached the runner, except those sent by `_send`
-        self._until: float | None = None  # the deadline for a reaction, or for the end
-        os.set_blocking(told, False)
+        # How often each signal reached the runner, except those sent by `_send`.
+        self._received = dict.fromkeys(stop_signals, 0)
+        self._deadline: float | None = None  # for a reaction, or for the end
+        os.set_blocking(status_read, False)
 
     def wait(self) -> int:
         """Wait until everything has ended. Returns the code for `_leave`."""
@@ -160,51 +172,51 @@ class _Supervisor:
             else:
                 self._request(number)
         self._end()
-        if code < 0 and -code not in self._asked:
+        if code < 0 and -code not in self._requests:
             name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-            self._say(f"the run was killed ({name})")
+            self._print(f"the run was killed ({name})")
         return 128 - code if code == -signal.SIGKILL else code
 
     def _signal(self) -> int | None:
-        """Returns the next signal; None at the deadline."""
-        waited = [signal.SIGCHLD, *self._heeded]
-        if self._until is None:
+        """Return the next signal; None at the deadline."""
+        waited = [signal.SIGCHLD, *self._stop_signals]
+        if self._deadline is None:
             return signal.sigwaitinfo(waited).si_signo
-        found = signal.sigtimedwait(waited, max(0.0, self._until - time.monotonic()))
+        found = signal.sigtimedwait(waited, max(0.0, self._deadline - time.monotonic()))
         return found and found.si_signo
 
     def _request(self, number: int) -> None:
         """Handle a signal that asks the run to stop."""
         at = time.monotonic()
-        while self._heard[number] < 1 and time.monotonic() < at + _HEARD_SECONDS:
+        while self._received[number] < 1 and time.monotonic() < at + _REPORT_SECONDS:
             time.sleep(_LOOK_SECONDS)
-            self._listen()
-        if self._heard[number] < 1:  # sent to this process only, not to the group as by a terminal
+            self._read_messages()
+        if self._received[number] < 1:  # sent to this process only, not to the group as by a terminal
             self._send(number)
-        self._heard[number] -= 1
-        self._asked.append(number)
-        if len(self._asked) == 1:
+        self._received[number] -= 1
+        self._requests.append(number)
+        if len(self._requests) == 1:
             self._ask()
-        elif len(self._asked) == 2:
-            self._until = at + _HURRY_SECONDS
+        elif len(self._requests) == 2:
+            self._deadline = at + _KILL_SECONDS
 
     def _ask(self) -> None:
         """Ask the runner to show that its main thread runs."""
         self._reacted = False
         self._send(_ASK)
-        self._until = time.monotonic() + _REACT_SECONDS
+        self._deadline = time.monotonic() + _REACT_SECONDS
 
     def _look(self) -> int | None:
         """At the deadline: kill the run unless it has reacted. Returns the exit code, None if the run goes on."""
-        if len(self._asked) == 1:
-            self._listen()
+        if len(self._requests) == 1:
+            self._read_messages()
             if self._reacted:
                 self._ask()
                 return None
         self._end()
         stuck = f"the run did not react within {_REACT_SECONDS:g} s and was killed: something in it held Python's lock"
-        self._say(stuck if len(self._asked) == 1 else "the run was asked twice to stop and was killed")
-        return 128 + self._asked[0]
+        self._print(stuck if len(self._requests) == 1 else "the run was asked twice to stop and was killed")
+        return 128 + self._requests[0]
 
     def _end(self) -> None:
         """Kill all descendants, and wait until their output is relayed."""
@@ -212,20 +224,20 @@ class _Supervisor:
         if self._stray_output is not None:
             self._stray_output.end()
 
-    def _listen(self) -> None:
+    def _read_messages(self) -> None:
         """Read the messages of the runner."""
         with suppress(BlockingIOError):
-            said = os.read(self._told, 1 << 16)
-            self._reacted |= _REACTED in said
-            for number in self._heard:
-                self._heard[number] += said.count(number)
+            messages = os.read(self._status_read, 1 << 16)
+            self._reacted |= _REACTED in messages
+            for number in self._received:
+                self._received[number] += messages.count(number)
 
     def _send(self, number: int) -> None:
         if self._runner:
             with suppress(ProcessLookupError):
                 os.kill(self._runner, number)
 
-    def _say(self, what: str) -> None:
+    def _print(self, what: str) -> None:
         """Print one line to stderr, after the run was killed."""
         hint = f"; {self._hint}" if self._hint else ""
         line = f"nfrun: {what}{hint}\n"

@@ -18,7 +18,7 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)?")
 
 
 def to_seconds(value: str | float) -> float:
-    """Returns the seconds of a number, or of a text with ms, s, m, h or d, which must be valid."""
+    """Return the seconds of a number, or of a text with ms, s, m, h or d, which must be valid."""
     if isinstance(value, str):
         number = value.rstrip("smhd")
         return float(number) * _DURATION_UNITS[value[len(number) :]]
@@ -26,14 +26,14 @@ def to_seconds(value: str | float) -> float:
 
 
 def parse_duration(text: str) -> float:
-    """Returns the seconds of `2`, `0.5s`, `200ms` or `1h`. Raises ValueError for other texts, and past a year."""
+    """Return the seconds of `2`, `0.5s`, `200ms` or `1h`. Raises ValueError for other texts, and past a year."""
     if not _DURATION.fullmatch(text) or (found := to_seconds(text)) > LONGEST:
         raise ValueError(text)
     return found
 
 
 def parse_size(text: str) -> int:
-    """Returns the bytes of `2000000000`, `512MB`, `1.5 GB` or `1GiB`: kB is 1,000 bytes, KiB is 1,024.
+    """Return the bytes of `2000000000`, `512MB`, `1.5 GB` or `1GiB`: kB is 1,000 bytes, KiB is 1,024.
 
     Raises ValueError for other texts, for less than one byte, and for `512M`, which may mean either.
     """
@@ -41,8 +41,8 @@ def parse_size(text: str) -> int:
     unit = _SIZE_UNITS.get(found[2].lower()) if found else None
     if found is None or unit is None:
         raise ValueError(text)
-    whole, _, part = found[1].partition(".")
-    size = int(whole) * unit + int(part.ljust(9, "0")) * unit // 10**9
+    whole, _, fraction = found[1].partition(".")
+    size = int(whole) * unit + int(fraction.ljust(9, "0")) * unit // 10**9
     if size < 1:
         raise ValueError(text)
     return size
