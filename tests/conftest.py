@@ -1,4 +1,4 @@
-"""What several tests share: one attempt at one node, with a real store and nothing around it."""
+"""Fixtures that several tests share: single attempts at a node with a real store, and nfrun run in this process."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
 
-# For laws that say nothing else: each run tries other examples, and a busy machine is no failure.
+# The default for property tests: each run tries new examples, and a slow machine does not fail a test.
 settings.register_profile("nfrun", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nfrun")
 
-LEAN = Path(__file__).with_name("lean")
+STUBS = Path(__file__).with_name("lean")
 _MODULES = (f"steps_{number}" for number in itertools.count())
 
 
 @dataclass
 class Trial:
-    """Makes single attempts in `folder`. `logged` and `progress` are what the nodes said."""
+    """Makes single attempts in `folder`. `logged` and `progress` collect what the nodes log and their progress."""
 
     folder: Path
     store: TableStore
@@ -58,21 +58,21 @@ class Trial:
         return self.folder / "scratch"
 
     def module(self, source: str) -> str:
-        """Write a module beside the pipeline file; returns its name."""
+        """Write a module next to the pipeline file and return its name."""
         name = next(_MODULES)
         (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
         return name
 
-    def spec(self, kind: str, body: str, inputs: Mapping[str, Any] = {}, **more: Any) -> NodeSpec:
-        given = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
-        more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
-        return NodeSpec("node", kind, body, given, **more)
+    def spec(self, kind: str, body: str, inputs: Mapping[str, Any] = {}, **settings_of_node: Any) -> NodeSpec:
+        declared_inputs = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
+        settings_of_node = {"with_": {}, "outputs": (), "needs": (), "env": {}, **settings_of_node}
+        return NodeSpec("node", kind, body, declared_inputs, **settings_of_node)
 
     def work(self, *specs: NodeSpec, read: bool = False) -> AttemptRunner:
         nodes = {spec.id: spec for spec in specs}
-        if read:  # a second node, so that somebody reads what the first gives
-            reads = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(specs[0].output_ids))
-            nodes["reader"] = NodeSpec("reader", "run", "true", reads, {}, (), (), {})
+        if read:  # add a second node that reads the outputs of the first
+            reader_inputs = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(specs[0].output_ids))
+            nodes["reader"] = NodeSpec("reader", "run", "true", reader_inputs, {}, (), (), {})
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, nodes, {})
         return AttemptRunner(
             pipeline,
@@ -93,52 +93,55 @@ class Trial:
         *,
         attempt: int = 1,
         read: bool = False,
-        **more: Any,
+        **settings_of_node: Any,
     ) -> Outcome:
-        """One attempt at a node called `node`, on this thread."""
+        """Make one attempt at a node called `node`, on this thread."""
         refs = {f"from_{name}": self.store.publish(f"from_{name}", attempt, table) for name, table in inputs.items()}
         start = NodeStarted(0.0, "node", attempt, refs)
-        work = self.work(self.spec(kind, body, inputs, **more), read=read)
+        work = self.work(self.spec(kind, body, inputs, **settings_of_node), read=read)
         outcome = work(start, self.stop, self.wait)
         assert not self.scratch.exists() or not list(self.scratch.iterdir()), "no scratch is left"
         return outcome
 
-    def python(self, source: str, inputs: Mapping[str, pa.Table] = {}, **more: Any) -> Outcome:
-        """One attempt at the function `f` of this source."""
-        return self.run("python", f"{self.module(source)}:f", inputs, **more)
+    def python(self, source: str, inputs: Mapping[str, pa.Table] = {}, **settings_of_node: Any) -> Outcome:
+        """Make one attempt at the function `f` of this source."""
+        return self.run("python", f"{self.module(source)}:f", inputs, **settings_of_node)
 
     def tables(self, outcome: Outcome) -> dict[str, pa.Table]:
         assert outcome.failure is None, outcome.failure
         return {output: self.store.open(ref) for output, ref in outcome.outputs.items()}
 
     def table(self, outcome: Outcome) -> pa.Table:
-        """The only output."""
+        """Return the table of the only output."""
         (table,) = self.tables(outcome).values()
         return table
 
 
 def failed(outcome: Outcome) -> Failure:
-    """Why it failed."""
+    """Return the failure of an outcome that failed and has no outputs."""
     assert outcome.failure is not None
     assert not outcome.outputs
     return outcome.failure
 
 
 @pytest.fixture(scope="session", autouse=True)
-def lean() -> Iterator[None]:
-    """No pandas and no numpy in the processes that tests start.
+def without_pandas() -> Iterator[None]:
+    """Hide pandas and numpy from the processes that tests start.
 
-    nfrun needs neither, but they come with what tests need, and Arrow imports both where it finds them: that is more
-    than half of what a run of a small pipeline costs.
+    nfrun needs neither, but the test dependencies install them, and Arrow imports both if it finds them. The imports
+    take more than half of the time of a run of a small pipeline.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(LEAN), prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", str(STUBS), prepend=os.pathsep)
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def heeded() -> None:
-    """Started in the background or by nohup, tests would hand on signals that are ignored to all that they start."""
+def default_signal_handlers() -> None:
+    """Restore the handlers of SIGINT and SIGHUP if they are ignored, as in the background or under nohup.
+
+    Child processes would inherit the ignored signals.
+    """
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
@@ -149,21 +152,21 @@ Here = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """nfrun in this process, where one of its own would prove no more."""
+    """Run nfrun in this process, for tests that need no process of its own."""
 
     def nfrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         with monkeypatch.context() as patch:
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["nfrun", *arguments])
             patch.setattr(sys, "path", [*sys.path])
-            patch.setattr("nfrun.system.process_exit.leave_process", sys.exit)  # this process goes on
-            patch.delitem(sys.modules, "steps", raising=False)  # that of another folder
-            with pytest.raises(SystemExit) as left:
+            patch.setattr("nfrun.system.process_exit.leave_process", sys.exit)  # this process must not exit
+            patch.delitem(sys.modules, "steps", raising=False)  # another test may have imported its own
+            with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)
             sys.modules.pop("steps", None)
         gc.unfreeze()
         gc.enable()
-        return subprocess.CompletedProcess(arguments, int(left.value.code or 0), *capsys.readouterr())
+        return subprocess.CompletedProcess(arguments, int(exit_info.value.code or 0), *capsys.readouterr())
 
     return nfrun
 

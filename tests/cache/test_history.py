@@ -1,4 +1,4 @@
-"""What is believed of earlier runs, on folders as they leave them and as others may."""
+"""Tests of `RunHistory` on work folders that are intact, damaged or manipulated."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Trial:
         pipeline: str = "p.yaml",
         ended: str = "ok",
     ) -> Path:
-        """A run in which the node 'a' gave these outputs; None is one whose file that run did not need."""
+        """Make a run in which the node 'a' gave these outputs. None stands for an output without a file."""
         folder = self.work.make_run_folder(NAMES[number])
         outputs = []
         for name, content in data.items():
@@ -42,7 +42,7 @@ class Trial:
                 path.unlink()
                 outputs[-1] = FinishedOutput(name, 1, 8, "n: int64", f"digest of {name}", 9, "", None)
         journal = Journal(folder)
-        # Numbers go down on purpose where names go up: a name is no more than a label.
+        # The numbers fall while the names rise: only the number of a run gives its order.
         journal.started(RunHeader(NAMES[number], pipeline, 10 - number))
         journal.finished(FinishedNode("a", key, {"text": str(number)}, tuple(outputs), {}))
         if ended:
@@ -50,7 +50,7 @@ class Trial:
         journal.close()
         return folder
 
-    def past(self, *, keep_bad: bool = True, pipeline: str = "p.yaml") -> RunHistory:
+    def history(self, *, keep_bad: bool = True, pipeline: str = "p.yaml") -> RunHistory:
         return RunHistory(self.work, pipeline, warn=self.warnings.append, keep_bad=keep_bad)
 
 
@@ -61,43 +61,43 @@ def trial(tmp_path: Path) -> Trial:
 
 def test_the_latest_comes_first_by_number_and_not_by_name(trial: Trial) -> None:
     folders = [trial.run(number, {"a": b"data"}) for number in range(3)]
-    past = trial.past()
-    assert [end.folder for end in past.with_key("k")] == folders
-    assert [end.folder for end in past.of_node("a")] == folders
-    assert past.with_key("other") == past.of_node("b") == []
+    history = trial.history()
+    assert [end.folder for end in history.with_key("k")] == folders
+    assert [end.folder for end in history.of_node("a")] == folders
+    assert history.with_key("other") == history.of_node("b") == []
 
 
-def test_other_pipelines_in_the_folder_are_of_no_use(trial: Trial) -> None:
+def test_runs_of_other_pipelines_are_ignored(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, pipeline="q.yaml")
-    assert trial.past().with_key("k") == []
-    assert len(trial.past(pipeline="q.yaml").with_key("k")) == 1
+    assert trial.history().with_key("k") == []
+    assert len(trial.history(pipeline="q.yaml").with_key("k")) == 1
 
 
-def test_what_finished_without_a_key_is_an_end_that_nobody_finds(trial: Trial) -> None:
+def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, key=None)
-    assert len(trial.past().of_node("a")) == 1
+    assert len(trial.history().of_node("a")) == 1
 
 
-def test_a_file_as_it_was_written_is_used(trial: Trial) -> None:
+def test_an_unchanged_file_is_used(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") == folder / "a.1.arrow"
-    assert past.find_file(past.with_key("k")[0], "b") is None
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
+    assert history.find_file(history.with_key("k")[0], "b") is None
     assert trial.warnings == []
 
 
-def test_another_run_under_the_same_key_serves_as_well(trial: Trial) -> None:
+def test_the_file_of_another_run_with_the_same_key_is_used(trial: Trial) -> None:
     trial.run(0, {"a": None})
     folder = trial.run(1, {"a": b"data"})
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") == folder / "a.1.arrow"
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
 
 
-def test_what_is_gone_is_no_damage(trial: Trial) -> None:
+def test_a_missing_file_gives_no_warning(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
     (folder / "a.1.arrow").unlink()
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") is None
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") is None
     assert trial.warnings == []
 
 
@@ -130,22 +130,22 @@ def a_pipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flipped, cut, grown, a_folder, a_link, a_pipe])
-def test_what_is_damaged_is_told_once_kept_and_not_used(trial: Trial, damage: object) -> None:
+def test_a_damaged_file_is_warned_about_once_and_renamed_and_not_used(trial: Trial, damage: object) -> None:
     path = trial.run(0, {"a": b"data"}) / "a.1.arrow"
     damage(path)  # type: ignore[operator]
-    past = trial.past()
+    history = trial.history()
     for _ in range(2):
-        assert past.find_file(past.with_key("k")[0], "a") is None
+        assert history.find_file(history.with_key("k")[0], "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used; it is kept as a.1.arrow.bad"]
     assert not os.path.lexists(path)
     assert os.path.lexists(f"{path}.bad")
 
 
-def test_who_only_looks_leaves_damage_where_it_is(trial: Trial) -> None:
+def test_without_keep_bad_a_damaged_file_is_not_renamed(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / "a.1.arrow"
     flipped(path)
-    past = trial.past(keep_bad=False)
-    assert past.find_file(past.with_key("k")[0], "a") is None
+    history = trial.history(keep_bad=False)
+    assert history.find_file(history.with_key("k")[0], "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used"]
     assert path.exists()
 
@@ -153,40 +153,40 @@ def test_who_only_looks_leaves_damage_where_it_is(trial: Trial) -> None:
 def test_a_damaged_file_does_not_hide_a_sound_one(trial: Trial) -> None:
     flipped(trial.run(0, {"a": b"data"}) / "a.1.arrow")
     folder = trial.run(1, {"a": b"data"})
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") == folder / "a.1.arrow"
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
     assert len(trial.warnings) == 1
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "..", ".", "", "sub/a.1.arrow"])
-def test_no_journal_leads_out_of_its_folder(trial: Trial, name: str) -> None:
+def test_file_names_in_a_journal_cannot_leave_the_folder(trial: Trial, name: str) -> None:
     folder = trial.work.make_run_folder(NAMES[0])
     journal = Journal(folder)
     journal.started(RunHeader(NAMES[0], "p.yaml", 1))
     journal.finished(FinishedNode("a", "k", {}, (FinishedOutput("a", 1, 8, "", "d", 4, "", name),), {}))
     journal.close()
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") is None
-    assert past.leftovers(past.with_key("k")[0]) == []
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") is None
+    assert history.leftovers(history.with_key("k")[0]) == []
 
 
 @pytest.mark.parametrize("ended", ["failed", "cancelled", ""])
-def test_what_a_run_left_that_did_not_end_well_can_be_tidied(trial: Trial, ended: str) -> None:
+def test_only_runs_that_did_not_end_well_have_leftovers(trial: Trial, ended: str) -> None:
     folder = trial.run(0, {"a": b"data", "b": None}, ended=ended)
     trial.run(1, {"a": b"data"})
-    past = trial.past()
-    bad, good = past.with_key("k")
-    assert past.leftovers(bad) == [folder / "a.1.arrow"]
-    assert past.leftovers(good) == []
+    history = trial.history()
+    bad, good = history.with_key("k")
+    assert history.leftovers(bad) == [folder / "a.1.arrow"]
+    assert history.leftovers(good) == []
 
 
-def test_a_journal_without_its_first_line_tells_nothing(trial: Trial) -> None:
+def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / JOURNAL
     path.write_bytes(path.read_bytes().partition(b"\n")[2])
-    assert trial.past().of_node("a") == []
+    assert trial.history().of_node("a") == []
 
 
-def test_what_cannot_be_read_now_stays_for_another_time(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_skipped_and_tried_again_later(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = trial.run(0, {"a": b"data"})
 
     def refuse(path: Path) -> str:
@@ -194,8 +194,8 @@ def test_what_cannot_be_read_now_stays_for_another_time(trial: Trial, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr("nfrun.cache.history.file_checksum", refuse)
-        past = trial.past()
-        assert past.find_file(past.with_key("k")[0], "a") is None
+        history = trial.history()
+        assert history.find_file(history.with_key("k")[0], "a") is None
     assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]
-    past = trial.past()
-    assert past.find_file(past.with_key("k")[0], "a") == folder / "a.1.arrow"
+    history = trial.history()
+    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"

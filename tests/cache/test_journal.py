@@ -1,4 +1,4 @@
-"""Journals: what is written is read again, and what is torn or damaged is not believed."""
+"""Tests of journals: entries that were written are read back, torn or damaged lines are ignored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nfrun.cache.work_dir import JOURNAL, WorkDir
 
 STARTED = RunHeader("20260101-000000-abcdef", "p.yaml", 7)
 OUTPUT = FinishedOutput("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
-ENDS = [
+FINISHED = [
     FinishedNode(
         "a", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5
     ),
@@ -37,7 +37,7 @@ ENDS = [
 def write(folder: Path, ended: str = "ok") -> Path:
     journal = Journal(folder)
     journal.started(STARTED)
-    for finished in ENDS:
+    for finished in FINISHED:
         journal.finished(finished)
     if ended:
         journal.ended(ended)
@@ -45,12 +45,12 @@ def write(folder: Path, ended: str = "ok") -> Path:
     return folder / JOURNAL
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = write(tmp_path)
-    told = read_journal(tmp_path)
-    assert told.started == STARTED
-    assert told.finished == tuple(replace(finished, folder=tmp_path) for finished in ENDS)
-    assert told.ended == "ok"
+    journal = read_journal(tmp_path)
+    assert journal.started == STARTED
+    assert journal.finished == tuple(replace(finished, folder=tmp_path) for finished in FINISHED)
+    assert journal.ended == "ok"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [
         "started",
@@ -60,7 +60,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ]
 
 
-def test_a_journal_that_may_not_be_read_is_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_without_read_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -69,37 +69,37 @@ def test_a_journal_that_may_not_be_read_is_not_taken_for_none(tmp_path: Path, mo
         read_journal(tmp_path)
 
 
-def test_a_journal_is_never_written_twice(tmp_path: Path) -> None:
+def test_an_existing_journal_is_not_overwritten(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(FileExistsError):
         Journal(tmp_path)
 
 
-def test_wherever_a_journal_was_cut_off_what_is_whole_counts(tmp_path: Path) -> None:
+def test_all_whole_lines_of_a_truncated_journal_are_read(tmp_path: Path) -> None:
     path = write(tmp_path)
     whole = path.read_bytes()
     borders = [i for i, byte in enumerate(whole) if byte == 10]
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        told = read_journal(tmp_path)
-        lines = sum(border <= cut for border in borders)  # a line counts, with its newline or without
-        assert (told.started is not None) + len(told.finished) + bool(told.ended) == lines
+        journal = read_journal(tmp_path)
+        lines = sum(border <= cut for border in borders)  # a line is whole with or without its newline
+        assert (journal.started is not None) + len(journal.finished) + bool(journal.ended) == lines
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_flipped_bit_takes_one_line_and_no_more(tmp_path_factory: Any, at: int, flip: int) -> None:
+def test_a_flipped_bit_loses_only_the_lines_that_it_hits(tmp_path_factory: Any, at: int, flip: int) -> None:
     folder = tmp_path_factory.mktemp("flip")
     path = write(folder)
     data = bytearray(path.read_bytes())
     at %= len(data)
     data[at] ^= flip
     path.write_bytes(bytes(data))
-    told = read_journal(folder)
-    found = [told.started, *told.finished, told.ended or None]
-    expected = [STARTED, *(replace(finished, folder=folder) for finished in ENDS), "ok"]
-    kept = [thing for thing in found if thing is not None]
-    assert all(thing in expected for thing in kept)
-    assert len(kept) >= len(expected) - 2  # two where a newline was hit
+    journal = read_journal(folder)
+    found = [journal.started, *journal.finished, journal.ended or None]
+    expected = [STARTED, *(replace(finished, folder=folder) for finished in FINISHED), "ok"]
+    entries = [entry for entry in found if entry is not None]
+    assert all(entry in expected for entry in entries)
+    assert len(entries) >= len(expected) - 2  # two are lost if a newline was hit
 
 
 @pytest.mark.parametrize(
@@ -116,27 +116,27 @@ def test_a_flipped_bit_takes_one_line_and_no_more(tmp_path_factory: Any, at: int
         '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
 )
-def test_a_line_of_another_form_is_left_out(tmp_path: Path, line: str) -> None:
+def test_a_malformed_line_is_ignored(tmp_path: Path, line: str) -> None:
     (tmp_path / JOURNAL).write_bytes(with_checksum(line))
-    told = read_journal(tmp_path)
-    assert (told.started, told.finished, told.ended) == (None, (), "")
+    journal = read_journal(tmp_path)
+    assert (journal.started, journal.finished, journal.ended) == (None, (), "")
 
 
-def test_a_journal_of_another_version_tells_nothing_of_nodes(tmp_path: Path) -> None:
+def test_a_journal_of_another_version_gives_no_finished_nodes(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.started(replace(STARTED, version=2))
-    journal.finished(ENDS[0])
+    journal.finished(FINISHED[0])
     journal.close()
     assert read_journal(tmp_path).finished == ()
 
 
-def test_a_folder_without_a_journal_tells_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_a_journal_is_read_as_empty(tmp_path: Path) -> None:
     assert read_journal(tmp_path).started is None
     (tmp_path / JOURNAL).mkdir()
     assert read_journal(tmp_path).started is None
 
 
-def test_a_line_that_the_disk_took_half_of_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partly_written_line_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path)
     monkeypatch.setattr(os, "write", lambda file, data: len(data) - 1)
     with pytest.raises(OSError, match="No space left on device") as error:
@@ -144,9 +144,7 @@ def test_a_line_that_the_disk_took_half_of_is_an_error(tmp_path: Path, monkeypat
     assert error.value.errno == errno.ENOSPC
 
 
-def test_every_line_is_synced_where_it_has_to_survive_a_power_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_fsync_every_line_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     journal = Journal(tmp_path, fsync=True)
@@ -155,7 +153,7 @@ def test_every_line_is_synced_where_it_has_to_survive_a_power_loss(
     assert len(synced) == 2
 
 
-def test_runs_are_numbered_by_the_last_one_or_by_their_journals(tmp_path: Path) -> None:
+def test_the_next_run_number_follows_the_lock_file_or_the_journals(tmp_path: Path) -> None:
     work = WorkDir(tmp_path)
     assert next_number(41, work) == 42
     assert next_number(None, work) == 1

@@ -1,4 +1,4 @@
-"""The keys of a journal's lines: work folders of earlier versions have them, and stay readable."""
+"""Tests of the JSON keys of journal lines: they are stable, so that journals of earlier versions stay readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is needed of a work folder and what is not, on folders as runs leave them."""
+"""Tests of pruning: which runs and files of a work folder are removed and which stay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Trial:
         key: str = "k",
         journal: bool = True,
     ) -> Path:
-        """A run in which these nodes finished, under the key `key`, and left a page of data each."""
+        """Make a run in which these nodes finished under the key `key`, with a page of data each."""
         self.number += 1
         folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
         written = Journal(folder)
@@ -43,8 +43,8 @@ class Trial:
         written.close()
         return folder
 
-    def swept(self, *, everything: bool = False) -> list[str]:
-        """What is removed, by its path in the work folder."""
+    def pruned(self, *, everything: bool = False) -> list[str]:
+        """Prune, and return the removed paths relative to the work folder."""
         found = plan_prune(self.work, everything=everything)
         found.remove()
         gone = [*found.runs, *found.files]
@@ -61,48 +61,48 @@ def trial(tmp_path: Path) -> Trial:
 
 
 def test_an_empty_folder_has_nothing_to_remove(trial: Trial) -> None:
-    assert trial.swept() == []
+    assert trial.pruned() == []
 
 
 def test_the_last_run_that_ended_well_stays_and_those_before_it_go(trial: Trial) -> None:
     one, two, three = trial.run("a"), trial.run("a", ended="failed"), trial.run("a")
-    assert trial.swept() == [f"runs/{one.name}", f"runs/{two.name}"]
+    assert trial.pruned() == [f"runs/{one.name}", f"runs/{two.name}"]
     assert (three / "a.1.arrow").exists()
     assert (three / JOURNAL).exists()
 
 
 @pytest.mark.parametrize("ended", ["failed", "cancelled", ""])
-def test_what_can_be_resumed_stays(trial: Trial, ended: str) -> None:
+def test_runs_that_can_be_resumed_stay(trial: Trial, ended: str) -> None:
     trial.run("a")
     trial.run("a", ended=ended)
     trial.run("b", ended=ended)
-    assert trial.swept() == []
+    assert trial.pruned() == []
 
 
 def test_each_pipeline_has_a_last_run_of_its_own(trial: Trial) -> None:
     trial.run("a", pipeline="q.yaml")
     gone = trial.run("a")
     trial.run("a")
-    assert trial.swept() == [f"runs/{gone.name}"]
+    assert trial.pruned() == [f"runs/{gone.name}"]
 
 
-def test_what_cached_nodes_gave_stays_under_every_key_from_the_latest_run(trial: Trial) -> None:
+def test_outputs_of_cached_nodes_stay_under_every_key_from_the_latest_run(trial: Trial) -> None:
     first = trial.run("ab", "c", cached="ab", key="k1")
     second = trial.run("ab", cached="ab", key="k2")
     third = trial.run("ab", cached="ab", key="k2")
-    assert trial.swept() == [f"runs/{first.name}/c.1.arrow", f"runs/{second.name}"]
+    assert trial.pruned() == [f"runs/{first.name}/c.1.arrow", f"runs/{second.name}"]
     assert (first / "ab.1.arrow").exists()
     assert (third / "ab.1.arrow").exists()
 
 
-def test_of_cached_outputs_that_are_gone_the_next_best_stays(trial: Trial) -> None:
+def test_an_earlier_cached_output_stays_if_the_latest_is_gone(trial: Trial) -> None:
     first = trial.run("a", cached="a")
     (trial.run("a", cached="a") / "a.1.arrow").unlink()
-    assert trial.swept() == []
+    assert trial.pruned() == []
     assert (first / "a.1.arrow").exists()
 
 
-def test_what_no_journal_names_goes_and_logs_stay(trial: Trial) -> None:
+def test_files_that_no_journal_names_go_and_logs_stay(trial: Trial) -> None:
     folder = trial.run("a")
     for name in ("b.1.arrow", "b.1.arrow.partial", "a.1.arrow.bad"):
         (folder / name).touch()
@@ -112,7 +112,7 @@ def test_what_no_journal_names_goes_and_logs_stay(trial: Trial) -> None:
     (trial.work.path / "timings").mkdir()
     for name in ("p.yaml.json", "p.yaml.json.partial"):
         (trial.work.path / "timings" / name).touch()
-    assert trial.swept() == [
+    assert trial.pruned() == [
         *(f"runs/{folder.name}/{name}" for name in ("a.1.arrow.bad", "b.1.arrow", "b.1.arrow.partial", "scratch")),
         "timings/p.yaml.json.partial",
     ]
@@ -122,7 +122,7 @@ def test_runs_without_a_readable_journal_go(trial: Trial) -> None:
     torn = trial.run("a", journal=False)
     none = trial.work.make_run_folder("20260102-000000-abcdef")
     trial.run("a")
-    assert trial.swept() == [f"runs/{torn.name}", f"runs/{none.name}"]
+    assert trial.pruned() == [f"runs/{torn.name}", f"runs/{none.name}"]
 
 
 def test_nothing_else_in_the_folder_is_touched(trial: Trial) -> None:
@@ -134,7 +134,7 @@ def test_nothing_else_in_the_folder_is_touched(trial: Trial) -> None:
     target.mkdir()
     (target / "x").touch()
     (trial.work.path / "runs" / "20260103-000000-abcdef").symlink_to(target)
-    assert trial.swept(everything=True) == ["runs/20260101-000001-abcdef"]
+    assert trial.pruned(everything=True) == ["runs/20260101-000001-abcdef"]
     assert (target / "x").exists()
 
 
@@ -144,16 +144,16 @@ def test_links_in_a_run_s_folder_are_removed_and_not_followed(trial: Trial) -> N
     target.mkdir()
     (target / "x").touch()
     (folder / "link").symlink_to(target)
-    assert trial.swept() == [f"runs/{folder.name}/link"]
+    assert trial.pruned() == [f"runs/{folder.name}/link"]
     assert (target / "x").exists()
 
 
-def test_all_runs_go_if_all_are_to(trial: Trial) -> None:
+def test_with_everything_all_runs_go(trial: Trial) -> None:
     folders = [trial.run("a"), trial.run("a", ended=""), trial.run("b", cached="b")]
-    assert trial.swept(everything=True) == [f"runs/{folder.name}" for folder in folders]
+    assert trial.pruned(everything=True) == [f"runs/{folder.name}" for folder in folders]
 
 
-def test_a_file_of_several_names_counts_once_with_the_last_of_them(trial: Trial) -> None:
+def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) -> None:
     first, second = trial.run("a"), trial.run("a")
     (second / "a.1.arrow").unlink()
     os.link(first / "a.1.arrow", second / "a.1.arrow")

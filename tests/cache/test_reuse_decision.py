@@ -1,4 +1,4 @@
-"""Which nodes are reused and why the others run, on past runs that are made up."""
+"""Tests of reuse decisions on made-up run histories: which nodes are reused, and why the others run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql",
 
 
 class Trial:
-    """A pipeline that has run once in full, and what is left of that."""
+    """A pipeline after one complete run, and what is left of that run."""
 
     def __init__(self, *specs: NodeSpec, shown: tuple[str, ...] = ()) -> None:
         self.pipeline = Pipeline(
@@ -40,7 +40,7 @@ class Trial:
         for stage in plan_of(self.pipeline).stages:
             for name in stage:
                 spec = self.pipeline.nodes[name]
-                parts = keys.key_inputs(
+                key_inputs = keys.key_inputs(
                     name,
                     inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
                     needs={need: str(self.finished[need].key) for need in spec.needs},
@@ -51,10 +51,10 @@ class Trial:
                     for id in spec.output_ids
                 )
                 wrote = self.wrote[name] if spec.kind == "write" else {}
-                self.finished[name] = FinishedNode(name, cache_key(parts), parts, outputs, wrote)
+                self.finished[name] = FinishedNode(name, cache_key(key_inputs), key_inputs, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}
 
-    # -- what `choose` asks of past runs -----------------------------------------------------------------------------
+    # -- the methods of a run history -------------------------------------------------------------------------------
 
     def with_key(self, key: str) -> list[FinishedNode]:
         return [finished for finished in self.finished.values() if finished.key == key]
@@ -75,7 +75,7 @@ class Trial:
         for output in outputs:
             del self.files[output]
 
-    def choose(self, *, resume: bool = True) -> dict[str, ReuseDecision]:
+    def decide(self, *, resume: bool = True) -> dict[str, ReuseDecision]:
         return decide_reuse(
             self.pipeline,
             plan_of(self.pipeline),
@@ -87,35 +87,39 @@ class Trial:
         )
 
     def why(self, **options: bool) -> dict[str, str]:
-        """Of the nodes that run, why."""
-        return {name: choice.reason for name, choice in self.choose(**options).items() if choice.hit is None}
+        """Return the reasons of the nodes that run."""
+        return {name: decision.reason for name, decision in self.decide(**options).items() if decision.hit is None}
 
 
 def chain(*names: str, **more: Any) -> list[NodeSpec]:
     return [node(name, *names[max(0, i - 1) : i], **more) for i, name in enumerate(names)]
 
 
-def test_where_nothing_has_changed_nothing_runs_and_only_what_is_shown_is_opened() -> None:
+def test_without_changes_nothing_runs_and_only_shown_outputs_are_opened() -> None:
     trial = Trial(*chain("a", "b", "c"), shown=("c",))
-    choices = trial.choose()
+    decisions = trial.decide()
     assert trial.why() == {}
-    assert {name: dict(choice.files) for name, choice in choices.items()} == {"a": {}, "b": {}, "c": {"c": Path("c")}}
+    assert {name: dict(decision.files) for name, decision in decisions.items()} == {
+        "a": {},
+        "b": {},
+        "c": {"c": Path("c")},
+    }
 
 
-def test_what_was_removed_is_not_missed_while_nobody_needs_it() -> None:
+def test_a_removed_file_does_not_matter_if_no_node_needs_it() -> None:
     trial = Trial(*chain("a", "b", "c"), shown=("c",))
     trial.lose("a", "b")
     assert trial.why() == {}
 
 
-def test_what_is_shown_has_to_be_there() -> None:
+def test_a_node_runs_if_a_shown_output_is_missing() -> None:
     trial = Trial(*chain("a", "b", "c"), shown=("c",))
     trial.lose("c")
     assert trial.why() == {"c": "what it gave is no longer there, and the run shows it"}
-    assert trial.choose()["b"].files == {"b": Path("b")}
+    assert trial.decide()["b"].files == {"b": Path("b")}
 
 
-def test_what_runs_needs_its_inputs_and_those_theirs() -> None:
+def test_a_node_runs_if_its_output_is_missing_and_a_reader_runs() -> None:
     trial = Trial(*chain("a", "b", "c", "d"), shown=("d",))
     trial.lose("a", "b", "c")
     trial.change("d", body="another")
@@ -127,17 +131,17 @@ def test_what_runs_needs_its_inputs_and_those_theirs() -> None:
     }
 
 
-def test_what_comes_after_a_node_that_runs_is_left_open() -> None:
+def test_a_node_that_reads_a_node_that_runs_is_pending() -> None:
     trial = Trial(*chain("a", "b", "c"), node("other"), shown=("c", "other"))
     trial.change("b", body="another")
-    choices = trial.choose()
+    decisions = trial.decide()
     assert trial.why() == {"b": "its text changed", "c": "it reads 'b', which runs"}
-    assert (choices["b"].pending, choices["c"].pending) == (False, True)
-    assert choices["a"].files == {"a": Path("a")}
+    assert (decisions["b"].pending, decisions["c"].pending) == (False, True)
+    assert decisions["a"].files == {"a": Path("a")}
 
 
-def test_a_node_made_again_for_another_is_looked_at_by_all_its_readers() -> None:
-    """Else one of them would be of its first data and another of its second."""
+def test_all_readers_of_a_node_that_runs_again_are_pending() -> None:
+    """Otherwise one reader would use its old output and another its new one."""
     trial = Trial(node("a"), node("b", "a"), node("c", "a"), shown=("b", "c"))
     trial.lose("a")
     trial.change("c", body="another")
@@ -146,24 +150,24 @@ def test_a_node_made_again_for_another_is_looked_at_by_all_its_readers() -> None
         "b": "it reads 'a', which runs",
         "c": "its text changed",
     }
-    assert trial.choose()["b"].pending
+    assert trial.decide()["b"].pending
 
 
-def test_order_without_data_leaves_nothing_open() -> None:
+def test_needs_without_data_leaves_nothing_pending() -> None:
     trial = Trial(node("a"), node("b", needs=("a",)), node("c", "b", needs=("a",)))
     trial.change("a", body="another")
     assert trial.why() == {"a": "its text changed", "b": "it needs 'a', which runs", "c": "it reads 'b', which runs"}
-    assert not any(choice.pending for choice in trial.choose().values())
+    assert not any(decision.pending for decision in trial.decide().values())
 
 
-def test_what_was_never_finished_runs() -> None:
+def test_a_node_that_never_finished_runs() -> None:
     trial = Trial(*chain("a", "b"))
     del trial.finished["b"]
     assert trial.why() == {"b": "it has not finished in any run that is kept"}
-    assert trial.choose()["a"].files == {"a": Path("a")}
+    assert trial.decide()["a"].files == {"a": Path("a")}
 
 
-def test_ends_without_a_key_are_compared_with_nothing() -> None:
+def test_a_node_finished_without_a_key_runs_again() -> None:
     trial = Trial(*chain("a", "b"))
     trial.finished["a"] = replace(trial.finished["a"], key=None, key_inputs={})
     assert trial.why() == {"a": "what it depends on changed while it ran", "b": "it reads 'a', which runs"}
@@ -174,7 +178,7 @@ def test_ends_without_a_key_are_compared_with_nothing() -> None:
     assert trial.why()["a"] == "its text changed", "since the last time that is known"
 
 
-def test_files_that_are_read_count_by_their_content() -> None:
+def test_files_that_are_read_are_compared_by_content() -> None:
     trial = Trial(node("a", kind="read", body="x.csv"))
     trial.sources["a"] = {"x.csv": "2"}
     assert trial.why() == {"a": "the file x.csv changed"}
@@ -184,14 +188,14 @@ def test_files_that_are_read_count_by_their_content() -> None:
     assert trial.why() == {"a": "nobody can know whether what it reads has changed"}
 
 
-def test_what_was_written_has_to_be_there() -> None:
+def test_a_write_node_runs_if_its_file_has_changed() -> None:
     trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
     assert trial.why() == {}
     trial.wrote["w"] = {"x.csv": ""}
     assert trial.why() == {"w": "what it wrote is gone or has changed"}
 
 
-def test_an_output_that_is_read_now_and_was_not_given_then() -> None:
+def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
     trial = Trial(node("a"), node("b"))
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
     assert trial.why() == {}
@@ -199,7 +203,7 @@ def test_an_output_that_is_read_now_and_was_not_given_then() -> None:
     assert trial.why() == {"a": "it did not give all that is read of it", "b": "it reads 'a', which runs"}
 
 
-def test_an_output_that_was_not_given_and_is_shown_is_not_looked_for() -> None:
+def test_a_shown_output_that_was_not_recorded_is_not_required() -> None:
     trial = Trial(node("a"), shown=("a",))
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
     assert trial.why() == {}
@@ -210,7 +214,7 @@ def test_only_some_outputs_of_a_node_may_be_needed() -> None:
     trial.lose("a.x")
     trial.change("b", body="another")
     assert trial.why() == {"b": "its text changed"}
-    assert trial.choose()["a"].files == {"a.y": Path("a.y")}
+    assert trial.decide()["a"].files == {"a.y": Path("a.y")}
 
 
 def test_which_nodes_may_be_reused() -> None:
@@ -221,13 +225,13 @@ def test_which_nodes_may_be_reused() -> None:
     assert trial.why(resume=False) == {"b": "it has 'cache: false'", "c": "it is not cached"}
 
 
-def test_a_cached_node_behind_one_that_runs_is_left_open() -> None:
+def test_a_cached_node_that_reads_a_node_that_runs_is_pending() -> None:
     trial = Trial(node("a"), node("b", "a", cache=True))
-    choices = trial.choose(resume=False)
-    assert choices["b"] == ReuseDecision("it reads 'a', which runs", pending=True)
+    decisions = trial.decide(resume=False)
+    assert decisions["b"] == ReuseDecision("it reads 'a', which runs", pending=True)
 
 
-def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
+def test_a_long_chain_is_decided_without_recursion_errors() -> None:
     trial = Trial(*chain(*(f"n{i}" for i in range(2_000))), shown=("n1999",))
     trial.lose(*(f"n{i}" for i in range(1_999)))
     assert trial.why() == {}
@@ -259,5 +263,5 @@ def test_a_long_chain_and_a_wide_fan_are_no_matter() -> None:
         ({"file a": ""}, {"file b": "", "text": ""}, "the file b, its text are new, the file a is gone"),
     ],
 )  # fmt: skip
-def test_changes_in_words(before: dict[str, str], now: dict[str, str], text: str) -> None:
+def test_changes_are_described(before: dict[str, str], now: dict[str, str], text: str) -> None:
     assert changes(before, now) == text

@@ -1,4 +1,4 @@
-"""`nfrun bench` as its users meet it: what is run, what is asked, what is printed where, and what goes wrong."""
+"""Tests of `nfrun bench`: runs, questions, output and errors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ nodes:
 
 
 class Folder:
-    """A folder with pipelines, nfrun in it, and a folder for temporary files beside it."""
+    """A folder with pipelines in which nfrun runs, and a folder for temporary files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "here"
@@ -81,8 +81,8 @@ class Folder:
         for name, text in FILES.items():
             (self.path / name).write_text(text, encoding="utf-8")
         dropped = ("NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
-        kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        self.env = {**kept, "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+        environ = {key: value for key, value in os.environ.items() if key not in dropped}
+        self.env = {**environ, "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
 
     def bench(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return self.nfrun("bench", *arguments, **env)
@@ -100,7 +100,7 @@ class Folder:
         )
 
     def left(self) -> list[str]:
-        """What was not there before."""
+        """Return the names of new files in both folders."""
         return sorted(
             {path.name for path in self.path.iterdir()} - FILES.keys()
             | {path.name for path in self.temporary.iterdir()}
@@ -115,8 +115,8 @@ def folder(tmp_path: Path) -> Folder:
 def test_figures_on_stdout_and_progress_on_stderr(folder: Folder) -> None:
     done = folder.bench("two.yaml", "--repeat", "2", "-p", "count=5")
     assert done.returncode == 0, done.stderr
-    told = [re.sub(r": [\d.]+ \w+$", "", line) for line in done.stderr.splitlines()]
-    assert told == [f"two: {variant}, {turn} of 2" for turn in (1, 2) for variant in ("before", "stages", "now")]
+    progress = [re.sub(r": [\d.]+ \w+$", "", line) for line in done.stderr.splitlines()]
+    assert progress == [f"two: {variant}, {turn} of 2" for turn in (1, 2) for variant in ("before", "stages", "now")]
     assert done.stdout.startswith(f"{machine()['cores']} core")
     for line in (" two, 2 nodes ", " memory per execution ", " serialization per node ", " min to max ", "  stages  █"):
         assert line in done.stdout
@@ -127,7 +127,7 @@ def test_figures_on_stdout_and_progress_on_stderr(folder: Folder) -> None:
     assert folder.left() == []
 
 
-def test_one_document(folder: Folder) -> None:
+def test_json_prints_one_document(folder: Folder) -> None:
     done = folder.bench("two.yaml", "--repeat", "1", "--json", "-j", "7")
     document = json.loads(done.stdout)
     assert list(document) == ["status", "machine", "repeat", "pipelines"]
@@ -144,7 +144,7 @@ def test_one_document(folder: Folder) -> None:
     assert pipeline["variants"]["before"]["peak_rss_bytes"]["median"] > 10_000_000
 
 
-def test_the_pipelines_that_come_along_from_a_folder_that_is_not_writable(folder: Folder) -> None:
+def test_the_shipped_pipelines_run_from_a_read_only_folder(folder: Folder) -> None:
     folder.path.chmod(0o555)
     try:
         done = folder.bench("--repeat", "1", "--color", "always")
@@ -160,25 +160,25 @@ def test_the_pipelines_that_come_along_from_a_folder_that_is_not_writable(folder
     assert folder.left() == []
 
 
-def test_what_it_compares_can_be_run_by_hand(folder: Folder) -> None:
+def test_a_variant_can_be_run_with_run(folder: Folder) -> None:
     (folder.path / "script.yaml").write_text(
         "nodes:\n"
         '  numbers: {python: "steps:numbers"}\n'
         '  copy: {run: \'cp "$NFRUN_INPUT_table" "$NFRUN_OUTPUT"\', inputs: {table: numbers}}\n'
         '  double: {python: "steps:double", inputs: {table: copy}}\n'
     )
-    found = []
+    results = []
     for handoff in ("json", "auto"):
         done = folder.nfrun("run", "script.yaml", "--json", "-q", "--handoff", handoff)
         document = json.loads(done.stdout)
         assert document["status"] == "ok", done.stderr
         assert document["nodes"]["numbers"]["handoff_s"] > 0
-        found.append(document["outputs"]["double"])
-    text, table = found
+        results.append(document["outputs"]["double"])
+    text, table = results
     assert text == {**table, "path": None}
 
 
-def test_results_that_differ_are_named_and_bars_do_without_blocks(folder: Folder) -> None:
+def test_differing_results_are_named_and_bars_are_ascii_if_necessary(folder: Folder) -> None:
     done = folder.bench("chance.yaml", "--repeat", "2", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert re.search(r"^  now     #+ [\d.]+ \w+$", done.stdout, re.MULTILINE)
@@ -190,7 +190,7 @@ def test_results_that_differ_are_named_and_bars_do_without_blocks(folder: Folder
     assert "'b'" not in done.stdout
 
 
-def test_a_pipeline_with_effects_is_not_executed_unless_that_was_said(folder: Folder) -> None:
+def test_a_pipeline_with_side_effects_needs_yes(folder: Folder) -> None:
     done = folder.bench("effects.yaml")
     what = "effects.yaml writes files or runs scripts ('b', 'c'), and this executes all of it 9 times"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {what}; pass --yes if it may\n")
@@ -202,7 +202,7 @@ def test_a_pipeline_with_effects_is_not_executed_unless_that_was_said(folder: Fo
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n", 2), ("", 2), ("y", 0), ("YES", 0), ("\x04", 2), ("\x03", 130)])
-def test_on_a_terminal_it_asks(folder: Folder, answer: str, code: int) -> None:
+def test_on_a_terminal_bench_asks_about_side_effects(folder: Folder, answer: str, code: int) -> None:
     child = pexpect.spawn(
         sys.executable,
         ["-m", "nfrun", "bench", "effects.yaml", "--repeat", "1"],
@@ -229,7 +229,7 @@ def test_on_a_terminal_it_asks(folder: Folder, answer: str, code: int) -> None:
         assert child.before.endswith("\r\nnfrun: nothing was run\r\n")
 
 
-def test_what_fails_is_told_once(folder: Folder) -> None:
+def test_a_failure_is_reported_once(folder: Folder) -> None:
     done = folder.bench("failing.yaml")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
@@ -244,7 +244,7 @@ def test_what_fails_is_told_once(folder: Folder) -> None:
     )
 
 
-def test_no_option_is_proposed_that_bench_has_not(folder: Folder) -> None:
+def test_bench_does_not_suggest_options_of_run(folder: Folder) -> None:
     nodes = "".join(f"  w{i}: {{python: 'steps:numbers', inputs: {{count: b}}}}\n" for i in range(2))
     (folder.path / "more.yaml").write_text(
         "nodes:\n  a: {python: 'steps:numbers'}\n  b: {python: 'steps:fails', inputs: {table: a}}\n"
@@ -255,7 +255,7 @@ def test_no_option_is_proposed_that_bench_has_not(folder: Folder) -> None:
     assert "-k" not in done.stderr
 
 
-def test_what_fails_in_one_variant_only(folder: Folder) -> None:
+def test_a_failure_in_one_variant_fails_bench(folder: Folder) -> None:
     done = folder.bench("second.yaml", "--json")
     assert done.returncode == 1
     assert "node 'a' failed: LookupError: too many" in done.stderr
@@ -266,23 +266,23 @@ def test_what_fails_in_one_variant_only(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["killed.yaml"], "'before' of killed.yaml was ended by SIGKILL (was there enough memory?)"),
         (["leaves.yaml"], "'before' of leaves.yaml ended without a result"),
         (["leaves.yaml", "-p", "code=3"], "'before' of leaves.yaml ended with exit code 3"),
     ],
 )
-def test_a_process_that_is_gone(folder: Folder, arguments: list[str], told: str) -> None:
+def test_a_run_without_a_result_is_described(folder: Folder, arguments: list[str], expected: str) -> None:
     done = folder.bench(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     name = arguments[0].removesuffix(".yaml")
-    assert done.stderr == f"{name}: before, 1 of 3: \nnfrun: {told}; nothing is compared\n"
+    assert done.stderr == f"{name}: before, 1 of 3: \nnfrun: {expected}; nothing is compared\n"
     assert folder.left() == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["none.yaml"], "none.yaml: there is no such file\n"),
         (["."], ".: this is a folder, not a file\n"),
@@ -303,16 +303,18 @@ def test_a_process_that_is_gone(folder: Folder, arguments: list[str], told: str)
         (["two.yaml", "--handoff", "json"], "Error: No such option: --handoff"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(folder: Folder, here: Here, arguments: list[str], told: str) -> None:
+def test_usage_errors_are_reported_before_anything_runs(
+    folder: Folder, here: Here, arguments: list[str], expected: str
+) -> None:
     done = here(folder.path, "bench", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "1 of 3" not in done.stderr
     assert "Traceback" not in done.stderr
     assert folder.left() == []
 
 
-def test_mistakes_as_a_document(folder: Folder, here: Here) -> None:
+def test_an_invalid_file_is_reported_as_json(folder: Folder, here: Here) -> None:
     done = here(folder.path, "bench", "wrong.yaml", "--json")
     assert done.returncode == 2
     (problem,) = json.loads(done.stdout)["problems"]
@@ -320,7 +322,7 @@ def test_mistakes_as_a_document(folder: Folder, here: Here) -> None:
 
 
 @pytest.mark.parametrize(("number", "name", "code"), [(2, "Ctrl-C", 130), (15, "SIGTERM", 143), (1, "SIGHUP", 129)])
-def test_what_ends_it_ends_its_child_too(folder: Folder, number: int, name: str, code: int) -> None:
+def test_a_signal_ends_bench_and_its_child(folder: Folder, number: int, name: str, code: int) -> None:
     os.mkfifo(folder.path / "begun")
     process = subprocess.Popen(
         [sys.executable, "-m", "nfrun", "bench", "hangs.yaml"],
@@ -334,7 +336,7 @@ def test_what_ends_it_ends_its_child_too(folder: Folder, number: int, name: str,
     )
     with process:
         pid = int((folder.path / "begun").read_text())
-        os.killpg(process.pid, number)  # as a terminal does: the child gets it too
+        os.killpg(process.pid, number)  # as a terminal does: the child gets the signal too
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
     assert err == f"hangs: before, 1 of 3: \nnfrun: stopped by {name}; nothing is compared\n"

@@ -1,4 +1,4 @@
-"""The commands beside `run`, and what each sort of failure of nfrun itself looks like and exits with."""
+"""Tests of the other commands, and of the message and exit code of each sort of error of nfrun itself."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def test_plan_as_json(two: str) -> None:
     assert json.loads(out)["stages"] == [["a"], ["b"]]
 
 
-def test_plan_uses_what_earlier_runs_took(two: str) -> None:
+def test_plan_uses_recorded_durations(two: str) -> None:
     recorded = node_stats.NodeStats({"a": 2.0, "b": 1.0}, {}, {}, {})
     node_stats.write_node_stats(Path(two).parent / ".nfrun", two, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 
-def test_validate_tells_of_every_file(two: str, tmp_path: Path) -> None:
+def test_validate_reports_on_every_file(two: str, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("nodes:\n  a: {run: echo, inputs: b}\n  c: {}\n")
     bad = str(tmp_path / "bad.yaml")
     code, out, err = nfrun("validate", two, bad)
@@ -105,7 +105,7 @@ def test_validate_as_json(two: str, tmp_path: Path) -> None:
         (KeyboardInterrupt(), 130, "nfrun: interrupted\n"),
     ],
 )
-def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
+def test_errors_of_nfrun_are_reported_without_a_traceback(
     two: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -118,7 +118,7 @@ def test_what_breaks_in_nfrun_itself_is_told_without_a_traceback(
     assert "Traceback" not in err
 
 
-def test_plan_and_validate_import_neither_arrow_nor_users_code(tmp_path: Path) -> None:
+def test_plan_and_validate_import_neither_arrow_nor_user_code(tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("open('imported', 'w')\ndef go(): pass\n")
     (tmp_path / "p.yaml").write_text(
         "nodes: {a: {python: 'steps:go'}, b: {read: x.csv}, c: {write: y.csv, inputs: b}}\n"
@@ -134,20 +134,20 @@ def test_plan_and_validate_import_neither_arrow_nor_users_code(tmp_path: Path) -
     assert not (tmp_path / "imported").exists()
 
 
-def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_during_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("nfrun.cli.fast_args.parse_plain", interrupted)
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main()
     gc.enable()
-    assert left.value.code == 130
+    assert exit_info.value.code == 130
     assert capsys.readouterr().err == "nfrun: interrupted\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["run", "p.yaml", "--nope\u2028"], "No such option: --nope\\u2028"),
         (["run", "p.yaml", "x\u200f\u202e"], "Got unexpected extra argument(s) (x\\u200f\\u202e)"),
@@ -156,50 +156,50 @@ def test_ctrl_c_while_starting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (["plan", "p.yaml", "-j", "\x1b[31m"], "'\\x1b[31m' is neither auto nor a number from 1 to 10,000"),
     ],
 )
-def test_a_mistake_in_the_command_line_drives_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_control_characters_in_usage_errors_are_escaped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["nfrun", *words])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()
-    told = capsys.readouterr()
-    assert (left.value.code, told.out) == (2, "")
-    assert said in told.err
-    assert f" {words[0]} [OPTIONS] {{PIPELINE}}\n" in told.err
+    captured = capsys.readouterr()
+    assert (exit_info.value.code, captured.out) == (2, "")
+    assert expected in captured.err
+    assert f" {words[0]} [OPTIONS] {{PIPELINE}}\n" in captured.err
 
 
-def test_a_mistake_in_the_command_line_is_a_document_too(
+def test_a_usage_error_is_reported_as_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["nfrun", "run", "p.yaml", "--json", "--nope"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()
-    told = capsys.readouterr()
-    assert left.value.code == 2
-    document = json.loads(told.out)
+    captured = capsys.readouterr()
+    assert exit_info.value.code == 2
+    document = json.loads(captured.out)
     assert document == {"status": "failed", "error": "No such option: --nope", "problems": []}
-    assert document["error"] in told.err
+    assert document["error"] in captured.err
 
 
-@pytest.mark.parametrize(("error", "code", "said"), [(EOFError(), 1, "Aborted!"), (KeyboardInterrupt(), 130, "")])
-def test_a_question_without_an_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+@pytest.mark.parametrize(("error", "code", "expected"), [(EOFError(), 1, "Aborted!"), (KeyboardInterrupt(), 130, "")])
+def test_an_unanswered_question_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, expected: str
 ) -> None:
     def ask(*arguments: object, **options: object) -> None:
         raise error
 
     monkeypatch.setattr("nfrun.cli.commands.bench", ask)
     monkeypatch.setattr(sys, "argv", ["nfrun", "bench"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()
-    assert left.value.code == code
-    assert capsys.readouterr().err.strip() == said
+    assert exit_info.value.code == code
+    assert capsys.readouterr().err.strip() == expected
 
 
-def test_a_newline_in_the_name_of_a_file_is_shown(tmp_path: Path, two: str) -> None:
+def test_a_newline_in_a_file_name_is_escaped(tmp_path: Path, two: str) -> None:
     odd = tmp_path / "a\nb.yaml"
     odd.write_text(Path(two).read_text())
     code, out, _ = nfrun("validate", str(odd))
@@ -207,15 +207,15 @@ def test_a_newline_in_the_name_of_a_file_is_shown(tmp_path: Path, two: str) -> N
     assert "a\\nb.yaml: ok, " in out
 
 
-def test_where_a_bug_is_is_shown_on_request_and_without_secrets(
+def test_nfrun_debug_shows_a_redacted_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NFRUN_DEBUG", "1")
-    with pytest.raises(SystemExit) as left, report_errors() as hide:
-        hide(Redactor(["hunter2"]))
+    with pytest.raises(SystemExit) as exit_info, report_errors() as set_redactor:
+        set_redactor(Redactor(["hunter2"]))
         raise KeyError("hunter2")
     err = capsys.readouterr().err
-    assert left.value.code == 70
+    assert exit_info.value.code == 70
     assert err.startswith(
         "nfrun: this is a bug in nfrun, please report it: KeyError: '***'\nTraceback (most recent call last)"
     )

@@ -1,4 +1,4 @@
-"""Nodes in processes as users meet them: results, messages, exit codes, and that nothing is left behind."""
+"""Tests of `--executor` and nodes in processes: results, messages, exit codes, and no leftover workers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Folder:
         return process.returncode, out, err
 
     def pids(self, text: str, *options: str) -> tuple[int, ...]:
-        """The processes that nodes called `one` and `two` ran in."""
+        """Run, and return the ids of the processes in which the nodes `one` and `two` ran."""
         outputs = self.document(text, *options)["outputs"]
         files = [outputs[name]["path"] for name in ("one", "two")]
         return tuple(pa.ipc.open_file(pa.memory_map(file)).read_all()["pid"][0].as_py() for file in files)
@@ -108,7 +108,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("handoff", ["auto", "mmap", "memory"])
-def test_results_are_the_same_wherever_nodes_run(folder: Folder, here: Here, handoff: str) -> None:
+def test_results_are_the_same_with_every_executor(folder: Folder, here: Here, handoff: str) -> None:
     pytest.importorskip("duckdb")
     found = [folder.document(SUMS, "--executor", executor, "--handoff", handoff) for executor in ("process", "auto")]
     for executor in ("file", "thread"):
@@ -118,7 +118,7 @@ def test_results_are_the_same_wherever_nodes_run(folder: Folder, here: Here, han
     assert {node["status"] for document in found for node in document["nodes"].values()} == {"ok"}
 
 
-def test_the_file_says_which_nodes_and_the_command_line_overrules_it(folder: Folder) -> None:
+def test_the_option_overrides_the_executors_of_the_file(folder: Folder) -> None:
     text = """
 defaults: {executor: process}
 nodes:
@@ -131,7 +131,7 @@ nodes:
     assert one == two
 
 
-def test_what_waited_for_the_lock_goes_to_processes_when_asked_to(folder: Folder) -> None:
+def test_auto_moves_nodes_that_waited_for_the_gil_to_processes(folder: Folder) -> None:
     text = "nodes:\n  one: {python: 'steps:where', executor: auto}\n  two: {python: 'steps:where', executor: auto}\n"
     one, two = folder.pids(text)
     assert one == two
@@ -142,7 +142,7 @@ def test_what_waited_for_the_lock_goes_to_processes_when_asked_to(folder: Folder
     assert read_node_stats(folder.path / ".nfrun", "p.yaml").process.keys() == {"one"}
 
 
-def test_a_worker_that_is_killed_is_named(folder: Folder) -> None:
+def test_a_killed_worker_is_described(folder: Folder) -> None:
     text = """
 nodes:
   bad: {python: 'steps:die', executor: process}
@@ -157,16 +157,16 @@ nodes:
     )
 
 
-def test_a_node_that_does_not_end_is_killed_at_its_timeout(folder: Folder) -> None:
+def test_a_node_in_a_process_is_killed_at_its_timeout(folder: Folder) -> None:
     flag = folder.path / "flag"
     text = f"""
 nodes:
-  first: {{python: 'steps:where', executor: process}}  # has a worker come up, which would count as well
+  first: {{python: 'steps:where', executor: process}}  # starts the worker, whose start would count too
   a: {{python: 'steps:hang', with: {{flag: '{flag}'}}, executor: process, needs: first, timeout: 1s}}
 """
     code, _, err = folder.run(text, "-q")
     assert (code, err) == (1, "\np.yaml:4:3: node 'a' failed: Timeout: took longer than its timeout of 1 s\n")
-    assert not flag.exists() or not is_running(int(flag.read_text()))  # on a busy machine it may not have begun
+    assert not flag.exists() or not is_running(int(flag.read_text()))  # on a slow machine it may not have begun
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -189,7 +189,7 @@ def test_a_run_records_processor_time_and_waits(folder: Folder) -> None:
         assert 0 <= node["locked_s"] <= node["took_s"]
 
 
-def test_modules_in_the_working_directory_are_not_those_of_workers(folder: Folder) -> None:
+def test_workers_do_not_import_standard_modules_from_the_working_directory(folder: Folder) -> None:
     for name in ("types", "random", "select", "multiprocessing"):
         (folder.path / f"{name}.py").write_text("raise RuntimeError('this is not the one')\n")
     text = "nodes: {one: {python: 'steps:where', executor: process}, two: {python: 'steps:where', executor: process}}\n"
@@ -197,13 +197,13 @@ def test_modules_in_the_working_directory_are_not_those_of_workers(folder: Folde
     assert (code, err) == (0, "")
 
 
-def test_a_child_that_a_node_forks_in_a_thread_is_not_a_second_run(folder: Folder) -> None:
+def test_a_forked_child_of_a_node_in_a_thread_does_not_continue_the_run(folder: Folder) -> None:
     text = "nodes: {a: {python: 'steps:fork'}, b: {python: 'steps:numbers', needs: a}}\n"
     document = folder.document(text, "-q")
     assert {name: node["rows"] for name, node in document["nodes"].items()} == {"a": 1, "b": 3}
 
 
-def test_the_time_zone_of_the_file_is_that_of_all_nodes(folder: Folder) -> None:
+def test_the_time_zone_of_the_file_applies_to_all_nodes(folder: Folder) -> None:
     text = """
 env: {TZ: Asia/Tokyo}
 nodes: {one: {python: 'steps:zone'}, two: {python: 'steps:zone', executor: process}}
@@ -213,7 +213,7 @@ nodes: {one: {python: 'steps:zone'}, two: {python: 'steps:zone', executor: proce
 
 
 @pytest.mark.parametrize("wrong", ["procces", "", "processes", "2", "dask"])
-def test_an_executor_that_there_is_not(tmp_path: Path, here: Here, wrong: str) -> None:
+def test_an_unknown_executor_is_a_usage_error(tmp_path: Path, here: Here, wrong: str) -> None:
     (tmp_path / "p.yaml").write_text(SUMS)
     done = here(tmp_path, "run", "p.yaml", f"--executor={wrong}")
     assert (done.returncode, done.stdout) == (2, "")

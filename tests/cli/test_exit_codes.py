@@ -1,4 +1,4 @@
-"""Exit codes: what scripts around nfrun know of an end."""
+"""Tests of the exit code of a run: from its status, its failures and signals."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 from nfrun.cli.exit_codes import io_exit_code, run_exit_code
 from nfrun.core.events import Failure, RunFinished
 
-FULL, DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"
+DISK_FULL, PERMISSION_DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"
 
 
 @pytest.mark.parametrize(
     ("status", "error", "failures", "caught", "code"),
     [
         ("ok", "", [], [], 0),
-        ("ok", "", [], [signal.SIGTERM], 0),  # it came too late
+        ("ok", "", [], [signal.SIGTERM], 0),  # the signal came too late
         ("failed", "", [("error", "ValueError")], [], 1),
-        ("failed", "", [("error", "PermissionError")], [], 1),  # the node's own
+        ("failed", "", [("error", "PermissionError")], [], 1),  # raised by the node itself
         ("failed", "", [("error", "ValueError"), ("io", "")], [], 74),
         ("failed", "", [("io", ""), ("io", "PermissionError")], [], 77),
-        ("failed", FULL, [], [], 74),
-        ("failed", DENIED, [], [], 77),
-        ("failed", FULL, [("io", "PermissionError")], [], 77),
+        ("failed", DISK_FULL, [], [], 74),
+        ("failed", PERMISSION_DENIED, [], [], 77),
+        ("failed", DISK_FULL, [("io", "PermissionError")], [], 77),
         ("cancelled", "", [("io", "")], [signal.SIGINT], 130),
         ("cancelled", "", [], [signal.SIGTERM, signal.SIGINT], 143),
         ("cancelled", "", [], [signal.SIGHUP], 129),
     ],
 )
-def test_a_run_has_the_exit_code_of_its_end(
+def test_the_exit_code_of_a_run(
     status: str, error: str, failures: list[tuple[str, str]], caught: list[int], code: int
 ) -> None:
     end = RunFinished(1.0, status, error)
@@ -44,5 +44,5 @@ def test_a_run_has_the_exit_code_of_its_end(
         ("cannot write the output 'Permission denied' (8 bytes): No space left on device", 74),
     ],
 )
-def test_what_may_not_be_written_behind_the_nodes_is_a_matter_of_permission(error: str, code: int) -> None:
+def test_a_permission_error_while_writing_outputs_is_77(error: str, code: int) -> None:
     assert io_exit_code(error) == code

@@ -1,4 +1,4 @@
-"""What is understood without typer is what typer understands; what is not is left to it."""
+"""Tests of the fast argument parser: it agrees with typer, and leaves everything else to typer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from nfrun.cli.typer_app import app
 Call = tuple[str, tuple[str, ...], dict[str, Any]]
 
 
-def plainly(words: list[str]) -> Call | None:
-    """The call that is understood: the command, its files, and the options that were given."""
+def parse_fast(words: list[str]) -> Call | None:
+    """Return the call that the fast parser makes: the command, its files and the given options."""
     call = parse_plain(words)
     if call is None:
         return None
@@ -27,8 +27,8 @@ def plainly(words: list[str]) -> Call | None:
     return partial.func.__name__, partial.args, partial.keywords
 
 
-def by_typer(words: list[str]) -> Call | None:
-    """The call that typer makes, without the options that have their default value; None if it makes none."""
+def parse_with_typer(words: list[str]) -> Call | None:
+    """Return the call that typer makes, without options that have their default; None if it makes none."""
     calls: list[Call] = []
 
     def catch(name: str) -> Any:
@@ -67,8 +67,8 @@ def by_typer(words: list[str]) -> Call | None:
         ("schema", ("schema", (), {})),
     ],
 )
-def test_what_is_plain_is_understood(words: str, call: Call) -> None:
-    assert plainly(words.split()) == call == by_typer(words.split())
+def test_plain_command_lines_are_parsed(words: str, call: Call) -> None:
+    assert parse_fast(words.split()) == call == parse_with_typer(words.split())
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_plain_is_understood(words: str, call: Call) -> None:
         ["schema", "a.yaml"],
     ],
 )
-def test_the_rest_is_left_to_typer(words: list[str]) -> None:
+def test_other_command_lines_are_left_to_typer(words: list[str]) -> None:
     assert parse_plain(words) is None
 
 
@@ -106,8 +106,8 @@ VALUES = ["2", "a=1", "-3", "", "json", "eager", "mmap", "never", "x y", "-k", "
 
 
 @st.composite
-def lines(draw: st.DrawFn) -> list[str]:
-    """A command line that is right more often than not."""
+def command_lines(draw: st.DrawFn) -> list[str]:
+    """Draw a command line that is usually valid."""
     name = draw(st.sampled_from(sorted(COMMANDS)))
     long = sorted(f"--{option.replace('_', '-')}" for option in fast_args._defaults(COMMANDS[name][0])) or ["--none"]
     option, value = st.sampled_from([*long, *SHORT]), st.sampled_from(VALUES)
@@ -123,24 +123,24 @@ def lines(draw: st.DrawFn) -> list[str]:
 
 
 @settings(max_examples=120, deadline=None, derandomize=True)
-@given(lines())
-def test_typer_never_understands_anything_else(words: list[str]) -> None:
-    call = plainly(words)
+@given(command_lines())
+def test_typer_parses_every_plain_command_line_alike(words: list[str]) -> None:
+    call = parse_fast(words)
     if call is not None:
         name, files, options = call
         defaults = fast_args._defaults(COMMANDS[name][0])
-        assert by_typer(words) == (name, files, {k: v for k, v in options.items() if v != defaults[k]})
+        assert parse_with_typer(words) == (name, files, {k: v for k, v in options.items() if v != defaults[k]})
 
 
-def test_every_option_is_known_to_both() -> None:
-    """Else it would always take the slow way, or be understood and not be in the help."""
+def test_the_fast_parser_and_the_help_have_the_same_options() -> None:
+    """Otherwise an option would always take the slow path, or work without being in the help."""
     for name, (command, _, _) in COMMANDS.items():
         help = CliRunner().invoke(app, [name, "--help"]).stdout
         listed = {word for line in help.splitlines() for word in line.split() if line.startswith("  -")}
-        said = {word.strip(",") for word in listed if word.startswith("--")} - {"--help"}
-        assert said == {f"--{option.replace('_', '-')}" for option in fast_args._defaults(command)}, name
+        long_options = {word.strip(",") for word in listed if word.startswith("--")} - {"--help"}
+        assert long_options == {f"--{option.replace('_', '-')}" for option in fast_args._defaults(command)}, name
 
 
-def test_typer_passes_on_the_same_defaults() -> None:
+def test_typer_passes_the_same_defaults() -> None:
     for words in (["run", "a.yaml"], ["plan", "a.yaml"], ["validate", "a.yaml"], ["schema"]):
-        assert by_typer(words) == (words[0], tuple(words[1:]), {})
+        assert parse_with_typer(words) == (words[0], tuple(words[1:]), {})

@@ -1,4 +1,4 @@
-"""Nodes that print, log or tell their progress without end: what is told of it is bounded."""
+"""Tests with nodes that print, log or report progress endlessly: the events of it are bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def behind(context):
 
 
 def run(folder: Path, nodes: str) -> tuple[int, dict[str, Any], list[dict[str, Any]], str]:
-    """The exit code, the document, the events and stderr of a run."""
+    """Run the nodes; return the exit code, the document, the events and stderr."""
     (folder / "steps.py").write_text(STEPS)
     (folder / "p.yaml").write_text(f"nodes:\n{nodes}")
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-k", "--grace", "0", "--json", "--events", "e.jsonl"]
@@ -50,34 +50,34 @@ def run(folder: Path, nodes: str) -> tuple[int, dict[str, Any], list[dict[str, A
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_of_what_is_logged_the_rest_is_in_a_file(tmp_path: Path, executor: str) -> None:
+def test_log_messages_beyond_the_limit_are_only_in_the_file(tmp_path: Path, executor: str) -> None:
     code, document, events, err = run(tmp_path, f"  a: {{python: 'steps:some', executor: {executor}}}\n")
     assert code == 0
     path = Path(document["nodes"]["a"]["logs"]["log"])
     assert path.read_text().splitlines() == [f"info: line {i}" for i in range(20_000)]
-    told = [event for event in events if event["event"] == "node_logged"]
-    assert [event["text"] for event in told[:-1]] == [f"line {i}" for i in range(10_000)]
-    assert told[-1]["text"] == f"… the rest of {path.stat().st_size:,} bytes is in {path}"
-    assert f"a | {told[-1]['text']}\n" in err
+    logged = [event for event in events if event["event"] == "node_logged"]
+    assert [event["text"] for event in logged[:-1]] == [f"line {i}" for i in range(10_000)]
+    assert logged[-1]["text"] == f"… the rest of {path.stat().st_size:,} bytes is in {path}"
+    assert f"a | {logged[-1]['text']}\n" in err
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
 @pytest.mark.parametrize("step", ["log", "prints", "progress"])
-def test_what_has_no_end_is_bounded(tmp_path: Path, step: str, executor: str) -> None:
+def test_the_events_of_an_endless_node_are_bounded(tmp_path: Path, step: str, executor: str) -> None:
     nodes = "".join(f"  {n}: {{python: 'steps:{step}', executor: {executor}, timeout: 1s}}\n" for n in "ab")
     code, document, events, err = run(tmp_path, nodes)
     assert (code, document["status"], "Traceback" in err) == (1, "failed", False)
     counts = Counter((event["event"], event.get("node")) for event in events)
     for node in "ab":
         assert counts["node_logged", node] <= 10_001
-        assert counts["node_progressed", node] < 100  # some ten a second
+        assert counts["node_progressed", node] < 100  # about ten a second
         assert document["nodes"][node]["error"] == "Timeout: took longer than its timeout of 1 s"
 
 
-def test_a_thread_that_a_node_has_left_behind_logs_no_more(tmp_path: Path) -> None:
+def test_a_leftover_thread_of_a_node_logs_no_more(tmp_path: Path) -> None:
     nodes = "  a: {python: 'steps:behind'}\n  b: {run: 'sleep 0.2', needs: [a]}\n"
     code, _, events, _ = run(tmp_path, nodes)
     assert code == 0
     names = [(event["event"], event.get("node")) for event in events]
-    # A line may be under way while the node ends.
+    # A line may still be on its way when the node ends.
     assert ("node_logged", "a") not in names[names.index(("node_finished", "a")) + 3 :]

@@ -1,4 +1,4 @@
-"""Pipelines that try to show their secrets in every way: nothing that nfrun writes has them, nor decides by them."""
+"""Tests with pipelines that try to leak secrets: nfrun writes no secret, and no cache key depends on its value."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ nodes:
 
 
 class Trial:
-    """A folder with a pipeline whose secrets have values, and what commands make of it."""
+    """A folder with a pipeline and values for its secrets, in which nfrun runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -136,13 +136,13 @@ class Trial:
         return {name: node["status"] for name, node in nodes.items()}
 
     def written(self) -> dict[str, bytes]:
-        """All files that are not what the test wrote, nor the data of nodes."""
+        """Return all files except those of the test and the tables of nodes."""
         files = [path for path in self.folder.rglob("*") if path.is_file() and path.name not in ("p.yaml", "steps.py")]
         return {str(path): path.read_bytes() for path in files if path.suffix not in (".arrow", ".pyc")}
 
 
 def found_in(text: bytes) -> list[str]:
-    """Parts of the secrets that can be seen in the text."""
+    """Return the parts of the secrets that are in the text."""
     coded = [base64.b64encode(b"x" * before + VALUE.encode()).decode()[before + 2 : -6] for before in range(3)]
     parts = [word[start : start + 12] for word in coded for start in range(0, len(word) - 11, 6)]
     looked_for = ["hunter", "Zq+7", "Zq%2", "sesame", "Qx8", "so long that", "first-line", "second-line", *parts]
@@ -156,7 +156,7 @@ def trial(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
 
 
-def test_no_secret_is_in_anything_that_a_run_writes(trial: Trial) -> None:
+def test_a_run_writes_no_secret(trial: Trial) -> None:
     trial.pipeline(LEAKS)
     for words in (("--verbose", "--events", "events.jsonl"), ("--json", "--quiet", "--events", "events.jsonl")):
         done = trial.nfrun("run", "p.yaml", "-k", "--keep", *words, code=1)
@@ -168,15 +168,15 @@ def test_no_secret_is_in_anything_that_a_run_writes(trial: Trial) -> None:
         assert events.count("***") > 50, "there was much to hide"
         nodes = {event["node"] for event in map(json.loads, events.splitlines()) if event["event"] == "node_finished"}
         assert nodes == {"leak", "leak_there", "arguments"}
-    told = json.loads(done.stdout)["nodes"]
-    assert told["read"]["error"] == "KeyError: 'no ***'"
-    assert told["own"]["error"] == "***: own"
-    assert told["script"]["error"] == "the script exited with status 3"
+    nodes_of_document = json.loads(done.stdout)["nodes"]
+    assert nodes_of_document["read"]["error"] == "KeyError: 'no ***'"
+    assert nodes_of_document["own"]["error"] == "***: own"
+    assert nodes_of_document["script"]["error"] == "the script exited with status 3"
     journal = next(content for path, content in trial.written().items() if path.endswith("journal.jsonl"))
     assert b"column ***" in journal
 
 
-def test_tables_are_shown_without_secrets(trial: Trial) -> None:
+def test_secrets_in_shown_tables_are_masked(trial: Trial) -> None:
     trial.pipeline("""\
         secrets: [SECRET_ONE]
         env: {AUTH: "${{ secrets.SECRET_ONE }}"}
@@ -192,7 +192,7 @@ def test_tables_are_shown_without_secrets(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("number", ["4815162.5", "481516.51623421", "4815162342"])
-def test_a_number_that_is_secret_is_not_shown_and_documents_stay_what_they_are(trial: Trial, number: str) -> None:
+def test_a_secret_number_is_masked_and_json_stays_valid(trial: Trial, number: str) -> None:
     trial.pipeline("""\
         secrets: [NUM]
         env: {NUM: "${{ secrets.NUM }}"}
@@ -209,7 +209,7 @@ def test_a_number_that_is_secret_is_not_shown_and_documents_stay_what_they_are(t
     assert json.loads(trial.nfrun("run", "p.yaml", "--json").stdout)["nodes"]["number"]["rows"] == 2
 
 
-def test_another_value_runs_nothing_again_and_another_text_does(trial: Trial) -> None:
+def test_nodes_run_again_if_the_expression_of_a_secret_changes_and_not_if_its_value_does(trial: Trial) -> None:
     text = """\
         secrets: [SECRET_ONE, SECRET_MORE]
         params: {user: me}
@@ -229,7 +229,7 @@ def test_another_value_runs_nothing_again_and_another_text_does(trial: Trial) ->
     assert "the variable T changed" in trial.nfrun("plan", "p.yaml", "--resume").stdout.decode()
 
 
-def test_only_a_run_needs_values(trial: Trial) -> None:
+def test_only_run_needs_the_values_of_secrets(trial: Trial) -> None:
     trial.pipeline('secrets: [NOT_SET]\nnodes:\n  a: {run: "true", env: {T: "${{ secrets.NOT_SET }}"}}\n')
     trial.nfrun("validate", "p.yaml")
     trial.nfrun("plan", "p.yaml")
@@ -256,7 +256,7 @@ p.yaml:1:11: the secret 'NOT_SET' is not set
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_secret_in_the_wrong_place_of_the_command_line_is_not_shown(trial: Trial, command: str) -> None:
+def test_a_secret_in_a_wrong_parameter_is_masked(trial: Trial, command: str) -> None:
     trial.pipeline("secrets: [SECRET_ONE]\nparams: {n: 1}\nnodes:\n  a: {run: x}\n")
     trial.environ["SECRET_ONE"] = value = "hunter2/Zq+7 \"é'sesame"
     message = "p.yaml: the parameter 'n' must be of type integer, not '***'\n"
@@ -271,7 +271,7 @@ def test_a_secret_in_the_wrong_place_of_the_command_line_is_not_shown(trial: Tri
         assert json.loads(done.stdout)["problems"][0]["message"] == message.removeprefix("p.yaml: ").strip()
 
 
-def test_a_folder_that_has_the_name_of_a_secret_is_not_shown(trial: Trial) -> None:
+def test_a_folder_name_that_is_a_secret_is_masked(trial: Trial) -> None:
     trial.pipeline("secrets: [SECRET_ONE]\nnodes:\n  a: {run: x}\n")
     trial.environ["SECRET_ONE"] = "hunter2"
     (trial.folder / "hunter2").write_text("a file")

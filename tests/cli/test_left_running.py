@@ -1,4 +1,4 @@
-"""The end of a run whose nodes have left something running in its own process, or to be done when that ends."""
+"""Tests of the end of a run whose nodes left threads, processes or exit hooks in the process of the run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def started(folder: Path, step: str, *words: str) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Its exit code and what it wrote to stderr. Kills what hangs."""
+    """Wait for the process; return its exit code and stderr. Kills it if it hangs."""
     try:
         _, err = process.communicate(timeout=30)
     finally:
@@ -77,29 +77,29 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("step", ["thread", "busy_pool", "process"])
-def test_it_is_not_waited_for(folder: Path, step: str) -> None:
+def test_the_run_does_not_wait_for_leftover_threads_and_processes(folder: Path, step: str) -> None:
     assert ended(started(folder, step)) == (0, "")
 
 
-def test_a_process_that_is_left_ends_with_the_run(folder: Path) -> None:
+def test_a_leftover_process_is_killed_at_the_end_of_the_run(folder: Path) -> None:
     assert ended(started(folder, "process")) == (0, "")
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
 
 
-def test_the_exit_code_is_that_of_the_run(folder: Path) -> None:
+def test_a_leftover_thread_does_not_change_the_exit_code(folder: Path) -> None:
     code, err = ended(started(folder, "fail"))
     assert (code, "Traceback" in err) == (1, False)
 
 
 @pytest.mark.parametrize("step", ["hook", "idle_pool"])
-def test_what_is_to_be_done_at_exit_is_done(folder: Path, step: str) -> None:
+def test_exit_hooks_run(folder: Path, step: str) -> None:
     assert ended(started(folder, step)) == (0, "")
     assert (folder / "at exit").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_what_hangs_at_exit(folder: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_a_hanging_exit_hook(folder: Path, number: signal.Signals) -> None:
     process = started(folder, "endless_hook")
     assert process.stderr is not None
     assert process.stderr.readline() == "at exit\n"
@@ -107,7 +107,7 @@ def test_a_signal_ends_what_hangs_at_exit(folder: Path, number: signal.Signals) 
     assert ended(process) == (0, "")
 
 
-def test_what_hangs_at_exit_is_left(folder: Path) -> None:
+def test_a_hanging_exit_hook_is_abandoned_after_a_time(folder: Path) -> None:
     program = (
         "import atexit, threading\nfrom nfrun.system import process_exit\nprocess_exit._HOOKS_SECONDS = 0.01\n"
         "atexit.register(threading.Event().wait)\nprint('told', end='')\nprocess_exit.leave_process(3)\n"
@@ -116,7 +116,7 @@ def test_what_hangs_at_exit_is_left(folder: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "told", "")
 
 
-def test_trials_are_not_held_up_by_it(folder: Path) -> None:
+def test_bench_does_not_wait_for_leftover_threads(folder: Path) -> None:
     process = started(folder, "thread", "bench", "--repeat", "1", "--json")
     code, err = ended(process)
     assert code == 0, err

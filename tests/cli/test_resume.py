@@ -1,4 +1,4 @@
-"""`--resume`, `cache`, `plan --resume` and `clean` as their users meet them, each run in a process of its own."""
+"""Tests of `--resume`, `cache`, `plan --resume`, `clean` and `--durable`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ nodes:
 
 
 class Trial:
-    """A folder with a pipeline, and runs of it."""
+    """A folder with a pipeline, in which nfrun runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +91,7 @@ class Trial:
         )
 
     def run(self, *words: str, code: int = 0) -> dict[str, Any]:
-        """The document of a run."""
+        """Run the pipeline and return the document."""
         done = self.nfrun("run", "p.yaml", "--json", *words)
         assert done.returncode == code, done.stderr
         self.stderr = done.stderr
@@ -103,14 +103,14 @@ class Trial:
 
     @property
     def calls(self) -> list[str]:
-        """The functions that were called since the last look."""
+        """The functions that were called since the last use of this property."""
         path = self.path / "calls"
         found = path.read_text().split() if path.exists() else []
         path.unlink(missing_ok=True)
         return found
 
     def files(self) -> list[str]:
-        """The tables that are kept, by run."""
+        """Return the names of the table files in the work folder, by run."""
         return [path.name for path in sorted(self.path.glob(".nfrun/runs/*/*.arrow"))]
 
 
@@ -119,7 +119,7 @@ def trial(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
 
 
-def test_after_a_failure_only_what_is_missing_is_run(trial: Trial) -> None:
+def test_resume_after_a_failure_runs_only_the_missing_nodes(trial: Trial) -> None:
     trial.write("broken", "")
     first = trial.statuses(code=1)
     assert first == {"numbers": "ok", "double": "ok", "total": "failed"}
@@ -137,11 +137,11 @@ def test_after_a_failure_only_what_is_missing_is_run(trial: Trial) -> None:
     assert trial.files() == ["total.1.arrow"], "no longer needed, of either run"
 
 
-@pytest.mark.parametrize("how", ["cache: true", "description: resumed"])
-def test_a_query_runs_again_when_a_file_that_it_names_has_changed(trial: Trial, how: str) -> None:
+@pytest.mark.parametrize("setting", ["cache: true", "description: resumed"])
+def test_a_query_runs_again_if_a_file_that_it_names_has_changed(trial: Trial, setting: str) -> None:
     trial.write("s.csv", "n\n1\n")
-    trial.write("p.yaml", f"name: p\nnodes:\n  q: {{sql: \"select n from read_csv('s.csv')\", {how}}}\n")
-    again = () if how.startswith("cache") else ("--resume",)
+    trial.write("p.yaml", f"name: p\nnodes:\n  q: {{sql: \"select n from read_csv('s.csv')\", {setting}}}\n")
+    again = () if setting.startswith("cache") else ("--resume",)
     before = trial.run("--keep")["outputs"]["q"]["digest"]
     assert trial.statuses("--keep", *again) == {"q": "reused"}
     trial.write("s.csv", "n\n2\n")
@@ -151,8 +151,10 @@ def test_a_query_runs_again_when_a_file_that_it_names_has_changed(trial: Trial, 
     assert document["outputs"]["q"]["digest"] != before
 
 
-@pytest.mark.parametrize(("more", "how"), [("", "--resume"), (", cache: true", "'cache: true'")])
-def test_a_file_that_is_gone_and_who_may_have_made_it(trial: Trial, more: str, how: str) -> None:
+@pytest.mark.parametrize(("more", "setting"), [("", "--resume"), (", cache: true", "'cache: true'")])
+def test_a_missing_file_error_names_the_reused_node_that_may_have_made_it(
+    trial: Trial, more: str, setting: str
+) -> None:
     trial.write(
         "p.yaml",
         f"""
@@ -168,13 +170,13 @@ def test_a_file_that_is_gone_and_who_may_have_made_it(trial: Trial, more: str, h
     trial.replace("p.yaml", '"true"', '"true # again"')
     assert trial.statuses("--resume", code=1) == {"other": "ok", "make": "reused", "load": "failed"}
     assert "no such file: data.csv" in trial.stderr
-    assert f"\n  'make' was reused and may have made it: without {how} it runs again\n" in trial.stderr
+    assert f"\n  'make' was reused and may have made it: without {setting} it runs again\n" in trial.stderr
     if more:
         trial.replace("p.yaml", more, "")
     assert set(trial.statuses().values()) == {"ok"}
 
 
-def test_a_query_with_inputs_that_turn_out_the_same_looks_at_its_files(trial: Trial) -> None:
+def test_a_query_with_unchanged_inputs_checks_its_files(trial: Trial) -> None:
     trial.write("s.csv", "n\n1\n")
     trial.write("x.csv", "n\n1\n")
     trial.write(
@@ -198,7 +200,7 @@ def test_without_resume_everything_runs_again(trial: Trial) -> None:
     assert trial.calls == ["numbers", "double", "total"] * 2
 
 
-def test_after_a_run_that_ended_well_nothing_is_run_though_its_tables_are_gone(trial: Trial) -> None:
+def test_resume_after_success_runs_nothing_although_intermediate_tables_are_gone(trial: Trial) -> None:
     before = trial.run()["outputs"]["total"]
     assert trial.files() == ["total.1.arrow"]
     document = trial.run("--resume")
@@ -213,14 +215,14 @@ def stat_mode(path: str) -> int:
     return Path(path).stat().st_mode & 0o777
 
 
-def test_times_of_files_decide_nothing(trial: Trial) -> None:
+def test_file_times_do_not_matter(trial: Trial) -> None:
     trial.run()
     for path in trial.path.rglob("*"):
         os.utime(path, (0, 0))
     assert set(trial.statuses("--resume").values()) == {"reused"}
 
 
-def test_comments_do_not_count_and_helpers_do(trial: Trial) -> None:
+def test_comments_do_not_matter_and_helper_functions_do(trial: Trial) -> None:
     trial.run()
     trial.replace("steps.py", "def helper", "# a comment\n\n\ndef helper")
     assert set(trial.statuses("--resume").values()) == {"reused"}
@@ -228,13 +230,13 @@ def test_comments_do_not_count_and_helpers_do(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
-def test_what_gives_the_same_as_before_changes_nothing_behind_it(trial: Trial) -> None:
+def test_readers_of_an_unchanged_output_are_reused(trial: Trial) -> None:
     trial.run("--keep")
     trial.replace("steps.py", "list(range(count))", "[*range(count)]")
     assert trial.statuses("--resume") == {"numbers": "ok", "double": "reused", "total": "reused"}
 
 
-def test_every_way_to_run_is_reused(trial: Trial) -> None:
+def test_every_kind_of_node_is_reused(trial: Trial) -> None:
     (trial.path / "x.csv").write_text("n\n1\n2\n3\n")
     trial.write(
         "p.yaml",
@@ -283,7 +285,7 @@ def test_a_cached_node_is_reused_in_every_run_and_another_in_none(trial: Trial) 
     assert trial.statuses()["double"] == "reused", "every value has a place"
 
 
-def test_damage_is_told_kept_and_made_good(trial: Trial) -> None:
+def test_a_damaged_file_is_reported_renamed_and_made_again(trial: Trial) -> None:
     good = trial.run("--keep")["outputs"]["total"]["digest"]
     path = next(trial.path.glob(".nfrun/runs/*/double.1.arrow"))
     data = bytearray(path.read_bytes())
@@ -303,7 +305,7 @@ def test_damage_is_told_kept_and_made_good(trial: Trial) -> None:
     assert path.with_name("double.1.arrow.bad").read_bytes() == data
 
 
-def test_a_killed_run_goes_on_with_one_command(trial: Trial) -> None:
+def test_a_killed_run_is_resumed(trial: Trial) -> None:
     trial.write(
         "steps.py",
         STEPS
@@ -332,7 +334,7 @@ def die(table, context):
     assert not left.parents[1].exists()
 
 
-def test_what_a_killed_run_was_writing_is_gone_after_the_next(trial: Trial) -> None:
+def test_the_next_run_removes_the_partial_file_of_a_killed_run(trial: Trial) -> None:
     trial.write(
         "steps.py",
         STEPS
@@ -362,7 +364,7 @@ def die():
     assert [path.name for path in (trial.path / "out").iterdir()] == ["n.jsonl"]
 
 
-def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
+def test_a_second_run_needs_another_work_folder(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  wait: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n")
     first = subprocess.Popen([sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"], cwd=trial.path)
     while not (trial.path / "ready").exists():
@@ -381,7 +383,7 @@ def test_two_runs_in_one_folder_and_one_beside(trial: Trial) -> None:
     assert first.wait(30) == 0
 
 
-def test_pipelines_of_one_name_in_one_work_folder_do_not_share_what_their_scripts_read(trial: Trial) -> None:
+def test_pipelines_of_one_name_in_one_work_folder_do_not_share_a_cache(trial: Trial) -> None:
     for name in ("x", "y"):
         (trial.path / name).mkdir()
         (trial.path / name / "same.yaml").write_text(
@@ -395,7 +397,7 @@ def test_pipelines_of_one_name_in_one_work_folder_do_not_share_what_their_script
     assert again["nodes"]["n"]["status"] == "reused", "nor is the one in the way of what is kept of the other"
 
 
-def test_the_plan_says_what_would_run_and_why(trial: Trial) -> None:
+def test_plan_resume_says_which_nodes_run_and_why(trial: Trial) -> None:
     text = trial.nfrun("plan", "p.yaml", "--resume").stdout
     assert text.count("it has not finished in any run that is kept") == 1
     trial.run()
@@ -416,13 +418,13 @@ def test_the_plan_says_what_would_run_and_why(trial: Trial) -> None:
     assert "resume" not in trial.nfrun("plan", "p.yaml", "--format", "json").stdout
 
 
-def test_a_plan_with_wrong_parameters_is_refused(trial: Trial, here: Here) -> None:
+def test_plan_refuses_wrong_parameters(trial: Trial, here: Here) -> None:
     wrong = here(trial.path, "plan", "p.yaml", "-p", "cuont=5")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "p.yaml: the pipeline has no parameter 'cuont'\n   did you mean 'count'?\n"
 
 
-def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
+def test_clean_removes_unneeded_runs(trial: Trial) -> None:
     assert trial.nfrun("clean").stdout == f"nothing to remove: there is no {trial.path}/.nfrun\n"
     trial.run()
     trial.run("--keep")
@@ -444,28 +446,28 @@ def test_clean_removes_what_nothing_needs(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
-def test_clean_leaves_a_folder_alone_that_is_no_work_folder(trial: Trial) -> None:
+def test_clean_does_not_touch_other_folders(trial: Trial) -> None:
     before = sorted(trial.path.iterdir())
     done = trial.nfrun("clean", "--all", "--work", str(trial.path))
     assert (done.returncode, done.stdout) == (0, f"nothing to remove: no run was ever kept in {trial.path}\n")
     assert sorted(trial.path.iterdir()) == before
 
 
-def test_clean_of_a_name_that_was_mistyped_is_no_success(trial: Trial, here: Here) -> None:
+def test_clean_of_a_missing_file_is_an_error(trial: Trial, here: Here) -> None:
     done = here(trial.path, "clean", "pp.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "pp.yaml: there is no such file\n   did you mean 'p.yaml'?\n"
 
 
 @pytest.mark.parametrize("command", [("run", "p.yaml"), ("plan", "p.yaml", "--resume"), ("clean",)])
-def test_an_empty_name_is_no_work_folder(trial: Trial, here: Here, command: tuple[str, ...]) -> None:
+def test_an_empty_work_folder_name_is_a_usage_error(trial: Trial, here: Here, command: tuple[str, ...]) -> None:
     done = here(trial.path, *command, "--work", "")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Error: Invalid value for --work: an empty name is no folder\n" in done.stderr
 
 
 @pytest.mark.parametrize("made", ["file", "link", "folder"])
-def test_what_cannot_be_a_work_folder_is_told(trial: Trial, here: Here, made: str) -> None:
+def test_an_unusable_work_folder_is_an_io_error(trial: Trial, here: Here, made: str) -> None:
     lock = trial.path / "w" / "lock"
     if made == "file":
         (trial.path / "w").touch()
@@ -480,7 +482,7 @@ def test_what_cannot_be_a_work_folder_is_told(trial: Trial, here: Here, made: st
 
 
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_code_that_was_changed_is_run_whatever_its_time_stamp_says(trial: Trial, executor: str) -> None:
+def test_changed_code_is_run_even_with_an_old_time_stamp(trial: Trial, executor: str) -> None:
     trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\noutputs: {a: a}\n")
     digests = set()
     for word in ("aaa", "bbb"):
@@ -490,7 +492,7 @@ def test_code_that_was_changed_is_run_whatever_its_time_stamp_says(trial: Trial,
     assert len(digests) == 2
 
 
-def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None:
+def test_a_node_whose_code_changed_while_it_ran_is_not_reused(trial: Trial) -> None:
     trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n  b: {run: 'true'}\n")
     trial.write(
         "steps.py",
@@ -509,7 +511,7 @@ def test_what_ran_while_its_code_was_changed_is_not_reused(trial: Trial) -> None
 
 
 @pytest.mark.parametrize(("name", "rest"), [("conf.py", None), ("__init__.py", "")])
-def test_what_ran_with_code_that_came_and_went_is_not_reused(trial: Trial, name: str, rest: str | None) -> None:
+def test_a_node_that_ran_with_temporary_code_is_not_reused(trial: Trial, name: str, rest: str | None) -> None:
     (trial.path / "pkg").mkdir()
     trial.write("pkg/__init__.py", "")
     trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n  b: {run: 'true'}\n")
@@ -539,7 +541,7 @@ def test_what_ran_with_code_that_came_and_went_is_not_reused(trial: Trial, name:
     assert document["outputs"]["a"]["digest"] != before
 
 
-def test_code_that_is_imported_by_a_computed_name_counts(trial: Trial) -> None:
+def test_code_imported_by_a_computed_name_matters(trial: Trial) -> None:
     ways = {
         "a": "import_module(f'plugins.{name}')",
         "b": "import_module('plugins.' + name)",
@@ -561,7 +563,7 @@ def test_code_that_is_imported_by_a_computed_name_counts(trial: Trial) -> None:
     assert set(trial.statuses("--resume").values()) == {"ok"}
 
 
-def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> None:
+def test_a_changed_definition_is_reported_before_changed_inputs(trial: Trial) -> None:
     trial.replace("p.yaml", "nodes:", "env: {WORD: x}\nnodes:")
     trial.run()
     trial.replace("p.yaml", "WORD: x", "WORD: y")
@@ -570,7 +572,7 @@ def test_a_reason_of_its_own_goes_before_that_of_what_it_reads(trial: Trial) -> 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_runs_that_cannot_be_seen_are_not_taken_for_none(trial: Trial) -> None:
+def test_an_unreadable_runs_folder_is_an_error(trial: Trial) -> None:
     trial.run()
     runs = trial.path / ".nfrun" / "runs"
     runs.chmod(0)
@@ -582,7 +584,7 @@ def test_runs_that_cannot_be_seen_are_not_taken_for_none(trial: Trial) -> None:
         runs.chmod(0o700)
 
 
-def test_what_goes_wrong_at_the_start_is_a_document_too(trial: Trial) -> None:
+def test_an_error_at_the_start_is_reported_as_json_too(trial: Trial) -> None:
     (trial.path / "w").touch()
     done = trial.nfrun("run", "p.yaml", "--json", "--work", "w")
     error = f"{trial.path}/w/lock: Not a directory"
@@ -590,7 +592,7 @@ def test_what_goes_wrong_at_the_start_is_a_document_too(trial: Trial) -> None:
     assert json.loads(done.stdout) == {"status": "failed", "error": error, "problems": []}
 
 
-def test_clean_keeps_what_is_cached(trial: Trial) -> None:
+def test_clean_keeps_cached_outputs(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
     for count in (3, 4, 3, 5):
         trial.run("-p", f"count={count}")
@@ -603,7 +605,7 @@ def test_clean_keeps_what_is_cached(trial: Trial) -> None:
 
 @pytest.mark.parametrize("option", ["--resume", "--keep", "--durable"])
 @pytest.mark.parametrize("handoff", ["memory", "json"])
-def test_ways_to_hand_on_that_leave_nothing_cannot_be_resumed(
+def test_handoffs_without_files_refuse_resume_keep_and_durable(
     trial: Trial, here: Here, option: str, handoff: str
 ) -> None:
     wrong = here(trial.path, "run", "p.yaml", option, "--handoff", handoff)
@@ -611,14 +613,14 @@ def test_ways_to_hand_on_that_leave_nothing_cannot_be_resumed(
     assert f"--handoff {handoff} leaves no files of tables" in " ".join(wrong.stderr.replace("│", " ").split())
 
 
-def test_the_folder_of_a_run_without_files_is_not_left(trial: Trial) -> None:
+def test_a_run_without_files_leaves_no_run_folder(trial: Trial) -> None:
     assert trial.nfrun("run", "p.yaml", "--handoff", "memory").returncode == 0
     assert list((trial.path / ".nfrun/runs").iterdir()) == []
 
 
 @pytest.fixture
 def synced(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What runs in this process sync, and what they rename to what, relative to the folder of the trial."""
+    """Record the fsyncs and renames of runs in this process, with paths relative to the folder of the trial."""
     found: list[str] = []
     real, rename = os.fsync, os.replace
 
@@ -650,12 +652,12 @@ def test_a_durable_run_syncs_its_files_their_names_and_its_journal(
         run = Path(synced[0]).parent
         assert synced[:5] == [f"{run}/journal.jsonl", str(run), ".nfrun/runs", ".nfrun", "."]
         last = max(i for i, path in enumerate(synced) if path == str(run))
-        assert f"{run}/journal.jsonl" in synced[last:]  # what it names is there before it is
+        assert f"{run}/journal.jsonl" in synced[last:]  # the files are synced before the line that names them
         if not words:
             assert len([path for path in synced if path.endswith(".partial")]) == 3
 
 
-def test_a_durable_run_syncs_the_folders_that_are_made_for_it(
+def test_a_durable_run_syncs_new_folders(
     trial: Trial, synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     assert here(trial.path, "run", "p.yaml", "--durable", "--work", "deep/a/b").returncode == 0
@@ -664,7 +666,7 @@ def test_a_durable_run_syncs_the_folders_that_are_made_for_it(
 
 
 @pytest.mark.parametrize("words", [[], ["--durable"]])
-def test_a_durable_run_syncs_what_its_write_nodes_write_before_it_says_that_they_have_ended(
+def test_a_durable_run_syncs_files_of_write_nodes_before_the_journal(
     trial: Trial, words: list[str], synced: list[str], here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     trial.write(
@@ -686,7 +688,7 @@ def test_a_durable_run_syncs_what_its_write_nodes_write_before_it_says_that_they
 
 
 @pytest.mark.parametrize("linked", [True, False])
-def test_a_durable_run_syncs_what_it_takes_over_from_one_that_was_not(
+def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
     trial: Trial,
     monkeypatch: pytest.MonkeyPatch,
     linked: bool,
@@ -705,21 +707,21 @@ def test_a_durable_run_syncs_what_it_takes_over_from_one_that_was_not(
     run = str(Path(synced[0]).parent)
     for file in (f"{run}/total.1.arrow", f"{run}/save.1.arrow", "out/n.csv"):
         assert file in synced
-        behind = synced[synced.index(file) :]
-        assert str(Path(file).parent) in behind
-        assert f"{run}/journal.jsonl" in behind[behind.index(str(Path(file).parent)) :]
+        later = synced[synced.index(file) :]
+        assert str(Path(file).parent) in later
+        assert f"{run}/journal.jsonl" in later[later.index(str(Path(file).parent)) :]
 
 
-def test_durable_runs_end_with_the_same(trial: Trial) -> None:
+def test_durable_runs_give_the_same_digests(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, executor: process}")
     assert trial.run("--durable")["outputs"]["total"]["digest"] == trial.run()["outputs"]["total"]["digest"]
 
 
 @pytest.mark.parametrize("line", ["finished", "ended"])
-def test_a_run_whose_journal_has_not_all_of_it_did_not_end_well(
+def test_a_run_with_an_incomplete_journal_fails(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, here: Callable[..., subprocess.CompletedProcess[str]], line: str
 ) -> None:
-    def full(self: Journal, told: object) -> None:
+    def full(self: Journal, entry: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Journal, line, full)
@@ -763,7 +765,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     ],
     ids=["metadata", "categories"],
 )
-def test_what_readers_see_beside_the_content_counts(
+def test_metadata_and_categories_seen_by_readers_matter(
     trial: Trial, one: str, other: str, sees: str, handoff: str, executor: str
 ) -> None:
     options = ("--handoff", handoff, "--executor", executor)

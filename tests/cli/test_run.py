@@ -1,4 +1,4 @@
-"""How the parts of a run are joined: what `launch` gives to whom, in this process."""
+"""Tests of the wiring of a run in this process: what `run_pipeline` passes to its parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def wait(): return {"looked": looked.wait(10)}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with steps; what a run does to this process is undone."""
+    """A folder with steps. Undoes the changes of a run to this process."""
     path, environ = list(sys.path), dict(os.environ)
     name = "steps_of_launch"
     (tmp_path / f"{name}.py").write_text(STEPS)
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def run(folder: Path, nodes: str, **options: Any) -> None:
-    """Run it, quietly and well."""
+    """Run the nodes quietly; the run must succeed."""
     file = folder / "p.yaml"
     file.write_text(f"nodes:\n{nodes}")
     settings: dict[str, Any] = {
@@ -61,7 +61,7 @@ def run(folder: Path, nodes: str, **options: Any) -> None:
         assert run_pipeline(RunOptions(file, **settings)) == (0, False), out.getvalue()
 
 
-def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = threading.Event()
 
     class Looking(GilContention):
@@ -75,12 +75,12 @@ def test_threads_are_looked_at_while_nodes_run(folder: Path, monkeypatch: pytest
     assert looked.is_set()
 
 
-def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ahead: list[frozenset[str]] = []
+def test_outputs_read_in_other_processes_are_written_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_first: list[frozenset[str]] = []
 
     class Recording(TableStore):
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            ahead.append(options["write_first"])
+            write_first.append(options["write_first"])
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr("nfrun.cli.run.TableStore", Recording)
@@ -91,4 +91,4 @@ def test_what_is_read_elsewhere_is_written_at_once(folder: Path, monkeypatch: py
         "  csv: {run: 'test -s \"$NFRUN_INPUT_table\"', inputs: {table: d}, format: csv}\n"
     )
     run(folder, nodes)
-    assert ahead == [{"b", "c"}]
+    assert write_first == [{"b", "c"}]

@@ -1,4 +1,4 @@
-"""`nfrun run` as its users meet it: what is printed where, exit codes, JSON, events, signals."""
+"""Tests of `nfrun run`: output streams, exit codes, JSON, events and signals."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ nodes:
 
 
 class Folder:
-    """A folder with pipelines, and nfrun run in it."""
+    """A folder with pipelines in which nfrun runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,7 +99,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def test_results_go_to_stdout_and_all_else_to_stderr(folder: Folder) -> None:
+def test_results_go_to_stdout_and_everything_else_to_stderr(folder: Folder) -> None:
     done = folder.nfrun("run", "two.yaml")
     assert done.returncode == 0
     head, *rest = done.stdout.strip().splitlines()
@@ -114,7 +114,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(folder: Folder) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_no_colour_on_a_pipe_even_if_forced_but_where_asked_for(folder: Folder) -> None:
+def test_a_pipe_gets_colour_only_with_color_always(folder: Folder) -> None:
     assert "\x1b" not in "".join(folder.nfrun("run", "two.yaml", FORCE_COLOR="1").stdout)
     assert "\x1b[" in folder.nfrun("run", "two.yaml", "--color", "always").stdout
 
@@ -145,7 +145,7 @@ def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
         assert pa.ipc.open_file(file).read_all().to_pydict() == {"n": [0, 2, 4, 6, 8]}
 
 
-def test_only_kept_outputs_are_left_on_disk(folder: Folder) -> None:
+def test_only_the_outputs_of_the_pipeline_are_left_on_disk(folder: Folder) -> None:
     document = folder.document("two.yaml")
     run = folder.path / ".nfrun" / "runs" / document["run"]
     assert sorted(path.name for path in run.iterdir()) == ["double.1.arrow", "journal.jsonl", "logs"]
@@ -154,20 +154,20 @@ def test_only_kept_outputs_are_left_on_disk(folder: Folder) -> None:
     assert (folder.path / ".nfrun" / ".gitignore").read_text() == "*\n"
 
 
-def test_a_work_folder_elsewhere(folder: Folder) -> None:
+def test_work_sets_the_work_folder(folder: Folder) -> None:
     document = folder.document("two.yaml", "--work", "elsewhere/work")
     assert (folder.path / "elsewhere" / "work" / "runs" / document["run"]).is_dir()
     assert not (folder.path / ".nfrun").exists()
 
 
-def test_memory_writes_no_file_and_gives_the_same_digest(folder: Folder) -> None:
-    written, kept = folder.document("two.yaml"), folder.document("two.yaml", "--handoff", "memory")
-    assert kept["outputs"]["double"]["path"] is None
-    assert kept["outputs"]["double"]["digest"] == written["outputs"]["double"]["digest"]
-    assert [path.name for path in (folder.path / ".nfrun" / "runs" / kept["run"]).iterdir()] == ["logs"]
+def test_handoff_memory_writes_no_file_and_gives_the_same_digest(folder: Folder) -> None:
+    written, in_memory = folder.document("two.yaml"), folder.document("two.yaml", "--handoff", "memory")
+    assert in_memory["outputs"]["double"]["path"] is None
+    assert in_memory["outputs"]["double"]["digest"] == written["outputs"]["double"]["digest"]
+    assert [path.name for path in (folder.path / ".nfrun" / "runs" / in_memory["run"]).iterdir()] == ["logs"]
 
 
-def test_what_nodes_print_is_in_files_and_marked_where_something_is_left_out(folder: Folder) -> None:
+def test_prints_of_nodes_are_in_log_files_with_a_mark_where_bytes_are_left_out(folder: Folder) -> None:
     script = r"head -c 3000000 /dev/zero; printf \\033[1m\ [red]\\n >&2; exit 1"
     (folder.path / "p.yaml").write_text(f"nodes:\n  loud: {{run: '{script}'}}\n  quiet: {{run: 'true'}}\n")
     done = folder.nfrun("run", "p.yaml", "--json", "-k")
@@ -190,7 +190,7 @@ def test_what_nodes_print_is_in_files_and_marked_where_something_is_left_out(fol
 
 
 @pytest.mark.parametrize("how", ["sleep 1000", "setsid sleep 1000"])
-def test_a_child_in_the_background_that_holds_the_streams_does_not_hang_the_run(folder: Folder, how: str) -> None:
+def test_a_background_process_with_open_streams_does_not_hang_the_run(folder: Folder, how: str) -> None:
     (folder.path / "p.yaml").write_text(f"nodes: {{a: {{run: '{how} & echo $! > pid; echo begun'}}}}\n")
     try:
         done = folder.nfrun("run", "p.yaml")
@@ -225,7 +225,7 @@ def test_nodes_that_print_a_lot_do_not_make_the_run_grow(folder: Folder) -> None
             for what in ("lines", "endless", "binary")
         ]
     (folder.path / "p.yaml").write_text(f"params: {{count: 0}}\nnodes: {{{', '.join(nodes)}}}\n")
-    # One after the other: of each, the ends that are kept take some megabytes.
+    # One node at a time: the log ends in memory take some megabytes per node.
     little, much = (folder.document("p.yaml", "-j", "1", "-p", f"count={count}") for count in (0, 30_000_000))
     assert {node["status"] for node in much["nodes"].values()} == {"ok"}
     assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
@@ -255,14 +255,14 @@ def test_every_event_is_a_line_of_json(folder: Folder) -> None:
         ("\x1b[31m1GB", "\\x1b[31m1GB"),
     ],
 )
-def test_a_wrong_size(folder: Folder, here: Here, size: str, shown: str) -> None:
+def test_an_invalid_memory_size_is_a_usage_error(folder: Folder, here: Here, size: str, shown: str) -> None:
     done = here(folder.path, "run", "two.yaml", "--memory", size)
     message = f"Invalid value for --memory: '{shown}' is neither auto nor a size such as 512MB, 1GiB or 2000000000"
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"Error: {message}"
 
 
-def test_a_failure_is_told_last_with_all_that_helps(folder: Folder) -> None:
+def test_a_failure_is_printed_last_with_frames_and_inputs(folder: Folder) -> None:
     done = folder.nfrun("run", "failing.yaml", "-j", "1", "--schedule", "sequential")
     assert done.returncode == 1
     assert (
@@ -280,7 +280,7 @@ failing.yaml:3:3: node 'bad' failed: LookupError: no column 'price'
     )
 
 
-def test_after_a_failure_nothing_more_starts_unless_asked_to_keep_going(folder: Folder) -> None:
+def test_after_a_failure_no_node_starts_without_keep_going(folder: Folder) -> None:
     stopped = folder.document("failing.yaml", "-j", "1", "--schedule", "sequential")
     assert {name: node["status"] for name, node in stopped["nodes"].items()} == {
         "numbers": "ok",
@@ -355,7 +355,7 @@ def test_parameters_from_a_file_and_from_the_command_line(folder: Folder, here: 
         (["."], ".: this is a folder, not a file\n   give the YAML file inside it\n"),
     ],
 )
-def test_wrong_command_lines(folder: Folder, here: Here, arguments: list[str], message: str) -> None:
+def test_usage_errors(folder: Folder, here: Here, arguments: list[str], message: str) -> None:
     done = here(folder.path, "run", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
@@ -363,7 +363,7 @@ def test_wrong_command_lines(folder: Folder, here: Here, arguments: list[str], m
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_file_is_told_as_json_too(folder: Folder, here: Here) -> None:
+def test_an_invalid_file_is_reported_as_json_too(folder: Folder, here: Here) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {rn: echo}}\n")
     done = here(folder.path, "run", "p.yaml", "--json")
     assert done.returncode == 2
@@ -393,7 +393,7 @@ def test_a_wrong_file_is_told_as_json_too(folder: Folder, here: Here) -> None:
         "run two.yaml --events /dev/full",
     ],
 )
-def test_results_that_cannot_be_written_are_an_error(folder: Folder, command: str) -> None:
+def test_unwritable_results_are_an_error(folder: Folder, command: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m nfrun {command}"],
         cwd=folder.path,
@@ -407,14 +407,14 @@ def test_results_that_cannot_be_written_are_an_error(folder: Folder, command: st
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])
-def test_closed_streams_do_no_harm(folder: Folder, closed: str) -> None:
-    command = f"{sys.executable} -m nfrun run two.yaml {closed}"
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", "<&-", ">&- 2>&-"])
+def test_a_run_works_with_closed_streams(folder: Folder, redirections: str) -> None:
+    command = f"{sys.executable} -m nfrun run two.yaml {redirections}"
     done = subprocess.run(["sh", "-c", command], cwd=folder.path, env=folder.env, capture_output=True, check=False)
     assert done.returncode == 0
 
 
-def test_an_events_file_that_cannot_be_made(folder: Folder) -> None:
+def test_an_events_file_that_cannot_be_made_is_an_io_error(folder: Folder) -> None:
     done = folder.nfrun("run", "two.yaml", "--events", "no/such/folder/events")
     assert done.returncode == 74
     assert done.stderr == "nfrun: no/such/folder/events: No such file or directory\n"
@@ -443,7 +443,7 @@ def test_output_into_a_closed_pipe_is_no_error(folder: Folder) -> None:
     ("number", "code", "why"),
     [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "SIGHUP")],
 )
-def test_a_signal_ends_a_script_at_once_and_its_children_with_it(
+def test_a_signal_ends_a_script_and_its_children_at_once(
     folder: Folder, number: signal.Signals, code: int, why: str
 ) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {run: 'sleep 300 & echo $! > pid; echo started >&2; wait'}}\n")
@@ -457,7 +457,7 @@ def test_a_signal_ends_a_script_at_once_and_its_children_with_it(
     assert _is_gone(child)
 
 
-def test_ctrl_c_gives_a_stuck_node_its_grace_and_leaves(folder: Folder) -> None:
+def test_after_ctrl_c_a_stuck_node_is_left_after_the_grace(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {python: 'steps:hang'}}\n")
     process = _started(folder, "p.yaml", "--grace", "100ms")
     _read_until(process, "hanging")
@@ -467,7 +467,7 @@ def test_ctrl_c_gives_a_stuck_node_its_grace_and_leaves(folder: Folder) -> None:
     assert "cancelled: 0 nodes finished, 1 did not" in err
 
 
-def test_a_second_ctrl_c_leaves_a_stuck_node_without_its_grace(folder: Folder) -> None:
+def test_a_second_ctrl_c_leaves_a_stuck_node_at_once(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {python: 'steps:hang'}}\n")
     process = _started(folder, "p.yaml", "--grace", "1h")
     _read_until(process, "hanging")
@@ -497,12 +497,12 @@ def test_a_daemon_ends_with_a_run_that_is_killed(folder: Folder) -> None:
     process = _started(folder, "p.yaml")
     daemon = int(_content(process, folder.path / "pid"))
     process.kill()
-    process.communicate(timeout=60)  # the keeper has let go of the streams when it is done
+    process.communicate(timeout=60)  # the reaper closes the streams when it is done
     assert _is_gone(daemon)
 
 
 @linux
-def test_a_run_whose_process_is_killed_says_how_to_go_on(folder: Folder) -> None:
+def test_a_killed_run_suggests_resume(folder: Folder) -> None:
     text = "def die():\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     (folder.path / "die.py").write_text(text)
     (folder.path / "p.yaml").write_text("nodes: {a: {python: 'die:die'}}\n")
@@ -516,7 +516,7 @@ def test_a_run_whose_process_is_killed_says_how_to_go_on(folder: Folder) -> None
 STUBBORN = "trap '' TERM; echo listening >&2; while :; do sleep 300; done"
 
 
-def test_without_a_grace_nothing_is_waited_for(folder: Folder) -> None:
+def test_with_a_grace_of_zero_ctrl_c_ends_the_run_at_once(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text(f'nodes: {{a: {{run: "{STUBBORN}"}}, b: {{python: "steps:hang"}}}}\n')
     process = _started(folder, "p.yaml", "--grace", "0")
     _read_until(process, "hanging")
@@ -526,7 +526,7 @@ def test_without_a_grace_nothing_is_waited_for(folder: Folder) -> None:
     assert "cancelled: 0 nodes finished, 2 did not" in err
 
 
-def test_the_grace_counts_after_a_timeout_too(folder: Folder) -> None:
+def test_the_grace_applies_after_a_timeout_too(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text(f'nodes: {{a: {{run: "{STUBBORN}", timeout: 1ms}}}}\n')
     done = folder.nfrun("run", "p.yaml", "--grace=1ms", "-q")
     assert (done.returncode, done.stderr) == (
@@ -536,7 +536,7 @@ def test_the_grace_counts_after_a_timeout_too(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["-1", "soon", "1w", "", "1e3", "367d", "0x1", "١"])
-def test_a_grace_that_is_none(folder: Folder, here: Here, wrong: str) -> None:
+def test_an_invalid_grace_is_a_usage_error(folder: Folder, here: Here, wrong: str) -> None:
     done = here(folder.path, "run", "two.yaml", f"--grace={wrong}")
     assert done.returncode == 2
     assert f"Invalid value for --grace: '{wrong}' is not a duration such as 10s, 500ms, 2m or 0" in done.stderr
@@ -560,7 +560,7 @@ def _read_until(process: subprocess.Popen[str], text: str) -> None:
 
 
 def _content(process: subprocess.Popen[str], path: Path) -> str:
-    """What is in the file, once something is."""
+    """Wait until the file has content and return it."""
     while not path.exists() or not path.read_text().strip():
         assert process.poll() is None, "it ended without writing it"
         os.sched_yield()
@@ -568,7 +568,7 @@ def _content(process: subprocess.Popen[str], path: Path) -> str:
 
 
 def _is_gone(pid: int) -> bool:
-    """Whether the process has ended; one that nobody has waited for yet has."""
+    """Whether the process has ended; a zombie counts as ended."""
     done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip() == "" or done.stdout.strip().startswith("Z")
 
@@ -618,7 +618,7 @@ def test_ctrl_c_on_a_terminal_counts_once(folder: Folder) -> None:
     assert (child.exitstatus, child.signalstatus) == (130, None)
 
 
-def test_events_are_written_over_nothing_else(folder: Folder, here: Here) -> None:
+def test_an_events_file_overwrites_only_events(folder: Folder, here: Here) -> None:
     before = (folder.path / "steps.py").read_text()
     done = here(folder.path, "run", "two.yaml", "--events", "steps.py")
     assert done.returncode == 2
@@ -626,13 +626,13 @@ def test_events_are_written_over_nothing_else(folder: Folder, here: Here) -> Non
     assert f"Invalid value for --events: {what}" in done.stderr
     assert (folder.path / "steps.py").read_text() == before
     (folder.path / "events").touch()
-    for _ in range(2):  # what is empty, or has the events of a run before
+    for _ in range(2):  # an empty file, or one with the events of an earlier run
         assert folder.nfrun("run", "two.yaml", "--events", "events").returncode == 0
     lines = (folder.path / "events").read_text().splitlines()
     assert sum(json.loads(line)["event"] == "run_started" for line in lines) == 1
 
 
-def test_parameters_from_a_file_of_json(folder: Folder) -> None:
+def test_parameters_from_a_json_file(folder: Folder) -> None:
     (folder.path / "json.yaml").write_text(
         "params: {text: '', count: 1}\nnodes:\n  a: {run: 'printf %s \"$NFRUN_WITH_text\" > text', "
         "with: {text: '${{ params.text }}'}}\n"
@@ -644,7 +644,7 @@ def test_parameters_from_a_file_of_json(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             '{"count": 1,\n "x" 2}',
@@ -663,10 +663,10 @@ def test_parameters_from_a_file_of_json(folder: Folder) -> None:
         ("[1]", "p.json: a file of parameters is a mapping of names to values\n"),
     ],
 )
-def test_what_is_wrong_with_a_file_of_json(folder: Folder, here: Here, text: str, told: str) -> None:
+def test_errors_in_a_json_parameters_file(folder: Folder, here: Here, text: str, expected: str) -> None:
     (folder.path / "p.json").write_text(text)
     done = here(folder.path, "run", "two.yaml", "--params-file", "p.json")
-    assert (done.returncode, done.stderr) == (2, told)
+    assert (done.returncode, done.stderr) == (2, expected)
 
 
 CLEANS_UP = """
@@ -678,9 +678,9 @@ while :; do sleep 0.05; done
 
 @pytest.mark.parametrize("executor", ["run", "process"])
 @pytest.mark.parametrize("ending", ["timeout", "ctrl-c"])
-def test_what_a_node_has_started_has_the_grace_too(folder: Folder, executor: str, ending: str) -> None:
+def test_children_of_a_node_have_the_grace_too(folder: Folder, executor: str, ending: str) -> None:
     (folder.path / "clean_up.sh").write_text(CLEANS_UP)
-    # The shell has no trap of its own, and is gone at once.
+    # The outer shell has no trap and ends at once.
     node = "run: 'bash clean_up.sh; true'" if executor == "run" else "python: 'steps:f', executor: process"
     limit = ", timeout: 2s" if ending == "timeout" else ""
     steps = "import subprocess, time\ndef f():\n    subprocess.Popen(['bash', 'clean_up.sh'])\n    time.sleep(60)\n"

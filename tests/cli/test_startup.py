@@ -1,4 +1,4 @@
-"""What a command imports, and above all what it does not: imports are most of what a start takes."""
+"""Tests of what each command imports and does not import: imports take most of the start-up time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-# The console script, which writes down what was imported when it leaves. Arrow imports numpy and pandas where they are
-# installed, and they half of the world: that is not what is asked here.
-WATCHED = """
+# The console script, which writes the names of the imported modules to a file at exit. numpy and pandas are hidden:
+# Arrow imports them if they are installed, with many other modules that are of no interest here.
+SCRIPT = """
 import atexit, sys
 sys.modules["numpy"] = sys.modules["pandas"] = None
 log = sys.argv.pop(1)
@@ -24,7 +24,7 @@ HEAVY = {
 }
 HELLO = "name: hello\nnodes:\n  a: {python: 'steps:a'}\n  b: {python: 'steps:b', inputs: {n: a}}\n"
 STEPS = "def a():\n    return {'n': 1}\n\ndef b(n):\n    return n\n\nasync def c():\n    return {'n': 1}\n"
-ASYNCIO = {"asyncio", "ssl", "concurrent.futures", "logging"}  # which brings these with it
+ASYNCIO = {"asyncio", "ssl", "concurrent.futures", "logging"}  # asyncio imports the others
 
 
 @pytest.fixture
@@ -37,20 +37,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 def imported(folder: Path, *words: str) -> set[str]:
-    """Which of HEAVY have been imported when `nfrun` ends."""
+    """Return which of HEAVY are imported when `nfrun` ends."""
     return HEAVY & modules(folder, *words)
 
 
 def modules(folder: Path, *words: str) -> set[str]:
-    """All that has been imported when `nfrun` ends."""
+    """Return all modules that are imported when `nfrun` ends."""
     log = folder / "imported"
-    command = [sys.executable, "-c", WATCHED, str(log), *words]
+    command = [sys.executable, "-c", SCRIPT, str(log), *words]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return set(log.read_text().split())
 
 
-def test_the_way_in_imports_nothing(folder: Path) -> None:
+def test_the_main_module_imports_nothing(folder: Path) -> None:
     """Every worker process imports the main module of its parent."""
     code = "import sys; before = set(sys.modules); import nfrun.__main__; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -65,16 +65,16 @@ def test_help_imports_typer_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words", ["--help", "run --help", "run hello.yaml -h", "plan hello.yaml", "validate hello.yaml"]
 )
-def test_only_runs_pay_for_a_guard(folder: Path, words: str) -> None:
+def test_other_commands_do_not_import_the_supervisor(folder: Path, words: str) -> None:
     assert "nfrun.system.supervisor" not in modules(folder, *words.split())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
-def test_runs_have_a_guard(folder: Path) -> None:
+def test_run_imports_the_supervisor(folder: Path) -> None:
     assert "nfrun.system.supervisor" in modules(folder, "run", "hello.yaml", "-q")
 
 
-def test_validate_and_plan_read_yaml_alone(folder: Path) -> None:
+def test_validate_and_plan_import_yaml_alone(folder: Path) -> None:
     assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"yaml"}
     assert imported(folder, "plan", "hello.yaml") == {"yaml"}
 
@@ -95,7 +95,7 @@ def test_a_run_that_prints_a_summary_imports_rich_too(folder: Path, options: lis
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
 
 
-def test_rich_is_ours_even_though_it_is_imported_late(folder: Path) -> None:
+def test_a_user_module_named_rich_is_not_imported(folder: Path) -> None:
     (folder / "rich.py").write_text("raise ImportError('a file of the user, found where it must not be')\n")
     command = [sys.executable, "-m", "nfrun", "run", "hello.yaml"]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -111,7 +111,7 @@ def test_an_async_node_has_its_event_loop(folder: Path) -> None:
     assert imported(folder, "run", "async.yaml") >= {"asyncio"}
 
 
-def test_mistakes_are_left_to_typer(folder: Path) -> None:
+def test_usage_errors_are_left_to_typer(folder: Path) -> None:
     command = [sys.executable, "-m", "nfrun", "run", "hello.yaml", "-j", "0"]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`nfrun validate`: all problems of all files at once, on the right stream, with the right exit code."""
+"""Tests of `nfrun validate`: all diagnostics of all files, their stream and the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nfrun.cli.typer_app import app
 
 GOOD = "nodes:\n  a: {run: x}\n  b: {run: x, inputs: a}\n"
 BAD = "nodes:\n  extract: {run: x}\n  join: {run: x, inputs: [extrat], retries: -1}\n"
-TOLD = """\
+DIAGNOSTICS = """\
 bad.yaml:3:27: node 'join' reads 'extrat', which is not defined
     3 |   join: {run: x, inputs: [extrat], retries: -1}
       |                           ^^^^^^ did you mean 'extract' (line 2)?
@@ -39,8 +39,8 @@ def nfrun(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_as_a_program() -> None:
-    """Once as people call it: nothing else in this file starts a process."""
+def test_validate_as_a_program() -> None:
+    """The only test in this file that starts a process, as users do."""
     environ = {**os.environ, "PYTHONWARNINGS": "error", "NO_COLOR": "1"}
     result = subprocess.run(
         [sys.executable, "-m", "nfrun", "validate", "good.yaml", "bad.yaml"],
@@ -49,19 +49,19 @@ def test_as_a_program() -> None:
         env=environ,
         check=False,
     )
-    assert (result.returncode, result.stdout, result.stderr) == (2, "good.yaml: ok, 2 nodes\n", TOLD)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "good.yaml: ok, 2 nodes\n", DIAGNOSTICS)
 
 
-def test_good() -> None:
+def test_a_valid_file() -> None:
     assert nfrun("validate", "good.yaml") == (0, "good.yaml: ok, 2 nodes\n", "")
 
 
-def test_all_files_are_looked_at() -> None:
+def test_all_files_are_validated() -> None:
     Path("other.yaml").write_text("nodes:\n")
     Path("worse.yaml").write_text("nodes: [\n")
     code, out, err = nfrun("validate", "bad.yaml", "worse.yaml", "good.yaml", "other.yaml")
     assert (code, out) == (2, "good.yaml: ok, 2 nodes\n")
-    assert err.startswith(TOLD)
+    assert err.startswith(DIAGNOSTICS)
     assert [line.split(": ")[0] for line in err.splitlines() if ".yaml:" in line] == [
         "bad.yaml:3:27",
         "bad.yaml:3:45",
@@ -70,7 +70,7 @@ def test_all_files_are_looked_at() -> None:
     ]
 
 
-def test_json() -> None:
+def test_validate_as_json() -> None:
     code, out, err = nfrun("validate", "--json", "good.yaml", "bad.yaml")
     assert (code, err) == (2, "")
     documents: list[dict[str, Any]] = json.loads(out)["files"]
@@ -99,9 +99,9 @@ def test_json() -> None:
     ]
 
 
-def test_every_command_refuses_it_with_the_same_words() -> None:
-    assert nfrun("plan", "bad.yaml") == (2, "", TOLD)
-    assert nfrun("run", "bad.yaml") == (2, "", TOLD)
+def test_every_command_prints_the_same_diagnostics() -> None:
+    assert nfrun("plan", "bad.yaml") == (2, "", DIAGNOSTICS)
+    assert nfrun("run", "bad.yaml") == (2, "", DIAGNOSTICS)
     assert not Path(".nfrun").exists()
 
 
@@ -122,7 +122,7 @@ def test_every_command_refuses_it_with_the_same_words() -> None:
         b"nodes:\n  a: {run: x, with: {v: .nan}}\n",
     ],
 )
-def test_whatever_is_in_a_file_ends_in_words(content: bytes) -> None:
+def test_any_content_of_a_file_gives_diagnostics(content: bytes) -> None:
     Path("odd.yaml").write_bytes(content)
     code, out, err = nfrun("validate", "odd.yaml")
     assert (code, out) == (2, "")
@@ -130,13 +130,13 @@ def test_whatever_is_in_a_file_ends_in_words(content: bytes) -> None:
     assert err.replace("\n", "").replace("\t", "").isprintable()
 
 
-def test_files_that_are_none() -> None:
+def test_missing_files_and_folders_are_refused() -> None:
     for name in ("nope.yaml", "."):
         code, out, err = nfrun("validate", name)
         assert code == 2 and out == "" and err.startswith(name) and err.count("\n") <= 2
 
 
-def test_control_characters_in_the_name_of_the_file() -> None:
+def test_control_characters_in_a_file_name_are_escaped() -> None:
     name = "\x1b[31m\u202e.yaml"
     Path(name).write_text("nodes:\n")
     _, _, err = nfrun("validate", name)
@@ -147,7 +147,7 @@ def test_no_file_is_a_usage_error() -> None:
     assert nfrun("validate")[0] == 2
 
 
-def test_parameters_are_refused_with_their_names() -> None:
+def test_invalid_parameters_are_named() -> None:
     Path("p.yaml").write_text("params: {month: 1}\nnodes:\n  a: {run: 'true'}\n")
     code, out, err = nfrun("run", "p.yaml", "-p", "mnth=2", "-p", "month=two")
     assert (code, out) == (2, "")
@@ -167,7 +167,7 @@ def test_parameters_are_refused_with_their_names() -> None:
     assert nfrun("run", "p.yaml", "--params-file", "nope.yaml")[0] == 2
 
 
-def test_300_problems_are_cut_short_for_people_only() -> None:
+def test_many_diagnostics_are_cut_in_text_and_not_in_json() -> None:
     text = "nodes:\n" + "".join(f"  n{i}: {{run: x, inputs: zz{i}, retries: -1}}\n" for i in range(150))
     Path("many.yaml").write_text(text)
     code, _, err = nfrun("validate", "many.yaml")

@@ -1,4 +1,4 @@
-"""One attempt at one node: what it is told to have failed of, what it leaves behind, and what it holds on to."""
+"""Tests of a single attempt at a node: its failure, its figures, and the scratch folder and tables it releases."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from nfrun.nodes.base import CancelToken
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
 
-def shown(failure: Failure, trial: Trial) -> list[tuple[str, int, str, str]]:
-    """The frames, the numbered module's name made plain."""
+def shown_frames(failure: Failure, trial: Trial) -> list[tuple[str, int, str, str]]:
+    """Return the frames of a failure, with `steps.py` for the numbered module."""
     assert all(not frame.file.startswith(str(trial.folder)) for frame in failure.frames)
     return [
         ("steps.py" if f.file.startswith("steps_") else f.file, f.line, f.function, f.source) for f in failure.frames
     ]
 
 
-# ------------------------------------------------------------------ what an error tells
+# ------------------------------------------------------------------ failures
 
 
 def test_an_error_shows_the_users_frames_and_the_inputs(trial: Trial) -> None:
@@ -43,15 +43,15 @@ def test_an_error_shows_the_users_frames_and_the_inputs(trial: Trial) -> None:
     failure = failed(trial.python(source, {"table": NUMBERS, "other": pa.table({"s": ["x"], "b": [True]})}))
     assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "ValueError", "no good", "")
     assert failure.inputs == ("table: 3 rows, n: int64", "other: 1 row, s: string, b: bool")
-    assert shown(failure, trial) == [
+    assert shown_frames(failure, trial) == [
         ("steps.py", 3, "f", "return g(table)"),
         ("steps.py", 6, "g", 'raise ValueError("no good")'),
     ]
 
 
-def test_of_libraries_the_last_frame_is_shown(trial: Trial) -> None:
+def test_only_the_last_frame_of_a_library_is_shown(trial: Trial) -> None:
     failure = failed(trial.python("import json\ndef f():\n    json.loads('{')"))
-    first, last = shown(failure, trial)
+    first, last = shown_frames(failure, trial)
     assert first == ("steps.py", 3, "f", "json.loads('{')")
     assert last[0].endswith("json/decoder.py")
 
@@ -72,7 +72,7 @@ def test_an_error_in_a_coroutine_shows_the_users_frames(trial: Trial) -> None:
     assert [f.function for f in failure.frames] == ["f", "g"]
 
 
-def test_a_module_that_fails_to_import(trial: Trial) -> None:
+def test_a_failed_import_shows_the_frames_of_the_modules(trial: Trial) -> None:
     inner = trial.module("def f(): pass\nimport steps_not_there")
     outer = trial.module(f"import {inner}\ndef f(): pass")
     failure = failed(trial.run("python", f"{outer}:f"))
@@ -83,7 +83,7 @@ def test_a_module_that_fails_to_import(trial: Trial) -> None:
     ]
 
 
-def test_a_syntax_error_points_at_its_place(trial: Trial) -> None:
+def test_a_syntax_error_shows_its_line(trial: Trial) -> None:
     inner = trial.module("x = 1\ndef f(:\n")
     outer = trial.module(f"import {inner}")
     failure = failed(trial.run("python", f"{outer}:f"))
@@ -125,7 +125,7 @@ def test_a_recursion_shows_its_two_ends(trial: Trial) -> None:
         ("MemoryError('all of it')", "MemoryError", "all of it"),
     ],
 )
-def test_whatever_is_raised_is_told(trial: Trial, raised: str, kind: str, message: str) -> None:
+def test_any_exception_becomes_a_failure(trial: Trial, raised: str, kind: str, message: str) -> None:
     source = f"""
         class Bad(Exception):
             def __str__(self): return 1 / 0
@@ -155,7 +155,7 @@ def test_whatever_is_raised_is_told(trial: Trial, raised: str, kind: str, messag
         ),
     ],
 )
-def test_causes_are_told(trial: Trial, body: str, details: str) -> None:
+def test_causes_are_shown(trial: Trial, body: str, details: str) -> None:
     assert failed(trial.python(f"def f():\n    {body}")).details == details
 
 
@@ -163,7 +163,7 @@ def test_causes_are_told(trial: Trial, body: str, details: str) -> None:
     ("raised", "kind"),
     [("OSError(28, 'No space left on device')", "io"), ("OSError(13, 'Permission denied')", "error")],
 )
-def test_a_full_disk_is_io_whoever_met_it(trial: Trial, raised: str, kind: str) -> None:
+def test_a_full_disk_is_io_even_if_user_code_raises_it(trial: Trial, raised: str, kind: str) -> None:
     failure = failed(trial.python(f"def f(): raise {raised}"))
     assert failure.kind == kind
     assert [f.function for f in failure.frames] == ["f"]
@@ -178,7 +178,7 @@ def test_an_output_that_cannot_be_published_is_io(trial: Trial, monkeypatch: pyt
     assert (failure.kind, failure.type, failure.message) == ("io", "", "cannot write it")
 
 
-def test_what_was_published_before_a_failure_is_released(trial: Trial) -> None:
+def test_outputs_published_before_a_failure_are_released(trial: Trial) -> None:
     source = """
         import pyarrow as pa
         def batches():
@@ -194,7 +194,7 @@ def test_what_was_published_before_a_failure_is_released(trial: Trial) -> None:
     assert not trial.store._entries
 
 
-def test_an_input_that_was_never_given(trial: Trial) -> None:
+def test_a_missing_input_fails_the_node(trial: Trial) -> None:
     work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
     outcome = work(NodeStarted(0.0, "node", 1, {}), CancelToken(), trial.wait)
     assert failed(outcome).message == "the input 't' has no data: 'from_t' handed nothing on"
@@ -208,7 +208,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     assert failed(outcome).kind == "io"
 
 
-def test_a_stopped_attempt_is_cancelled_whatever_it_raises(trial: Trial) -> None:
+def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:
     source = """
         def f(context):
             assert not context.stopped
@@ -219,15 +219,15 @@ def test_a_stopped_attempt_is_cancelled_whatever_it_raises(trial: Trial) -> None
     assert failed(trial.python(source)).kind == "cancelled"
 
 
-def test_a_stopped_attempt_that_ends_well_is_well(trial: Trial) -> None:
+def test_a_stopped_attempt_may_end_well(trial: Trial) -> None:
     outcome = trial.python("def f(context):\n    context._job.cancel_token.cancel()\n    return {'n': 1}")
     assert outcome.failure is None
 
 
-# ------------------------------------------------------------------ times and traces
+# ------------------------------------------------------------------ outcome, prints, scratch
 
 
-def test_an_outcome_tells_its_times(trial: Trial) -> None:
+def test_an_outcome_has_its_times(trial: Trial) -> None:
     outcome = trial.python("def f(a, b): return a", {"a": NUMBERS, "b": NUMBERS})
     assert outcome.duration > 0
     assert outcome.publish_wait > 0
@@ -235,7 +235,7 @@ def test_an_outcome_tells_its_times(trial: Trial) -> None:
     assert (outcome.node, outcome.attempt, outcome.lost) == ("node", 1, None)
 
 
-def test_prints_are_those_of_the_node(trial: Trial) -> None:
+def test_the_current_attempt_is_set_in_a_node(trial: Trial) -> None:
     source = """
         from nfrun.logs.print_capture import current_attempt
         async def f():
@@ -245,7 +245,7 @@ def test_prints_are_those_of_the_node(trial: Trial) -> None:
     assert current_attempt.get() is None
 
 
-def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_line_is_logged_at_the_end_of_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     from nfrun.logs.print_capture import PrintRouter
 
     monkeypatch.setattr("sys.stdout", PrintRouter("stdout", trial.logs, io.StringIO()))
@@ -254,7 +254,7 @@ def test_a_line_that_was_begun_ends_with_the_attempt(trial: Trial, monkeypatch: 
     assert (trial.folder / "logs" / "node.1.stdout").read_text() == "begun"
 
 
-def test_a_scratch_folder_that_cannot_be_made_is_not_the_fault_of_the_node(trial: Trial) -> None:
+def test_a_scratch_folder_that_cannot_be_made_is_io(trial: Trial) -> None:
     trial.folder.joinpath("scratch").write_text("")
     work = trial.work(trial.spec("run", "true"))
     failure = failed(work(NodeStarted(0.0, "node", 1, {}), trial.stop, trial.wait))
@@ -262,7 +262,7 @@ def test_a_scratch_folder_that_cannot_be_made_is_not_the_fault_of_the_node(trial
     assert failure.message == f"cannot make a folder for the node 'node' in {trial.scratch}: File exists"
 
 
-def test_the_scratch_folder_goes_even_after_a_failure(trial: Trial) -> None:
+def test_the_scratch_folder_is_removed_even_after_a_failure(trial: Trial) -> None:
     source = """
         def f(context):
             (context.scratch / "deep" / "er").mkdir(parents=True)
@@ -275,11 +275,11 @@ def test_the_scratch_folder_goes_even_after_a_failure(trial: Trial) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("how", ["return table", "raise ValueError('no')"])
+@pytest.mark.parametrize("end", ["return table", "raise ValueError('no')"])
 @pytest.mark.parametrize("kind", ["def", "async def"])
-def test_no_table_is_held_on_to(trial: Trial, how: str, kind: str) -> None:
-    """Not by threads, loops, errors or frames, and without a garbage collection."""
-    module = trial.module(f"{kind} f(table):\n    {how}")
+def test_no_reference_to_a_table_is_left(trial: Trial, end: str, kind: str) -> None:
+    """Threads, event loops, errors and frames keep none, even without a garbage collection."""
+    module = trial.module(f"{kind} f(table):\n    {end}")
     table = pa.table({"n": [1]})
     gone = weakref.ref(table)
     gc.collect()
@@ -300,10 +300,10 @@ def test_no_table_is_held_on_to(trial: Trial, how: str, kind: str) -> None:
         gc.enable()
 
 
-# ------------------------------------------------------------------ what took how long
+# ------------------------------------------------------------------ durations, files
 
 
-def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_duration_includes_making_the_batches_of_a_reader(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("nfrun.engine.attempt.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("builtins.tick", lambda: clock.__setitem__(0, clock[0] + 1.0), raising=False)
@@ -324,7 +324,7 @@ def test_making_the_batches_of_a_reader_counts_as_work(trial: Trial, monkeypatch
 
 
 @pytest.mark.parametrize("end", ["return None", "raise ValueError('no')"])
-def test_waiting_for_inputs_does_not_count_as_work(trial: Trial, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+def test_the_duration_excludes_waiting_for_inputs(trial: Trial, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     clock = [0.0]
     seconds = {"from_a": 2.0, "from_b": 8.0}
     monkeypatch.setattr("nfrun.engine.attempt.time.perf_counter", lambda: clock[0])
@@ -358,7 +358,7 @@ def test_notes_of_an_error_are_shown(trial: Trial) -> None:
         (OSError("AWS Error SLOW_DOWN"), ("error", "OSError", "AWS Error SLOW_DOWN")),
     ],
 )
-def test_files_that_cannot_be_read(
+def test_a_file_that_cannot_be_read_fails_the_node(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: tuple[str, str, str]
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
@@ -373,7 +373,7 @@ def test_files_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("error", "kind", "why"), [(13, "PermissionError", "Permission denied"), (5, "", "Input/output error")]
 )
-def test_files_that_cannot_be_written(
+def test_a_file_that_cannot_be_written_fails_the_node(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, error: int, kind: str, why: str
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
@@ -385,11 +385,11 @@ def test_files_that_cannot_be_written(
     assert failure.frames == ()
 
 
-@pytest.mark.parametrize(("kind", "body", "locked"), [("run", "sleep 0.1", False), ("python", "", True)])
-def test_only_what_runs_in_this_process_waits_for_its_lock(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, kind: str, body: str, locked: bool
+@pytest.mark.parametrize(("kind", "body", "waits"), [("run", "sleep 0.1", False), ("python", "", True)])
+def test_only_nodes_in_this_process_wait_for_the_gil(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, kind: str, body: str, waits: bool
 ) -> None:
     monkeypatch.setattr("nfrun.engine.gil_contention.GilContention.end", lambda self: (0.0, 1e-6))
     outcome = trial.run(kind, body) if body else trial.python("def f(): return {'n': 1}")
     assert outcome.failure is None
-    assert (outcome.gil_wait > 0.0) is locked
+    assert (outcome.gil_wait > 0.0) is waits

@@ -1,4 +1,4 @@
-"""Waits for the interpreter's lock, seen from outside: shared out among the threads that compete for it."""
+"""Tests of GIL waits: they are estimated from CPU clocks and shared out among the competing threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nfrun.engine.gil_contention import GilContention
 
 
 class Threads:
-    """A contention, and threads whose CPU clocks stand still until they are set; that of one that ended is None."""
+    """A `GilContention` and threads with CPU clocks that tests set. The clock of a thread that ended is None."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cpu: dict[int, float | None] = {}
@@ -32,7 +32,7 @@ class Threads:
         return value
 
     def look(self, *cpu: float | None, seconds: float = 0.1, late: float = 0.005) -> None:
-        """Look once when the threads have used so much in all; those not known yet begin an attempt then."""
+        """Look once when the threads have used this much CPU time in all. Unknown threads begin an attempt first."""
         for ident, value in enumerate(cpu):
             if ident not in self.cpu:
                 self.cpu[ident], self.caller = value, ident
@@ -42,7 +42,7 @@ class Threads:
         self.contention.look(late)
 
     def ends(self) -> list[tuple[float, float]]:
-        """What the attempts have cost, CPU and waits, if they end now."""
+        """End all attempts and return the CPU time and the wait of each."""
         found = []
         for ident in self.cpu:
             self.caller = ident
@@ -56,14 +56,14 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     return Threads(monkeypatch)
 
 
-def test_threads_that_compete_wait_for_what_they_lack(threads: Threads) -> None:
+def test_competing_threads_wait_for_the_time_they_did_not_compute(threads: Threads) -> None:
     threads.look(0.0, 0.0, 0.0)
     threads.look(0.05, 0.04, 0.0)
     assert threads.ends() == [(0.05, 0.05), (0.04, 0.06), (0.0, 0.0)], "the third sleeps"
     assert threads.ends() == [(0.0, 0.0)] * 3, "the next attempts begin anew"
 
 
-def test_nobody_waits_while_the_lock_is_free_or_one_alone_is_at_work(threads: Threads) -> None:
+def test_threads_do_not_wait_while_the_gil_is_free_or_one_thread_is_busy(threads: Threads) -> None:
     threads.look(0.0, 0.0)
     threads.look(0.05, 0.05, late=0.001)
     assert threads.ends() == [(0.05, 0.0), (0.05, 0.0)]
@@ -73,7 +73,7 @@ def test_nobody_waits_while_the_lock_is_free_or_one_alone_is_at_work(threads: Th
     assert threads.ends() == [(0.05, 0.0), (0.0, 0.0)]
 
 
-def test_a_thread_without_a_turn_still_waits_but_not_for_ever(threads: Threads) -> None:
+def test_a_thread_that_gets_no_turn_waits_for_a_limited_time(threads: Threads) -> None:
     threads.look(0.0, 0.0)
     threads.look(0.05, 0.05)
     threads.look(0.15, 0.05)
@@ -81,14 +81,14 @@ def test_a_thread_without_a_turn_still_waits_but_not_for_ever(threads: Threads) 
     assert threads.ends() == [(0.25, 0.05), (0.05, 0.15)]
 
 
-def test_who_computes_without_the_lock_does_not_wait(threads: Threads) -> None:
+def test_threads_that_compute_without_the_gil_do_not_wait(threads: Threads) -> None:
     threads.look(0.0, 0.0)
     threads.look(0.1, 0.12)
     assert threads.ends() == [(0.1, 0.0), (0.12, 0.0)]
 
 
-def test_a_lack_of_cores_is_no_wait_for_the_lock(threads: Threads) -> None:
-    """Six threads that compute without the lock on two cores."""
+def test_a_lack_of_cores_is_not_a_gil_wait(threads: Threads) -> None:
+    """Six threads compute without the GIL on two cores."""
     threads.look(*[0.0] * 6)
     threads.look(*[0.033] * 6)
     assert [waited for _, waited in threads.ends()] == [0.0] * 6
@@ -102,7 +102,7 @@ def test_a_thread_that_has_ended_is_forgotten(threads: Threads) -> None:
     assert threads.contention.end() == (0.0, 0.0)
 
 
-def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_thread_clocks_only_the_cpu_time_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("nfrun.engine.gil_contention.time.pthread_getcpuclockid", raising=False)
     contention = GilContention()
     contention.begin()
@@ -115,7 +115,7 @@ def test_without_clocks_there_is_the_processor_time_and_no_wait(monkeypatch: pyt
 
 @pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="there are no CPU clocks of threads here")
 def test_two_threads_that_compute_wait_for_each_other() -> None:
-    """For real: they compute until one of them was seen to wait."""
+    """Uses real threads: they compute until each was seen to wait."""
     contention = GilContention()
     waits: list[float] = []
     done, tick = threading.Event(), threading.Event()
@@ -130,9 +130,9 @@ def test_two_threads_that_compute_wait_for_each_other() -> None:
     for thread in threads:
         thread.start()
     for _ in range(400):
-        began = time.monotonic()
+        start = time.monotonic()
         tick.wait(0.02)
-        contention.look(time.monotonic() - began - 0.02)
+        contention.look(time.monotonic() - start - 0.02)
         if all(thread.waited > 0.01 for thread in contention._threads.values()):
             break
     done.set()

@@ -1,4 +1,4 @@
-"""What a run leaves of what its nodes took."""
+"""Tests of node statistics: the durations and GIL waits of nodes that a run records for later runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def record(work: Path, pipeline: str, **seconds: float) -> None:
     write_node_stats(work, pipeline, read_node_stats(work, pipeline).with_run(seconds, {}, ()))
 
 
-def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
+def test_new_durations_are_merged_with_recorded_ones(tmp_path: Path) -> None:
     work = tmp_path
     assert read_node_stats(work, "some/p.yaml") == NONE
     record(work, "some/p.yaml", a=1.23456789, b=2)
@@ -32,7 +32,7 @@ def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "durations"),
     [
         ("", {}),
         ("[1]", {}),
@@ -49,13 +49,13 @@ def test_timings_are_kept_beside_older_ones(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_timings_that_are_damaged_are_left_out(tmp_path: Path, text: str, found: dict[str, float]) -> None:
+def test_damaged_statistics_are_ignored(tmp_path: Path, text: str, durations: dict[str, float]) -> None:
     (tmp_path / "timings").mkdir()
     (tmp_path / "timings" / "p.yaml.json").write_bytes(text.encode("latin-1"))
-    assert read_node_stats(tmp_path, "p.yaml").durations == found
+    assert read_node_stats(tmp_path, "p.yaml").durations == durations
 
 
-def test_what_waited_for_the_lock_is_remembered_by_where_it_ran() -> None:
+def test_durations_and_gil_waits_are_recorded_per_executor() -> None:
     first = NONE.with_run({"a": 2.0, "b": 2.0}, {"a": 1.0}, ())
     assert first == NodeStats({"a": 2.0, "b": 2.0}, {"a": 2.0}, {"a": 1.0}, {})
     second = first.with_run({"a": 1.1}, {}, {"a"})
@@ -73,23 +73,23 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
 
 
-def test_the_seconds_of_a_run_are_written_at_its_end(tmp_path: Path) -> None:
+def test_durations_are_written_at_the_end_of_the_run(tmp_path: Path) -> None:
     work = tmp_path
-    listener = NodeStatsFile(work, "p.yaml", NONE)
-    listener.event(NodeFinished(1.0, "a", 1, duration=0.5, gil_wait=0.04))
-    listener.event(NodeFinished(1.0, "c", 1, duration=0.5, gil_wait=0.06))
-    listener.event(NodeFailed(1.0, "b", 1, Failure("error", "", "no"), duration=0.7))
+    stats_file = NodeStatsFile(work, "p.yaml", NONE)
+    stats_file.event(NodeFinished(1.0, "a", 1, duration=0.5, gil_wait=0.04))
+    stats_file.event(NodeFinished(1.0, "c", 1, duration=0.5, gil_wait=0.06))
+    stats_file.event(NodeFailed(1.0, "b", 1, Failure("error", "", "no"), duration=0.7))
     assert read_node_stats(work, "p.yaml").durations == {}
-    listener.event(RunFinished(2.0, "failed"))
-    listener.close()
+    stats_file.event(RunFinished(2.0, "failed"))
+    stats_file.close()
     assert read_node_stats(work, "p.yaml") == NodeStats({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
 
 
-def test_a_run_without_a_good_end_writes_nothing_and_a_full_disk_is_no_matter(tmp_path: Path) -> None:
-    listener = NodeStatsFile(tmp_path, "p.yaml", NONE)
-    listener.event(RunFinished(2.0, "failed"))
+def test_without_finished_nodes_nothing_is_written_and_write_errors_are_ignored(tmp_path: Path) -> None:
+    stats_file = NodeStatsFile(tmp_path, "p.yaml", NONE)
+    stats_file.event(RunFinished(2.0, "failed"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "timings").write_text("in the way")
-    listener.event(NodeFinished(1.0, "a", 1, duration=0.5))
-    listener.event(RunFinished(2.0, "ok"))
+    stats_file.event(NodeFinished(1.0, "a", 1, duration=0.5))
+    stats_file.event(RunFinished(2.0, "ok"))
     assert json.dumps([p.name for p in tmp_path.iterdir()]) == '["timings"]'

@@ -1,4 +1,4 @@
-"""Which nodes run in processes: what was asked for, what the file says, and what runs have shown."""
+"""Tests of placement: the option, the file and recorded statistics decide which nodes run in processes."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def pipeline(**executors: str) -> Pipeline:
     return Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
 
 
-def seen(took: float, locked: float, process: float | None = None) -> NodeStats:
-    return NodeStats({"a": took}, {"a": took}, {"a": locked}, {} if process is None else {"a": process})
+def stats(duration: float, gil_wait: float, process: float | None = None) -> NodeStats:
+    return NodeStats({"a": duration}, {"a": duration}, {"a": gil_wait}, {} if process is None else {"a": process})
 
 
-def test_the_file_decides_where_nothing_is_asked_for() -> None:
+def test_without_an_option_the_file_decides() -> None:
     nodes = pipeline(a="process", b="thread", c="", script="process")
     assert nodes_in_processes(nodes, "", NONE) == {"a"}
 
 
-@pytest.mark.parametrize(("asked", "found"), [("process", {"a", "b", "c"}), ("thread", set()), ("auto", {"a"})])
-def test_what_is_asked_for_goes_for_all_nodes_but_those_that_are_processes(asked: str, found: set[str]) -> None:
+@pytest.mark.parametrize(("requested", "found"), [("process", {"a", "b", "c"}), ("thread", set()), ("auto", {"a"})])
+def test_the_option_applies_to_all_nodes_but_scripts(requested: str, found: set[str]) -> None:
     nodes = pipeline(a="thread", b="process", c="", script="")
-    assert nodes_in_processes(nodes, asked, seen(2.0, 1.0)) == found
+    assert nodes_in_processes(nodes, requested, stats(2.0, 1.0)) == found
 
 
 @pytest.mark.parametrize(
     ("recorded", "gain"),
     [
         (NONE, False),
-        (seen(2.0, 1.0), True),
-        (seen(2.0, 0.3), False),  # a small part of its time
-        (seen(0.06, 0.04), False),  # no time at all
-        (seen(2.0, 1.0, process=1.2), True),
-        (seen(2.0, 1.0, process=2.5), False),  # its tables are large, perhaps
+        (stats(2.0, 1.0), True),
+        (stats(2.0, 0.3), False),  # it waited for a small part of its time
+        (stats(0.06, 0.04), False),  # it is too short
+        (stats(2.0, 1.0, process=1.2), True),
+        (stats(2.0, 1.0, process=2.5), False),  # it was slower in a process
     ],
 )
-def test_what_gains(recorded: NodeStats, gain: bool) -> None:
+def test_a_node_gains_if_it_waited_long_for_the_gil(recorded: NodeStats, gain: bool) -> None:
     assert gains_from_process("a", recorded) is gain

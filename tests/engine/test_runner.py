@@ -1,4 +1,4 @@
-"""Carrying out a run for real: threads, a store with files, timeouts, cancelling, and bugs that must not hang it."""
+"""Tests of the runner with threads and a store: failures, timeouts, cancelling, and bugs that must not hang it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LONG = 1000.0
 Do = Callable[["Trial", NodeStarted, CancelToken], Failure | None]
 
 
-def ok(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+def ok(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
     return None
 
 
@@ -56,7 +56,7 @@ def error(text: str = "no") -> Failure:
 
 @dataclass
 class Trial:
-    """One run on threads, with a store of its own. Each attempt opens what it reads, does `do` and publishes."""
+    """One run on threads with a store. Each attempt opens its inputs, calls `do` and publishes its output."""
 
     folder: Path
     plan: Plan
@@ -70,8 +70,8 @@ class Trial:
 
     def __post_init__(self) -> None:
         self.events: list[Event] = []
-        self.come = threading.Condition()
-        self.run = Run(self.plan, self.tell, keep_going=self.keep_going, grace=self.grace)
+        self.changed = threading.Condition()
+        self.run = Run(self.plan, self.emit, keep_going=self.keep_going, grace=self.grace)
         self.store = TableStore(
             self.folder / "run",
             mode=self.mode,
@@ -80,17 +80,17 @@ class Trial:
             on_published=self.run.output_published,
             on_error=self.run.abort,
         )
-        self.came: list[Any] = []
+        self.results: list[Any] = []
 
-    def tell(self, event: Event) -> None:
-        with self.come:
+    def emit(self, event: Event) -> None:
+        with self.changed:
             self.events.append(event)
-            self.come.notify_all()
+            self.changed.notify_all()
 
     def until(self, kind: type[Event], node: str, attempt: int = 1) -> None:
-        """Until there is such an event."""
+        """Wait until there is such an event."""
 
-        def there() -> bool:
+        def has_event() -> bool:
             return any(
                 isinstance(e, kind)
                 and getattr(e, "node", getattr(e, "output", "")) == node
@@ -98,13 +98,13 @@ class Trial:
                 for e in self.events
             )
 
-        with self.come:
-            assert self.come.wait_for(there, 10), (kind, node, self.names())
+        with self.changed:
+            assert self.changed.wait_for(has_event, 10), (kind, node, self.event_names())
 
-    def work(self, start: NodeStarted, stop: CancelToken, wait: Any) -> Outcome:
+    def work(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> Outcome:
         for ref in start.inputs.values():
             assert self.store.open(ref).equals(self.table)
-        failure = self.do(self, start, stop)
+        failure = self.do(self, start, cancel_token)
         if failure is not None:
             return Outcome(start.node, start.attempt, failure)
         try:
@@ -113,8 +113,8 @@ class Trial:
             return Outcome(start.node, start.attempt, Failure("io", "HandoffError", str(broken)))
         return Outcome(start.node, start.attempt, outputs={start.node: ref})
 
-    def make(self, settle: Any) -> ThreadExecutor:
-        executor = ThreadExecutor(self.work, settle)
+    def make_executor(self, on_outcome: Any) -> ThreadExecutor:
+        executor = ThreadExecutor(self.work, on_outcome)
         close = executor.close
 
         def closing(patience: float = 0.0) -> None:
@@ -125,19 +125,19 @@ class Trial:
         return executor
 
     def go(self) -> RunFinished:
-        end = self.run.go(self.make, self.store)
+        end = self.run.go(self.make_executor, self.store)
         assert self.events[-1] is end
         self.store.close()
         return end
 
     def begin(self) -> threading.Thread:
-        """Go on a thread; what came of it is in `came`."""
+        """Run on a thread; its result goes to `results`."""
 
         def run() -> None:
             try:
-                self.came.append(self.go())
+                self.results.append(self.go())
             except BaseException as error:
-                self.came.append(error)
+                self.results.append(error)
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
@@ -145,11 +145,11 @@ class Trial:
 
     def end(self, thread: threading.Thread) -> Any:
         thread.join(20)
-        assert self.came, self.names()
-        return self.came[0]
+        assert self.results, self.event_names()
+        return self.results[0]
 
-    def names(self) -> list[str]:
-        """The events, as `kind node`."""
+    def event_names(self) -> list[str]:
+        """Return the events as `kind node`."""
         return [
             f"{event_name(type(e))} {getattr(e, 'node', getattr(e, 'output', ''))}".strip() for e in list(self.events)
         ]
@@ -162,8 +162,8 @@ class Trial:
         return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
 
 
-def chain(*nodes: Node, keep: tuple[str, ...] = (), slots: int = 4) -> Plan:
-    return make_plan(nodes, keep, slots)
+def chain(*nodes: Node, retained: tuple[str, ...] = (), slots: int = 4) -> Plan:
+    return make_plan(nodes, retained, slots)
 
 
 def reader(name: str, *reads: str, **more: Any) -> Node:
@@ -171,32 +171,32 @@ def reader(name: str, *reads: str, **more: Any) -> Node:
 
 
 @pytest.fixture
-def held() -> Iterator[threading.Event]:
-    """What a stuck node waits for; it is let go of at the end."""
+def release() -> Iterator[threading.Event]:
+    """The event that a stuck node waits for; set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def stuck(held: threading.Event, *names: str, after: Failure | None = None) -> Do:
+def stuck(release: threading.Event, *nodes: str, after: Failure | None = None) -> Do:
     """The first attempt at these nodes hangs."""
 
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
-        if start.node in names and start.attempt == 1:
-            assert held.wait(20)
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        if start.node in nodes and start.attempt == 1:
+            assert release.wait(20)
             return after
         return None
 
     return do
 
 
-# ------------------------------------------------------------------ well and badly
+# ------------------------------------------------------------------ success, failures, retries
 
 
-def test_a_run_tells_what_happens_in_order(tmp_path: Path) -> None:
-    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("b",)), mode="mmap")
+def test_a_run_emits_events_in_order(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), retained=("b",)), mode="mmap")
     assert trial.go().status == "ok"
-    assert trial.names() == [
+    assert trial.event_names() == [
         "run_started",
         "node_started a",
         "node_finished a",
@@ -212,15 +212,15 @@ def test_a_run_tells_what_happens_in_order(tmp_path: Path) -> None:
     assert trial.patience == [LONG]
 
 
-def test_a_run_without_nodes(tmp_path: Path) -> None:
+def test_a_run_without_nodes_is_ok(tmp_path: Path) -> None:
     assert Trial(tmp_path, chain()).go().status == "ok"
 
 
-def test_a_failure_stops_what_has_not_begun(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+def test_after_a_failure_no_node_starts(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         return error() if start.node == "a" else None
 
-    plan = chain(Node("a", estimated_duration=2.0), Node("b"), reader("c", "a"), keep=("b",), slots=1)
+    plan = chain(Node("a", estimated_duration=2.0), Node("b"), reader("c", "a"), retained=("b",), slots=1)
     trial = Trial(tmp_path, plan, do)
     assert trial.go().status == "failed"
     assert trial.of(NodeFailed) == ["a"]
@@ -229,11 +229,11 @@ def test_a_failure_stops_what_has_not_begun(tmp_path: Path) -> None:
     assert trial.files() == []
 
 
-def test_with_keep_going_only_what_depends_on_it_is_skipped(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+def test_with_keep_going_only_dependents_are_skipped(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         return error() if start.node == "a" else None
 
-    plan = chain(Node("a"), Node("b"), reader("c", "a"), reader("d", "b"), keep=("d",))
+    plan = chain(Node("a"), Node("b"), reader("c", "a"), reader("d", "b"), retained=("d",))
     trial = Trial(tmp_path, plan, do, keep_going=True)
     assert trial.go().status == "failed"
     assert (trial.of(NodeFailed), trial.of(NodeSkipped), sorted(trial.of(NodeFinished))) == (["a"], ["c"], ["b", "d"])
@@ -241,11 +241,11 @@ def test_with_keep_going_only_what_depends_on_it_is_skipped(tmp_path: Path) -> N
 
 
 def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         return error(str(start.attempt)) if start.attempt < 3 else None
 
     retry = Retry(max=2, delay=0.01, backoff=2.0, jitter=0.0)
-    trial = Trial(tmp_path, chain(Node("a", retry=retry), keep=("a",)), do)
+    trial = Trial(tmp_path, chain(Node("a", retry=retry), retained=("a",)), do)
     assert trial.go().status == "ok"
     pauses = [e for e in trial.events if isinstance(e, NodeRetrying)]
     assert [(e.attempt, e.delay, e.failure.message) for e in pauses] == [(1, 0.01, "1"), (2, 0.02, "2")]
@@ -254,8 +254,8 @@ def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
     assert trial.files() == ["a.3.arrow"]
 
 
-def test_a_worker_that_breaks_down_again_and_again_ends_the_node(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+def test_a_worker_that_breaks_down_repeatedly_fails_the_node(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         raise SystemExit("a bug")
 
     trial = Trial(tmp_path, chain(Node("a")), do)
@@ -268,8 +268,8 @@ def test_a_worker_that_breaks_down_again_and_again_ends_the_node(tmp_path: Path)
 # ------------------------------------------------------------------ timeouts
 
 
-def test_a_stuck_node_is_left_to_itself_at_its_timeout(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), reader("b", "a")), stuck(held, "a"))
+def test_a_stuck_node_is_detached_at_its_timeout(tmp_path: Path, release: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), reader("b", "a")), stuck(release, "a"))
     assert trial.go().status == "failed"
     (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
     assert (end.failure.kind, end.failure.message) == ("timeout", "took longer than its timeout of 0.01 s")
@@ -277,37 +277,37 @@ def test_a_stuck_node_is_left_to_itself_at_its_timeout(tmp_path: Path, held: thr
     assert trial.files() == []
 
 
-def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, held: threading.Event) -> None:
-    """The first attempt hangs and publishes while another node runs, after the second attempt has finished."""
+def test_a_late_outcome_is_ignored_and_leaves_no_file(tmp_path: Path, release: threading.Event) -> None:
+    """The first attempt hangs. It publishes after the second attempt has finished, while another node runs."""
     late = threading.Event()
 
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         if start.node == "other":
             assert late.wait(10)
         elif start.attempt == 1:
             clock[0] += 1.0
-            assert held.wait(10)
+            assert release.wait(10)
         return None
 
-    plan = chain(Node("a", timeout=0.5, retry=AT_ONCE), Node("other"), keep=("a", "other"))
+    plan = chain(Node("a", timeout=0.5, retry=AT_ONCE), Node("other"), retained=("a", "other"))
     trial = Trial(tmp_path, plan, do, mode="mmap")
-    clock = [0.0]  # turned by hand: the second attempt has all the time it needs
+    clock = [0.0]  # set by the test: the second attempt cannot time out
     trial.run.now = lambda: clock[0]  # type: ignore[method-assign]
-    settled = threading.Event()
+    applied = threading.Event()
     real = trial.run._on_outcome
 
-    def settle(outcome: Outcome) -> NodeStarted | None:
+    def on_outcome(outcome: Outcome) -> NodeStarted | None:
         following = real(outcome)
         if (outcome.node, outcome.attempt) == ("a", 1):
-            settled.set()
+            applied.set()
         return following
 
-    trial.run._on_outcome = settle  # type: ignore[method-assign]
+    trial.run._on_outcome = on_outcome  # type: ignore[method-assign]
     thread = trial.begin()
     trial.until(NodeFinished, "a", 2)
     assert trial.run.detached == 1
-    held.set()
-    assert settled.wait(10)
+    release.set()
+    assert applied.wait(10)
     late.set()
     assert trial.end(thread).status == "ok"
     published = [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished) and e.output == "a"]
@@ -317,32 +317,34 @@ def test_what_comes_late_counts_for_nothing_and_leaves_nothing(tmp_path: Path, h
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_comes_after_the_end_leaves_nothing(tmp_path: Path, held: threading.Event, mode: str) -> None:
+def test_an_outcome_after_the_end_of_the_run_leaves_no_file(
+    tmp_path: Path, release: threading.Event, mode: str
+) -> None:
     ended = threading.Event()
-    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), keep=("a",)), stuck(held, "a"), mode=mode)
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01), retained=("a",)), stuck(release, "a"), mode=mode)
     work = trial.work
 
-    def last(start: NodeStarted, stop: CancelToken, wait: Any) -> Outcome:
+    def last(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> Outcome:
         try:
-            return work(start, stop, wait)
+            return work(start, cancel_token, run_coroutine)
         finally:
             ended.set()
 
     trial.work = last  # type: ignore[method-assign]
     assert trial.go().status == "failed"
-    held.set()
+    release.set()
     assert ended.wait(10)
     assert trial.files() == []
 
 
-def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: threading.Event) -> None:
-    clock = [0.0]  # turned by hand: the third attempt has all the time it needs
+def test_a_node_is_retried_after_a_timeout(tmp_path: Path, release: threading.Event) -> None:
+    clock = [0.0]  # set by the test: the third attempt cannot time out
 
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         if start.attempt == 3:
             return None
         clock[0] += 1.0
-        assert held.wait(20)
+        assert release.wait(20)
         return error()
 
     trial = Trial(tmp_path, chain(Node("a", timeout=0.5, retry=replace(AT_ONCE, max=3)), slots=1), do)
@@ -356,13 +358,13 @@ def test_a_timeout_is_a_failure_that_may_be_tried_again(tmp_path: Path, held: th
 
 
 def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         stopped = threading.Event()
-        with stop.on_cancel(stopped.set):
+        with cancel_token.on_cancel(stopped.set):
             assert stopped.wait(10)
         return Failure("cancelled", "Cancelled", "stopped")
 
-    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("a",)), do)
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), retained=("a",)), do)
     thread = trial.begin()
     trial.until(NodeStarted, "a")
     trial.run.cancel("Ctrl-C")
@@ -372,20 +374,20 @@ def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) ->
     assert trial.files() == []
 
 
-def test_a_node_that_ends_well_meanwhile_has_ended_well(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), keep=("a",)), stuck(held, "a"))
+def test_a_node_that_ends_well_after_a_cancel_is_finished(tmp_path: Path, release: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), retained=("a",)), stuck(release, "a"))
     thread = trial.begin()
     trial.until(NodeStarted, "a")
     trial.run.cancel("Ctrl-C")
     trial.until(AttemptStopped, "a")
-    held.set()
+    release.set()
     assert trial.end(thread).status == "cancelled"
     assert (trial.of(NodeFinished), trial.of(NodeCancelled)) == (["a"], ["b"])
     assert trial.files() == ["a.1.arrow"]
 
 
-def test_after_the_grace_what_hangs_is_left_to_itself(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(held, "a", "b"), grace=0.01)
+def test_after_the_grace_stuck_nodes_are_detached(tmp_path: Path, release: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(release, "a", "b"), grace=0.01)
     thread = trial.begin()
     trial.until(NodeStarted, "a")
     trial.until(NodeStarted, "b")
@@ -396,8 +398,8 @@ def test_after_the_grace_what_hangs_is_left_to_itself(tmp_path: Path, held: thre
     assert trial.patience == [0.0]
 
 
-def test_a_second_cancel_leaves_at_once(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a")), stuck(held, "a"))
+def test_a_second_cancel_ends_the_run_at_once(tmp_path: Path, release: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a")), stuck(release, "a"))
     thread = trial.begin()
     trial.until(NodeStarted, "a")
     trial.run.cancel("Ctrl-C")
@@ -406,18 +408,18 @@ def test_a_second_cancel_leaves_at_once(tmp_path: Path, held: threading.Event) -
     assert trial.run.detached == 1
 
 
-def test_a_cancel_before_the_first_node(tmp_path: Path) -> None:
+def test_a_cancel_before_the_first_node_does_not_hang(tmp_path: Path) -> None:
     trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), reader("c", "b")))
     trial.run.cancel("SIGTERM")
     assert trial.go().status in ("ok", "cancelled")
 
 
-def hold_writes(monkeypatch: pytest.MonkeyPatch, held: threading.Event) -> threading.Event:
+def block_writes(monkeypatch: pytest.MonkeyPatch, release: threading.Event) -> threading.Event:
     begun, real = threading.Event(), nfrun.tables.store.write_file
 
     def write(value: Any, path: Path, *rest: Any, **more: Any) -> Any:
         begun.set()
-        assert held.wait(20)
+        assert release.wait(20)
         return real(value, path, *rest, **more)
 
     monkeypatch.setattr(nfrun.tables.store, "write_file", write)
@@ -425,10 +427,10 @@ def hold_writes(monkeypatch: pytest.MonkeyPatch, held: threading.Event) -> threa
 
 
 def test_a_second_cancel_does_not_wait_for_the_disk(
-    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = hold_writes(monkeypatch, held)
-    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)))
+    begun = block_writes(monkeypatch, release)
+    trial = Trial(tmp_path, chain(Node("a"), retained=("a",)))
     thread = trial.begin()
     trial.until(NodeFinished, "a")
     assert begun.wait(10)
@@ -436,50 +438,50 @@ def test_a_second_cancel_does_not_wait_for_the_disk(
     trial.run.cancel("Ctrl-C")
     assert trial.end(thread).status == "cancelled"
     assert trial.run.detached == 1
-    held.set()
+    release.set()
     assert trial.store.flushed(10)
     assert trial.files() == []
 
 
-def test_the_run_ends_when_what_it_keeps_is_written(
-    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+def test_the_run_ends_after_its_retained_outputs_are_written(
+    tmp_path: Path, release: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = hold_writes(monkeypatch, held)
-    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)))
+    begun = block_writes(monkeypatch, release)
+    trial = Trial(tmp_path, chain(Node("a"), retained=("a",)))
     thread = trial.begin()
     trial.until(NodeFinished, "a")
     assert begun.wait(10)
     assert not trial.of(RunFinished)
-    held.set()
+    release.set()
     assert trial.end(thread).status == "ok"
-    assert trial.names()[-2:] == ["output_published a", "run_finished"]
+    assert trial.event_names()[-2:] == ["output_published a", "run_finished"]
 
 
-# ------------------------------------------------------------------ what breaks outside of nodes
+# ------------------------------------------------------------------ errors outside of nodes
 
 
-def test_a_bug_surfaces_instead_of_hanging(tmp_path: Path) -> None:
+def test_an_outcome_of_an_unknown_node_raises(tmp_path: Path) -> None:
     trial = Trial(tmp_path, chain(Node("a")))
-    trial.work = lambda start, stop, wait: Outcome("nobody", 1)  # type: ignore[method-assign]
+    trial.work = lambda start, cancel_token, run_coroutine: Outcome("nobody", 1)  # type: ignore[method-assign]
     with pytest.raises(ValueError, match=r"^attempt 1 of node 'nobody' is not under way$"):
         trial.go()
 
 
-def test_an_outcome_told_twice_is_a_bug(tmp_path: Path, held: threading.Event) -> None:
-    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(held, "b"))
+def test_a_second_outcome_of_an_attempt_raises(tmp_path: Path, release: threading.Event) -> None:
+    trial = Trial(tmp_path, chain(Node("a"), Node("b")), stuck(release, "b"))
     thread = trial.begin()
     trial.until(NodeFinished, "a")
     assert trial.run._on_outcome(Outcome("a", 1)) is None
     assert isinstance(trial.end(thread), ValueError)
 
 
-def test_what_breaks_in_the_store_fails_the_run(tmp_path: Path) -> None:
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         stopped = threading.Event()
-        with stop.on_cancel(stopped.set):
+        with cancel_token.on_cancel(stopped.set):
             trial.run.abort("the disk is gone")
             assert stopped.wait(10)
-        trial.run.abort("and gone")  # no second cancel: the node keeps its grace
+        trial.run.abort("and gone")  # this is no second cancel: the node keeps its grace
         read = threading.Event()
         trial.run._mail.put(read.set)
         assert read.wait(10)
@@ -492,15 +494,15 @@ def test_what_breaks_in_the_store_fails_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "mmap"])
-def test_a_full_disk_fails_the_run_and_leaves_nothing(
+def test_a_full_disk_fails_the_run_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     real = pa.OSFile
     monkeypatch.setattr(pa, "OSFile", lambda path, mode: real("/dev/full", mode))
-    trial = Trial(tmp_path, chain(Node("a"), keep=("a",)), mode=mode)
+    trial = Trial(tmp_path, chain(Node("a"), retained=("a",)), mode=mode)
     end = trial.go()
     assert end.status == "failed"
-    if mode == "auto":  # found out behind the node's back
+    if mode == "auto":  # the background writer finds it out
         assert end.error == "cannot write the output 'a' (24 bytes): No space left on device"
         assert trial.of(NodeFinished) == ["a"]
     else:
@@ -514,17 +516,17 @@ def test_a_full_disk_fails_the_run_and_leaves_nothing(
 
 
 def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path) -> None:
-    """However soon the writer is done, or the digest would get lost behind it; and never for a failed attempt."""
+    """Even if the writer is faster than the node: the digest would be lost otherwise. Failed attempts publish none."""
 
-    def do(trial: Trial, start: NodeStarted, stop: CancelToken) -> Failure | None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         trial.run.output_published(OutputRef("a", 3, 24, "n: int64", digest="x", attempt=start.attempt))
         return error() if start.attempt == 1 else None
 
     trial = Trial(tmp_path, chain(Node("a", retry=AT_ONCE)), do, mode="memory")
     assert trial.go().status == "ok"
-    assert trial.names()[-4:] == ["node_finished a", "output_published a", "output_released a", "run_finished"]
+    assert trial.event_names()[-4:] == ["node_finished a", "output_published a", "output_released a", "run_finished"]
     assert [e.ref.attempt for e in trial.events if isinstance(e, OutputPublished)] == [2]
-    trial.run.output_published(OutputRef("a", 3, 24, "n: int64", attempt=2))  # released: nobody cares
+    trial.run.output_published(OutputRef("a", 3, 24, "n: int64", attempt=2))  # already released: ignored
     assert len(trial.of(OutputPublished)) == 1
 
 
@@ -541,19 +543,19 @@ class Idle:
         pass
 
 
-def test_what_ends_while_the_lock_is_let_go_of_is_applied(tmp_path: Path) -> None:
+def test_an_outcome_that_arrives_while_the_lock_is_released_is_applied(tmp_path: Path) -> None:
     trial = Trial(tmp_path, chain(Node("a"), Node("b")))
     run = trial.run
 
     class Lock:
-        """Somebody else's outcome comes in just before the lock is free again."""
+        """A lock during whose release another outcome arrives."""
 
         def __init__(self) -> None:
             self.acquire = lock.acquire
 
         def release(self) -> None:
             run._lock = lock
-            assert run._on_outcome(Outcome("b", 1)) is None  # left to whoever holds the lock
+            assert run._on_outcome(Outcome("b", 1)) is None  # left to the thread that has the lock
             lock.release()
 
     def end_both() -> None:
@@ -563,16 +565,16 @@ def test_what_ends_while_the_lock_is_let_go_of_is_applied(tmp_path: Path) -> Non
 
     lock = run._lock
     ended: list[str] = []
-    trial.make = lambda settle: Idle()  # type: ignore[assignment, method-assign, return-value]
-    run._mail.put(end_both)  # for the thread of the run, which applies what was left only when this is over
+    trial.make_executor = lambda on_outcome: Idle()  # type: ignore[assignment, method-assign, return-value]
+    run._mail.put(end_both)  # runs on the thread of the run, which applies the left outcome only after it
     assert trial.end(trial.begin()).status == "ok"
     assert ended == ["a", "b"]
 
 
-# ------------------------------------------------------------------ many plans
+# ------------------------------------------------------------------ random plans
 
 
-def fate(seed: int, start: NodeStarted) -> Failure | None:
+def random_failure(seed: int, start: NodeStarted) -> Failure | None:
     chance = random.Random(f"{seed}:{start.node}:{start.attempt}").random()
     return error() if chance < 0.15 else None
 
@@ -597,15 +599,15 @@ def small_plan(seed: int) -> Plan:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> None:
+def test_random_runs_end_as_in_the_simulation(tmp_path: Path, mode: str) -> None:
     for seed in range(200):
         plan = small_plan(seed)
 
-        def do(trial: Trial, start: NodeStarted, stop: CancelToken, seed: int = seed) -> Failure | None:
-            return fate(seed, start)
+        def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken, seed: int = seed) -> Failure | None:
+            return random_failure(seed, start)
 
-        def pretend(start: NodeStarted, seed: int = seed) -> Outcome:
-            failure = fate(seed, start)
+        def simulate_attempt(start: NodeStarted, seed: int = seed) -> Outcome:
+            failure = random_failure(seed, start)
             outputs = {} if failure else {start.node: OutputRef(start.node, 0, 0, "")}
             return Outcome(start.node, start.attempt, failure, outputs=outputs, duration=1.0)
 
@@ -613,30 +615,30 @@ def test_many_runs_end_as_they_do_in_a_simulation(tmp_path: Path, mode: str) -> 
         trial = Trial(tmp_path / f"{seed}", plan, do, keep_going=keep_going, mode=mode, budget=30)
         end = trial.end(trial.begin())
         assert isinstance(end, RunFinished), (seed, end)
-        simulated = simulate(plan, pretend, keep_going=keep_going)
+        simulated = simulate(plan, simulate_attempt, keep_going=keep_going)
         found = ends(trial.events)
         assert set(found) == set(plan.nodes)
         assert trial.store._write_queue.bytes == 0
-        if keep_going:  # else it depends on what happens to run when the first one fails
+        if keep_going:  # otherwise the end depends on which nodes run at the first failure
             assert end.status == simulated[-1].status  # type: ignore[union-attr]
             assert found == ends(simulated), seed
             released = sorted(trial.of(OutputReleased))
             assert released == sorted(e.output for e in simulated if isinstance(e, OutputReleased)), seed
         last = {e.node: e.attempt for e in trial.events if isinstance(e, NodeFinished)}
-        kept = sorted(f"{name}.{last[name]}.arrow" for name in plan.retained if name in last)
-        assert trial.files() == ([] if mode == "memory" else kept), seed
-        settled = {e.output for e in trial.events if isinstance(e, OutputPublished)}
-        assert settled >= {name for name in plan.retained if name in last}, seed
+        retained_files = sorted(f"{name}.{last[name]}.arrow" for name in plan.retained if name in last)
+        assert trial.files() == ([] if mode == "memory" else retained_files), seed
+        published = {e.output for e in trial.events if isinstance(e, OutputPublished)}
+        assert published >= {name for name in plan.retained if name in last}, seed
 
 
-def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
+def test_cancelled_random_runs_end(tmp_path: Path) -> None:
     for seed in range(60):
         plan = small_plan(seed)
         when = random.Random(seed).randint(1, 5)
         calls = iter(range(1, 1000))
 
         def do(
-            trial: Trial, start: NodeStarted, stop: CancelToken, calls: Any = calls, when: int = when
+            trial: Trial, start: NodeStarted, cancel_token: CancelToken, calls: Any = calls, when: int = when
         ) -> Failure | None:
             if next(calls) == when:
                 trial.run.cancel("Ctrl-C")
@@ -652,7 +654,7 @@ def test_many_runs_that_are_cancelled_end_too(tmp_path: Path) -> None:
         assert left <= set(plan.retained), seed
 
 
-def test_events_come_in_the_order_of_their_times_where_a_file_is_there_before_its_node_has_ended(
+def test_event_times_rise_if_a_file_is_written_before_its_node_has_finished(
     tmp_path: Path,
 ) -> None:
     trial = Trial(tmp_path, chain(Node("a"), reader("b", "a")), mode="mmap")

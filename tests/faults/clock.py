@@ -1,7 +1,7 @@
-"""Lets the wall clock jump by days in a run and between runs, and gives every file another time.
+"""Makes the wall clock jump by days during and between runs, and changes the times of all files.
 
-Promised: results are the same, no deadline comes early or never, and no node runs again: nothing is decided by a clock
-or by the time of a file.
+Promised: results are the same, no deadline is early or missed, and no node runs again. Neither the clock nor file times
+decide anything.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Prepared:
 
 
 class Clock:
-    """The shared number of seconds by which the wall clock of a trial is wrong."""
+    """The number of seconds by which the wall clock of a trial is wrong, in a shared file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        # In place: whoever has mapped it sees it at once.
+        # Written in place: processes that have mapped the file see it at once.
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
             file.write(struct.pack("=q", seconds))
 
@@ -67,7 +67,7 @@ def one(trial: Trial) -> None:
 
 
 def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str]) -> list[int]:
-    """A run in which the clock jumps, once or several times, and that leaves all outputs where they are."""
+    """Make a run during which the clock jumps one or more times; it keeps all outputs."""
     keep = ("--keep",) if trial.again else ()
     log = trial.folder / "log.0"
     started = place.start("run", mixed.FILE, "--json", *keep, **env, **{LOG: str(log)})
@@ -83,7 +83,7 @@ def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str
 
 
 def taken_up(trial: Trial, place: Place, clock: Clock, env: dict[str, str], told: str) -> None:
-    """Take it up a few times, each with another clock and other times of files: nothing is left to do."""
+    """Resume the run a few times, each with another clock and other file times: no node may run."""
     for number in range(1, 3):
         shift = trial.random.choice((0, *SHIFTS))
         clock.set(shift)

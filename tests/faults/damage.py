@@ -1,7 +1,7 @@
 """Damages the work folder between two runs: bits, lengths, names, kinds and permissions of any file in it.
 
-Promised: what is taken up then has the right result or refuses in clear words, and what is damaged is never used. After
-a refusal one more try, `nfrun clean` or a new work folder gives the right result.
+Promised: a resumed run gives the right result or refuses with a clear message, and damaged data is never used. After a
+refusal, one more try, `nfrun clean` or a new work folder gives the right result.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ outputs: {last: last, copied: copied, low: parts.low}
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Folders of work as runs leave them, by what the run was like, and the digests of what is right."""
+    """Copies of work folders by the sort of run that left them, and the right digests."""
 
     kept: dict[str, Path]
     known: dict[str, str]
@@ -67,7 +67,7 @@ def make(folder: Path) -> Place:
 
 
 def prepare(setting: Setting) -> Prepared:
-    """Make work folders: of a run that kept all, one that failed, one that was killed, and of several on end."""
+    """Make work folders of a run with all outputs kept, a failed run, a plain run, and several runs in a row."""
     folder = setting.folder / "p"
     place = make(folder)
     known: dict[str, str] = {}
@@ -108,7 +108,7 @@ def one(trial: Trial) -> None:
         rig.clean_words(trial, planned, f"{told}, planned")
         trial.check(planned.code in (0, *REFUSALS), f"{told}, planned: {planned}")
     if judge(trial, place, told):
-        # Whatever was repaired stays so.
+        # A repaired folder must stay repaired.
         if trial.random.random() < 0.2 and not judge(trial, place, f"{told}, and taken up once more"):
             trial.check(False, f"{told}: right at first, then refused")
         return
@@ -126,7 +126,7 @@ def one(trial: Trial) -> None:
 
 
 def judge(trial: Trial, place: Place, told: str) -> bool:
-    """Take the run up; whether it ended well. A wrong result, unclear words, and a signal are complaints."""
+    """Resume the run; returns whether it succeeded. A wrong result, an unclear message or a signal is a complaint."""
     ended: Ended = place.run("run", FILE, "--json", *trial.again)
     rig.clean_words(trial, ended, told)
     trial.count(f"exit {ended.code}")
@@ -140,15 +140,15 @@ def judge(trial: Trial, place: Place, told: str) -> bool:
     return False
 
 
-# -- what can happen to a file -----------------------------------------------------------------------------------------
+# -- ways to damage a file ---------------------------------------------------------------------------------------------
 
 
 def damage(chance: random.Random, work: Path) -> str:
-    """Damage something in the folder; returns what."""
+    """Damage something in the folder; returns a description."""
     files = sorted(path for path in work.rglob("*") if path.is_file() and not path.is_symlink())
     if not files:
         return "nothing is left to damage"
-    # Journals and outputs are worth more than a .gitignore; folders are rare.
+    # Journals and outputs are damaged more often than other files.
     weights = [4 if path.suffix in (".jsonl", ".arrow") else 1 for path in files]
     path = chance.choices(files, weights)[0]
     how = chance.choice(WAYS)

@@ -1,10 +1,10 @@
-"""Has nodes print far more than anybody wants, and looks how much memory and disk the run takes for it.
+"""Makes nodes print huge amounts, and measures the memory and disk space that the run uses.
 
-Promised: whatever a node prints, lines, one line without an end, or bytes that are no text, the processes of the run
-grow by 20 MB at most, compared with the same pipeline printing 1 kB, and the work folder has the beginning and the end.
+Promised: whether a node prints lines, one endless line, or binary data, the processes of the run grow by at most 20 MB
+compared with the same pipeline printing 1 kB, and the work folder has the beginning and the end of the output.
 
-Grown is measured process by process, the largest with the largest and so on, since what a worker takes does not show
-beside what the run itself takes. The processes of a script are the node's own and not looked at.
+The growth is measured per process, the largest with the largest and so on, since the memory of a worker would not show
+in the total. The processes of a script belong to the node and are not measured.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "flood.yaml"
 MOST_GROWN = 20 << 20
 MOST_ON_DISK = 20 << 20
-LITTLE = 1_000  # bytes printed by the run that is compared with
-WORST_BYTES_A_SECOND = 2 << 20  # slower than that hangs
+LITTLE = 1_000  # bytes printed by the run for comparison
+WORST_BYTES_A_SECOND = 2 << 20  # a slower run hangs
 
 STEPS = r"""
 import os
@@ -44,7 +44,7 @@ def flood(kind, size):
     return {"left": size}
 """
 
-# A script that ends a pipe early would fail with `pipefail`.
+# Not a pipeline: a reader that closes the pipe early would fail the script with `pipefail`.
 _LINES = "a line of a log that says nothing much, and says it again and again, as they do"
 SCRIPTS = {
     "lines": f"head -c SIZE < <(yes '{_LINES}')",
@@ -56,7 +56,7 @@ CASES = [(kind, where) for where in ("run", "thread", "process") for kind in SCR
 
 @dataclass(frozen=True, slots=True)
 class Flooded:
-    """What a run came to: its end, the most memory of each of its processes, the largest first, and of its folder."""
+    """The result of a run: its end, the peak memory of its processes, largest first, and the size of its folder."""
 
     ended: Ended
     memory: list[int]
@@ -102,7 +102,7 @@ def _megabytes(sizes: list[int]) -> str:
 
 
 def flooded(place: Place, size: int) -> Flooded:
-    """Run it, and look at its processes and its folder all the while."""
+    """Run the pipeline and sample the memory of its processes and the size of its folder."""
     memory: dict[int, int] = {}
     disk, turn = 0, 0
     started = place.start("run", FILE, "--json")
@@ -122,7 +122,7 @@ def flooded(place: Place, size: int) -> Flooded:
 
 
 def size_of(folder: Path) -> int:
-    """What the files below it take on the disk, in bytes."""
+    """Return the disk space of all files below the folder in bytes."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:

@@ -1,7 +1,7 @@
-"""Puts generated strings, made to be run, to escape or to drive a terminal, into every place that takes text.
+"""Puts generated hostile strings (shell commands, path escapes, terminal sequences) wherever nfrun takes text.
 
-Promised: nothing of them executes, nothing is written where nobody asked for it, what they say arrives unchanged where
-it is data, and no control character of theirs reaches a terminal or a pipe.
+Promised: no part of them is executed, no file is written in an unexpected place, text that is data arrives unchanged,
+and none of their control characters reaches a terminal or a pipe.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.faults.rig import MARK, Ended, Place, Trial
 ABOUT = (__doc__ or "").split("\n")[0]
 CODES = (0, 1, 2, 74, 77)
 
-# All but newline and tab: C0, DEL, C1, marks and overrides of direction, line and paragraph separators, halves.
+# Except newline and tab: C0, DEL, C1, direction marks and overrides, line and paragraph separators, surrogates.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# What a live view itself writes to a terminal: colours, lines erased, the cursor moved, hidden and shown.
+# What the live view itself writes: colours, erased lines, and the cursor moved, hidden and shown.
 OURS = re.compile("\x1b\\[(?:[0-9;]*m|[0-9]*[ABCDGK]|2K|\\?25[lh])|\r")
-THEIRS = re.compile("\x1b\\[(?:5;37;105m|2J|6n|999;1H)")  # sequences that are in PIECES and that OURS never are
+THEIRS = re.compile("\x1b\\[(?:5;37;105m|2J|6n|999;1H)")  # sequences of PIECES that the live view never writes
 
 PIECES = (
     "'", '"', "\\", "`touch CANARY`", "$(touch CANARY)", "; touch CANARY;", "'; touch CANARY; '", '"; touch CANARY; "',
@@ -84,7 +84,7 @@ printf 'n\\n1\\n' > "$NFRUN_OUTPUT"
 
 @dataclass(slots=True)
 class Case:
-    """What is put where. `slots` holds the text by the name of its place; others have harmless text."""
+    """The hostile texts by the name of their place (`slots`); other places get harmless text."""
 
     slots: dict[str, str] = field(default_factory=dict)
 
@@ -92,7 +92,7 @@ class Case:
         return self.slots.get(slot, slot if usual is None else usual)
 
 
-# Where text is data, and goes through unchanged or is refused with its place; where it is a name; and where a path.
+# Places where text is data (passed unchanged or refused with its place), a name, a path, or a word of nfrun.
 DATA = ("param", "with", "env", "description", "name", "node description", "column", "cell", "log", "error", "child")
 IN_FILE = ("with", "env", "description", "name", "node description")
 NAMES = (
@@ -122,17 +122,17 @@ def text(chance: random.Random, canary: Path) -> str:
 
 
 def fits_argument(given: str) -> str:
-    """As much of it as can be an argument of a program."""
+    """Return the part of a text that can be an argument of a program."""
     return re.sub("[\0\ud800-\udc7f\udd00-\udfff]", "", given)[:60_000]
 
 
 def fits_name(given: str) -> str:
-    """As much of it as can be the name of a file."""
+    """Return the part of a text that can be a file name."""
     return fits_argument(given).replace("/", "_").encode(errors="surrogateescape")[:120].decode(errors="ignore") or "x"
 
 
 def make(case: Case, place: Place, ascii_only: bool) -> Path:
-    """Write the pipeline and what is beside it; returns its path."""
+    """Write the pipeline and the files it needs; returns its path."""
 
     def q(slot: str, usual: str | None = None) -> str:
         return json.dumps(case(slot, usual), ensure_ascii=ascii_only or bool(re.search("[\ud800-\udfff]", case(slot))))
@@ -184,7 +184,7 @@ def one(trial: Trial) -> None:
     group = chance.choice((DATA, DATA, NAMES, PATHS, WORDS))
     case = Case({slot: text(chance, canary) for slot in chance.sample(group, chance.randrange(1, 4))})
     for slot in IN_FILE:
-        if slot in case.slots and chance.random() < 0.7:  # else the file is refused and nothing runs
+        if slot in case.slots and chance.random() < 0.7:  # otherwise the file is refused and nothing runs
             case.slots[slot] = CONTROL.sub("", case.slots[slot]).replace("${{", "{{")
     if chance.random() < 0.5:
         case.slots["param"] = text(chance, canary)
@@ -198,7 +198,7 @@ def one(trial: Trial) -> None:
     before = files_in(trial.folder)
     if chance.random() < 0.25:
         ended = on_terminal(place, words, chance)
-        # A terminal shows both streams as one, and what a live view draws.
+        # A terminal shows both streams mixed, with the live view.
         seen = OURS.sub("", ended.out.replace("\r\n", "\n"))
         trial.check(not THEIRS.search(ended.out), f"{told}: a sequence of theirs on the terminal: {found(ended.out)}")
         trial.count("on a terminal")
@@ -240,14 +240,14 @@ def files_in(folder: Path) -> set[str]:
 
 
 def judge_places(trial: Trial, case: Case, place: Place, told: str) -> None:
-    """Check that beside the pipeline there is only what was there, what was asked for, and the work folder."""
+    """Check that the folder has only the files that were there, the requested files, and the work folder."""
     asked = {fits_name(case(slot)) for slot in ("work", "events") if slot in case.slots}
     asked |= {fits_name(case("params file")) + ".json", fits_name(case("pipeline file", "hostile")) + ".yaml"}
     asked |= {fits_name(case("read")) + ".csv", "steps.py", "given.json", "log.bin", "fail", "out", ".nfrun"}
     strays = {path.name for path in place.folder.iterdir()} - asked
     trial.check(not strays, f"{told}: written beside the pipeline: {strays}")
     out = {path.name for path in place.folder.glob("out/*")}
-    if "${{" in case("write"):  # there it is an expression, whose value stays in the folder
+    if "${{" in case("write"):  # an expression, whose value stays in the folder
         trial.check(len(out) <= 1, f"{told}: the write node wrote {out}")
     else:
         out -= {f"{fits_name(case('write'))}.csv"}
@@ -255,7 +255,7 @@ def judge_places(trial: Trial, case: Case, place: Place, told: str) -> None:
 
 
 def judge_data(trial: Trial, case: Case, ended: Ended, told: str) -> None:
-    """Check that values have arrived as they were given."""
+    """Check that values arrived unchanged."""
     import pyarrow as pa
 
     given = case("param", "usual") if "params file" in case.slots else fits_argument(case("param", "usual"))
@@ -263,7 +263,7 @@ def judge_data(trial: Trial, case: Case, ended: Ended, told: str) -> None:
         row = pa.ipc.open_file(file.read_buffer()).read_all().to_pylist()[0]
     for name, value in (("text", given), ("other", case("with")), ("env", case("env"))):
         if name == "other" and "${{" in value:
-            continue  # there it is an expression, and right so
+            continue  # an expression, which is evaluated
         if name == "env" and "${{" in value:
             continue
         trial.check(row[name] == value, f"{told}: {name} arrived as {row[name][:200]!r}")
@@ -271,7 +271,7 @@ def judge_data(trial: Trial, case: Case, ended: Ended, told: str) -> None:
 
 
 def look(trial: Trial, place: Place, file: Path, told: str) -> None:
-    """Have the file shown in some other way."""
+    """Validate or plan the file."""
     name = file.name if file.name[0] != "-" else f"./{file.name}"
     words = trial.random.choice(
         (["validate", name], ["validate", name, "--json"], *(["plan", name, "--format", f] for f in FORMATS))
@@ -290,7 +290,7 @@ def found(seen: str) -> list[str]:
     return [repr(seen[max(0, m.start() - 60) : m.end() + 30]) for m in CONTROL.finditer(seen)][:3]
 
 
-# pexpect takes no names that are not UTF-8.
+# pexpect accepts only UTF-8 arguments.
 _BY_JSON = "import json, os, sys; words = json.loads(sys.argv[1]); os.execv(words[0], words)"
 
 

@@ -1,7 +1,7 @@
-"""Lets the n-th write, rename, open, mkdir, … of a run fail, for n = 1, 2, … and once or for good; and a disk be full.
+"""Makes the n-th write, rename, open, mkdir, … of a run fail, once or from then on, and fills up disks.
 
-Whatever fails, a run says so in clean words and by its exit code, leaves nothing half-written to be seen, and is taken
-up where nothing fails any more. `failing.c` is what makes calls fail.
+Promised: the run reports the error in a clear message and by its exit code, leaves no half-written file visible, and
+can be resumed when nothing fails any more. The library `failing.c` makes the calls fail.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.faults.rig import MARK, Ended, Place, Setting, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
 
-# As in `enum kind` of failing.c, with what each may fail of.
+# The kinds of `enum kind` in failing.c, with the errors of each.
 KINDS = {
     "write": (errno.ENOSPC, errno.EIO, errno.EDQUOT),
     "create": (errno.ENOSPC, errno.EMFILE, errno.EACCES),
@@ -79,7 +79,7 @@ FILE = "failing.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The `nth` call of a kind fails, and all later ones where `forever`; in a first run or in one that is taken up."""
+    """The `nth` call of a kind fails, and with `forever` all later ones. With `again` this is in a resumed run."""
 
     kind: str
     nth: int
@@ -95,7 +95,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """A disk of so many KiB, or a limit of so many KiB on files."""
+    """A disk of `kib` KiB, or a limit of `kib` KiB on the size of files."""
 
     kind: str
     kib: int
@@ -112,7 +112,7 @@ class Prepared:
 
 
 def make(folder: Path) -> Place:
-    """All that nfrun writes goes below `place`; what is only read lies beside it."""
+    """Write the pipeline and its inputs. nfrun writes only below the folder `place`."""
     (folder / "place/out").mkdir(parents=True)
     (folder / FILE).write_text(PIPELINE)
     (folder / "steps.py").write_text(STEPS)
@@ -134,14 +134,14 @@ def write_state(path: Path, fault: Fault | None) -> None:
 
 
 def read_state(path: Path) -> tuple[int, dict[str, int], str, str]:
-    """How many calls failed, how many were made by kind, and the program and the file of the first that failed."""
+    """Return how many calls failed, the calls by kind, and the program and file of the first failed call."""
     values = _STATE.unpack(path.read_bytes())
     program, file = (text.split(b"\0")[0].decode(errors="replace") for text in values[-2:])
     return values[4], dict(zip(KINDS, values[5:21], strict=False)), program, file
 
 
 def prepare(setting: Setting) -> Prepared:
-    """Count the calls of a run that nothing disturbs: there are as many faults, twice for each errno."""
+    """Count the calls of an undisturbed run: each gives two faults per errno."""
     folder = setting.folder
     shim = rig.compiled("failing.c", folder / "shim")
     faults: list[Fault | Full] = []
@@ -153,12 +153,12 @@ def prepare(setting: Setting) -> Prepared:
         write_state(state, None)
         ended = place.run(*arguments(*(setting.again if second else ())), **shimmed(place, shim, state))
         if ended.code != 0 or (known and rig.digests(ended.document) != known):
-            if second:  # told by every trial that takes a run up
+            if second:  # every trial that resumes a run reports this
                 break
             raise RuntimeError(f"the undisturbed run failed: {ended}")
         known = rig.digests(ended.document)
         _, counts, _, _ = read_state(state)
-        # One more, as it varies a little how many there are.
+        # One more, since the number of calls varies a little.
         faults += [
             Fault(kind, nth, error, forever, second)
             for kind, errors in KINDS.items()
@@ -172,14 +172,14 @@ def prepare(setting: Setting) -> Prepared:
         faults += [Full("disk", kib) for kib in range(8, 200, 4)]
     else:
         print("left out, since this user may not mount: disks that are full")
-    # Not shuffled, as their number varies: most keep their place this way, and a trial can be repeated.
+    # Not shuffled, since the number of faults varies: this way most keep their position, and trials can be repeated.
     salt = setting.random.random()
     faults.sort(key=lambda fault: random.Random(f"{salt} {fault}").random())
     return Prepared(shim, known, faults)
 
 
 def mounts() -> bool:
-    """Whether a disk can be made without being anybody."""
+    """Whether a disk can be mounted without privileges."""
     if not shutil.which("unshare"):
         return False
     command = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]
@@ -187,7 +187,7 @@ def mounts() -> bool:
 
 
 def fail(place: Place) -> Ended:
-    """A run whose last node fails: there is something to take up."""
+    """Make a run whose last node fails, so that it can be resumed."""
     return place.run(*arguments(), FAULTS_FAIL="1")
 
 
@@ -218,15 +218,15 @@ def one(trial: Trial) -> None:
 
 
 def judge(trial: Trial, fault: Fault, ended: Ended, program: str, file: str, when: str) -> None:
-    """Check the exit code and the words of a run in which something failed."""
-    if ended.code == 0:  # it was of no consequence, then
+    """Check the exit code and the messages of a run in which a call failed."""
+    if ended.code == 0:  # the failed call did not matter
         rig.right_outputs(trial, ended, trial.prepared.known, f"{when}, exit 0")
         return
     right = {77} if fault.error == errno.EACCES else {74}
     if not program.startswith("python"):
-        right |= {1}  # a script failed, and nobody can tell why
+        right |= {1}  # a script failed, and nfrun cannot know why
     trial.check(ended.code in right, f"{when}: exit {ended.code} is not in {sorted(right)}: {ended}")
-    if ended.out.strip() and "the report of events" not in ended.err:  # else all the rest may have gone well
+    if ended.out.strip() and "the report of events" not in ended.err:  # otherwise the rest may have succeeded
         trial.check(ended.document.get("status") == "failed", f"{when}: what status is this: {ended}")
     if not program.startswith("python"):
         return
@@ -242,9 +242,9 @@ def judge(trial: Trial, fault: Fault, ended: Ended, program: str, file: str, whe
                 trial.check(re.search(r"[\d,]+ bytes", words), f"{when}: nobody says how many bytes: {ended}")
     else:
         names = {Path(file).name, Path(file).parent.name, "place/work"}
-        if Path(file).name.startswith(".nfrun-"):  # on its way to its name, as the input of a script
+        if Path(file).name.startswith(".nfrun-"):  # a temporary file, such as the input of a script
             names |= {"input_", "the node"}
-        if fault.forever:  # the first may have been of no consequence, as where scratch is removed: a later one is told
+        if fault.forever:  # the first may not matter, as when scratch is removed; a later one is reported
             names |= {"cannot ", "the report of events"}
         trial.check(any(name in words for name in names), f"{when}: nobody names any of {sorted(names)}: {ended}")
 
@@ -266,7 +266,7 @@ def take_up(trial: Trial, place: Place, when: str) -> None:
     rig.right_outputs(trial, ended, trial.prepared.known, f"after {when}, taken up")
 
 
-# -- a disk that is really full ----------------------------------------------------------------------------------------
+# -- full disks --------------------------------------------------------------------------------------------------------
 
 _ON_A_DISK = """\
 mount -t tmpfs -o size={kib}k tmpfs place && mkdir place/out || exit 99
@@ -298,7 +298,7 @@ def full(trial: Trial, fault: Full) -> None:
         take_up(trial, place, when)
     rig.clean_words(trial, first, when)
     trial.count(f"{fault.kind}: exit {first.code}")
-    # 1: a script may meet it before nfrun does.
+    # 1: a script may fail before nfrun does.
     trial.check(first.code in (0, 1, 74), f"{when}: {first}")
 
 
@@ -314,7 +314,7 @@ def _both(place: Place, command: list[str]) -> Iterator[Ended]:
 
 
 def limited(place: Place, size: int, limit: int) -> Ended:
-    """A run that may write files of so many bytes."""
+    """Make a run with a limit on the size of files."""
     import resource
     import sys
 
@@ -324,7 +324,7 @@ def limited(place: Place, size: int, limit: int) -> Ended:
         f"import resource, os, sys; resource.setrlimit({limit}, ({size}, {hard})); os.execv(sys.argv[1], sys.argv[1:])"
     )
     command = [sys.executable, "-c", code, sys.executable, "-m", "nfrun", *arguments()]
-    # Its streams are files too, and those of the trial: pipes instead.
+    # The limit would apply to stream files too, so use pipes.
     done = subprocess.run(
         command, check=False, cwd=place.folder, env=env, capture_output=True, timeout=rig.HANG_SECONDS
     )

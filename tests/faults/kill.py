@@ -1,11 +1,11 @@
-"""Kills a run at any moment, several times in a row too, and takes it up with one command.
+"""Kills a run at any moment, also several times in a row, and resumes it with one command.
 
-Promised: the results are those of a run that nobody disturbed, no node that had finished runs again, no output that is
-half-written is ever to be seen, and no process is left.
+Promised: the results are those of an undisturbed run, no finished node runs again, no half-written output is ever
+visible, and no process is left.
 
 A node has finished when the events of its run said so before the kill: `node_finished`, and `output_published` for each
-of its outputs. One that had told of its end and was not finished in this sense may run again; how many did, and how
-long before the kill they had ended, is counted.
+of its outputs. A node that had ended but had not finished in this sense may run again. The trials count these nodes and
+measure how long before the kill they had ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EARLY_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When to kill: some seconds after the start, or as soon as there are so many events."""
+    """When to kill: some seconds after the start, or at a number of events."""
 
     seconds: float | None = None
     events: int | None = None
@@ -35,7 +35,7 @@ class Moment:
         return f"after {self.seconds:.3f} s" if self.seconds is not None else f"at event {self.events}"
 
     def wait(self, started: Started, events: Path) -> bool:
-        """Wait for it; False if the run has ended before."""
+        """Wait for the moment; returns False if the run ends before it."""
         began = time.monotonic()
         while started.process.poll() is None:
             if self.seconds is not None:
@@ -77,7 +77,7 @@ def one(trial: Trial) -> None:
             "run", mixed.FILE, "--json", "--events", str(events), *again, **{LOG: str(log), MARK: str(mark)}
         )
         if number:
-            # Only now: the run is taken up at once, while what the killed one leaves may still be there.
+            # Not earlier: the resumed run starts at once, while processes of the killed one may still be there.
             judge_killed(trial, number - 1)
         if when is None or not when.wait(started, events):
             ended = started.end()
@@ -104,7 +104,7 @@ def one(trial: Trial) -> None:
 
 
 def finished_in(events: Path) -> set[str]:
-    """The nodes that had finished: told so, and all their outputs in place."""
+    """Return the finished nodes: those with `node_finished` and all outputs published, and reused ones."""
     found = rig.events_of(events)
     published = {e["output"] for e in found if e["event"] == "output_published"}
     finished = {e["node"]: set(e["outputs"]) for e in found if e["event"] == "node_finished"}
@@ -113,14 +113,14 @@ def finished_in(events: Path) -> set[str]:
 
 
 def keep_visible(work: Path, seen: Path) -> None:
-    """Keep a name of our own for every file that is to be seen now, since the next run may remove it."""
+    """Link every visible output file into `seen`, since the next run may remove it."""
     seen.mkdir()
     for path in rig.visible(work):
         os.link(path, seen / f"{path.parent.name}.{path.name}")
 
 
 def judge_killed(trial: Trial, number: int) -> None:
-    """Check what a killed run has left: whole files, and no processes."""
+    """Check that a killed run left only whole files, and no processes."""
     known: mixed.Known = trial.prepared
     for path in sorted((trial.folder / f"seen.{number}").iterdir()):
         trial.count("files seen at the moment of a kill")
@@ -134,7 +134,7 @@ def judge_killed(trial: Trial, number: int) -> None:
 
 
 def judge_log(trial: Trial, log: Path, events: Path, finished: set[str], told: str) -> None:
-    """Check that none of these ran: by what nodes themselves told, and for those that tell nothing by the events."""
+    """Check in the log of the nodes and in the events that no node in `finished` ran again."""
     found = rig.events_of(events)
     ran = {e["node"] for e in found if e["event"] == "node_finished" and not e.get("reused")}
     twice = sorted(finished & (ran | set(mixed.log_of(log).started)))

@@ -1,6 +1,6 @@
-"""A pipeline of 20 nodes of every kind, with diamonds and chains, whose results are known. Knows no fault.
+"""A pipeline of 20 nodes of every kind, with diamonds and chains, whose results are known.
 
-All have a timeout that is far away, and the last one is tried twice.
+All nodes have a long timeout, and the last one needs two attempts.
 
 Nodes that are functions or scripts append `start <node> <pid> <attempt> <time>` and `end <node> <time>` to the file
 that FAULTS_LOG names; the time is in seconds since the epoch.
@@ -120,10 +120,10 @@ _END = 'echo "end $NFRUN_NODE $(date +%s.%N)" >> "$FAULTS_LOG"'
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a run that nothing disturbs gives.
+    """The results of an undisturbed run.
 
-    `outputs` are the digests of what it shows by name, `all` those of all outputs by their id, `written` the files that
-    its `write` nodes make; `seconds` is how long it took, from start to exit.
+    `outputs` are the digests of the shown outputs by name, `all` those of all outputs by id, `written` the files of its
+    `write` nodes, and `seconds` its duration from start to exit.
     """
 
     outputs: dict[str, str]
@@ -133,7 +133,7 @@ class Known:
 
 
 def make(folder: Path) -> Place:
-    """Write the pipeline and what it reads into a new folder."""
+    """Write the pipeline and its input files into a new folder."""
     (folder / "data").mkdir(parents=True)
     (folder / FILE).write_text(PIPELINE.replace("BEGIN;", f"{_BEGIN};").replace("END", _END))
     (folder / "steps.py").write_text(STEPS)
@@ -143,7 +143,7 @@ def make(folder: Path) -> Place:
 
 
 def know(folder: Path) -> Known:
-    """Run it twice without any disturbance, the second time with every output in a file, and for its time."""
+    """Run the pipeline twice undisturbed: first with every output in a file, then to measure its duration."""
     place = make(folder)
     events = folder.parent / "undisturbed.events"
     first = place.run("run", FILE, "--json", "--events", str(events), "--handoff", "mmap", "--work", "first")
@@ -160,13 +160,13 @@ def know(folder: Path) -> Known:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """What the `write` nodes have written, with what they may have left beside it."""
+    """Return the files of the `write` nodes, with any leftovers in their folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.glob("out/*"))}
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What nodes have told of one start: those that started, and when those that ended did."""
+    """The log of one start: the nodes that started, and the end times of those that ended."""
 
     started: tuple[str, ...]
     ended: dict[str, float]

@@ -1,9 +1,9 @@
-"""Ends a run while its nodes have children of all sorts, and looks whether any of them is still there.
+"""Ends a run while its nodes have children of all sorts, and checks that none of them survives.
 
 Promised: 500 ms after the process that the user started has ended, however it ended, no child of its nodes is alive.
 
-A child is known by a variable in its environment that nothing else has. Before the end it has to be seen alive, and to
-be of the sort that it should be, else the trial is wrong.
+A child is recognized by a variable in its environment that no other process has. It must be seen alive and of the
+right sort before the end; otherwise the trial is wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ABOUT = (__doc__ or "").split("\n")[0]
 CHILD = "FAULTS_CHILD"
 FILE = "orphans.yaml"
 GONE_SECONDS = 0.5
-TIMEOUT_SECONDS = 2.0  # of the node, in which its child has to come up
+TIMEOUT_SECONDS = 2.0  # the timeout of the node; its child must start within it
 
 STEPS = """
 import os
@@ -41,7 +41,7 @@ def start(token, session):
     return {"started": True}
 """
 
-# `$NFRUN_WITH_token` is the mark of the child; nothing else may have it as the value of CHILD.
+# `$NFRUN_WITH_token` marks the child; no other process may have it as the value of CHILD.
 SCRIPTS = {
     "plain": 'FAULTS_CHILD="$NFRUN_WITH_token" sleep 1000; true',
     "background": 'FAULTS_CHILD="$NFRUN_WITH_token" sleep 1000 & WAIT',
@@ -57,7 +57,7 @@ _WAIT = "while [ ! -e end ]; do sleep 0.02; done"
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What can be told of a child from outside."""
+    """The properties of a child that are visible from outside."""
 
     pid: int
     parent: int
@@ -66,7 +66,7 @@ class Child:
     stubborn: bool
 
 
-# Whether a child is of its sort; `script` is the process of the script.
+# Whether a child is of the expected sort; `script` is the process id of the script.
 SORTS: dict[str, Callable[[Child, int], bool]] = {
     "plain": lambda child, script: child.parent == script and child.group == os.getpgid(script),
     "background": lambda child, script: child.parent == script and child.group == os.getpgid(script),
@@ -78,7 +78,7 @@ SORTS: dict[str, Callable[[Child, int], bool]] = {
 
 
 def prepare(setting: Setting) -> tuple[str, ...]:
-    """The arguments that make the grace short, where there are any."""
+    """Return the arguments for a short grace, if there is such an option."""
     helped = Place(setting.folder.parent).run("run", "--help")
     return ("--grace", "1") if "--grace" in helped.out else ()
 
@@ -106,7 +106,7 @@ def make(trial: Trial, shape: str, ending: str, token: str, kills: bool) -> Plac
 def one(trial: Trial) -> None:
     shape, ending = CASES[trial.number % len(CASES)]
     token = f"child-{trial.random.getrandbits(64):x}"
-    # A script with a plain child waits for it: it is killed, so that it fails too. Others may also end well.
+    # A script with a plain child waits for it, so the script is killed to make it fail. Others may also end well.
     kills = shape in SCRIPTS and (shape == "plain" or trial.random.random() < 0.5)
     place = make(trial, shape, ending, token, kills)
     told = f"{shape}, {ending}{' of another node that kills the script' if kills and ending == 'failure' else ''}"
@@ -135,7 +135,7 @@ def one(trial: Trial) -> None:
 
 
 def end(trial: Trial, started: Started, ending: str, folder: Path) -> None:
-    """Have it end; at some moment after its child was seen, since what guards children may be slower than they."""
+    """End the run some time after its child was seen, since the supervisor may notice children later."""
     time.sleep(trial.random.choice((0.0, 0.05, 0.3)) if ending != "timeout" else 0.0)
     if ending == "kill":
         started.process.kill()
@@ -146,7 +146,7 @@ def end(trial: Trial, started: Started, ending: str, folder: Path) -> None:
 
 
 def await_child(started: Started, place: Place, shape: str, token: str) -> bool:
-    """Wait until there is a child of this sort, and what was started is still at work."""
+    """Wait for a child of this sort; returns False if the run ends first."""
     deadline = time.monotonic() + rig.HANG_SECONDS
     while started.process.poll() is None and time.monotonic() < deadline:
         try:
@@ -154,22 +154,22 @@ def await_child(started: Started, place: Place, shape: str, token: str) -> bool:
             for child in map(look_at, carrying(CHILD, token)):
                 if SORTS[shape](child, script):
                     return started.process.poll() is None
-        except (OSError, ValueError, KeyError):  # not yet there, or still becoming what it will be
+        except (OSError, ValueError, KeyError):  # the child is not there yet, or still starting
             pass
         time.sleep(0.005)
     return False
 
 
 def look_at(pid: int) -> Child:
-    """Raises OSError or KeyError if it is gone."""
+    """Return the properties of a process. Raises OSError or KeyError if it is gone."""
     return Child(pid, int(status(pid)["PPid"]), os.getpgid(pid), os.getsid(pid), is_stubborn(pid))
 
 
 def await_none(token: str) -> tuple[list[int], float]:
-    """Wait until no child is alive; returns those that are after the time allowed, and how long it took."""
+    """Wait until no child is alive; returns those left after GONE_SECONDS, and how long it took."""
     began = time.monotonic()
     while True:
-        # Looked at late on a machine that is busy is not late to be gone: the clock is read before.
+        # Read the clock before the check: a late check on a busy machine does not mean that the child ended late.
         seconds = time.monotonic() - began
         left = carrying(CHILD, token)
         if not left or seconds > GONE_SECONDS:

@@ -1,4 +1,4 @@
-"""What the system says of processes: which carry a mark, and how each of them is. Knows no nfrun. Linux only."""
+"""Reads processes from /proc: which have a variable in their environment, and their state. Linux only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _STUBBORN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def carrying(name: str, value: str) -> list[int]:
-    """The processes with this variable, or one that is a path below it; none that has ended and is not reaped."""
+    """Return the processes whose variable `name` is `value` or a path below it, without zombies."""
     return [pid for pid, environ in environs() if f"{environ.get(name)}/".startswith(f"{value}/")]
 
 
 def environs() -> Iterator[tuple[int, dict[str, str]]]:
-    """All other processes that we may look at, each with the environment that it was started with."""
+    """Yield all other readable processes with the environment that each was started with."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             with suppress(OSError):
@@ -27,7 +27,7 @@ def environs() -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def status(pid: int) -> dict[str, str]:
-    """What /proc/<pid>/status says; empty if there is no such process."""
+    """Return the fields of /proc/<pid>/status; empty if there is no such process."""
     with suppress(OSError):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -35,20 +35,20 @@ def status(pid: int) -> dict[str, str]:
 
 
 def command(pid: int) -> str:
-    """Its command line; "" if it is gone."""
+    """Return the command line of a process; "" if it is gone."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 def is_stubborn(pid: int) -> bool:
-    """Whether it ignores TERM, INT and HUP."""
+    """Whether the process ignores TERM, INT and HUP."""
     ignored = int(status(pid).get("SigIgn", "0"), 16)
     return all(ignored >> (number - 1) & 1 for number in _STUBBORN)
 
 
 def most_memory(pid: int) -> int:
-    """The most memory that its program has held so far, in bytes; 0 if it is gone."""
+    """Return the peak memory of the process in bytes; 0 if it is gone."""
     return int(status(pid).get("VmHWM", "0 kB").split()[0]) << 10
 
 

@@ -1,4 +1,4 @@
-"""What the trials share: nfrun started from outside, what is left of it judged. Knows no fault and no pipeline."""
+"""Shared code of the trials: starts nfrun, judges what it leaves, and runs the trials of a script."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from typing import Any
 from tests.faults.processes import carrying, kill
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = "FAULTS_MARK"  # in the environment of whatever a start of nfrun leaves behind
-LOG = "FAULTS_LOG"  # where the nodes of a trial tell that they start and end
-HANG_SECONDS = 60.0  # what has not ended by then hangs
-_MOST_TEXT = 1 << 24  # bytes at the end of a stream that are kept
-GONE_SECONDS = 3.0  # for what a killed runner leaves to be gone, on a machine that is busy with other things
+MARK = "FAULTS_MARK"  # in the environment of all processes of a start of nfrun
+LOG = "FAULTS_LOG"  # the file in which nodes record their start and end
+HANG_SECONDS = 60.0  # a command that takes longer hangs
+_MOST_TEXT = 1 << 24  # how many bytes at the end of a stream are read
+GONE_SECONDS = 3.0  # time for the processes of a killed runner to end, on a busy machine
 _TABLE = re.compile(
     r"^[ ─]+$|^ stage  |^ +\d+   .*  |^critical path|^sequential|finished in|in processes about|shared the proc"
 )
@@ -39,7 +39,7 @@ _TABLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What came of a command. `code` is negative for a signal and None where it had to be killed, since it hung."""
+    """The result of a command. `code` is negative for a signal, and None if the command hung and was killed."""
 
     code: int | None
     out: str
@@ -47,7 +47,7 @@ class Ended:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The document of `--json`; empty where there is none."""
+        """The document of `--json`; empty if there is none."""
         try:
             found = json.loads(self.out)
         except ValueError:
@@ -61,10 +61,10 @@ class Ended:
 
 
 class Started:
-    """A command under way. Its streams are files: a child that holds one open keeps nobody waiting."""
+    """A running command. Its streams are files, so that a child with an open stream does not block the trial."""
 
     def __init__(self, command: list[str], folder: Path, env: Mapping[str, str]) -> None:
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (until it has ended)
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -76,7 +76,7 @@ class Started:
         )
 
     def end(self, seconds: float = HANG_SECONDS) -> Ended:
-        """Wait for its end, and kill it after `seconds`."""
+        """Wait for the end of the command; kill it after `seconds`."""
         code: int | None
         try:
             code = self.process.wait(seconds)
@@ -92,19 +92,19 @@ class Started:
         return Ended(code, *texts)
 
     def interrupt(self, whole_group: bool) -> None:
-        """Ctrl-C: SIGINT to it, and to all of its process group, as a terminal does, where wanted."""
+        """Send SIGINT to the process, or to its whole process group as a terminal does on Ctrl-C."""
         with suppress(ProcessLookupError):
             (os.killpg if whole_group else os.kill)(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
-        """SIGKILL to the process that was started, and to no other."""
+        """Send SIGKILL to the started process alone."""
         self.process.kill()
         self.process.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder with a pipeline in it. `env` is laid over the environment of every start."""
+    """A folder with a pipeline. `env` is added to the environment of every start."""
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
@@ -121,9 +121,9 @@ class Place:
 
 @dataclass(slots=True)
 class Trial:
-    """One trial: a folder of its own, chance of its own, and what was found wrong or worth counting.
+    """One trial: its folder, its random generator, and its complaints, counts and measurements.
 
-    `again` are the arguments with which a run is taken up again; `prepared` is what `prepare` of the script gave.
+    `again` are the arguments that resume a run; `prepared` is the result of `prepare` of the script.
     """
 
     number: int
@@ -136,7 +136,7 @@ class Trial:
     measured: dict[str, list[float]] = field(default_factory=dict)
 
     def check(self, holds: object, complaint: str) -> bool:
-        """Note the complaint unless it holds; returns whether it does."""
+        """Record the complaint unless `holds` is true; returns whether it is."""
         if not holds:
             self.complaints.append(complaint)
         return bool(holds)
@@ -145,13 +145,13 @@ class Trial:
         self.counts[what] += times
 
     def measure(self, what: str, value: float) -> None:
-        """Note a figure; the spread over all trials is shown in the end."""
+        """Record a figure; its spread over all trials is printed at the end."""
         self.measured.setdefault(what, []).append(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a script prepares its trials with. `again` takes up a run; `options` are those that it alone has."""
+    """The argument of `prepare`. `again` are the arguments that resume a run; `options` those of this script."""
 
     folder: Path
     random: random.Random
@@ -168,10 +168,10 @@ def main(
     every: Callable[[Any], int] | None = None,
     options: Mapping[str, tuple[float, str]] = {},
 ) -> None:
-    """Run the trials that the command line asks for, say what was found, and leave with 1 if anything was wrong.
+    """Run the trials that the command line asks for, print the findings, and exit with 1 if a trial failed.
 
-    `trials` is the usual number; `every`, where a script can go through all there are, tells how many these are.
-    `options` are numbers that this script alone takes: what they usually are, and what for.
+    `trials` is the default number. `every` returns the number of all possible trials, if a script can enumerate them.
+    `options` are numeric options of this script: their defaults and their help.
     """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--trials", type=int, default=trials, help="how many; 0: all there are, where they can be told")
@@ -183,7 +183,7 @@ def main(
     for name, (usual, what) in options.items():
         parser.add_argument(f"--{name}", type=float, default=usual, help=f"{what} (usually {usual:g})")
     given = parser.parse_args()
-    compileall.compile_dir(ROOT / "nfrun", quiet=2)  # else every start does, where that is not to be kept
+    compileall.compile_dir(ROOT / "nfrun", quiet=2)  # otherwise every start compiles where no bytecode is written
     began = time.monotonic()
     counts: Counter[str] = Counter()
     measured: dict[str, list[float]] = {}
@@ -207,7 +207,7 @@ def main(
             finally:
                 kill(marked(str(folder)))
             if trial.complaints and given.leave:
-                with suppress(shutil.Error):  # of pipes, and of what we may not read; all else has been copied
+                with suppress(shutil.Error):  # pipes and unreadable files are not copied
                     shutil.copytree(folder, given.leave / str(number), symlinks=True, dirs_exist_ok=True)
             remove(folder)
             return trial
@@ -237,25 +237,25 @@ def main(
 
 
 def remove(folder: Path) -> None:
-    """All of it, whatever has become of its permissions."""
+    """Remove a folder and all in it, whatever its permissions."""
     for path, _, _ in os.walk(folder):
         with suppress(OSError):
             Path(path).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
-        folder.unlink()  # a file that took its place
+        folder.unlink()  # a file took the place of the folder
 
 
-# -- what is left ------------------------------------------------------------------------------------------------------
+# -- judging what a run leaves -----------------------------------------------------------------------------------------
 
 
 def marked(mark: str) -> list[int]:
-    """The processes that have this MARK, or one below it, in their environment."""
+    """Return the processes whose MARK is `mark` or a path below it."""
     return carrying(MARK, mark)
 
 
 def await_gone(mark: str, seconds: float = GONE_SECONDS) -> tuple[list[int], float]:
-    """Wait until no process has this mark; returns those that still do after `seconds`, and how long it took."""
+    """Wait until no process has this mark; returns those left after `seconds`, and how long it took."""
     began = time.monotonic()
     while left := marked(mark):
         if time.monotonic() - began > seconds:
@@ -265,25 +265,25 @@ def await_gone(mark: str, seconds: float = GONE_SECONDS) -> tuple[list[int], flo
 
 
 def visible(work: Path) -> list[Path]:
-    """The files of outputs that anybody may open."""
+    """Return the output files that are visible under their final names."""
     found = (path for path in work.glob("runs/*/*.arrow") if not path.name.startswith("."))
     return sorted(path for path in found if path.is_file())
 
 
 def digest_of(path: Path) -> str:
-    """The digest of what is in an Arrow file, every byte of it looked at. Raises whatever is wrong with it."""
+    """Read and validate all of an Arrow file and return its digest. Raises an error for a damaged file."""
     import pyarrow as pa
 
     from nfrun.tables.digest import table_digest
 
-    with pa.OSFile(os.fsencode(path), "rb") as file:  # not mapped: it may shrink under our eyes
+    with pa.OSFile(os.fsencode(path), "rb") as file:  # not mapped: it may shrink while it is read
         table = pa.ipc.open_file(file.read_buffer()).read_all()
     table.validate(full=True)
     return table_digest(table)
 
 
 def torn(path: Path) -> str:
-    """What is wrong with the file of an output; "" if nothing is."""
+    """Describe what is wrong with an output file; "" if it is whole."""
     try:
         digest_of(path)
     except Exception as error:
@@ -292,12 +292,12 @@ def torn(path: Path) -> str:
 
 
 def digests(document: Mapping[str, Any]) -> dict[str, str]:
-    """The digests of the outputs by name, as the document of a run has them."""
+    """Return the digests of the outputs by name from the document of a run."""
     return {name: output["digest"] for name, output in document.get("outputs", {}).items()}
 
 
 def right_outputs(trial: Trial, ended: Ended, known: Mapping[str, str], when: str) -> None:
-    """Check that a run says that it went well, that its digests are those, and that its files have them."""
+    """Check that a run succeeded, that it reports the known digests, and that its files have them."""
     document = ended.document
     if not trial.check(ended.code == 0 and document.get("status") == "ok", f"{when}: {ended}"):
         return
@@ -312,7 +312,7 @@ def right_outputs(trial: Trial, ended: Ended, known: Mapping[str, str], when: st
 
 
 def clean_words(trial: Trial, ended: Ended, when: str) -> None:
-    """Check that it did not hang, was ended by no signal, and shows nobody a traceback of nfrun's."""
+    """Check that the command did not hang, was not killed by a signal, and printed no traceback of nfrun."""
     if not trial.check(ended.code is not None, f"{when}: hung: {ended}"):
         return
     trial.check((ended.code or 0) >= 0, f"{when}: ended by a signal: {ended}")
@@ -322,7 +322,7 @@ def clean_words(trial: Trial, ended: Ended, when: str) -> None:
 
 
 def events_of(path: Path) -> list[dict[str, Any]]:
-    """The events in a file of `--events`; the last line may have been cut by a kill."""
+    """Read the events of a file of `--events`; a kill may have cut its last line."""
     found = []
     with suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
@@ -332,7 +332,7 @@ def events_of(path: Path) -> list[dict[str, Any]]:
 
 
 def compiled(source: str, folder: Path) -> Path:
-    """A shared library made from a C file beside this one. Raises SystemExit 0 where there is no compiler."""
+    """Compile a C file of this folder to a shared library. Raises SystemExit 0 without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or sys.platform != "linux":
         print(f"skipped: {source} needs Linux and a C compiler")

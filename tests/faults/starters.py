@@ -1,7 +1,7 @@
-"""Starts several runs at once in one folder, and kills the one that holds it.
+"""Starts several runs at once in one folder, and kills the one that has the lock.
 
-Promised: never are two at work in it; who comes too late leaves with 75 and names who holds the folder; after a SIGKILL
-the next one starts at once and nothing has to be cleaned up.
+Promised: two runs never work in one folder at once; a run that finds the folder locked exits with 75 and names the
+holder of the lock; after a SIGKILL of the holder the next run starts at once, without a cleanup.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def one(trial: Trial) -> None:
 
 
 def all_at_once(trial: Trial, place: Place) -> None:
-    # Apart by up to 300 ms in some rounds: one may come while another leaves.
+    # In some rounds up to 300 ms apart, so that one run may start while another ends.
     apart = trial.random.choice((0.0, 0.0, 0.02, 0.1, 0.3))
     started = []
     for _ in range(STARTERS):
@@ -102,7 +102,7 @@ def holder_killed(trial: Trial, place: Place) -> None:
             other = place.run("run", FILE, "--json", *trial.again)
             judge_loser(trial, place, other, [holder.process.pid], "taking up a run that is at work")
     finally:
-        (place.folder / "active").unlink(missing_ok=True)  # the nodes' own, which the killed run cannot remove
+        (place.folder / "active").unlink(missing_ok=True)  # made by the nodes; the killed run cannot remove it
         (place.folder / "wait").unlink()
         holder.kill()
     again = trial.again if trial.random.random() < 0.7 else ()
@@ -122,7 +122,7 @@ def entered(place: Place, holder: Started) -> bool:
 
 
 def judge_loser(trial: Trial, place: Place, ended: Ended, holders: list[int], when: str) -> None:
-    """Check that it left with 75, and named one of the runs that may have held the folder."""
+    """Check that a run exited with 75, and named a run that may have had the lock."""
     rig.clean_words(trial, ended, when)
     if not trial.check(ended.code == HELD, f"{when}: not exit {HELD}: {ended}"):
         return

@@ -1,9 +1,9 @@
-"""Stops nodes that are stuck, by one Ctrl-C, by a second one, and by their timeout, and looks how long it takes.
+"""Stops stuck nodes by one Ctrl-C, by a second one, and by their timeout, and measures how long it takes.
 
-Promised: after Ctrl-C it is over within the grace and 1 s (3 s where a node holds the lock of the interpreter), after a
-second one within 200 ms, and after a timeout within the grace and 1 s, with the exit codes 130 and 1.
+Promised: the run ends after Ctrl-C within the grace plus 1 s (3 s if a node holds the GIL), after a second Ctrl-C
+within 200 ms, and after a timeout within the grace plus 1 s. The exit codes are 130 and 1.
 
-`--slack` is added to all limits: a machine that does other things too is late by itself. What was measured is shown.
+`--slack` is added to all limits, since a busy machine is late by itself. The measurements are printed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.faults.rig import MARK, Ended, Place, Setting, Started, Trial
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "stops.yaml"
 TIMEOUT_SECONDS = 2.0
-USUAL_GRACE = 5.0  # where it cannot be set
+USUAL_GRACE = 5.0  # if it cannot be set
 LIMIT, LIMIT_HELD, LIMIT_SECOND = 1.0, 3.0, 0.2
-# A second Ctrl-C shows nothing where the grace ends at the same time.
+# The grace must be long: a second Ctrl-C at its end would prove nothing.
 LONG_GRACE = 30
 
 STEPS = r"""
@@ -81,12 +81,12 @@ class Case:
 
     @property
     def held(self) -> bool:
-        """Whether the interpreter of the run itself can do nothing."""
+        """Whether the node holds the GIL of the run itself."""
         return self.where == "thread" and self.stuck in HELD
 
 
 _PLACES = [(s, w) for w in ("thread", "process") for s in FUNCTIONS] + [(s, "run") for s in SCRIPTS]
-# Nobody promises that a run whose interpreter is held looks at a timeout.
+# A timeout is not promised for a run whose GIL is held.
 CASES = [case for e in ENDINGS for s, w in _PLACES if not ((case := Case(s, w, e)).held and e == "timeout")]
 
 
@@ -157,7 +157,7 @@ def one(trial: Trial) -> None:
 
 
 def await_(started: Started, come: Callable[[], bool]) -> bool:
-    """Wait for it while the run is at work; False if it ended before, or hangs."""
+    """Wait until `come` returns true; returns False if the run ends before or hangs."""
     deadline = time.monotonic() + rig.HANG_SECONDS
     while not come():
         if started.process.poll() is not None or time.monotonic() > deadline:
@@ -167,7 +167,7 @@ def await_(started: Started, come: Callable[[], bool]) -> bool:
 
 
 def ended_after(started: Started, began: float) -> tuple[Ended, float]:
-    """Wait for its end; returns how long after `began` it came."""
+    """Wait for the end of the run; returns it, and the seconds from `began` to it."""
     ended = started.end(rig.HANG_SECONDS / 2)
     return ended, time.monotonic() - began
 

@@ -1,4 +1,4 @@
-"""All programs of trials, with about a tenth of their trials each."""
+"""Runs every trial program with about a tenth of its trials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# The slack is for a machine that is busy with other things: that a stuck node is stopped at all is what is tested here.
+# The slack is for a busy machine: this test checks that stuck nodes are stopped at all, not how fast.
 PROGRAMS = {
     "kill": ["--trials", "30"],
     "damage": ["--trials", "200"],
@@ -22,7 +22,7 @@ PROGRAMS = {
     "stops": ["--trials", "40", "--slack", "2"],
     "flood": ["--size", "1e8"],
 }
-SECONDS = 900  # whatever takes longer hangs
+SECONDS = 900  # a program that takes longer hangs
 
 
 @pytest.mark.slow

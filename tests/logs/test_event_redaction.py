@@ -1,4 +1,4 @@
-"""What leaves a run has no secrets in it: every event, every problem, and whatever is written to stderr."""
+"""Tests of redaction: events, diagnostics and text written to stderr contain no secrets."""
 
 from __future__ import annotations
 
@@ -32,12 +32,25 @@ from nfrun.logs.stream_takeover import redact_stderr
 
 VALUE = "hunter2"
 REDACTOR = Redactor([VALUE])
-# Names are those of the file, and paths those of the work folder: with others nothing could be found.
-KEPT = {"id", "path", "digest", "node", "because", "output", "status", "kind", "level", "inputs", "outputs", "opened"}
+# These fields are not redacted: names from the pipeline file and paths in the work folder have to stay usable.
+UNREDACTED = {
+    "id",
+    "path",
+    "digest",
+    "node",
+    "because",
+    "output",
+    "status",
+    "kind",
+    "level",
+    "inputs",
+    "outputs",
+    "opened",
+}
 
 
-def made(kind: type[Any]) -> Any:
-    """An event that has the secret in all of its texts."""
+def event_with_secrets(kind: type[Any]) -> Any:
+    """Make an event that has the secret in all of its texts."""
     return kind(**{field.name: _value(field.name, str(field.type)) for field in fields(kind)})
 
 
@@ -55,7 +68,7 @@ def _value(name: str, kind: str) -> Any:
 
 
 def texts(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """All texts in an event, with the names of the fields that they are in."""
+    """Return all texts in an event with the names of their fields."""
     if is_dataclass(value):
         return [found for field in fields(value) for found in texts(getattr(value, field.name), field.name)]
     if isinstance(value, dict):
@@ -66,19 +79,19 @@ def texts(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", get_args(Event))
-def test_no_event_has_a_secret_in_what_may_come_from_a_node(kind: type[Any]) -> None:
-    event = made(kind)
+def test_event_fields_that_come_from_nodes_are_redacted(kind: type[Any]) -> None:
+    event = event_with_secrets(kind)
     before, after = texts(event), texts(redacted(event, REDACTOR))
     assert len(before) == len(after)
     for (name, old), (_, new) in zip(before, after, strict=True):
-        assert new == (old if name in KEPT else old.replace(VALUE, "***")), name
+        assert new == (old if name in UNREDACTED else old.replace(VALUE, "***")), name
 
 
-def test_events_are_passed_on_as_they_are_where_nothing_is_secret() -> None:
-    told: list[Event] = []
-    assert redact_events(Redactor([]), told.append) == told.append
-    redact_events(REDACTOR, told.append)(NodeLogged(1.0, "a", "info", f"a {VALUE}"))
-    assert told == [NodeLogged(1.0, "a", "info", "a ***")]
+def test_without_secrets_events_are_passed_on_unchanged() -> None:
+    emitted: list[Event] = []
+    assert redact_events(Redactor([]), emitted.append) == emitted.append
+    redact_events(REDACTOR, emitted.append)(NodeLogged(1.0, "a", "info", f"a {VALUE}"))
+    assert emitted == [NodeLogged(1.0, "a", "info", "a ***")]
 
 
 def test_the_event_itself_is_not_changed() -> None:
@@ -89,13 +102,13 @@ def test_the_event_itself_is_not_changed() -> None:
     assert redacted(RunFinished(0.0, "ok"), REDACTOR) == RunFinished(0.0, "ok")
 
 
-def test_a_problem_is_told_without_secrets() -> None:
+def test_diagnostics_are_redacted() -> None:
     problem = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, f"  a: {VALUE}"), f"'{VALUE}' is wrong", f"not {VALUE}")
     expected = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, "  a: ***"), "'***' is wrong", "not ***")
     assert redact_diagnostic(problem, REDACTOR) == expected
 
 
-def test_the_values_are_those_of_the_environment() -> None:
+def test_the_values_of_secrets_come_from_the_environment() -> None:
     pipeline = Pipeline("p.yaml", ".", "p", "", {}, {}, {}, {})
     environ = {"A": VALUE, "B": "other"}
     assert not redactor_of(pipeline, environ)
@@ -108,11 +121,11 @@ import os, subprocess, sys
 from nfrun.logs.stream_takeover import redact_stderr
 from nfrun.logs.redaction import Redactor
 
-with redact_stderr(Redactor(["hunter2"])) as beside:
+with redact_stderr(Redactor(["hunter2"])) as fallback:
     os.write(1, b"one hunter2\\n")
     os.write(2, b"two hun")
     os.write(2, b"ter2\\n")
-    print("three hunter2", file=beside)
+    print("three hunter2", file=fallback)
     subprocess.run("echo four hunter2; echo five hunter2 >&2; (sleep 5; echo never) &", shell=True)
     os.write(2, b"six \\xff hunter2")
     os.write(2, b" hunt")
@@ -123,40 +136,40 @@ os.write(2, b"end hunter2\\n")
 """
 
 
-def test_what_anybody_writes_to_the_descriptors_reaches_stderr_without_secrets() -> None:
+def test_secrets_are_masked_in_writes_to_fd_1_and_2() -> None:
     command = [sys.executable, "-c", GUARDED]
     done = subprocess.run(command, check=True, capture_output=True, timeout=30)
     assert done.stdout == b"out\n", "and what is left in the background is not waited for"
-    lines = done.stderr.replace(b"beside\n", b"").split(b"\n")  # it may come anywhere
+    lines = done.stderr.replace(b"beside\n", b"").split(b"\n")  # its position in the output varies
     assert lines == [
         *(b"one ***", b"two ***", b"three ***", b"four ***", b"five ***"),
         *(b"six \\xff *** huntafter hunter2", b"end hunter2", b""),
     ]
 
 
-def test_a_stream_that_somebody_has_put_there_is_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", theirs)
-    with redact_stderr(REDACTOR) as beside:
-        print(f"a {VALUE}", file=beside)
-        os.write(beside.fileno(), b"b hunter2\n")
-        assert sys.stderr is theirs
-    assert theirs.getvalue() == "a ***\nb ***\n"
+def test_a_replaced_sys_stderr_gets_redacted_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    replacement = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", replacement)
+    with redact_stderr(REDACTOR) as fallback:
+        print(f"a {VALUE}", file=fallback)
+        os.write(fallback.fileno(), b"b hunter2\n")
+        assert sys.stderr is replacement
+    assert replacement.getvalue() == "a ***\nb ***\n"
 
 
-def test_without_secrets_stderr_is_what_it_was() -> None:
-    with redact_stderr(Redactor([])) as beside:
-        assert beside is sys.stderr
+def test_without_secrets_stderr_is_not_replaced() -> None:
+    with redact_stderr(Redactor([])) as fallback:
+        assert fallback is sys.stderr
 
 
-def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
+def test_a_background_process_that_keeps_writing_is_not_waited_for() -> None:
     program = textwrap.dedent("""
         import subprocess, sys
         from nfrun.logs.stream_takeover import redact_stderr
         from nfrun.logs.redaction import Redactor
-        with redact_stderr(Redactor(["hunter2"])) as beside:
+        with redact_stderr(Redactor(["hunter2"])) as fallback:
             loud = subprocess.Popen(["sh", "-c", "while echo hunter2 again; do :; done"])
-            print("mine hunter2", file=beside)
+            print("mine hunter2", file=fallback)
         print("done")
         loud.kill()
     """)
@@ -166,7 +179,7 @@ def test_who_is_left_behind_and_goes_on_writing_is_not_waited_for() -> None:
     assert "hunter2" not in done.stderr
 
 
-def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
+def test_a_closed_stderr_pipe_does_not_stop_the_run() -> None:
     program = textwrap.dedent("""
         import os
         from nfrun.logs.stream_takeover import redact_stderr
@@ -174,9 +187,9 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
         reading, writing = os.pipe()
         os.close(reading)
         os.dup2(writing, 2)
-        with redact_stderr(Redactor(["hunter2"])) as beside:
+        with redact_stderr(Redactor(["hunter2"])) as fallback:
             for _ in range(100):
-                beside.write("x" * 10_000 + "\\n")
+                fallback.write("x" * 10_000 + "\\n")
         print("done")
     """)
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
@@ -189,7 +202,7 @@ def test_a_child_that_a_node_has_forked_is_not_waited_for() -> None:
         from nfrun.logs.stream_takeover import redact_stderr
         from nfrun.logs.redaction import Redactor
         with redact_stderr(Redactor(["hunter2"])):
-            child = os.fork()  # it has all pipes that there are
+            child = os.fork()  # the child inherits all pipes
             if not child:
                 time.sleep(60)
                 os._exit(0)

@@ -1,4 +1,4 @@
-"""What attempts print: lines, a file of bounded size, and the end of it."""
+"""Tests of node logs: lines as events, a file of bounded size per stream, and its tail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "told", "begun"),
+    ("chunks", "expected", "unfinished"),
     [
         ([b"one\n"], ["one"], []),
         ([b"one", b" line\n", b"two"], ["one line"], ["two"]),
@@ -52,13 +52,15 @@ def path(tmp_path: Path) -> Path:
         ([b""], [], []),
     ],
 )
-def test_lines(out: StreamLog, lines: Lines, pieces: list[bytes], told: list[str], begun: list[str]) -> None:
-    for piece in pieces:
-        out.feed(piece)
-    assert lines == [("n", "stdout", line) for line in told]
+def test_output_is_split_into_lines(
+    out: StreamLog, lines: Lines, chunks: list[bytes], expected: list[str], unfinished: list[str]
+) -> None:
+    for chunk in chunks:
+        out.feed(chunk)
+    assert lines == [("n", "stdout", line) for line in expected]
     out.end()
     out.end()
-    assert lines == [("n", "stdout", line) for line in [*told, *begun]]
+    assert lines == [("n", "stdout", line) for line in [*expected, *unfinished]]
 
 
 def test_there_is_no_file_unless_something_is_printed(out: StreamLog, path: Path) -> None:
@@ -68,7 +70,7 @@ def test_there_is_no_file_unless_something_is_printed(out: StreamLog, path: Path
     assert out.tail(10) == ""
 
 
-def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: StreamLog, path: Path) -> None:
+def test_output_is_written_at_once_or_buffered(out: StreamLog, path: Path) -> None:
     out.feed(b"one\n")
     assert path.read_bytes() == b"one\n"
     out.feed(b"two\n", at_once=False)
@@ -82,24 +84,24 @@ def test_what_is_printed_is_in_the_file_at_once_or_a_little_later(out: StreamLog
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_what_lags_behind_is_bounded(out: StreamLog, path: Path) -> None:
+def test_the_buffer_is_bounded(out: StreamLog, path: Path) -> None:
     out.feed(b"x" * 70_000, at_once=False)
     assert path.stat().st_size >= 65_536
 
 
 @pytest.mark.parametrize("size", [KEEP_BYTES - 1, KEEP_BYTES, KEEP_BYTES + 1, 2 * KEEP_BYTES - 1, 2 * KEEP_BYTES])
-@pytest.mark.parametrize("piece", [1 << 12, 100_003, 1 << 22])
-def test_two_mib_are_kept_whole(out: StreamLog, path: Path, size: int, piece: int) -> None:
+@pytest.mark.parametrize("chunk", [1 << 12, 100_003, 1 << 22])
+def test_two_mib_are_kept_whole(out: StreamLog, path: Path, size: int, chunk: int) -> None:
     data = os.urandom(size)
-    for start in range(0, size, piece):
-        out.feed(data[start : start + piece], at_once=False)
+    for start in range(0, size, chunk):
+        out.feed(data[start : start + chunk], at_once=False)
     out.end()
     assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize(("more", "counted"), [(1, "1"), (3_000_000, "3,000,000")])
-def test_of_more_the_beginning_and_the_end_are_kept_and_the_rest_is_counted(
-    out: StreamLog, path: Path, lines: Lines, more: int, counted: str
+@pytest.mark.parametrize(("more", "left_out"), [(1, "1"), (3_000_000, "3,000,000")])
+def test_beyond_two_mib_the_beginning_and_the_end_are_kept(
+    out: StreamLog, path: Path, lines: Lines, more: int, left_out: str
 ) -> None:
     data = os.urandom(2 * KEEP_BYTES + more)
     for start in range(0, len(data), 50_000):
@@ -108,29 +110,29 @@ def test_of_more_the_beginning_and_the_end_are_kept_and_the_rest_is_counted(
     assert path.read_bytes() == data[:KEEP_BYTES]
     assert out.tail(3)[-1] == data[-3:].decode(errors="replace")[-1]
     out.end()
-    assert path.read_bytes() == data[:KEEP_BYTES] + f"\n… {counted} bytes left out …\n".encode() + data[-KEEP_BYTES:]
+    assert path.read_bytes() == data[:KEEP_BYTES] + f"\n… {left_out} bytes left out …\n".encode() + data[-KEEP_BYTES:]
     size = f"{2 * KEEP_BYTES + more:,}"
-    assert lines[-1][2] == f"… the rest of {size} bytes is in {path}, without {counted} bytes in the middle"
+    assert lines[-1][2] == f"… the rest of {size} bytes is in {path}, without {left_out} bytes in the middle"
 
 
-def test_lines_beyond_the_first_mib_are_not_told(out: StreamLog, path: Path, lines: Lines) -> None:
+def test_lines_beyond_the_first_mib_are_not_emitted(out: StreamLog, path: Path, lines: Lines) -> None:
     for _ in range(300):
         out.feed(b"x" * 9_999 + b"\n")
-    assert len(lines) == 105  # the first that is not wholly within the first MiB is the last to be told
+    assert len(lines) == 105  # the last line emitted is the one that crosses the first MiB
     out.end()
     assert [line for _, _, line in lines[105:]] == [
         f"… the rest of 3,000,000 bytes is in {path}, without 902,848 bytes in the middle"
     ]
 
 
-@pytest.mark.parametrize(("count", "told"), [(10_000, []), (10_001, ["… the rest of 20,002 bytes is in PATH"])])
-def test_no_more_than_ten_thousand_lines_are_told(
-    out: StreamLog, path: Path, lines: Lines, count: int, told: list[str]
+@pytest.mark.parametrize(("count", "expected"), [(10_000, []), (10_001, ["… the rest of 20,002 bytes is in PATH"])])
+def test_at_most_ten_thousand_lines_are_emitted(
+    out: StreamLog, path: Path, lines: Lines, count: int, expected: list[str]
 ) -> None:
     out.feed(b"y\n" * count)
     out.end()
     assert [line for _, _, line in lines[:10_000]] == ["y"] * 10_000
-    assert [line for _, _, line in lines[10_000:]] == [line.replace("PATH", str(path)) for line in told]
+    assert [line for _, _, line in lines[10_000:]] == [line.replace("PATH", str(path)) for line in expected]
     assert path.read_bytes() == b"y\n" * count
 
 
@@ -144,14 +146,14 @@ def test_no_more_than_ten_thousand_lines_are_told(
         (b"\xff", 5, "\ufffd"),
     ],
 )
-def test_the_end_in_whole_lines(out: StreamLog, data: bytes, most: int, tail: str) -> None:
+def test_the_tail_starts_at_a_line(out: StreamLog, data: bytes, most: int, tail: str) -> None:
     out.feed(data)
     assert out.tail(most) == tail
     out.end()
     assert out.tail(most) == tail
 
 
-def test_without_a_folder_nothing_is_kept(lines: Lines) -> None:
+def test_without_a_folder_no_file_is_written(lines: Lines) -> None:
     logs = Logs(lambda *line: lines.append(line))
     logs.of("n", 1, "stdout").feed(b"y\n" * 10_001)
     assert logs.of("n", 1, "stdout").file_name == ""
@@ -159,9 +161,7 @@ def test_without_a_folder_nothing_is_kept(lines: Lines) -> None:
     assert lines[-1] == ("n", "stdout", "… the rest of 20,002 bytes is not kept")
 
 
-def test_a_file_that_cannot_be_written_is_given_up_with_one_warning(
-    out: StreamLog, path: Path, lines: Lines, tmp_path: Path
-) -> None:
+def test_an_unwritable_log_file_gives_one_warning(out: StreamLog, path: Path, lines: Lines, tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")
     out.feed(b"one\n")
     out.feed(b"two\n")
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_written_is_given_up_with_one_warning(
     assert out.file_name == ""
 
 
-def test_a_disk_that_is_full_in_the_middle(
+def test_a_disk_that_fills_up_gives_one_warning(
     out: StreamLog, path: Path, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out.feed(b"one\n")
@@ -203,7 +203,7 @@ def test_streams_and_attempts_have_files_of_their_own(logs: Logs, tmp_path: Path
     assert len(found) == 4
 
 
-def test_who_prints_behind_the_end_of_its_attempt_takes_nothing_away(logs: Logs, path: Path, lines: Lines) -> None:
+def test_output_after_the_end_of_an_attempt_is_appended(logs: Logs, path: Path, lines: Lines) -> None:
     logs.of("n", 1, "stdout").feed(b"in time\n")
     logs.end("n", 1)
     logs.of("n", 1, "stdout").feed(b"late\n")
@@ -211,28 +211,28 @@ def test_who_prints_behind_the_end_of_its_attempt_takes_nothing_away(logs: Logs,
     assert path.read_bytes() == b"in time\nlate\n"
 
 
-class _Shy(ByteFilter):
-    """Holds back what may be the beginning of a word that is not to be seen, and else lets it through."""
+class _RedactingFilter(ByteFilter):
+    """Replaces a secret word; holds back bytes that may be its beginning."""
 
     def __init__(self) -> None:
-        self.held = b""
+        self.pending = b""
 
     def feed(self, data: bytes) -> bytes:
-        text = (self.held + data).replace(b"secret", b"***")
-        keep = next((n for n in range(5, 0, -1) if text.endswith(b"secret"[:n])), 0)
-        self.held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        text = (self.pending + data).replace(b"secret", b"***")
+        keep_count = next((n for n in range(5, 0, -1) if text.endswith(b"secret"[:n])), 0)
+        self.pending = text[len(text) - keep_count :]
+        return text[: len(text) - keep_count]
 
     def end(self) -> bytes:
-        held, self.held = self.held, b""
-        return held
+        pending, self.pending = self.pending, b""
+        return pending
 
 
-def test_a_sieve_comes_before_all_else(lines: Lines, tmp_path: Path) -> None:
-    logs = Logs(lambda *line: lines.append(line), tmp_path, _Shy)
+def test_output_is_redacted_before_lines_file_and_tail(lines: Lines, tmp_path: Path) -> None:
+    logs = Logs(lambda *line: lines.append(line), tmp_path, _RedactingFilter)
     out = logs.of("n", 1, "stdout")
-    for piece in (b"a sec", b"ret\nno sec", b"ond\n", b"a se"):
-        out.feed(piece)
+    for chunk in (b"a sec", b"ret\nno sec", b"ond\n", b"a se"):
+        out.feed(chunk)
     assert out.tail(100) == "a ***\nno second\na "
     out.end()
     assert out.tail(100) == "a ***\nno second\na se"
@@ -240,61 +240,59 @@ def test_a_sieve_comes_before_all_else(lines: Lines, tmp_path: Path) -> None:
     assert (tmp_path / "n.1.stdout").read_bytes() == b"a ***\nno second\na se"
 
 
-def test_threads_of_a_node_do_not_tear_what_they_print(out: StreamLog, path: Path, lines: Lines) -> None:
+def test_lines_of_several_threads_of_a_node_stay_whole(out: StreamLog, path: Path, lines: Lines) -> None:
     start = threading.Barrier(4)
 
-    def speak(name: str) -> None:
+    def print_lines(name: str) -> None:
         start.wait(10)
         for i in range(500):
             out.feed(f"{name}{i}\n".encode(), at_once=False)
 
-    threads = [threading.Thread(target=speak, args=[name]) for name in "abcd"]
+    threads = [threading.Thread(target=print_lines, args=[name]) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
     out.end()
-    said = [line for _, _, line in lines]
-    assert sorted(said) == sorted(f"{name}{i}" for name in "abcd" for i in range(500))
-    assert path.read_text().splitlines() == said
+    texts = [line for _, _, line in lines]
+    assert sorted(texts) == sorted(f"{name}{i}" for name in "abcd" for i in range(500))
+    assert path.read_text().splitlines() == texts
 
 
-def test_a_run_does_not_wait_for_whoever_hangs_while_it_writes(
-    logs: Logs, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+def test_close_does_not_wait_for_a_write_that_hangs(logs: Logs, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on = threading.Event(), threading.Event()
 
     def hang(file: int, data: bytes) -> int:
-        begun.set()
+        started.set()
         go_on.wait(60)
         return len(data)
 
     monkeypatch.setattr("nfrun.logs.node_logs.os.write", hang)
     thread = threading.Thread(target=logs.of("n", 1, "stdout").feed, args=[b"text"])
     thread.start()
-    assert begun.wait(10)
+    assert started.wait(10)
     logs.close()
     assert not go_on.is_set()
     go_on.set()
     thread.join(10)
 
 
-def test_a_print_inside_of_a_print_does_not_wait_for_itself(tmp_path: Path) -> None:
-    """As when the garbage collector runs a `__del__` of the node's in the middle of it."""
+def test_a_print_inside_of_a_print_does_not_deadlock(tmp_path: Path) -> None:
+    """This happens when the garbage collector runs a `__del__` of the node during a print."""
     lines: list[str] = []
 
-    def say(node: str, level: str, line: str) -> None:
+    def on_line(node: str, level: str, line: str) -> None:
         lines.append(line)
         if line == "outer":
             logs.of("n", 1, "stdout").feed(b"inner\n")
 
-    logs = Logs(say, tmp_path)
+    logs = Logs(on_line, tmp_path)
     logs.of("n", 1, "stdout").feed(b"outer\n")
     logs.close()
     assert lines == ["outer", "inner"]
 
 
-def test_a_child_that_is_forked_writes_nothing_twice(out: StreamLog, path: Path) -> None:
+def test_a_forked_child_does_not_write_buffered_output_again(out: StreamLog, path: Path) -> None:
     out.feed(b"before\n", at_once=False)
     pid = os.fork()
     if not pid:
@@ -305,7 +303,7 @@ def test_a_child_that_is_forked_writes_nothing_twice(out: StreamLog, path: Path)
     assert path.read_bytes() == b"before\n"
 
 
-def test_what_is_logged_has_its_level_in_the_file(logs: Logs, tmp_path: Path, lines: Lines) -> None:
+def test_the_log_file_has_the_level_of_each_message(logs: Logs, tmp_path: Path, lines: Lines) -> None:
     logs.log("n", 1, "info", "one\rmore")
     logs.log("n", 1, "warning", "")
     logs.log("n", 2, "debug", "half \ud800")
@@ -317,7 +315,7 @@ def test_what_is_logged_has_its_level_in_the_file(logs: Logs, tmp_path: Path, li
     assert len(lines) == 3
 
 
-def test_what_is_logged_is_bounded_as_prints_are(logs: Logs, tmp_path: Path, lines: Lines) -> None:
+def test_log_messages_are_bounded_like_prints(logs: Logs, tmp_path: Path, lines: Lines) -> None:
     for _ in range(10_001):
         logs.log("n", 1, "info", "y")
     for _ in range(3):
@@ -330,13 +328,13 @@ def test_what_is_logged_is_bounded_as_prints_are(logs: Logs, tmp_path: Path, lin
     assert path.stat().st_size < 2 * KEEP_BYTES + 100
 
 
-def test_a_long_line_that_is_logged_is_cut_into_several(logs: Logs, lines: Lines) -> None:
+def test_a_long_log_message_is_split(logs: Logs, lines: Lines) -> None:
     logs.log("n", 1, "info", "x" * 20_000)
     assert lines == [("n", "info", "x" * 16_384), ("n", "info", "x" * 3_616)]
 
 
-def test_a_sieve_sees_whole_lines_of_what_is_logged(lines: Lines, tmp_path: Path) -> None:
-    logs = Logs(lambda *line: lines.append(line), tmp_path, _Shy)
+def test_each_log_message_is_redacted_as_a_whole(lines: Lines, tmp_path: Path) -> None:
+    logs = Logs(lambda *line: lines.append(line), tmp_path, _RedactingFilter)
     logs.log("n", 1, "info", "x" * 16_381 + "secret")
     logs.log("n", 1, "info", "se")
     logs.end("n", 1)
@@ -344,7 +342,7 @@ def test_a_sieve_sees_whole_lines_of_what_is_logged(lines: Lines, tmp_path: Path
     assert (tmp_path / "n.1.log").read_text() == f"info: {'x' * 16_381}***\ninfo: se\n"
 
 
-def test_who_was_given_up_logs_no_more(logs: Logs, lines: Lines) -> None:
+def test_a_detached_attempt_logs_no_more(logs: Logs, lines: Lines) -> None:
     logs.log("n", 1, "info", "in time")
     logs.detach("n", 1)
     logs.log("n", 1, "info", "late")
@@ -355,9 +353,9 @@ def test_who_was_given_up_logs_no_more(logs: Logs, lines: Lines) -> None:
     assert [line for _, _, line in lines] == ["in time", "the next attempt"]
 
 
-def test_where_there_is_no_room_nothing_more_is_told(tmp_path: Path, lines: Lines) -> None:
-    room = iter([True, True, False])
-    logs = Logs(lambda *line: lines.append(line), tmp_path, has_room=lambda: next(room))
+def test_without_room_no_more_lines_are_emitted(tmp_path: Path, lines: Lines) -> None:
+    answers = iter([True, True, False])
+    logs = Logs(lambda *line: lines.append(line), tmp_path, has_room=lambda: next(answers))
     logs.of("n", 1, "stdout").feed(b"one\ntwo\nthree\nfour\n")
     logs.of("n", 1, "stdout").feed(b"five\n")
     logs.end("n", 1)

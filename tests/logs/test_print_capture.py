@@ -1,4 +1,4 @@
-"""What nodes print becomes lines under their names."""
+"""Tests of `PrintRouter`: it sends what each node prints to the log of that node."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines() -> Lines:
 
 
 @pytest.fixture
-def beside() -> io.StringIO:
+def fallback() -> io.StringIO:
     return io.StringIO()
 
 
@@ -41,8 +41,8 @@ def logs(lines: Lines) -> Logs:
 
 
 @pytest.fixture
-def prints(logs: Logs, beside: io.StringIO) -> PrintRouter:
-    return PrintRouter("stdout", logs, beside)
+def router(logs: Logs, fallback: io.StringIO) -> PrintRouter:
+    return PrintRouter("stdout", logs, fallback)
 
 
 @pytest.mark.parametrize(
@@ -56,22 +56,22 @@ def prints(logs: Logs, beside: io.StringIO) -> PrintRouter:
         ([""], []),
     ],
 )
-def test_lines(prints: PrintRouter, lines: Lines, written: list[str], logged: list[str]) -> None:
+def test_output_is_split_into_lines(router: PrintRouter, lines: Lines, written: list[str], logged: list[str]) -> None:
     with at("n"):
         for text in written:
-            assert prints.write(text) == len(text)
+            assert router.write(text) == len(text)
     assert lines == [("n", "stdout", line) for line in logged]
 
 
-def test_lines_of_several_nodes_do_not_mix(prints: PrintRouter, lines: Lines) -> None:
+def test_lines_of_several_nodes_do_not_mix(router: PrintRouter, lines: Lines) -> None:
     start = threading.Barrier(4)
 
     def node(name: str) -> None:
         with at(name):
             start.wait(10)
             for i in range(200):
-                prints.write(f"{name}")
-                prints.write(f"{i}\n")
+                router.write(f"{name}")
+                router.write(f"{i}\n")
 
     threads = [threading.Thread(target=node, args=[name]) for name in "abcd"]
     for thread in threads:
@@ -82,19 +82,21 @@ def test_lines_of_several_nodes_do_not_mix(prints: PrintRouter, lines: Lines) ->
         assert [text for n, _, text in lines if n == name] == [f"{name}{i}" for i in range(200)]
 
 
-def test_what_nobody_in_particular_prints_goes_beside(prints: PrintRouter, lines: Lines, beside: io.StringIO) -> None:
-    prints.write("a warning\n")
+def test_prints_outside_of_nodes_go_to_the_fallback_stream(
+    router: PrintRouter, lines: Lines, fallback: io.StringIO
+) -> None:
+    router.write("a warning\n")
     with at("n"):
-        thread = threading.Thread(target=lambda: prints.write("from a thread of a node's own\n"))
+        thread = threading.Thread(target=lambda: router.write("from a thread of a node's own\n"))
         thread.start()
         thread.join(10)
-    prints.flush()
-    assert beside.getvalue() == "a warning\nfrom a thread of a node's own\n"
+    router.flush()
+    assert fallback.getvalue() == "a warning\nfrom a thread of a node's own\n"
     assert lines == []
 
 
-def test_it_is_enough_of_a_stream(prints: PrintRouter, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", prints)
+def test_the_router_works_as_a_text_stream(router: PrintRouter, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", router)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with at("n"):
         assert sys.stdout.buffer.write("bytes é\n".encode()) == 9
@@ -106,40 +108,40 @@ def test_it_is_enough_of_a_stream(prints: PrintRouter, lines: Lines, monkeypatch
     assert [text for _, _, text in lines] == ["bytes é", "view", "a", "b", "c", ""]
 
 
-def test_children_print_where_nobodys_prints_go(logs: Logs) -> None:
+def test_the_file_descriptor_is_that_of_the_fallback_stream(logs: Logs) -> None:
     assert sys.__stderr__ is not None
     assert PrintRouter("stdout", logs, sys.__stderr__).fileno() == sys.__stderr__.fileno()
 
 
-def test_control_bytes_of_nobody_in_particular_are_made_visible(prints: PrintRouter, beside: io.StringIO) -> None:
-    prints.write("\x1b[31m")
-    assert beside.getvalue() == "\\x1b[31m"
+def test_control_bytes_on_the_fallback_stream_are_escaped(router: PrintRouter, fallback: io.StringIO) -> None:
+    router.write("\x1b[31m")
+    assert fallback.getvalue() == "\\x1b[31m"
 
 
-def test_a_node_that_closes_it_does_not_take_it_from_the_others(prints: PrintRouter, lines: Lines) -> None:
-    prints.close()
+def test_close_by_one_node_does_not_affect_the_others(router: PrintRouter, lines: Lines) -> None:
+    router.close()
     with at("b"):
-        print("still there", file=prints)
+        print("still there", file=router)
     assert lines == [("b", "stdout", "still there")]
 
 
-def test_what_a_child_prints_that_a_node_has_forked_goes_where_it_is_seen(
-    lines: Lines, logs: Logs, beside: io.StringIO, monkeypatch: pytest.MonkeyPatch
+def test_prints_of_a_forked_child_go_to_the_fallback_stream(
+    lines: Lines, logs: Logs, fallback: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prints = PrintRouter("stdout", logs, beside)
+    router = PrintRouter("stdout", logs, fallback)
     with at("a"):
-        print("mine", file=prints)
+        print("mine", file=router)
         monkeypatch.setattr("os.getpid", lambda: 0)
-        print("the child's", file=prints, flush=True)
+        print("the child's", file=router, flush=True)
     assert lines == [("a", "stdout", "mine")]
-    assert beside.getvalue() == "the child's\n"
+    assert fallback.getvalue() == "the child's\n"
 
 
-def test_after_the_run_only_the_main_thread_prints(prints: PrintRouter, beside: io.StringIO) -> None:
+def test_after_the_run_only_the_main_thread_prints(router: PrintRouter, fallback: io.StringIO) -> None:
     after = io.StringIO()
-    prints.end(after)
-    thread = threading.Thread(target=print, args=["secret"], kwargs={"file": prints})
+    router.end(after)
+    thread = threading.Thread(target=print, args=["secret"], kwargs={"file": router})
     thread.start()
     thread.join()
-    print("told", file=prints)
-    assert (beside.getvalue(), after.getvalue()) == ("", "told\n")
+    print("told", file=router)
+    assert (fallback.getvalue(), after.getvalue()) == ("", "told\n")

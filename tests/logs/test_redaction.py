@@ -1,4 +1,4 @@
-"""Values are found in text in whatever notation, whole and in pieces, and nothing else is."""
+"""Tests of `Redactor`: it masks secrets in any notation, whole or in chunks, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "-----BEGIN KEY-----\nMIIEowIBAAKCAQEA\r\n7bq93kfLw0q2\n}\n-----END KEY---
 
 
 def in_dot_net(value: str) -> str:
-    """JSON as its serializer writes it, if it is told nothing else."""
+    """Escape a value as the JSON serializer of .NET does with its default options."""
     return "".join(c if re.match("[ !#$%()*,-;=?-_a-~]", c) and c != "\\" else escaped(c) for c in value)
 
 
@@ -71,7 +71,7 @@ NOTATIONS: list[Callable[[str], str]] = [
 
 @pytest.mark.parametrize("value", [PLAIN, ODD])
 @pytest.mark.parametrize("notation", NOTATIONS)
-def test_a_value_is_hidden_in_every_notation(value: str, notation: Callable[[str], str]) -> None:
+def test_a_value_is_masked_in_every_notation(value: str, notation: Callable[[str], str]) -> None:
     text = Redactor([value])(f"before {notation(value)} after")
     assert text.startswith("before ")
     assert text.endswith(" after")
@@ -97,30 +97,30 @@ def test_a_value_is_hidden_in_every_notation(value: str, notation: Callable[[str
         "it's",
     ],
 )
-def test_what_bash_quotes_is_hidden(value: str, how: str, locale: str) -> None:
+def test_a_value_quoted_by_bash_is_masked(value: str, how: str, locale: str) -> None:
     script = 'printf %q "$1"' if how == "printf %q" else 'echo "${1@Q}"'
     done = subprocess.run(["bash", "-c", script, "-", value], check=True, capture_output=True, env={"LC_ALL": locale})
-    told = Redactor([value])(done.stdout.decode(errors="surrogateescape").strip())
-    assert told.strip("$'") == "***"
+    redacted = Redactor([value])(done.stdout.decode(errors="surrogateescape").strip())
+    assert redacted.strip("$'") == "***"
 
 
 @pytest.mark.parametrize("value", [PLAIN, ODD, "abcd", "abcde", "abcdef"])
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
-def test_a_value_is_hidden_in_base64_wherever_it_begins_in_it(value: str, encode: Callable[[bytes], bytes]) -> None:
+def test_a_value_is_masked_in_base64_at_any_offset(value: str, encode: Callable[[bytes], bytes]) -> None:
     redactor = Redactor([value])
     for before in range(7):
         for after in range(4):
             whole = encode(b"u" * before + value.encode() + b"v" * after).decode()
             for text in (whole, whole.rstrip("=")):
-                left = redactor(f"<{text}>")
-                assert "***" in left, (before, after)
-                # What is left of it are characters that its neighbours share: less than one byte at each end.
-                assert len(left.replace("=", "")) - len("<***>") <= (before + after) * 4 / 3 + 3, left
+                rest = redactor(f"<{text}>")
+                assert "***" in rest, (before, after)
+                # The rest are characters that also encode the neighbours: less than one byte at each end.
+                assert len(rest.replace("=", "")) - len("<***>") <= (before + after) * 4 / 3 + 3, rest
     assert redactor(encode(value.encode()).decode()) == "***"
     assert redactor(encode(value.encode()).decode().rstrip("=")) == "***"
 
 
-def test_base64_in_lines_as_programs_write_it() -> None:
+def test_base64_in_lines_is_masked() -> None:
     value = "".join(random.Random(1).choice("abcdefghij0123456789") for _ in range(200))
     whole = base64.b64encode(value.encode()).decode()
     redactor = Redactor([value])
@@ -148,14 +148,14 @@ def in_lines(text: str, chance: random.Random) -> str:
     return chance.choice(LINE_ENDS).join(text[start : start + width] for start in range(0, len(text), width))
 
 
-def in_pieces(redactor: Redactor, text: str, chance: random.Random) -> str:
-    stream, given, start = redactor.stream(), "", 0
-    most = chance.choice([1, 3, 20, 200])
+def redact_in_chunks(redactor: Redactor, text: str, chance: random.Random) -> str:
+    stream, redacted, start = redactor.stream(), "", 0
+    max_size = chance.choice([1, 3, 20, 200])
     while start < len(text):
-        size = chance.randint(1, most)
-        given += stream.feed(text[start : start + size])
+        size = chance.randint(1, max_size)
+        redacted += stream.feed(text[start : start + size])
         start += size
-    return given + stream.end()
+    return redacted + stream.end()
 
 
 def any_value(chance: random.Random) -> str:
@@ -164,47 +164,47 @@ def any_value(chance: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_written_in_lines_and_comes_in_pieces_is_hidden(seed: int) -> None:
+def test_values_in_lines_and_in_chunks_are_masked(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(8):
         value, notation = any_value(chance), chance.choice([*BASE64, *HEX])
         data, before, after = value.encode(), *(chance.randbytes(chance.randint(0, 90)) for _ in range(2))
         text = f"the words before\n{in_lines(notation(before + data + after).decode(), chance)}\nand those after\n"
         redactor = Redactor([value, "another"])
-        given = in_pieces(redactor, text, chance)
-        assert given == redactor(text), (value, text)
-        assert "***" in given
-        assert given.startswith("the words before\n")
-        assert given.endswith("\nand those after\n")
-        if notation in BASE64:  # what only the value decides
+        redacted = redact_in_chunks(redactor, text, chance)
+        assert redacted == redactor(text), (value, text)
+        assert "***" in redacted
+        assert redacted.startswith("the words before\n")
+        assert redacted.endswith("\nand those after\n")
+        if notation in BASE64:  # the characters that depend on the value alone
             own = notation(before + data)[-(-len(before) * 8 // 6) : len(before + data) * 8 // 6].decode()
-            given = re.sub(r"\\+[rn]|[^\w+/-]", "", given)
+            redacted = re.sub(r"\\+[rn]|[^\w+/-]", "", redacted)
         else:
-            own, given = (re.sub("[^0-9a-fA-F]", "", of) for of in (notation(data).decode(), given))
-        assert not any(own[start : start + 8] in given for start in range(len(own) - 7)), (value, text)
+            own, redacted = (re.sub("[^0-9a-fA-F]", "", of) for of in (notation(data).decode(), redacted))
+        assert not any(own[start : start + 8] in redacted for start in range(len(own) - 7)), (value, text)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_has_a_value_in_no_form_passes_unchanged(seed: int) -> None:
+def test_text_without_values_passes_unchanged(seed: int) -> None:
     chance = random.Random(seed)
     redactor = Redactor([any_value(chance) for _ in range(3)])
     for _ in range(10):
         text = in_lines(chance.choice([*BASE64, *HEX])(any_value(chance).encode()).decode(), chance)
         text += f"\n{any_value(chance)}\n{chance.randbytes(90).decode(errors='replace')}"
         assert redactor(text) == text
-        assert in_pieces(redactor, text, chance) == text
+        assert redact_in_chunks(redactor, text, chance) == text
 
 
-def test_a_line_that_ends_as_a_value_may_begin_is_not_waited_for() -> None:
+def test_a_line_whose_end_may_begin_a_value_is_not_held_back() -> None:
     whole = base64.b64encode(b"user" + PLAIN.encode()).decode()
-    for much in range(1, 4):
+    for count in range(1, 4):
         stream = Redactor([PLAIN]).stream()
-        first = f"a line {whole[6 : 6 + much]}\n"
+        first = f"a line {whole[6 : 6 + count]}\n"
         assert stream.feed(first) == first
-        assert stream.feed(whole[6 + much :] + "\n") + stream.end() == "***E=\n", "bits of what comes after it"
+        assert stream.feed(whole[6 + count :] + "\n") + stream.end() == "***E=\n", "bits of what comes after it"
 
 
-def test_every_line_of_a_value_is_hidden() -> None:
+def test_every_line_of_a_value_is_masked() -> None:
     redactor = Redactor([KEY])
     for line in KEY.splitlines():
         if line != "}":
@@ -216,12 +216,12 @@ def test_every_line_of_a_value_is_hidden() -> None:
     assert redactor(json.dumps(KEY)) == '"***"'
 
 
-def test_a_short_value_is_hidden_as_it_stands() -> None:
+def test_a_short_value_is_masked() -> None:
     assert Redactor(["k9"])("a k9 b") == "a *** b"
     assert Redactor(["7"])("17 of 27") == "1*** of 2***"
 
 
-def test_nothing_is_hidden_where_there_is_nothing_to_hide() -> None:
+def test_empty_values_mask_nothing() -> None:
     for redactor in (Redactor([]), Redactor([""]), Redactor(["", " ", "\n"])):
         assert not redactor
         assert redactor("all of it… ") == "all of it… "
@@ -231,19 +231,19 @@ def test_nothing_is_hidden_where_there_is_nothing_to_hide() -> None:
     assert Redactor(["x"])
 
 
-def test_a_text_without_a_value_stays_what_it_is() -> None:
+def test_a_text_that_resembles_values_is_unchanged() -> None:
     text = "what a token ghp_16C7e42F292c6912E7710c838347Ae178B4 is, … and \x1b[0m\ud800"
     assert Redactor([PLAIN, ODD, KEY])(text) == text
 
 
-def test_values_that_overlap_are_hidden_as_one() -> None:
+def test_overlapping_values_are_masked_as_one() -> None:
     assert Redactor(["abcdef", "defghi"])("xabcdefghiy") == "x***y"
     assert Redactor(["abc", "abcdef"])("xabcdefy") == "x***y", "the longest first"
     assert Redactor(["abc"])("abcabc") == "******"
     assert Redactor(["aXa"])("aXaXa") == "***"
 
 
-def test_a_value_that_is_no_text_is_hidden() -> None:
+def test_a_value_with_invalid_utf8_is_masked() -> None:
     data = b"k\xff\xfeyy"
     value = data.decode(errors="surrogateescape")
     redactor = Redactor([value])
@@ -252,7 +252,7 @@ def test_a_value_that_is_no_text_is_hidden() -> None:
     assert redactor(f"a {data.decode(errors='replace')} b") == "a *** b"
 
 
-def test_what_is_left_of_a_value_that_was_cut_is_hidden() -> None:
+def test_truncated_values_are_masked() -> None:
     redactor = Redactor([PLAIN])
     assert redactor(f"a {PLAIN[:20]}… (5,000 characters)") == "a ***… (5,000 characters)"
     assert redactor(f"…{PLAIN[-20:]} b") == "…*** b"
@@ -260,7 +260,7 @@ def test_what_is_left_of_a_value_that_was_cut_is_hidden() -> None:
     assert redactor("g… gh…a") == "g… gh…a", "that little says nothing"
 
 
-def test_a_text_in_pieces_is_hidden_as_if_it_came_at_once() -> None:
+def test_text_in_chunks_is_masked_like_whole_text() -> None:
     chance = random.Random(4)
     for _ in range(400):
         letters = chance.choice(["ab", "ab\n", "aY W\nh", "a'\"%\\"])
@@ -268,24 +268,24 @@ def test_a_text_in_pieces_is_hidden_as_if_it_came_at_once() -> None:
         redactor = Redactor(values)
         text = "".join(chance.choices(letters + "x", k=chance.randint(0, 60)))
         text += "".join(chance.choice([text[-9:], *values, json.dumps(values[0])]) for _ in range(3))
-        stream, given, start = redactor.stream(), "", 0
+        stream, redacted, start = redactor.stream(), "", 0
         while start < len(text):
             size = chance.randint(1, 7)
-            given += stream.feed(text[start : start + size])
+            redacted += stream.feed(text[start : start + size])
             start += size
-        given += stream.end()
-        assert given == redactor(text), (values, text)
+        redacted += stream.end()
+        assert redacted == redactor(text), (values, text)
         assert stream.feed("x") + stream.end() == "x", "it begins anew"
 
 
-def test_values_that_begin_alike_and_are_long_are_told_apart() -> None:
+def test_values_with_a_common_prefix_are_told_apart() -> None:
     head = "0123456789abcdefghij"
     redactor = Redactor([head + "-one", head + "-other", "0123456"])
     assert redactor(f"{head}-one {head}-other {head}-third") == "*** *** ***789abcdefghij-third"
     assert redactor("012345 0123456") == "012345 ***"
 
 
-def test_pieces_of_a_value_are_held_back_and_no_more() -> None:
+def test_only_beginnings_of_values_are_held_back() -> None:
     stream = Redactor([PLAIN]).stream()
     assert stream.feed(f"a {PLAIN[:5]}") == "a "
     assert stream.feed(PLAIN[5:-1]) == ""
@@ -295,18 +295,21 @@ def test_pieces_of_a_value_are_held_back_and_no_more() -> None:
     assert stream.end() == "gh"
 
 
-def test_what_is_held_back_does_not_grow() -> None:
+def test_the_held_back_text_is_bounded() -> None:
     stream = Redactor(["aaaa"]).stream()
     assert "".join(stream.feed("a" * 1000) for _ in range(200)) == "***"
     assert len(stream._held) < 10
     assert stream.feed("b") + stream.end() == "b"
 
 
-def test_bytes_pass_through_a_sieve() -> None:
+def test_a_redacting_filter_masks_bytes() -> None:
     redactor = Redactor([ODD])
     data = b"\xff\x00 \xe2\x82" + f" {ODD} é".encode() + b"\xc3"
     for size in (1, 2, 3, 5, 100):
-        sieve = redactor.filter()
-        assert sieve is not None
-        given = b"".join(sieve.feed(data[start : start + size]) for start in range(0, len(data), size)) + sieve.end()
-        assert given == b"\xff\x00 \xe2\x82 *** \xc3\xa9\xc3"
+        redacting_filter = redactor.filter()
+        assert redacting_filter is not None
+        redacted = (
+            b"".join(redacting_filter.feed(data[start : start + size]) for start in range(0, len(data), size))
+            + redacting_filter.end()
+        )
+        assert redacted == b"\xff\x00 \xe2\x82 *** \xc3\xa9\xc3"

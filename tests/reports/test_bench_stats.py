@@ -1,4 +1,4 @@
-"""What follows from the documents of runs: medians, the ceiling, and whether the results were the same."""
+"""Tests of bench statistics: medians, the ceiling, and whether results are identical."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nfrun.spec.loader import read_pipeline
 
 
 def document(wall: float, handoff: float = 0.1, digest: str = "d", peak: int = 100) -> dict[str, Any]:
-    """Of a run of two nodes, the one after the other, with 3 seconds of work."""
+    """Return the document of a run of two nodes, one after the other, with 3 seconds of work."""
     return {
         "wall_s": wall,
         "sequential_s": 3.0,
@@ -32,7 +32,7 @@ RUNS = {
 }
 
 
-def test_variants_run_in_turns() -> None:
+def test_variants_are_interleaved() -> None:
     ran = [(turn, variant.name) for turn, variant in interleave(2)]
     assert ran == [(1, "before"), (1, "stages"), (1, "now"), (2, "before"), (2, "stages"), (2, "now")]
 
@@ -52,7 +52,7 @@ def test_medians_with_their_extremes() -> None:
 
 
 @pytest.mark.parametrize(("slots", "ceiling"), [(1, 1.0), (2, 1.5), (100, 1.5)])
-def test_no_order_of_nodes_is_faster_than_the_longest_path_or_all_slots_at_work(slots: int, ceiling: float) -> None:
+def test_the_ceiling_is_set_by_the_longest_path_or_the_slots(slots: int, ceiling: float) -> None:
     assert compare("p", "p.yaml", slots, RUNS).ceiling == ceiling
 
 
@@ -65,7 +65,7 @@ SAME = [{"x": "1"}]
 
 
 @pytest.mark.parametrize(
-    ("digests", "told"),
+    ("digests", "expected"),
     [
         ({"before": SAME * 2, "now": SAME * 2}, {}),
         ({"before": [{}], "now": [{}]}, {}),
@@ -87,8 +87,8 @@ SAME = [{"x": "1"}]
         ),
     ],
 )
-def test_which_results_differ_and_how(digests: dict[str, list[dict[str, str]]], told: dict[str, str]) -> None:
-    assert differing(digests) == told
+def test_differing_results_are_described(digests: dict[str, list[dict[str, str]]], expected: dict[str, str]) -> None:
+    assert differing(digests) == expected
 
 
 def test_the_keys_of_the_document() -> None:
@@ -107,7 +107,7 @@ def test_the_keys_of_the_document() -> None:
     assert (found["speedup"], found["ceiling"], found["identical"]) == (2.273, 1.5, True)
 
 
-def test_where_there_are_no_outputs_nobody_can_say_whether_they_are_the_same() -> None:
+def test_without_outputs_identical_is_null() -> None:
     runs = {name: [{**each, "outputs": {}} for each in of] for name, of in RUNS.items()}
     assert as_json(compare("p", "p.yaml", 4, runs))["identical"] is None
 
@@ -115,7 +115,7 @@ def test_where_there_are_no_outputs_nobody_can_say_whether_they_are_the_same() -
 @pytest.mark.parametrize(
     ("name", "nodes", "work", "longest", "stages"), [("blog-5", 5, 800, 240, 380), ("blog-20", 20, 3200, 680, 1120)]
 )
-def test_the_shipped_pipelines_have_the_sums_of_the_account(
+def test_the_shipped_pipelines_have_the_sums_of_the_blog_post(
     name: str, nodes: int, work: float, longest: float, stages: float
 ) -> None:
     pipeline, _ = read_pipeline(Path(__file__).parents[2] / "pipelines" / "bench" / f"{name}.yaml")

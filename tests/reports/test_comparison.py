@@ -1,4 +1,4 @@
-"""How a comparison is printed, from figures that are given."""
+"""Tests of the bench table: how a comparison of given figures is printed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TWENTY = replace(FIVE, name="blog-20", nodes=20, slots=20, work=3.2, longest=0.6
 
 
 def printed(*comparisons: Comparison, width: int | None = None, block: str = "#") -> str:
-    """What is printed, without the spaces at the end of lines, where a table has them."""
+    """Return the printed comparison without trailing spaces."""
     out = io.StringIO()
     table = blog_rows(*comparisons) if len(comparisons) == 2 else rows(comparisons[0])
     terminal = console(out, colored=False)
@@ -56,7 +56,7 @@ def printed(*comparisons: Comparison, width: int | None = None, block: str = "#"
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
-def test_the_table_of_the_account() -> None:
+def test_the_table_of_the_blog_post() -> None:
     assert (
         printed(FIVE, TWENTY)
         == """\
@@ -100,7 +100,7 @@ blog-20: 4.0x faster; the order of nodes alone gives at most 4.7x (3.20 s of wor
     )
 
 
-def test_one_run_has_no_extremes_and_other_pipelines_no_account() -> None:
+def test_one_run_has_no_extremes_and_other_pipelines_no_blog_column() -> None:
     once = {"before": measured(2.0, 1e8, 0.0, 0.0), "stages": measured(1.0, 1e8, 0.0, 0.0)}
     name = "\x1b[31mred and too long for a table"
     found = replace(FIVE, name=name, runs=3, variants={**once, "now": measured(0, 0, 0, 0)})
@@ -132,7 +132,7 @@ def test_nothing_is_wider_than_a_terminal_of_80_columns() -> None:
         ({"outputs": 0}, ["blog-5: results identical: it has no outputs to compare"]),
     ],
 )
-def test_results(changes: dict[str, object], lines: list[str]) -> None:
+def test_the_verdict_names_differing_results(changes: dict[str, object], lines: list[str]) -> None:
     assert verdict(replace(FIVE, **changes))[: len(lines)] == lines  # type: ignore[arg-type]
 
 
@@ -149,17 +149,17 @@ def test_results(changes: dict[str, object], lines: list[str]) -> None:
         ),
     ],
 )
-def test_how_much_faster(changes: dict[str, object], line: str) -> None:
+def test_the_verdict_says_how_much_faster(changes: dict[str, object], line: str) -> None:
     assert verdict(replace(FIVE, **changes))[1] == f"blog-5: {line}"  # type: ignore[arg-type]
 
 
-def test_a_machine_that_tells_little() -> None:
+def test_the_machine_line_leaves_out_an_unknown_cpu() -> None:
     assert machine_line({**MACHINE, "cores": 1, "cpu": ""}) == (
         "1 core, Linux 6 x86_64, nfrun 0.1, python 3.11, pyarrow 26, load 0.5"
     )
 
 
-def test_on_a_narrow_terminal_names_give_way_and_figures_are_whole() -> None:
+def test_on_a_narrow_terminal_names_are_cut_and_figures_are_not() -> None:
     text = printed(FIVE, TWENTY, width=40)
     assert (
         text[text.index(" median") : text.index("blog-5:")]
@@ -197,12 +197,12 @@ def test_a_single_run_has_no_median() -> None:
     assert "\n1 run of each variant, in turns" in printed(replace(FIVE, runs=3))
 
 
-def test_json_explains_only_what_chance_does_not_and_only_where_there_was_some() -> None:
-    def told(of: Comparison) -> bool:
+def test_json_is_named_as_a_cause_only_beyond_the_noise_and_if_it_was_used() -> None:
+    def explains_json(of: Comparison) -> bool:
         return any("JSON" in line for line in verdict(of))
 
     nothing = {name: replace(m, handoff=Spread(0.0, 0.0, 0.0)) for name, m in FIVE.variants.items()}
-    assert told(FIVE)
-    assert not told(replace(FIVE, variants=nothing))
-    assert not told(replace(FIVE, longest=0.205))
-    assert told(replace(FIVE, longest=0.22))
+    assert explains_json(FIVE)
+    assert not explains_json(replace(FIVE, variants=nothing))
+    assert not explains_json(replace(FIVE, longest=0.205))
+    assert explains_json(replace(FIVE, longest=0.22))

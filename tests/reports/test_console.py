@@ -1,4 +1,4 @@
-"""How rich prints for us: where it may style, what it wraps, and what it must not take for markup."""
+"""Tests of the rich console: styles, wrapping, and text that must not be read as markup."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def printed(*, colored: bool = False) -> str:
     return out.getvalue()
 
 
-def test_no_pipe_is_taken_for_a_terminal_and_no_text_for_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_no_styles_and_text_is_not_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.setenv(name, "1")
     assert printed() == "[b]x[/b] :smile: 1\n"
 
 
 @pytest.mark.parametrize("term", ["dumb", "", "xterm-256color"])
-def test_whoever_asks_for_styles_gets_them(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_styles_are_printed_on_request(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", term)
     assert printed(colored=True) == "\x1b[1m[b]x[/b] :smile: 1\x1b[0m\n"
 
@@ -40,7 +40,7 @@ def test_nothing_is_wrapped_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.strip()[-4:] for line in out.getvalue().splitlines()] == [" end", "", "n 11", "────", "xxxx", ""]
 
 
-def test_a_table_fits_a_terminal_and_a_line_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_fits_a_terminal_and_a_line_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -57,7 +57,7 @@ def test_a_table_fits_a_terminal_and_a_line_is_left_to_it(monkeypatch: pytest.Mo
     assert lines == ["", "heading", "─" * 18, "x" * 17 + "…", "", "y" * 80]
 
 
-def test_a_reader_that_has_gone_does_not_end_the_thread() -> None:
+def test_a_closed_pipe_raises_broken_pipe_error() -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     with pytest.raises(BrokenPipeError), os.fdopen(theirs, "w") as stream:

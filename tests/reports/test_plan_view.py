@@ -1,4 +1,4 @@
-"""How a plan is shown: exact texts, and the JSON that programs rely on."""
+"""Tests of the plan view: exact texts, and the JSON that programs rely on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
     return read_pipeline(tmp_path / "etl.yaml")[0]
 
 
-def test_text(pipeline: Pipeline) -> None:
+def test_a_plan_as_text(pipeline: Pipeline) -> None:
     assert (
         plan_view(pipeline, plan_of(pipeline, slots=2), "text", {})
         == """\
@@ -53,7 +53,7 @@ best possible with 2 workers: 1.3x faster than one after the other \
     )
 
 
-def test_text_with_what_earlier_runs_took(pipeline: Pipeline) -> None:
+def test_the_text_shows_recorded_durations(pipeline: Pipeline) -> None:
     recorded = {"load": 1.0, "users": 0.5, "join": 0.25, "end": 0.25}
     text = plan_view(pipeline, plan_of(pipeline, slots=4, estimated_durations=recorded), "text", recorded)
     assert "  users  run     500 ms\n" in text
@@ -65,7 +65,7 @@ def test_text_with_what_earlier_runs_took(pipeline: Pipeline) -> None:
     assert some.endswith("as recorded for 1 of 4 nodes)")
 
 
-def test_json(pipeline: Pipeline) -> None:
+def test_a_plan_as_json(pipeline: Pipeline) -> None:
     assert json.loads(plan_view(pipeline, plan_of(pipeline), "json", {})) == {
         "name": "etl",
         "stages": [["load", "users"], ["join"], ["end"]],
@@ -92,7 +92,7 @@ def test_json(pipeline: Pipeline) -> None:
     }
 
 
-def test_mermaid_and_dot(pipeline: Pipeline) -> None:
+def test_a_plan_as_mermaid_and_dot(pipeline: Pipeline) -> None:
     plan = plan_of(pipeline)
     mermaid = plan_view(pipeline, plan, "mermaid", {}).splitlines()
     assert mermaid[:2] == ["flowchart LR", '  n0["load<br/><small>run</small>"]']

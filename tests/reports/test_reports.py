@@ -1,4 +1,4 @@
-"""Reports are folds over events: fed by hand here, without a run."""
+"""Tests of the reporters with hand-made events, without a run."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def plan(**needs: str) -> Plan:
     return make_plan(nodes, slots=2)
 
 
-def ref(id: str, rows: int = 3, format_size: int = 24) -> OutputRef:
-    return OutputRef(id, rows, format_size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
+def ref(id: str, rows: int = 3, size: int = 24) -> OutputRef:
+    return OutputRef(id, rows, size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
 
 
-# a and b at once, then c, which reads a
+# a and b run in parallel, then c, which reads a
 EVENTS: list[Event] = [
     RunStarted(0.0, 3, 2),
     NodeStarted(0.0, "a", 1),
@@ -81,7 +81,7 @@ EVENTS: list[Event] = [
 ]
 
 
-def fed(events: list[Event], of: Plan) -> RunRecord:
+def record_of(events: list[Event], of: Plan) -> RunRecord:
     record = RunRecord(of)
     for event in events:
         record.event(event)
@@ -90,7 +90,7 @@ def fed(events: list[Event], of: Plan) -> RunRecord:
 
 @pytest.fixture
 def record() -> RunRecord:
-    return fed(EVENTS, plan(a="", b="", c="a"))
+    return record_of(EVENTS, plan(a="", b="", c="a"))
 
 
 def test_a_node_adds_up_over_its_attempts(record: RunRecord) -> None:
@@ -100,7 +100,7 @@ def test_a_node_adds_up_over_its_attempts(record: RunRecord) -> None:
     assert b.failure is None
 
 
-def test_what_readers_wait_counts_for_the_node_that_made_the_output(record: RunRecord) -> None:
+def test_input_waits_count_for_the_node_that_made_the_output(record: RunRecord) -> None:
     assert record.nodes["a"].handoff == pytest.approx(0.03)
     assert record.nodes["c"].handoff == 0.0
 
@@ -124,7 +124,7 @@ def test_nodes_that_did_not_run_have_no_times() -> None:
         NodeSkipped(1.0, "c", "a"),
         NodeCancelled(1.0, "b", "node 'a' failed"),
     ]
-    record = fed(events, plan(a="", b="", c="a"))
+    record = record_of(events, plan(a="", b="", c="a"))
     assert [record.nodes[name].status for name in "abc"] == ["failed", "cancelled", "skipped"]
     assert record.nodes["c"].because == "a"
     assert record.nodes["b"].ended is None
@@ -221,7 +221,7 @@ def test_plain_lines() -> None:
 
 @pytest.mark.parametrize("make", [lambda out: PlainLines(out, "p"), EventsFile])
 def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | EventsFile]) -> None:
-    """Or else a flood of them would wait for Python's lock once for each."""
+    """Otherwise a flood of lines would wait for the GIL once per line."""
     writes: list[int] = []
 
     class Counting(io.StringIO):
@@ -239,21 +239,21 @@ def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | E
     assert writes == [500, 500, 3, 1]
 
 
-@pytest.mark.parametrize("ahead", [0, 5_000])
-def test_pace_has_room_for_so_many_lines_and_no_more(ahead: int) -> None:
-    pace = BackPressure()
-    for _ in range(ahead):
-        pace.sent()
-        pace.event(NodeLogged(1.0, "a", "info", "line"))
+@pytest.mark.parametrize("earlier", [0, 5_000])
+def test_back_pressure_has_room_for_ten_thousand_lines(earlier: int) -> None:
+    back_pressure = BackPressure()
+    for _ in range(earlier):
+        back_pressure.sent()
+        back_pressure.event(NodeLogged(1.0, "a", "info", "line"))
     for _ in range(10_000):
-        assert pace.has_room()
-        pace.sent()
-    assert not pace.has_room()
-    pace.event(NodeLogged(1.0, "a", "info", "line"))
-    assert pace.has_room()
+        assert back_pressure.has_room()
+        back_pressure.sent()
+    assert not back_pressure.has_room()
+    back_pressure.event(NodeLogged(1.0, "a", "info", "line"))
+    assert back_pressure.has_room()
 
 
-def test_plain_lines_tell_starts_when_verbose() -> None:
+def test_plain_lines_show_starts_when_verbose() -> None:
     out = io.StringIO()
     report = PlainLines(out, "p", verbose=True)
     report.event(NodeStarted(0.5, "b", 1))
@@ -272,7 +272,7 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int
     events += [NodeProgressed(1.0, f"n{i}", 1, 2) for i in range(failed, failed + running)]
     shown = Console(width=width, color_system=None)
     terminal = Console(file=io.StringIO(), width=100, force_terminal=True)
-    view = LiveView(fed(events, of), terminal, "big")
+    view = LiveView(record_of(events, of), terminal, "big")
     try:
         with shown.capture() as capture:
             shown.print(view.view(2.0))
@@ -298,7 +298,7 @@ def summary(
     makespan: float = 1.0,
     **options: Any,
 ) -> tuple[str, str]:
-    """What is printed on stdout and stderr. `cpu` and `elsewhere` are what these clocks show, look by look."""
+    """Return what is printed on stdout and stderr. `cpu` and `elsewhere` are successive readings of these clocks."""
     times, others = iter(cpu), iter(elsewhere)
     out, err = io.StringIO(), io.StringIO()
     report = Summary(
@@ -337,12 +337,12 @@ def test_the_summary_of_a_good_run(record: RunRecord) -> None:
     assert "\x1b" not in out
 
 
-def test_a_speed_that_contention_makes_up_is_told_as_such(record: RunRecord) -> None:
-    told = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
-    assert told in summary(record, cpu=(1.0, 3.0))[1]
-    assert told not in summary(record, cpu=(1.0, 2.0))[1]
-    assert told in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 6.0))[1]
-    assert told not in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 5.5))[1]
+def test_a_speed_up_inflated_by_contention_gets_a_note(record: RunRecord) -> None:
+    expected = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
+    assert expected in summary(record, cpu=(1.0, 3.0))[1]
+    assert expected not in summary(record, cpu=(1.0, 2.0))[1]
+    assert expected in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 6.0))[1]
+    assert expected not in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 5.5))[1]
 
 
 @pytest.mark.parametrize(
@@ -363,28 +363,28 @@ def test_rich_is_imported_as_soon_as_nodes_wait(
     assert found == [imported, imported]
 
 
-def test_what_the_import_of_rich_takes_is_not_charged_to_the_nodes(record: RunRecord) -> None:
-    told = "the nodes shared the processor"
-    assert told not in summary(record, cpu=(0.0, 0.1, 9.0, 9.1), events=EVENTS[3:4])[1]
-    assert told in summary(record, cpu=(0.0, 0.1, 9.0, 11.0), events=EVENTS[3:4])[1]
+def test_the_import_of_rich_is_not_counted_as_contention(record: RunRecord) -> None:
+    expected = "the nodes shared the processor"
+    assert expected not in summary(record, cpu=(0.0, 0.1, 9.0, 9.1), events=EVENTS[3:4])[1]
+    assert expected in summary(record, cpu=(0.0, 0.1, 9.0, 11.0), events=EVENTS[3:4])[1]
 
 
-def test_a_summary_that_is_quiet_needs_no_rich(record: RunRecord) -> None:
+def test_a_quiet_summary_does_not_import_rich(record: RunRecord) -> None:
     def never(stream: IO[str]) -> Console:
         raise AssertionError("nothing is printed with it")
 
     assert summary(record, cpu=(0.0,), quiet=True, console=never) == ("", "")
 
 
-def test_waits_for_the_lock_of_python_are_told_if_processes_would_be_faster(record: RunRecord) -> None:
-    record.nodes["b"].gil_wait = 0.04  # not worth a word
+def test_gil_waits_are_shown_if_processes_would_be_faster(record: RunRecord) -> None:
+    record.nodes["b"].gil_wait = 0.04  # too short to show
     assert "lock" not in summary(record)[1]
     record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.2, 0.6
-    told = (
+    expected = (
         "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms\n"
         "in processes about 2.50 s instead of 3.20 s: --executor auto\n"
     )
-    assert told in summary(record, makespan=2.5)[1]
+    assert expected in summary(record, makespan=2.5)[1]
     assert "lock" not in summary(record, makespan=3.0)[1]
 
 
@@ -409,7 +409,7 @@ def test_the_summary_of_a_failed_run_ends_with_the_failure() -> None:
         NodeCancelled(1.0, "b", "node 'a' failed"),
         RunFinished(1.0, "failed"),
     ]
-    _, err = summary(fed(events, plan(a="", b="", c="a")), cpu=(0.0,), quiet=True)
+    _, err = summary(record_of(events, plan(a="", b="", c="a")), cpu=(0.0,), quiet=True)
     assert (
         err
         == """\
@@ -426,44 +426,46 @@ p.yaml:4:3 (a): node 'a' failed: ValueError: no \\x1b[31mgood
     )
 
 
-def test_no_speed_is_claimed_for_a_run_that_did_not_end_well() -> None:
+def test_a_run_that_did_not_end_well_shows_no_speed_up() -> None:
     events: list[Event] = [NodeStarted(0.0, "a", 1), NodeCancelled(1.0, "a", "Ctrl-C"), RunFinished(1.0, "cancelled")]
-    _, err = summary(fed(events, plan(a="")))
+    _, err = summary(record_of(events, plan(a="")))
     assert "sequential" not in err
     assert err.endswith("cancelled: 0 nodes finished, 1 did not\n")
 
 
 @pytest.mark.parametrize(
-    ("end", "told"),
+    ("end", "expected"),
     [
         (RunFinished(2.0, "cancelled"), "cancelled: 1 node finished, 1 did not"),
         (RunFinished(2.0, "failed", "cannot write x: no room"), "nfrun: cannot write x: no room"),
     ],
 )
-def test_how_to_go_on_is_told_where_there_is_something_to_go_on_from(end: RunFinished, told: str) -> None:
+def test_the_resume_hint_is_shown_if_a_node_has_finished(end: RunFinished, expected: str) -> None:
     hint = "\n   'nfrun run --resume' goes on from what had finished\n"
     began: list[Event] = [NodeStarted(0.0, "a", 1), NodeFinished(1.0, "a", 1, {}, 1.0), NodeStarted(1.0, "b", 1)]
     ended: list[Event] = [*began, NodeCancelled(2.0, "b", "it is over"), end]
     nodes = plan(a="", b="a")
-    assert summary(fed(ended, nodes), resumable=True)[1].endswith(f"{told}{hint}")
-    assert summary(fed(ended, nodes))[1].endswith(f"{told}\n")
-    assert "resume" not in summary(fed([began[0], NodeCancelled(2.0, "a", "over"), end], nodes), resumable=True)[1]
+    assert summary(record_of(ended, nodes), resumable=True)[1].endswith(f"{expected}{hint}")
+    assert summary(record_of(ended, nodes))[1].endswith(f"{expected}\n")
+    assert (
+        "resume" not in summary(record_of([began[0], NodeCancelled(2.0, "a", "over"), end], nodes), resumable=True)[1]
+    )
 
 
-def test_what_broke_outside_of_nodes_is_told() -> None:
+def test_an_error_outside_of_nodes_is_shown() -> None:
     events: list[Event] = [NodeCancelled(1.0, "a", "x"), RunFinished(1.0, "failed", "cannot write 'a': disk full")]
-    assert summary(fed(events, plan(a="")))[1].endswith("nfrun: cannot write 'a': disk full\n")
+    assert summary(record_of(events, plan(a="")))[1].endswith("nfrun: cannot write 'a': disk full\n")
 
 
 def test_many_skipped_nodes_are_counted() -> None:
-    node = fed([NodeFailed(1.0, "a", 3, FAILURE)], plan(a="")).nodes["a"]
+    node = record_of([NodeFailed(1.0, "a", 3, FAILURE)], plan(a="")).nodes["a"]
     node.attempts = 3
     text = failure_text("a", node, "p.yaml:1:1", [f"n{i}" for i in range(100)])
     assert "node 'a' failed after 3 attempts: ValueError" in text
     assert text.endswith("skipped n0, n1, n2, n3, n4, n5 and 94 more")
 
 
-def test_a_report_that_raises_is_left_out_and_told_once() -> None:
+def test_a_reporter_that_raises_is_removed_and_reported_once() -> None:
     class Bad:
         def event(self, event: Event) -> None:
             raise RuntimeError("oh")
@@ -482,14 +484,14 @@ def test_a_report_that_raises_is_left_out_and_told_once() -> None:
         def close(self) -> None:
             self.closed = True
 
-    good, said = Good(), list[str]()
-    telling = EventDispatcher([Bad(), good], said.append)
+    good, errors = Good(), list[str]()
+    dispatcher = EventDispatcher([Bad(), good], errors.append)
     for event in EVENTS:
-        telling.emit(event)
-    telling.close()
+        dispatcher.emit(event)
+    dispatcher.close()
     assert good.seen == EVENTS
     assert good.closed
-    assert said == ["nfrun: the report Bad stopped: RuntimeError: oh"]
+    assert errors == ["nfrun: the report Bad stopped: RuntimeError: oh"]
 
 
 @pytest.mark.parametrize(
@@ -508,7 +510,7 @@ def test_a_report_that_raises_is_left_out_and_told_once() -> None:
         (7_260, "2 h 1 m"),
     ],
 )
-def test_seconds(value: float, text: str) -> None:
+def test_format_seconds(value: float, text: str) -> None:
     assert format_seconds(value) == text
 
 
@@ -516,11 +518,11 @@ def test_seconds(value: float, text: str) -> None:
     ("value", "text"),
     [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (99_400, "99.4 kB"), (999_600, "1.0 MB"), (10**13, "10.0 TB")],
 )
-def test_size(value: int, text: str) -> None:
+def test_format_size(value: int, text: str) -> None:
     assert format_size(value) == text
 
 
-def test_count() -> None:
+def test_format_count() -> None:
     assert [format_count(n, "row") for n in (0, 1, 27_004)] == ["0 rows", "1 row", "27,004 rows"]
 
 
@@ -570,13 +572,13 @@ def narrow(width: int, stream: IO[str]) -> Console:
         ),
     ],
 )
-def test_on_a_narrow_terminal_names_give_way_and_figures_are_whole(width: int, table: str) -> None:
+def test_on_a_narrow_terminal_names_are_cut_and_figures_are_not(width: int, table: str) -> None:
     nodes = {f"long_node_name_{i}": "" for i in range(7)}
     events: list[Event] = []
     for name in nodes:
         outputs = {name: ref(name, 12_345_678, 123_456_789)}
         events += [NodeStarted(0.0, name, 1), NodeFinished(444.1, name, 1, outputs, duration=444.1)]
-    record = fed([*events, RunFinished(500.0, "ok")], plan(**nodes))
+    record = record_of([*events, RunFinished(500.0, "ok")], plan(**nodes))
     lines = [line.rstrip() for line in summary(record, console=partial(narrow, width))[1].splitlines()]
     assert [lines[1], lines[3]] == table.splitlines()
 
@@ -590,7 +592,7 @@ def test_a_narrow_terminal_has_fewer_columns(record: RunRecord, width: int, show
     assert f"{more}more" in "".join(out.split())
 
 
-def test_no_column_is_left_out_for_the_one_that_counts_those_left_out(record: RunRecord) -> None:
+def test_the_column_count_does_not_push_out_a_column(record: RunRecord) -> None:
     table = pa.table({f"c{i}": [i] for i in range(5)})
     assert "more" not in summary(record, table, console=partial(narrow, 40))[0]
 
@@ -609,7 +611,9 @@ def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(r
 
     class Counting(Console):
         def print(self, *objects: Any, **options: Any) -> None:
-            printed.extend(text for text in map(str, objects) if text.startswith("a "))  # else the view itself
+            printed.extend(
+                text for text in map(str, objects) if text.startswith("a ")
+            )  # other calls print the view itself
             super().print(*objects, **options)
 
     view = LiveView(record, Counting(file=out, width=80, force_terminal=True), "p")
@@ -623,7 +627,7 @@ def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(r
     assert [text.splitlines()[-1] for text in printed] == ["a | line 499", "a | line 502", "a told to stop: timeout"]
 
 
-def test_a_report_is_told_when_all_that_happened_was_told() -> None:
+def test_a_reporter_is_paused_when_no_event_is_waiting() -> None:
     paused = threading.Event()
     seen: list[str] = []
 
@@ -638,14 +642,14 @@ def test_a_report_is_told_when_all_that_happened_was_told() -> None:
         def close(self) -> None:
             seen.append("close")
 
-    telling = EventDispatcher([Pausing()])
-    telling.emit(RunStarted(0.0, 1, 1))
+    dispatcher = EventDispatcher([Pausing()])
+    dispatcher.emit(RunStarted(0.0, 1, 1))
     assert paused.wait(10)
-    telling.close()
+    dispatcher.close()
     assert seen == ["event", "pause", "close"]
 
 
-def test_a_report_is_woken_before_it_is_told_of_what_has_all_happened_by_then() -> None:
+def test_a_reporter_is_woken_before_each_batch_of_events() -> None:
     first, go_on, second = threading.Event(), threading.Event(), threading.Event()
     seen: list[str] = []
 
@@ -663,37 +667,37 @@ def test_a_report_is_woken_before_it_is_told_of_what_has_all_happened_by_then() 
         def close(self) -> None:
             seen.append("close")
 
-    telling = EventDispatcher([Waking()])
-    telling.emit(RunStarted(0.0, 1, 1))
+    dispatcher = EventDispatcher([Waking()])
+    dispatcher.emit(RunStarted(0.0, 1, 1))
     assert first.wait(10)
-    for _ in range(2):  # while it is told of the first: what it saw when it was woken says nothing about these
-        telling.emit(RunStarted(0.0, 1, 1))
+    for _ in range(2):  # these arrive during the first event, so they need another wake
+        dispatcher.emit(RunStarted(0.0, 1, 1))
     go_on.set()
     assert second.wait(10)
-    telling.close()
+    dispatcher.close()
     assert seen == ["wake", "event", "wake", "event", "event", "close"]
 
 
-def test_all_that_came_before_the_end_is_told() -> None:
+def test_all_events_before_close_are_delivered() -> None:
     seen: list[Event] = []
 
-    class Hearing:
+    class Collecting:
         def event(self, event: Event) -> None:
             seen.append(event)
 
         def close(self) -> None:
             pass
 
-    told: list[Event] = [RunStarted(0.0, format_count, 1) for format_count in range(100)]
-    telling = EventDispatcher([Hearing()])
-    for event in told:
-        telling.emit(event)
-    telling.close()
-    telling.emit(RunStarted(1.0, 1, 1))
-    assert seen == told
+    expected: list[Event] = [RunStarted(0.0, n, 1) for n in range(100)]
+    dispatcher = EventDispatcher([Collecting()])
+    for event in expected:
+        dispatcher.emit(event)
+    dispatcher.close()
+    dispatcher.emit(RunStarted(1.0, 1, 1))
+    assert seen == expected
 
 
-def test_whoever_goes_on_telling_does_not_keep_the_end_from_coming() -> None:
+def test_close_ends_although_a_reporter_keeps_emitting() -> None:
     first, seen = threading.Event(), 0
 
     class Slow:
@@ -701,22 +705,22 @@ def test_whoever_goes_on_telling_does_not_keep_the_end_from_coming() -> None:
             nonlocal seen
             seen += 1
             first.set()
-            for _ in range(10):  # more for each that is told
-                telling.emit(event)
+            for _ in range(10):  # ten more for each event
+                dispatcher.emit(event)
 
         def close(self) -> None:
             pass
 
-    telling = EventDispatcher([Slow()])
-    telling.emit(RunStarted(0.0, 1, 1))
+    dispatcher = EventDispatcher([Slow()])
+    dispatcher.emit(RunStarted(0.0, 1, 1))
     assert first.wait(10)
-    telling.close()
+    dispatcher.close()
     assert seen >= 1
 
 
-def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
-    complaints: list[str] = []
-    complained = threading.Event()
+def test_a_reporter_that_raises_in_pause_is_removed() -> None:
+    messages: list[str] = []
+    reported = threading.Event()
 
     class Broken:
         def event(self, event: Event) -> None:
@@ -726,14 +730,14 @@ def test_a_report_that_raises_while_paused_is_left_out_too() -> None:
             raise ValueError("no room")
 
         def close(self) -> None:
-            complaints.append("closed")
+            messages.append("closed")
 
-    def complain(message: str) -> None:
-        complaints.append(message)
-        complained.set()
+    def on_error(message: str) -> None:
+        messages.append(message)
+        reported.set()
 
-    telling = EventDispatcher([Broken()], complain)
-    telling.emit(RunStarted(0.0, 1, 1))
-    assert complained.wait(10)
-    telling.close()
-    assert complaints == ["nfrun: the report Broken stopped: ValueError: no room"]
+    dispatcher = EventDispatcher([Broken()], on_error)
+    dispatcher.emit(RunStarted(0.0, 1, 1))
+    assert reported.wait(10)
+    dispatcher.close()
+    assert messages == ["nfrun: the report Broken stopped: ValueError: no room"]

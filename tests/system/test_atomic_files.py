@@ -1,4 +1,4 @@
-"""Files that come under their names whole or not at all: whoever is killed or writes beside, and what is left."""
+"""Tests of atomic writes with killed and concurrent writers: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(path: Path, text: str) -> None:
         partial.write_text(text)
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_next_writer_removes_the_partial_file_of_a_killed_one(tmp_path: Path) -> None:
     path = tmp_path / "new/folders/t.csv"
     killed = writer(path, "os.kill(os.getpid(), 9)")
     assert killed.wait(60) == -signal.SIGKILL
@@ -48,20 +48,20 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> Non
     assert names(path.parent) == ["t.csv"] and path.read_text() == "mine"
 
 
-def test_what_several_killed_at_once_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_next_writer_removes_the_partial_files_of_several_killed_ones(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    both = [writer(path, "time.sleep(1000)") for _ in range(2)]
-    for one in both:
-        assert one.stdout is not None and one.stdout.readline()
+    processes = [writer(path, "time.sleep(1000)") for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None and process.stdout.readline()
     assert len(names(tmp_path)) == 2
-    for one in both:
-        one.kill()
-        one.wait(60)
+    for process in processes:
+        process.kill()
+        process.wait(60)
     write(path, "mine")
     assert names(tmp_path) == ["t.csv"]
 
 
-def test_who_is_at_it_in_another_process_is_left_alone(tmp_path: Path) -> None:
+def test_the_partial_file_of_a_live_writer_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     with atomic_write(path) as mine:
         mine.write_text("mine, ")
@@ -73,7 +73,7 @@ def test_who_is_at_it_in_another_process_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["t.csv"] and path.read_text() == "mine, all of it"
 
 
-def test_who_is_interrupted_behind_the_rename_removes_no_file_of_another(tmp_path: Path) -> None:
+def test_a_writer_interrupted_after_the_rename_removes_no_file_of_another(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     first = atomic_write(path)
     mine = first.__enter__()
@@ -85,7 +85,7 @@ def test_who_is_interrupted_behind_the_rename_removes_no_file_of_another(tmp_pat
     assert names(tmp_path) == ["t.csv"] and path.read_text() == "other"
 
 
-def test_a_file_that_is_removed_by_others_who_took_it_for_one_that_was_left(
+def test_a_partial_file_removed_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not Path("/proc/self/fd").exists():
@@ -104,7 +104,7 @@ def test_a_file_that_is_removed_by_others_who_took_it_for_one_that_was_left(
     assert names(tmp_path) == ["t.csv"]
 
 
-def test_without_locks_nobody_is_disturbed_and_nothing_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_file_locks_no_partial_file_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -117,7 +117,7 @@ def test_without_locks_nobody_is_disturbed_and_nothing_removed(tmp_path: Path, m
     assert path.read_text() == "first" and names(tmp_path) == ["t.csv"]
 
 
-def test_what_cannot_be_removed_is_gone_round(tmp_path: Path) -> None:
+def test_a_leftover_that_cannot_be_removed_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     with atomic_write(path) as partial:
         partial.write_text("1")

@@ -1,4 +1,4 @@
-"""The collector is off while much is built, and left as it was."""
+"""Tests of `gc_paused` and `collect_rarely`: when the garbage collector runs and what it still finds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nfrun.system.runtime import collect_rarely, gc_paused
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
+def restore_collector() -> Iterator[None]:
     collecting, threshold = gc.isenabled(), gc.get_threshold()
     yield
     gc.unfreeze()
@@ -32,7 +32,7 @@ def test_the_collector_is_off_inside_and_then_as_it_was(collecting: bool) -> Non
 
 
 @pytest.mark.parametrize("collecting", [True, False])
-def test_so_it_is_after_an_error(collecting: bool) -> None:
+def test_the_collector_is_as_it_was_after_an_error(collecting: bool) -> None:
     (gc.enable if collecting else gc.disable)()
     with pytest.raises(KeyError), gc_paused():
         raise KeyError
@@ -44,20 +44,20 @@ class Circle:
         self.itself = self
 
 
-def test_what_was_built_is_young_no_more_and_garbage_in_it_is_still_found() -> None:
+def test_new_objects_become_old_and_garbage_in_them_is_still_found() -> None:
     gc.enable()
     gc.unfreeze()
     with gc_paused():
-        kept = [[i] for i in range(10_000)]
-        lost = weakref.ref(Circle())
-    assert len(gc.get_objects(generation=0)) < len(kept) / 2
+        lists = [[i] for i in range(10_000)]
+        garbage = weakref.ref(Circle())
+    assert len(gc.get_objects(generation=0)) < len(lists) / 2
     assert gc.get_freeze_count() == 0
-    assert lost() is not None
+    assert garbage() is not None
     gc.collect()
-    assert lost() is None
+    assert garbage() is None
 
 
-def test_what_somebody_froze_stays_frozen() -> None:
+def test_frozen_objects_stay_frozen() -> None:
     gc.enable()
     gc.freeze()
     count = gc.get_freeze_count()
@@ -66,19 +66,19 @@ def test_what_somebody_froze_stays_frozen() -> None:
     assert 0 < gc.get_freeze_count() <= count
 
 
-def test_garbage_is_still_found_but_rarely_and_not_among_what_there_was() -> None:
+def test_collect_rarely_finds_new_garbage_and_ignores_old_objects() -> None:
     class Node:
         other: Node | None = None
 
     old = Node()
-    old.other, gone = old, weakref.ref(old)
+    old.other, old_garbage = old, weakref.ref(old)
     gc.disable()
     collect_rarely()
     new = Node()
-    new.other, found = new, weakref.ref(new)
+    new.other, new_garbage = new, weakref.ref(new)
     del old, new
     assert gc.get_threshold()[0] == 10_000
-    kept = [[] for _ in range(100_000)]
-    assert found() is None
-    assert gone() is not None
-    assert len(kept) == 100_000
+    lists = [[] for _ in range(100_000)]
+    assert new_garbage() is None
+    assert old_garbage() is not None
+    assert len(lists) == 100_000

@@ -1,4 +1,4 @@
-"""Pipes are read while somebody is at work, and not longer."""
+"""Tests of reading pipes: they are read while the work runs, and drained once after it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from nfrun.system.pipes import read_chunk, read_left, read_while
 class Pipe:
     def __init__(self) -> None:
         self.end, self.start = os.pipe()
-        self.came = b""
+        self.received = b""
 
     def feed(self, data: bytes) -> None:
-        self.came += data
+        self.received += data
 
 
 @pytest.fixture
 def pipes() -> Iterator[list[Pipe]]:
-    made = [Pipe(), Pipe()]
-    yield made
-    for pipe in made:
+    new_pipes = [Pipe(), Pipe()]
+    yield new_pipes
+    for pipe in new_pipes:
         for number in (pipe.end, pipe.start):
-            with suppress(OSError):  # the test has
+            with suppress(OSError):  # the test has closed it
                 os.close(number)
 
 
-def test_more_than_a_pipe_holds_passes_through_it(pipes: list[Pipe]) -> None:
+def test_more_than_the_capacity_of_a_pipe_is_read(pipes: list[Pipe]) -> None:
     out, err = pipes
     data = os.urandom(3_000_000)
 
@@ -45,14 +45,14 @@ def test_more_than_a_pipe_holds_passes_through_it(pipes: list[Pipe]) -> None:
         while rest:
             rest = rest[os.write(out.start, rest) :]
 
-    both = {out.end: out.feed, err.end: err.feed}
-    read_while(work, both)
-    read_left(both)
-    assert out.came == data
-    assert err.came == b"begun"
+    feeds = {out.end: out.feed, err.end: err.feed}
+    read_while(work, feeds)
+    read_left(feeds)
+    assert out.received == data
+    assert err.received == b"begun"
 
 
-def test_a_pipe_that_is_closed_early_is_no_end(pipes: list[Pipe]) -> None:
+def test_other_pipes_are_read_after_one_is_closed(pipes: list[Pipe]) -> None:
     out, err = pipes
 
     def work() -> None:
@@ -61,22 +61,22 @@ def test_a_pipe_that_is_closed_early_is_no_end(pipes: list[Pipe]) -> None:
 
     read_while(work, {out.end: out.feed, err.end: err.feed})
     read_left({err.end: err.feed})
-    assert err.came == b"still there"
+    assert err.received == b"still there"
 
 
-def test_who_holds_the_pipe_is_not_waited_for(pipes: list[Pipe]) -> None:
+def test_reading_does_not_wait_for_an_open_writer(pipes: list[Pipe]) -> None:
     out, _ = pipes
     read_while(lambda: None, {out.end: out.feed})
     os.write(out.start, b"left")
     read_left({out.end: out.feed})
-    assert out.came == b"left"
+    assert out.received == b"left"
     assert read_chunk(out.end, out.feed) is None
     os.close(out.start)
     assert read_chunk(out.end, out.feed) == 0
 
 
-def test_who_goes_on_writing_is_not_waited_for(pipes: list[Pipe]) -> None:
-    """As soon as something is read, there is more."""
+def test_reading_does_not_wait_for_a_writer_that_never_stops(pipes: list[Pipe]) -> None:
+    """Each read triggers another write."""
     out, _ = pipes
     os.write(out.start, b"x" * 60_000)
 
@@ -85,10 +85,10 @@ def test_who_goes_on_writing_is_not_waited_for(pipes: list[Pipe]) -> None:
         os.write(out.start, data)
 
     read_left({out.end: feed})
-    assert len(out.came) == 18 * 60_000
+    assert len(out.received) == 18 * 60_000
 
 
-def test_what_is_awaited_may_fail(pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_may_raise(pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
 
     def work() -> None:
@@ -101,7 +101,7 @@ def open_files() -> list[str]:
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
 
-def test_without_a_thread_nothing_is_left_open(pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_stays_open_if_no_thread_can_start(pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -112,13 +112,13 @@ def test_without_a_thread_nothing_is_left_open(pipes: list[Pipe], monkeypatch: p
     assert open_files() == before
 
 
-def test_a_child_that_somebody_forks_meanwhile_is_not_waited_for() -> None:
+def test_reading_does_not_wait_for_a_forked_child() -> None:
     program = textwrap.dedent("""
         import os, signal, time
         from nfrun.system.pipes import read_while
         children = []
         def work():
-            child = os.fork()  # it has all pipes that there are
+            child = os.fork()  # the child inherits all pipes
             if not child:
                 time.sleep(60)
                 os._exit(0)

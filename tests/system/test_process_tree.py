@@ -1,4 +1,4 @@
-"""Whatever a process has started, and whatever became of it, is found and ended. Tried in processes of their own."""
+"""Tests that all descendants of a process are found and killed. Each test runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process adopt orphans")
 
-# What all of the programs below begin with. `started(n)` waits until so many have told their numbers.
+# Every program below begins with this. `started(n)` waits until n processes have written their ids.
 BEGIN = """
 import os, subprocess, sys
 from pathlib import Path
@@ -19,12 +19,12 @@ from nfrun.system.process_tree import descendants, kill_descendants
 from nfrun.system.supervisor import _ADOPTS_ORPHANS, _prctl
 
 assert _prctl()(_ADOPTS_ORPHANS, 1) == 0
-told = Path(sys.argv[1])
+pid_folder = Path(sys.argv[1])
 
 def started(count):
-    while len(list(told.iterdir())) < count:
+    while len(list(pid_folder.iterdir())) < count:
         os.sched_yield()
-    return [int(path.name) for path in told.iterdir()]
+    return [int(path.name) for path in pid_folder.iterdir()]
 
 def alive(processes):
     return [process for process in processes if Path(f"/proc/{process}").exists()]
@@ -38,16 +38,16 @@ SHAPES = {
 }
 
 
-def said(tmp_path: Path, program: str) -> str:
-    """What the program prints when it has gone well."""
-    told = tmp_path / "told"
-    told.mkdir()
+def stdout_of(tmp_path: Path, program: str) -> str:
+    """Run the program and return what it prints; it must exit with 0."""
+    pid_folder = tmp_path / "pids"
+    pid_folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", BEGIN + program, str(told)],
+        [sys.executable, "-c", BEGIN + program, str(pid_folder)],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "TOLD": str(told)},
+        env={**os.environ, "TOLD": str(pid_folder)},
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -55,7 +55,7 @@ def said(tmp_path: Path, program: str) -> str:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_nothing_is_left(tmp_path: Path, shape: str) -> None:
+def test_descendants_of_any_shape_are_killed(tmp_path: Path, shape: str) -> None:
     program = f"""
 subprocess.Popen(["sh", "-c", {SHAPES[shape]!r}])
 processes = started(1)
@@ -63,32 +63,32 @@ assert alive(processes) == processes
 kill_descendants()
 print(alive(processes), list(descendants()))
 """
-    assert said(tmp_path, program) == "[] []\n"
+    assert stdout_of(tmp_path, program) == "[] []\n"
 
 
-def test_what_goes_on_forking_is_caught(tmp_path: Path) -> None:
+def test_a_process_that_keeps_forking_is_killed(tmp_path: Path) -> None:
     program = """
 if os.fork() == 0:
     count = 0
     while count < 1_000_000:
         count += 1
         if count == 10:
-            (told / str(os.getpid())).touch()
+            (pid_folder / str(os.getpid())).touch()
         if os.fork():
             os._exit(0)
 started(1)
 kill_descendants()
 print(list(descendants()))
 """
-    assert said(tmp_path, program) == "[]\n"
+    assert stdout_of(tmp_path, program) == "[]\n"
 
 
-def test_who_has_ended_is_told_apart(tmp_path: Path) -> None:
+def test_ended_and_live_descendants_are_told_apart(tmp_path: Path) -> None:
     program = """
 one = os.fork()
 if not one:
     two = os.fork()
-    (told / str(two or os.getpid())).touch()
+    (pid_folder / str(two or os.getpid())).touch()
     while True:
         os.sched_yield() if two else os._exit(0)
 (child,) = [process for process in started(1)]
@@ -100,10 +100,10 @@ print(found == {one: False, child: True})
 kill_descendants()
 print(dict(descendants()))
 """
-    assert said(tmp_path, program) == "True\n{}\n"
+    assert stdout_of(tmp_path, program) == "True\n{}\n"
 
 
-def test_what_may_not_be_killed_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_process_that_may_not_be_killed_is_not_waited_for(tmp_path: Path) -> None:
     program = """
 def refuse(process, number):
     raise PermissionError
@@ -116,10 +116,10 @@ print(alive([child.pid]) == [child.pid])
 kill_descendants()
 print(alive([child.pid]))
 """
-    assert said(tmp_path, program) == "True\n[]\n"
+    assert stdout_of(tmp_path, program) == "True\n[]\n"
 
 
-def test_what_cannot_be_killed_is_waited_for_in_vain(tmp_path: Path) -> None:
+def test_the_wait_for_a_process_that_does_not_die_is_limited(tmp_path: Path) -> None:
     program = """
 kill, os.kill = os.kill, lambda process, number: None
 child = subprocess.Popen(["sleep", "300"])
@@ -128,14 +128,14 @@ os.kill = kill
 kill_descendants()
 print(alive([child.pid]))
 """
-    assert said(tmp_path, program) == "[]\n"
+    assert stdout_of(tmp_path, program) == "[]\n"
 
 
-def test_nothing_below_is_nothing_to_do(tmp_path: Path) -> None:
-    assert said(tmp_path, "kill_descendants(); print('still here')") == "still here\n"
+def test_without_descendants_nothing_is_killed(tmp_path: Path) -> None:
+    assert stdout_of(tmp_path, "kill_descendants(); print('still here')") == "still here\n"
 
 
-def test_without_a_list_of_processes_nothing_is_found_and_nothing_raises(tmp_path: Path) -> None:
+def test_without_proc_nothing_is_killed_and_nothing_raises(tmp_path: Path) -> None:
     program = """
 def refuse(path):
     raise FileNotFoundError(2, "No such file or directory", path)
@@ -148,4 +148,4 @@ os.listdir = listed
 kill_descendants()
 print(alive([child.pid]))
 """
-    assert said(tmp_path, program) == "True\n[]\n"
+    assert stdout_of(tmp_path, program) == "True\n[]\n"

@@ -1,4 +1,4 @@
-"""What the machine gives, and what of it the children of this process have used."""
+"""Tests of the number of cores and of the processor time of child processes."""
 
 from __future__ import annotations
 

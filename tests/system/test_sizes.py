@@ -1,4 +1,4 @@
-"""How sizes are written."""
+"""Tests of parsing sizes such as 512MB."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "size"), GOOD.items())
-def test_sizes(text: str, size: int) -> None:
+def test_valid_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_size(text)
     assert caught.value.args == (text,)

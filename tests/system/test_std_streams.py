@@ -1,4 +1,4 @@
-"""What is told on stderr: where it cannot be written it is lost, and nothing fails of it."""
+"""Tests of best-effort streams: text that cannot be written is dropped without an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from nfrun.system.std_streams import best_effort_stream
 
 
-def test_what_is_told_arrives_at_the_end_of_its_line() -> None:
+def test_a_line_is_written_at_its_end() -> None:
     reading, writing = os.pipe()
     under = os.fdopen(writing, "w", encoding="utf-8")
     stream = best_effort_stream(under)
@@ -21,11 +21,11 @@ def test_what_is_told_arrives_at_the_end_of_its_line() -> None:
     assert os.read(reading, 100) == "aé\\udcff\n".encode()
     assert (stream.fileno(), stream.isatty(), stream.writable()) == (writing, False, True)
     stream.close()
-    under.close()  # it was open until now
+    under.close()  # closing the stream has not closed it
     os.close(reading)
 
 
-def test_a_full_disk_or_a_reader_that_has_gone_is_nobodys_error() -> None:
+def test_a_full_disk_and_a_closed_pipe_are_no_errors() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     for target in ("/dev/full", writing):
@@ -40,18 +40,18 @@ def test_a_slow_reader_is_waited_for() -> None:
     os.set_blocking(writing, False)
     under, text = os.fdopen(writing, "w", encoding="utf-8"), "x" * 1_000_000
     stream = best_effort_stream(under)
-    came: list[bytes] = []
+    received: list[bytes] = []
 
     def read() -> None:
-        while sum(map(len, came)) < len(text):
-            came.append(os.read(reading, 1 << 16))
+        while sum(map(len, received)) < len(text):
+            received.append(os.read(reading, 1 << 16))
 
     reader = threading.Thread(target=read)
     reader.start()
     stream.write(text)
     stream.flush()
     reader.join(30)
-    assert b"".join(came).decode() == text
+    assert b"".join(received).decode() == text
     under.close()
     os.close(reading)
 
@@ -67,9 +67,7 @@ def test_a_slow_reader_is_waited_for() -> None:
         (["bogus"], 2),
     ],
 )
-def test_where_stderr_cannot_be_written_the_exit_code_is_that_of_the_command(
-    tmp_path: Path, words: list[str], code: int
-) -> None:
+def test_an_unwritable_stderr_does_not_change_the_exit_code(tmp_path: Path, words: list[str], code: int) -> None:
     node = "a: {run: 'echo told >&2; echo x > \"$NFRUN_OUTPUT\"', format: csv}"
     (tmp_path / "p.yaml").write_text(f"nodes:\n  {node}\n")
     (tmp_path / "secret.yaml").write_text(f"secrets: [HUSH]\nnodes:\n  {node}\n")

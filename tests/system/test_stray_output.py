@@ -1,4 +1,4 @@
-"""What is written past the streams of a run: it comes, control bytes escaped, also when the run crashes."""
+"""Tests of stray output: bytes written straight to fd 2 arrive escaped, even if the run crashes."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def run(program: str, **more: object) -> subprocess.CompletedProcess[bytes]:
         ("ü".encode() * 40_000, "ü".encode() * 40_000),
     ],
 )
-def test_what_children_write_comes_escaped(written: bytes, shown: bytes) -> None:
-    many, data = (1, written) if len(written) < 100 else (len(written) // 2, written[:2])
-    write = f"import os; data = {data!r} * {many}\nwhile data: data = data[os.write(2, data):]"
+def test_writes_of_children_to_fd_2_are_escaped(written: bytes, shown: bytes) -> None:
+    count, data = (1, written) if len(written) < 100 else (len(written) // 2, written[:2])
+    write = f"import os; data = {data!r} * {count}\nwhile data: data = data[os.write(2, data):]"
     done = run(f"subprocess.run([sys.executable, '-c', {write!r}], check=True)")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", shown)
 
 
-def test_what_python_writes_to_its_stream_is_left_alone() -> None:
+def test_writes_to_sys_stderr_are_not_escaped() -> None:
     done = run("sys.stderr.write('\\x1b[31mours\\n')\nprint('out')")
     assert (done.stdout, done.stderr) == (b"out\n", b"\x1b[31mours\n")
 
 
-def test_the_last_words_of_a_crash_are_heard() -> None:
+def test_output_before_a_crash_is_not_lost() -> None:
     done = run(
         "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nos.write(2, b'ouch\\x1b\\n')\nos.abort()"
     )
     assert done.stderr == b"ouch\\x1b\nnfrun: the run was killed (SIGABRT)\n"
 
 
-def test_who_holds_the_interpreter_and_writes_a_lot_is_not_stuck() -> None:
+def test_a_large_write_that_holds_the_gil_does_not_block() -> None:
     done = run("import ctypes\nctypes.PyDLL(None).write(2, b'x' * 300_000, 300_000)")
     assert done.stderr == b"x" * 300_000
 
 
-def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
+def test_a_closed_stderr_pipe_does_not_stop_the_run() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = run("os.write(2, b'x' * 300_000)\nprint('out')", stderr=writing)
@@ -60,13 +60,13 @@ def test_a_stderr_that_nobody_reads_stops_nobody() -> None:
     assert (done.returncode, done.stdout) == (0, b"out\n")
 
 
-def test_where_stderr_is_closed_there_is_nothing_to_write_to() -> None:
+def test_a_run_works_with_stderr_closed() -> None:
     command = [sys.executable, "-c", "from nfrun.system.supervisor import supervise; supervise(); print('out')"]
     done = subprocess.run(["sh", "-c", '"$@" 2>&-', "-", *command], check=False, capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\n", b"")
 
 
-def test_a_stream_of_somebody_else_is_left_alone() -> None:
+def test_a_replaced_sys_stderr_is_left_alone() -> None:
     text = (
         "import io, sys\nsys.stderr = io.StringIO()\n"
         "from nfrun.system.supervisor import supervise\nsupervise()\nprint(type(sys.stderr))"

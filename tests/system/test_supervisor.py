@@ -1,4 +1,4 @@
-"""Front, reaper and runner: who ends when another does, and what is heard of it. Tried in processes of their own."""
+"""Tests of supervisor, reaper and runner: how each ends when another does. They run in processes of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nfrun.system.supervisor import _PID_BYTES, _REACTED, _Supervisor, supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
 
-# The runner says who is who, and does what a line on its stdin says, which is Python.
+# The runner prints the ids of the three processes, then executes each line of its stdin as Python.
 LEAVE = "import subprocess; print(subprocess.Popen(['setsid', 'sleep', '300']).pid, flush=True)"
 PROGRAM = """
 import os, re, signal, sys, threading
@@ -37,7 +37,7 @@ STUCK = (
 
 
 class Program:
-    """The three processes, with a group of their own."""
+    """The three processes, in a process group of their own."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -49,18 +49,18 @@ class Program:
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
-    def say(self, line: str = "print('ready', flush=True)") -> str:
-        """What the line prints."""
+    def output_of(self, line: str = "print('ready', flush=True)") -> str:
+        """Send a line to the runner and return what it prints."""
         assert self.process.stdout is not None
         self.do(line)
         return self.process.stdout.readline()
 
-    def end(self, *, told: bool = True) -> tuple[int, str, str]:
-        """How it ended, once nothing that could write to its streams is there any more.
+    def end(self, *, close_stdin: bool = True) -> tuple[int, str, str]:
+        """Wait until no process holds its streams; return the exit code, stdout and stderr.
 
-        Unless it is told that there are no more lines, it has to end by itself.
+        With `close_stdin=False` the program must end by itself.
         """
-        if not told:
+        if not close_stdin:
             self.process.wait(60)
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
@@ -96,13 +96,13 @@ def test_three_processes_of_which_two_share_a_group() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 130])
-def test_the_supervisor_ends_as_the_runner(code: int) -> None:
+def test_the_supervisor_exits_with_the_code_of_the_runner(code: int) -> None:
     with started() as program:
         program.do(f"sys.exit({code})")
         assert program.end() == (code, "", "")
 
 
-def test_the_runner_keeps_its_way_to_leave() -> None:
+def test_exit_handlers_and_tracebacks_of_the_runner_work() -> None:
     with started() as program:
         program.do("import atexit; atexit.register(print, 'left'); raise RuntimeError('broken')")
         code, out, err = program.end()
@@ -118,26 +118,26 @@ def test_the_supervisor_ends_by_the_signal_that_ended_the_runner(number: int, na
 
 
 @pytest.mark.parametrize("which", ["runner", "reaper"])
-def test_one_that_is_killed_ends_all(which: str) -> None:
+def test_killing_the_runner_or_the_reaper_ends_all_processes(which: str) -> None:
     with started() as program:
-        left = int(program.say(LEAVE))
+        left = int(program.output_of(LEAVE))
         os.kill(getattr(program, which), signal.SIGKILL)
         assert program.end() == (137, "", KILLED)
         assert gone(left)
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_a_supervisor_that_is_killed_leaves_nobody(group: bool) -> None:
+def test_killing_the_supervisor_ends_all_processes(group: bool) -> None:
     with started() as program:
-        # It holds the streams open: `end` waits for it too.
-        program.say(LEAVE)
+        # The child holds the streams open: `end` waits for it too.
+        program.output_of(LEAVE)
         (os.killpg if group else os.kill)(program.supervisor, signal.SIGKILL)
         assert program.end() == (-signal.SIGKILL, "", "")
 
 
-def test_what_the_runner_leaves_is_ended_before_the_supervisor_ends() -> None:
+def test_children_of_the_runner_are_killed_before_the_supervisor_ends() -> None:
     with started() as program:
-        left = int(program.say(LEAVE))
+        left = int(program.output_of(LEAVE))
         assert program.end() == (0, "", "")
         assert gone(left)
 
@@ -152,61 +152,61 @@ def gone(process: int) -> bool:
 
 @pytest.mark.parametrize("group", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_request_reaches_the_runner(number: signal.Signals, group: bool) -> None:
+def test_a_signal_to_the_supervisor_reaches_the_runner(number: signal.Signals, group: bool) -> None:
     with started() as program:
-        program.say(f"signal.signal({number}, lambda n, frame: os._exit(100 + n)); print('ready', flush=True)")
+        program.output_of(f"signal.signal({number}, lambda n, frame: os._exit(100 + n)); print('ready', flush=True)")
         (os.killpg if group else os.kill)(program.supervisor, number)
-        assert program.end(told=False) == (100 + number, "", "")
+        assert program.end(close_stdin=False) == (100 + number, "", "")
 
 
-def test_an_interrupted_runner_has_its_say() -> None:
+def test_an_interrupted_runner_can_still_print() -> None:
     with started() as program:
         os.kill(program.supervisor, signal.SIGINT)
-        code, _, err = program.end(told=False)
+        code, _, err = program.end(close_stdin=False)
         assert err.endswith("KeyboardInterrupt\n")
-        assert code == -signal.SIGINT  # as Python ends
+        assert code == -signal.SIGINT  # as Python ends after an interrupt
 
 
-def test_what_is_ignored_stays_so() -> None:
+def test_an_ignored_signal_stays_ignored() -> None:
     with started(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as program:
         os.kill(program.supervisor, signal.SIGHUP)
         os.killpg(program.supervisor, signal.SIGHUP)
-        assert program.say() == "ready\n"
+        assert program.output_of() == "ready\n"
         assert program.end() == (0, "", "")
 
 
-def test_a_second_request_waits_for_nobody() -> None:
+def test_a_second_signal_kills_the_runner() -> None:
     with started() as program:
-        program.say(
+        program.output_of(
             "said = lambda *given: print('asked', flush=True); signal.signal(2, said); signal.signal(15, said); said()"
         )
         os.kill(program.supervisor, signal.SIGINT)
         assert program.process.stdout is not None
         assert program.process.stdout.readline() == "asked\n"
         os.kill(program.supervisor, signal.SIGTERM)
-        code, _, err = program.end(told=False)
-        assert (code, err) == (130, TWICE)  # the code is that of the first
+        code, _, err = program.end(close_stdin=False)
+        assert (code, err) == (130, TWICE)  # the exit code of the first signal
 
 
 def test_a_runner_that_does_not_react_is_killed() -> None:
     with started("import nfrun.system.supervisor\nnfrun.system.supervisor._REACT_SECONDS = 0.2\n" + PROGRAM) as program:
-        program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # Python's lock, and for ever")
-        program.say("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
+        program.do("hold = lambda: re.match('(a+)+$', 'a' * 60 + 'b')  # keeps the GIL for ever")
+        program.output_of("threading.Thread(target=lambda: [print('ready', flush=True), hold()]).start()")
         os.kill(program.supervisor, signal.SIGINT)
-        assert program.end(told=False) == (130, "", STUCK)
+        assert program.end(close_stdin=False) == (130, "", STUCK)
 
 
-def test_the_mask_and_the_handlers_of_signals_are_what_they_were() -> None:
+def test_signal_mask_and_handlers_of_the_runner_are_unchanged() -> None:
     line = "print(signal.pthread_sigmask(0, []), [signal.getsignal(n).__class__ for n in (2, 15, 1, 17)], flush=True)"
     with started() as program:
-        now = program.say(line)
+        now = program.output_of(line)
     before = subprocess.run(
         [sys.executable, "-c", f"import signal; {line}"], capture_output=True, text=True, check=True
     )
     assert now == before.stdout
 
 
-def test_without_room_for_a_third_process_there_are_two() -> None:
+def test_if_the_second_fork_fails_there_are_two_processes() -> None:
     refusing = """
 import os
 real, calls = os.fork, []
@@ -225,7 +225,7 @@ os.fork = fork
         assert program.end() == (3, "", "")
 
 
-# ------------------------------------------------------------------ in this process
+# ------------------------------------------------------------------ tests in this process
 
 
 @pytest.fixture
@@ -237,54 +237,54 @@ def no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_prctl", lambda: lambda what, value: 0)
 
 
-def test_without_room_for_a_second_process_all_is_as_it_was(no_fork: None) -> None:
+def test_if_no_fork_works_nothing_changes(no_fork: None) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)
     supervise()
     assert (signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)) == before
 
 
 @pytest.mark.parametrize("prctl", [None, lambda what, value: -1])
-def test_a_system_without_the_means_is_left_alone(monkeypatch: pytest.MonkeyPatch, prctl: Any) -> None:
+def test_without_prctl_nothing_is_forked(monkeypatch: pytest.MonkeyPatch, prctl: Any) -> None:
     monkeypatch.setattr(os, "fork", None)
     monkeypatch.setattr(module, "_prctl", lambda: prctl)
     supervise()
 
 
-def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_forked_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", None)
     monkeypatch.setattr(sys, "platform", "darwin")
     supervise()
 
 
-class Heard:
-    """A supervisor that was told things by a runner, and what it has sent to it."""
+class SupervisorWithMessages:
+    """A supervisor with a message from its runner; records the signals that it sends."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-        told, self.tell = os.pipe()
-        os.write(self.tell, (1 << 40).to_bytes(_PID_BYTES, "big") + said)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, message: bytes) -> None:
+        reading, self.writing = os.pipe()
+        os.write(self.writing, (1 << 40).to_bytes(_PID_BYTES, "big") + message)
         self.sent: list[int] = []
         monkeypatch.setattr(os, "kill", lambda process, number: self.sent.append(number))
-        self.supervisor = _Supervisor(0, told, [signal.SIGINT, signal.SIGTERM], "")
+        self.supervisor = _Supervisor(0, reading, [signal.SIGINT, signal.SIGTERM], "")
 
 
-def test_what_the_group_got_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = Heard(monkeypatch, bytes([signal.SIGINT]))
-    heard.supervisor._request(signal.SIGINT)
-    assert heard.sent == [module._ASK]
+def test_a_signal_to_the_whole_group_is_not_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = SupervisorWithMessages(monkeypatch, bytes([signal.SIGINT]))
+    case.supervisor._request(signal.SIGINT)
+    assert case.sent == [module._ASK]
 
 
-def test_what_the_supervisor_alone_got_is_sent_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = Heard(monkeypatch, bytes([signal.SIGTERM]))
-    heard.supervisor._request(signal.SIGINT)
-    assert heard.sent == [signal.SIGINT, module._ASK]
-    os.write(heard.tell, bytes([signal.SIGINT]))  # that was the one that was sent on
-    heard.supervisor._request(signal.SIGINT)
-    assert heard.sent == [signal.SIGINT, module._ASK, signal.SIGINT]
+def test_a_signal_to_the_supervisor_alone_is_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = SupervisorWithMessages(monkeypatch, bytes([signal.SIGTERM]))
+    case.supervisor._request(signal.SIGINT)
+    assert case.sent == [signal.SIGINT, module._ASK]
+    os.write(case.writing, bytes([signal.SIGINT]))  # the runner confirms the forwarded signal
+    case.supervisor._request(signal.SIGINT)
+    assert case.sent == [signal.SIGINT, module._ASK, signal.SIGINT]
 
 
-def test_a_runner_that_reacts_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = Heard(monkeypatch, bytes([signal.SIGINT]))
-    heard.supervisor._request(signal.SIGINT)
-    os.write(heard.tell, bytes([module._ASK, _REACTED]))
-    assert heard.supervisor._look() is None
-    assert heard.sent == [module._ASK, module._ASK]
+def test_a_runner_that_reacts_is_asked_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = SupervisorWithMessages(monkeypatch, bytes([signal.SIGINT]))
+    case.supervisor._request(signal.SIGINT)
+    os.write(case.writing, bytes([module._ASK, _REACTED]))
+    assert case.supervisor._look() is None
+    assert case.sent == [module._ASK, module._ASK]

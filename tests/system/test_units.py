@@ -1,4 +1,4 @@
-"""How durations are written."""
+"""Tests of parsing durations such as 200ms."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ BAD = [
 ]
 
 
-def test_what_is_meant() -> None:
+def test_valid_durations_are_parsed() -> None:
     assert {text: parse_duration(text) for text in GOOD} == GOOD
     assert {text: to_seconds(text) for text in GOOD} == GOOD
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_duration(text)

@@ -1,4 +1,4 @@
-"""A group of processes is waited for until nobody is left in it, or the time is up."""
+"""Tests of `wait_group_exit`: it waits until a process group is empty, or the time is up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nfrun.system.process_tree import wait_group_exit
 
 @pytest.fixture
 def last() -> Iterator[subprocess.Popen[bytes]]:
-    """The last one in a group whose leader is gone."""
+    """A process that is alone in its group: the leader has ended."""
     leader = subprocess.Popen(["sleep", "300"], process_group=0)
     last = subprocess.Popen(["sleep", "300"], process_group=leader.pid)
     leader.kill()
@@ -24,7 +24,7 @@ def last() -> Iterator[subprocess.Popen[bytes]]:
     last.wait()
 
 
-def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[bytes]) -> None:
+def test_it_returns_when_the_last_process_has_ended(last: subprocess.Popen[bytes]) -> None:
     group = os.getpgid(last.pid)
     end = threading.Timer(0.05, lambda: (last.kill(), last.wait()))
     end.start()
@@ -34,13 +34,13 @@ def test_it_is_waited_for_until_the_last_one_is_gone(last: subprocess.Popen[byte
     end.join()
 
 
-def test_no_longer_than_these_seconds(last: subprocess.Popen[bytes]) -> None:
+def test_it_returns_after_the_given_seconds(last: subprocess.Popen[bytes]) -> None:
     for seconds in (0.02, 0.0, -1.0):
         assert not wait_group_exit(os.getpgid(last.pid), seconds)
     assert last.poll() is None
 
 
-def test_a_group_that_is_gone_is_not_waited_for() -> None:
+def test_it_returns_at_once_for_an_empty_group() -> None:
     leader = subprocess.Popen(["true"], process_group=0)
     leader.wait()
     for seconds in (1e9, 0.0, -1.0):

@@ -1,4 +1,4 @@
-"""Attempts in worker processes: what comes of them, what is left of them, and what becomes of a worker that dies."""
+"""Tests of attempts in worker processes: outcomes, prints, stopping, and workers that die."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ STEPS = """
 
 @dataclass
 class Trial:
-    """Makes attempts in processes. `inputs` are tables by input name, all of them inputs of the node `node`."""
+    """Makes attempts at the node `node` in worker processes. `inputs` are its tables by input name."""
 
     folder: Path
     mode: str = "auto"
@@ -184,17 +184,17 @@ class Trial:
         function: str,
         inputs: Mapping[str, pa.Table] = NO_TABLES,
         *,
-        stop: CancelToken | None = None,
+        cancel_token: CancelToken | None = None,
         read: bool = False,
         attempts: int = 1,
         **more: Any,
     ) -> list[Outcome]:
         refs = {f"from_{name}": self.store.publish(f"from_{name}", 1, table) for name, table in inputs.items()}
-        make = self.workers or self.start(self.spec(function, *inputs, **more), read=read)
-        stop = stop or CancelToken()
-        return [make(NodeStarted(0.0, "node", n + 1, refs), stop, _never) for n in range(attempts)]
+        workers = self.workers or self.start(self.spec(function, *inputs, **more), read=read)
+        cancel_token = cancel_token or CancelToken()
+        return [workers(NodeStarted(0.0, "node", n + 1, refs), cancel_token, _no_coroutine) for n in range(attempts)]
 
-    def one(self, function: str, inputs: Mapping[str, pa.Table] = NO_TABLES, **more: Any) -> Outcome:
+    def run_once(self, function: str, inputs: Mapping[str, pa.Table] = NO_TABLES, **more: Any) -> Outcome:
         (outcome,) = self.run(function, inputs, **more)
         return outcome
 
@@ -205,11 +205,11 @@ class Trial:
         return rows
 
     def pids(self) -> list[int]:
-        """Of all workers that there ever were."""
+        """Return the process ids of all workers that were started."""
         return [worker.process.pid or 0 for worker in self.started]
 
 
-def _never(coroutine: Any) -> Any:
+def _no_coroutine(coroutine: Any) -> Any:
     raise AssertionError("nothing of it runs on the event loop of this process")
 
 
@@ -230,18 +230,18 @@ def test_a_node_runs_in_another_process_on_its_main_thread(trial: Trial) -> None
     assert trial.pids()[0] != os.getpid()
 
 
-def test_other_nodes_stay_here(trial: Trial) -> None:
-    make = trial.start(trial.spec("where"), nodes=())
-    outcome = make(NodeStarted(0.0, "node", 1), CancelToken(), _never)
+def test_other_nodes_run_in_this_process(trial: Trial) -> None:
+    workers = trial.start(trial.spec("where"), nodes=())
+    outcome = workers(NodeStarted(0.0, "node", 1), CancelToken(), _no_coroutine)
     assert trial.table(outcome)[0]["pid"] == os.getpid()
     assert trial.pids() == []
 
 
 @pytest.mark.parametrize("mode", ["auto", "mmap", "memory"])
-def test_tables_go_there_and_back_through_files(tmp_path: Path, mode: str) -> None:
+def test_tables_travel_through_files(tmp_path: Path, mode: str) -> None:
     trial = Trial(tmp_path, mode=mode)
     try:
-        outcome = trial.one("double", {"table": pa.table({"n": [1, 2, 3]})})
+        outcome = trial.run_once("double", {"table": pa.table({"n": [1, 2, 3]})})
         assert trial.table(outcome) == [{"n": 2}, {"n": 4}, {"n": 6}]
         (ref,) = outcome.outputs.values()
         path = None if mode == "memory" else str(trial.run_folder / "node.1.arrow")
@@ -270,27 +270,27 @@ def test_tables_go_there_and_back_through_files(tmp_path: Path, mode: str) -> No
         ("by_closure", [{"n": 6}]),
     ],
 )
-def test_whatever_a_function_is_and_returns(trial: Trial, function: str, rows: list[dict[str, Any]]) -> None:
-    """It is imported there by its name: nothing of the user's is ever pickled, so a lambda will do too."""
-    assert trial.table(trial.one(function)) == rows
+def test_functions_of_any_sort_run_in_a_worker(trial: Trial, function: str, rows: list[dict[str, Any]]) -> None:
+    """The worker imports the function by name. User objects are never pickled, so lambdas work too."""
+    assert trial.table(trial.run_once(function)) == rows
 
 
 def test_several_outputs_and_none(trial: Trial) -> None:
-    outcome = trial.one("two", outputs=("left", "right"))
+    outcome = trial.run_once("two", outputs=("left", "right"))
     assert {output: trial.store.open(ref).to_pylist() for output, ref in outcome.outputs.items()} == {
         "node.left": [{"n": 1}],
         "node.right": [{"n": 2}],
     }
 
 
-def test_an_output_that_is_read_must_be_there(trial: Trial) -> None:
-    failure = trial.one("nothing", read=True).failure
+def test_a_missing_output_that_is_read_is_a_failure(trial: Trial) -> None:
+    failure = trial.run_once("nothing", read=True).failure
     assert failure is not None
     assert failure.message == "it returned None, but other nodes read 'node'"
 
 
 def test_an_error_has_the_users_frames(trial: Trial) -> None:
-    failure = trial.one("fail", {"table": pa.table({"n": [1]})}).failure
+    failure = trial.run_once("fail", {"table": pa.table({"n": [1]})}).failure
     assert failure is not None
     assert (failure.kind, failure.type, failure.message) == ("error", "ValueError", "no good")
     assert [(f.file, f.function, f.source) for f in failure.frames] == [
@@ -302,7 +302,7 @@ def test_an_error_has_the_users_frames(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("function", "message"), [("broken_reader", "half way"), ("shout", "the node called sys.exit(4)")]
 )
-def test_a_node_that_fails_leaves_its_worker_and_no_file(trial: Trial, function: str, message: str) -> None:
+def test_a_failed_node_keeps_its_worker_and_leaves_no_file(trial: Trial, function: str, message: str) -> None:
     first, second = trial.run(function, attempts=2)
     for outcome in (first, second):
         assert outcome.failure is not None
@@ -311,8 +311,8 @@ def test_a_node_that_fails_leaves_its_worker_and_no_file(trial: Trial, function:
     assert not trial.run_folder.exists() or list(trial.run_folder.iterdir()) == []
 
 
-def test_what_a_node_says_is_passed_on(trial: Trial) -> None:
-    trial.one("speak")
+def test_prints_logs_and_progress_are_passed_on(trial: Trial) -> None:
+    trial.run_once("speak")
     assert trial.logged == [
         ("node", "stdout", "out"),
         ("node", "stderr", "err"),
@@ -322,9 +322,9 @@ def test_what_a_node_says_is_passed_on(trial: Trial) -> None:
     assert trial.progress == [("node", 1.0, 2.0)]
 
 
-def test_whoever_prints_in_a_worker_prints_for_its_node(trial: Trial) -> None:
-    """Compiled code, threads and programs."""
-    trial.one("print_all")
+def test_all_output_of_a_worker_is_logged_for_its_node(trial: Trial) -> None:
+    """Compiled code, threads and programs may print."""
+    trial.run_once("print_all")
     assert sorted(trial.logged) == [
         ("node", "stderr", "of the system \x1b[1m"),
         ("node", "stdout", "of a program"),
@@ -333,24 +333,24 @@ def test_whoever_prints_in_a_worker_prints_for_its_node(trial: Trial) -> None:
     assert (trial.folder / "logs" / "node.1.stderr").read_bytes() == b"of the system \x1b[1m"
 
 
-def test_what_a_node_printed_before_its_worker_died_is_not_lost(trial: Trial) -> None:
-    outcome = trial.one("print_and_die")
+def test_prints_before_a_worker_dies_are_not_lost(trial: Trial) -> None:
+    outcome = trial.run_once("print_and_die")
     assert outcome.lost == "its worker process exited with status 3 while the node ran"
     assert trial.logged == [("node", "stdout", "last words")]
 
 
-def test_who_stays_behind_with_the_streams_of_a_worker_prints_for_nobody(trial: Trial) -> None:
+def test_a_background_process_with_the_streams_of_a_worker_does_not_block_it(trial: Trial) -> None:
     trial.run("stay_behind", attempts=3)
     assert trial.logged == [("node", "stdout", "here")] * 3
 
 
-def test_a_node_that_closes_the_streams_is_none_the_worse(trial: Trial) -> None:
+def test_a_node_may_close_its_streams(trial: Trial) -> None:
     first, second = trial.run("close_all", attempts=2)
     assert trial.table(first) == trial.table(second) == [{"n": 1}]
 
 
 def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
-    assert trial.table(trial.one("environment")) == [{"value": "yes", "cwd": str(Path.cwd())}]
+    assert trial.table(trial.run_once("environment")) == [{"value": "yes", "cwd": str(Path.cwd())}]
 
 
 # ------------------------------------------------------------------ workers that die
@@ -380,31 +380,33 @@ def test_a_worker_that_dies_is_lost_and_replaced(trial: Trial, function: str, gi
     assert len(set(trial.pids())) == 2
 
 
-def test_workers_that_die_together_are_each_told_of_as_they_died(tmp_path: Path) -> None:
-    """As when memory runs out. All of them are looked at while others are started."""
+def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) -> None:
+    """This happens when memory runs out. Workers are checked while others start."""
     trial = Trial(tmp_path, most=3)
-    make = trial.start(trial.spec("die", with_={"number": int(signal.SIGKILL)}))
+    workers = trial.start(trial.spec("die", with_={"number": int(signal.SIGKILL)}))
     outcomes: list[Outcome] = []
 
     def attempts(first: int) -> None:
-        outcomes.extend(make(NodeStarted(0.0, "node", first + n, {}), CancelToken(), _never) for n in range(8))
+        outcomes.extend(
+            workers(NodeStarted(0.0, "node", first + n, {}), CancelToken(), _no_coroutine) for n in range(8)
+        )
 
     threads = [threading.Thread(target=attempts, args=[100 * n]) for n in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    make.close()
+    workers.close()
     trial.store.close()
     assert {outcome.lost for outcome in outcomes} == {
         "its worker process was killed by SIGKILL; the system does that when memory runs out"
     }
     assert len(outcomes) == 24
-    assert make._all == [], "nothing of them is kept"
+    assert workers._all == [], "nothing of them is kept"
 
 
-def test_a_worker_that_hangs_up_is_lost(trial: Trial) -> None:
-    """Whichever it misses first: the pipe, or what tells it that the run's process has ended."""
+def test_a_worker_that_closes_its_pipes_is_lost(trial: Trial) -> None:
+    """The message depends on which pipe is noticed first: that of results, or that which shows the end of the run."""
     lost = {outcome.lost for outcome in trial.run("hang_up", attempts=2)}
     assert lost <= {
         "its worker process has closed the connection to the run",
@@ -413,50 +415,50 @@ def test_a_worker_that_hangs_up_is_lost(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("end", ["return", "raise", "exit"])
-def test_a_child_that_a_node_forks_does_not_speak_for_it(trial: Trial, end: str) -> None:
+def test_a_forked_child_of_a_node_returns_no_outcome(trial: Trial, end: str) -> None:
     outcomes = trial.run("fork", with_={"end": end}, attempts=3)
     assert [trial.table(outcome) for outcome in outcomes] == [[{"who": "parent"}]] * 3
     printed = [line for _, stream, line in trial.logged if stream == "stdout"]
-    assert printed == (["of the child"] * 3 if end == "return" else [])  # as any program that a node starts
+    assert printed == (["of the child"] * 3 if end == "return" else [])  # it prints like any program that a node starts
     assert len(trial.pids()) == 1
 
 
-def test_signals_of_a_child_are_those_of_any_program(trial: Trial) -> None:
-    assert trial.table(trial.one("fork_and_terminate")) == [{"status": signal.SIGTERM}]
+def test_a_forked_child_has_default_signal_handlers(trial: Trial) -> None:
+    assert trial.table(trial.run_once("fork_and_terminate")) == [{"status": signal.SIGTERM}]
 
 
-def test_programs_can_be_interrupted(trial: Trial) -> None:
-    assert trial.table(trial.one("interrupt_a_child")) == [{"status": -signal.SIGINT}]
+def test_programs_started_by_a_node_can_be_interrupted(trial: Trial) -> None:
+    assert trial.table(trial.run_once("interrupt_a_child")) == [{"status": -signal.SIGINT}]
 
 
-def test_no_process_could_be_started(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_cannot_start_is_io(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Any, setting: Any) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr("nfrun.engine.executors.processes._Worker.__init__", refuse)
-    failure = trial.one("where").failure
+    failure = trial.run_once("where").failure
     assert failure is not None
     assert (failure.kind, failure.type) == ("io", "OSError")
     assert failure.message == "no worker process could be started: Too many open files"
 
 
-def test_outputs_that_cannot_all_be_adopted_leave_no_file(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_one_output_cannot_be_registered_no_file_is_left(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     real = trial.store.register_file
 
-    def adopt(ref: Any) -> Any:
+    def register_file(ref: Any) -> Any:
         if ref.id == "node.right":
             raise HandoffError("no room")
         return real(ref)
 
-    monkeypatch.setattr(trial.store, "register_file", adopt)
-    outcome = trial.one("two", outputs=("left", "right"))
+    monkeypatch.setattr(trial.store, "register_file", register_file)
+    outcome = trial.run_once("two", outputs=("left", "right"))
     assert outcome.failure is not None
     assert (outcome.failure.kind, outcome.failure.message) == ("io", "no room")
     assert trial.store.flushed(10)
     assert list(trial.run_folder.iterdir()) == []
 
 
-def test_every_ending_has_words() -> None:
+def test_every_end_of_a_worker_is_described() -> None:
     assert _ending(None) == _ending(0) == "its worker process has closed the connection to the run"
     assert _ending(-15) == "its worker process was killed by SIGTERM"
     assert _ending(-6) == "its worker process was killed by SIGABRT; something compiled gave up in it"
@@ -464,57 +466,58 @@ def test_every_ending_has_words() -> None:
 
 
 def test_an_idle_worker_that_died_is_not_used(trial: Trial) -> None:
-    trial.one("where")
+    trial.run_once("where")
     (worker,) = trial.started
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     worker.process.join(10)
-    assert trial.table(trial.one("where")) == [{"pid": trial.pids()[1], "main": True}]
+    assert trial.table(trial.run_once("where")) == [{"pid": trial.pids()[1], "main": True}]
 
 
-# ------------------------------------------------------------------ being stopped
+# ------------------------------------------------------------------ stopping
 
 
-def stopping(trial: Trial, function: str, act: Callable[[CancelToken], None]) -> Outcome:
-    """The outcome of a node that `act` is called on once it runs."""
-    flag, stop = trial.folder / "flag", CancelToken()
+def outcome_when_stopped(trial: Trial, function: str, act: Callable[[CancelToken], None]) -> Outcome:
+    """Start a node, call `act` on its cancel token once it runs, and return the outcome."""
+    flag, cancel_token = trial.folder / "flag", CancelToken()
     outcomes: list[Outcome] = []
     thread = threading.Thread(
-        target=lambda: outcomes.append(trial.one(function, stop=stop, with_={"flag": str(flag)})), daemon=True
+        target=lambda: outcomes.append(trial.run_once(function, cancel_token=cancel_token, with_={"flag": str(flag)})),
+        daemon=True,
     )
     thread.start()
     tick = threading.Event()
     while not flag.exists() or (function == "leave_behind" and not flag.read_text()):
         assert thread.is_alive()
         tick.wait(0.005)
-    act(stop)
+    act(cancel_token)
     thread.join(20)
     (outcome,) = outcomes
     return outcome
 
 
 @pytest.mark.parametrize("function", ["for_ever", "co_for_ever"])
-def test_a_node_that_is_told_to_stop_stops(trial: Trial, function: str) -> None:
-    failure = stopping(trial, function, CancelToken.cancel).failure
+def test_a_cancelled_node_stops(trial: Trial, function: str) -> None:
+    failure = outcome_when_stopped(trial, function, CancelToken.cancel).failure
     assert failure is not None
     assert (failure.kind, failure.message) == ("cancelled", "stopped")
 
 
 @pytest.mark.parametrize("function", ["for_ever", "stubborn"])
 def test_a_node_that_does_not_stop_is_killed(trial: Trial, function: str) -> None:
-    failure = stopping(trial, function, CancelToken.kill).failure
+    failure = outcome_when_stopped(trial, function, CancelToken.kill).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
-def test_a_stubborn_node_is_killed_after_the_grace(trial: Trial) -> None:
+def test_a_node_that_ignores_the_cancel_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.05
-    failure = stopping(trial, "stubborn", CancelToken.cancel).failure
+    failure = outcome_when_stopped(trial, "stubborn", CancelToken.cancel).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
-def test_what_a_stopped_node_has_started_ends_too(trial: Trial) -> None:
-    stopping(trial, "leave_behind", CancelToken.cancel)
+def test_children_of_a_stopped_node_are_killed(trial: Trial) -> None:
+    outcome_when_stopped(trial, "leave_behind", CancelToken.cancel)
     pid, tick = int((trial.folder / "flag").read_text()), threading.Event()
     for _ in range(1000):
         try:
@@ -527,38 +530,38 @@ def test_what_a_stopped_node_has_started_ends_too(trial: Trial) -> None:
     raise AssertionError("it still runs")
 
 
-def test_a_stop_before_the_beginning(trial: Trial) -> None:
-    stop = CancelToken()
-    stop.cancel()
-    failure = trial.one("where", stop=stop).failure
+def test_a_cancel_before_the_start_cancels_the_attempt(trial: Trial) -> None:
+    cancel_token = CancelToken()
+    cancel_token.cancel()
+    failure = trial.run_once("where", cancel_token=cancel_token).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
-def test_after_the_close_nothing_starts(trial: Trial) -> None:
-    make = trial.start(trial.spec("where"))
-    make.close()
-    failure = make(NodeStarted(0.0, "node", 1), CancelToken(), _never).failure
+def test_after_close_no_attempt_starts(trial: Trial) -> None:
+    workers = trial.start(trial.spec("where"))
+    workers.close()
+    failure = workers(NodeStarted(0.0, "node", 1), CancelToken(), _no_coroutine).failure
     assert failure is not None
     assert failure.kind == "cancelled"
 
 
-def test_an_input_that_is_gone_is_an_error_of_ours(trial: Trial) -> None:
+def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     ref = trial.store.publish("from_table", 1, pa.table({"n": [1]}))
-    make = trial.start(trial.spec("double", "table"))
+    workers = trial.start(trial.spec("double", "table"))
     trial.store.release(ref)
-    failure = make(NodeStarted(0.0, "node", 1, {"from_table": ref}), CancelToken(), _never).failure
+    failure = workers(NodeStarted(0.0, "node", 1, {"from_table": ref}), CancelToken(), _no_coroutine).failure
     assert failure is not None
     assert (failure.kind, failure.message) == ("io", "the output 'from_table' is gone: all its readers had ended")
 
 
-def test_a_store_that_is_closed_adopts_nothing(trial: Trial) -> None:
-    outcome = trial.one("where")
+def test_a_closed_store_registers_no_file(trial: Trial) -> None:
+    outcome = trial.run_once("where")
     (ref,) = outcome.outputs.values()
     trial.store.release(ref)
     assert trial.store.flushed(10)
     trial.store.close()
-    failure = trial.one("where").failure
+    failure = trial.run_once("where").failure
     assert failure is not None
     assert failure.message == "the output 'node' comes too late: the run is over"
     assert not list(trial.folder.glob("run/*"))
