@@ -1,4 +1,8 @@
-"""Arrow tables: digests, file formats, the store that hands them on, and the write queue.
+"""Arrow tables: content digests, file formats, and the stores that pass outputs from node to node.
+
+`store.py` keeps the outputs of a run, `write_queue.py` orders their writes, `ipc.py` and `output_files.py` write
+their Arrow files. `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison.
+`file_io.py` reads and writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` hashes content.
 
 Other packages use:
 

@@ -1,4 +1,4 @@
-"""Decides when two Arrow tables hold the same content. Knows no files, runs or handoffs."""
+"""Computes the content digest of an Arrow table. The class `Digest` defines which parts of a table are content."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from xxhash import xxh3_128
 
 from nfrun.system.checksums import bytes_checksum, text_checksum
 
-# pyarrow.compute is imported where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls need none.
-_VERSION = b"nfrun table digest 1"  # to be raised whenever the same table would get another digest
+# Import pyarrow.compute where it is used: it takes 40 ms and 9 MB, and columns of numbers without nulls don't need it.
+_VERSION = b"nfrun table digest 1"  # raise it with every change that gives the same table another digest
 
 
 class Digest:
-    """The digest of a table that comes in batches.
+    """Computes the digest of a table batch by batch.
 
-    It depends on column names, types, row order, values and nulls, and on nothing else: not on batch borders, slices,
-    padding, what lies under a null, the order of dictionaries, metadata, nullability, or the names of list items. What
-    of that can be seen all the same is in the `traits`.
-    Values are compared as bits: 0.0 is not -0.0, and NaNs of different payload differ. Every stream of a column
-    (nulls, lengths, data) has its own hasher, fed straight from Arrow's buffers; nothing is kept but hasher states.
+    The digest covers column names, types, row order, values and nulls. It ignores batch boundaries, slices, padding,
+    the bytes under a null, dictionary order, metadata, nullability and the names of list items. `schema_digest` covers
+    those of them that readers can see. Values are compared as bits: 0.0 differs from -0.0, and NaNs with different
+    payloads differ.
 
-    Pieces of 64 KiB and more are hashed without the GIL (measured, xxhash 4.1); smaller ones take a few microseconds.
+    Each stream of a column (nulls, lengths, data) has its own hasher, which reads Arrow's buffers in place. Only the
+    hasher states are kept. Chunks of 64 KiB and more are hashed without the GIL (measured with xxhash 4.1); smaller
+    ones take a few microseconds.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -37,7 +38,7 @@ class Digest:
         self._rows = 0
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
-        """Take in the next rows. ValueError if their columns are not those of the schema."""
+        """Hash the next rows. Raises ValueError if their column names or types differ from the schema's."""
         if batch.schema.names != self._names or batch.schema.types != self._types:
             given, known = (", ".join(map(str, fields)) for fields in (batch.schema, self._schema))
             raise ValueError(f"rows of ({given}) do not fit ({known})")
@@ -47,7 +48,7 @@ class Digest:
                 node.add(array)
 
     def hexdigest(self) -> str:
-        """`xxh3_128:` and 32 hex digits, for the rows so far; more may follow."""
+        """Return `xxh3_128:` and 32 hex digits for the rows added so far. More rows may be added afterwards."""
         whole = xxh3_128(_VERSION)
         _write(whole, len(self._columns), self._rows)
         for name, node in zip(self._names, self._columns, strict=True):
@@ -56,27 +57,27 @@ class Digest:
         return f"xxh3_128:{whole.hexdigest()}"
 
     def schema_digest(self, table: pa.Table | pa.RecordBatchReader) -> str:
-        """32 hex digits for what readers of the table see beside its content: the schema with metadata, nullability
-        and all names, and its dictionaries, which have to be unified. Of a reader, which has none, for the schema."""
+        """Return 32 hex digits for the parts of `table` that `hexdigest` ignores but readers see: the schema with
+        metadata, nullability and all names, and the (unified) dictionaries. A reader has only the schema."""
         parts = [bytes_checksum(self._schema.serialize())]
         for i, node in enumerate(self._columns):
             if "dictionary<" in node.text and isinstance(table, pa.Table):
-                chunks = table.column(i).chunks[:1]  # the others have the same
+                chunks = table.column(i).chunks[:1]  # unified: the other chunks have the same dictionaries
                 parts += [table_digest(pa.table({"": found})) for chunk in chunks for found in _dictionaries(chunk)]
         return parts[0] if len(parts) == 1 else text_checksum(" ".join(parts))
 
 
 def table_digest(table: pa.Table) -> str:
-    """The digest of a table's content (see `Digest`): `xxh3_128:` and 32 hex digits."""
+    """Return the digest of a table's content (see `Digest`): `xxh3_128:` and 32 hex digits."""
     whole = Digest(table.schema)
     whole.add(table)
     return whole.hexdigest()
 
 
 class _Node:
-    """One level of a column: counts slots, hashes where the nulls are, leaves the valid slots to its subclass.
+    """Hashes one level of a column: counts the slots and hashes the null positions. Subclasses hash the valid slots.
 
-    `text` names the type in a way that no other type shares.
+    `text` is a unique name of the type.
     """
 
     def __init__(self, text: str, children: Iterable[_Node] = (), streams: int = 1) -> None:
@@ -90,7 +91,7 @@ class _Node:
         if array.null_count:
             import pyarrow.compute as pc
 
-            # Positions, not bitmaps: bits do not line up where chunks are cut, and a chunk without nulls adds nothing.
+            # Hash positions, not bitmaps: bitmaps of chunks do not line up, and a chunk without nulls has no bitmap.
             positions = pc.add(pc.indices_nonzero(array.is_null()), pa.scalar(self._rows, pa.uint64()))
             _feed(self._nulls, positions, 8)
         self._rows += len(array)
@@ -102,7 +103,7 @@ class _Node:
             child.finish(whole)
 
     def _values(self, array: pa.Array) -> None:
-        """Hash the valid slots, in a way that does not depend on where the array was cut."""
+        """Hash the valid slots. The result must not depend on how the column is split into arrays."""
 
 
 class _Null(_Node):
@@ -111,7 +112,7 @@ class _Null(_Node):
 
 
 class _Fixed(_Node):
-    """Values of whole bytes, all of one width."""
+    """Hashes values of a fixed width in whole bytes."""
 
     def __init__(self, text: str, width: int) -> None:
         super().__init__(text)
@@ -120,7 +121,7 @@ class _Fixed(_Node):
 
     def _values(self, array: pa.Array) -> None:
         if array.null_count and self._unsigned is not None:
-            # 1.5 times as fast as leaving the nulls out, and by far the most common case.
+            # 1.5 times as fast as dropping the nulls, and by far the most common case.
             array = array.view(self._unsigned).fill_null(0)
         _feed(self._streams[0], _valid(array), self._width)
 
@@ -131,7 +132,7 @@ class _Bool(_Node):
 
 
 class _Binary(_Node):
-    """Strings and binaries with offsets. Lengths have a stream of their own, or ["ab", "c"] would be ["a", "bc"]."""
+    """Hashes strings and binaries with offsets. The stream of lengths tells ["ab", "c"] from ["a", "bc"]."""
 
     def __init__(self, text: str, offset_width: int) -> None:
         super().__init__(text, streams=2)
@@ -140,7 +141,7 @@ class _Binary(_Node):
     def _values(self, array: pa.Array) -> None:
         array = _valid(array)
         if not len(array):
-            return  # and perhaps no buffers either
+            return  # an empty array may have no buffers
         import pyarrow.compute as pc
 
         _feed(self._streams[0], pc.binary_length(array), self._width)
@@ -154,11 +155,11 @@ class _Binary(_Node):
 
 
 class _List(_Node):
-    """Lists of all sorts, and maps as lists of entries: lengths, and the values in a row."""
+    """Hashes lists of all kinds, and maps as lists of entries: the lengths, and the flattened values."""
 
     def __init__(self, text: str, child: _Node, width: int) -> None:
         super().__init__(text, [child])
-        self._width = width  # of a length in bytes; 0 where all lists are equally long
+        self._width = width  # bytes per length; 0 for fixed-size lists, whose lengths are not hashed
 
     def _values(self, array: pa.Array) -> None:
         import pyarrow.compute as pc
@@ -169,7 +170,7 @@ class _List(_Node):
         if self._width:
             _feed(self._streams[0], lengths, self._width)
         if pc.max(lengths).as_py():  # flatten() cannot make an empty array of every type
-            # Not .values: flatten() alone respects offsets and leaves out what lies under nulls.
+            # Don't use .values: only flatten() respects offsets and drops the values under nulls.
             self._children[0].add(array.flatten())
 
 
@@ -181,7 +182,7 @@ class _Struct(_Node):
 
 
 class _Union(_Node):
-    """Which child each row is of, and each child's rows in order."""
+    """Hashes the type code of each row, and each child's rows in order."""
 
     def __init__(self, text: str, children: Iterable[_Node], codes: list[int], dense: bool) -> None:
         super().__init__(text, children)
@@ -190,7 +191,7 @@ class _Union(_Node):
     def _values(self, array: pa.Array) -> None:
         import pyarrow.compute as pc
 
-        # From the buffers: .type_codes and .offsets ignore where a slice starts (pyarrow 26).
+        # Read the buffers: .type_codes and .offsets ignore the start of a slice (pyarrow 26).
         size, start, buffers = len(array), array.offset, array.buffers()
         codes = pa.Array.from_buffers(pa.int8(), size, [None, buffers[1]], offset=start)
         _feed(self._streams[0], codes, 1)
@@ -202,7 +203,7 @@ class _Union(_Node):
 
 
 class _Decoded(_Node):
-    """Arrays that only wrap another one: dictionaries, runs, views, extensions."""
+    """Hashes arrays that encode or wrap another type: dictionaries, run-end encodings, views, extensions."""
 
     def __init__(self, text: str, child: _Node, decode: Callable[[pa.Array], pa.Array]) -> None:
         super().__init__(text, [child])
@@ -214,7 +215,7 @@ class _Decoded(_Node):
 
 
 class _Python(_Node):
-    """Types that this module has not heard of: one Python value after another. Slow."""
+    """Hashes types without a class of their own, one Python value at a time. Slow."""
 
     def _values(self, array: pa.Array) -> None:
         for value in array:
@@ -231,7 +232,7 @@ def _node(field: pa.Field) -> _Node:
         text = _extension(kind.extension_name.encode(), mark, storage.text)
         return _Decoded(text, storage, lambda array: array.storage)
     if name is not None:
-        # An extension type that is not registered here comes out of a file as its storage; its content is the same.
+        # An extension type that is not registered is read from a file as its storage type. Its digest is the same.
         storage = _node(field.remove_metadata())
         text = _extension(name, metadata.get(b"ARROW:extension:metadata", b""), storage.text)
         return _Decoded(text, storage, lambda array: array)
@@ -261,7 +262,7 @@ def _nested(kind: pa.DataType) -> _Node | None:
     if pt.is_struct(kind) or pt.is_union(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]
         children = [_node(field) for field in fields]
-        # Names as JSON: a field may be called "a: int64, b".
+        # Encode names as JSON: a field may be called "a: int64, b".
         inner = ", ".join(f"{json.dumps(f.name)}: {c.text}" for f, c in zip(fields, children, strict=True))
         if pt.is_struct(kind):
             return _Struct(f"struct<{inner}>", children)
@@ -280,7 +281,7 @@ def _encoded(kind: pa.DataType) -> _Node | None:
         text = f"run_end_encoded<{kind.run_end_type}, {inner}>"
         return _Decoded(text, child, lambda array: _take(_cast(array.values, wide), _runs(array)))
     if pt.is_string_view(kind) or pt.is_binary_view(kind):
-        # The bytes of a view array are wherever its maker left them. By way of large_*: 2 GB do not fit int32 offsets.
+        # The bytes of a view array can be in any order. Cast to large_*: more than 2 GB do not fit int32 offsets.
         wide = _wide(kind)
         return _Decoded(str(kind), _node(pa.field("", wide)), lambda array: array.cast(wide))
     return None
@@ -304,7 +305,7 @@ def _flat(kind: pa.DataType) -> _Node:
 
 
 def _wide(kind: pa.DataType) -> pa.DataType:
-    """What holds the decoded values of `kind`, however many there are and with a kernel to take them."""
+    """Return a type for the decoded values of `kind` that holds any number of them and has a take kernel."""
     if pt.is_string(kind) or pt.is_string_view(kind):
         return pa.large_string()
     if pt.is_binary(kind) or pt.is_binary_view(kind):
@@ -317,19 +318,19 @@ def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _runs(array: pa.Array) -> pa.Array:
-    """For every row of a run-end encoded array the place of its value. Not run_end_decode: it lacks most types."""
+    """Return the index of each row's value in a run-end encoded array. `run_end_decode` does not support most types."""
     places: list[int] = []
     first = array.find_physical_offset()
     for i, end in enumerate(array.run_ends.slice(first, array.find_physical_length()).to_pylist(), first):
-        # run_ends ignore the slice: they count from the start of the array it was cut from.
+        # run_ends ignore the slice: they count from the start of the parent array.
         places.extend([i] * (min(end - array.offset, len(array)) - len(places)))
     return pa.array(places, pa.int64())
 
 
 def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
-    """The dictionaries in an array, nested ones too.
+    """Yield the dictionaries in an array, including nested ones.
 
-    Not those in an IPC stream without rows: with a list view comes all that it lies in.
+    Don't take them from an IPC stream without rows: for a list view, that stream holds the whole parent array.
     """
     left = [array]
     while left:
@@ -343,14 +344,14 @@ def _dictionaries(array: pa.Array) -> Iterator[pa.Array]:
             left += array.keys, array.items
         elif pt.is_struct(array.type) or pt.is_union(array.type):
             left += (array.field(i) for i in range(array.type.num_fields))
-        elif array.type.num_fields:  # lists of all sorts, and runs
+        elif array.type.num_fields:  # lists of all kinds, and run-end encoded arrays
             left.append(array.values)
 
 
 def _entries(array: pa.Array) -> pa.Array:
-    """A map array as a list array over the same buffers: maps have no kernels for lengths and values.
+    """Return a map array as a list array over the same buffers: maps have no kernels for lengths and values.
 
-    Not `array.view(...)`: it gets the length of null children wrong, and reading them is out of bounds.
+    `array.view(...)` does not work: it gets the length of null children wrong, so reading them goes out of bounds.
     """
     fields = [array.type.key_field, array.type.item_field]
     pairs = pa.StructArray.from_arrays([array.keys, array.items], fields=fields)
@@ -359,7 +360,7 @@ def _entries(array: pa.Array) -> pa.Array:
 
 
 def _valid(array: pa.Array) -> pa.Array:
-    """The slots that are not null, in order: nothing of what lies under a null is left."""
+    """Return the slots that are not null, in order, without the bytes under nulls."""
     if not array.null_count:
         return array
     try:
@@ -374,20 +375,20 @@ def _take(array: pa.Array, indices: pa.Array) -> pa.Array:
     try:
         return array.take(indices)
     except pa.ArrowNotImplementedError:
-        # No kernel for views and runs, nor for what contains them; putting slices together works for all. Slow.
+        # There is no kernel for views, run-end encodings and types that contain them. Concatenate slices: slow.
         null = pa.nulls(1, array.type)
         pieces = [null if i is None else array.slice(i, 1) for i in indices.to_pylist()]
         return pa.concat_arrays(pieces or [array.slice(0, 0)])
 
 
 def _feed(hasher: Any, array: pa.Array, width: int) -> None:
-    """Hash the values of an array without nulls whose values are `width` bytes each, in place."""
+    """Hash the values of an array without nulls in place. Each value has `width` bytes."""
     if len(array) and width:
         hasher.update(array.buffers()[1].slice(array.offset * width, len(array) * width))
 
 
 def _write(hasher: Any, *parts: str | bytes | int) -> None:
-    """Hash a few parts so that no other parts give the same bytes."""
+    """Hash the parts with their lengths, so that different parts never give the same bytes."""
     written: list[bytes] = []
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()

@@ -1,7 +1,8 @@
-"""Decides how tables lie in files that other tools know: Parquet, CSV, JSON lines, Arrow. Knows no nodes or handoffs.
+"""Reads and writes tables as Parquet, CSV, JSON lines and Arrow files.
 
-What a round trip keeps: `arrow` everything; `parquet` all but a few units and encodings (dates in ms become days, times
-in s become ms, dictionaries of other than strings and bytes become plain); `jsonl` and `csv` what their text can tell.
+A round trip through `arrow` keeps everything. `parquet` changes a few units and encodings: dates in ms become days,
+times in s become ms, dictionaries of other types than strings and bytes become plain. `jsonl` and `csv` keep what text
+can express.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_valu
 from nfrun.tables.local_files import resolve_files
 
 _NO_FORMAT = f"known are {', '.join(FORMATS)}"
-_BATCH = 65536  # rows turned to JSON at a time
-_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes: no value may be longer than a block; a C int holds the most
+_BATCH = 65536  # rows converted to JSON at a time
+_BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
 _MAGIC = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
@@ -48,18 +49,18 @@ def read_table(
     null_values: Sequence[str] | None = None,
     format: str | None = None,
 ) -> pa.Table:
-    """The table in the file, or the files, that `source` names; checked in full, and wholly in memory.
+    """Return the table in the file or files of `source`, read into memory and fully validated.
 
     `source` is a path relative to `base`, a glob (sorted; `**` works; hidden files do not match), or a URI of one file.
-    Several files follow one another, with their types widened to fit (int and float give float) and null where a file
-    lacks a column. `format` overrules the ending, `columns` picks and orders; `delimiter`, `null_values`: csv.
+    Several files are concatenated: types are widened to fit (int and float give float), missing columns are null.
+    `format` overrides the file's extension. `columns` selects and orders. `delimiter` and `null_values` are for csv.
 
     csv: UTF-8 with a header; types are inferred from all rows (a column that is not UTF-8 is binary). As in pyarrow, an
-    empty field, NA, NULL, nan and the like are null in columns that are not text, and themselves in columns of text.
-    `null_values` replaces that list, and counts for text as well. jsonl: an empty file is a table without columns.
+    empty field, NA, NULL, nan and the like are null in columns that are not text, and text in text columns.
+    `null_values` replaces that list, for text columns too. jsonl: an empty file is a table without columns.
 
-    Raises FormatError; OSError where the system refuses (permission, disk). Never memory-maps: the files are other
-    people's, and one that is cut short while it is mapped kills the process.
+    Raises FormatError, and OSError for errors of the system (permission, disk). Does not memory-map: if another program
+    truncates a mapped file, SIGBUS kills this process.
     """
     if format is not None and format not in FORMATS:
         raise FormatError(f"unknown format '{format}': {_NO_FORMAT}")
@@ -80,22 +81,22 @@ def read_table(
 
 
 def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync: bool = False) -> int:
-    """Write the table to `path`, whole or not at all, and return the file's size in bytes.
+    """Write the table to `path` atomically, and return the file's size in bytes.
 
-    The format is that of the ending where `format` is None; csv and jsonl are compressed by the ending .gz, .bz2, .zst.
-    Folders are made. Whoever reads `path` meanwhile keeps the old file; of several writers the last one wins.
-    With `durable` the file and its name survive a power loss.
+    The extension gives the format if `format` is None; .gz, .bz2 and .zst after csv and jsonl compress. Makes missing
+    folders. Readers of an existing file keep the old content; of several writers the last one wins. With `fsync` the
+    file and its name survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
     unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
 
-    Raises FormatError where the format cannot hold the table; OSError where the system refuses.
+    Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
     """
     kind = format or format_of(path.name)
     if kind not in FORMATS:
         raise FormatError(_unknown(path.name) if format is None else f"unknown format '{format}': {_NO_FORMAT}")
     if path.exists() and not path.is_file():
-        # A rename would put a file in the place of /dev/null or a pipe, for everyone.
+        # The rename would replace /dev/null or a pipe with a file, for all programs.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
     with atomic_write(path, fsync=fsync) as partial:
@@ -114,9 +115,9 @@ def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    name: str  # as people know it
+    name: str  # for messages
     path: str
-    filesystem: Any = None  # None: this machine's
+    filesystem: Any = None  # None: the local one
 
     def open(self) -> Any:
         return self.filesystem.open_input_file(self.path) if self.filesystem else pa.OSFile(os.fsencode(self.path))
@@ -139,7 +140,7 @@ def _files(source: str, base: Path) -> list[_File]:
 
 
 def _shown(source: str) -> str:
-    """A URI may carry a password, and an error message is kept in logs."""
+    """Return the URI without a user name and password: error messages are kept in logs."""
     return re.sub("://[^/@]*@", "://", source)
 
 
@@ -152,7 +153,7 @@ def _unknown(name: str) -> str:
 
 @contextmanager
 def _reasons(what: str) -> Iterator[None]:
-    """Turn what Arrow says about the content into one line after `what`; let through what the system says."""
+    """Turn Arrow's errors about the content into a FormatError that begins with `what`; let system errors pass."""
     try:
         yield
     except FormatError:
@@ -166,7 +167,7 @@ def _reasons(what: str) -> Iterator[None]:
 def _read_file(
     file: _File, kind: str, columns: Sequence[str] | None, delimiter: str | None, null_values: Sequence[str] | None
 ) -> pa.Table:
-    """The file's table: all its columns, or at least those of `columns` that it has."""
+    """Return the table of the file: all its columns, or at least those of `columns` that it has."""
     ending, compression = endings(file.path)
     with _reasons(f"{file.name} cannot be read as {kind}"):
         try:
@@ -177,14 +178,14 @@ def _read_file(
         if not size and kind != "jsonl":
             raise ValueError("the file is empty")
         found = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
-        expected = _EXPECTED.get(kind, (None,))  # text begins with anything
+        expected = _EXPECTED.get(kind, (None,))  # text may begin with any bytes
         if size and found not in expected and not (compression and None in expected):
             raise ValueError(f"it is {found or 'not ' + ' or '.join(map(str, expected))}")
         if kind == "csv":
             table = _read_csv(file, columns, delimiter or ("\t" if ending == ".tsv" else ","), null_values)
         else:
             table = {"arrow": _read_arrow, "jsonl": _read_jsonl, "parquet": _read_parquet}[kind](file, columns)
-        table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: what reads the table later may crash
+        table.validate(full=True)  # Arrow's readers trust offsets and UTF-8: bad ones may crash a later reader
         table.schema.names  # noqa: B018  (raises where a name is not UTF-8)
     return table
 
@@ -201,7 +202,7 @@ def _read_parquet(file: _File, columns: Sequence[str] | None) -> pa.Table:
     from pyarrow.parquet import ParquetFile
 
     with file.open() as source, ParquetFile(source) as parquet:
-        # All of them where one is missing: the message tells all names. (ParquetFile would leave it out silently.)
+        # Read all columns if one is missing: the message lists them. (ParquetFile would leave it out silently.)
         known = columns is not None and set(columns) <= set(parquet.schema_arrow.names)
         return parquet.read(columns=list(columns or ()) if known else None)
 
@@ -212,13 +213,13 @@ def _stream(file: _File) -> Any:
 
 
 def _growing(read: Callable[[int], pa.Table]) -> pa.Table:
-    """`read` with a block size that its longest value fits into: pyarrow gives up where one is longer than a block."""
+    """Call `read` with growing block sizes, until the longest value fits: pyarrow fails if one exceeds a block."""
     block = _BLOCK
     while True:
         try:
             return read(block)
         except pa.ArrowInvalid as error:
-            # The second text is that of a header longer than a block.
+            # pyarrow gives the second text for a header longer than a block.
             short = "straddling object" in str(error) or "CSV file or block" in str(error)
             if not short or block == _MAX_BLOCK:
                 raise
@@ -242,11 +243,11 @@ def _read_csv(file: _File, columns: Sequence[str] | None, delimiter: str, nulls:
 
     try:
         return _growing(read)
-    except KeyError:  # a column is missing: another file may have it, and if none does, the message tells all names
+    except KeyError:  # a column is missing: another file may have it; if none has, the message lists all
         return _growing(partial(read, include=None))
     except pa.ArrowInvalid as error:
         if "Expected" in str(error):
-            _growing(partial(read, threads=False))  # fails again, and only this way tells the row
+            _growing(partial(read, threads=False))  # fails again, with the row number in its message
         raise
 
 
@@ -261,15 +262,15 @@ def _read_jsonl(file: _File, columns: Sequence[str] | None) -> pa.Table:
         return _growing(read)
     except pa.ArrowInvalid as error:
         if str(error) == "Empty JSON file":
-            return pa.table({})  # what a filter writes that lets nothing through
+            return pa.table({})  # as written by a filter that matches nothing
         raise
 
 
 def _join(source: str, parts: Sequence[tuple[str, pa.Table]]) -> pa.Table:
-    """All rows in order. Where types do not fit, the error names the column and the two files."""
+    """Concatenate the tables. Raises FormatError with the column and the two files if types do not fit."""
     seen: dict[
         str, tuple[str, pa.Field]
-    ] = {}  # by column: the first file that has more than nulls in it, widened since
+    ] = {}  # by column: the first file with a type other than null, and the type widened so far
     for name, table in parts:
         for field in table.schema:
             other, known = seen.get(field.name, (name, field))
@@ -303,7 +304,7 @@ def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
 
 
 def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
-    # The file format has one dictionary per column; chunks may each have their own.
+    # The file format allows one dictionary per column, but each chunk may have its own.
     table = table.unify_dictionaries()
     with pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
@@ -323,7 +324,7 @@ def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
         raise ValueError("it has no columns")
     columns = [_csv_text(column) for column in table.columns]
     if len(columns) == 1 and columns[0].null_count:
-        # A row with nothing in its only field is an empty line, which readers skip: write "" instead.
+        # A null in the only column would be an empty line, which readers skip: write "" instead.
         columns = [columns[0].cast(pa.large_string()).fill_null("")]
     delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
     csv.write_csv(pa.table(columns, table.schema.names), file, csv.WriteOptions(delimiter=delimiter))
@@ -351,7 +352,7 @@ _WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
 
 
 def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as pyarrow can write it, as JSON text where it cannot."""
+    """Return the column in a form that pyarrow can write to csv: as it is, or as text."""
     column = _plain(column)
     kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
     if pt.is_string_view(kind):
@@ -365,7 +366,7 @@ def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column without runs, which no format but Arrow's knows."""
+    """Return the column with run-end encoding removed: only Arrow files can hold it."""
     import pyarrow.compute as pc
 
     return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column

@@ -1,4 +1,4 @@
-"""The formats of files that other tools know, by name and by ending. `file_io` reads and writes them."""
+"""Lists the supported file formats by name and by file ending. `tables/file_io.py` reads and writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 FORMATS: tuple[str, ...] = ("arrow", "csv", "jsonl", "parquet")
-# What a reader may be told, and the formats that it means something to.
+# The options of a reader, and the formats that accept each.
 READ_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "format": FORMATS,
     "columns": FORMATS,
@@ -29,18 +29,21 @@ COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 class FormatError(ValueError):
-    """A table cannot be read or written as asked. One line that names the file and says what to do."""
+    """A table cannot be read or written as asked. The message is one line: it names the file and says what to do."""
 
 
 def format_of(path: str) -> str | None:
-    """The format of a file by the ending of its path or URI, upper or lower case; None where the ending is unknown."""
+    """Return the format for the ending of a path or URI, in upper or lower case, or None if it is not supported.
+
+    A compressed ending after arrow or parquet is not supported.
+    """
     ending, compression = endings(path)
     found = ENDINGS.get(ending)
     return None if compression and found in ("arrow", "parquet") else found
 
 
 def endings(path: str) -> tuple[str, str]:
-    """The ending that tells the format, and that of the compression ("" if none), in lower case."""
+    """Return the format ending and the compression ending of a path or URI in lower case, each "" if missing."""
     name = (path.partition("?")[0] if URI.match(path) else path).rpartition("/")[2].lower()
     stem, dot, last = name.rpartition(".")
     if dot + last in COMPRESSIONS:

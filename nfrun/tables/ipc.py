@@ -1,4 +1,4 @@
-"""Arrow IPC files: written whole and read-only, mapped in place. Knows no outputs and no runs."""
+"""Writes Arrow IPC files atomically and read-only, and opens them memory-mapped."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 
     from nfrun.tables.digest import Digest
 
-MIN_ROWS = 65_536  # in a batch of a file; smaller ones cost readers more than they save
-LITTLE = 1 << 12  # bytes, a page
-_AT_ONCE = 1 << 16  # bytes
-RESERVE_BYTES = 1 << 20  # from here on setting room aside takes less than it saves
+MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
+LITTLE = 1 << 12  # bytes, one page
+_AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
+RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """What was written: `bytes` are those in memory, `size` those of the file; `digest` is that of the content.
+    """Describes a written file.
 
-    `checksum` is that of the file, None where it was too large to be had at once; `traits` are those of `Digest`;
-    `whole` is all that is in the file, None where that is more than a page.
+    `bytes` is the size in memory and `size` that of the file, both in bytes. `digest` and `schema_digest` are those of
+    `Digest`. `checksum` covers the bytes of the file; None for a reader and for a table of 64 KiB or more. `whole`
+    holds the bytes of the file; None if they are more than a page (4 KiB), or if `checksum` is None.
     """
 
     rows: int
@@ -50,17 +51,19 @@ def write_file(
     *,
     fsync: bool = False,
 ) -> WrittenFile:
-    """Write an Arrow IPC file, all of it or nothing, read-only.
+    """Write an Arrow IPC file atomically and make it read-only.
 
-    Batches of fewer than 65,536 rows are joined; nothing is compressed, so that the file can be mapped and used in
-    place; nothing is synced unless `durable`. Raises OSError, and whatever `before_batch` raises to give the file up.
+    Batches of fewer than 65,536 rows are joined. Nothing is compressed, so that the file can be mapped and used in
+    place. With `fsync`, the file and its name survive a power loss. Missing folders are created. `before_batch` is
+    called before each batch and may raise to stop writing. Raises OSError, `ArrowException`, and what `before_batch`
+    or a reader raises; then no file is left.
     """
     import pyarrow as pa
 
     from nfrun.tables.digest import Digest
 
     reserved = 0
-    final = os.fspath(path)  # paths as text: for a small table pathlib takes as long as the file
+    final = os.fspath(path)  # paths are str: for a small table, pathlib takes as long as writing the file
     partial = f"{final}.{threading.get_ident():x}.partial"
     content = Digest(value.schema)
     # Chunks may have different dictionaries, which an IPC file cannot hold.
@@ -68,12 +71,12 @@ def write_file(
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None
     try:
-        # Not a Python file, which is as fast: it takes the interpreter lock for every buffer and every few bytes of
-        # padding, and beside nodes that compute in Python it waits 5 ms for it each time.
+        # Don't use a Python file. It is as fast alone, but it takes the GIL for every buffer and every few bytes of
+        # padding. While other nodes compute in Python, each GIL wait takes 5 ms.
         with _created(partial) as file:
             if known >= RESERVE_BYTES and isinstance(table, pa.Table):
                 reserved = _reserve(partial, known)
-            if known < _AT_ONCE:  # all its parts in one write
+            if known < _AT_ONCE:  # collect all parts, then write once
                 sink = pa.BufferOutputStream()
                 rows, total = _write(table, sink, content, before_batch)
                 whole = sink.getvalue()
@@ -100,7 +103,7 @@ def write_file(
 
 
 def _created(path: str) -> pa.OSFile:
-    """A new file, in a folder that is made where there is none."""
+    """Create a file, and its folder if that is missing."""
     import pyarrow as pa
 
     name = os.fsencode(path)
@@ -114,7 +117,7 @@ def _created(path: str) -> pa.OSFile:
 def _write(
     table: pa.Table | pa.RecordBatchReader, sink: Any, content: Digest, before_batch: Callable[[], None]
 ) -> tuple[int, int]:
-    """Write the table; returns its rows and its bytes in memory."""
+    """Write the table and return its number of rows and its bytes in memory."""
     import pyarrow as pa
 
     rows = total = 0
@@ -129,15 +132,15 @@ def _write(
 
 
 def _reserve(path: str, size: int) -> int:
-    """Have the disk set this many bytes aside for the file, which makes writing them cheaper; returns how many it did.
+    """Reserve disk space for `size` bytes, which makes writing them cheaper. Return the number of bytes reserved.
 
-    It is a favour and not a promise: whatever refuses it, a full disk too, is left for the writes to find out.
+    Returns 0 if that fails. The error, even a full disk, is ignored here: the writes that follow report it.
     """
     if not hasattr(os, "posix_fallocate"):
         return 0
     with suppress(OSError):
-        # For appending, because then the C library fails where the file system cannot do it. Otherwise it would write
-        # into every block instead, which takes longer than the writes that this is to make cheaper.
+        # With O_APPEND, the C library fails if the file system has no fallocate. Without it, the C library would write
+        # into every block, which takes longer than the reservation saves.
         file = os.open(path, os.O_WRONLY | os.O_APPEND)
         try:
             os.posix_fallocate(file, 0, size)
@@ -148,9 +151,9 @@ def _reserve(path: str, size: int) -> int:
 
 
 def open_file(path: Path, size: int | None = None) -> pa.Table:
-    """The table in an Arrow IPC file that nfrun wrote in this run, memory-mapped: no bytes are copied or even read.
+    """Return the table in an Arrow IPC file that nfrun wrote, memory-mapped: no data is copied or read.
 
-    Raises HandoffError, also if the file has not the `size` in bytes with which it was written.
+    The content is not validated. Raises HandoffError if the file cannot be opened or does not have `size` bytes.
     """
     import pyarrow as pa
 
@@ -163,19 +166,19 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
 
 
 def open_bytes(whole: pa.Buffer) -> pa.Table:
-    """The table in the bytes of an Arrow IPC file, which stay where they are."""
+    """Return the table in the bytes of an Arrow IPC file, without copying them."""
     import pyarrow as pa
 
     return pa.ipc.open_file(whole).read_all()
 
 
 def schema_line(schema: pa.Schema) -> str:
-    """The schema on one line: `name: type, …`."""
+    """Return the schema on one line: `name: type, …`."""
     return ", ".join(f"{column.name}: {column.type}" for column in schema)
 
 
 def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """The batches of a table or reader, small neighbours joined to at least MIN_ROWS."""
+    """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
     import pyarrow as pa
 
     small: list[pa.RecordBatch] = []
@@ -191,18 +194,18 @@ def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]
 
 
 def size_of(data: pa.Table | pa.RecordBatch) -> int:
-    """Bytes of memory: of what it refers to, or, where that is little, of all of the buffers that it is in.
+    """Return the memory of the data in bytes: `nbytes`, or the size of its whole buffers if that is under a page.
 
-    What is behind a buffer that is only a view, such as of an array of numpy's, nobody can know. Arrow lets go of the
-    interpreter's lock to find out the former. Another node takes it then, and to get it back takes longer than all else
-    that is done for a small table.
+    The memory behind a buffer that is only a view, such as of a numpy array, is unknown. For small tables `nbytes` is
+    avoided: Arrow releases the GIL to compute it, another node takes the GIL, and the GIL wait takes longer than
+    everything else done for a small table.
     """
     held: int = data.get_total_buffer_size()
     return held if held < LITTLE else int(data.nbytes)
 
 
 def has_dictionary(kind: pa.DataType) -> bool:
-    """Whether there is a dictionary anywhere in the type: its batches may differ in it, which a file cannot hold."""
+    """Return whether the type contains a dictionary. Batches may have different ones, which a file cannot hold."""
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):

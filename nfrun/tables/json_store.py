@@ -1,7 +1,7 @@
-"""Hands tables on as JSON text, as engines without Arrow do: for comparison. Decides how a table looks as text.
+"""Passes tables from node to node as JSON text, as engines without Arrow do. Used for comparison only.
 
-The text is cheaper to make and to read than what such engines pass on (a list for each column, not an object for each
-row: half the time), so that a comparison with it flatters nobody.
+The text has one list per column instead of one object per row. It takes half the time of such engines' text to write
+and parse, so a comparison with it is fair to them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 class JsonStore(TableStore):
-    """The outputs of one run as JSON: written by the node that makes one, parsed anew by every node that reads it.
+    """Stores the outputs of one run as JSON text. Each publisher encodes its table; each reader parses it again.
 
-    Nothing else is kept of a table; the digest of one in `keep` is taken first. A file is written only for a script
-    that asks for one, from what was parsed.
+    Only the text is kept. An output in `retained` gets its digest in `publish`, and `on_published` is called there, on
+    the caller's thread. An Arrow file is written only if `file` is called, from the parsed table.
     """
 
     def __init__(
@@ -46,7 +46,10 @@ class JsonStore(TableStore):
         self._files: dict[tuple[str, int], Path] = {}
 
     def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
-        """Write the table down as JSON. Raises what the reader raises, and HandoffError once the store is closed."""
+        """Encode the table as JSON and return its reference.
+
+        Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
+        """
         import pyarrow as pa
 
         from nfrun.tables.digest import table_digest
@@ -63,27 +66,32 @@ class JsonStore(TableStore):
         return ref
 
     def open(self, ref: OutputRef) -> pa.Table:
-        """The table, parsed. Raises HandoffError if it is released."""
+        """Return the parsed table. Raises HandoffError if the output is released."""
         text = self._texts.get((ref.id, ref.attempt))
         if text is None:
             raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
         return from_json(text)
 
     def file(self, ref: OutputRef) -> Path:
-        """The path of an Arrow IPC file, written now. Raises HandoffError."""
+        """Write the output to an Arrow IPC file and return its path.
+
+        Raises HandoffError if the output is released or the file cannot be written.
+        """
         path = self._folder / f"{ref.id}.{ref.attempt}.arrow"
         table = self.open(ref)
         try:
-            write_file(table, path)  # by rename: what another reader has open stays as it is
+            write_file(table, path)  # replaces by rename: a file that another reader has open does not change
         except OSError as error:
             raise HandoffError(failed_write(error, ref.id, ref.bytes)) from error
         self._files[ref.id, ref.attempt] = path
         return path
 
     def discard(self, ref: OutputRef) -> None:
+        """Remove the output of an attempt that does not count."""
         self.release(ref)
 
     def release(self, ref: OutputRef) -> None:
+        """Remove the output's text and file. OSError is ignored."""
         self._texts.pop((ref.id, ref.attempt), None)
         path = self._files.pop((ref.id, ref.attempt), None)
         if path is not None:
@@ -91,7 +99,8 @@ class JsonStore(TableStore):
                 path.unlink()
 
     def close(self, *, wait: bool = True) -> None:
-        for path in list(self._files.values()):  # a thread that was abandoned may write one more meanwhile
+        """Remove all texts and files. Later calls of `publish` raise HandoffError."""
+        for path in list(self._files.values()):  # a copy: a detached thread may add one meanwhile
             with suppress(OSError):
                 path.unlink()
         super().close(wait=wait)
@@ -99,11 +108,11 @@ class JsonStore(TableStore):
 
 
 def to_json(table: pa.Table) -> str:
-    """The table as a JSON document from which `from_json` makes one with the same types and the same digest.
+    """Return the table as a JSON document. `from_json` restores a table with the same types and the same digest.
 
-    `schema` is Arrow's own, in base64; `columns` has a list of values for each column. Times are numbers since the
-    epoch, decimals text, bytes base64. A column that JSON has no exact form for (NaN and infinity anywhere in it, maps,
-    unions and other rare types) is one string instead: its Arrow bytes in base64.
+    `schema` is the serialized Arrow schema in base64; `rows` is the number of rows; `columns` has a list of values for
+    each column. Times are numbers since the epoch, decimals text, bytes base64. A column without an exact JSON form
+    (one with NaN or infinity, a map, a union or another rare type) is one string: its Arrow IPC stream in base64.
     """
     schema = base64.b64encode(table.schema.serialize()).decode()
     columns = ",".join(_column(table, i) for i in range(table.num_columns))
@@ -111,12 +120,12 @@ def to_json(table: pa.Table) -> str:
 
 
 def from_json(text: str) -> pa.Table:
-    """The table that `to_json` wrote."""
+    """Return the table that `to_json` encoded."""
     import pyarrow as pa
 
     document = json.loads(text)
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
-    if not len(schema):  # a table of no columns still has a number of rows
+    if not len(schema):  # a table without columns still has a number of rows
         return pa.table({"": pa.nulls(document["rows"])}, metadata=schema.metadata).select([])
     columns = [_array(values, field.type) for values, field in zip(document["columns"], schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -127,7 +136,7 @@ def _column(table: pa.Table, index: int) -> str:
 
     column = table.column(index)
     carrier = _carrier(column.type)
-    # ValueError: NaN or infinity, a struct with two fields of one name, a string that is not UTF-8.
+    # ValueError: NaN or infinity, a struct with two fields of the same name, or a string that is not UTF-8.
     with suppress(ValueError):
         if carrier == pa.binary():
             return _encode([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()])
@@ -153,7 +162,7 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
 
 
 def _carrier(kind: pa.DataType) -> pa.DataType | None:
-    """The type whose Python values JSON can carry, and that casts to `kind` and back without loss, if there is one.
+    """Return a type whose values JSON can represent and that casts to `kind` and back without loss, or None.
 
     `binary` stands for all types of bytes.
     """
@@ -175,7 +184,7 @@ def _carrier(kind: pa.DataType) -> pa.DataType | None:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether JSON has its values as they are."""
+    """Return whether JSON represents values of the type without conversion."""
     import pyarrow.types as pt
 
     if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):

@@ -1,4 +1,4 @@
-"""Decides how Arrow values look as JSON: ISO 8601 for times, text for decimals, base64 for bytes. Knows no files."""
+"""Converts Arrow values to JSON values: times to ISO 8601, decimals to text, bytes to base64."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether values of the type are bytes, which JSON has no form for."""
+    """Return whether values of the type are bytes, which JSON cannot represent."""
     return bool(
         pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
     )
@@ -26,10 +26,10 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How values of a type become JSON: cast to `kind` by Arrow, then, where there is one, through `convert`.
+    """Describes how values of a type become JSON: Arrow casts them to `kind`, then `convert`, if set, maps each value.
 
-    Times and decimals become text in Arrow, not by way of Python's: nanoseconds do not fit a datetime (nor do most
-    years), and pyarrow would make pandas objects of them where pandas happens to be installed.
+    Arrow casts times and decimals to text, because Python's types are too narrow: a datetime holds no nanoseconds and
+    few of the years, and pyarrow returns pandas objects if pandas happens to be installed.
     """
 
     kind: pa.DataType
@@ -37,7 +37,7 @@ class Form:
 
 
 def json_values(array: pa.Array, form: Form) -> list[Any]:
-    """The values as `encode_json` takes them. Raises what Arrow raises where a cast is not possible."""
+    """Return the values in the form that `encode_json` takes. Raises `ArrowException` if a cast is not possible."""
     if pt.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.type != form.kind:
@@ -48,7 +48,7 @@ def json_values(array: pa.Array, form: Form) -> list[Any]:
 
 
 def json_form(kind: pa.DataType) -> Form:
-    """How values of the type become JSON. Raises ValueError for unions and runs inside of other types."""
+    """Return the JSON form of a type. Raises ValueError for unions and run-end encodings, also inside other types."""
     if pt.is_dictionary(kind):
         return json_form(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
@@ -72,7 +72,7 @@ def json_form(kind: pa.DataType) -> Form:
 
 def _nested_form(kind: pa.DataType) -> Form:
     if pt.is_map(kind):
-        # Not an object: keys need not be strings, nor unique.
+        # A map becomes a list, not an object: its keys need not be strings or unique.
         return _nested_form(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
     if pt.is_struct(kind):
         forms = {field.name: json_form(field.type) for field in kind}
@@ -82,7 +82,7 @@ def _nested_form(kind: pa.DataType) -> Form:
     if pt.is_union(kind) or pt.is_run_end_encoded(kind):
         raise ValueError(f"there is no text form for {kind}")
     form = json_form(kind.value_type)
-    # A list view stays one: casting those inside a list to lists loses their values (pyarrow 26).
+    # Keep list views: casting a list view inside a list to a list loses its values (pyarrow 26).
     views = pt.is_list_view(kind) or pt.is_large_list_view(kind)
     listed = (kind if form.kind == kind.value_type else pa.list_view(form.kind)) if views else pa.large_list(form.kind)
     return Form(listed, partial(_each_item, form.convert) if form.convert else None)
@@ -101,7 +101,7 @@ def _uuid(value: bytes) -> str:
 
 
 def _iso(text: str) -> str:
-    """Arrow's "2024-01-01 10:00:00+0100" as ISO 8601 has it: with a T, and a colon in the offset."""
+    """Convert Arrow's "2024-01-01 10:00:00+0100" to ISO 8601, with a T and a colon in the offset."""
     text = text.replace(" ", "T", 1)
     return f"{text[:-2]}:{text[-2:]}" if text[-5] in "+-" else text
 

@@ -1,4 +1,4 @@
-"""Which files of this machine a source names: a path, a glob, or a URI of a file. Reads none of them."""
+"""Resolves a source (a path, a glob or a `file:` URI) to local files, without reading them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from nfrun.tables.formats import URI, FormatError
 
 
 def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
-    """The files, by the names that people know them by; None where a URI names something elsewhere.
+    """Return the local files that `source` names, keyed by display name; None for a URI that is not a file.
 
-    Paths are relative to `base`, the files of a glob sorted. Raises FormatError where there is none, OSError.
+    Paths are relative to `base`; the files of a glob are sorted. Raises FormatError if there is no such file or the
+    path is a folder, and OSError.
     """
     uri = URI.match(source)
     if uri and uri[1].lower() != "file":
@@ -26,7 +27,7 @@ def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
     if path.exists():
         return {source: path}
     if has_magic(source):
-        # Not Path.glob, which finds hidden files. root_dir: brackets in the name of the base folder are no pattern.
+        # Don't use Path.glob: it finds hidden files. root_dir keeps brackets in the base folder's name from matching.
         found = sorted(n for n in glob(source, root_dir=base, recursive=True) if (base / n).is_file())  # noqa: PTH207
         if not found:
             raise FormatError(f"no file matches {source}")

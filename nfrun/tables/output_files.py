@@ -1,4 +1,4 @@
-"""An output of a node and its Arrow file: how large it is, where it lies, how it is written. Knows no store."""
+"""Writes the output of a node to its Arrow file and describes it as an `OutputRef`."""
 
 from __future__ import annotations
 
@@ -17,39 +17,44 @@ if TYPE_CHECKING:
 
 
 def output_path(folder: Path, output: str, attempt: int) -> str:
-    """The path of an output's file in the folder of its run."""
+    """Return the path of an output's Arrow file in the folder of its run: `<folder>/<output>.<attempt>.arrow`."""
     return f"{folder}{os.sep}{output}.{attempt}.arrow"
 
 
 def write_output(
     path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
 ) -> OutputRef:
-    """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
+    """Write an output to its file and return its `OutputRef`, including the digest.
+
+    A reader is written batch by batch; one with a dictionary column is read into memory first. Raises HandoffError if
+    the file cannot be written; exceptions of the reader pass through.
+    """
     import pyarrow as pa
 
     if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
         value = value.read_all()
-    came = value.nbytes if isinstance(value, pa.Table) else 0  # in bytes, as far as is known when writing fails
-    theirs: list[Exception] = []
+    received = value.nbytes if isinstance(value, pa.Table) else 0  # bytes so far, for the error message
+    reader_errors: list[Exception] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal came
+        nonlocal received
         try:
             for batch in value:
-                came += batch.nbytes
+                received += batch.nbytes
                 yield batch
-        except Exception as error:  # the node's own, whatever its type; not ours to explain
-            theirs.append(error)
+        except Exception as error:  # raised by the node's reader: pass it on unchanged, whatever its type
+            reader_errors.append(error)
             raise
 
     source = value if isinstance(value, pa.Table) else pa.RecordBatchReader.from_batches(value.schema, batches())
     try:
         written = write_file(source, path, fsync=fsync)
     except BaseException as error:
-        if theirs:
-            raise theirs.pop() from None  # popped: the error knows this frame, and in a circle tables stay alive
+        if reader_errors:
+            # pop: the error refers to this frame, and a reference cycle would keep its tables alive.
+            raise reader_errors.pop() from None
         if isinstance(error, OSError | pa.ArrowException):
-            raise HandoffError(failed_write(error, output, came)) from error
+            raise HandoffError(failed_write(error, output, received)) from error
         raise
     schema = schema_line(value.schema)
     return OutputRef(
@@ -67,5 +72,5 @@ def write_output(
 
 
 def failed_write(error: Exception, output: str, size: int) -> str:
-    """Why an output could not be written, in words."""
+    """Return the message for an output of `size` bytes that could not be written."""
     return f"cannot write the output '{output}' ({size:,} bytes): {reason(error)}"

@@ -1,9 +1,9 @@
-"""Hands Arrow tables from node to node: by reference at once, through a memory-mapped IPC file once there is one.
+"""Passes Arrow tables from node to node: by reference at first, as a memory-mapped IPC file once that is written.
 
-Decides which outputs become files; the backlog, in which order. Knows outputs by their `Ref`, not which node comes
-next: the scheduler says when an output is released. Files are written once under another name, renamed, and from then
-on only mapped or unlinked: truncating a mapped file kills its readers with SIGBUS. They are written through ordinary
-writes: on a full disk a memory map opened for writing dies in the same way.
+`TableStore` decides which outputs become files, `tables/write_queue.py` in which order; the scheduler decides when an
+output is released. A file is written under a temporary name, renamed, and from then on only mapped or unlinked:
+truncating a mapped file kills its readers with SIGBUS. Files are written with ordinary writes, because a writable
+memory map raises SIGBUS on a full disk.
 """
 
 from __future__ import annotations
@@ -26,36 +26,42 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MODES = ("auto", "mmap", "memory")
-_HURRY_SECONDS = 0.1  # for the writer, where nobody wants to wait for it
+_CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
 
 
 @dataclass(slots=True)
 class _Entry:
-    """One output. It has a table, a file, or both for a moment; until it is settled the backlog has it too."""
+    """Holds one output: its table in memory or mapped, and whether its file is written.
+
+    The write queue contains its key until it is written or hashed.
+    """
 
     key: Key
     ref: OutputRef
     table: Any = None
-    file_wanted: bool = False  # someone waits for its file
+    file_requested: bool = False  # a caller of `file` waits for it
     released: bool = False
     error: str = ""
     written: bool = False
-    unread: bool = False  # nobody will open it any more, though its file stays
+    no_readers: bool = False  # it has no more readers, but its file stays
 
 
 class TableStore:
-    """The outputs of one run.
+    """Keeps the outputs of one run. Its methods are thread-safe.
 
-    `mode` is `auto` (readers get the table at once, files are written behind them), `mmap` (the file is written before
-    anyone reads, and everyone maps it) or `memory` (no files but those that someone asks for). Outputs in `keep` are
-    always settled: their digest is computed and, unless the mode is `memory`, their file written. In `auto` those in
-    `keep` and `ahead` (whose files someone will ask for) are written at once, the others only if memory is short. At
-    most `budget` bytes wait to be written; beyond that `publish` waits. With `lasting`, which needs a mode that has
-    files, every output is written at once and its file outlives its readers: another run may go on from it; with
-    `durable` it outlives a power loss.
+    `mode`:
+    - `auto`: readers get the table at once; files are written in the background.
+    - `mmap`: the file is written before anyone reads, and all readers map it.
+    - `memory`: a file is written only if `file` asks for one.
 
-    `published(ref)` is called, on the writer's thread or the caller's, when an output is settled; `broken(message)`
-    when one cannot be written. Neither may raise.
+    The digest of each output in `retained` is always computed and, unless the mode is `memory`, its file written. In
+    `auto`, outputs in `retained` and `write_first` (whose files will be asked for) are written at once, the others
+    only under pressure. At most `budget` bytes are queued for writing (default: a quarter of the memory); beyond that,
+    `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
+    stays after its last reader, so that another run can reuse it. With `fsync`, files survive a power loss.
+
+    `on_published(ref)` is called when an output is written or hashed, `on_error(message)` when one cannot be. They run
+    on the writer thread or the caller's thread, and must not raise.
     """
 
     def __init__(
@@ -86,17 +92,18 @@ class TableStore:
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
-        # Of its own: the writer is woken when there is work for it, not by everything that changes.
+        # A separate condition, so that the writer wakes up only when there is work for it, not at every change.
         self._work = threading.Condition(self._lock)
         self._writer: threading.Thread | None = None
 
-    # -- what nodes do ---------------------------------------------------------------------------------------------
+    # -- called by nodes -------------------------------------------------------------------------------------------
 
     def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
-        """Take over an output and return what travels in its place.
+        """Store an output and return its reference. Waits while the write queue is full.
 
-        A reader is written batch by batch as it is read, or read into memory where the mode is `memory`. Raises
-        HandoffError if the file cannot be written or the store is closed; whatever the reader raises passes through.
+        A reader is written to the file batch by batch. It is read into memory if the mode is `memory` or it has a
+        dictionary column. Raises HandoffError if the file cannot be written or the store is closed; exceptions of the
+        reader pass through.
         """
         import pyarrow as pa
 
@@ -112,16 +119,17 @@ class TableStore:
         entry = _Entry((output, attempt), ref, value)
         with self._lock:
             if path is not None or output in self._retained:
-                self._make_room(ref.bytes)
+                self._wait_for_room(ref.bytes)
                 self._refuse_if_closed(output)
                 self._enqueue(entry)
             self._entries[entry.key] = entry
         return ref
 
     def register_file(self, ref: OutputRef) -> OutputRef:
-        """Take over an output that another process has written to its file; returns what travels in its place.
+        """Add an output that another process has written to its file, and return its reference.
 
-        Where the mode is `memory` the file goes as soon as it is mapped. Raises HandoffError as `publish` does.
+        If the mode is `memory`, the file is unlinked as soon as it is mapped. Raises HandoffError if the file cannot
+        be opened or the store is closed.
         """
         if self._mode != "memory":
             self._register(ref)
@@ -133,14 +141,17 @@ class TableStore:
         return self.publish(ref.id, ref.attempt, table)
 
     def reuse(self, ref: OutputRef) -> None:
-        """Take over an output whose file another run has made, and which is known to be what it was.
+        """Add an output from the file of an earlier run. The caller has verified that the file is unchanged.
 
-        Raises HandoffError as `publish` does.
+        Raises HandoffError if the file cannot be opened or the store is closed.
         """
         self._register(ref)
 
     def wait_digest(self, ref: OutputRef) -> OutputRef:
-        """The output with the digest of its content, once that is known. Raises HandoffError if it never will be."""
+        """Wait until the output's digest is computed, and return its reference with the digest.
+
+        Raises HandoffError if the output was released, could not be written, or is not queued for a digest.
+        """
         if ref.digest is not None:
             return ref
         with self._lock:
@@ -153,9 +164,9 @@ class TableStore:
             return entry.ref
 
     def open(self, ref: OutputRef) -> pa.Table:
-        """The table: the very one that was published until it has a file, then that, mapped once for all readers.
+        """Return the table: the published one until its file is written, then the file, mapped once for all readers.
 
-        Raises HandoffError if it is released.
+        Raises HandoffError if the output is released.
         """
         entry = self._entries.get((ref.id, ref.attempt))
         table = entry.table if entry else None
@@ -164,59 +175,64 @@ class TableStore:
         return table
 
     def file(self, ref: OutputRef) -> Path:
-        """The path of the output's Arrow IPC file, once it is complete. Writes it now if nobody has."""
+        """Return the path of the output's Arrow IPC file. Has it written if it is not, and waits until it is complete.
+
+        Raises HandoffError if the output is released or cannot be written.
+        """
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             while entry is not None and not entry.written and not entry.released:
                 if entry.error:
                     raise HandoffError(entry.error)
-                entry.file_wanted = True
-                if entry.key not in self._write_queue:  # kept in memory, or hashed just before it was wanted
+                entry.file_requested = True
+                if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
                     self._enqueue(entry)
                 elif self._write_queue.prioritize(entry.key):
                     self._wake()
                 self._change.wait_for(lambda: entry.key not in self._write_queue)
-            # Released while somebody waits: an attempt that was given up is still at it.
+            # The output can be released during the wait: a detached attempt may still be running.
             if entry is None or entry.released:
                 raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
             return Path(self._path_of(entry.ref))
 
-    # -- what the run does -----------------------------------------------------------------------------------------
+    # -- called by the run -----------------------------------------------------------------------------------------
 
     def release(self, ref: OutputRef) -> None:
-        """Nobody will open this output any more: forget the table, remove the file or do not write it at all.
+        """Drop an output that has no more readers: its table, its file, and its place in the write queue.
 
-        The file stays, or is still written, if this store's are lasting. Does no I/O itself: files are unlinked by the
-        writer, off the path of whoever calls.
+        In a persistent store the file stays, or is still written. Does no I/O itself: the writer thread unlinks files.
         """
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt)) if self.persistent else None
             if entry is None:
                 self._release(ref.id, ref.attempt)
             elif entry.key in self._write_queue:
-                entry.unread = True
+                entry.no_readers = True
             else:
                 del self._entries[entry.key]
 
     def discard(self, ref: OutputRef) -> None:
-        """The attempt that gave this output does not count: nothing of it stays."""
+        """Drop an output whose attempt does not count, including its file, even in a persistent store."""
         with self._lock:
             self._release(ref.id, ref.attempt)
 
     def flushed(self, seconds: float | None = None) -> bool:
-        """Wait until nothing is left to write now, to hash or to unlink, at most these seconds; whether that is so."""
+        """Wait until there is nothing to write, hash or unlink now. Return False if that takes more than `seconds`.
+
+        Outputs that are written only under pressure do not count. Without `seconds`, wait without limit.
+        """
         with self._lock:
             return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._busy), seconds)
 
     def close(self, *, wait: bool = True) -> None:
-        """End the writer and let go of all tables; files of kept outputs stay, and no others.
+        """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
 
-        Unless `wait`, what is not written yet is given up. Closing again does nothing.
+        With `wait=False`, outputs that are not written yet are dropped. Closing again does nothing.
         """
         with self._lock:
             if self._closed:
                 return
-            # From now on nothing is published: who comes late was given up, and nobody would clean up behind it.
+            # Refuse to publish from now on: only detached attempts still do, and nothing would remove their files.
             self._closed = True
             for output, attempt in list(self._entries):
                 stays = self.persistent or output in self._retained
@@ -225,21 +241,21 @@ class TableStore:
             self._change.notify_all()
             self._work.notify()
         if self._writer is not None:
-            self._writer.join(None if wait else _HURRY_SECONDS)
+            self._writer.join(None if wait else _CLOSE_SECONDS)
         with self._lock:
             self._entries.clear()
-        for partial in self._folder.glob("*.partial"):  # of attempts that were given up while they wrote
+        for partial in self._folder.glob("*.partial"):  # of attempts that were detached while they wrote
             with suppress(OSError):
                 partial.unlink()
         with suppress(OSError):
-            self._folder.rmdir()  # only if nothing is in it
+            self._folder.rmdir()  # succeeds only if it is empty
 
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or output_path(self._folder, ref.id, ref.attempt)
 
-    # -- with the lock held ----------------------------------------------------------------------------------------
+    # -- called with the lock held ---------------------------------------------------------------------------------
 
-    def _make_room(self, size: int) -> None:
+    def _wait_for_room(self, size: int) -> None:
         if not self._write_queue.has_room(size):
             self._write_queue.waiters += 1
             self._wake()
@@ -257,7 +273,7 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
-        if self._write_queue.cancel(entry.key):  # else the writer sees to it
+        if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None
             self._change.notify_all()
             if entry.written and not keep_file:
@@ -265,22 +281,22 @@ class TableStore:
                 self._wake()
 
     def _enqueue(self, entry: _Entry) -> None:
-        self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_wanted)
+        self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_requested)
         if self._writer is None or self._write_queue.has_work():
             self._wake()
 
     def _wake(self) -> None:
         if self._writer is None:
-            self._writer = threading.Thread(target=self._write_behind, name="nfrun-writer", daemon=True)
+            self._writer = threading.Thread(target=self._run_writer, name="nfrun-writer", daemon=True)
             self._writer.start()
         self._work.notify()
 
-    # -- the writer ------------------------------------------------------------------------------------------------
+    # -- the writer thread -----------------------------------------------------------------------------------------
 
-    def _write_behind(self) -> None:
+    def _run_writer(self) -> None:
         import pyarrow as pa
 
-        import nfrun.tables.digest  # noqa: F401  (now, when nobody waits for it, and not behind the last node)
+        import nfrun.tables.digest  # noqa: F401  (import it now, not while the end of the run waits for it)
 
         while True:
             with self._lock:
@@ -298,54 +314,53 @@ class TableStore:
                     Path(job).unlink()
             else:
                 self._write(job)
-                if (
-                    under_pressure
-                ):  # glibc keeps what is freed, several times the budget of it, until it is told to return it
+                if under_pressure:
+                    # glibc keeps freed memory, up to several times the budget, until it is asked to return it.
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: _Entry) -> None:
         error, written, content, mapped, size, checksum, schema_digest = "", False, None, None, None, None, None
         path = self._path_of(entry.ref)
-        table = entry.table  # what is dropped further down goes when this function ends, not while it holds the lock
+        table = entry.table  # keeps the table alive, so that it is freed after the lock is released
 
-        def give_up_if_released() -> None:
+        def stop_if_released() -> None:
             if entry.released:
                 raise HandoffError("nobody needs it any more")
 
         try:
-            if entry.ref.path is not None or entry.file_wanted:
-                file = write_file(table, path, give_up_if_released, fsync=self.fsync)
+            if entry.ref.path is not None or entry.file_requested:
+                file = write_file(table, path, stop_if_released, fsync=self.fsync)
                 written, content, size, checksum = True, file.digest, file.size, file.checksum
                 schema_digest = file.schema_digest
-                # To map less than a page takes more memory than it frees, longer than to write it, and one of the
-                # 65,530 maps that Linux lets a process have. What was published is let go of all the same: it may be a
-                # view of something large, or of what its node goes on to change.
-                if not entry.unread:
+                # Don't map a file of less than a page: the map takes more memory than it frees, takes longer than
+                # writing the file, and uses one of the 65,530 maps that Linux allows a process. Drop the published
+                # table even so: it may be a view of a larger object, or of one that its node goes on to change.
+                if not entry.no_readers:
                     mapped = open_file(Path(path), size) if file.whole is None else open_bytes(file.whole)
             else:
                 from nfrun.tables.digest import table_digest
 
                 content = table_digest(table)
-        except Exception as failed:  # whatever went wrong here must reach those who wait for it
+        except Exception as failed:  # any error must reach the callers that wait for this output
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
         first = entry.ref.digest is None
         ref = replace(entry.ref, digest=content, size=size, checksum=checksum, schema_digest=schema_digest)
         if first and not error and not entry.released:
-            self._on_published(ref)  # before anyone who waits for it goes on
+            self._on_published(ref)  # before the waiting callers continue
         with self._lock:
             released, entry.ref = entry.released, ref
             entry.written, entry.error = written, error
             if released and written:
                 self._write_queue.unlink(path)
-            if released or entry.unread:
+            if released or entry.no_readers:
                 entry.table = None
-                if entry.unread and self._entries.get(entry.key) is entry:
+                if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
             elif mapped is not None and self._mode != "memory":
-                entry.table = mapped  # from now on readers share the file's pages
+                entry.table = mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)
             self._change.notify_all()
-        if error and not released:  # else it concerns nobody any more
+        if error and not released:
             self._on_error(error)
 
     def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> OutputRef:

@@ -1,4 +1,4 @@
-"""The store as another process sees it: inputs are files to be mapped, outputs files to be written. Knows no runs."""
+"""The table store inside a worker process: maps the files of inputs and writes the files of outputs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ if TYPE_CHECKING:
 
 
 class WorkerStore:
-    """Hands on through the files in the folder of a run. The run's own `Store` adopts what is published here."""
+    """Reads and writes tables as files in the work dir of a run.
+
+    The run's `TableStore` takes over the outputs published here with `register_file`.
+    """
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self._folder = folder
         self.fsync = fsync
 
     def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
-        """Write an output to its file. Raises HandoffError, and whatever a reader that is given raises."""
+        """Write an output to its file and return its reference.
+
+        Raises HandoffError if the file cannot be written; exceptions of a `RecordBatchReader` pass through.
+        """
         path = Path(output_path(self._folder, output, attempt))
         return write_output(path, output, attempt, value, fsync=self.fsync)
 
     def open(self, ref: OutputRef) -> pa.Table:
-        """The table, memory-mapped. Raises HandoffError."""
+        """Return the table, memory-mapped. Raises HandoffError if it has no file, or the file cannot be opened."""
         return open_file(self.file(ref), ref.size)
 
     def file(self, ref: OutputRef) -> Path:
-        """The path of the output's Arrow IPC file."""
+        """Return the path of the output's Arrow IPC file. Raises HandoffError if it has none."""
         if ref.path is None:
             raise HandoffError(f"the output '{ref.id}' has no file")
         return Path(ref.path)
 
     def discard(self, ref: OutputRef) -> None:
-        """The output does not count: remove its file."""
+        """Remove the file of an output whose attempt does not count. OSError is ignored."""
         with suppress(OSError):
             self.file(ref).unlink()

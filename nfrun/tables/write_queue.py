@@ -1,60 +1,61 @@
-"""Decides what a run writes or unlinks next, and whether there is room for one more output to wait.
+"""Decides which output a run writes or which file it unlinks next, and whether one more output fits the budget.
 
-Knows outputs by their keys and bytes: no tables, no files, no threads. Whoever has several holds a lock when it asks.
+It handles keys and byte counts only; `tables/store.py` does the I/O. Not thread-safe: `TableStore` holds its lock.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 
-Key = tuple[str, int]  # an output and the attempt that gave it
+Key = tuple[str, int]  # an output id and the attempt that produced it
 
 
 class WriteQueue:
-    """What is still to be settled (written, or only hashed), and to be unlinked.
+    """Queues the outputs to write (or only to hash) and the files to unlink.
 
-    Outputs in `ahead`, with `lasting` all of them, go at once, in the order in which they came. The others, oldest
-    first, only while room is tight: while more than half of `budget` bytes wait, or somebody waits for room. Most
-    tables have no reader left long before, and writing those would slow others down. What is being written waits too.
+    Outputs in `write_first` are written at once, in the order of `add`; with `persistent`, all outputs are. The others
+    are written only under pressure, oldest first: while more than half of `budget` bytes are queued, or a publisher
+    waits for room. Most of them are released before that, and writing them would slow down other nodes. An output
+    counts as queued until `finish`, also while it is being written.
     """
 
     def __init__(self, budget: int, write_first: frozenset[str] = frozenset(), *, persistent: bool = False) -> None:
         self._budget = budget
         self._write_first = write_first
         self._persistent = persistent
-        self._sizes: dict[Key, int] = {}  # of all that waits
-        self._queue: OrderedDict[Key, None] = OrderedDict()  # to be written at once
-        self._later: OrderedDict[Key, None] = OrderedDict()  # to be written only to let go of their tables
+        self._sizes: dict[Key, int] = {}  # bytes of each queued output
+        self._queue: OrderedDict[Key, None] = OrderedDict()  # to write at once
+        self._later: OrderedDict[Key, None] = OrderedDict()  # to write only under pressure, to free their memory
         self._writing: Key | None = None
         self._trash: deque[str] = deque()
-        self.bytes = 0  # that wait
-        self.waiters = 0  # of those who wait for room, counted by themselves
+        self.bytes = 0  # of all queued outputs
+        self.waiters = 0  # publishers that wait for room; each adds and removes itself
 
     def __contains__(self, key: Key) -> bool:
-        """Whether the output waits: it is not settled."""
+        """Return whether the output is queued or being written."""
         return key in self._sizes
 
     def has_room(self, size: int) -> bool:
-        """One output may be larger than the whole budget: it passes when nothing else waits."""
+        """Return whether `size` more bytes fit the budget. An empty queue takes an output of any size."""
         return not self.bytes or self.bytes + size <= self._budget
 
     def under_pressure(self) -> bool:
-        """Whether outputs are to be written only to let go of their tables."""
+        """Return whether outputs must be written to free their memory."""
         return self.waiters > 0 or self.bytes > self._budget // 2
 
     def has_work(self) -> bool:
-        """Whether `next` has something to give."""
+        """Return whether `next` would return a task."""
         return bool(self._trash or self._queue or (self._later and self.under_pressure()))
 
     def add(self, key: Key, size: int, *, urgent: bool = False) -> None:
-        """The output waits from now on; one that is wanted goes at once."""
+        """Queue an output of `size` bytes. With `urgent` it is written at once."""
         self._sizes[key] = size
         self.bytes += size
         at_once = urgent or self._persistent or key[0] in self._write_first
         (self._queue if at_once else self._later)[key] = None
 
     def prioritize(self, key: Key) -> bool:
-        """The output goes at once, if it is one that could have waited longer; whether it is."""
+        """Write the output at once, if it was queued for later. Return whether it was."""
         if key not in self._later:
             return False
         del self._later[key]
@@ -62,7 +63,7 @@ class WriteQueue:
         return True
 
     def cancel(self, key: Key) -> bool:
-        """The output is not to be written any more. False if it is being written: `settle` is still to come."""
+        """Remove the output from the queue. Return False if it is being written: `finish` is still to be called."""
         if key == self._writing:
             return False
         self._queue.pop(key, None)
@@ -71,11 +72,15 @@ class WriteQueue:
         return True
 
     def unlink(self, path: str) -> None:
+        """Queue a file to unlink."""
         self._trash.append(path)
 
     def next(self) -> str | Key | None:
-        """The path to unlink, or the output to write and then to `settle`; None while there is nothing to do."""
-        if self._trash:  # first: it frees the room on the disk that writing needs
+        """Return a path to unlink or the key of an output to write, or None if there is nothing to do.
+
+        Call `finish` once the output is written.
+        """
+        if self._trash:  # first: unlinking frees the disk space that writing needs
             return self._trash.popleft()
         if not self.has_work():
             return None
@@ -83,6 +88,6 @@ class WriteQueue:
         return self._writing
 
     def finish(self, key: Key) -> None:
-        """The output that `next` gave is written, or never will be."""
+        """Remove the output that `next` returned: it is written, or has failed."""
         self._writing = None
         self.bytes -= self._sizes.pop(key)
