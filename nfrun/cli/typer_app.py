@@ -95,7 +95,7 @@ Grace = Annotated[
 def root(
     version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True)] = False,
 ) -> None:
-    """What comes before a command."""
+    """Handle the options that come before a command."""
     if version:
         print(f"nfrun {__version__}")
         raise typer.Exit(EXIT_OK)
