@@ -74,7 +74,7 @@ class WorkDir:
         self.above = [path.parent]
 
     @classmethod
-    def beside(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
+    def of_pipeline(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
         """Return the work dir at `path`, or `.nfrun` beside the pipeline file where `path` is None."""
         return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
 

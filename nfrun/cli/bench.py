@@ -94,11 +94,11 @@ class Child:
     """
 
     process: subprocess.Popen[bytes] | None = None
-    told: int = 0
+    signals: int = 0
 
     def interrupt(self, why: str) -> None:
         """Send SIGINT to the running child, from the third call on SIGKILL. Called from signal handlers."""
-        self.told += 1
+        self.signals += 1
         if self.process is not None:
             self._signal(self.process)
 
@@ -106,7 +106,7 @@ class Child:
         """Run a command to its end and return its exit code, negative for a signal. Raises OSError."""
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
             self.process = process
-            if self.told:  # a signal came while it was being started
+            if self.signals:  # a signal came while it was being started
                 self._signal(process)
             try:
                 # Wait in steps: a signal just before an endless wait would be handled only after it.
@@ -121,7 +121,7 @@ class Child:
 
     def _signal(self, process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT if self.told <= _MAX_INTERRUPTS else signal.SIGKILL)
+            process.send_signal(signal.SIGINT if self.signals <= _MAX_INTERRUPTS else signal.SIGKILL)
 
 
 def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None) -> int:

@@ -149,7 +149,7 @@ def plan(
 
         spec, document = read_pipeline(Path(pipeline))
         set_redactor(redactor_of(spec, os.environ))
-        folder = WorkDir.beside(spec, _work_path(work))
+        folder = WorkDir.of_pipeline(spec, _work_path(work))
         if resume or given or params_file:
             from nfrun.spec.binder import bind
             from nfrun.spec.parameters import params_file as read_params
@@ -158,12 +158,12 @@ def plan(
             spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
         recorded = read_node_stats(folder.path, spec.file).durations
         planned = plan_of(spec, slots=slots, estimated_durations=recorded)
-        choices = None
+        decisions = None
         if resume:
             from nfrun.cache.run_cache import forecast
 
-            choices = forecast(spec, planned, folder)
-        print(plan_view(spec, planned, format.value, recorded, choices))
+            decisions = forecast(spec, planned, folder)
+        print(plan_view(spec, planned, format.value, recorded, decisions))
     return EXIT_OK
 
 

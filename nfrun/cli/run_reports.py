@@ -92,7 +92,7 @@ def _summary(
         table=table,
         place=lambda node: str(setup.document.key_span("nodes", node)),
         cpu=time.process_time,
-        elsewhere=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
+        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,

@@ -91,7 +91,7 @@ def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) ->
     run_id = new_run_id()
     typed = params_file(options.params_file)
     bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
-    work = WorkDir.beside(pipeline, options.work)
+    work = WorkDir.of_pipeline(pipeline, options.work)
     with work.lock() as lock:
         number = next_number(lock.number, work)
         with name_errors(work.path / "lock"):

@@ -17,7 +17,7 @@ from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
-from nfrun.code.module_index import ModuleIndex, modules_prefix
+from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
     Definition,
     Imported,
@@ -25,10 +25,10 @@ from nfrun.code.symbols import (
     Uses,
     all_imports,
     dump,
+    import_time_receivers,
     is_by_name,
-    may_remember,
+    may_keep_arguments,
     symbols_of,
-    told_on_import,
     uses,
 )
 from nfrun.system.checksums import file_checksum, text_checksum
@@ -85,7 +85,7 @@ class Fingerprints:
             reached = sorted(self._reach([start]), key=itemgetter(0))
             names = dict.fromkeys(name for (module, _), _ in reached for name in _with_packages(module))
             lists = (module for (module, name), _ in reached if name == _BELOW)
-            self._lookups[start] = [*(name for name in names if name in self._sources), *map(modules_prefix, lists)]
+            self._lookups[start] = [*(name for name in names if name in self._sources), *map(listing_name, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
 
@@ -94,7 +94,7 @@ class Fingerprints:
 
         True if `of` was not called for the function. Each file is checked once after each `refresh`.
         """
-        return self._module_index.hold(self._lookups.get((module, function), ()))
+        return self._module_index.are_unchanged(self._lookups.get((module, function), ()))
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""
@@ -154,7 +154,7 @@ class Fingerprints:
 
     def _digest_definitions(self, module: str, symbols: Symbols, definitions: Sequence[Definition]) -> _Step:
         """Digest definitions of a module together with the imports behind their names, and find where they lead."""
-        text = [str(imported) for imported in symbols.everywhere] if definitions else []
+        text = [str(imported) for imported in symbols.star_imports] if definitions else []
         following: list[Item] = []
         for definition in definitions:
             used = uses(definition.body, symbols.package)
@@ -170,8 +170,8 @@ class Fingerprints:
 
     def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
         """Yield the items that the used names, imports and computed module names lead to."""
-        anywhere = used.anywhere
-        packages = dict(used.below)
+        anywhere = used.is_dynamic
+        packages = dict(used.dynamic_packages)
         for name in used.names:
             yield from self._resolve(module, name)
             bound = symbols.imports.get(name.partition(".")[0], ())
@@ -220,7 +220,7 @@ class Fingerprints:
         left = [module]
         while left:
             source = self._source(left.pop())
-            new = [imported.module for imported in source.symbols.everywhere] if source is not None else []
+            new = [imported.module for imported in source.symbols.star_imports] if source is not None else []
             left.extend(star for star in new if star not in found)
             found.update(dict.fromkeys(new))
         return found
@@ -230,7 +230,7 @@ class Fingerprints:
         for definition in dict.fromkeys(
             definition for definitions in symbols.definitions.values() for definition in definitions
         ):
-            for receiver in told_on_import(definition.body):
+            for receiver in import_time_receivers(definition.body):
                 used = uses(receiver, symbols.package)
                 items = [*self._follow(module, symbols, used), *((module, name) for name in used.names if "." in name)]
                 if any(self._remembers(*item) for item, _ in self._reach(items, skip=_ON_IMPORT)):
@@ -244,7 +244,7 @@ class Fingerprints:
         if source is None or name == _WHOLE:
             return source is not None
         bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
-        return any(may_remember(body) or (rest and not isinstance(body, ast.Assign)) for body in bodies)
+        return any(may_keep_arguments(body) or (rest and not isinstance(body, ast.Assign)) for body in bodies)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ _MANY = 1_000  # modules below a package; to read more takes seconds
 _ENTRIES = 20_000  # files and folders that are searched for these modules
 
 
-def modules_prefix(package: str) -> str:
+def listing_name(package: str) -> str:
     """Return the name of the list of all modules below a package, as `ModuleIndex.hold` takes it."""
     return f"{package}**"
 
@@ -65,10 +65,10 @@ class ModuleIndex:
         files = self._files_below(package)
         if len(files) > _MANY:
             return [], text_checksum(os.urandom(16).hex())
-        self._listed[modules_prefix(package)] = digest = text_checksum("\n".join(files)) if files else ""
+        self._listed[listing_name(package)] = digest = text_checksum("\n".join(files)) if files else ""
         return [file for file in files if " " not in file], digest
 
-    def hold(self, modules: Iterable[str]) -> bool:
+    def are_unchanged(self, modules: Iterable[str]) -> bool:
         """Return whether these modules, and lists named by `modules_prefix`, are unchanged since they were found.
 
         Those that were never requested count as unchanged. Each is checked once after each `refresh`.
@@ -84,7 +84,7 @@ class ModuleIndex:
             seen = self._seen.get(module, {})
             unchanged = all(_path_state(path) == look for path, look in seen.items())
             if module in self._listed:
-                files = self._files_below(module.removesuffix(modules_prefix("")))
+                files = self._files_below(module.removesuffix(listing_name("")))
                 unchanged = (text_checksum("\n".join(files)) if files else "") == self._listed[module]
             self._unchanged[module] = unchanged
         return self._unchanged[module]

@@ -78,7 +78,7 @@ class Symbols:
     package: str
     definitions: dict[str, list[Definition]] = field(default_factory=dict)
     imports: dict[str, list[tuple[Imported, Definition]]] = field(default_factory=dict)
-    everywhere: list[Imported] = field(default_factory=list)
+    star_imports: list[Imported] = field(default_factory=list)
     loads: dict[str, None] = field(default_factory=dict)
     module_body: list[Definition] = field(default_factory=list)
 
@@ -94,9 +94,9 @@ class Uses:
     names: dict[str, None] = field(default_factory=dict)
     imports: dict[tuple[Imported, str], None] = field(default_factory=dict)
     loads: dict[str, None] = field(default_factory=dict)
-    anywhere: bool = False
+    is_dynamic: bool = False
     texts: dict[str, None] = field(default_factory=dict)
-    below: dict[str, None] = field(default_factory=dict)
+    dynamic_packages: dict[str, None] = field(default_factory=dict)
 
 
 def symbols_of(tree: ast.Module, package: str) -> Symbols:
@@ -112,7 +112,7 @@ def symbols_of(tree: ast.Module, package: str) -> Symbols:
             for name, imported in _imports(statement, package):
                 found.loads.update(dict.fromkeys(imported.loads))
                 if name == "*" or imported.module == "__future__":
-                    found.everywhere.append(imported)
+                    found.star_imports.append(imported)
                 else:
                     found.imports.setdefault(name, []).append((imported, definition))
         elif isinstance(statement, ast.If) and _is_main(statement.test):
@@ -199,14 +199,14 @@ def dump(body: ast.AST) -> str:
     return " ".join(text)
 
 
-def told_on_import(body: ast.AST) -> list[ast.AST]:
+def import_time_receivers(body: ast.AST) -> list[ast.AST]:
     """Return the expressions that receive a definition on import, before its first use: decorators, bases, keywords."""
     if not isinstance(body, (*_FUNCTIONS, ast.ClassDef)):
         return []
     return [*body.decorator_list, *getattr(body, "bases", ()), *getattr(body, "keywords", ())]
 
 
-def may_remember(body: ast.AST) -> bool:
+def may_keep_arguments(body: ast.AST) -> bool:
     """Return whether the code may keep references to its arguments: a function with `global`, a list, an object."""
     if isinstance(body, _FUNCTIONS):
         return any(_declared(body))
@@ -214,7 +214,7 @@ def may_remember(body: ast.AST) -> bool:
         hooks = {"__init_subclass__", "__set_name__"}
         inner = [part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign)]
         hooked = any(isinstance(part, _FUNCTIONS) and part.name in hooks for part in body.body)
-        return hooked or bool(body.keywords) or any(may_remember(part) for part in inner)
+        return hooked or bool(body.keywords) or any(may_keep_arguments(part) for part in inner)
     match body:
         case ast.Assign(value=ast.Call(ast.Name("getLogger") | ast.Attribute(ast.Name("logging"), "getLogger"))):
             return False  # many decorators use loggers, which change no result
@@ -282,12 +282,12 @@ def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call:
         path.insert(0, part.attr)
         part = part.value
     head = part.id if isinstance(part, ast.Name) else ""
-    found.anywhere |= not _DYNAMIC_ATTRS.isdisjoint({head, *path}) or (head in _DYNAMIC_NAMES and head not in local)
+    found.is_dynamic |= not _DYNAMIC_ATTRS.isdisjoint({head, *path}) or (head in _DYNAMIC_NAMES and head not in local)
     rest, bound = ".".join(path), local.get(head, ())
     if is_by_name(rest or head) or any(imported.name in _IMPORT_FUNCTIONS for imported in bound):
-        found.below.update(dict.fromkeys(_named_below(call)))
+        found.dynamic_packages.update(dict.fromkeys(_named_below(call)))
     elif any(imported.loads_more(rest) for imported in bound) or (head == "exec" and head not in local):
-        found.below[""] = None
+        found.dynamic_packages[""] = None
     if head in local:
         found.imports.update(((imported, rest), None) for imported in bound)
     elif head:

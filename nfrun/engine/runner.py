@@ -62,7 +62,7 @@ class Run:
         self._outcomes: deque[Outcome] = deque()  # for the thread that holds the lock to apply
         self._began = time.monotonic()
         # Signal handlers put into it and may interrupt its own `get`: only a SimpleQueue allows that.
-        self._mail: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_at: float | None = None
         self._detach_at: float | None = None
         self._error = ""
@@ -99,14 +99,14 @@ class Run:
             self._error = self._error or message
             self._cancel(message, at_once=False)
 
-        self._mail.put(stop)
+        self._requests.put(stop)
 
     def cancel(self, why: str) -> None:
         """Cancel the run. A second call ends it at once, without the grace period.
 
         Safe to call from any thread and from signal handlers.
         """
-        self._mail.put(lambda: self._cancel(why, at_once=True))
+        self._requests.put(lambda: self._cancel(why, at_once=True))
 
     def go(self, make_executor: Callable[[OnOutcome], Executor], store: TableStore) -> RunFinished:
         """Run to the end and return the last event. Call it once.
@@ -157,10 +157,10 @@ class Run:
         """Handle all pending requests, waiting up to `seconds` for the first. Returns whether there was one."""
         request = None
         try:
-            request = self._mail.get(timeout=seconds) if seconds != 0 else self._mail.get_nowait()
+            request = self._requests.get(timeout=seconds) if seconds != 0 else self._requests.get_nowait()
             while True:
                 request()
-                request = self._mail.get_nowait()
+                request = self._requests.get_nowait()
         except Empty:
             return request is not None
 
@@ -202,7 +202,7 @@ class Run:
                     self._lock.release()
         except BaseException as error:
             # A bug in nfrun. Raise it on the main thread: here it would be lost, and the run would wait for ever.
-            self._mail.put(lambda error=error: _raise(error))  # type: ignore[misc]
+            self._requests.put(lambda error=error: _raise(error))  # type: ignore[misc]
         return next_start
 
     @contextmanager
@@ -230,7 +230,7 @@ class Run:
         next_start = self._execute(events, next_start, keep_one=True)
         wake_at = scheduler.wake_at
         if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
-            self._mail.put(lambda: None)
+            self._requests.put(lambda: None)
         return next_start
 
     def _execute(

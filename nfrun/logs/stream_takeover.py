@@ -50,7 +50,7 @@ def separate_stdout() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def capture_prints(logs: Logs, fallback: TextIO, goes_on: Callable[[], bool]) -> Iterator[None]:
+def capture_prints(logs: Logs, fallback: TextIO, has_detached: Callable[[], bool]) -> Iterator[None]:
     """Route prints of nodes to their logs while inside; all other prints go to `fallback`.
 
     If `goes_on()` is true at the end, because the code of a node still runs, `sys.stdout` and `sys.stderr` stay
@@ -65,7 +65,7 @@ def capture_prints(logs: Logs, fallback: TextIO, goes_on: Callable[[], bool]) ->
     try:
         yield
     finally:
-        if goes_on():
+        if has_detached():
             for stream, fallback in zip(prints, before, strict=True):
                 stream.end(fallback)
         else:

@@ -9,7 +9,7 @@ from rich.console import Console, JustifyMethod
 
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ratio
-from nfrun.reports.console import fitting, giving_way, new_table, print_line
+from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 
 _BAR_WIDTH = 40  # characters of a terminal for the slowest variant
@@ -136,7 +136,7 @@ def _print_table(console: Console, table: Sequence[Row]) -> None:
 def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     columns = dict(zip(headings[1:], zip(headings[1:], *(row[1:] for row in cells), strict=True), strict=True))
     by_priority = sorted(columns, key=_COLUMN_PRIORITY.index)
-    fit = by_priority[: fitting([columns[heading] for heading in by_priority], console.width, _MIN_NAME)]
+    fit = by_priority[: fitting_columns([columns[heading] for heading in by_priority], console.width, _MIN_NAME)]
     table = new_table()
     table.add_column(headings[0])
     for heading in headings[1:]:
@@ -145,7 +145,7 @@ def _print_columns(console: Console, headings: Sequence[str], cells: Sequence[Se
             table.add_column(heading, justify=justify, no_wrap=True)
     for row in cells:
         figures = (cell for heading, cell in zip(headings[1:], row[1:], strict=True) if heading in fit)
-        table.add_row(giving_way(row[0]), *figures)
+        table.add_row(shrinking_cell(row[0]), *figures)
     console.print(table)
 
 

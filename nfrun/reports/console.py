@@ -45,7 +45,7 @@ def new_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def fitting(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
+def fitting_columns(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
     """Return how many of `columns`, from the first, fit in `width` beside a column of `names` characters; at least 1.
 
     A column is its heading and its cells. Columns are left out rather than cut, because half a number is a wrong one.
@@ -58,7 +58,7 @@ def fitting(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
     return len(columns)
 
 
-def giving_way(text: str) -> Text:
+def shrinking_cell(text: str) -> Text:
     """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 

@@ -22,7 +22,7 @@ def plan_view(
     plan: Plan,
     format: str,
     recorded: Mapping[str, float],
-    choices: Mapping[str, ReuseDecision] | None = None,
+    decisions: Mapping[str, ReuseDecision] | None = None,
 ) -> str:
     """Return the plan as `text`, `json`, `mermaid` or `dot`.
 
@@ -30,15 +30,15 @@ def plan_view(
     text and JSON show.
     """
     if format == "json":
-        return json.dumps(as_json(pipeline, plan, choices), indent=2)
+        return json.dumps(as_json(pipeline, plan, decisions), indent=2)
     if format == "mermaid":
         return "\n".join(_mermaid(pipeline))
     if format == "dot":
         return "\n".join(_dot(pipeline))
-    return "\n".join(_text(pipeline, plan, recorded, choices))
+    return "\n".join(_text(pipeline, plan, recorded, decisions))
 
 
-def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision] | None = None) -> dict[str, object]:
+def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecision] | None = None) -> dict[str, object]:
     """Return the plan as JSON values. Its keys are stable: users rely on them."""
     stage_of = {name: i for i, stage in enumerate(plan.stages) for name in stage}
     return {
@@ -51,7 +51,7 @@ def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision]
                 "inputs": {item.name: item.output for item in spec.inputs},
                 "needs": list(spec.needs),
                 "outputs": list(spec.output_ids),
-                **({} if choices is None else _reuse_json(choices[name])),
+                **({} if decisions is None else _reuse_json(decisions[name])),
             }
             for name, spec in pipeline.nodes.items()
         },
@@ -60,8 +60,8 @@ def as_json(pipeline: Pipeline, plan: Plan, choices: Mapping[str, ReuseDecision]
     }
 
 
-def _reuse_json(choice: ReuseDecision) -> dict[str, object]:
-    return {"resume": "reuse" if choice.hit else "run", "why": choice.reason or None}
+def _reuse_json(decision: ReuseDecision) -> dict[str, object]:
+    return {"resume": "reuse" if decision.hit else "run", "why": decision.reason or None}
 
 
 def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -71,7 +71,7 @@ def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
 
 def _text(
-    pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float], choices: Mapping[str, ReuseDecision] | None
+    pipeline: Pipeline, plan: Plan, recorded: Mapping[str, float], decisions: Mapping[str, ReuseDecision] | None
 ) -> Iterator[str]:
     edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
     counts = {"node": len(plan.nodes), "stage": len(plan.stages), "edge": edges}
@@ -86,14 +86,14 @@ def _text(
             spec = pipeline.nodes[name]
             duration = f"  {format_seconds(recorded[name])}" if name in recorded else ""
             description = f"  ({escape_controls(' '.join(spec.description.split()))})" if spec.description else ""
-            choice = choices[name] if choices is not None else None
-            action = "" if choice is None else "reuse  " if choice.hit else "run    "
+            decision = decisions[name] if decisions is not None else None
+            action = "" if decision is None else "reuse  " if decision.hit else "run    "
             yield f"  {action}{name:<{width}}  {spec.kind:<6}{duration}{_reads(spec)}{description}".rstrip()
-            if choice is not None and choice.reason:
-                yield f"         {escape_controls(choice.reason)}{_IF_UNCHANGED if choice.pending else ''}"
-    if choices is not None:
-        reused = sum(choice.hit is not None for choice in choices.values())
-        yield f"\n--resume reuses {reused:,} of {format_count(len(choices), 'node')}"
+            if decision is not None and decision.reason:
+                yield f"         {escape_controls(decision.reason)}{_IF_UNCHANGED if decision.pending else ''}"
+    if decisions is not None:
+        reused = sum(decision.hit is not None for decision in decisions.values())
+        yield f"\n--resume reuses {reused:,} of {format_count(len(decisions), 'node')}"
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"

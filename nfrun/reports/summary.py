@@ -50,7 +50,7 @@ class Summary:
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
         cpu: Callable[[], float],
-        elsewhere: Callable[[], float],
+        children_cpu: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
         quiet: bool = False,
         redact: Callable[[str], str] = str,
@@ -69,8 +69,8 @@ class Summary:
         self._cpu = cpu
         self._makespan = makespan
         self._cpu_before = cpu()
-        self._elsewhere = elsewhere
-        self._elsewhere_before = elsewhere()
+        self._children_cpu = children_cpu
+        self._children_cpu_before = children_cpu()
         self.event_types = () if quiet else (NodeFinished,)
         self._rich_imported = False
         if not quiet:
@@ -95,7 +95,7 @@ class Summary:
     def close(self) -> None:
         """Print the summary."""
         if not self._quiet:
-            used = self._cpu() - self._cpu_before + self._elsewhere() - self._elsewhere_before
+            used = self._cpu() - self._cpu_before + self._children_cpu() - self._children_cpu_before
             out, err = self._console(self._out), self._console(self._err)
             self._print_stages(err)
             self._print_speed(err, used)
@@ -105,13 +105,13 @@ class Summary:
     # -- timings ---------------------------------------------------------------------------------------------------
 
     def _print_stages(self, err: Console) -> None:
-        from nfrun.reports.console import fitting, giving_way, new_table, print_line
+        from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
 
         stages = self._record.stages()
         shown = stages[:_MAX_STAGES]
         figures = [_figures(stage) for stage in shown]
         columns = list(zip(_FIGURES, *figures, strict=True))
-        fit = fitting([("stage",), *columns], err.width, _MIN_NAMES) - 1
+        fit = fitting_columns([("stage",), *columns], err.width, _MIN_NAMES) - 1
         table = new_table()
         table.add_column("stage", justify="right", no_wrap=True)
         table.add_column("nodes", max_width=_MAX_NAMES)
@@ -120,7 +120,7 @@ class Summary:
         for stage, cells in zip(shown, figures, strict=True):
             names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
             names = f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names
-            table.add_row(str(stage.index + 1), giving_way(names), *cells[: max(1, fit)])
+            table.add_row(str(stage.index + 1), shrinking_cell(names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MAX_STAGES:
             print_line(err, f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")

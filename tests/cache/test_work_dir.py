@@ -34,8 +34,8 @@ def test_run_ids_sort_and_differ() -> None:
 
 def test_the_folder_is_next_to_the_file_or_at_the_given_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert WorkDir.beside(pipeline(tmp_path), None).path == tmp_path / ".nfrun"
-    assert WorkDir.beside(pipeline(tmp_path / "a"), Path("w")).path == tmp_path / "w"
+    assert WorkDir.of_pipeline(pipeline(tmp_path), None).path == tmp_path / ".nfrun"
+    assert WorkDir.of_pipeline(pipeline(tmp_path / "a"), Path("w")).path == tmp_path / "w"
 
 
 def test_the_name_of_a_pipeline_depends_on_its_path_relative_to_the_folder(tmp_path: Path) -> None:

@@ -483,7 +483,7 @@ def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
             assert stopped.wait(10)
         trial.run.abort("and gone")  # this is no second cancel: the node keeps its grace
         read = threading.Event()
-        trial.run._mail.put(read.set)
+        trial.run._requests.put(read.set)
         assert read.wait(10)
         return None
 
@@ -566,7 +566,7 @@ def test_an_outcome_that_arrives_while_the_lock_is_released_is_applied(tmp_path:
     lock = run._lock
     ended: list[str] = []
     trial.make_executor = lambda on_outcome: Idle()  # type: ignore[assignment, method-assign, return-value]
-    run._mail.put(end_both)  # runs on the thread of the run, which applies the left outcome only after it
+    run._requests.put(end_both)  # runs on the thread of the run, which applies the left outcome only after it
     assert trial.end(trial.begin()).status == "ok"
     assert ended == ["a", "b"]
 

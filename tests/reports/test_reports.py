@@ -309,7 +309,7 @@ def summary(
         table=lambda id: table,
         place=lambda node: f"p.yaml:4:3 ({node})",
         cpu=lambda: next(times),
-        elsewhere=lambda: next(others),
+        children_cpu=lambda: next(others),
         makespan=lambda costs: makespan,
         **{"console": partial(console, colored=False), **options},
     )
