@@ -124,7 +124,7 @@ class _ReuseDecider:
             return self._upstream_reason(name, runs)
         files = self._sources(spec)
         if files is None:
-            return "nobody can know whether what it reads has changed"
+            return "it reads files that nfrun cannot check for changes"
         inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
         needs = {need: self._match[need].key or "" for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
@@ -149,12 +149,16 @@ class _ReuseDecider:
     def _what_changed(self, name: str, key_inputs: KeyInputs) -> str:
         ends = self._keyed_ends(name)
         if not ends and self._history.of_node(name):
-            return "what it depends on changed while it ran"
+            return "its code or inputs changed while it last ran"
         if not ends:
             return "it has not finished in any run that is kept"
         last = ends[0]
         if last.key == cache_key(key_inputs):
-            return "what it wrote is gone or has changed" if last.wrote else "it did not give all that is read of it"
+            return (
+                "the file that it wrote is gone or has changed"
+                if last.wrote
+                else "its earlier run lacks an output that is read now"
+            )
         return changes(last.key_inputs, key_inputs)
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
@@ -196,7 +200,7 @@ class _ReuseDecider:
             return False  # the node had no such output then and would not have it now
         path = self._history.find_file(self._match[name], output)
         if path is None:
-            self._reasons[name] = f"what it gave is no longer there, and {reader}"
+            self._reasons[name] = f"its output is no longer there, and {reader}"
             return True
         self._files.setdefault(name, {})[output] = path
         return False

@@ -80,14 +80,14 @@ EventsFile = Annotated[
 ]
 ColorOption = Annotated[Color, typer.Option(help="Colours in what is printed.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print failures only.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also tell when nodes start.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also show when nodes start.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Keep the tables between nodes too when the run has ended well.")]
 Durable = Annotated[
-    bool, typer.Option("--durable", help="Have what has finished survive a power loss, which takes longer.")
+    bool, typer.Option("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
 ]
 Grace = Annotated[
     str,
-    typer.Option(metavar="DURATION", help="What is told to stop has so long before it is killed (10s, 2m, 0)."),
+    typer.Option(metavar="DURATION", help="How long a node may take to stop before it is killed (10s, 2m, 0)."),
 ]
 
 
@@ -191,7 +191,7 @@ def clean(
     all: Annotated[bool, typer.Option("--all", help="All runs, and what nodes with 'cache: true' gave.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Remove what nothing needs any more from a work folder."""
+    """Remove runs and files that are no longer needed from a work folder."""
     files = () if pipeline is None else (pipeline,)
     with _usage_errors():
         code = commands.clean(*files, work=work, all=all, dry_run=dry_run)

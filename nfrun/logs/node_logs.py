@@ -285,7 +285,7 @@ class StreamLog:
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:  # not worth failing for: results do not depend on it
-            lost = f"its {self._stream} is not kept any more ({len(data):,} bytes for {self._path}): {error.strerror}"
+            lost = f"its {self._stream} is no longer saved ({len(data):,} bytes for {self._path}): {error.strerror}"
             self._path = None
             self._on_line(self._node, "warning", lost)
 

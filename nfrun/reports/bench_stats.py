@@ -146,11 +146,11 @@ def differing(digests: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, s
             continue
         unsteady = [variant for variant, each in found.items() if len(set(each)) > 1]
         if unsteady:
-            messages[output] = f"differs from run to run of '{unsteady[0]}': something in it is left to chance"
+            messages[output] = f"differs from run to run of '{unsteady[0]}': something in it is not deterministic"
         elif any(len(each) > 1 for each in found.values()):
             messages[output] = "is the same in all runs of a variant, but not in all variants"
         else:
-            messages[output] = "is not the same in all variants; --repeat 2 tells whether it is left to chance"
+            messages[output] = "is not the same in all variants; --repeat 2 shows whether it is deterministic"
     return messages
 
 

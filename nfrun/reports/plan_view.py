@@ -14,7 +14,7 @@ from nfrun.reports.format_units import format_count, format_seconds
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import ReuseDecision
 
-_IF_UNCHANGED = "; reused after all if that gives the same as before"
+_IF_UNCHANGED = "; reused after all if its inputs turn out the same"
 
 
 def plan_view(

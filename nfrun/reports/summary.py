@@ -147,9 +147,7 @@ class Summary:
                 print_line(err, line, "dim")
             # Nodes that compute at the same time slow each other down, so the sum of their durations is too large.
             if ratio > 1.1 and cpu > _COMPUTING * wall:
-                line = (
-                    "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
-                )
+                line = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
                 print_line(err, line, "dim")
 
     def _gil_waits(self, wall: float) -> list[str]:

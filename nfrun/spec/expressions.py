@@ -33,7 +33,7 @@ _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes t
 _WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
 # Names that users of other tools expect, with the hint for each.
 _FOREIGN_NAMES = {
-    **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "what a node gives is read with 'inputs'"),
+    **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
     "env_var": "take it from the environment: env.NAME",
     **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
     **dict.fromkeys(
@@ -156,8 +156,8 @@ def _check_tree(
         elif name.name == "secrets" and not _SECRET.fullmatch(code):
             # A secret changed by an operator or filter could not be recognised, and so not redacted.
             yield (
-                "a secret stands in an expression of its own",
-                "write ${{ secrets.NAME }}, and the rest before or behind it",
+                "a secret must be a whole expression",
+                "write ${{ secrets.NAME }}, and other text before or after it",
             )
         elif name.name not in names:
             hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)

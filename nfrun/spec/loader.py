@@ -218,7 +218,7 @@ class _Reader:
         """Rejects `format` and `env`, which only a `run` node has."""
         if "format" in body:
             what = "'format' is what a shell script reads and writes; only a 'run' node has it"
-            hint = "the ending of the file says it" if "read" in body or "write" in body else "remove it"
+            hint = "the file's extension sets it" if "read" in body or "write" in body else "remove it"
             self.problem((*path, "format"), what, hint, at_key=True)
         if "env" in body:
             what = "'env' of a node reaches only a 'run' node: the others share one process"

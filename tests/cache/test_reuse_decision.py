@@ -115,7 +115,7 @@ def test_a_removed_file_does_not_matter_if_no_node_needs_it() -> None:
 def test_a_node_runs_if_a_shown_output_is_missing() -> None:
     trial = Trial(*chain("a", "b", "c"), shown=("c",))
     trial.lose("c")
-    assert trial.why() == {"c": "what it gave is no longer there, and the run shows it"}
+    assert trial.why() == {"c": "its output is no longer there, and the run shows it"}
     assert trial.decide()["b"].files == {"b": Path("b")}
 
 
@@ -124,9 +124,9 @@ def test_a_node_runs_if_its_output_is_missing_and_a_reader_runs() -> None:
     trial.lose("a", "b", "c")
     trial.change("d", body="another")
     assert trial.why() == {
-        "a": "what it gave is no longer there, and 'b' reads it",
-        "b": "what it gave is no longer there, and 'c' reads it",
-        "c": "what it gave is no longer there, and 'd' reads it",
+        "a": "its output is no longer there, and 'b' reads it",
+        "b": "its output is no longer there, and 'c' reads it",
+        "c": "its output is no longer there, and 'd' reads it",
         "d": "its text changed",
     }
 
@@ -146,7 +146,7 @@ def test_all_readers_of_a_node_that_runs_again_are_pending() -> None:
     trial.lose("a")
     trial.change("c", body="another")
     assert trial.why() == {
-        "a": "what it gave is no longer there, and 'c' reads it",
+        "a": "its output is no longer there, and 'c' reads it",
         "b": "it reads 'a', which runs",
         "c": "its text changed",
     }
@@ -170,9 +170,9 @@ def test_a_node_that_never_finished_runs() -> None:
 def test_a_node_finished_without_a_key_runs_again() -> None:
     trial = Trial(*chain("a", "b"))
     trial.finished["a"] = replace(trial.finished["a"], key=None, key_inputs={})
-    assert trial.why() == {"a": "what it depends on changed while it ran", "b": "it reads 'a', which runs"}
+    assert trial.why() == {"a": "its code or inputs changed while it last ran", "b": "it reads 'a', which runs"}
     trial.change("a", body="select 2")
-    assert trial.why()["a"] == "what it depends on changed while it ran"
+    assert trial.why()["a"] == "its code or inputs changed while it last ran"
     keyed = Trial(*chain("a", "b")).finished["a"]
     trial.of_node = lambda name: [trial.finished["a"], keyed]  # type: ignore[method-assign]
     assert trial.why()["a"] == "its text changed", "since the last time that is known"
@@ -185,14 +185,14 @@ def test_files_that_are_read_are_compared_by_content() -> None:
     trial.sources["a"] = {"x.csv": "1", "y.csv": "1"}
     assert trial.why() == {"a": "the file y.csv is new"}
     trial.sources["a"] = None
-    assert trial.why() == {"a": "nobody can know whether what it reads has changed"}
+    assert trial.why() == {"a": "it reads files that nfrun cannot check for changes"}
 
 
 def test_a_write_node_runs_if_its_file_has_changed() -> None:
     trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
     assert trial.why() == {}
     trial.wrote["w"] = {"x.csv": ""}
-    assert trial.why() == {"w": "what it wrote is gone or has changed"}
+    assert trial.why() == {"w": "the file that it wrote is gone or has changed"}
 
 
 def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
@@ -200,7 +200,7 @@ def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
     assert trial.why() == {}
     trial.change("b", inputs=(Input("i0", "a", "a"),))
-    assert trial.why() == {"a": "it did not give all that is read of it", "b": "it reads 'a', which runs"}
+    assert trial.why() == {"a": "its earlier run lacks an output that is read now", "b": "it reads 'a', which runs"}
 
 
 def test_a_shown_output_that_was_not_recorded_is_not_required() -> None:

@@ -185,7 +185,7 @@ def test_differing_results_are_named_and_bars_are_ascii_if_necessary(folder: Fol
     assert "█" not in done.stdout
     assert (
         "chance: results identical: no\n"
-        "  'a' differs from run to run of 'before': something in it is left to chance\n" in done.stdout
+        "  'a' differs from run to run of 'before': something in it is not deterministic\n" in done.stdout
     )
     assert "'b'" not in done.stdout
 

@@ -407,12 +407,12 @@ def test_plan_resume_says_which_nodes_run_and_why(trial: Trial) -> None:
     plan = trial.nfrun("plan", "p.yaml", "--resume", "-p", "count=5").stdout
     assert "\n  run    numbers  python" in plan
     assert "\n         the value 'count' changed\n" in plan
-    assert "\n         it reads 'numbers', which runs; reused after all if that gives the same as before\n" in plan
+    assert "\n         it reads 'numbers', which runs; reused after all if its inputs turn out the same\n" in plan
     trial.replace("steps.py", "sum(", "0 + sum(")
     nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
     assert {name: (node["resume"], node["why"]) for name, node in nodes.items()} == {
-        "numbers": ("run", "what it gave is no longer there, and 'double' reads it"),
-        "double": ("run", "what it gave is no longer there, and 'total' reads it"),
+        "numbers": ("run", "its output is no longer there, and 'double' reads it"),
+        "double": ("run", "its output is no longer there, and 'total' reads it"),
         "total": ("run", "the function steps:total changed"),
     }
     assert "resume" not in trial.nfrun("plan", "p.yaml", "--format", "json").stdout
@@ -506,7 +506,7 @@ def test_a_node_whose_code_changed_while_it_ran_is_not_reused(trial: Trial) -> N
     )
     trial.run()
     nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
-    assert nodes["a"]["why"] == "what it depends on changed while it ran"
+    assert nodes["a"]["why"] == "its code or inputs changed while it last ran"
     assert trial.statuses("--resume") == {"a": "ok", "b": "reused"}
 
 

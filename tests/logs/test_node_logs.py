@@ -168,7 +168,7 @@ def test_an_unwritable_log_file_gives_one_warning(out: StreamLog, path: Path, li
     out.end()
     assert lines == [
         ("n", "stdout", "one"),
-        ("n", "warning", f"its stdout is not kept any more (4 bytes for {path}): File exists"),
+        ("n", "warning", f"its stdout is no longer saved (4 bytes for {path}): File exists"),
         ("n", "stdout", "two"),
     ]
     assert out.file_name == ""
@@ -183,7 +183,7 @@ def test_a_disk_that_fills_up_gives_one_warning(
     out.end()
     assert path.read_bytes() == b"one\n"
     assert [line for _, level, line in lines if level == "warning"] == [
-        f"its stdout is not kept any more (4 bytes for {path}): No space left on device"
+        f"its stdout is no longer saved (4 bytes for {path}): No space left on device"
     ]
 
 

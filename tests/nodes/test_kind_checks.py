@@ -190,7 +190,7 @@ p.yaml:5:20: a read node has one output
 
 p.yaml:5:20: 'format' is what a shell script reads and writes; only a 'run' node has it
     5 |   b: {read: x.csv, format: csv}
-      |                    ^^^^^^ the ending of the file says it
+      |                    ^^^^^^ the file's extension sets it
 
 p.yaml:5:20: 'env' of a node reaches only a 'run' node: the others share one process
     5 |   b: {read: x.csv, env: {A: 1}}
@@ -290,7 +290,7 @@ p.yaml:5:32: a write node has one output
 
 p.yaml:5:32: 'format' is what a shell script reads and writes; only a 'run' node has it
     5 |   b: {write: x.csv, inputs: a, format: csv}
-      |                                ^^^^^^ the ending of the file says it
+      |                                ^^^^^^ the file's extension sets it
 
 p.yaml:5:22: a sql node has one output
     5 |   b: {sql: select 1, outputs: [p, q]}

@@ -71,11 +71,11 @@ SAME = [{"x": "1"}]
         ({"before": [{}], "now": [{}]}, {}),
         (
             {"before": [{"x": "1"}, {"x": "2"}], "now": SAME * 2},
-            {"x": "differs from run to run of 'before': something in it is left to chance"},
+            {"x": "differs from run to run of 'before': something in it is not deterministic"},
         ),
         (
             {"before": SAME * 2, "now": [{"x": "1"}, {}]},
-            {"x": "differs from run to run of 'now': something in it is left to chance"},
+            {"x": "differs from run to run of 'now': something in it is not deterministic"},
         ),
         (
             {"before": [{"x": "1", "y": "1"}] * 2, "now": [{"x": "2", "y": "1"}] * 2},
@@ -83,7 +83,7 @@ SAME = [{"x": "1"}]
         ),
         (
             {"before": SAME, "now": [{"x": "2"}]},
-            {"x": "is not the same in all variants; --repeat 2 tells whether it is left to chance"},
+            {"x": "is not the same in all variants; --repeat 2 shows whether it is deterministic"},
         ),
     ],
 )

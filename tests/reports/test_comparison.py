@@ -123,10 +123,10 @@ def test_nothing_is_wider_than_a_terminal_of_80_columns() -> None:
     ("changes", "lines"),
     [
         (
-            {"differing": {"b": "differs from run to run of 'now': something in it is left to chance"}},
+            {"differing": {"b": "differs from run to run of 'now': something in it is not deterministic"}},
             [
                 "blog-5: results identical: no",
-                "  'b' differs from run to run of 'now': something in it is left to chance",
+                "  'b' differs from run to run of 'now': something in it is not deterministic",
             ],
         ),
         ({"outputs": 0}, ["blog-5: results identical: it has no outputs to compare"]),

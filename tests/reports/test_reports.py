@@ -338,7 +338,7 @@ def test_the_summary_of_a_good_run(record: RunRecord) -> None:
 
 
 def test_a_speed_up_inflated_by_contention_gets_a_note(record: RunRecord) -> None:
-    expected = "the nodes shared the processor, so one after the other may take less: --schedule sequential tells"
+    expected = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
     assert expected in summary(record, cpu=(1.0, 3.0))[1]
     assert expected not in summary(record, cpu=(1.0, 2.0))[1]
     assert expected in summary(record, cpu=(1.0, 2.0), elsewhere=(5.0, 6.0))[1]

@@ -622,7 +622,7 @@ nodes:
 --
 p.yaml:4:14: there is nothing called 'nodes' in expressions
     4 |   b: {read: '${{ nodes.a }}.csv'}
-      |              ^^^^^^^^^^^^^^ what a node gives is read with 'inputs'
+      |              ^^^^^^^^^^^^^^ read the output of a node with 'inputs'
 
 params: {month: 1}
 nodes:
@@ -1014,36 +1014,36 @@ nodes:
   a: {run: x}
   b: {run: x, env: {A: '${{ secrets.TOKEN | upper }}'}}
 --
-p.yaml:4:25: a secret stands in an expression of its own
+p.yaml:4:25: a secret must be a whole expression
     4 |   b: {run: x, env: {A: '${{ secrets.TOKEN | upper }}'}}
-      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and other text before or after it
 
 secrets: [TOKEN]
 nodes:
   a: {run: x}
   b: {run: x, env: {A: '${{ "Bearer " ~ secrets.TOKEN }}'}}
 --
-p.yaml:4:25: a secret stands in an expression of its own
+p.yaml:4:25: a secret must be a whole expression
     4 |   b: {run: x, env: {A: '${{ "Bearer " ~ secrets.TOKEN }}'}}
-      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and other text before or after it
 
 secrets: [TOKEN]
 nodes:
   a: {run: x}
   b: {run: x, env: {A: '${{ secrets["TOKEN"] }}'}}
 --
-p.yaml:4:25: a secret stands in an expression of its own
+p.yaml:4:25: a secret must be a whole expression
     4 |   b: {run: x, env: {A: '${{ secrets["TOKEN"] }}'}}
-      |                         ^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+      |                         ^^^^^^^^^^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and other text before or after it
 
 secrets: [TOKEN]
 nodes:
   a: {run: x}
   b: {run: x, env: {A: '${{ secrets }}'}}
 --
-p.yaml:4:25: a secret stands in an expression of its own
+p.yaml:4:25: a secret must be a whole expression
     4 |   b: {run: x, env: {A: '${{ secrets }}'}}
-      |                         ^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and the rest before or behind it
+      |                         ^^^^^^^^^^^^^^ write ${{ secrets.NAME }}, and other text before or after it
 
 secrets: [TOKEN]
 nodes:

@@ -376,8 +376,8 @@ def _ending(status: int | None) -> str:
         name = f"signal {-status}"
     hints = {
         "SIGKILL": "; the system does that when memory runs out",
-        "SIGSEGV": "; something compiled crashed in it",
-        "SIGBUS": "; something compiled crashed in it",
-        "SIGABRT": "; something compiled gave up in it",
+        "SIGSEGV": "; compiled code in it crashed",
+        "SIGBUS": "; compiled code in it crashed",
+        "SIGABRT": "; compiled code in it aborted",
     }
     return f"its worker process was killed by {name}{hints.get(name, '')}"

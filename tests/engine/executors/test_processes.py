@@ -369,7 +369,7 @@ def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
         (
             "die",
             {"number": signal.SIGSEGV},
-            "its worker process was killed by SIGSEGV; something compiled crashed in it",
+            "its worker process was killed by SIGSEGV; compiled code in it crashed",
         ),
     ],
 )
@@ -461,7 +461,7 @@ def test_if_one_output_cannot_be_registered_no_file_is_left(trial: Trial, monkey
 def test_every_end_of_a_worker_is_described() -> None:
     assert _ending(None) == _ending(0) == "its worker process has closed the connection to the run"
     assert _ending(-15) == "its worker process was killed by SIGTERM"
-    assert _ending(-6) == "its worker process was killed by SIGABRT; something compiled gave up in it"
+    assert _ending(-6) == "its worker process was killed by SIGABRT; compiled code in it aborted"
     assert _ending(-99) == "its worker process was killed by signal 99"
 
 
