@@ -42,7 +42,7 @@ _MAX_NODES = {"pipefunc": 200}
 def nfrun(
     shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
 ) -> Callable[[], float]:
-    """Prepare a run as `nfrun run -q` makes it, with its parts wired as in `nfrun.cli.run`. `work` is the work dir.
+    """Prepare a run as `nfrun run -q` makes it, with its parts wired as in `nfrun.cli.run`. `work` is the work folder.
 
     With `journal` it leaves what `--resume` needs. Calling the result runs it and returns the seconds by the run's own
     clock, without its start and end. That call raises RuntimeError if the run fails.

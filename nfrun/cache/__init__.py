@@ -1,4 +1,4 @@
-"""Makes runs resumable: keeps the work dir and decides which nodes are cache hits.
+"""Makes runs resumable: keeps the work folder and decides which nodes are cache hits.
 
 `run_cache.py` joins the parts for one run. `journal_writer.py` records finished nodes in the journal of the run;
 `history.py` reads the journals of earlier runs. `reuse_decision.py` compares cache keys before the run, and

@@ -29,7 +29,7 @@ from nfrun.tables.store import TableStore
 
 @dataclass
 class ObservedFiles:
-    """What has to be recorded while nodes run.
+    """Records which files nodes read and wrote, and which journal entries were reused.
 
     `inputs` has the checksums of the files that nodes read. `used` are the journal entries of cache hits, by node.
     `wrote` are the checksums of the files that `write` nodes wrote, by node and file name.

@@ -48,7 +48,7 @@ class FinishedNode:
     """A finished node whose outputs are in place.
 
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
-    determined. `wrote` are the checksums of files that the node wrote outside of the work dir, by their names in the
+    determined. `wrote` are the checksums of files that the node wrote outside of the work folder, by their names in the
     pipeline file. `duration` is in seconds. `reused`: the node was a cache hit. `cached`: the pipeline file says
     `cache: true`. `folder` is the folder of the run; it is not written to the journal.
     """
@@ -73,7 +73,7 @@ class RunHeader:
     """The first line of a journal.
 
     `run` is the id of the run, `pipeline` the name that `WorkDir.pipeline_name` gives. `number` counts the runs in a
-    work dir from 1.
+    work folder from 1.
     """
 
     run: str

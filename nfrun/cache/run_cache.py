@@ -110,9 +110,10 @@ class RunCache:
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
     def journal_first(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Return an `emit` function that writes events to the journal before it passes them on to the given `emit`.
+        """Return an `emit` function that passes each event to the journal writer, and then to the given `emit`.
 
-        So reporters see an event only after its journal lines are written. Works on a thread of its own.
+        The journal line of a finished node follows once its outputs and inputs are on the disk. Events are passed on a
+        thread of their own.
         """
 
         def pass_on(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Manages the work dir, the folder with everything that outlives a run, and its lock.
+"""Manages the work folder, the folder with everything that outlives a run, and its lock.
 
 One run at a time holds the lock. It is a `flock`, never the existence of a file: the system frees it as soon as its
 holder is gone, even if that was killed.
@@ -41,7 +41,7 @@ def new_run_id() -> str:
 
 
 class WorkDirLock:
-    """The held lock of a work dir.
+    """The held lock of a work folder.
 
     `run` and `number` are the id and the number of the previous holder, None where they are unknown.
     """
@@ -62,11 +62,11 @@ class WorkDirLock:
 
 
 class WorkDir:
-    """The work dir, created readable only by its owner.
+    """The work folder, created readable only by its owner.
 
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
     `timings/<pipeline>.json` has the durations of nodes in seconds. `lock` names the holder of the lock. The attribute
-    `above` lists the folders to fsync when the work dir is new: its parent, and the parents of folders made for it.
+    `above` lists the folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,14 +75,14 @@ class WorkDir:
 
     @classmethod
     def of_pipeline(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
-        """Return the work dir at `path`, or `.nfrun` beside the pipeline file where `path` is None."""
+        """Return the work folder at `path`, or `.nfrun` beside the pipeline file where `path` is None."""
         return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
 
     def pipeline_name(self, pipeline: Pipeline) -> str:
-        """Return the name by which this work dir identifies the runs of a pipeline.
+        """Return the name by which this work folder identifies the runs of a pipeline.
 
         Pipelines with the same file name in different folders get different names. The folder is taken relative to the
-        work dir, so that both may be moved together, and as a checksum, because paths may be secret.
+        work folder, so that both may be moved together, and as a checksum, because paths may be secret.
         """
         name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
         if folder == ".":
@@ -97,7 +97,7 @@ class WorkDir:
 
     @contextmanager
     def lock(self) -> Iterator[WorkDirLock]:
-        """Create the work dir if it is missing, and hold its lock within the `with` block.
+        """Create the work folder if it is missing, and hold its lock within the `with` block.
 
         Raises WorkDirLocked if another run holds the lock for the next 0.25 seconds, and OSError.
         """
@@ -154,7 +154,7 @@ class WorkDir:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_same_file(lock, path):  # else the work dir was removed and made again
+                if is_same_file(lock, path):  # else the work folder was removed and made again
                     return lock
             except BlockingIOError:
                 if time.monotonic() > deadline:

@@ -160,7 +160,7 @@ def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lamb
 
 @dataclass
 class _BenchRuns:
-    """Makes the runs of one pipeline. They share the work dir `work`, so that later runs have recorded durations."""
+    """Makes the runs of one pipeline. They share the work folder `work`, so that later runs have recorded durations."""
 
     pipeline: Pipeline
     options: BenchOptions

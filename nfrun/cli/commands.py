@@ -170,7 +170,7 @@ def plan(
 def clean(
     pipeline: str | Path | None = None, *, work: str | Path | None = None, all: bool = False, dry_run: bool = False
 ) -> int:
-    """Prune the work dir of a pipeline, by default the one in the working directory. Raises UsageError and SystemExit.
+    """Prune the work folder of a pipeline, by default that of the working directory. Raises UsageError, SystemExit.
 
     With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists.
     """
@@ -345,7 +345,7 @@ def _events_path(given: str | Path | None) -> Path | None:
 
 
 def _work_path(given: str | Path | None) -> Path | None:
-    """Return the path of the work dir. Raises UsageError for an empty name, as from an unset variable."""
+    """Return the path of the work folder. Raises UsageError for an empty name, as from an unset variable."""
     if given == "":
         raise UsageError("an empty name is no folder", "--work")
     return _path(given)

@@ -1,4 +1,4 @@
-"""Prepares a run: reads and plans the pipeline, locks the work dir and makes the run folder.
+"""Prepares a run: reads and plans the pipeline, locks the work folder and makes the run folder.
 
 `run.py` starts the run afterwards.
 """
@@ -63,7 +63,7 @@ class RunSetup:
     """A prepared run.
 
     `pipeline` is bound: its parameters and expressions are evaluated. `document` has the source spans. `folder` is the
-    run folder in the work dir `work`, and `started` the first line of the journal. `recorded` has the statistics of
+    run folder in the work folder `work`, and `started` the first line of the journal. `recorded` has the statistics of
     nodes in earlier runs. `events` is the open events file, None without `--events`. `redactor` masks secrets.
     """
 
@@ -81,7 +81,7 @@ class RunSetup:
 
 @contextmanager
 def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) -> Iterator[RunSetup]:
-    """Prepare a run, and lock the lock of its work dir within the `with` block.
+    """Prepare a run, and take the lock of its work folder within the `with` block.
 
     Calls `set_redactor(redactor)` once the secrets are known. Raises SpecError, WorkDirLocked and OSError.
     """

@@ -56,7 +56,7 @@ class HandoffError(Exception):
 
 
 class WorkDirLocked(Exception):
-    """Another run holds the work dir lock. The message names the work dir."""
+    """Another run holds the work folder lock. The message names the work folder."""
 
 
 def render(diagnostic: Diagnostic) -> str:

@@ -20,7 +20,7 @@ _PAUSE_SECONDS = 0.02  # between two deliveries: waking up for each event costs 
 
 
 class Reporter(Protocol):
-    """Folds over events: keeps what it needs and writes when it can.
+    """Receives the events of a run, one at a time: keeps what it needs and writes when it can.
 
     Optional attributes: `event_types`, a tuple of the event types that it receives (default: all); `wake()`, called
     before a batch of events is delivered; `pause()`, called when no event is pending; `name`, shown if it fails.

@@ -1,6 +1,6 @@
 """Records the durations and GIL waits of nodes, for the next runs of the same pipeline.
 
-The statistics are in `timings/<pipeline file>.json` in the work dir. The next run takes
+The statistics are in `timings/<pipeline file>.json` in the work folder. The next run takes
 estimated durations and the placement of nodes from them.
 """
 
@@ -57,7 +57,7 @@ class NodeStats:
 
 
 def read_node_stats(work: Path, pipeline: str) -> NodeStats:
-    """Read the statistics of a pipeline from the work dir. Returns empty ones if the file is missing or damaged."""
+    """Read the statistics of a pipeline from the work folder. Returns empty ones if the file is missing or damaged."""
     try:
         found = json.loads(read_regular_file(_file(work, pipeline)))
         return NodeStats(*({k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS))

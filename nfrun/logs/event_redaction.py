@@ -1,6 +1,7 @@
 """Redacts secrets in events and diagnostics before they leave a run.
 
-`stream_takeover.py` does the same for stderr. All other code sees the values as they are.
+Elsewhere: `node_logs.py` filters what nodes print, `stream_takeover.py` stderr, `cli/exit_codes.py` errors that end a
+command, and `reports/summary.py` previews of tables.
 """
 
 from __future__ import annotations

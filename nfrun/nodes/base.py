@@ -123,31 +123,31 @@ class NodeContext(Protocol):
         ...
 
     def table(self, name: str) -> Any:
-        """Returns an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
+        """Return an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
         ...
 
     def file(self, name: str) -> Path:
-        """Returns the path of an input's Arrow IPC file, once it is on disk. Raises NodeError, HandoffError."""
+        """Return the path of an input's Arrow IPC file, once it is on disk. Raises NodeError, HandoffError."""
         ...
 
     def scratch(self) -> Path:
-        """Returns a folder of this attempt's own, removed afterwards. Raises HandoffError."""
+        """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
         ...
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Runs a coroutine on the event loop to its end and returns its result."""
+        """Run a coroutine on the event loop to its end and returns its result."""
         ...
 
     def log(self, level: str, line: str) -> None:
-        """Logs a line; `level` is a logging level in lower case."""
+        """Log a line; `level` is a logging level in lower case."""
         ...
 
     def stream_log(self, stream: str) -> StreamLog:
-        """Returns the log that takes what this attempt prints to `stdout` or `stderr`."""
+        """Return the log that takes what this attempt prints to `stdout` or `stderr`."""
         ...
 
     def progress(self, done: float, total: float | None = None) -> None:
-        """Reports progress in units of the node; `total` is None if unknown."""
+        """Report progress in units of the node; `total` is None if unknown."""
         ...
 
 
@@ -155,11 +155,11 @@ class Kind(Protocol):
     """A kind of node: a module with these two functions, listed in `nodes/registry.py`."""
 
     def check(self, node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-        """Yields the errors that can be found without running or importing the user's code."""
+        """Yield the errors that can be found without running or importing the user's code."""
         ...
 
     def run(self, context: NodeContext) -> Mapping[str, Any]:
-        """Does the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name.
+        """Do the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name.
 
         The name of an unnamed output is "". An output that the node did not produce is left out.
         """

@@ -24,13 +24,13 @@ class ExternalInputs:
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
 
     def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Returns checksums by file name, "" for a missing file; None if the source is not on this machine."""
+        """Return checksums by file name, "" for a missing file; None if the source is not on this machine."""
         if spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
         return self._snapshots[spec.id]
 
     def recheck(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Returns the snapshot, or None if a file has changed since.
+        """Return the snapshot, or None if a file has changed since.
 
         Reads all files once more: neither times nor sizes prove that a file is unchanged.
         """
@@ -51,7 +51,7 @@ class ExternalInputs:
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
-    """Returns the checksum of the file that a `write` node writes, by its name; "" if it is missing."""
+    """Return the checksum of the file that a `write` node writes, by its name; "" if it is missing."""
     return {spec.body: _checksum(base / spec.body)}
 
 

@@ -58,7 +58,7 @@ class Context:
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Checks, by reading the source, that the function exists and takes the node's inputs and values."""
+    """Check, by reading the source, that the function exists and takes the node's inputs and values."""
     module, _, function = node.body.partition(":")
     found = lookup.find(module, function)
     if found.problem:
@@ -68,7 +68,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[NodeDiagnostic]:
-    """Compares the arguments with the signature. A misspelled name is one error: not an unknown and a missing one."""
+    """Compare the arguments with the signature. A misspelled name is one error: not an unknown and a missing one."""
     place = f"{function}({ellipsize(', '.join(signature.names), 80)}) is at {signature.where}"
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
@@ -97,7 +97,7 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Imports the function, calls it, awaits it if it is `async`, and returns its result as tables."""
+    """Import the function, calls it, awaits it if it is `async`, and returns its result as tables."""
     node = context.node
     found = context.memo.get(node.body)
     if found is None:
@@ -168,7 +168,7 @@ def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
 
 
 def to_table(value: Any) -> Any:
-    """Converts the result of a function to a `pyarrow.Table`; a `RecordBatchReader` is returned as it is.
+    """Convert the result of a function to a `pyarrow.Table`; a `RecordBatchReader` is returned as it is.
 
     Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
     mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.

@@ -15,7 +15,7 @@ from nfrun.tables import formats
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Checks that a read node has no inputs and one output, and that its `with` values are options of the reader."""
+    """Check that a read node has no inputs and one output, and that its `with` values are options of the reader."""
     if node.inputs:
         yield NodeDiagnostic(
             ("inputs",), "a read node has no inputs", "'needs:' makes it wait for another node", at_key=True
@@ -52,7 +52,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Reads the whole source.
+    """Read the whole source.
 
     Raises FormatError; HandoffError for an error of this system; OSError for an error of a remote service.
     """

@@ -19,7 +19,7 @@ _MODULES = {
 
 @cache
 def kind_of(key: str) -> Kind:
-    """Returns the kind of this key, such as `sql`. Raises KeyError if there is none.
+    """Return the kind of this key, such as `sql`. Raises KeyError if there is none.
 
     The first call imports its module: that happens while the file is read, before nodes run.
     """

@@ -29,12 +29,12 @@ _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Checks nothing: `with` values arrive as text, and the shell parses the script."""
+    """Check nothing: `with` values arrive as text, and the shell parses the script."""
     yield from ()
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Runs the script in the pipeline's folder and reads the files that it wrote.
+    """Run the script in the pipeline's folder and reads the files that it wrote.
 
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
@@ -122,7 +122,7 @@ def _refused(what: str, error: OSError) -> Exception:
 
 
 def _await_end(process: subprocess.Popen[bytes], context: NodeContext) -> None:
-    """Waits for the script, then kills what it left in its group: at once, or after the grace if it was cancelled.
+    """Wait for the script, then kills what it left in its group: at once, or after the grace if it was cancelled.
 
     Signals the group only while the script is not reaped (where the system can do that), or while the group has a
     member: so its id cannot have been reused.
@@ -144,7 +144,7 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _shell() -> list[str]:
-    """Returns the command of a shell that stops at the first failing command: bash with pipefail, or else sh."""
+    """Return the command of a shell that stops at the first failing command: bash with pipefail, or else sh."""
     bash = shutil.which("bash")
     return [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c"] if bash else ["/bin/sh", "-ec"]
 
@@ -177,7 +177,7 @@ def _values(context: NodeContext) -> dict[str, str]:
 
 
 def _end_of(errors: StreamLog) -> str:
-    """Returns the end of stderr, and the file that has the rest."""
+    """Return the end of stderr, and the file that has the rest."""
     text = errors.tail(_TAIL)
     if errors.file_name and (text.startswith("…") or text.count("\n") >= _SHOWN):
         text = f"{text.rstrip()}\nthe rest of stderr: {errors.file_name}"

@@ -18,7 +18,7 @@ _NO_ROOM = "max_temp_directory_size"
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Checks that DuckDB is installed, the node has one output, and input names differ. DuckDB checks the query."""
+    """Check that DuckDB is installed, the node has one output, and input names differ. DuckDB checks the query."""
     if find_spec("duckdb") is None:
         yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
     if len(node.outputs) > 1:
@@ -31,7 +31,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Runs the statements; the result of the last one is the output.
+    """Run the statements; the result of the last one is the output.
 
     Each input is a table of its name, each `with` value a parameter `$name`: values are never pasted into the query.
     Rows have DuckDB's order unless the query says `order by`. Raises NodeError with DuckDB's message, and HandoffError
@@ -62,7 +62,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
 
 
 def _table(context: NodeContext, connection: Any) -> Any:
-    """Returns the result of the last statement. Raises NodeError, `duckdb.Error`."""
+    """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     for item in context.node.inputs:
         connection.register(item.name, context.table(item.name))
     with context.cancel_token.on_cancel(connection.interrupt):

@@ -30,7 +30,7 @@ _LONGEST = 4096  # bytes of a path
 
 
 def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
-    """Returns the existing files that are named in the text or in the values, by these names.
+    """Return the existing files that are named in the text or in the values, by these names.
 
     A name is a path or a glob pattern, relative to `base`. Like DuckDB, this looks in the working directory first.
     """
@@ -43,7 +43,7 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Pat
 
 
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yields possible names, and whether each may be a folder, which stands for all files below it."""
+    """Yield possible names, and whether each may be a folder, which stands for all files below it."""
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind is None:

@@ -1,4 +1,4 @@
-"""The kind `write`: writes a table to a file, atomically. `tables/file_io.py` knows the formats."""
+"""The kind `write`: writes a table to a file, atomically. `tables/file_io.py` implements the formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nfrun.tables import formats
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Checks that a write node has one input and no `with` values, and writes to a path of a known format."""
+    """Check that a write node has one input and no `with` values, and writes to a path of a known format."""
     if len(node.inputs) != 1:
         what = f"a write node has exactly one input; this one has {len(node.inputs)}"
         hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
@@ -35,7 +35,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Writes the input to a temporary file and renames it. The output is one row: path, rows, bytes.
+    """Write the input to a temporary file and renames it. The output is one row: path, rows, bytes.
 
     Raises FormatError, and HandoffError if the file cannot be written.
     """

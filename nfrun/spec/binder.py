@@ -34,7 +34,7 @@ def bind(
     run_id: str,
     to_run: bool = True,
 ) -> Pipeline:
-    """Returns the pipeline with its parameters bound and all expressions evaluated.
+    """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
     over `environ`. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. Raises
@@ -72,7 +72,7 @@ class _Binder:
     secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
-        """Returns the node with `env`, `with` and the path of a read or write node evaluated."""
+        """Return the node with `env`, `with` and the path of a read or write node evaluated."""
         path, before = ("nodes", spec.id), len(self.problems)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
         if spec.kind in ("read", "write") and has_expression(body):
@@ -97,14 +97,14 @@ class _Binder:
         return bound
 
     def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
-        """Returns the document path of a node's variable, which is in the node's `env` or in that of `defaults`."""
+        """Return the document path of a node's variable, which is in the node's `env` or in that of `defaults`."""
         own = self.document.root["nodes"][path[1]].get("env", {})
         return (*path, "env", key) if key in own else ("defaults", "env", key)
 
     def variables(
         self, env: Mapping[str, str], path_of: Callable[[str], tuple[str, ...]]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Evaluates variables. Returns their values, and placeholders for the values made of secrets.
+        """Evaluate variables. Returns their values, and placeholders for the values made of secrets.
 
         A placeholder has the names of the secrets in place of their values.
         """
@@ -120,7 +120,7 @@ class _Binder:
         return values, redacted
 
     def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
-        """Evaluates one variable and returns it as text. Adds a problem if it cannot be a variable's value."""
+        """Evaluate one variable and returns it as text. Adds a problem if it cannot be a variable's value."""
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
@@ -130,7 +130,7 @@ class _Binder:
         return env_text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
-        """Evaluates every string in a nested value. Returns plain lists, mappings and scalars.
+        """Evaluate every string in a nested value. Returns plain lists, mappings and scalars.
 
         An expression that fails adds a problem and gives "".
         """
@@ -155,7 +155,7 @@ class _Binder:
 
 
 def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
-    """Yields a diagnostic for each secret that is unset or blank in `environ`."""
+    """Yield a diagnostic for each secret that is unset or blank in `environ`."""
     for i, name in enumerate(pipeline.secrets):
         if not environ.get(name, "").strip():
             what = f"the secret '{name}' is {'empty' if name in environ else 'not set'}"
@@ -163,7 +163,7 @@ def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[st
 
 
 def _check_path(spec: NodeSpec, path: str) -> tuple[str, str] | None:
-    """Returns the message and hint for an unusable path made by expressions, or None if the path is usable.
+    """Return the message and hint for an unusable path made by expressions, or None if the path is usable.
 
     If the text before the first expression names a folder, the path must stay inside that folder.
     """

@@ -37,7 +37,7 @@ _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
 
 def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yields each string that contains `mark` in a nested value, with its path.
+    """Yield each string that contains `mark` in a nested value, with its path.
 
     Recursion is safe: documents are at most 64 levels deep.
     """
@@ -55,7 +55,7 @@ def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]
 
 
 def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Diagnostic]]:
-    """Yields the problems with the file's expressions, each with its path; at most 10 per string.
+    """Yield the problems with the file's expressions, each with its path; at most 10 per string.
 
     `broken` holds the paths that the schema rejects; values inside them are skipped.
     """
@@ -91,7 +91,7 @@ class _Names:
         self._secret_env = [key for key, value in variables if isinstance(value, str) and has_secret(value)]
 
     def at(self, path: Keys) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str]]:
-        """Returns the names allowed in the value at this path, and the hint for each key of `env` withheld there."""
+        """Return the names allowed in the value at this path, and the hint for each key of `env` withheld there."""
         if path[0] == "env":
             return {**self._known, "secrets": self._secrets}, self._withheld
         withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
@@ -101,7 +101,7 @@ class _Names:
 
 
 def _check_string(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, ExpressionDiagnostic]]:
-    """Yields the problems in the string at `path`, each with the mark at which it starts."""
+    """Yield the problems in the string at `path`, each with the mark at which it starts."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
             yield "{{", ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
@@ -125,6 +125,6 @@ def _is_env(path: Keys) -> bool:
 
 
 def _hint_at(path: Keys) -> str:
-    """Returns the hint for an expression in a place where none is evaluated."""
+    """Return the hint for an expression in a place where none is evaluated."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else path[0]
     return _INSTEAD.get(str(key), _PLACES)

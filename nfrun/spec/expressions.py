@@ -71,7 +71,7 @@ def has_secret(text: str) -> bool:
 def check(
     text: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[ExpressionDiagnostic]:
-    """Yields the problems of the expressions in the text, without evaluating any.
+    """Yield the problems of the expressions in the text, without evaluating any.
 
     `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
     keys of `env` that expressions cannot read because they are secret to the hint for each.
@@ -88,7 +88,7 @@ def check(
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Evaluates the expressions in the text.
+    """Evaluate the expressions in the text.
 
     A text that is one expression gives the expression's value with its type; any other text gives a string. Raises
     ExpressionError.
@@ -108,7 +108,7 @@ def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _as_text(value: Any, match: re.Match[str]) -> str:
-    """Returns the value as part of a string. Raises ExpressionError for null, lists and mappings."""
+    """Return the value as part of a string. Raises ExpressionError for null, lists and mappings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, list | dict):
@@ -123,7 +123,7 @@ def _as_text(value: Any, match: re.Match[str]) -> str:
 def _check_one(
     code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yields the message and hint of each problem of one expression; `code` is the text between the braces."""
+    """Yield the message and hint of each problem of one expression; `code` is the text between the braces."""
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
@@ -147,7 +147,7 @@ def _check_one(
 def _check_tree(
     tree: Any, code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yields the message and hint for each unknown name, filter, test or key, and for misplaced secrets."""
+    """Yield the message and hint for each unknown name, filter, test or key, and for misplaced secrets."""
     from jinja2 import nodes
 
     for name in tree.find_all(nodes.Name):
@@ -180,21 +180,21 @@ def _check_tree(
 
 
 def _hint(name: str, key: str, known: Collection[str]) -> str:
-    """Returns the hint for an unknown key of a top-level name."""
+    """Return the hint for an unknown key of a top-level name."""
     if name == "secrets" and not known:
         return f"name it at the top of the file: secrets: [{ellipsize(key)}]"
     return _suggest(key, known)
 
 
 def _suggest(word: str, known: Collection[str]) -> str:
-    """Returns the hint for an unknown word: the closest match, or else the known words."""
+    """Return the hint for an unknown word: the closest match, or else the known words."""
     if len(known) <= _MAX_GUESSES and (guess := closest_match(word, known)):
         return f"did you mean '{ellipsize(guess)}'?"
     return f"there is {ellipsize(', '.join(known), 300)}" if known else "the file has none"
 
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Evaluates one expression to plain data. Raises ExpressionError, whatever goes wrong."""
+    """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError
 
@@ -215,7 +215,7 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _plain(value: Any, code: str, left: list[int]) -> Any:
-    """Returns the value as data that YAML can express. Raises ExpressionError for anything else, such as a function.
+    """Return the value as data that YAML can express. Raises ExpressionError for anything else, such as a function.
 
     `left` holds the number of values still allowed. It is counted because a list that contains one list many times is
     small in memory, but not when copied.
@@ -244,7 +244,7 @@ def _type_name(value: Any) -> str:
 
 @cache
 def _environment() -> SandboxedEnvironment:
-    """Returns the Jinja sandbox, with limits on the size of powers, products, formats and widths."""
+    """Return the Jinja sandbox, with limits on the size of powers, products, formats and widths."""
     from jinja2 import StrictUndefined
     from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment

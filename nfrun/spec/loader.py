@@ -33,7 +33,7 @@ _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("c
 
 
 def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
-    """Returns the pipeline in the file, its expressions not yet evaluated, and the YAML document.
+    """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
     Raises SpecError with every problem of the file, in file order.
     """
@@ -64,7 +64,7 @@ class _Reader:
     unclear: set[str] = field(default_factory=set)
 
     def read(self) -> Pipeline | None:
-        """Returns the pipeline, None if the document is not a mapping."""
+        """Return the pipeline, None if the document is not a mapping."""
         root = self.document.root
         self.schema_and_expressions()
         if not isinstance(root, dict):
@@ -91,7 +91,7 @@ class _Reader:
         )
 
     def problem(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
-        """Adds a problem with the value at `path`, or with its key if `at_key`."""
+        """Add a problem with the value at `path`, or with its key if `at_key`."""
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
         self.problems.append(Diagnostic(where, what, hint))
         self.mark_wrong(path)
@@ -102,7 +102,7 @@ class _Reader:
         self.bad.update(path[:i] for i in range(1, len(path) + 1))
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        """Returns the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
+        """Return the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
         found = value.get(key)
         return found if isinstance(found, dict) else {}
 
@@ -112,7 +112,7 @@ class _Reader:
         return name
 
     def schema_and_expressions(self) -> None:
-        """Adds the problems that the schema and the expression checks find; at one path only the expression's."""
+        """Add the problems that the schema and the expression checks find; at one path only the expression's."""
         broken = dict(check_schema(self.document))
         for path, problem in [*check_expressions(self.document, broken), *broken.items()]:
             if path not in self.wrong or path not in broken:
@@ -145,7 +145,7 @@ class _Reader:
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeSpec:
-        """Returns the node with `defaults` merged in, without the values that have a problem."""
+        """Return the node with `defaults` merged in, without the values that have a problem."""
         path: Keys = ("nodes", name)
         kind = self.kind(name, body)
         merged = {**defaults, **body}
@@ -185,7 +185,7 @@ class _Reader:
         )
 
     def kind(self, name: str, body: Mapping[str, Any]) -> str:
-        """Returns the kind key of a node, "" if it has none or several."""
+        """Return the kind key of a node, "" if it has none or several."""
         kinds = [key for key in body if key in KIND_KEYS]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
@@ -196,7 +196,7 @@ class _Reader:
         return kinds[0] if len(kinds) == 1 else ""
 
     def seconds(self, path: Keys, value: str | float) -> float:
-        """Converts a duration to seconds. Rejects one longer than a year."""
+        """Convert a duration to seconds. Rejects one longer than a year."""
         found = to_seconds(value)
         if found > LONGEST:
             inside = self.document.root["nodes"][path[1]]
@@ -233,7 +233,7 @@ class _Reader:
         return tuple(names)
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
-        """Yields the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
+        """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
         for step, name, ref in _input_refs(value):
             where: Keys = (*path, "inputs", *step)
@@ -251,7 +251,7 @@ class _Reader:
     # -- references between nodes ----------------------------------------------------------------------------------
 
     def references(self, nodes: dict[str, NodeSpec]) -> None:
-        """Checks every reference. Replaces the name of a node that has one named output by that output's id."""
+        """Check every reference. Replaces the name of a node that has one named output by that output's id."""
         bodies = self.document.root.get("nodes")
         one = {name for name, spec in nodes.items() if not spec.outputs}
         for name, spec in list(nodes.items()):
@@ -282,7 +282,7 @@ class _Reader:
                 nodes[name] = replace(spec, inputs=tuple(inputs), needs=tuple(needs))
 
     def reference(self, name: str, ref: str, nodes: Mapping[str, NodeSpec], path: Keys) -> str | None:
-        """Returns the output id that node `name` ("" for the file's `outputs`) refers to, None if there is none."""
+        """Return the output id that node `name` ("" for the file's `outputs`) refers to, None if there is none."""
         node, _, output = ref.partition(".")
         reader = f"node '{ellipsize(name)}' reads" if name else "'outputs' shows"
         if node == name:
@@ -307,7 +307,7 @@ class _Reader:
         return f"{node}.{named[0]}" if named and not output else ref
 
     def ref_hint(self, ref: str, name: str, nodes: Mapping[str, NodeSpec]) -> str:
-        """Returns the hint for a reference from node `name` to an unknown node; outputs of `nodes` are suggested."""
+        """Return the hint for a reference from node `name` to an unknown node; outputs of `nodes` are suggested."""
         wanted, _, output = ref.partition(".")
         for spec in nodes.values():
             if wanted in spec.outputs:
@@ -335,7 +335,7 @@ class _Reader:
             self.problem(paths[0], what, "remove one of these references")
 
     def outputs(self, root: Mapping[str, Any], nodes: Mapping[str, NodeSpec]) -> dict[str, str]:
-        """Returns shown name -> output id: those under `outputs`, or without that key all that no node reads."""
+        """Return shown name -> output id: those under `outputs`, or without that key all that no node reads."""
         if "outputs" in root:
             found = {}
             for name, ref in self.mapping(root, "outputs").items():
@@ -346,7 +346,7 @@ class _Reader:
         return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
 
     def kinds(self, nodes: Mapping[str, NodeSpec]) -> None:
-        """Runs the checks of each node's kind, and rejects write nodes that write the same file."""
+        """Run the checks of each node's kind, and rejects write nodes that write the same file."""
         functions = FunctionLookup(self.folder)
         writers: dict[str, str] = {}
         for name, spec in nodes.items():
@@ -366,7 +366,7 @@ class _Reader:
                 self.problem((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
-        """Converts the path of an input by its name to its path in the file, where inputs may be a string or list."""
+        """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""
         value = self.document.root["nodes"][spec.id].get("inputs")
         if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
             return inner
@@ -374,7 +374,7 @@ class _Reader:
 
 
 def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
-    """Yields the items of a string, list or mapping (such as `inputs`), each with the steps that lead to it."""
+    """Yield the items of a string, list or mapping (such as `inputs`), each with the steps that lead to it."""
     if isinstance(value, str):
         yield (), value
     elif isinstance(value, dict):
@@ -386,7 +386,7 @@ def _items(value: Any) -> Iterator[tuple[Keys, Any]]:
 
 
 def _input_refs(value: Any) -> Iterator[tuple[Keys, str, str]]:
-    """Yields the steps, input name and reference of each string under `inputs`; skips other values."""
+    """Yield the steps, input name and reference of each string under `inputs`; skips other values."""
     for step, ref in _items(value):
         if isinstance(ref, str):
             node, _, output = ref.partition(".")

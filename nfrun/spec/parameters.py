@@ -22,7 +22,7 @@ _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(
 
 
 def type_of(value: Any) -> str:
-    """Returns the JSON Schema type of a value read from a file, such as "integer"."""
+    """Return the JSON Schema type of a value read from a file, such as "integer"."""
     return _TYPES.get(type(value), "array" if isinstance(value, list) else "object")
 
 
@@ -32,7 +32,7 @@ def has_type(value: Any, wanted: str) -> bool:
 
 
 def param_of(name: str, value: Any) -> Param:
-    """Returns the parameter declared by `value`: the default (short form) or a mapping (long form).
+    """Return the parameter declared by `value`: the default (short form) or a mapping (long form).
 
     Reads an invalid mapping as far as possible; the schema and `check_param` report its problems.
     """
@@ -53,7 +53,7 @@ def param_of(name: str, value: Any) -> Param:
 
 
 def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
-    """Yields the problems of a parameter's long form: path in the mapping, message and hint ("" if none)."""
+    """Yield the problems of a parameter's long form: path in the mapping, message and hint ("" if none)."""
     name = ellipsize(param.name)
     for i, choice in enumerate(param.enum):
         if not has_type(choice, param.type):
@@ -75,7 +75,7 @@ def check_param(param: Param) -> Iterator[tuple[tuple[str | int, ...], str, str]
 
 
 def _hint(param: Param) -> str:
-    """Returns the hint for a default of the wrong type."""
+    """Return the hint for a default of the wrong type."""
     default = param.default
     if param.type == "integer" and isinstance(default, float) and default.is_integer():
         return f"write {int(default)}, or type: number"
@@ -89,7 +89,7 @@ def _hint(param: Param) -> str:
 
 
 def params_file(path: Path | None) -> dict[str, Any]:
-    """Returns the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
+    """Return the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
     if path is None:
         return {}
     if path.suffix.lower() == ".json":
@@ -104,7 +104,7 @@ def params_file(path: Path | None) -> dict[str, Any]:
 
 
 def _json(path: Path) -> Any:
-    """Reads a JSON file. Raises SpecError.
+    """Read a JSON file. Raises SpecError.
 
     The YAML parser does not read all JSON as JSON means it: `\\ud83d\\ude00` is one character in JSON.
     """
@@ -135,7 +135,7 @@ def _json(path: Path) -> Any:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns the pairs as a dict. Raises ValueError for a duplicate key."""
+    """Return the pairs as a dict. Raises ValueError for a duplicate key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -145,7 +145,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse_number(text: str) -> int | float:
-    """Parses a JSON number. Raises ValueError if it is not finite, or an integer that does not fit in 64 bits."""
+    """Parse a JSON number. Raises ValueError if it is not finite, or an integer that does not fit in 64 bits."""
     if text.lstrip("-").isdecimal():
         if len(text) <= 20 and -(2**63) <= (integer := int(text)) < 2**63:
             return integer
@@ -155,7 +155,7 @@ def _parse_number(text: str) -> int | float:
 
 
 def env_text(value: Any) -> str:
-    """Returns a value as the text of an environment variable; null, true and false are in lower case."""
+    """Return a value as the text of an environment variable; null, true and false are in lower case."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -164,7 +164,7 @@ def env_text(value: Any) -> str:
 def bind_params(
     pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Diagnostic]
 ) -> dict[str, Any]:
-    """Returns the value of every parameter: from `given` (text, `-p`), else `typed` (a params file), else its default.
+    """Return the value of every parameter: from `given` (text, `-p`), else `typed` (a params file), else its default.
 
     Adds a diagnostic to `problems` for each unknown, missing or invalid parameter.
     """
@@ -202,14 +202,14 @@ def bind_params(
 
 
 def _plain(value: Any) -> Any:
-    """Returns the value as plain dicts and lists, without offsets."""
+    """Return the value as plain dicts and lists, without offsets."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _from_text(given: str, wanted: str) -> tuple[Any, bool]:
-    """Converts text to a value of type `wanted`. Returns the value, and whether the text is invalid."""
+    """Convert text to a value of type `wanted`. Returns the value, and whether the text is invalid."""
     if wanted == "string":
         return given, False
     if wanted == "boolean":

@@ -53,7 +53,7 @@ class SchemaDiagnostic:
 
 @cache
 def schema_text() -> str:
-    """Returns the JSON Schema of pipeline files as text. Raises FileNotFoundError if it is missing.
+    """Return the JSON Schema of pipeline files as text. Raises FileNotFoundError if it is missing.
 
     In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
     """
@@ -66,7 +66,7 @@ def schema_text() -> str:
 
 @cache
 def _validator() -> Draft202012Validator:
-    """Returns the jsonschema validator, which is slow but lists the errors."""
+    """Return the jsonschema validator, which is slow but lists the errors."""
     from jsonschema import Draft202012Validator
 
     schema = json.loads(schema_text())
@@ -75,7 +75,7 @@ def _validator() -> Draft202012Validator:
 
 @cache
 def _fast_validator() -> Any:
-    """Returns the jsonschema_rs validator, which is fast and is used for a yes or no."""
+    """Return the jsonschema_rs validator, which is fast and is used for a yes or no."""
     from jsonschema_rs import Draft202012Validator
 
     return Draft202012Validator(json.loads(schema_text()))
@@ -93,7 +93,7 @@ def _holds(root: Any) -> bool:
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Returns the schema with each reference replaced by its definition, and `\\Z` for `$` at the end of a pattern.
+    """Return the schema with each reference replaced by its definition, and `\\Z` for `$` at the end of a pattern.
 
     Following references takes a third of the validation time. In Python `$` also matches before a final newline.
     """
@@ -110,7 +110,7 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
-    """Yields each violation of the schema by the document: its path and its diagnostic."""
+    """Yield each violation of the schema by the document: its path and its diagnostic."""
     if _holds(document.root):
         return
     errors = islice(_validator().iter_errors(document.root), _MAX_ERRORS)
@@ -121,7 +121,7 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
 
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
-    """Yields the diagnostics for one error of jsonschema."""
+    """Yield the diagnostics for one error of jsonschema."""
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     rule, wanted, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
@@ -173,7 +173,7 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
 
 
 def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Iterator[SchemaDiagnostic]:
-    """Yields a diagnostic for each key that is not in `known`; a single one for a parameter with such keys only."""
+    """Yield a diagnostic for each key that is not in `known`; a single one for a parameter with such keys only."""
     unknown = [key for key in value if key not in known and not suggestions.is_stray_node(path, value, key)]
     all_unknown = unknown == list(value) and not any(suggestions.meant(key, known) for key in unknown)
     if all_unknown and len(path) == 2 and path[0] == "params":
@@ -188,7 +188,7 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
 
 
 def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) -> list[SchemaDiagnostic]:
-    """Merges the diagnostics of an empty key and of the unknown keys after it, which should be indented below it.
+    """Merge the diagnostics of an empty key and of the unknown keys after it, which should be indented below it.
 
     This is one mistake, and it is reported at the empty key.
     """
@@ -215,7 +215,7 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
 
 
 def _shown(value: Any) -> str:
-    """Returns a value as text for a message."""
+    """Return a value as text for a message."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

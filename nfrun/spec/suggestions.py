@@ -83,7 +83,7 @@ _THINGS = {
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
-    """Returns the entry of `known` that `word` is a synonym or a misspelling of, None if there is none."""
+    """Return the entry of `known` that `word` is a synonym or a misspelling of, None if there is none."""
     choices = list(known)
     return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or closest_match(
         word, choices
@@ -96,7 +96,7 @@ def means_kind(key: str) -> bool:
 
 
 def name_of(path: Keys) -> str:
-    """Returns the name of the value at this path for a message, such as "node 'join'"."""
+    """Return the name of the value at this path for a message, such as "node 'join'"."""
     if not path:
         return "a pipeline file"
     last = path[-1]
@@ -109,19 +109,19 @@ def name_of(path: Keys) -> str:
 
 
 def thing_in(path: Keys) -> str:
-    """Returns what a key names in the mapping at this path, such as "an input"."""
+    """Return what a key names in the mapping at this path, such as "an input"."""
     return _THINGS.get(str(path[-1]) if path else "", "a value")
 
 
 def place_of(path: Keys) -> str:
-    """Returns the name of the mapping at this path for a message about its keys, such as "a node"."""
+    """Return the name of the mapping at this path for a message about its keys, such as "a node"."""
     if not path or (len(path) == 2 and path[0] in ("nodes", "params")):
         return thing_in(path[:1]) if path else "a pipeline file"
     return f"'{path[-1]}'"
 
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
-    """Returns the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
+    """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
     if key in KEYS and (of_node_or_file or key == "required"):
         return KEYS[key]
@@ -133,7 +133,7 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
 
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
-    """Returns the hint for a value of the wrong type."""
+    """Return the hint for a value of the wrong type."""
     if is_node_key(path):
         return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"
     if isinstance(value, list) and path == ("nodes",):
@@ -150,14 +150,14 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
 
 
 def example(path: Keys, schema: Mapping[str, Any]) -> str:
-    """Returns an example from the schema as a hint, or else the schema's message ("" if it has none)."""
+    """Return an example from the schema as a hint, or else the schema's message ("" if it has none)."""
     if not path or isinstance(path[-1], int) or not schema.get("examples"):
         return str(schema.get("patternErrorMessage", ""))
     return f"for example {ellipsize(path[-1])}: {_flow(schema['examples'][0])}"
 
 
 def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
-    """Returns the hint for a text that does not match the schema's pattern: a correction, or else its message."""
+    """Return the hint for a text that does not match the schema's pattern: a correction, or else its message."""
     pattern = re.compile(schema["pattern"])
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
     fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
@@ -170,7 +170,7 @@ def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
 
 
 def _candidates(key: str, value: str) -> Iterator[str]:
-    """Yields possible corrections of a text, the likeliest first."""
+    """Yield possible corrections of a text, the likeliest first."""
     yield value.strip()
     if key == "python":
         path = re.sub(r"\.py\b|\(.*\)|\s", "", value).removeprefix("./").replace("/", ".").replace("::", ":")
@@ -197,7 +197,7 @@ def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
 
 
 def value_at(root: Any, path: Keys) -> Any:
-    """Returns the value at `path`, which must exist."""
+    """Return the value at `path`, which must exist."""
     for step in path:
         root = root[step]
     return root
@@ -208,7 +208,7 @@ def _are_references(value: Mapping[str, Any]) -> bool:
 
 
 def _flow(value: Any) -> str:
-    """Returns a small value as one line of YAML."""
+    """Return a small value as one line of YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{ellipsize(key)}: {_flow(item)}" for key, item in value.items()) + "}"
     return "[" + ", ".join(map(_flow, value)) + "]" if isinstance(value, list) else ellipsize(str(value))

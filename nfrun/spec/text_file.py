@@ -21,7 +21,7 @@ NOT_TEXT = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+|[\udc80-\udcff]+|[\ud800-\udc
 
 
 def read_text(path: Path, name: str) -> str:
-    """Returns the text of the file, called `name` in messages. Each byte that is not UTF-8 becomes a lone surrogate.
+    """Return the text of the file, called `name` in messages. Each byte that is not UTF-8 becomes a lone surrogate.
 
     Raises SpecError if the file cannot be read, is not a regular file, is larger than MAX_BYTES, or is not text.
     """
@@ -53,7 +53,7 @@ def refuse(file: str, what: str, hint: str) -> NoReturn:
 
 
 def _missing_file_hint(path: Path) -> str:
-    """Returns the hint for a missing file: the YAML file with the closest name, if there is one."""
+    """Return the hint for a missing file: the YAML file with the closest name, if there is one."""
     try:
         # Compared without their endings, which would make any two names look alike.
         names = {p.stem: p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")}

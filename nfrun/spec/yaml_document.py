@@ -69,7 +69,7 @@ class _Source:
         self.placed: Seq | None = None
 
     def line(self, offset: int) -> tuple[int, int]:
-        """Returns the number, from 1, of the line with the character at index `offset`, and the line's start."""
+        """Return the number, from 1, of the line with the character at index `offset`, and the line's start."""
         if not self.starts:
             self.starts = [0, *(m.end() for m in BREAK.finditer(self.text))]
         number = bisect.bisect_right(self.starts, offset)
@@ -97,7 +97,7 @@ class Document:
     _source: _Source = field(repr=False, compare=False)
 
     def span(self, *path: str | int) -> SourceSpan:
-        """Returns the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
+        """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
 
         An empty value (`key:`) has the span of its key. A value given by an alias has the span of the alias; the values
         inside it have theirs at the anchor. A path that does not exist gives the span of its last existing step.
@@ -105,11 +105,11 @@ class Document:
         return self._source.span(self._find(path)[1])
 
     def key_span(self, *path: str | int) -> SourceSpan:
-        """Returns the span of the key that the last step of `path` names, of the value if that step is an index."""
+        """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self._source.span(self._find(path)[0])
 
     def span_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> SourceSpan:
-        """Returns the span of `length` characters from the `nth` (from 0) `mark` in the string at `path`.
+        """Return the span of `length` characters from the `nth` (from 0) `mark` in the string at `path`.
 
         A file folds, indents and escapes text, so an index in the value is not one in the file; marks can be counted.
         If the marks are behind an alias or written with escapes, returns the span of the whole value.
@@ -181,7 +181,7 @@ class _Builder:
             raise _SearchEnded
 
     def build(self, get_event: Callable[[], Any]) -> Seq:
-        """Returns the document in a sequence, empty if there are only comments. Raises _SearchEnded and YAMLError."""
+        """Return the document in a sequence, empty if there are only comments. Raises _SearchEnded and YAMLError."""
         root = Seq()
         here = _Open(root)
         above: list[_Open] = []
@@ -248,7 +248,7 @@ class _Builder:
         return value, start << 32 | end - start
 
     def properties(self, event: Any) -> int:
-        """Returns the start of the value itself, which for libyaml starts at its anchor or tag. Refuses tags."""
+        """Return the start of the value itself, which for libyaml starts at its anchor or tag. Refuses tags."""
         start: int = event.start_mark.index
         if event.tag is not None and (tag := re.compile(_TAG).search(self.text, start)):
             what = f"the tag '{ellipsize(tag[0])}' is not supported"
@@ -280,7 +280,7 @@ class _Builder:
         return box, box.offset
 
     def alias(self, name: str, start: int, length: int, depth: int) -> _Anchor:
-        """Returns the anchor of the alias `name`, which is inside `depth` mappings and sequences."""
+        """Return the anchor of the alias `name`, which is inside `depth` mappings and sequences."""
         shown, anchor = ellipsize(name), self.anchors.get(name)
         if anchor is not None and depth + anchor.depth <= MAX_DEPTH:
             self.aliased += anchor.size
@@ -300,7 +300,7 @@ class _Builder:
         return _Anchor("", 1, 0)
 
     def check_key(self, box: Map, value: Any, offset: Offset) -> str:
-        """Adds a problem and returns a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
+        """Add a problem and returns a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
         start, length = offset >> 32, offset & _LENGTH
         written, hint = self.text[start : start + min(length, 100)], "put it in quotes if it is text"
         if isinstance(value, str) and value in box:
@@ -340,7 +340,7 @@ class _Builder:
 
 
 def _clean(builder: _Builder, text: str) -> str:
-    """Returns `text` with the characters that are not text replaced one by one, and adds them to the problems."""
+    """Return `text` with the characters that are not text replaced one by one, and adds them to the problems."""
     if re.fullmatch(TEXT, text):
         return text
     for found in re.finditer(NOT_TEXT, text):
@@ -354,7 +354,7 @@ def _clean(builder: _Builder, text: str) -> str:
 
 
 def parse(text: str, file: str) -> Document:
-    """Parses the one YAML document in `text`; `file` is its name in messages.
+    """Parse the one YAML document in `text`; `file` is its name in messages.
 
     Raises SpecError with all problems, in file order. The search ends at the first syntax error, at a second document,
     at nesting or aliases over the limit (MAX_DEPTH, MAX_ALIASED), and after MAX_PROBLEMS.
@@ -372,7 +372,7 @@ def parse(text: str, file: str) -> Document:
 
 
 def _placed(source: _Source, text: str) -> Seq:
-    """Parses `text` into values with offsets and keeps them in `source`. Raises SpecError with all problems."""
+    """Parse `text` into values with offsets and keeps them in `source`. Raises SpecError with all problems."""
     builder = _Builder(source)
     top = Seq()
     with gc_paused():
@@ -390,7 +390,7 @@ def _placed(source: _Source, text: str) -> Seq:
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
-    """Reads and parses the YAML file `path`, called `shown` (the path itself if None) in messages.
+    """Read and parses the YAML file `path`, called `shown` (the path itself if None) in messages.
 
     Raises SpecError if the file cannot be read, and with all its problems.
     """

@@ -22,7 +22,7 @@ CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 def plain_values(text: str) -> list[Any] | None:
-    """Returns the one document of the text in a list, which is empty if there are only comments.
+    """Return the one document of the text in a list, which is empty if there are only comments.
 
     Returns None if the text has anything that `yaml_document.parse` refuses or that needs care: anchors, tabs, tags.
     """
@@ -39,7 +39,7 @@ class _Unusual(Exception):
 
 
 def _values(get_event: Callable[[], Any]) -> list[Any]:
-    """Builds the values from libyaml's events. Raises _Unusual and YAMLError."""
+    """Build the values from libyaml's events. Raises _Unusual and YAMLError."""
     scalar, alias, document = events.ScalarEvent, events.AliasEvent, events.DocumentStartEvent
     opens, ends = (
         (events.MappingStartEvent, events.SequenceStartEvent),

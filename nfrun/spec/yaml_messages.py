@@ -44,7 +44,7 @@ _SYNTAX = (
 
 
 def explain(error: Any, text: str) -> tuple[int, int, str, str]:
-    """Returns the offset and length of a libyaml error in `text`, in characters, and its message and hint for users."""
+    """Return the offset and length of a libyaml error in `text`, in characters, and its message and hint for users."""
     said, at = str(getattr(error, "problem", error)), getattr(getattr(error, "problem_mark", None), "index", 0)
     began: int = getattr(getattr(error, "context_mark", None), "index", at)
     before = BREAK.split(text[:at])[-1]

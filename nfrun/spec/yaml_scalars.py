@@ -21,7 +21,7 @@ SUSPECT = f"{_NUMERIC}~nNtTfF"  # a plain scalar that starts with anything else 
 
 
 def plain_scalar(text: str) -> bool | int | float | str | None:
-    """Returns the value of a plain scalar in the YAML 1.2 core schema.
+    """Return the value of a plain scalar in the YAML 1.2 core schema.
 
     Raises ValueError(message, hint) for an integer beyond 64 bits, and for a float that is too large or not finite.
     """

@@ -118,7 +118,7 @@ def _remove_abandoned(path: Path) -> bool:
 
 @contextmanager
 def name_errors(path: Path) -> Iterator[Path]:
-    """Adds the file name to an OSError that is raised inside: the system gives it only when a file is opened."""
+    """Add the file name to an OSError that is raised inside: the system gives it only when a file is opened."""
     try:
         yield path
     except OSError as error:

@@ -13,7 +13,7 @@ SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "S
 
 @contextmanager
 def cancel_on_signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
-    """Calls `cancel(reason)` on Ctrl-C, SIGTERM and SIGHUP while inside. Yields the list of signals caught so far."""
+    """Call `cancel(reason)` on Ctrl-C, SIGTERM and SIGHUP while inside. Yields the list of signals caught so far."""
     caught: list[int] = []
 
     def handle(number: int, frame: object) -> None:

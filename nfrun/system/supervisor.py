@@ -115,7 +115,7 @@ def _leave(code: int, prctl: Prctl) -> NoReturn:
 
 
 def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
-    """Runs in the reaper: wait for the runner and kill all descendants. Returns the code for `_leave`."""
+    """Run in the reaper: wait for the runner and kill all descendants. Returns the code for `_leave`."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     os.setsid()  # a SIGKILL to the supervisor's group does not reach it
     prctl(_ADOPTS_ORPHANS, 1)

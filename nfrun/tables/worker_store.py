@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WorkerStore:
-    """Reads and writes tables as files in the work dir of a run.
+    """Reads and writes tables as files in the work folder of a run.
 
     The run's `TableStore` takes over the outputs published here with `register_file`.
     """

@@ -81,6 +81,7 @@ class _Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         context = _context()
+        self._pipe_lock = threading.Lock()
         self.pipe, worker_pipe = context.Pipe()
         pairs = [context.Pipe(duplex=False) for _ in STREAMS]
         self.streams = [reading for reading, _ in pairs]
@@ -109,7 +110,7 @@ class _Worker:
     def wait_for_group(self, seconds: float) -> None:
         """After its node has ended: let it exit, and wait up to `seconds` for it and for what the node has started."""
         until = time.monotonic() + seconds
-        self.pipe.close()
+        self._close(self.pipe)
         if connection.wait([self.process.sentinel], seconds) and self.process.pid is not None:
             self._status()
             wait_group_exit(self.process.pid, until - time.monotonic())
@@ -130,9 +131,14 @@ class _Worker:
         if not ended:
             connection.wait([self.process.sentinel], _END_SECONDS)
             self._status()
-        for pipe in (self.pipe, *self.streams):
-            pipe.close()
+        self._close(self.pipe, *self.streams)
         return status
+
+    def _close(self, *pipes: connection.Connection) -> None:
+        # One thread at a time: an attempt may end in the moment in which the run discards its worker.
+        with self._pipe_lock:
+            for pipe in pipes:
+                pipe.close()
 
     def _status(self) -> int | None:
         with self._process_lock:
