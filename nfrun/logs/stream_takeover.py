@@ -53,7 +53,7 @@ def separate_stdout() -> Iterator[IO[str]]:
 def capture_prints(logs: Logs, fallback: TextIO, has_detached: Callable[[], bool]) -> Iterator[None]:
     """Route prints of nodes to their logs while inside; all other prints go to `fallback`.
 
-    If `goes_on()` is true at the end, because the code of a node still runs, `sys.stdout` and `sys.stderr` stay
+    If `has_detached()` is true at the end, because the code of a node still runs, `sys.stdout` and `sys.stderr` stay
     replaced: the main thread prints to the earlier streams, and prints of other threads are lost.
     """
     before = sys.stdout, sys.stderr
