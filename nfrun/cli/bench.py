@@ -89,7 +89,7 @@ class BenchStopped(Exception):
 class Child:
     """Runs child processes, one at a time, and passes signals on to the one that is running.
 
-    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. `told`
+    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. `signals`
     counts the signals.
     """
 

@@ -19,7 +19,7 @@ _ENTRIES = 20_000  # files and folders that are searched for these modules
 
 
 def listing_name(package: str) -> str:
-    """Return the name of the list of all modules below a package, as `ModuleIndex.hold` takes it."""
+    """Return the name of the list of all modules below a package, as `ModuleIndex.are_unchanged` takes it."""
     return f"{package}**"
 
 
@@ -31,7 +31,7 @@ class ModuleIndex:
         # By package, the folders of the project that its modules may lie in; "" has those of top-level modules.
         self._places: dict[str, Sequence[str]] = {}
         self._seen: dict[str, dict[str, str]] = {}  # by module, the states of its possible paths
-        self._listed: dict[str, str] = {}  # by `modules_prefix(package)`, the digest of the list
+        self._listed: dict[str, str] = {}  # by `listing_name(package)`, the digest of the list
         self._unchanged: dict[str, bool] = {}  # by either, the cached result of the last check
 
     def find(self, module: str) -> ModuleSpec | None:
@@ -69,14 +69,14 @@ class ModuleIndex:
         return [file for file in files if " " not in file], digest
 
     def are_unchanged(self, modules: Iterable[str]) -> bool:
-        """Return whether these modules, and lists named by `modules_prefix`, are unchanged since they were found.
+        """Return whether these modules, and lists named by `listing_name`, are unchanged since they were found.
 
         Those that were never requested count as unchanged. Each is checked once after each `refresh`.
         """
         return all(self._is_unchanged(module) for module in modules)
 
     def refresh(self) -> None:
-        """Make the next `hold` calls read the files again."""
+        """Make the next `are_unchanged` calls read the files again."""
         self._unchanged.clear()
 
     def _is_unchanged(self, module: str) -> bool:

@@ -29,7 +29,7 @@ class _Loader(SourceFileLoader):
 
     def path_stats(self, path: str) -> dict[str, float]:
         """Raise OSError, which makes the base class neither read nor write bytecode."""
-        raise OSError(f"nobody is to believe when {path} was changed")
+        raise OSError(f"the modification time of {path} is not used")
 
 
 class _Hook:

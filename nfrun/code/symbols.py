@@ -71,7 +71,7 @@ class Definition:
 class Symbols:
     """The top of a module: definitions and imports by the names they bind; `module_body` is the rest, run on import.
 
-    `everywhere` are star and `__future__` imports, which may change the meaning of any name. `loads` are all modules
+    `star_imports` are star and `__future__` imports, which may change the meaning of any name. `loads` are all modules
     that are imported; relative imports start from `package`.
     """
 
@@ -87,8 +87,8 @@ class Symbols:
 class Uses:
     """What a piece of code uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
 
-    `loads` are modules that it imports. `anywhere`: it may reach anything, and `texts` may name modules. `below` are
-    packages of which it may load any module by a computed name: "" is any package, ".a" one in its own package.
+    `loads` are modules that it imports. `is_dynamic`: it may reach anything, and `texts` may name modules. It may load
+    any module of `dynamic_packages` by a computed name: "" is any package, ".a" one in its own package.
     """
 
     names: dict[str, None] = field(default_factory=dict)

@@ -30,9 +30,13 @@ OnLine = Callable[[str, str, str], object]  # node, stream or level, line
 class ByteFilter(Protocol):
     """Removes text from a stream of bytes. It may hold back bytes until it can decide about them."""
 
-    def feed(self, data: bytes) -> bytes: ...
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes, and return those that can be passed on."""
+        ...
 
-    def end(self) -> bytes: ...
+    def end(self) -> bytes:
+        """Return the bytes that were held back."""
+        ...
 
 
 def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:

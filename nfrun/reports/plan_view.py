@@ -26,7 +26,7 @@ def plan_view(
 ) -> str:
     """Return the plan as `text`, `json`, `mermaid` or `dot`.
 
-    `recorded` has the seconds that nodes took in earlier runs. `choices` has the reuse decision of each node, which
+    `recorded` has the seconds that nodes took in earlier runs. `decisions` has the reuse decision of each node, which
     text and JSON show.
     """
     if format == "json":

@@ -31,7 +31,7 @@ class Summary:
 
     `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
     output, and returns None if there is nothing to show. `place(node)` returns the `file:line:column` of a node.
-    `cpu()` returns the CPU seconds that the process has used so far, and `elsewhere()` those of scripts and worker
+    `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()` those of scripts and worker
     processes. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds. With `quiet` only
     failures are printed. Text from tables goes through `redact(text)`. `resumable` says whether `--resume` can reuse
     the outputs of this run.

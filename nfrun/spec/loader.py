@@ -122,7 +122,7 @@ class _Reader:
                 self.unclear.add(str(path[1]))
 
     def names(self, nodes: Mapping[str, Any]) -> None:
-        """Rejects node names that differ only in case, and names of Windows devices."""
+        """Reject node names that differ only in case, and names of Windows devices."""
         seen: dict[str, str] = {}
         for name in nodes:
             lower = name.lower()
@@ -215,7 +215,7 @@ class _Reader:
         return Retry(**settings)
 
     def shell_only(self, path: Keys, body: Mapping[str, Any]) -> None:
-        """Rejects `format` and `env`, which only a `run` node has."""
+        """Reject `format` and `env`, which only a `run` node has."""
         if "format" in body:
             what = "'format' is what a shell script reads and writes; only a 'run' node has it"
             hint = "the file's extension sets it" if "read" in body or "write" in body else "remove it"

@@ -324,7 +324,7 @@ class _Builder:
         return f"\0{start}"
 
     def escapes(self, start: int, end: int) -> None:
-        """Refuses the escapes in a double-quoted scalar that produce control characters."""
+        """Refuse the escapes in a double-quoted scalar that produce control characters."""
         for found in re.compile(_ESCAPE).finditer(self.text, start, end):
             code = found[1] or found[2] or found[3]
             if re.match(CONTROL, chr(int(code, 16))) if code else found[4] in "0abvfreN":
@@ -332,7 +332,7 @@ class _Builder:
                 self.add(found.start(), len(found[0]), what, r"only newline (\n) and tab (\t) are allowed")
 
     def tabs(self, end: int) -> None:
-        """Refuses the tabs before `end` that are outside scalars and comments."""
+        """Refuse the tabs before `end` that are outside scalars and comments."""
         if self.has_tabs:
             for found in re.compile(_COMMENT_OR_TAB).finditer(self.text, self.checked_to, end):
                 if found[0][0] == "\t":

@@ -30,7 +30,7 @@ def kill_descendants(patience: float = _PATIENCE_SECONDS) -> None:
 
 
 def _has_children() -> bool:
-    """Reaps children that have ended. Returns whether others are left."""
+    """Reap children that have ended. Returns whether others are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
