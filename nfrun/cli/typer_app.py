@@ -191,7 +191,7 @@ def clean(
     all: Annotated[bool, typer.Option("--all", help="All runs, and what nodes with 'cache: true' gave.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Remove runs and files that are no longer needed from a work folder."""
+    """Remove runs and files that are no longer needed."""
     files = () if pipeline is None else (pipeline,)
     with _usage_errors():
         code = commands.clean(*files, work=work, all=all, dry_run=dry_run)
