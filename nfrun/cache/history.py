@@ -60,12 +60,12 @@ class RunHistory:
 
         The file holds the same content and schema. Each file is verified once.
         """
-        wanted = finished.output(output)
+        expected = finished.output(output)
         for other in self.with_key(finished.key or ""):
             found = other.output(output)
-            if found is None or wanted is None:
+            if found is None or expected is None:
                 continue
-            if (found.digest, found.schema_digest) != (wanted.digest, wanted.schema_digest):
+            if (found.digest, found.schema_digest) != (expected.digest, expected.schema_digest):
                 continue
             path = _path(other, found)
             if path is not None and self._is_intact(path, found):

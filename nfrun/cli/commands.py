@@ -184,8 +184,8 @@ def clean(
         file = _path(pipeline)
         if file is not None:
             read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
-        beside = file.absolute().parent if file is not None else Path.cwd()
-        folder = WorkDir(_work_path(work) or beside / WORK_DIR)
+        base = file.absolute().parent if file is not None else Path.cwd()
+        folder = WorkDir(_work_path(work) or base / WORK_DIR)
         if not folder.path.is_dir():
             print(f"nothing to remove: there is no {escape_controls(str(folder.path))}")
             return EXIT_OK
@@ -199,11 +199,9 @@ def clean(
             if not dry_run:
                 found.remove()
         files = f"{format_count(len(found.runs), 'run')} and {format_count(len(found.files), 'other file')}"
-        amounts = f"{files}, {format_size(found.size)}"
+        total = f"{files}, {format_size(found.size)}"
         print(
-            f"{'would remove' if dry_run else 'removed'} {amounts}"
-            if found.runs or found.files
-            else "nothing to remove"
+            f"{'would remove' if dry_run else 'removed'} {total}" if found.runs or found.files else "nothing to remove"
         )
     return EXIT_OK
 
@@ -220,16 +218,16 @@ def validate(*files: str | Path, json: bool = False) -> int:
 
         gc.enable()  # it is off during start-up, and there may be any number of files
         for file in map(Path, files):
-            problems: tuple[Diagnostic, ...] = ()
+            diagnostics: tuple[Diagnostic, ...] = ()
             try:
                 spec, _ = read_pipeline(file)
                 if not json:
                     print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
             except SpecError as error:
-                problems = error.diagnostics
-            found.extend(problems)
+                diagnostics = error.diagnostics
+            found.extend(diagnostics)
             documents.append(
-                {"file": str(file), "ok": not problems, "problems": [diagnostic_json(p) for p in problems]}
+                {"file": str(file), "ok": not diagnostics, "problems": [diagnostic_json(p) for p in diagnostics]}
             )
         if json:
             print_json({"files": documents})

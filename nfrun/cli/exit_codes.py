@@ -68,10 +68,10 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
         if redactors:
             from nfrun.logs.event_redaction import redact_diagnostic
 
-            found = tuple(redact_diagnostic(problem, redactors[-1]) for problem in found)
+            found = tuple(redact_diagnostic(diagnostic, redactors[-1]) for diagnostic in found)
         if as_json:
-            problems = [diagnostic_json(problem) for problem in found]
-            print_json({"status": "failed", "error": str(error), "problems": problems})
+            documents = [diagnostic_json(diagnostic) for diagnostic in found]
+            print_json({"status": "failed", "error": str(error), "problems": documents})
         leave(EXIT_USAGE, render_all(found))
     except BrokenPipeError:
         # The reader of our output has exited, as with `| head`. Don't let the interpreter fail on it again at exit.

@@ -36,12 +36,12 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The result of a lookup: a `problem` and a `hint` if the call cannot work, a `signature` if the source shows one.
+    """The result of a lookup: a `message` and a `hint` if the call cannot work, a `signature` if the source shows one.
 
     All are empty if only the run can tell. `unreadable` is set if the module itself is at fault, whatever the function.
     """
 
-    problem: str = ""
+    message: str = ""
     hint: str = ""
     signature: Signature | None = None
     unreadable: bool = False

@@ -63,10 +63,10 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     return event
 
 
-def redact_diagnostic(problem: Diagnostic, redactor: Redactor) -> Diagnostic:
+def redact_diagnostic(diagnostic: Diagnostic, redactor: Redactor) -> Diagnostic:
     """Return the diagnostic with its message, hint and source line redacted."""
-    where = replace(problem.span, text=redactor(problem.span.text))
-    return Diagnostic(where, redactor(problem.message), redactor(problem.hint))
+    where = replace(diagnostic.span, text=redactor(diagnostic.span.text))
+    return Diagnostic(where, redactor(diagnostic.message), redactor(diagnostic.hint))
 
 
 def _failure(failure: Failure, redactor: Redactor) -> Failure:

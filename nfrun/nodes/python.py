@@ -61,8 +61,8 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """Check, by reading the source, that the function exists and takes the node's inputs and values."""
     module, _, function = node.body.partition(":")
     found = lookup.find(module, function)
-    if found.problem:
-        yield NodeDiagnostic(("python",), found.problem, found.hint)
+    if found.message:
+        yield NodeDiagnostic(("python",), found.message, found.hint)
     if found.signature is not None:
         yield from _check_arguments(node, function, found.signature)
 

@@ -40,24 +40,24 @@ def bind(
     over `environ`. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. Raises
     SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
     """
-    problems: list[Diagnostic] = []
-    params = bind_params(pipeline, given, typed, problems)
+    diagnostics: list[Diagnostic] = []
+    params = bind_params(pipeline, given, typed, diagnostics)
     if to_run:
-        problems += _missing_secrets(pipeline, document, environ)
-    if problems:
-        raise SpecError(problems)
+        diagnostics += _missing_secrets(pipeline, document, environ)
+    if diagnostics:
+        raise SpecError(diagnostics)
     run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
     # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
     secrets = {name: environ[name] if to_run else MASK for name in pipeline.secrets}
     visible = {key: value for key, value in environ.items() if key not in secrets}
     names: Names = {"params": params, "env": visible, "run": run}
-    binder = _Binder(document, problems, names, FunctionLookup(Path(pipeline.folder)), secrets)
+    binder = _Binder(document, diagnostics, names, FunctionLookup(Path(pipeline.folder)), secrets)
     env, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
     visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
     binder.names = {**names, "env": visible}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
-    if problems:
-        raise SpecError(list(dict.fromkeys(problems)))  # a default is evaluated once per node
+    if diagnostics:
+        raise SpecError(list(dict.fromkeys(diagnostics)))  # a default is evaluated once per node
     return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted)
 
 
@@ -66,23 +66,23 @@ class _Binder:
     """Evaluates the expressions of one pipeline and collects the problems."""
 
     document: Document
-    problems: list[Diagnostic]
+    diagnostics: list[Diagnostic]
     names: Names
     functions: FunctionLookup
     secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
         """Return the node with `env`, `with` and the path of a read or write node evaluated."""
-        path, before = ("nodes", spec.id), len(self.problems)
+        path, before = ("nodes", spec.id), len(self.diagnostics)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
         if spec.kind in ("read", "write") and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
                 what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
-                self.problem(self.document.span(*path, spec.kind), what)
+                self.report(self.document.span(*path, spec.kind), what)
                 return spec
-            if problem := _check_path(spec, value):
-                self.problem(self.document.span(*path, spec.kind), *problem)
+            if diagnostic := _check_path(spec, value):
+                self.report(self.document.span(*path, spec.kind), *diagnostic)
             body = value
         if env:
             env, redacted = self.variables(env, lambda key: self.env_path(path, key))
@@ -90,10 +90,10 @@ class _Binder:
         if body is spec.body and not env and not with_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted)
-        if spec.kind in ("read", "write") and len(self.problems) == before:
+        if spec.kind in ("read", "write") and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
             for found in kind_of(spec.kind).check(bound, self.functions):
-                self.problem(self.document.span(*path, *found.path), found.message, found.hint)
+                self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
 
     def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
@@ -124,9 +124,9 @@ class _Binder:
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
-            self.problem(self.document.span(*path), ellipsize(what, 200))
+            self.report(self.document.span(*path), ellipsize(what, 200))
         if isinstance(found, str) and not _is_text(found):
-            self.problem(self.document.span(*path), f"variable '{path[-1]}' has a character that no variable can have")
+            self.report(self.document.span(*path), f"variable '{path[-1]}' has a character that no variable can have")
         return env_text(found)
 
     def value(self, value: Any, path: tuple[str | int, ...], names: Names | None = None) -> Any:
@@ -142,7 +142,7 @@ class _Binder:
             except ExpressionError as error:
                 nth = value.count(EXPRESSION_START, 0, error.start)
                 where = self.document.span_within(path, EXPRESSION_START, nth, error.length)
-                self.problem(where, str(error))
+                self.report(where, str(error))
                 return ""
         if isinstance(value, dict):
             return {key: self.value(item, (*path, key)) for key, item in value.items()}
@@ -150,8 +150,8 @@ class _Binder:
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         return value
 
-    def problem(self, where: SourceSpan, what: str, hint: str = "") -> None:
-        self.problems.append(Diagnostic(where, what, hint))
+    def report(self, where: SourceSpan, what: str, hint: str = "") -> None:
+        self.diagnostics.append(Diagnostic(where, what, hint))
 
 
 def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Iterator[Diagnostic]:

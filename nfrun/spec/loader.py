@@ -42,9 +42,9 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
         document = load(path, shown)
         reader = _Reader(document, Path(path).absolute().parent)
         pipeline = reader.read()
-    if reader.problems or pipeline is None:
+    if reader.diagnostics or pipeline is None:
         # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
-        raise SpecError(sorted(dict.fromkeys(reader.problems), key=lambda p: (p.span.line, p.span.column)))
+        raise SpecError(sorted(dict.fromkeys(reader.diagnostics), key=lambda p: (p.span.line, p.span.column)))
     return pipeline, document
 
 
@@ -58,7 +58,7 @@ class _Reader:
 
     document: Document
     folder: Path
-    problems: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
@@ -90,10 +90,10 @@ class _Reader:
             secrets=tuple(name for _, name in _items(root.get("secrets"))),
         )
 
-    def problem(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
+    def report(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
         """Add a problem with the value at `path`, or with its key if `at_key`."""
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
-        self.problems.append(Diagnostic(where, what, hint))
+        self.diagnostics.append(Diagnostic(where, what, hint))
         self.mark_wrong(path)
 
     def mark_wrong(self, path: Keys) -> None:
@@ -108,15 +108,15 @@ class _Reader:
 
     def printable(self, name: str) -> str:
         if ("name",) not in self.bad and not name.isprintable():
-            self.problem(("name",), "a pipeline's name is printable text on one line")
+            self.report(("name",), "a pipeline's name is printable text on one line")
         return name
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema and the expression checks find; at one path only the expression's."""
         broken = dict(check_schema(self.document))
-        for path, problem in [*check_expressions(self.document, broken), *broken.items()]:
+        for path, diagnostic in [*check_expressions(self.document, broken), *broken.items()]:
             if path not in self.wrong or path not in broken:
-                self.problems.append(problem)
+                self.diagnostics.append(diagnostic)
             self.mark_wrong(path)
             if len(path) == 3 and path[0] == "nodes" and path[2] not in NODE_KEYS:
                 self.unclear.add(str(path[1]))
@@ -130,16 +130,16 @@ class _Reader:
             if first != name:
                 line = self.document.key_span("nodes", first).line
                 what = f"'{ellipsize(name)}' differs from '{ellipsize(first)}' (line {line}) only in case"
-                self.problem(("nodes", name), what, "files would clash on some systems: rename one", at_key=True)
+                self.report(("nodes", name), what, "files would clash on some systems: rename one", at_key=True)
             if lower in _DEVICES:
-                self.problem(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
+                self.report(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
         path: Keys = ("params", name)
         if isinstance(value, dict) and path not in self.bad:
             for inner, what, hint in check_param(param):
-                self.problem((*path, *inner), what, hint)
+                self.report((*path, *inner), what, hint)
         return param
 
     # -- nodes -----------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class _Reader:
         given = {i.name for i in inputs}
         for key in with_:
             if key in given:
-                self.problem((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
+                self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else _items(body.get("needs"))
         return NodeSpec(
             id=name,
@@ -189,10 +189,10 @@ class _Reader:
         kinds = [key for key in body if key in KIND_KEYS]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
-            self.problem(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
+            self.report(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
         elif not kinds and not any(means_kind(key) for key in body if key not in NODE_KEYS):
             hint = f"give it one of {', '.join(KIND_KEYS)}"
-            self.problem(("nodes", name), f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
+            self.report(("nodes", name), f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
 
     def seconds(self, path: Keys, value: str | float) -> float:
@@ -200,7 +200,7 @@ class _Reader:
         found = to_seconds(value)
         if found > LONGEST:
             inside = self.document.root["nodes"][path[1]]
-            self.problem(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
+            self.report(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
         return found
 
     def retry(self, path: Keys, value: Any) -> Retry:
@@ -219,17 +219,17 @@ class _Reader:
         if "format" in body:
             what = "'format' is what a shell script reads and writes; only a 'run' node has it"
             hint = "the file's extension sets it" if "read" in body or "write" in body else "remove it"
-            self.problem((*path, "format"), what, hint, at_key=True)
+            self.report((*path, "format"), what, hint, at_key=True)
         if "env" in body:
             what = "'env' of a node reaches only a 'run' node: the others share one process"
-            self.problem((*path, "env"), what, "put it under 'env' of the file", at_key=True)
+            self.report((*path, "env"), what, "put it under 'env' of the file", at_key=True)
 
     def output_names(self, path: Keys, names: list[str]) -> tuple[str, ...]:
         seen: dict[str, str] = {}
         for i, name in enumerate(names):
             if seen.setdefault(name.lower(), name) != name:
                 what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
-                self.problem((*path, "outputs", i), what, "files would clash on some systems: rename one")
+                self.report((*path, "outputs", i), what, "files would clash on some systems: rename one")
         return tuple(names)
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
@@ -241,10 +241,10 @@ class _Reader:
                 continue
             if name in seen:
                 hint = f"name them: inputs: {{{name}: {ref}, other: …}}"
-                self.problem(where, f"two inputs are called '{name}'", hint)
+                self.report(where, f"two inputs are called '{name}'", hint)
             elif not name.isidentifier():
                 hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
-                self.problem(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
+                self.report(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
             seen.add(name)
             yield Input(name, ref.partition(".")[0], ref)
 
@@ -271,10 +271,10 @@ class _Reader:
                 if path in self.wrong:
                     continue
                 if need == name:
-                    self.problem(path, f"node '{name}' needs itself", "remove it")
+                    self.report(path, f"node '{name}' needs itself", "remove it")
                 elif need not in bodies:
                     what = f"node '{ellipsize(name)}' needs '{ellipsize(need)}', which is not defined"
-                    self.problem(path, what, self.ref_hint(need, name, {}))
+                    self.report(path, what, self.ref_hint(need, name, {}))
                 elif need in nodes:
                     needs.append(need)
             # Keep only valid references, so that cycles can be searched. Copy only if needed: a copy takes 10 us.
@@ -286,23 +286,23 @@ class _Reader:
         node, _, output = ref.partition(".")
         reader = f"node '{ellipsize(name)}' reads" if name else "'outputs' shows"
         if node == name:
-            self.problem(path, f"node '{name}' reads itself", "a node reads the outputs of others")
+            self.report(path, f"node '{name}' reads itself", "a node reads the outputs of others")
             return None
         if node not in self.document.root["nodes"]:
-            self.problem(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.ref_hint(ref, name, nodes))
+            self.report(path, f"{reader} '{ellipsize(ref)}', which is not defined", self.ref_hint(ref, name, nodes))
             return None
         if node not in nodes or node in self.unclear or ("nodes", node, "outputs") in self.bad:
             return ref  # the problem of that node is reported already, so accept the input
         named = nodes[node].outputs
         if not output and len(named) > 1:
             listed = " or ".join(f"'{node}.{n}'" for n in named[:5])
-            self.problem(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
+            self.report(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
             return None
         if output and output not in named:
             guess = closest_match(output, named)
             hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
             hint = hint or (f"there is {_listed(f'{node}.{n}' for n in named)}" if named else f"did you mean '{node}'?")
-            self.problem(path, f"node '{node}' has no output '{ellipsize(output)}'", hint)
+            self.report(path, f"node '{node}' has no output '{ellipsize(output)}'", hint)
             return None
         return f"{node}.{named[0]}" if named and not output else ref
 
@@ -313,7 +313,7 @@ class _Reader:
             if wanted in spec.outputs:
                 return f"did you mean '{spec.id}.{wanted}'?"
         known = [other for other in self.document.root["nodes"] if other != name]
-        guess = closest_match(wanted, known) if len(self.problems) < _MAX_HINTS else None
+        guess = closest_match(wanted, known) if len(self.diagnostics) < _MAX_HINTS else None
         if guess:
             full_name = f"{guess}.{output}" if guess in nodes and output in nodes[guess].outputs else guess
             return f"did you mean '{ellipsize(full_name)}' (line {self.document.key_span('nodes', guess).line})?"
@@ -332,7 +332,7 @@ class _Reader:
                 if ref.partition(".")[0] == cycle[1]
             ]
             what = f"these nodes need one another in a circle{count}: {circle}"
-            self.problem(paths[0], what, "remove one of these references")
+            self.report(paths[0], what, "remove one of these references")
 
     def outputs(self, root: Mapping[str, Any], nodes: Mapping[str, NodeSpec]) -> dict[str, str]:
         """Return shown name -> output id: those under `outputs`, or without that key all that no node reads."""
@@ -360,10 +360,10 @@ class _Reader:
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
-                self.problem(where, diagnostic.message, diagnostic.hint, at_key=named)
+                self.report(where, diagnostic.message, diagnostic.hint, at_key=named)
             if spec.kind == "write" and (first := writers.setdefault(os.path.normpath(spec.body), name)) != name:
                 line = self.document.key_span("nodes", first).line
-                self.problem((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
+                self.report((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""

@@ -26,9 +26,9 @@ def type_of(value: Any) -> str:
     return _TYPES.get(type(value), "array" if isinstance(value, list) else "object")
 
 
-def has_type(value: Any, wanted: str) -> bool:
-    """Whether a value read from a file has the JSON Schema type `wanted`; an integer is also a number."""
-    return type_of(value) == wanted or (wanted == "number" and type_of(value) == "integer")
+def has_type(value: Any, type_name: str) -> bool:
+    """Whether a value read from a file has the JSON Schema type `type_name`; an integer is also a number."""
+    return type_of(value) == type_name or (type_name == "number" and type_of(value) == "integer")
 
 
 def param_of(name: str, value: Any) -> Param:
@@ -162,11 +162,11 @@ def env_text(value: Any) -> str:
 
 
 def bind_params(
-    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], problems: list[Diagnostic]
+    pipeline: Pipeline, given: Mapping[str, str], typed: Mapping[str, Any], diagnostics: list[Diagnostic]
 ) -> dict[str, Any]:
     """Return the value of every parameter: from `given` (text, `-p`), else `typed` (a params file), else its default.
 
-    Adds a diagnostic to `problems` for each unknown, missing or invalid parameter.
+    Adds a diagnostic to `diagnostics` for each unknown, missing or invalid parameter.
     """
     values: dict[str, Any] = {}
     for name in dict.fromkeys([*typed, *given]):
@@ -174,7 +174,7 @@ def bind_params(
             guess = closest_match(name, pipeline.params)
             known = ", ".join(pipeline.params) or "none"
             hint = f"did you mean '{guess}'?" if guess else f"its parameters: {known}"
-            problems.append(
+            diagnostics.append(
                 Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
             )
     for name, param in pipeline.params.items():
@@ -186,17 +186,17 @@ def bind_params(
             shown = "nothing" if value is None else ellipsize(env_text(value))
         elif param.required:
             hint = f"give it with -p {name}=…" + (f" ({param.help})" if param.help else "")
-            problems.append(Diagnostic(SourceSpan(pipeline.file), f"the parameter '{name}' has no value", hint))
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), f"the parameter '{name}' has no value", hint))
             continue
         else:
             value, wrong, shown = param.default, False, ""
         if wrong:
             what = f"the parameter '{name}' must be of type {param.type}, not {shown}"
-            problems.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
         elif param.enum and value not in param.enum:
             listed = ", ".join(env_text(choice) for choice in param.enum)
             what = f"the parameter '{name}' must be one of {listed}, not {shown}"
-            problems.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
+            diagnostics.append(Diagnostic(SourceSpan(pipeline.file), what, param.help))
         values[name] = _plain(value)
     return values
 
@@ -208,15 +208,15 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _from_text(given: str, wanted: str) -> tuple[Any, bool]:
-    """Convert text to a value of type `wanted`. Returns the value, and whether the text is invalid."""
-    if wanted == "string":
+def _from_text(given: str, type_name: str) -> tuple[Any, bool]:
+    """Convert text to a value of type `type_name`. Returns the value, and whether the text is invalid."""
+    if type_name == "string":
         return given, False
-    if wanted == "boolean":
+    if type_name == "boolean":
         word = given.strip().lower()
         return word in _TRUE, word not in _TRUE + _FALSE
     try:
         value = parse(given, "the command line").root
     except SpecError:
         return None, True
-    return value, not has_type(value, wanted)
+    return value, not has_type(value, type_name)

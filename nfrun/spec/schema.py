@@ -123,7 +123,7 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     """Yield the diagnostics for one error of jsonschema."""
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
-    rule, wanted, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
+    rule, expected, value = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     path: Keys = tuple(error.absolute_path)
     name = suggestions.name_of(path)
     if "propertyNames" in error.absolute_schema_path:
@@ -133,7 +133,7 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
         yield from _unknown_keys(path, value, list(schema.get("properties", {})))
     elif rule == "required":
         stray_nodes = [key for key in value if suggestions.is_stray_node(path, value, key)]
-        for key in wanted:
+        for key in expected:
             # A misspelling of this key is already reported as an unknown key.
             if key not in value and not any(
                 suggestions.meant(k, [key]) for k in value if k not in schema["properties"]
@@ -141,33 +141,33 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
                 hint = f"indent '{ellipsize(stray_nodes[0])}' and the other nodes below 'nodes:'" if stray_nodes else ""
                 yield SchemaDiagnostic(path, rule, f"{name} needs '{key}'", hint or suggestions.example(path, schema))
     elif rule in ("type", "enum") and value is None:
-        hint = f"one of {', '.join(wanted)}" if rule == "enum" else suggestions.example(path, schema)
+        hint = f"one of {', '.join(expected)}" if rule == "enum" else suggestions.example(path, schema)
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", hint)
     elif rule == "type":
-        types = [_TYPES[word] for word in ([wanted] if isinstance(wanted, str) else wanted)]
+        types = [_TYPES[word] for word in ([expected] if isinstance(expected, str) else expected)]
         listed = " or ".join(part for part in (", ".join(types[:-1]), types[-1]) if part)
         hint = suggestions.wrong_type(path, value, schema)
         yield SchemaDiagnostic(path, rule, f"{name} must be {listed}, not {_shown(value)}", hint)
     elif rule == "enum":
-        guess = closest_match(value, wanted) or suggestions.meant(value, wanted) if isinstance(value, str) else None
+        guess = closest_match(value, expected) or suggestions.meant(value, expected) if isinstance(value, str) else None
         hint = (
             f"did you mean '{guess}'?" if guess else suggestions.KEYS.get(value, "") if isinstance(value, str) else ""
         )
-        what = f"one of {', '.join(wanted)}" if len(wanted) > 1 else f"'{wanted[0]}'"
+        what = f"one of {', '.join(expected)}" if len(expected) > 1 else f"'{expected[0]}'"
         yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
     elif rule == "pattern" and not value.strip():
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
         yield SchemaDiagnostic(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
     elif rule in _BOUNDS:
-        yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {wanted}, not {_shown(value)}")
+        yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}")
     elif rule in ("minProperties", "minItems"):
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "uniqueItems":
         twice = next(i for i, item in enumerate(value) if item in value[:i])
         yield SchemaDiagnostic((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")
     elif rule == "maxLength":
-        yield SchemaDiagnostic(path, rule, f"{name} is longer than {wanted} characters")
+        yield SchemaDiagnostic(path, rule, f"{name} is longer than {expected} characters")
     else:
         yield SchemaDiagnostic(path, rule, f"{name}: {ellipsize(error.message, 200)}")
 

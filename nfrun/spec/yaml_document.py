@@ -169,15 +169,15 @@ class _Builder:
     def __init__(self, source: _Source) -> None:
         self.source = source
         self.text = source.text
-        self.problems: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.anchors: dict[str, _Anchor | None] = {}  # None: still open
         self.count = self.aliased = 0
         self.checked_to = 0  # index up to which tabs were checked
         self.has_tabs = "\t" in source.text
 
     def add(self, start: int, length: int, what: str, hint: str) -> None:
-        self.problems.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
-        if len(self.problems) >= MAX_PROBLEMS:
+        self.diagnostics.append(Diagnostic(self.source.span(start << 32 | length), what, hint))
+        if len(self.diagnostics) >= MAX_PROBLEMS:
             raise _SearchEnded
 
     def build(self, get_event: Callable[[], Any]) -> Seq:
@@ -382,9 +382,9 @@ def _placed(source: _Source, text: str) -> Seq:
             pass
         except YAMLError as error:
             start, length, what, hint = explain(error, source.text)
-            builder.problems.append(Diagnostic(source.span(start << 32 | length), what, hint))
-    if builder.problems:
-        raise SpecError(sorted(builder.problems, key=lambda p: (p.span.line, p.span.column)))
+            builder.diagnostics.append(Diagnostic(source.span(start << 32 | length), what, hint))
+    if builder.diagnostics:
+        raise SpecError(sorted(builder.diagnostics, key=lambda p: (p.span.line, p.span.column)))
     source.placed = top
     return top
 

@@ -107,20 +107,20 @@ def test_a_module_that_cannot_be_read_is_reported_once(folder: Path, source: str
     (folder / "steps.py").write_text(source)
     lookup = FunctionLookup(folder)
     first = lookup.find("steps", "f")
-    assert first.problem.startswith(problem)  # the rest is Python's message, which differs between versions
-    assert str(folder) not in first.problem
+    assert first.message.startswith(problem)  # the rest is Python's message, which differs between versions
+    assert str(folder) not in first.message
     assert first.hint == "the module 'steps' cannot be read"
     assert lookup.find("steps", "f") == lookup.find("steps", "g") == LookupResult()
 
 
 def test_a_module_that_is_not_utf_8(folder: Path) -> None:
     (folder / "steps.py").write_bytes(b"# \xff\ndef f(): ...\n")
-    assert FunctionLookup(folder).find("steps", "f").problem == "steps.py: invalid or missing encoding declaration"
+    assert FunctionLookup(folder).find("steps", "f").message == "steps.py: invalid or missing encoding declaration"
 
 
 def test_a_deeply_nested_module(folder: Path) -> None:
     (folder / "steps.py").write_text("x = " + "(" * 5000 + ")" * 5000)
-    assert "steps" in FunctionLookup(folder).find("steps", "f").problem
+    assert "steps" in FunctionLookup(folder).find("steps", "f").message
 
 
 def test_invalid_escapes_cause_no_warning(folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_installed_modules(folder: Path) -> None:
     for module, function in (("sys", "exit"), ("math", "sqrt"), ("pyarrow", "table"), ("os", "getcwd")):
         assert lookup.find(module, function) == LookupResult()
     found = lookup.find("json", "dmup")
-    assert (found.problem, found.hint) == ("json/__init__.py has no function 'dmup'", "did you mean 'dump'?")
+    assert (found.message, found.hint) == ("json/__init__.py has no function 'dmup'", "did you mean 'dump'?")
 
 
 def test_modules_in_the_folder_come_before_installed_ones(folder: Path) -> None:
@@ -218,11 +218,11 @@ def test_a_file_with_the_name_of_an_imported_module_is_reported(folder: Path, na
     (folder / f"{name}.py").write_text("def dumps(table): ...\n")
     found = FunctionLookup(folder).find(name, "dumps")
     what = f"the module '{name}' beside the pipeline file has the name of one that is in use already"
-    assert (found.problem, found.hint) == (what, "rename the file")
+    assert (found.message, found.hint) == (what, "rename the file")
 
 
 def test_standard_modules_are_found_unless_a_file_hides_them(folder: Path) -> None:
-    assert FunctionLookup(folder).find("json", "dumps").problem == ""
+    assert FunctionLookup(folder).find("json", "dumps").message == ""
 
 
 def test_modules_of_other_import_finders_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def test_a_module_in_nested_namespace_packages_is_found(folder: Path) -> None:
     (folder / "made_up" / "inner" / "steps.py").write_text("def f(table): ...\n")
     found = FunctionLookup(folder).find("made_up.inner.steps", "f")
     assert found.signature and found.signature.where == "made_up/inner/steps.py:1"
-    assert FunctionLookup(folder).find("made_up.inner", "f").problem.startswith("'made_up.inner' is a folder without")
+    assert FunctionLookup(folder).find("made_up.inner", "f").message.startswith("'made_up.inner' is a folder without")
 
 
 def test_each_module_is_read_once(folder: Path) -> None:
@@ -254,4 +254,4 @@ def test_each_module_is_read_once(folder: Path) -> None:
     assert lookup.find("steps", "f").signature
     (folder / "steps.py").write_text("def g(b): ...\n")
     assert lookup.find("steps", "f").signature
-    assert lookup.find("steps", "g").problem == "steps.py has no function 'g'"
+    assert lookup.find("steps", "g").message == "steps.py has no function 'g'"
