@@ -286,6 +286,7 @@ class Scheduler:
     def _end(self, now: float, i: int, state: State, events: list[Event]) -> None:
         """End a node, and then the nodes that can no longer start. It is a loop, since chains can be long."""
         self._state[i] = state
+        missing = self._missing
         pending = [i]
         while pending:
             ended = pending.pop()
@@ -296,18 +297,21 @@ class Scheduler:
             succeeded = self._state[ended] is _FINISHED
             for dependent in self._needed_by[ended]:
                 if succeeded or state is State.CANCELLED:
-                    self._count_down(now, dependent, pending)
+                    missing[dependent] = left = missing[dependent] - 1
+                    if not left:
+                        self._unblock(now, dependent, pending)
                 elif self._state[dependent] is _WAITING:
                     self._state[dependent] = State.SKIPPED
                     events.append(NodeSkipped(now, self._names[dependent], self._names[i]))
                     pending.append(dependent)
             for dependent in self._order_only_dependents[ended]:
-                self._count_down(now, dependent, pending)
+                missing[dependent] = left = missing[dependent] - 1
+                if not left:
+                    self._unblock(now, dependent, pending)
 
-    def _count_down(self, now: float, i: int, ended: list[int]) -> None:
-        """Count one dependency of a node as met. After the last one, it is ready; a barrier is added to `ended`."""
-        self._missing[i] = missing = self._missing[i] - 1
-        if missing or self._state[i] is not _WAITING:
+    def _unblock(self, now: float, i: int, ended: list[int]) -> None:
+        """Make a node ready whose dependencies are all met; a barrier ends at once and is added to `ended`."""
+        if self._state[i] is not _WAITING:
             return
         if self._nodes[i].barrier:
             self._state[i] = _FINISHED

@@ -93,6 +93,8 @@ class Logs:
 
     def end(self, node: str, attempt: int) -> None:
         """End all streams of an attempt that has ended."""
+        if not self._open:  # most attempts print nothing
+            return
         for stream in (*STREAMS, LOG):
             if log := self._open.pop((node, attempt, stream), None):
                 log.end()
