@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
+from nfrun.core.events import NOTHING
 from nfrun.core.pipeline import NO_RETRY, Pipeline, Retry
 
 
@@ -20,7 +21,7 @@ class Node:
     `needs` names the nodes that must have succeeded, `order_only` those that must have ended in any way. `reads` are
     the ids of the outputs it opens (`node` or `node.output`), each from a node in `needs`. `estimated_duration` is in
     seconds, or 1 if no durations are recorded, so that a priority counts nodes. `timeout` is in seconds. `resources`
-    are taken from the plan's capacity while the node runs. A `barrier` runs nothing: it ends by itself and without
+    are taken from the plan's budget while the node runs. A `barrier` runs nothing: it ends by itself and without
     events.
     """
 
@@ -41,15 +42,20 @@ class Plan:
 
     `nodes` are in the order of the file. `stages[i]` holds the nodes whose longest chain of dependencies has i links.
     `priorities[name]` is the estimated duration of the longest path from the start of that node to the end of the run.
-    `retained` has the ids of outputs that are kept after their last reader. `slots` is the capacity of the resource
-    `cpu`.
+    `retained` has the ids of outputs that are kept after their last reader. `budget` has the amount of each resource
+    that running nodes may take together; that of `cpu` is the number of slots.
     """
 
     nodes: Mapping[str, Node]
     stages: tuple[tuple[str, ...], ...]
     priorities: Mapping[str, float]
     retained: frozenset[str]
-    slots: int
+    budget: Mapping[str, float]
+
+    @property
+    def slots(self) -> int:
+        """The budget of the resource `cpu`."""
+        return int(self.budget["cpu"])
 
     @property
     def work(self) -> float:
@@ -57,16 +63,27 @@ class Plan:
         return sum(node.estimated_duration for node in self.nodes.values())
 
 
-def make_plan(nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 1) -> Plan:
-    """Make the plan of the nodes. Raises `graphlib.CycleError` on a cycle and ValueError on an undefined name."""
+def make_plan(
+    nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 1, budget: Mapping[str, float] = NOTHING
+) -> Plan:
+    """Make the plan of the nodes. `budget` has the amounts of all resources but `cpu`.
+
+    A node may ask for more slots than there are: it gets them all. Raises ValueError if it asks for more of another
+    resource than its budget, or needs an undefined node, and `graphlib.CycleError` on a cycle.
+    """
     by_name = {node.name: node for node in nodes}
+    budget = {**budget, "cpu": slots}
+    for resources, node in {node.resources: node.name for node in by_name.values()}.items():
+        for name, amount in resources:
+            if name != "cpu" and not 0 <= amount <= budget.get(name, -1):
+                raise ValueError(f"node {node!r} asks for {amount:g} of {name!r}, but there is {budget.get(name, 0):g}")
     graph = {name: node.needs + node.order_only for name, node in by_name.items()}
     for name, needs in graph.items():
         for need in needs:
             if need not in by_name:
                 raise ValueError(f"node {name!r} needs {need!r}, which is not in the plan")
     stages = make_stages(graph)
-    return Plan(by_name, stages, _priorities(by_name, graph, stages), frozenset(retained), slots)
+    return Plan(by_name, stages, _priorities(by_name, graph, stages), frozenset(retained), budget)
 
 
 def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[str, float] | None = None) -> Plan:
@@ -157,7 +174,7 @@ def best_speedup(work: float, longest: float, slots: int) -> float:
 
 def sequential(plan: Plan) -> Plan:
     """Return the same plan with one slot, so that its nodes run one at a time."""
-    return replace(plan, slots=1)
+    return replace(plan, budget={**plan.budget, "cpu": 1})
 
 
 def with_barriers(plan: Plan) -> Plan:
@@ -175,7 +192,7 @@ def with_barriers(plan: Plan) -> Plan:
         # If a whole stage was skipped, it may have ended before the barrier in front of it. So this one waits for both.
         nodes[name] = Node(name, order_only=(*stage, *previous), estimated_duration=0.0, barrier=True)
         previous = (name,)
-    staged = make_plan(nodes.values(), plan.retained, plan.slots)
+    staged = make_plan(nodes.values(), plan.retained, plan.slots, plan.budget)
     # Reporters show the stages of the file, without the barriers.
     return replace(staged, stages=plan.stages)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Collection
 from enum import Enum
 
 from nfrun.core.events import (
@@ -45,16 +46,21 @@ Demand = tuple[tuple[str, float], ...]
 class Scheduler:
     """The state of one run of a plan.
 
-    Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, and `cancel` to
-    stop. Each takes the time in seconds and returns the resulting events in order. The caller must carry out each
-    `NodeStarted` and `AttemptStopped`. When `done`, call `finish` for the last event. It is not thread-safe.
+    Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, `set_capacity`
+    when there is more or less of a resource, and `cancel` to stop. Each takes the time in seconds and returns the
+    resulting events in order. The caller must carry out each `NodeStarted` and `AttemptStopped`. When `done`, call
+    `finish` for the last event. It is not thread-safe.
 
     With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
-    `seed` makes the jitter of retries repeatable.
+    `seed` makes the jitter of retries repeatable. Attempts at the nodes `begins_later` begin when `begun` is called,
+    all others when they start.
     """
 
-    def __init__(self, plan: Plan, *, keep_going: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, *, keep_going: bool = False, seed: int = 0, begins_later: Collection[str] = ()
+    ) -> None:
         self.plan = plan
+        self._begins_later = frozenset(begins_later)
         self._keep_going = keep_going
         self._seed = seed
         self._names = list(plan.nodes)
@@ -79,8 +85,8 @@ class Scheduler:
                 self._order_only_dependents[self._index[name]].append(i)
             for output in node.reads:
                 self._readers[output] = self._readers.get(output, 0) + 1
-        self._capacity: dict[str, float] = {"cpu": float(plan.slots)}
-        self._free = dict(self._capacity)
+        self._capacity = dict(plan.budget)
+        self._free = dict(plan.budget)
         demands = {node.resources: self._demand_of(node) for node in self._nodes}
         self._demand = [demands[node.resources] for node in self._nodes]
         # One heap for each distinct demand, so that the best node that fits is at the top of one of them.
@@ -170,6 +176,26 @@ class Scheduler:
         self._dispatch(now, events)
         return events
 
+    def begun(self, now: float, node: str, attempt: int) -> None:
+        """Count the timeout of an attempt from now. The first call counts; one for an attempt that is over does not."""
+        i = self._index[node]
+        timeout = self._nodes[i].timeout
+        if timeout is not None:  # `wake_at` drops it if the attempt is over
+            heapq.heappush(self._timers, (now + timeout, i, attempt, False))
+
+    def set_capacity(self, now: float, resource: str, amount: float) -> list[Event]:
+        """Set how much of a resource there is now, at most its budget, and start what fits.
+
+        If there is less than before, running attempts go on. A node that asks for more than there is waits, for ever if
+        need be: only its budget limits what it may ask for. Raises KeyError for a resource without a budget.
+        """
+        amount = min(amount, self.plan.budget[resource])
+        self._free[resource] += amount - self._capacity[resource]
+        self._capacity[resource] = amount
+        events: list[Event] = []
+        self._dispatch(now, events)
+        return events
+
     def tick(self, now: float) -> list[Event]:
         """End the back-offs and time out the attempts that are due at `now`."""
         events: list[Event] = []
@@ -233,7 +259,7 @@ class Scheduler:
         self._running += 1
         for resource, amount in self._demand[i]:
             self._free[resource] -= amount
-        if node.timeout is not None:
+        if node.timeout is not None and node.name not in self._begins_later:
             heapq.heappush(self._timers, (now + node.timeout, i, self._attempt[i], False))
         inputs = {o: self._outputs[o] for o in node.reads if o in self._outputs} if node.reads else NOTHING
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
@@ -362,5 +388,7 @@ class Scheduler:
         return True
 
     def _demand_of(self, node: Node) -> Demand:
-        # A demand above the capacity would never fit. It is cut to the capacity, as with Snakemake's threads.
-        return tuple(sorted((name, min(amount, self._capacity[name])) for name, amount in node.resources))
+        # A demand above the budget would never fit. It is cut to the budget, as with Snakemake's threads. A demand of
+        # nothing is left out: it fits even where less than nothing is free, after the capacity became smaller.
+        budget = self.plan.budget
+        return tuple(sorted((name, min(amount, budget[name])) for name, amount in node.resources if amount))

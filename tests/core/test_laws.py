@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -46,6 +46,7 @@ SEEDS = range(200)
 SCHEDULES = ("eager", "barriers", "sequential")
 GRACE = 1.0
 
+Argument = Outcome | str | tuple[str, float]
 End = NodeFinished | NodeFailed | NodeSkipped | NodeCancelled
 
 
@@ -54,16 +55,16 @@ End = NodeFinished | NodeFailed | NodeSkipped | NodeCancelled
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the scheduler. `argument` is the outcome, or the reason of a cancel."""
+    """One call of the scheduler. `argument` is the outcome, the reason of a cancel, or a tuple of arguments."""
 
     at: float
     method: str
-    argument: Outcome | str | None = None
+    argument: Argument = ()
 
     def make(self, scheduler: Scheduler) -> list[Event]:
-        arguments = () if self.argument is None else (self.argument,)
-        events: list[Event] = getattr(scheduler, self.method)(self.at, *arguments)
-        return events
+        arguments = self.argument if isinstance(self.argument, tuple) else (self.argument,)
+        events: list[Event] | None = getattr(scheduler, self.method)(self.at, *arguments)
+        return events or []
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Trial:
     plan: Plan
     keep_going: bool
     cancel_at: float | None
+    begins_later: list[str]
     calls: list[Call] = field(default_factory=list)
     answers: list[list[Event]] = field(default_factory=list)
 
@@ -90,18 +92,20 @@ class Trial:
         return [event for event in self.log if isinstance(event, kinds)]
 
     def scheduler(self) -> Scheduler:
-        return Scheduler(self.plan, keep_going=self.keep_going, seed=self.seed)
+        return Scheduler(self.plan, keep_going=self.keep_going, seed=self.seed, begins_later=self.begins_later)
 
     def __str__(self) -> str:
         return f"seed {self.seed}, {self.schedule}"
 
 
 class RunState:
-    """The state of a run from its events so far: which nodes run, back off, or have ended, and how."""
+    """The state of a run from its calls and events so far: which nodes run, back off, or have ended, and how."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.slots = float(plan.slots)
+    def __init__(self, trial: Trial) -> None:
+        self.plan = trial.plan
+        self.begins_later = trial.begins_later
+        self.begun: dict[str, float] = {}  # the running attempts that have begun
+        self.capacity = dict(trial.plan.budget)
         self.running: dict[str, NodeStarted] = {}
         self.retrying: dict[str, NodeRetrying] = {}
         self.backoff_over: dict[str, NodeRetrying] = {}  # their back-off is over
@@ -115,6 +119,13 @@ class RunState:
     def begin_call(self, call: Call) -> None:
         """Note the call whose events follow."""
         self.ticked = call.at if call.method == "tick" else None
+        if call.method == "set_capacity":
+            name, amount = cast(tuple[str, float], call.argument)
+            self.capacity[name] = min(amount, self.plan.budget[name])
+        elif call.method == "begun":
+            name, attempt = cast(tuple[str, float], call.argument)
+            if name in self.running and self.running[name].attempt == attempt:
+                self.begun.setdefault(name, call.at)
         for name, retrying in list(self.retrying.items()):
             if self.ticked is not None and retrying.at + retrying.delay <= self.ticked:
                 self.backoff_over[name] = self.retrying.pop(name)
@@ -123,14 +134,18 @@ class RunState:
         if isinstance(event, NodeStarted):
             self.backoff_over.pop(event.node, None)
             self.running[event.node] = event
+            if event.node not in self.begins_later:
+                self.begun[event.node] = event.at
         elif isinstance(event, NodeRetrying):
             del self.running[event.node]
+            self.begun.pop(event.node, None)
             over = self.ticked is not None and event.at + event.delay <= self.ticked
             (self.backoff_over if over else self.retrying)[event.node] = event
         elif isinstance(event, End):
             if isinstance(event, NodeCancelled) and (start := self.running.get(event.node)):
                 self.detached.add((event.node, start.attempt))
             self.running.pop(event.node, None)
+            self.begun.pop(event.node, None)
             self.retrying.pop(event.node, None)
             self.backoff_over.pop(event.node, None)
             self.ended[event.node] = event
@@ -142,15 +157,14 @@ class RunState:
         elif isinstance(event, AttemptStopped) and event.why == "timeout":
             self.detached.add((event.node, event.attempt))
 
-    def cpu_demand(self, name: str) -> float:
-        return min(dict(self.plan.nodes[name].resources).get("cpu", 0.0), self.slots)
+    def demand(self, name: str) -> dict[str, float]:
+        return {r: min(amount, self.plan.budget[r]) for r, amount in self.plan.nodes[name].resources}
 
-    @property
-    def free(self) -> float:
-        return self.slots - sum(self.cpu_demand(name) for name in self.running)
+    def taken(self, resource: str) -> float:
+        return sum(self.demand(name).get(resource, 0.0) for name in self.running)
 
     def fits(self, name: str) -> bool:
-        return self.cpu_demand(name) <= self.free + 1e-6
+        return all(amount <= self.capacity[r] - self.taken(r) + 1e-6 for r, amount in self.demand(name).items())
 
     def has_ended(self, name: str) -> bool:
         """Whether this node has ended; a barrier has ended when all nodes before it have."""
@@ -199,8 +213,24 @@ def draw_plan(draw: random.Random) -> Plan:
                 resources=draw.choice(((), (("cpu", 0.4),), *[(("cpu", n),) for n in (1.0, 1.0, 1.0, 2.0, 99.0)])),
             )
         )
+    if draw.random() < 0.5:
+        others = ((), (), (("gpu", 1.0),), (("gpu", 2.0),), (("gpu", 1.0), ("api", 0.5)), (("api", 1.5),))
+        nodes = [replace(node, resources=node.resources + draw.choice(others)) for node in nodes]
     retained = [output for node in nodes for output in outputs_of(node.name) if draw.random() < 0.15]
-    return make_plan(nodes, retained, draw.choice((1, 2, 3, 8)))
+    budget = {"gpu": draw.choice((2.0, 3.0)), "api": draw.choice((1.5, 2.0))}
+    return make_plan(nodes, retained, draw.choice((1, 2, 3, 8)), budget)
+
+
+def draw_capacities(draw: random.Random, plan: Plan) -> list[tuple[float, str, float]]:
+    """Changes of the capacity: (time, resource, amount). In the end there is of everything what the budget allows."""
+    if draw.random() < 0.5:
+        return []
+    changes = [
+        (draw.choice((0.0, 1.0, draw.uniform(0.0, 8.0))), name, draw.choice((0.0, 0.5, 1.0, 1.7, 2.0, 1e9)))
+        for name in plan.budget
+        for _ in range(draw.randint(0, 4))
+    ]
+    return sorted([*changes, *((9.0, name, draw.choice((amount, 1e9))) for name, amount in plan.budget.items())])
 
 
 def draw_outcome(draw: random.Random, start: NodeStarted, failure_rate: float) -> tuple[float, Outcome]:
@@ -222,12 +252,15 @@ def make_trial(seed: int, schedule: str) -> Trial:
     plan = draw_plan(random.Random(seed))
     plan = {"eager": lambda p: p, "barriers": with_barriers, "sequential": sequential}[schedule](plan)
     cancel_at = draw.choice((None, None, 0.0, draw.uniform(0.0, 12.0)))
-    trial = Trial(seed, schedule, plan, draw.random() < 0.6, cancel_at)
+    later = [name for name in plan.nodes if draw.random() < 0.3]
+    trial = Trial(seed, schedule, plan, draw.random() < 0.6, cancel_at, later)
     failure_rate = draw.choice((0.0, 0.1, 0.3))
-    scheduler, state = trial.scheduler(), RunState(plan)
+    capacities = draw_capacities(draw, plan)
+    scheduler, state = trial.scheduler(), RunState(trial)
     pending: dict[tuple[str, int], tuple[float, Outcome]] = {}
+    begins: dict[tuple[str, int], float] = {}
 
-    def call(at: float, method: str, argument: Outcome | str | None = None) -> None:
+    def call(at: float, method: str, argument: Argument = ()) -> None:
         trial.calls.append(Call(at, method, argument))
         events = trial.calls[-1].make(scheduler)
         trial.answers.append(events)
@@ -238,6 +271,10 @@ def make_trial(seed: int, schedule: str) -> Trial:
                 duration, outcome = draw_outcome(
                     random.Random(f"{seed} {event.node} {event.attempt}"), event, failure_rate
                 )
+                if event.node in later:  # its worker is not there yet; now and then the attempt ends without one
+                    wait = draw.choice((0.0, 1.0, draw.uniform(0.0, 6.0)))
+                    begins[event.node, event.attempt] = at + draw.choice((wait, wait, wait, wait + 5.0))
+                    duration += wait
                 pending[event.node, event.attempt] = at + duration, outcome
             elif isinstance(event, AttemptStopped) and (key := (event.node, event.attempt)) in pending:
                 reaction = draw.choice(("at once", "not at all", "hangs"))
@@ -249,23 +286,29 @@ def make_trial(seed: int, schedule: str) -> Trial:
         check_scheduler(scheduler, state)
 
     call(0.0, "begin")
-    while not scheduler.done or pending:
+    while not scheduler.done or pending or begins:
         assert len(trial.calls) < 2_000, f"{trial} does not come to an end"
-        candidates: list[tuple[float, float, str, Outcome | str | None]] = [
+        candidates: list[tuple[float, float, str, Argument]] = [
             (at, draw.random(), "outcome", outcome) for at, outcome in pending.values()
         ]
+        candidates += [(at, draw.random(), "begun", key) for key, at in begins.items()]
+        candidates += [(at, draw.random(), "set_capacity", (name, amount)) for at, name, amount in capacities[:1]]
         if scheduler.wake_at is not None:
-            candidates.append((scheduler.wake_at, draw.random(), "tick", None))
+            candidates.append((scheduler.wake_at, draw.random(), "tick", ()))
         if trial.cancel_at is not None:
             if not any(c.method == "cancel" for c in trial.calls):
                 candidates.append((trial.cancel_at, draw.random(), "cancel", "interrupted"))
             elif not scheduler.done and not any(c.method == "detach" for c in trial.calls):
-                candidates.append((trial.cancel_at + GRACE, draw.random(), "detach", None))
+                candidates.append((trial.cancel_at + GRACE, draw.random(), "detach", ()))
         at, _, method, argument = min(candidates, key=lambda candidate: candidate[:2])
         if draw.random() < 0.2 and trial.calls[-1].at < at:
             call(draw.uniform(trial.calls[-1].at, at), "tick")  # too early
         if isinstance(argument, Outcome):
             del pending[argument.node, argument.attempt]
+        elif method == "begun":
+            del begins[cast(tuple[str, int], argument)]
+        elif method == "set_capacity":
+            del capacities[0]
         call(at, method, argument)
     call(trial.calls[-1].at, "finish")
     return trial
@@ -277,9 +320,9 @@ def check_scheduler(scheduler: Scheduler, state: RunState) -> None:
     names = [node.name for node in state.plan.nodes.values() if not node.barrier]
     assert scheduler.done == all(name in state.ended for name in names)
     times = [retrying.at + retrying.delay for retrying in state.retrying.values()]
-    for name, start in state.running.items():
+    for name, begun_at in state.begun.items():
         timeout = state.plan.nodes[name].timeout
-        times += [] if timeout is None else [start.at + timeout]
+        times += [] if timeout is None else [begun_at + timeout]
     assert scheduler.wake_at == min(times, default=None)
     ends = {NodeFinished: "FINISHED", NodeFailed: "FAILED", NodeSkipped: "SKIPPED", NodeCancelled: "CANCELLED"}
     for name in names:
@@ -301,7 +344,7 @@ def trials() -> list[Trial]:
 
 def events_with_state(trial: Trial) -> Iterator[tuple[Call, Event, RunState]]:
     """Each event with the call that returned it and the state of the run before it."""
-    state = RunState(trial.plan)
+    state = RunState(trial)
     for call, events in zip(trial.calls, trial.answers, strict=True):
         state.begin_call(call)
         for event in events:
@@ -358,11 +401,33 @@ def test_attempts_are_counted_from_one_and_each_follows_the_one_before() -> None
                 assert state.running[event.node].attempt == event.attempt, trial
 
 
-def test_running_nodes_never_exceed_the_slots() -> None:
+def test_a_node_starts_only_where_the_capacity_of_all_its_resources_has_room() -> None:
     for trial in trials():
         for _, event, state in events_with_state(trial):
             assert not isinstance(event, NodeStarted) or state.fits(event.node), trial
-            assert trial.schedule != "sequential" or sum(state.cpu_demand(n) > 0.5 for n in state.running) <= 1, trial
+            large = [name for name in state.running if state.demand(name).get("cpu", 0.0) > 0.5]
+            assert trial.schedule != "sequential" or len(large) <= 1, trial
+
+
+def test_running_nodes_never_take_more_of_a_resource_than_its_budget() -> None:
+    for trial in trials():
+        for _, _, state in events_with_state(trial):
+            assert all(state.taken(name) <= amount + 1e-6 for name, amount in trial.plan.budget.items()), trial
+
+
+def test_less_capacity_stops_nothing_and_starts_nothing() -> None:
+    shrinks = 0
+    for trial in trials():
+        capacity = dict(trial.plan.budget)
+        for call, events in zip(trial.calls, trial.answers, strict=True):
+            if call.method == "set_capacity":
+                name, amount = cast(tuple[str, float], call.argument)
+                assert all(isinstance(event, NodeStarted) for event in events), trial
+                if amount <= capacity[name]:
+                    assert events == [], trial
+                    shrinks += 1
+                capacity[name] = min(amount, trial.plan.budget[name])
+    assert shrinks > 100
 
 
 def test_a_node_starts_after_its_needs_have_finished_and_its_order_only_nodes_have_ended() -> None:
@@ -396,7 +461,7 @@ def test_an_attempt_gets_all_outputs_that_it_reads_before_their_release() -> Non
 
 def test_an_output_is_released_once_after_its_last_reader_and_never_if_it_is_retained() -> None:
     for trial in trials():
-        state = RunState(trial.plan)
+        state = RunState(trial)
         for events in trial.answers:
             for event in events:
                 if isinstance(event, OutputReleased):
@@ -447,7 +512,7 @@ def test_without_keep_going_nothing_starts_after_a_failure_and_waiting_nodes_are
 
 def test_after_a_cancel_nothing_starts_and_all_running_attempts_are_stopped() -> None:
     for trial in trials():
-        state, cancelled = RunState(trial.plan), False
+        state, cancelled = RunState(trial), False
         for call, events in zip(trial.calls, trial.answers, strict=True):
             if call.method == "cancel":
                 cancelled = True
@@ -525,18 +590,21 @@ def test_the_attempts_of_a_node_are_limited_by_its_retries_and_the_lost_worker_b
                 assert event.attempt <= 1 + trial.plan.nodes[event.node].retry.max + LOST_BUDGET, trial
 
 
-def test_an_attempt_is_stopped_exactly_at_its_timeout() -> None:
+def test_an_attempt_is_stopped_exactly_its_timeout_after_it_has_begun() -> None:
+    longer = 0
     for trial in trials():
         for _, event, state in events_with_state(trial):
             if isinstance(event, AttemptStopped) and event.why == "timeout":
-                assert event.at == state.running[event.node].at + (trial.plan.nodes[event.node].timeout or 0.0), trial
+                assert event.at == state.begun[event.node] + (trial.plan.nodes[event.node].timeout or 0.0), trial
             elif isinstance(event, NodeFinished) and (timeout := trial.plan.nodes[event.node].timeout) is not None:
-                assert event.at <= state.running[event.node].at + timeout, trial
+                assert event.at <= state.begun.get(event.node, event.at) + timeout, trial
+                longer += event.at > state.running[event.node].at + timeout
+    assert longer > 50, "few attempts wait longer than their timeout before they begin"
 
 
 def test_no_slot_is_idle_while_a_ready_node_fits() -> None:
     for trial in trials():
-        state, cancelled = RunState(trial.plan), False
+        state, cancelled = RunState(trial), False
         for call, events in zip(trial.calls, trial.answers, strict=True):
             cancelled = cancelled or call.method == "cancel"
             state.begin_call(call)
@@ -559,7 +627,7 @@ def test_the_ready_node_that_fits_and_has_the_highest_priority_starts_first() ->
 def test_queue_wait_counts_from_the_time_at_which_the_node_became_ready() -> None:
     for trial in trials():
         ready_at: dict[str, float] = {}
-        state = RunState(trial.plan)
+        state = RunState(trial)
         for call, events in zip(trial.calls, trial.answers, strict=True):
             state.begin_call(call)
             for event in events:
@@ -637,7 +705,7 @@ def test_a_late_outcome_of_a_detached_attempt_changes_nothing() -> None:
 def test_an_outcome_of_an_attempt_not_under_way_raises_and_changes_nothing() -> None:
     for trial in trials()[::2]:
         draw = random.Random(trial.seed)
-        scheduler, state = trial.scheduler(), RunState(trial.plan)
+        scheduler, state = trial.scheduler(), RunState(trial)
         reported: set[tuple[str, int]] = set()
         for call, answer in zip(trial.calls, trial.answers, strict=True):
             for name in [*draw.sample(trial.names, min(3, len(trial.names))), "nobody", "|0"]:

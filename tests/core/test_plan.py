@@ -12,6 +12,7 @@ import pytest
 
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline, Retry
 from nfrun.core.plan import (
+    SCHEDULES,
     Node,
     Plan,
     best_speedup,
@@ -98,6 +99,29 @@ def test_a_name_that_is_not_in_the_plan_is_an_error() -> None:
         make_plan([Node("b", ("a",))])
     with pytest.raises(ValueError, match=r"^node 'b' needs 'x', which is not in the plan$"):
         make_plan([Node("b", order_only=("x",))])
+
+
+def test_a_node_may_ask_for_all_of_a_resource_but_not_for_more() -> None:
+    def plan(amount: float) -> Plan:
+        return make_plan([Node("a"), Node("b", resources=(("cpu", 9.0), ("gpu", amount)))], slots=2, budget={"gpu": 2})
+
+    assert plan(2.0).budget == {"cpu": 2, "gpu": 2}
+    assert plan(2.0).slots == 2
+    for amount in (2.5, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=rf"^node 'b' asks for {amount:g} of 'gpu', but there is 2$"):
+            plan(amount)
+    with pytest.raises(ValueError, match=r"^node 'a' asks for 1 of 'gpu', but there is 0$"):
+        make_plan([Node("a", resources=(("gpu", 1.0),))])
+
+
+def test_every_schedule_keeps_the_budget() -> None:
+    plan = make_plan([Node("a"), Node("b", ("a",))], slots=3, budget={"gpu": 2})
+    budgets = {name: dict(schedule(plan).budget) for name, schedule in SCHEDULES.items()}
+    assert budgets == {
+        "eager": {"cpu": 3, "gpu": 2},
+        "staged": {"cpu": 3, "gpu": 2},
+        "sequential": {"cpu": 1, "gpu": 2},
+    }
 
 
 def test_a_cycle_is_an_error() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from nfrun.core.events import (
     AttemptStopped,
+    Event,
     Failure,
     NodeCancelled,
     NodeFailed,
@@ -196,6 +197,51 @@ def test_priority_decides_between_nodes_that_ask_for_different_amounts() -> None
 def test_a_node_that_asks_for_no_slot_never_waits_for_one() -> None:
     s = scheduler(cpu("a", 1.0), Node("free", resources=()), cpu("b", 1.0))
     assert [event.node for event in s.begin(0.0) if isinstance(event, NodeStarted)] == ["a", "free"]
+
+
+def starts(events: list[Event]) -> list[str]:
+    return [event.node for event in events if isinstance(event, NodeStarted)]
+
+
+def test_a_node_starts_when_there_is_enough_of_all_its_resources() -> None:
+    both, one = (("cpu", 1.0), ("gpu", 1.0)), (("cpu", 1.0),)
+    nodes = [Node("a", resources=both), Node("b", resources=both), Node("c", resources=one), Node("d", resources=one)]
+    s = Scheduler(make_plan(nodes, slots=2, budget={"gpu": 1}))
+    assert starts(s.begin(0.0)) == ["a", "c"], "b waits for the gpu, and c overtakes it"
+    assert starts(s.outcome(1.0, success("c"))) == ["d"]
+    assert starts(s.outcome(2.0, success("d"))) == []
+    assert starts(s.outcome(3.0, success("a"))) == ["b"]
+
+
+def test_more_capacity_starts_what_fits_and_less_starts_nothing_new() -> None:
+    s = scheduler(*(Node(name) for name in "abcdef"), slots=3)
+    assert s.set_capacity(0.0, "cpu", 1.0) == []
+    assert starts(s.begin(0.0)) == ["a"]
+    assert s.set_capacity(1.0, "cpu", 2.0) == [NodeStarted(1.0, "b", 1, {}, 1.0)]
+    assert s.set_capacity(2.0, "cpu", 0.0) == []
+    assert s.running == 2, "what runs goes on"
+    assert starts(s.outcome(3.0, success("a"))) == []
+    assert starts(s.outcome(4.0, success("b"))) == []
+    assert (s.running, s.done, s.wake_at) == (0, False, None), "without capacity the others wait"
+    assert starts(s.set_capacity(5.0, "cpu", 100.0)) == ["c", "d", "e"], "the budget is 3"
+    assert s.set_capacity(6.0, "cpu", 3.0) == []
+    with pytest.raises(KeyError):
+        s.set_capacity(7.0, "gpu", 1.0)
+
+
+def test_a_node_that_asks_for_more_than_the_present_capacity_waits() -> None:
+    s = scheduler(cpu("wide", 4.0, 9.0), cpu("narrow", 1.0), slots=4)
+    s.set_capacity(0.0, "cpu", 3.5)
+    assert starts(s.begin(0.0)) == ["narrow"]
+    assert starts(s.outcome(1.0, success("narrow"))) == []
+    assert starts(s.set_capacity(2.0, "cpu", 4.0)) == ["wide"]
+
+
+def test_a_node_that_asks_for_nothing_of_a_resource_does_not_wait_for_it() -> None:
+    s = scheduler(cpu("a", 1.0), Node("b", ("a",), resources=(("cpu", 0.0),)), Node("c", order_only=("a",)))
+    s.begin(0.0)
+    s.set_capacity(1.0, "cpu", -1.0)
+    assert starts(s.outcome(2.0, success("a"))) == ["b"]
 
 
 # -- failures and retries ----------------------------------------------------------------------------------------------
@@ -450,6 +496,31 @@ def test_an_attempt_that_timed_out_is_retried() -> None:
     ]
     assert s.tick(23.0) == [NodeStarted(23.0, "a", 2)]
     assert s.wake_at == 43.0
+
+
+def test_a_timeout_counts_from_when_the_attempt_has_begun() -> None:
+    s = Scheduler(make_plan([Node("a", timeout=2.0), Node("b")], slots=2), begins_later=["a", "b"])
+    s.begin(0.0)
+    assert s.wake_at is None
+    assert s.tick(50.0) == []
+    s.begun(50.0, "b", 1)
+    s.begun(50.0, "a", 2)  # no such attempt
+    assert s.wake_at is None
+    s.begun(60.0, "a", 1)
+    s.begun(61.0, "a", 1)  # only the first call counts
+    assert s.wake_at == 62.0
+    assert s.tick(61.9) == []
+    assert s.tick(62.0)[0] == AttemptStopped(62.0, "a", 1, "timeout")
+    s.begun(63.0, "a", 1)
+    assert s.wake_at is None
+
+
+def test_an_attempt_may_end_before_it_has_begun() -> None:
+    s = Scheduler(make_plan([Node("a", timeout=2.0)]), begins_later=["a"])
+    s.begin(0.0)
+    assert s.outcome(9.0, success("a")) == [NodeFinished(9.0, "a", 1)]
+    s.begun(9.0, "a", 1)
+    assert (s.wake_at, s.done) == (None, True)
 
 
 def test_the_timeout_of_a_failed_attempt_does_not_end_its_back_off() -> None:
