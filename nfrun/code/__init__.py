@@ -2,12 +2,13 @@
 
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
 digests the project code that a function may reach; it uses `module_index.py` for files and `symbols.py` for syntax
-trees. `source_import.py` makes Python import what the others read.
+trees. `source_import.py` makes Python import what the others read; `module_space.py` does so for one run of several in
+a process.
 
 Other packages use:
 
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`
-- `source_import`: `import_sources`
+- `source_import`: `import_for_process`
 """

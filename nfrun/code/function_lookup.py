@@ -10,13 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nfrun.code.module_finder import find_module
+from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
-
-# What nfrun imports itself: a project file of such a name is never imported, or is imported by nfrun in its place.
-_OURS = frozenset(
-    {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +87,7 @@ class FunctionLookup:
             return self._no_module(module)
         first = module.split(".")[0]
         in_folder = any((self.folder / name).exists() for name in (f"{first}.py", f"{first}/__init__.py"))
-        if in_folder and (first in sys.stdlib_module_names or first in _OURS):
+        if in_folder and (first in sys.stdlib_module_names or first in OURS):
             what = f"the module '{first}' beside the pipeline file has the name of one that is in use already"
             return LookupResult(what, "rename the file", unreadable=True)
         if spec.origin is None and spec.submodule_search_locations is not None:

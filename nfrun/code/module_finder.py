@@ -7,6 +7,11 @@ import sysconfig
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+# What nfrun imports itself: a project file of such a name is never imported, or is imported by nfrun in its place.
+OURS = frozenset(
+    {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
+)
+
 
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
     """Return the spec that `import module` would use with `folder` first on `sys.path`, or None.

@@ -6,6 +6,7 @@ keeps times, or two edits in one second, it would run old code.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.machinery import (
     BYTECODE_SUFFIXES,
@@ -17,19 +18,39 @@ from importlib.machinery import (
     SourcelessFileLoader,
 )
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import nfrun
 from nfrun.code.module_finder import is_installed
 
-_OURS = Path(nfrun.__file__).parent
+_PACKAGE = Path(nfrun.__file__).parent
 
 
-class _Loader(SourceFileLoader):
-    """Loads a source file without cached bytecode."""
+class SourceLoader(SourceFileLoader):
+    """Loads a source file without cached bytecode. If `builtins` is set, its code has those instead of Python's."""
+
+    builtins: dict[str, Any] | None = None
 
     def path_stats(self, path: str) -> dict[str, float]:
         """Raise OSError, which makes the base class neither read nor write bytecode."""
         raise OSError(f"the modification time of {path} is not used")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the code of the module."""
+        if self.builtins is not None:
+            vars(module)["__builtins__"] = self.builtins
+        super().exec_module(module)
+
+
+def source_finder(place: str) -> FileFinder:
+    """Return a finder for the modules in the folder `place`."""
+    loaders = (
+        (ExtensionFileLoader, EXTENSION_SUFFIXES),
+        (SourceLoader, SOURCE_SUFFIXES),
+        (SourcelessFileLoader, BYTECODE_SUFFIXES),
+    )
+    return FileFinder(place, *loaders)
 
 
 class _Hook:
@@ -41,14 +62,9 @@ class _Hook:
     def __call__(self, place: str) -> FileFinder:
         """Return a finder for `place`. Raises ImportError for other places, so that Python tries its next hook."""
         path = Path(place)
-        if not path.is_dir() or path.is_relative_to(_OURS) or is_installed(path, self.folder):
+        if not path.is_dir() or path.is_relative_to(_PACKAGE) or is_installed(path, self.folder):
             raise ImportError(place)
-        loaders = (
-            (ExtensionFileLoader, EXTENSION_SUFFIXES),
-            (_Loader, SOURCE_SUFFIXES),
-            (SourcelessFileLoader, BYTECODE_SUFFIXES),
-        )
-        return FileFinder(place, *loaders)
+        return source_finder(place)
 
 
 def import_sources(folder: Path) -> None:
@@ -60,3 +76,15 @@ def import_sources(folder: Path) -> None:
         return
     sys.path_hooks.insert(0, _Hook(folder))
     sys.path_importer_cache.clear()
+
+
+def import_for_process(module: str, folder: Path) -> ModuleType:
+    """Import a module with `folder` first on `sys.path`, as Python has it for a script: for a process with one run.
+
+    Changes `sys.path` and `sys.path_hooks` of this process. Several runs in one process need a `ModuleSpace` each.
+    """
+    import_sources(folder)
+    if sys.path[0] != str(folder):
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+    return importlib.import_module(module)

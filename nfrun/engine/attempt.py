@@ -58,7 +58,7 @@ class AttemptRunner:
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` has the ids of the
     outputs that are read; it is needed where `pipeline` is only a part. A cancelled child process is killed after
-    `grace` seconds.
+    `grace` seconds. `import_module` imports the user's modules; None if this process has only one run.
     """
 
     pipeline: Pipeline
@@ -72,6 +72,7 @@ class AttemptRunner:
     memo: dict[Any, Any] = field(default_factory=dict)
     consumed_here: frozenset[str] | None = None
     grace: float = GRACE_SECONDS
+    import_module: Callable[[str], Any] | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -174,6 +175,10 @@ class _Attempt:
     def environ(self) -> Mapping[str, str]:
         """The environment of the run, with the node's own on top."""
         return {**self._runner.environ, **self.node.env}
+
+    @property
+    def import_module(self) -> Callable[[str], Any] | None:
+        return self._runner.import_module
 
     def table(self, name: str) -> Any:
         ref, began = self._input(name), time.perf_counter()

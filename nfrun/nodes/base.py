@@ -122,6 +122,11 @@ class NodeContext(Protocol):
         """The whole environment of a child process."""
         ...
 
+    @property
+    def import_module(self) -> Callable[[str], Any] | None:
+        """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
+        ...
+
     def table(self, name: str) -> Any:
         """Return an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
         ...

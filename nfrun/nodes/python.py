@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup, Signature
 from nfrun.code.module_finder import find_module
-from nfrun.code.source_import import import_sources
+from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
@@ -102,7 +100,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     found = context.memo.get(node.body)
     if found is None:
         module, _, name = node.body.partition(":")
-        function = _function(module, name, context.folder)
+        function = _function(module, name, context)
         found = context.memo[node.body] = (function, _takes_context(function))
     function, takes_context = found
     arguments: dict[str, Any] = {item.name: context.table(item.name) for item in node.inputs}
@@ -124,13 +122,10 @@ async def _awaiting(value: Any) -> Any:
     return await value
 
 
-def _function(module: str, name: str, folder: Path) -> Any:
-    import_sources(folder)
-    found = find_module(module, folder)
-    if sys.path[0] != str(folder):
-        sys.path.insert(0, str(folder))  # as Python does for a script, so that it can import modules beside it
-        importlib.invalidate_caches()
-    loaded = importlib.import_module(module)
+def _function(module: str, name: str, context: NodeContext) -> Any:
+    found = find_module(module, context.folder)
+    load = context.import_module
+    loaded = import_for_process(module, context.folder) if load is None else load(module)
     origin = getattr(loaded, "__file__", None)
     if found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py"):
         what = f"the module '{module}' beside the pipeline file is hidden by another of that name ({origin})"

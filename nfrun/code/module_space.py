@@ -1,0 +1,111 @@
+"""Imports the modules of a project for one run only, so that several runs can share a Python process.
+
+Each module is in `sys.modules` under a name of its own, such as `nfrun_run_1.steps`, until the run ends. `import`
+statements of the project find it by its short name, because its modules have an `__import__` of their own. Whatever
+looks up a class or a function by its `__module__` works, too: dataclasses, type hints, pickle within the process.
+
+In this space a module's `__name__` has the prefix, and only the run finds a pickled object of the project again.
+Libraries, `unittest.mock.patch` and `multiprocessing` with a new Python cannot import the project by its short names.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import itertools
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import resolve_name
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nfrun.code.module_finder import OURS, is_installed
+from nfrun.code.source_import import SourceLoader, source_finder
+
+
+class ModuleSpace:
+    """The modules of one run, imported from their sources in `folder` within the `with` block. Thread-safe.
+
+    Inside, this object is in `sys.meta_path`, and the modules are in `sys.modules`. The exit removes them all.
+    """
+
+    _numbers = itertools.count(1)
+    _changing = threading.Lock()  # of `sys.meta_path`
+
+    def __init__(self, folder: Path) -> None:
+        self._name = f"nfrun_run_{next(self._numbers)}"
+        self._folder = folder
+        self._shared: set[str] = set()  # top-level modules that this process shares, known so far
+        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._importlib = ModuleType("importlib")
+        vars(self._importlib).update(import_module=self.import_module, __getattr__=partial(getattr, importlib))
+
+    def __enter__(self) -> ModuleSpace:
+        importlib.invalidate_caches()  # files may be new
+        self._root = sys.modules[self._name] = ModuleType(self._name)
+        self._root.__path__ = [str(self._folder), *filter(self._is_in_project, sys.path)]
+        with self._changing:  # a new list, because other threads may be importing and iterate over the old one
+            sys.meta_path = [self, *sys.meta_path]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._changing:
+            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+        for name in list(sys.modules):
+            if name.partition(".")[0] == self._name:
+                del sys.modules[name]
+        for place in list(sys.path_importer_cache):  # from lookups of modules in the folder
+            if place not in sys.path and self._is_in_project(place):
+                sys.path_importer_cache.pop(place, None)
+
+    def import_module(self, name: str, package: str | None = None) -> ModuleType:
+        """Import a module as `importlib.import_module` does: one of the project from here, any other as usual."""
+        if name.startswith("."):
+            name = resolve_name(name, package)
+        return importlib.import_module(f"{self._name}.{name}" if self._is_ours(name) else name)
+
+    def find_spec(self, name: str, places: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        """Find a module of this space. Python calls this, as the space is in `sys.meta_path`."""
+        if not name.startswith(f"{self._name}."):
+            return None
+        specs = [source_finder(place).find_spec(name) for place in places or ()]
+        # A folder without an `__init__.py` has no loader, and counts only if there is nothing else of that name.
+        spec = max(filter(None, specs), key=lambda spec: spec.loader is not None, default=None)
+        if spec is not None and isinstance(spec.loader, SourceLoader):
+            spec.loader.builtins = self._builtins
+        return spec
+
+    def _import(
+        self, name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] | None = (), level: int = 0
+    ) -> ModuleType:
+        """Replace `__import__` for the modules of the project."""
+        if level or not self._is_ours(name):
+            found = builtins.__import__(name, globals, locals, fromlist or (), level)
+            return self._importlib if found is importlib else found
+        found = builtins.__import__(f"{self._name}.{name}", globals, locals, fromlist or (), 0)
+        return found if fromlist else sys.modules[f"{self._name}.{name.partition('.')[0]}"]
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether the project has the top-level module of `name`."""
+        first = name.partition(".")[0]
+        if f"{self._name}.{first}" in sys.modules:
+            return True
+        if not first or first in self._shared:
+            return False
+        # As everywhere in Python, a module of the standard library that is imported already hides the project's.
+        is_taken = first in sys.modules and first in OURS | sys.stdlib_module_names
+        spec = None if is_taken else self.find_spec(f"{self._name}.{first}", self._root.__path__)
+        # A library hides a folder without an `__init__.py`.
+        if spec is not None and (spec.loader or not getattr(PathFinder.find_spec(first), "loader", None)):
+            return True
+        if first in sys.modules:
+            self._shared.add(first)
+        return False
+
+    def _is_in_project(self, place: str) -> bool:
+        path = Path(place)
+        return path.is_relative_to(self._folder) and not is_installed(path, self._folder)
