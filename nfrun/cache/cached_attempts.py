@@ -16,8 +16,8 @@ from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
 from nfrun.cache.reuse_decision import ReuseDecision
-from nfrun.core.errors import HandoffError, io_failure_type
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.base import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
@@ -72,7 +72,7 @@ class CachedAttempts:
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits. Never raises.
 
-        If the outputs of a hit cannot be taken over, such as on a full disk, the outcome has an `io` failure.
+        If the outputs of a hit cannot be taken over, such as on a full disk, it fails with the cause IO.
         """
         decision = self._decisions.get(start.node)
         if decision is not None and start.attempt == 1:
@@ -81,7 +81,7 @@ class CachedAttempts:
                 if found is not None:
                     return self._hit(start, *found)
             except HandoffError as error:
-                return Outcome(start.node, start.attempt, Failure("io", io_failure_type(error), str(error)))
+                return Outcome(start.node, start.attempt, nfrun_failure(error))
         return self._miss(start, cancel_token, run_coroutine)
 
     # -- cache miss ------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         self._observed.inputs.snapshot(spec)
         outcome = self._run_attempt(start, cancel_token, run_coroutine)
-        if spec.kind == "write" and outcome.failure is None and outcome.lost is None:
+        if spec.kind == "write" and outcome.failure is None:
             self._observed.wrote[spec.id] = external_outputs(spec, self._base)
         if (
             spec.kind == "read"
@@ -165,7 +165,7 @@ class CachedAttempts:
             try:
                 self._sync(self._base / name)
             except OSError as error:
-                raise HandoffError(f"cannot reuse {name}: {error.strerror}") from None
+                raise HandoffError(f"cannot reuse {name}: {error.strerror}", error) from None
         self._observed.used[start.node] = finished
         return Outcome(start.node, start.attempt, outputs=outputs, reused=True)
 
@@ -185,7 +185,8 @@ class CachedAttempts:
                 partial.replace(path)
             self._sync(path)
         except OSError as error:
-            raise HandoffError(f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes): {error.strerror}") from None
+            what = f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes)"
+            raise HandoffError(f"{what}: {error.strerror}", error) from None
         self._store.reuse(ref)
 
     def _sync(self, path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
@@ -21,8 +22,8 @@ from nfrun.system.checksums import file_checksum
 class JournalWriter:
     """A reporter that writes the journal. The event dispatcher calls it from one thread.
 
-    If a write fails, it calls `on_error(message)` once, keeps the message in `error` and writes nothing more. `error`
-    is empty until then.
+    If a write fails, it calls `on_error(error)` once, keeps the error in `error` and writes nothing more. `error` is
+    None until then.
     """
 
     name = "of the journal"
@@ -34,7 +35,7 @@ class JournalWriter:
         pipeline: Pipeline,
         keys: CacheKeys,
         observed: ObservedFiles,
-        on_error: Callable[[str], None],
+        on_error: Callable[[HandoffError], None],
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
@@ -48,7 +49,7 @@ class JournalWriter:
         # nodes that wait for it. A prerequisite is an output id, or a colon and the id of a node whose key is needed.
         self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
-        self.error = ""
+        self.error: HandoffError | None = None
 
     def wake(self) -> None:
         """Prepare for the next batch of events; called by the event dispatcher."""
@@ -70,7 +71,8 @@ class JournalWriter:
             elif isinstance(event, RunFinished):
                 self._journal.ended(event.status)
         except OSError as error:
-            self.error = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
+            what = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
+            self.error = HandoffError(what, error)
             self._on_error(self.error)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.errors import HandoffError, cause_of
 from nfrun.core.events import Event, OutputRef, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
@@ -68,7 +69,7 @@ class RunCache:
         self._keys = keys
         self._keep = keep
         self._observed = ObservedFiles(inputs)
-        self._on_error: Callable[[str], None] = lambda message: None
+        self._on_error: Callable[[HandoffError], None] = lambda error: None
         self._writer = JournalWriter(journal, pipeline, keys, self._observed, self._report_error)
         self._dispatcher: EventDispatcher | None = None
 
@@ -119,14 +120,17 @@ class RunCache:
         def pass_on(event: Event) -> None:
             # Don't report success for a run whose journal could not be written.
             if isinstance(event, RunFinished) and event.status == "ok" and self._writer.error:
-                event = replace(event, status="failed", error=self._writer.error)
+                error = self._writer.error
+                event = replace(event, status="failed", error=str(error), cause=cause_of(error))
             emit(event)
 
         self._dispatcher = EventDispatcher([self._writer, _ForwardingReporter(pass_on)], pause=_PAUSE_SECONDS)
         return self._dispatcher.emit
 
-    def with_cache(self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[str], None]) -> RunAttempt:
-        """Wrap `run_attempt` with the cache lookup. Calls `on_error(message)` if the journal cannot be written."""
+    def with_cache(
+        self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[HandoffError], None]
+    ) -> RunAttempt:
+        """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
         self._on_error = on_error
         return CachedAttempts(
             run_attempt,
@@ -139,15 +143,15 @@ class RunCache:
             decisions=self._decisions,
         )
 
-    def _report_error(self, message: str) -> None:
-        self._on_error(message)
+    def _report_error(self, error: HandoffError) -> None:
+        self._on_error(error)
 
-    def close(self) -> str:
-        """Write the rest of the journal and close it. Returns an error message, empty if all has been written."""
+    def close(self) -> HandoffError | None:
+        """Write the rest of the journal and close it. Returns an error, None if all has been written."""
         if self._dispatcher is not None:
             self._dispatcher.close()
         stopped = self._dispatcher is not None and self._dispatcher.stopped
-        return self._writer.error or ("the journal of the run is not complete" if stopped else "")
+        return self._writer.error or (HandoffError("the journal of the run is not complete") if stopped else None)
 
     def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
         """Remove the files of intermediate outputs after a run that ended with `ok`. Does nothing with `keep`.

@@ -5,16 +5,17 @@ Imports what an error needs only when there is one, to keep start-up fast.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nfrun.core.errors import Cause, Diagnostic, HandoffError, SpecError, WorkDirLocked, cause_of, render_all
+from nfrun.core.text import escape_controls
+
 if TYPE_CHECKING:
-    from nfrun.core.errors import Diagnostic
-    from nfrun.core.events import Failure, RunFinished
+    from nfrun.core.events import RunFinished
     from nfrun.logs.redaction import Redactor
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = (
@@ -28,6 +29,16 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSIO
     130,
 )
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
+# Of a run, by the gravest cause of its failures; of other commands, by that of their error.
+EXIT_CODES = {
+    Cause.CANCELLED: EXIT_FAILED,
+    Cause.NODE: EXIT_FAILED,
+    Cause.TIMEOUT: EXIT_FAILED,
+    Cause.LOST: EXIT_FAILED,
+    Cause.IO: EXIT_IO,
+    Cause.PERMISSION: EXIT_PERMISSION,
+    Cause.INTERNAL: EXIT_BUG,
+}
 
 
 class UsageError(Exception):
@@ -45,9 +56,6 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
     With `as_json`, also prints a JSON document on stdout. Yields a function that sets the redactor of all messages;
     call it as soon as the secrets are known. On success, flushes stdout.
     """
-    from nfrun.core.errors import HandoffError, SpecError, WorkDirLocked, render_all
-    from nfrun.core.text import escape_controls
-
     redactors: list[Redactor] = []
 
     def leave(code: int, message: str) -> NoReturn:
@@ -83,7 +91,7 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
     except PermissionError as error:
         leave(EXIT_PERMISSION, f"nfrun: no permission: {escape_controls(str(error.filename or error))}")
     except HandoffError as error:
-        leave(EXIT_IO, f"nfrun: {escape_controls(str(error))}")
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: {escape_controls(str(error))}")
     except OSError as error:
         # Not its own text, which has an errno that means nothing to users.
         named = "" if error.filename is None else f"{error.filename}: "
@@ -99,21 +107,13 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
         leave(EXIT_BUG, f"nfrun: this is a bug in nfrun, please report it: {escape_controls(text)}\n{where}")
 
 
-def run_exit_code(end: RunFinished, failures: Iterable[Failure], caught: Sequence[int]) -> int:
-    """Return the exit code of a run from its end, its failures and the caught signals, in order."""
+def run_exit_code(end: RunFinished, caught: Sequence[int]) -> int:
+    """Return the exit code of a run from its end, as the runner returns it, and the caught signals, in order."""
     if end.status == "ok":
         return EXIT_OK
     if caught:
         return EXIT_SIGNAL + caught[0]
-    io = [failure.type for failure in failures if failure.kind == "io"]
-    if "PermissionError" in io:
-        return EXIT_PERMISSION
-    return io_exit_code(end.error) if end.error else EXIT_IO if io else EXIT_FAILED
-
-
-def io_exit_code(error: str) -> int:
-    """Return the exit code for an I/O error. `error` must end with the system's message (`strerror`)."""
-    return EXIT_PERMISSION if is_denied(error) else EXIT_IO
+    return EXIT_FAILED if end.cause is None else EXIT_CODES[end.cause]
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -128,8 +128,3 @@ def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:
     where = diagnostic.span
     place = {"file": where.file, "line": where.line, "column": where.column}
     return {**place, "message": diagnostic.message, "hint": diagnostic.hint}
-
-
-def is_denied(message: str) -> bool:
-    """Whether an error message ends with one of the system's messages for a denied permission."""
-    return message.endswith((os.strerror(errno.EACCES), os.strerror(errno.EPERM)))

@@ -17,9 +17,10 @@ from typing import IO, Any, TextIO
 
 from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
-from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, io_exit_code, run_exit_code
+from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
 from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
+from nfrun.core.errors import HandoffError, cause_of
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.core.text import escape_controls
 from nfrun.engine.attempt import AttemptRunner
@@ -68,8 +69,9 @@ def run_pipeline(
                 error = parts.close()
         code = parts.code(end)
         if error and code == EXIT_OK:
-            print(f"nfrun: {escape_controls(setup.redactor(error))}", file=sys.stderr)
-            code = io_exit_code(error)
+            code = EXIT_CODES[cause_of(error)]
+            if parts.record.end is None or not parts.record.end.error:  # else it is shown already
+                print(f"nfrun: {escape_controls(setup.redactor(str(error)))}", file=sys.stderr)
         if cache is not None and code == EXIT_OK:
             cache.remove_intermediate(parts.record.refs)
         return code, parts.run.detached > 0
@@ -123,15 +125,12 @@ class _Wiring:
             cached = run_attempt if self._cache is None else self._cache.with_cache(run_attempt, store, run.abort)
             return run.go(lambda on_outcome: ThreadExecutor(cached, on_outcome), store)
 
-    def close(self) -> str:
-        """Deliver all events and write what is left.
-
-        Returns the error message of the journal, empty if it is complete.
-        """
+    def close(self) -> HandoffError | None:
+        """Deliver all events and write what is left. Returns the error of the journal, None if it is complete."""
         if self.run.detached:  # otherwise each GIL wait here takes 5 ms while the detached node runs
             sys.setswitchinterval(_SWITCH_INTERVAL)
         self._logs.close()
-        error = self._cache.close() if self._cache is not None else ""
+        error = self._cache.close() if self._cache is not None else None
         self._dispatcher.close()
         self._store.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -141,9 +140,7 @@ class _Wiring:
 
     def code(self, end: RunFinished) -> int:
         """Return the exit code of a run that ended with `end`. Call it after `close`."""
-        end = self.record.end or end  # the end that was reported: `RunCache.journal_first` may change the status
-        failures = [node.failure for node in self.record.nodes.values() if node.failure]
-        return run_exit_code(end, failures, self._caught) or (EXIT_IO if self._dispatcher.stopped else EXIT_OK)
+        return run_exit_code(end, self._caught) or (EXIT_IO if self._dispatcher.stopped else EXIT_OK)
 
     def _capture_prints(self, fallback: TextIO) -> AbstractContextManager[None]:
         return capture_prints(self._logs, fallback, lambda: self.run.detached > 0)

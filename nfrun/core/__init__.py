@@ -5,10 +5,10 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
-- `errors`: `Diagnostic`, `HandoffError`, `io_failure_type`, `render_all`, `SourceSpan`, `SpecError`,
+- `errors`: `Cause`, `cause_of`, `Diagnostic`, `HandoffError`, `render_all`, `SourceSpan`, `SpecError`,
   `WorkDirLocked`
-- `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `NodeCancelled`, `NodeFailed`,
-  `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
+- `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`,
+  `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
   `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
 - `pipeline`: `EXPRESSION_START`, `has_expression`, `Input`, `KIND_KEYS`, `NO_RETRY`, `NodeSpec`, `Param`,
   `Pipeline`, `Retry`

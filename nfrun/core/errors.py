@@ -5,13 +5,31 @@ A diagnostic names the source span of a mistake and is rendered with the source 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nfrun.core.text import escape_controls
 
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
+
+
+class Cause(StrEnum):
+    """What an attempt failed of. It decides about retries and about the exit code.
+
+    `IO` and `PERMISSION`: nfrun could not read or write a file, or could not start a thread or a process. `LOST`: the
+    worker vanished. `INTERNAL`: an error in nfrun itself. Ordered: the last of several causes is that of the run.
+    """
+
+    CANCELLED = "cancelled"
+    NODE = "error"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    IO = "io"
+    PERMISSION = "permission"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +70,14 @@ class SpecError(Exception):
 
 
 class HandoffError(Exception):
-    """nfrun could not read or write a file of its own (disk full, permission, damage). Not the node's fault."""
+    """nfrun could not read or write a file of its own (disk full, permission, damage). Not the node's fault.
+
+    `errno` is the number of the system's error, None if there was none: for example if a file is damaged.
+    """
+
+    def __init__(self, message: str, error: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.errno: int | None = error.errno if isinstance(error, OSError | HandoffError) else None
 
 
 class WorkDirLocked(Exception):
@@ -98,9 +123,8 @@ def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:
     return "\n".join(shown)
 
 
-def io_failure_type(error: HandoffError) -> str:
-    """Return the `Failure.type` for an error: "PermissionError" if that was its cause, else "".
-
-    The exit code depends on it.
-    """
-    return "PermissionError" if isinstance(error.__cause__, PermissionError) else ""
+def cause_of(error: BaseException) -> Cause:
+    """Return the cause of an error in nfrun's own code: an error of the system, or else a bug."""
+    if isinstance(error, OSError | HandoffError) and error.errno in (errno.EACCES, errno.EPERM):
+        return Cause.PERMISSION
+    return Cause.IO if isinstance(error, OSError | HandoffError | MemoryError) else Cause.INTERNAL

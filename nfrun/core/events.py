@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
+
+from nfrun.core.errors import Cause, HandoffError, cause_of
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -68,27 +70,39 @@ class Frame:
 
 @value
 class Failure:
-    """Says why an attempt failed. It holds only strings, since it is sent between processes and hosts.
+    """Says why an attempt failed. It holds only plain values, since it is sent between processes and hosts.
 
-    `kind` is `error` (the node raised or exited with a status), `timeout`, `io` (nfrun could not read or write a file;
-    never retried), `cancelled` or `lost` (the worker vanished). `details` is text that is shown unchanged, such as
-    the end of a shell node's stderr. `inputs` has one line for each input: `name: rows, schema`.
+    `details` is text that is shown unchanged, such as the end of a shell node's stderr. `inputs` has one line for each
+    input: `name: rows, schema`. `errno` is that of the system's error, None without one.
     """
 
-    kind: str
+    cause: Cause
     type: str
     message: str
     frames: tuple[Frame, ...] = ()
     details: str = ""
     inputs: tuple[str, ...] = ()
+    errno: int | None = None
+
+
+def nfrun_failure(error: BaseException, node: Failure | None = None) -> Failure:
+    """Return the failure for an error in nfrun's own code. `node` is the failure of the node itself, shown as well."""
+    cause, type_name = cause_of(error), type(error).__name__
+    number = error.errno if isinstance(error, OSError | HandoffError) else None
+    bug = "this is a bug in nfrun, please report it" if cause is Cause.INTERNAL else ""
+    if node is not None:
+        lines = (node.details, f"then nfrun itself failed: {type_name}: {error}", bug)
+        return replace(node, cause=cause, details="\n".join(filter(None, lines)), errno=number)
+    if isinstance(error, HandoffError):
+        type_name = "PermissionError" if cause is Cause.PERMISSION else ""
+    return Failure(cause, type_name, str(error), details=bug, errno=number)
 
 
 @value
 class Outcome:
     """The result of one attempt, as its executor reports it.
 
-    `failure` is None on success. `lost` says why the worker vanished, if it did; that is not the node's fault, so it
-    has its own retry budget (`LOST_BUDGET`). `outputs` and `input_waits` are keyed by output id. `duration` is the
+    `failure` is None on success. `outputs` and `input_waits` are keyed by output id. `duration` is the
     seconds of work, measured where the work ran; `publish_wait` the seconds waited to publish the outputs;
     `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
@@ -98,7 +112,6 @@ class Outcome:
     node: str
     attempt: int
     failure: Failure | None = None
-    lost: str | None = None
     outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
     duration: float = 0.0
     publish_wait: float = 0.0
@@ -240,12 +253,14 @@ class NodeProgressed:
 class RunFinished:
     """The run ended. The last event; `status` is `ok`, `failed` or `cancelled`.
 
-    `error` is the message of an error outside of any node, "" if there is none.
+    `error` is the message of an error outside of any node, "" if there is none. `cause` is the gravest cause of such an
+    error and of the nodes that failed, None if nothing failed.
     """
 
     at: float
     status: str
     error: str = ""
+    cause: Cause | None = None
 
 
 Event = (
@@ -266,6 +281,7 @@ Event = (
 
 # JSON keys that differ from the name of the field. Users rely on them.
 JSON_KEYS = {
+    "cause": "kind",
     "duration": "took",
     "publish_wait": "published",
     "input_waits": "opened",
@@ -293,4 +309,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return value
+    return Cause.IO if value is Cause.PERMISSION else value  # `errno` tells them apart

@@ -12,6 +12,7 @@ import random
 from collections.abc import Collection
 from enum import Enum
 
+from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import (
     NOTHING,
     AttemptStopped,
@@ -39,6 +40,9 @@ _WAITING, _READY, _RUNNING, _FINISHED = State.WAITING, State.READY, State.RUNNIN
 # A lost worker is not the node's fault, so it does not count as a failure. But a node that kills its worker in every
 # attempt must fail in the end.
 LOST_BUDGET = 2
+
+# Another attempt would fail in the same way.
+_FINAL = (Cause.IO, Cause.PERMISSION, Cause.INTERNAL, Cause.CANCELLED)
 
 Demand = tuple[tuple[str, float], ...]
 
@@ -99,7 +103,7 @@ class Scheduler:
         self._running = 0
         self._stop_reason: str | None = None  # why nothing new starts; None while nodes may start
         self._cancelled = False
-        self._failed = False
+        self._causes: dict[Cause, None] = {}  # of the nodes that failed; a dict, for its fixed order
 
     @property
     def done(self) -> bool:
@@ -148,10 +152,7 @@ class Scheduler:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
         self._free_resources(i)
         events: list[Event] = []
-        failure = outcome.failure
-        if outcome.lost is not None:
-            failure = Failure("lost", "WorkerLost", outcome.lost)
-        if failure is None:
+        if outcome.failure is None:
             events.append(
                 NodeFinished(
                     now,
@@ -172,7 +173,7 @@ class Scheduler:
             for output in outcome.outputs:
                 self._release_unread(now, output, events)
         else:
-            self._fail(now, i, failure, outcome.duration, events)
+            self._fail(now, i, outcome.failure, outcome.duration, events)
         self._dispatch(now, events)
         return events
 
@@ -208,7 +209,7 @@ class Scheduler:
             self._detached.add((i, attempt))
             self._free_resources(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
-            failure = Failure("timeout", "Timeout", f"took longer than its timeout of {timeout:g} s")
+            failure = Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {timeout:g} s")
             self._fail(now, i, failure, timeout or 0.0, events)
         self._dispatch(now, events)
         return events
@@ -235,15 +236,16 @@ class Scheduler:
                 self._cancel_node(now, i, events)
         return events
 
-    def finish(self, now: float, error: str = "") -> list[Event]:
-        """Return the last event. `error` is the message of an error outside of any node, "" if there is none.
+    def finish(self, now: float, error: HandoffError | None = None) -> list[Event]:
+        """Return the last event. `error` is an error outside of any node, None if there was none.
 
         Raises ValueError while a node has not ended.
         """
         if not self.done:
             raise ValueError("nodes are still under way")
-        status = "failed" if self._failed or error else "cancelled" if self._cancelled else "ok"
-        return [RunFinished(now, status, error)]
+        causes = [*self._causes, cause_of(error)] if error else self._causes
+        status = "failed" if causes else "cancelled" if self._cancelled else "ok"
+        return [RunFinished(now, status, str(error or ""), max(causes, key=list(Cause).index, default=None))]
 
     # -- state changes of one node ----------------------------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class Scheduler:
 
     def _fail(self, now: float, i: int, failure: Failure, duration: float, events: list[Event]) -> None:
         name, attempt = self._names[i], self._attempt[i]
-        if self._cancelled and failure.kind in ("cancelled", "timeout"):
+        if self._cancelled and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             self._cancel_node(now, i, events)
         elif self._may_retry(i, failure):
             delay = self._delay(i, failure)
@@ -279,23 +281,23 @@ class Scheduler:
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, attempt, True))
         else:
-            self._failed = True
+            self._causes[failure.cause] = None
             events.append(NodeFailed(now, name, attempt, failure, duration))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)
 
     def _may_retry(self, i: int, failure: Failure) -> bool:
-        if self._stop_reason is not None or failure.kind in ("io", "cancelled"):
+        if self._stop_reason is not None or failure.cause in _FINAL:
             return False
-        if failure.kind == "lost":
+        if failure.cause is Cause.LOST:
             self._losses[i] += 1
             return self._losses[i] <= LOST_BUDGET
         self._failures[i] += 1
         return self._failures[i] <= self._nodes[i].retry.max
 
     def _delay(self, i: int, failure: Failure) -> float:
-        if failure.kind == "lost":
+        if failure.cause is Cause.LOST:
             return 0.0
         retry = self._nodes[i].retry
         try:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.base import RunCoroutine
@@ -161,9 +161,7 @@ class _Attempt:
         # Samples are rare, so a wait may belong to the attempt before: limit it. A script needs no GIL; only the thread
         # that reads its output does.
         gil_wait = 0.0 if spec.kind == "run" else min(gil_wait, max(0.0, duration - cpu))
-        return Outcome(
-            spec.id, self.attempt, failure, None, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
-        )
+        return Outcome(spec.id, self.attempt, failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait)
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
@@ -205,7 +203,7 @@ class _Attempt:
                 )
             except OSError as error:
                 what = f"cannot make a folder for the node '{self.node.id}' in {self._runner.scratch}"
-                raise HandoffError(f"{what}: {error.strerror}") from error
+                raise HandoffError(f"{what}: {error.strerror}", error) from error
         return self._folder
 
     def log(self, level: str, line: str) -> None:
@@ -286,7 +284,7 @@ class _Attempt:
         from nfrun.engine.failures import failure_of
 
         if self.cancel_token.cancelled:
-            return Failure("cancelled", "Cancelled", "stopped")
+            return Failure(Cause.CANCELLED, "Cancelled", "stopped")
         inputs = tuple(
             f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"
             for item in self.node.inputs

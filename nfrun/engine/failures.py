@@ -1,4 +1,4 @@
-"""Turns the error of an attempt into a `Failure`: its kind, the user's traceback frames and the causes."""
+"""Turns the error of an attempt into a `Failure`: its cause, the user's traceback frames and the causes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import importlib
 import os
 import sysconfig
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import nfrun
-from nfrun.core.errors import HandoffError, io_failure_type
-from nfrun.core.events import Failure, Frame
+from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
 from nfrun.tables.formats import FormatError
@@ -25,22 +26,23 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     """Return the `Failure` for an error that a node raised.
 
     `inputs` has one line for each input. Paths in frames are shown relative to `folder`. A HandoffError and a full disk
-    are of kind `io`, all other errors of kind `error`.
+    have the cause IO or PERMISSION, all other errors the cause NODE.
     """
     if isinstance(error, NodeError):
-        return Failure("error", "", _text(error), details=error.details, inputs=inputs)
+        return Failure(Cause.NODE, "", _text(error), details=error.details, inputs=inputs)
     if isinstance(error, FormatError):
-        return Failure("error", "", _text(error), inputs=inputs)
+        return Failure(Cause.NODE, "", _text(error), inputs=inputs)
     if isinstance(error, HandoffError):
-        return Failure("io", io_failure_type(error), _text(error), inputs=inputs)
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    kind = "io" if full else "error"
+        return replace(nfrun_failure(error), message=_text(error), inputs=inputs)
+    cause, number = Cause.NODE, None
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cause, number = Cause.IO, error.errno
     if spec.kind == "read" and isinstance(error, OSError):  # no user code runs there: no frames
-        return Failure(kind, type(error).__name__, _text(error), inputs=inputs)
+        return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folder)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     details = "\n".join([*notes, *(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))])
-    return Failure(kind, type(error).__name__, _text(error), frames, details, inputs)
+    return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number)
 
 
 def _user_frames(error: BaseException, folder: Path) -> tuple[Frame, ...]:

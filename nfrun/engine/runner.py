@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -65,7 +66,7 @@ class Run:
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_at: float | None = None
         self._detach_at: float | None = None
-        self._error = ""
+        self._error: HandoffError | None = None
         # By output and attempt: outputs of finished attempts that the store may still publish, and outputs that it has
         # published before their attempt finished.
         self._unpublished: set[tuple[str, int]] = set()
@@ -89,15 +90,15 @@ class Run:
             else:
                 self._published_early[key] = ref
 
-    def abort(self, message: str) -> None:
-        """Cancel the run and let it fail with `message`, for an error outside of any node.
+    def abort(self, error: HandoffError) -> None:
+        """Cancel the run and let it fail with `error`, an error outside of any node.
 
         The store and the cache call this. Safe to call from any thread.
         """
 
         def stop() -> None:
-            self._error = self._error or message
-            self._cancel(message, at_once=False)
+            self._error = self._error or error
+            self._cancel(str(error), at_once=False)
 
         self._requests.put(stop)
 

@@ -64,4 +64,4 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     except OSError as error:
         if not error.errno:  # an error of a remote service: a retry may succeed
             raise
-        raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}") from error
+        raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}", error) from error

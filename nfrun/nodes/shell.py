@@ -65,7 +65,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
             raise NodeError(f"what the script wrote to ${variable} is not {node.format}", str(error)) from None
         except OSError as error:
             what = f"cannot read what the script of the node '{node.id}' wrote to ${variable}"
-            raise HandoffError(f"{what} ({path.name}): {reason(error)}") from error
+            raise HandoffError(f"{what} ({path.name}): {reason(error)}", error) from error
     return tables
 
 
@@ -118,7 +118,8 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
 
 
 def _refused(what: str, error: OSError) -> Exception:
-    return (HandoffError if is_out_of_resources(error) else NodeError)(f"{what}: {reason(error)}")
+    message = f"{what}: {reason(error)}"
+    return HandoffError(message, error) if is_out_of_resources(error) else NodeError(message)
 
 
 def _await_end(process: subprocess.Popen[bytes], context: NodeContext) -> None:
@@ -163,7 +164,7 @@ def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
                 write_table(table, path)
             except OSError as error:
                 what = f"cannot write the input '{item.name}' of the node '{context.node.id}' ({table.nbytes:,} bytes)"
-                raise HandoffError(f"{what} to {path.name}: {reason(error)}") from error
+                raise HandoffError(f"{what} to {path.name}: {reason(error)}", error) from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
 

@@ -57,7 +57,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
             raise HandoffError(f"there is no room for what the query cannot hold in memory: {first}") from error
         refused = os_error_in(first) if isinstance(error, duckdb.OperationalError | duckdb.FatalException) else None
         if refused is not None:
-            raise HandoffError(f"cannot run the query: {first}") from refused
+            raise HandoffError(f"cannot run the query: {first}", refused) from error
         raise NodeError(first, rest.strip("\n")) from None
 
 

@@ -47,7 +47,8 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     try:
         size = write_table(table, context.folder / context.node.body, fsync=context.fsync)
     except OSError as error:
-        raise HandoffError(f"cannot write {context.node.body} ({table.nbytes:,} bytes): {reason(error)}") from error
+        what = f"cannot write {context.node.body} ({table.nbytes:,} bytes)"
+        raise HandoffError(f"{what}: {reason(error)}", error) from error
     name = context.node.outputs[0] if context.node.outputs else ""
     # The path as the file has it, so that the content of this output is the same in every folder.
     return {name: pa.table({"path": [context.node.body], "rows": [table.num_rows], "bytes": [size]})}

@@ -162,7 +162,7 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
             raise HandoffError(f"cannot open {path.name}: it has {found:,} bytes, and was written with {size:,}")
         return pa.ipc.open_file(pa.memory_map(os.fsencode(path), "r")).read_all()
     except (OSError, pa.ArrowException) as error:
-        raise HandoffError(f"cannot open {path.name}: {reason(error)}") from error
+        raise HandoffError(f"cannot open {path.name}: {reason(error)}", error) from error
 
 
 def open_bytes(whole: pa.Buffer) -> pa.Table:

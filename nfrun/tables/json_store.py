@@ -39,7 +39,7 @@ class JsonStore(TableStore):
         *,
         retained: frozenset[str],
         on_published: Callable[[OutputRef], None],
-        on_error: Callable[[str], None] = lambda message: None,
+        on_error: Callable[[HandoffError], None] = lambda error: None,
     ) -> None:
         super().__init__(folder, mode="memory", retained=retained, on_published=on_published, on_error=on_error)
         self._texts: dict[tuple[str, int], str] = {}
@@ -82,7 +82,7 @@ class JsonStore(TableStore):
         try:
             write_file(table, path)  # replaces by rename: a file that another reader has open does not change
         except OSError as error:
-            raise HandoffError(failed_write(error, ref.id, ref.bytes)) from error
+            raise failed_write(error, ref.id, ref.bytes) from error
         self._files[ref.id, ref.attempt] = path
         return path
 

@@ -54,7 +54,7 @@ def write_output(
             # pop: the error refers to this frame, and a reference cycle would keep its tables alive.
             raise reader_errors.pop() from None
         if isinstance(error, OSError | pa.ArrowException):
-            raise HandoffError(failed_write(error, output, received)) from error
+            raise failed_write(error, output, received) from error
         raise
     schema = schema_line(value.schema)
     return OutputRef(
@@ -71,6 +71,6 @@ def write_output(
     )
 
 
-def failed_write(error: Exception, output: str, size: int) -> str:
-    """Return the message for an output of `size` bytes that could not be written."""
-    return f"cannot write the output '{output}' ({size:,} bytes): {reason(error)}"
+def failed_write(error: Exception, output: str, size: int) -> HandoffError:
+    """Return the error for an output of `size` bytes that could not be written."""
+    return HandoffError(f"cannot write the output '{output}' ({size:,} bytes): {reason(error)}", error)

@@ -41,7 +41,7 @@ class _Entry:
     table: Any = None
     file_requested: bool = False  # a caller of `file` waits for it
     released: bool = False
-    error: str = ""
+    error: HandoffError | None = None
     written: bool = False
     no_readers: bool = False  # it has no more readers, but its file stays
 
@@ -60,7 +60,7 @@ class TableStore:
     `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
     stays after its last reader, so that another run can reuse it. With `fsync`, files survive a power loss.
 
-    `on_published(ref)` is called when an output is written or hashed, `on_error(message)` when one cannot be. They run
+    `on_published(ref)` is called when an output is written or hashed, `on_error(error)` when one cannot be. They run
     on the writer thread or the caller's thread, and must not raise.
     """
 
@@ -75,7 +75,7 @@ class TableStore:
         persistent: bool = False,
         fsync: bool = False,
         on_published: Callable[[OutputRef], None] = lambda ref: None,
-        on_error: Callable[[str], None] = lambda message: None,
+        on_error: Callable[[HandoffError], None] = lambda error: None,
     ) -> None:
         self._folder = folder
         self._mode = mode
@@ -159,8 +159,9 @@ class TableStore:
             if entry is not None:
                 self._change.wait_for(lambda: entry.key not in self._write_queue or entry.released)
             if entry is None or entry.ref.digest is None:
-                gone = f"the output '{ref.id}' is gone: all its readers had ended"
-                raise HandoffError(entry.error if entry is not None and entry.error else gone)
+                if entry is not None and entry.error:
+                    raise HandoffError(str(entry.error), entry.error)
+                raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
             return entry.ref
 
     def open(self, ref: OutputRef) -> pa.Table:
@@ -182,8 +183,8 @@ class TableStore:
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt))
             while entry is not None and not entry.written and not entry.released:
-                if entry.error:
-                    raise HandoffError(entry.error)
+                if entry.error:  # a new one for each caller: an exception holds on to the frames that it was raised in
+                    raise HandoffError(str(entry.error), entry.error)
                 entry.file_requested = True
                 if entry.key not in self._write_queue:  # kept in memory, or already hashed without a file
                     self._enqueue(entry)
@@ -319,7 +320,8 @@ class TableStore:
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: _Entry) -> None:
-        error, written, content, mapped, size, checksum, schema_digest = "", False, None, None, None, None, None
+        written, content, mapped, size, checksum, schema_digest = False, None, None, None, None, None
+        error: HandoffError | None = None
         path = self._path_of(entry.ref)
         table = entry.table  # keeps the table alive, so that it is freed after the lock is released
 

@@ -15,6 +15,7 @@ from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.reuse_decision import ReuseDecision
+from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.nodes.base import CancelToken
@@ -157,7 +158,7 @@ def test_a_missing_file_fails_the_node_with_kind_io(trial: Trial) -> None:
     outcome = trial.attempt("a", ReuseDecision("", finished, {"a": trial.path / "gone"}))
     size = finished.outputs[0].size
     assert outcome.failure == Failure(
-        "io", "", f"cannot reuse the output 'a' ({size:,} bytes): No such file or directory"
+        Cause.IO, "", f"cannot reuse the output 'a' ({size:,} bytes): No such file or directory", errno=errno.ENOENT
     )
 
 
@@ -170,7 +171,8 @@ def test_a_file_that_may_not_be_opened_fails_the_node_with_permission_error(
     finished = trial.add_finished(A, {})
     monkeypatch.setattr(pa, "memory_map", refuse)
     outcome = trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]}))
-    assert outcome.failure == Failure("io", "PermissionError", "cannot open a.1.arrow: Permission denied")
+    message = "cannot open a.1.arrow: Permission denied"
+    assert outcome.failure == Failure(Cause.PERMISSION, "PermissionError", message, errno=errno.EACCES)
 
 
 def test_a_second_attempt_ignores_the_cache(trial: Trial) -> None:
@@ -249,7 +251,7 @@ def test_a_write_node_runs_again_if_its_file_has_changed(trial: Trial) -> None:
 
 def test_a_failed_write_is_not_recorded(trial: Trial) -> None:
     def fail(start: NodeStarted, cancel_token: CancelToken, run_coroutine: object) -> Outcome:
-        return Outcome(start.node, start.attempt, Failure("error", "", "no"))
+        return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", "no"))
 
     trial.run_attempt = fail  # type: ignore[method-assign]
     trial.attempt("w", ReuseDecision("why"))

@@ -13,6 +13,7 @@ from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, JournalContents, read_journal
 from nfrun.cache.journal_writer import JournalWriter
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.nodes.external_files import ExternalInputs
@@ -32,7 +33,7 @@ class Trial:
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
         self.keys = CacheKeys(self.pipeline)
         self.observed_files = ObservedFiles(ExternalInputs(folder))
-        self.errors: list[str] = []
+        self.errors: list[HandoffError] = []
         self.journal = Journal(folder)
         self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files, self.errors.append)
 
@@ -176,8 +177,9 @@ def test_a_write_error_is_reported_once_and_stops_the_journal(tmp_path: Path, mo
     trial.ended("a", has_output=False)
     trial.ended("b", has_output=False)
     message = f"cannot write {tmp_path}/journal.jsonl: No space left on device"
-    assert trial.errors == [message]
-    assert trial.writer.error == message
+    (error,) = trial.errors
+    assert (str(error), error.errno) == (message, errno.ENOSPC)
+    assert trial.writer.error is error
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 12))

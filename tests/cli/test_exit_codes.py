@@ -1,4 +1,4 @@
-"""Tests of the exit code of a run: from its status, its failures and signals."""
+"""Tests of the exit code of a run: from its status, the cause of its failure, and signals."""
 
 from __future__ import annotations
 
@@ -6,43 +6,37 @@ import signal
 
 import pytest
 
-from nfrun.cli.exit_codes import io_exit_code, run_exit_code
-from nfrun.core.events import Failure, RunFinished
+from nfrun.cli.exit_codes import EXIT_CODES, run_exit_code
+from nfrun.core.errors import Cause
+from nfrun.core.events import RunFinished
 
-DISK_FULL, PERMISSION_DENIED = "cannot write x: No space left on device", "cannot write x: Permission denied"
+CODES = {
+    Cause.CANCELLED: 1,
+    Cause.NODE: 1,
+    Cause.TIMEOUT: 1,
+    Cause.LOST: 1,
+    Cause.IO: 74,
+    Cause.PERMISSION: 77,
+    Cause.INTERNAL: 70,
+}
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_the_exit_code_of_a_run_that_failed_is_that_of_its_cause(cause: Cause) -> None:
+    assert run_exit_code(RunFinished(1.0, "failed", "", cause), []) == EXIT_CODES[cause] == CODES[cause]
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "failures", "caught", "code"),
+    ("status", "cause", "caught", "code"),
     [
-        ("ok", "", [], [], 0),
-        ("ok", "", [], [signal.SIGTERM], 0),  # the signal came too late
-        ("failed", "", [("error", "ValueError")], [], 1),
-        ("failed", "", [("error", "PermissionError")], [], 1),  # raised by the node itself
-        ("failed", "", [("error", "ValueError"), ("io", "")], [], 74),
-        ("failed", "", [("io", ""), ("io", "PermissionError")], [], 77),
-        ("failed", DISK_FULL, [], [], 74),
-        ("failed", PERMISSION_DENIED, [], [], 77),
-        ("failed", DISK_FULL, [("io", "PermissionError")], [], 77),
-        ("cancelled", "", [("io", "")], [signal.SIGINT], 130),
-        ("cancelled", "", [], [signal.SIGTERM, signal.SIGINT], 143),
-        ("cancelled", "", [], [signal.SIGHUP], 129),
+        ("ok", None, [], 0),
+        ("ok", None, [signal.SIGTERM], 0),  # the signal came too late
+        ("failed", Cause.IO, [signal.SIGINT], 130),
+        ("cancelled", None, [signal.SIGTERM, signal.SIGINT], 143),
+        ("cancelled", None, [signal.SIGHUP], 129),
     ],
 )
-def test_the_exit_code_of_a_run(
-    status: str, error: str, failures: list[tuple[str, str]], caught: list[int], code: int
+def test_the_exit_code_of_a_run_that_was_ok_or_cancelled(
+    status: str, cause: Cause | None, caught: list[int], code: int
 ) -> None:
-    end = RunFinished(1.0, status, error)
-    assert run_exit_code(end, [Failure(kind, type, "") for kind, type in failures], caught) == code
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        ("cannot write the output 'a' (8 bytes): Permission denied", 77),
-        ("cannot write /w/journal.jsonl: Operation not permitted", 77),
-        ("cannot write the output 'Permission denied' (8 bytes): No space left on device", 74),
-    ],
-)
-def test_a_permission_error_while_writing_outputs_is_77(error: str, code: int) -> None:
-    assert io_exit_code(error) == code
+    assert run_exit_code(RunFinished(1.0, status, "", cause), caught) == code

@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 import nfrun
+from nfrun.core.errors import Cause
 from nfrun.core.events import (
     JSON_KEYS,
     NOTHING,
@@ -49,7 +50,9 @@ REF_JSON = {
     "checksum": None,
     "traits": None,
 }
-FAILURE = Failure("error", "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",))
+FAILURE = Failure(
+    Cause.NODE, "KeyError", "'x'", (Frame("steps.py", 7, "join", "row['x']"),), "stderr", ("a: 3 rows, x",)
+)
 FAILURE_JSON = {
     "kind": "error",
     "type": "KeyError",
@@ -57,6 +60,7 @@ FAILURE_JSON = {
     "frames": [{"file": "steps.py", "line": 7, "function": "join", "source": "row['x']"}],
     "details": "stderr",
     "inputs": ["a: 3 rows, x"],
+    "errno": None,
 }
 
 PROMISED: list[tuple[Event, dict[str, object]]] = [
@@ -142,6 +146,13 @@ def test_an_event_in_json_begins_with_its_name_and_has_all_fields(event: Event) 
     assert json.loads(json.dumps(as_json, allow_nan=False)) == as_json
 
 
+@pytest.mark.parametrize("cause", Cause)
+def test_a_failure_in_json_has_a_kind_and_denied_permission_is_one_of_io(cause: Cause) -> None:
+    as_json = json.loads(json.dumps(to_json(NodeFailed(1.0, "a", 1, Failure(cause, "", "denied", errno=13)))))
+    kind = "io" if cause is Cause.PERMISSION else cause.value
+    assert (as_json["failure"]["kind"], as_json["failure"]["errno"]) == (kind, 13)
+
+
 def test_every_event_has_a_promised_json_form_a_unique_name_and_a_time() -> None:
     kinds = get_args(Event)
     assert {type(event) for event, _ in PROMISED} == set(kinds)
@@ -171,4 +182,4 @@ def test_mappings_without_a_value_are_one_shared_empty_mapping() -> None:
 
 def test_an_outcome_without_a_failure_is_ok() -> None:
     outcome = Outcome("a", 1)
-    assert (outcome.failure, outcome.lost, outcome.outputs, outcome.duration) == (None, None, {}, 0.0)
+    assert (outcome.failure, outcome.outputs, outcome.duration) == (None, {}, 0.0)

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import pytest
 
+from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -238,10 +239,12 @@ def draw_outcome(draw: random.Random, start: NodeStarted, failure_rate: float) -
     duration = draw.choice((0.0, 0.5, 1.0, 1.0, 2.0, draw.uniform(0.0, 4.0)))
     node, attempt, chance = start.node, start.attempt, draw.random()
     if chance < failure_rate:
-        kind = draw.choice(("error", "error", "error", "io", "cancelled"))
-        return duration, Outcome(node, attempt, Failure(kind, "SomeError", "broke"), duration=duration)
+        cause = draw.choice((Cause.NODE, Cause.NODE, Cause.NODE, Cause.IO, Cause.CANCELLED))
+        return duration, Outcome(node, attempt, Failure(cause, "SomeError", "broke"), duration=duration)
     if chance < failure_rate * 1.7:
-        return duration, Outcome(node, attempt, lost="the worker vanished", duration=duration)
+        return duration, Outcome(
+            node, attempt, Failure(Cause.LOST, "WorkerLost", "the worker vanished"), duration=duration
+        )
     refs = {output: OutputRef(output, attempt, i, "", attempt=attempt) for i, output in enumerate(outputs_of(node))}
     return duration, Outcome(node, attempt, outputs=refs, duration=duration)
 
@@ -281,7 +284,7 @@ def make_trial(seed: int, schedule: str) -> Trial:
                 if reaction == "hangs":
                     del pending[key]
                 elif reaction == "at once":
-                    failure = Failure("cancelled", "Stop", "was told to stop")
+                    failure = Failure(Cause.CANCELLED, "Stop", "was told to stop")
                     pending[key] = min(pending[key], (at + 0.25, Outcome(*key, failure)), key=lambda pair: pair[0])
         check_scheduler(scheduler, state)
 
@@ -558,7 +561,7 @@ def test_a_back_off_lasts_as_its_retry_setting_says_and_no_attempt_starts_during
         for call, event, state in events_with_state(trial):
             if isinstance(event, NodeRetrying):
                 retry = trial.plan.nodes[event.node].retry
-                if event.failure.kind == "lost":
+                if event.failure.cause is Cause.LOST:
                     assert event.delay == 0.0, trial
                     continue
                 failures[event.node] += 1
@@ -581,9 +584,9 @@ def test_the_attempts_of_a_node_are_limited_by_its_retries_and_the_lost_worker_b
         for _, event, state in events_with_state(trial):
             if isinstance(event, NodeRetrying | NodeFailed):
                 most = trial.plan.nodes[event.node].retry.max
-                (losses if event.failure.kind == "lost" else failures)[event.node] += 1
+                (losses if event.failure.cause is Cause.LOST else failures)[event.node] += 1
                 left = failures[event.node] <= most and losses[event.node] <= LOST_BUDGET
-                may = left and event.failure.kind not in ("io", "cancelled") and not state.stopped
+                may = left and event.failure.cause not in ("io", "cancelled") and not state.stopped
                 cancelled = trial.cancel_at is not None and event.at >= trial.cancel_at
                 assert isinstance(event, NodeFailed) if not may else isinstance(event, NodeRetrying) or cancelled, trial
             elif isinstance(event, NodeStarted):
@@ -658,9 +661,9 @@ def test_the_same_input_gives_the_same_log() -> None:
 def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
     code = (
         "from nfrun.core.simulation import *; from nfrun.core.plan import with_barriers\n"
-        "from nfrun.core.events import Outcome, Failure\n"
+        "from nfrun.core.events import Cause, Outcome, Failure\n"
         "plan = random_plan(5, 300)\n"
-        "fail = lambda s: Outcome(s.node, s.attempt, Failure('error', 'E', '') if hash(s.at) % 9 == 0 else None)\n"
+        "fail = lambda s: Outcome(s.node, s.attempt, Failure(Cause.NODE, 'E', '') if hash(s.at) % 9 == 0 else None)\n"
         "print(simulate(plan, by_estimate(plan)), simulate(with_barriers(plan), fail, keep_going=True))\n"
     )
     run = partial(subprocess.run, [sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -840,7 +843,7 @@ def test_the_work_per_outcome_is_proportional_to_the_edges_of_its_node(shape: An
         start = running.pop(0)
         now += 0.01
         if start.node in failed_once and start.attempt == 1:
-            events = scheduler.outcome(now, Outcome(start.node, 1, Failure("error", "E", "")))
+            events = scheduler.outcome(now, Outcome(start.node, 1, Failure(Cause.NODE, "E", "")))
         else:
             outputs = {start.node: OutputRef(start.node, 0, 0, "")}
             events = scheduler.outcome(now, Outcome(start.node, start.attempt, outputs=outputs))

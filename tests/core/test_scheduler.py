@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -24,7 +25,7 @@ from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, make_plan, with_barriers
 from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
 
-BROKE = Failure("error", "ValueError", "broke")
+BROKE = Failure(Cause.NODE, "ValueError", "broke")
 STEADY = Retry(max=2, delay=1.0, backoff=2.0, jitter=0.0)
 
 
@@ -41,7 +42,7 @@ def success(node: str, *outputs: str, attempt: int = 1) -> Outcome:
 
 
 def timed_out(seconds: str) -> Failure:
-    return Failure("timeout", "Timeout", f"took longer than its timeout of {seconds} s")
+    return Failure(Cause.TIMEOUT, "Timeout", f"took longer than its timeout of {seconds} s")
 
 
 # -- begin and finish --------------------------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ def test_an_error_outside_of_any_node_makes_the_run_fail() -> None:
     s = scheduler()
     s.begin(0.0)
     s.cancel(0.0, "disk full")
-    assert s.finish(1.0, "disk full") == [RunFinished(1.0, "failed", "disk full")]
+    assert s.finish(1.0, HandoffError("disk full")) == [RunFinished(1.0, "failed", "disk full", Cause.IO)]
 
 
 # -- one node after the other ------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def test_a_failed_attempt_is_made_again_after_its_back_off() -> None:
     assert s.tick(5.5) == [NodeStarted(5.5, "a", 3)]
     assert s.outcome(6.0, Outcome("a", 3, BROKE, duration=0.5)) == [NodeFailed(6.0, "a", 3, BROKE, 0.5)]
     assert (s.state("a"), s.done, s.wake_at) == (State.FAILED, True, None)
-    assert s.finish(6.0) == [RunFinished(6.0, "failed")]
+    assert s.finish(6.0) == [RunFinished(6.0, "failed", cause=Cause.NODE)]
 
 
 def test_a_slot_is_free_during_a_back_off() -> None:
@@ -321,35 +322,33 @@ def test_jitter_shortens_a_back_off_by_a_share_that_differs_between_nodes_attemp
     assert all(6.0 <= delay <= 8.0 for delay in delays)
 
 
-@pytest.mark.parametrize("kind", ["io", "cancelled"])
-def test_some_failures_are_never_tried_again(kind: str) -> None:
+@pytest.mark.parametrize("cause", [Cause.IO, Cause.PERMISSION, Cause.INTERNAL, Cause.CANCELLED])
+def test_some_failures_are_never_tried_again(cause: Cause) -> None:
     s = scheduler(Node("a", retry=STEADY))
     s.begin(0.0)
-    failure = Failure(kind, "E", "broke")
+    failure = Failure(cause, "E", "broke")
     assert s.outcome(1.0, Outcome("a", 1, failure)) == [NodeFailed(1.0, "a", 1, failure)]
 
 
 def test_lost_workers_have_their_own_budget_of_attempts() -> None:
-    lost = Failure("lost", "WorkerLost", "killed by signal 9")
+    lost = Failure(Cause.LOST, "WorkerLost", "killed by signal 9")
     s = scheduler(Node("a", retry=Retry(max=1, delay=4.0, backoff=2.0, jitter=0.0)))
     s.begin(0.0)
     for attempt in range(1, LOST_BUDGET + 1):
-        outcome = Outcome("a", attempt, lost="killed by signal 9", duration=0.5)
+        outcome = Outcome("a", attempt, lost, duration=0.5)
         assert s.outcome(0.0, outcome) == [NodeRetrying(0.0, "a", attempt, 0.0, lost, 0.5)]
         assert s.wake_at == 0.0
         assert s.tick(0.0) == [NodeStarted(0.0, "a", attempt + 1)]
     attempt = LOST_BUDGET + 1
     assert s.outcome(1.0, Outcome("a", attempt, BROKE)) == [NodeRetrying(1.0, "a", attempt, 4.0, BROKE)]
     s.tick(5.0)
-    assert s.outcome(6.0, Outcome("a", attempt + 1, lost="killed by signal 9")) == [
-        NodeFailed(6.0, "a", attempt + 1, lost)
-    ]
+    assert s.outcome(6.0, Outcome("a", attempt + 1, lost)) == [NodeFailed(6.0, "a", attempt + 1, lost)]
 
 
 def test_a_node_without_retries_is_still_made_again_when_its_worker_is_lost() -> None:
     s = scheduler(Node("a"))
     s.begin(0.0)
-    s.outcome(0.0, Outcome("a", 1, lost="gone"))
+    s.outcome(0.0, Outcome("a", 1, Failure(Cause.LOST, "WorkerLost", "gone")))
     assert s.tick(0.0) == [NodeStarted(0.0, "a", 2)]
     assert s.outcome(1.0, Outcome("a", 2, BROKE)) == [NodeFailed(1.0, "a", 2, BROKE)]
 
@@ -365,7 +364,7 @@ def test_with_keep_going_dependents_of_a_failed_node_are_skipped_and_the_rest_ru
     ]
     assert s.outcome(2.0, success("x"))[1:] == [NodeStarted(2.0, "y", 1)]
     s.outcome(3.0, success("y"))
-    assert s.finish(3.0) == [RunFinished(3.0, "failed")]
+    assert s.finish(3.0) == [RunFinished(3.0, "failed", cause=Cause.NODE)]
 
 
 def test_without_keep_going_a_failure_skips_dependents_and_cancels_nodes_that_have_not_started() -> None:
@@ -593,7 +592,7 @@ def test_a_cancel_stops_running_attempts_and_starts_nothing_more() -> None:
     ]
     assert (s.done, s.running) == (False, 1)
     assert s.cancel(1.5, "again") == []
-    stopped = Outcome("a", 1, Failure("cancelled", "Stop", "was told to stop"))
+    stopped = Outcome("a", 1, Failure(Cause.CANCELLED, "Stop", "was told to stop"))
     assert s.outcome(2.0, stopped) == [NodeCancelled(2.0, "a", "interrupted")]
     assert s.done
     assert s.finish(2.0) == [RunFinished(2.0, "cancelled")]
@@ -608,7 +607,7 @@ def test_an_attempt_that_ends_after_a_cancel_is_finished_or_failed() -> None:
         OutputReleased(2.0, "a", ref("a")),
     ]
     assert s.outcome(2.0, Outcome("b", 1, BROKE)) == [NodeFailed(2.0, "b", 1, BROKE)]
-    assert s.finish(2.0) == [RunFinished(2.0, "failed")]
+    assert s.finish(2.0) == [RunFinished(2.0, "failed", cause=Cause.NODE)]
 
 
 def test_a_node_stopped_by_a_cancel_has_its_reason_even_after_a_failure() -> None:
@@ -616,9 +615,9 @@ def test_a_node_stopped_by_a_cancel_has_its_reason_even_after_a_failure() -> Non
     s.begin(0.0)
     s.outcome(1.0, Outcome("a", 1, BROKE))
     assert s.cancel(2.0, "interrupted") == [AttemptStopped(2.0, "b", 1, "interrupted")]
-    stopped = Outcome("b", 1, Failure("cancelled", "Stop", "was told to stop"))
+    stopped = Outcome("b", 1, Failure(Cause.CANCELLED, "Stop", "was told to stop"))
     assert s.outcome(3.0, stopped) == [NodeCancelled(3.0, "b", "interrupted")]
-    assert s.finish(3.0) == [RunFinished(3.0, "failed")]
+    assert s.finish(3.0) == [RunFinished(3.0, "failed", cause=Cause.NODE)]
 
 
 def test_detach_cancels_nodes_that_do_not_stop_and_accepts_their_late_outcomes() -> None:

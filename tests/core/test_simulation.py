@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     Failure,
@@ -51,7 +52,7 @@ def test_a_plan_without_nodes_ends_at_once() -> None:
 def test_a_late_outcome_of_a_timed_out_attempt_is_ignored() -> None:
     plan = make_plan([Node("a", timeout=1.0, retry=Retry(max=1, delay=4.0, jitter=0.0))])
     durations = {1: 3.0, 2: 0.5}
-    failure = Failure("timeout", "Timeout", "took longer than its timeout of 1 s")
+    failure = Failure(Cause.TIMEOUT, "Timeout", "took longer than its timeout of 1 s")
     assert simulate(plan, lambda start: Outcome("a", start.attempt, duration=durations[start.attempt])) == [
         RunStarted(0.0, 1, 1),
         NodeStarted(0.0, "a", 1),
@@ -71,7 +72,7 @@ def test_an_attempt_that_ends_exactly_at_its_timeout_has_finished() -> None:
 @pytest.mark.parametrize("keep_going", [True, False])
 def test_keep_going_is_passed_to_the_scheduler(keep_going: bool) -> None:
     plan = make_plan([Node("a"), Node("b", ("a",)), Node("c")])
-    failure = Failure("error", "E", "broke")
+    failure = Failure(Cause.NODE, "E", "broke")
     log = simulate(
         plan,
         lambda start: Outcome(start.node, 1, failure if start.node == "a" else None, duration=1.0),
@@ -85,7 +86,9 @@ def test_keep_going_is_passed_to_the_scheduler(keep_going: bool) -> None:
 def test_the_seed_decides_the_jitter() -> None:
     plan = make_plan([Node("a", retry=Retry(max=1))])
     logs = [
-        simulate(plan, lambda s: Outcome("a", s.attempt, Failure("error", "E", "") if s.attempt == 1 else None), seed=n)
+        simulate(
+            plan, lambda s: Outcome("a", s.attempt, Failure(Cause.NODE, "E", "") if s.attempt == 1 else None), seed=n
+        )
         for n in (0, 0, 1)
     ]
     assert logs[0] == logs[1] != logs[2]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from conftest import Trial, failed
 
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, OutputRef
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken
@@ -41,7 +41,7 @@ def test_an_error_shows_the_users_frames_and_the_inputs(trial: Trial) -> None:
             raise ValueError("no good")
     """
     failure = failed(trial.python(source, {"table": NUMBERS, "other": pa.table({"s": ["x"], "b": [True]})}))
-    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "ValueError", "no good", "")
+    assert (failure.cause, failure.type, failure.message, failure.details) == (Cause.NODE, "ValueError", "no good", "")
     assert failure.inputs == ("table: 3 rows, n: int64", "other: 1 row, s: string, b: bool")
     assert shown_frames(failure, trial) == [
         ("steps.py", 3, "f", "return g(table)"),
@@ -137,7 +137,7 @@ def test_any_exception_becomes_a_failure(trial: Trial, raised: str, kind: str, m
             raise {raised}
     """
     failure = failed(trial.python(source))
-    assert (failure.kind, failure.type, failure.message) == ("error", kind, message)
+    assert (failure.cause, failure.type, failure.message) == (Cause.NODE, kind, message)
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_causes_are_shown(trial: Trial, body: str, details: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "kind"),
-    [("OSError(28, 'No space left on device')", "io"), ("OSError(13, 'Permission denied')", "error")],
+    ("raised", "cause"),
+    [("OSError(28, 'No space left on device')", Cause.IO), ("OSError(13, 'Permission denied')", Cause.NODE)],
 )
-def test_a_full_disk_is_io_even_if_user_code_raises_it(trial: Trial, raised: str, kind: str) -> None:
+def test_a_full_disk_is_io_even_if_user_code_raises_it(trial: Trial, raised: str, cause: Cause) -> None:
     failure = failed(trial.python(f"def f(): raise {raised}"))
-    assert failure.kind == kind
+    assert failure.cause is cause
     assert [f.function for f in failure.frames] == ["f"]
 
 
@@ -175,7 +175,7 @@ def test_an_output_that_cannot_be_published_is_io(trial: Trial, monkeypatch: pyt
 
     monkeypatch.setattr(trial.store, "publish", publish)
     failure = failed(trial.python("def f(): return {'n': 1}"))
-    assert (failure.kind, failure.type, failure.message) == ("io", "", "cannot write it")
+    assert (failure.cause, failure.type, failure.message) == (Cause.IO, "", "cannot write it")
 
 
 def test_outputs_published_before_a_failure_are_released(trial: Trial) -> None:
@@ -205,7 +205,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     trial.store.release(ref)
     work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
     outcome = work(NodeStarted(0.0, "node", 1, {"from_t": ref}), CancelToken(), trial.wait)
-    assert failed(outcome).kind == "io"
+    assert failed(outcome).cause is Cause.IO
 
 
 def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:
@@ -216,7 +216,7 @@ def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:
             assert context.stopped
             raise ValueError("as I was told to stop")
     """
-    assert failed(trial.python(source)).kind == "cancelled"
+    assert failed(trial.python(source)).cause is Cause.CANCELLED
 
 
 def test_a_stopped_attempt_may_end_well(trial: Trial) -> None:
@@ -232,7 +232,7 @@ def test_an_outcome_has_its_times(trial: Trial) -> None:
     assert outcome.duration > 0
     assert outcome.publish_wait > 0
     assert set(outcome.input_waits) == {"from_a", "from_b"}
-    assert (outcome.node, outcome.attempt, outcome.lost) == ("node", 1, None)
+    assert (outcome.node, outcome.attempt) == ("node", 1)
 
 
 def test_the_current_attempt_is_set_in_a_node(trial: Trial) -> None:
@@ -258,7 +258,7 @@ def test_a_scratch_folder_that_cannot_be_made_is_io(trial: Trial) -> None:
     trial.folder.joinpath("scratch").write_text("")
     work = trial.work(trial.spec("run", "true"))
     failure = failed(work(NodeStarted(0.0, "node", 1, {}), trial.stop, trial.wait))
-    assert failure.kind == "io"
+    assert failure.cause is Cause.IO
     assert failure.message == f"cannot make a folder for the node 'node' in {trial.scratch}: File exists"
 
 
@@ -353,35 +353,42 @@ def test_notes_of_an_error_are_shown(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
-        (PermissionError(13, "denied", "a/x.csv"), ("io", "PermissionError", "cannot read a/x.csv: Permission denied")),
-        (OSError(5, "Error reading bytes from file"), ("io", "", "cannot read x.csv: Input/output error")),
-        (OSError("AWS Error SLOW_DOWN"), ("error", "OSError", "AWS Error SLOW_DOWN")),
+        (
+            PermissionError(13, "denied", "a/x.csv"),
+            (Cause.PERMISSION, "PermissionError", "cannot read a/x.csv: Permission denied"),
+        ),
+        (OSError(5, "Error reading bytes from file"), (Cause.IO, "", "cannot read x.csv: Input/output error")),
+        (OSError("AWS Error SLOW_DOWN"), (Cause.NODE, "OSError", "AWS Error SLOW_DOWN")),
     ],
 )
 def test_a_file_that_cannot_be_read_fails_the_node(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: tuple[str, str, str]
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, failure: tuple[Cause, str, str]
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise error
 
     monkeypatch.setattr("nfrun.tables.file_io.read_table", refuse)
     found = failed(trial.run("read", "x.csv"))
-    assert (found.kind, found.type, found.message) == failure
+    assert (found.cause, found.type, found.message) == failure
     assert (found.frames, found.details) == ((), "")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "why"), [(13, "PermissionError", "Permission denied"), (5, "", "Input/output error")]
+    ("error", "cause", "why"), [(13, Cause.PERMISSION, "Permission denied"), (5, Cause.IO, "Input/output error")]
 )
 def test_a_file_that_cannot_be_written_fails_the_node(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: int, kind: str, why: str
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: int, cause: Cause, why: str
 ) -> None:
     def refuse(*arguments: Any, **options: Any) -> Any:
         raise OSError(error, "Error writing bytes to file")
 
     monkeypatch.setattr("nfrun.tables.file_io.write_table", refuse)
     failure = failed(trial.run("write", "out/x.csv", inputs={"t": pa.table({"n": [1, 2, 3]})}))
-    assert (failure.kind, failure.type, failure.message) == ("io", kind, f"cannot write out/x.csv (24 bytes): {why}")
+    assert (failure.cause, failure.errno, failure.message) == (
+        cause,
+        error,
+        f"cannot write out/x.csv (24 bytes): {why}",
+    )
     assert failure.frames == ()
 
 

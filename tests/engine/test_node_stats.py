@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, NodeFailed, NodeFinished, RunFinished
 from nfrun.engine.node_stats import NodeStats, NodeStatsFile, read_node_stats, write_node_stats
 
@@ -78,7 +79,7 @@ def test_durations_are_written_at_the_end_of_the_run(tmp_path: Path) -> None:
     stats_file = NodeStatsFile(work, "p.yaml", NONE)
     stats_file.event(NodeFinished(1.0, "a", 1, duration=0.5, gil_wait=0.04))
     stats_file.event(NodeFinished(1.0, "c", 1, duration=0.5, gil_wait=0.06))
-    stats_file.event(NodeFailed(1.0, "b", 1, Failure("error", "", "no"), duration=0.7))
+    stats_file.event(NodeFailed(1.0, "b", 1, Failure(Cause.NODE, "", "no"), duration=0.7))
     assert read_node_stats(work, "p.yaml").durations == {}
     stats_file.event(RunFinished(2.0, "failed"))
     stats_file.close()

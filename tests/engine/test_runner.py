@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 import nfrun.tables.store
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -51,7 +51,7 @@ def ok(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure |
 
 
 def error(text: str = "no") -> Failure:
-    return Failure("error", "ValueError", text)
+    return Failure(Cause.NODE, "ValueError", text)
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Trial:
         try:
             ref = self.store.publish(start.node, start.attempt, self.table)
         except HandoffError as broken:
-            return Outcome(start.node, start.attempt, Failure("io", "HandoffError", str(broken)))
+            return Outcome(start.node, start.attempt, Failure(Cause.IO, "HandoffError", str(broken)))
         return Outcome(start.node, start.attempt, outputs={start.node: ref})
 
     def make_executor(self, on_outcome: Any) -> ThreadExecutor:
@@ -254,15 +254,20 @@ def test_a_node_is_tried_again_after_its_back_off(tmp_path: Path) -> None:
     assert trial.files() == ["a.3.arrow"]
 
 
-def test_a_worker_that_breaks_down_repeatedly_fails_the_node(tmp_path: Path) -> None:
+def test_an_error_in_an_attempt_itself_is_internal_and_not_tried_again(tmp_path: Path) -> None:
     def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         raise SystemExit("a bug")
 
-    trial = Trial(tmp_path, chain(Node("a")), do)
-    assert trial.go().status == "failed"
-    assert trial.of(NodeRetrying) == ["a", "a"]
-    (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
-    assert (end.failure.kind, end.failure.message) == ("lost", "its worker broke down: SystemExit: a bug")
+    trial = Trial(tmp_path, chain(Node("a", retry=Retry(max=3))), do)
+    end = trial.go()
+    assert (end.status, end.cause) == ("failed", Cause.INTERNAL)
+    assert trial.of(NodeRetrying) == []
+    (failed,) = (e for e in trial.events if isinstance(e, NodeFailed))
+    assert (failed.failure.cause, failed.failure.type, failed.failure.message) == (
+        Cause.INTERNAL,
+        "SystemExit",
+        "a bug",
+    )
 
 
 # ------------------------------------------------------------------ timeouts
@@ -272,7 +277,7 @@ def test_a_stuck_node_is_detached_at_its_timeout(tmp_path: Path, release: thread
     trial = Trial(tmp_path, chain(Node("a", timeout=0.01), reader("b", "a")), stuck(release, "a"))
     assert trial.go().status == "failed"
     (end,) = (e for e in trial.events if isinstance(e, NodeFailed))
-    assert (end.failure.kind, end.failure.message) == ("timeout", "took longer than its timeout of 0.01 s")
+    assert (end.failure.cause, end.failure.message) == (Cause.TIMEOUT, "took longer than its timeout of 0.01 s")
     assert trial.run.detached == 1
     assert trial.files() == []
 
@@ -362,7 +367,7 @@ def test_a_cancelled_run_waits_for_its_nodes_within_the_grace(tmp_path: Path) ->
         stopped = threading.Event()
         with cancel_token.on_cancel(stopped.set):
             assert stopped.wait(10)
-        return Failure("cancelled", "Cancelled", "stopped")
+        return Failure(Cause.CANCELLED, "Cancelled", "stopped")
 
     trial = Trial(tmp_path, chain(Node("a"), reader("b", "a"), retained=("a",)), do)
     thread = trial.begin()
@@ -479,9 +484,9 @@ def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
     def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         stopped = threading.Event()
         with cancel_token.on_cancel(stopped.set):
-            trial.run.abort("the disk is gone")
+            trial.run.abort(HandoffError("the disk is gone"))
             assert stopped.wait(10)
-        trial.run.abort("and gone")  # this is no second cancel: the node keeps its grace
+        trial.run.abort(HandoffError("and gone"))  # this is no second cancel: the node keeps its grace
         read = threading.Event()
         trial.run._requests.put(read.set)
         assert read.wait(10)
@@ -489,7 +494,7 @@ def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
 
     trial = Trial(tmp_path, chain(Node("a"), reader("b", "a")), do)
     end = trial.go()
-    assert (end.status, end.error) == ("failed", "the disk is gone")
+    assert (end.status, end.error, end.cause) == ("failed", "the disk is gone", Cause.IO)
     assert (trial.of(NodeFinished), trial.of(NodeCancelled)) == (["a"], ["b"])
 
 
@@ -507,7 +512,7 @@ def test_a_full_disk_fails_the_run_and_leaves_no_file(
         assert trial.of(NodeFinished) == ["a"]
     else:
         (failed,) = (e for e in trial.events if isinstance(e, NodeFailed))
-        assert (failed.failure.kind, failed.failure.message) == (
+        assert (failed.failure.cause, failed.failure.message) == (
             "io",
             "cannot write the output 'a' (24 bytes): No space left on device",
         )

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 
-from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.errors import Cause, Diagnostic, SourceSpan
 from nfrun.core.events import (
     Event,
     Failure,
@@ -57,7 +57,7 @@ def event_with_secrets(kind: type[Any]) -> Any:
 def _value(name: str, kind: str) -> Any:
     if name == "failure":
         frames = (Frame(f"{VALUE}.py", 1, VALUE, f"x = '{VALUE}'"),)
-        return Failure("error", VALUE, f"m {VALUE}", frames, f"d {VALUE}", (f"t: 1 row, {VALUE}: int64",))
+        return Failure(Cause.NODE, VALUE, f"m {VALUE}", frames, f"d {VALUE}", (f"t: 1 row, {VALUE}: int64",))
     if name == "ref":
         return OutputRef("a", 1, 2, f"{VALUE}: int64", f"/{VALUE}/a.1.arrow")
     if name in ("inputs", "outputs"):

@@ -18,6 +18,7 @@ import pytest
 from conftest import Trial, failed
 
 import nfrun.tables.file_io
+from nfrun.core.errors import Cause
 from nfrun.core.events import Outcome
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.python import to_table
@@ -145,7 +146,7 @@ def test_a_cancel_ends_a_coroutine_and_waits_for_its_cleanup(trial: Trial) -> No
     stopper = threading.Thread(target=lambda: begun.wait(10) and trial.stop.cancel())
     stopper.start()
     failure = failed(trial.run("python", f"{module}:f"))
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
     assert __import__(module).done == [True]
     stopper.join(10)
 
@@ -164,7 +165,7 @@ class EventOnLog(list[tuple[str, str]]):
 def test_a_coroutine_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
     failure = failed(trial.python("ran = []\nasync def f():\n    ran.append(1)"))
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
 
 
 @pytest.mark.parametrize("how", ["sys.exit(3)", "await asyncio.create_task(leave())", "raise KeyboardInterrupt"])
@@ -287,7 +288,7 @@ def test_return_values_that_are_not_tables(
 ) -> None:
     source = f"import pyarrow as pa\nNUMBERS = pa.table({{'n': [1]}})\ndef f(): return {value}"
     failure = failed(trial.python(source, outputs=outputs))
-    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "", message, details)
+    assert (failure.cause, failure.type, failure.message, failure.details) == (Cause.NODE, "", message, details)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +335,7 @@ def test_read(trial: Trial) -> None:
 
 def test_read_a_missing_file(trial: Trial) -> None:
     failure = failed(trial.run("read", "no.csv"))
-    assert (failure.kind, failure.type, failure.message) == ("error", "", "no such file: no.csv")
+    assert (failure.cause, failure.type, failure.message) == (Cause.NODE, "", "no such file: no.csv")
     assert failure.frames == ()
 
 
@@ -450,7 +451,7 @@ def test_a_script_that_writes_something_else(trial: Trial, body: str, form: str,
 )
 def test_a_script_that_fails(trial: Trial, body: str, message: str, details: str) -> None:
     failure = failed(trial.run("run", body, {"t": NUMBERS}))
-    assert (failure.kind, failure.type, failure.message, failure.details) == ("error", "", message, details)
+    assert (failure.cause, failure.type, failure.message, failure.details) == (Cause.NODE, "", message, details)
     assert failure.inputs == ("t: 3 rows, n: int64",)
 
 
@@ -523,7 +524,7 @@ def test_an_input_that_cannot_be_written_is_an_io_failure(trial: Trial, monkeypa
     monkeypatch.setattr(nfrun.tables.file_io, "write_table", full)
     failure = failed(trial.run("run", "true", {"t": NUMBERS}, format="csv"))
     what = "cannot write the input 't' of the node 'node' (24 bytes) to input_t.csv: No space left on device"
-    assert (failure.kind, failure.type, failure.message) == ("io", "", what)
+    assert (failure.cause, failure.type, failure.message) == (Cause.IO, "", what)
 
 
 def test_an_output_of_a_script_without_read_permission_is_an_io_failure(
@@ -535,7 +536,7 @@ def test_an_output_of_a_script_without_read_permission_is_an_io_failure(
     monkeypatch.setattr(nfrun.tables.file_io, "read_table", raise_error)
     failure = failed(trial.run("run", 'echo a > "$NFRUN_OUTPUT"', format="csv"))
     what = "cannot read what the script of the node 'node' wrote to $NFRUN_OUTPUT (output.csv): Permission denied"
-    assert (failure.kind, failure.type, failure.message) == ("io", "PermissionError", what)
+    assert (failure.cause, failure.errno, failure.message) == (Cause.PERMISSION, errno.EACCES, what)
 
 
 def test_a_background_child_neither_delays_nor_outlives_the_node(trial: Trial) -> None:
@@ -550,17 +551,18 @@ def test_a_script_has_a_process_group_of_its_own(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(OSError(24, "Too many open files"), "io"), (OSError(7, "Argument list too long"), "error")]
+    ("error", "cause"),
+    [(OSError(24, "Too many open files"), Cause.IO), (OSError(7, "Argument list too long"), Cause.NODE)],
 )
 def test_a_lack_of_system_resources_is_an_io_failure(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, kind: str
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: OSError, cause: Cause
 ) -> None:
     def raise_error(*arguments: Any, **options: Any) -> Any:
         raise error
 
     monkeypatch.setattr("subprocess.Popen", raise_error)
     failure = failed(trial.run("run", "true"))
-    assert (failure.kind, failure.message) == (kind, f"the script cannot be started: {error.strerror}")
+    assert (failure.cause, failure.message) == (cause, f"the script cannot be started: {error.strerror}")
 
 
 def test_a_script_that_cannot_be_started(trial: Trial) -> None:
@@ -599,7 +601,7 @@ def call_after_write(trial: Trial, name: str, callback: Callable[[], object]) ->
 def test_a_cancel_ends_a_script(trial: Trial) -> None:
     thread = call_after_write(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap 'echo bye > said; exit 1' TERM; sleep 1000 & echo > ready; wait"))
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
     assert (trial.folder / "said").read_text() == "bye\n"
     thread.join(10)
 
@@ -617,7 +619,7 @@ def test_an_empty_process_group_is_probed_but_not_killed(trial: Trial, monkeypat
 
     monkeypatch.setattr("os.killpg", recording_killpg)
     thread = call_after_write(trial, "ready", trial.stop.cancel)
-    assert failed(trial.run("run", "echo > ready; exec sleep 1000")).kind == "cancelled"
+    assert failed(trial.run("run", "echo > ready; exec sleep 1000")).cause is Cause.CANCELLED
     assert [number for _, number in sent] == [0], "it was only asked for"
     thread.join(10)
 
@@ -626,7 +628,7 @@ def test_a_script_that_ignores_sigterm_is_killed_after_the_grace_period(trial: T
     trial.grace = 0.01
     thread = call_after_write(trial, "ready", trial.stop.cancel)
     failure = failed(trial.run("run", "trap '' TERM; echo $$ > pid; echo > ready; while :; do sleep 1000; done"))
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
     assert wait_process_end(int((trial.folder / "pid").read_text()))
     thread.join(10)
 
@@ -635,13 +637,13 @@ def test_a_kill_does_not_wait(trial: Trial) -> None:
     trial.grace = 1000.0
     thread = call_after_write(trial, "ready", trial.stop.kill)
     failure = failed(trial.run("run", "trap '' TERM; echo > ready; while :; do sleep 1000; done"))
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
     thread.join(10)
 
 
 def test_a_script_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
-    assert failed(trial.run("run", "touch ran")).kind == "cancelled"
+    assert failed(trial.run("run", "touch ran")).cause is Cause.CANCELLED
     assert not (trial.folder / "ran").exists()
 
 
@@ -741,7 +743,7 @@ SPILL = """
 )
 def test_a_full_disk_in_a_query_is_an_io_failure(trial: Trial, body: str, message: str) -> None:
     failure = failed(trial.run("sql", body))
-    assert failure.kind == "io"
+    assert failure.cause is Cause.IO
     assert failure.message.startswith(message)
 
 
@@ -754,18 +756,19 @@ def test_system_errors_of_duckdb_are_io_failures(trial: Trial, monkeypatch: pyte
 
     monkeypatch.setattr("duckdb.connect", raise_error)
     failure = failed(trial.run("sql", "select 1"))
-    assert (failure.kind, failure.type) == ("io", "PermissionError" if number == errno.EACCES else "")
+    assert failure.cause is (Cause.PERMISSION if number == errno.EACCES else Cause.IO)
+    assert failure.errno == number
     assert failure.message == f'cannot run the query: IO Error: Could not write file "x.tmp": {os.strerror(number)}'
 
 
 @pytest.mark.parametrize("body", ["from 'absent.csv'", "copy (select 1) to 'no/folder.csv'; select 1"])
 def test_missing_files_in_a_query_are_errors_of_the_query(trial: Trial, body: str) -> None:
-    assert failed(trial.run("sql", body)).kind == "error"
+    assert failed(trial.run("sql", body)).cause is Cause.NODE
 
 
 @pytest.mark.parametrize("text", [os.strerror(errno.ENOSPC), "max_temp_directory_size"])
 def test_texts_of_system_errors_in_a_query_are_errors_of_the_query(trial: Trial, text: str) -> None:
-    assert failed(trial.run("sql", f"select '{text}'::int")).kind == "error"
+    assert failed(trial.run("sql", f"select '{text}'::int")).cause is Cause.NODE
 
 
 def test_a_query_finds_files_beside_the_pipeline_file(trial: Trial) -> None:
@@ -802,4 +805,4 @@ def test_a_cancel_interrupts_a_query(trial: Trial) -> None:
 
 def test_a_query_that_is_cancelled_before_its_start_does_not_run(trial: Trial) -> None:
     trial.stop.cancel()
-    assert failed(trial.run("sql", "select 1 as n")).kind == "cancelled"
+    assert failed(trial.run("sql", "select 1 as n")).cause is Cause.CANCELLED

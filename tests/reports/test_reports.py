@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -45,7 +46,7 @@ from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
 
 FAILURE = Failure(
-    "error",
+    Cause.NODE,
     "ValueError",
     "no \x1b[31mgood",
     (Frame("steps.py", 3, "go", "x = 1"),),

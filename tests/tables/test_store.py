@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import stat
@@ -31,7 +32,7 @@ class StoreEvents:
 
     def __init__(self) -> None:
         self.published: list[OutputRef] = []
-        self.errors: list[str] = []
+        self.errors: list[HandoffError] = []
 
 
 class WriteBlocker:
@@ -440,12 +441,12 @@ def test_a_full_disk_is_reported_through_on_error_in_auto(make: Any, full_disk: 
     ref = store.publish("a", 1, MANY)
     assert store.flushed(10)
     message = "cannot write the output 'a' (8,000 bytes): No space left on device"
-    assert emitted.errors == [message]
+    assert [(str(error), error.errno) for error in emitted.errors] == [(message, errno.ENOSPC)]
     assert emitted.published == []
     assert store.open(ref) is MANY
     with pytest.raises(HandoffError) as caught:
         store.file(ref)
-    assert str(caught.value) == message
+    assert (str(caught.value), caught.value.errno) == (message, errno.ENOSPC)
     store.release(ref)
     store.close()
     assert files(store) == []

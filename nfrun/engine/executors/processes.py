@@ -21,14 +21,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from nfrun.core.errors import HandoffError, io_failure_type
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.errors import Cause, HandoffError, cause_of
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.base import RunCoroutine
 from nfrun.engine.executors.worker import AttemptOrder, Message, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
-from nfrun.system.os_errors import is_out_of_resources, reason
+from nfrun.system.os_errors import reason
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import wait_group_exit
 from nfrun.system.runtime import set_allocator
@@ -182,8 +182,8 @@ class ProcessWorkers:
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make the attempt, in a worker if the node is one of `nodes`.
 
-        A failed hand-off of tables and a lack of system resources give a failure of kind `io`; any other error in
-        starting a worker gives one of kind `error`. If the worker dies, the outcome is `lost`.
+        A failed hand-off of tables and a worker that cannot be started give a failure with the cause IO or PERMISSION,
+        a worker or a fork server that dies gives one with the cause LOST.
         """
         if start.node not in self._nodes:
             return self._runner(start, cancel_token, run_coroutine)
@@ -194,10 +194,10 @@ class ProcessWorkers:
             outcome = self._run_in_worker(order, cancel_token)
             outputs = self._register_files(outcome)
         except HandoffError as error:
-            return Outcome(start.node, start.attempt, Failure("io", io_failure_type(error), str(error)))
+            return Outcome(start.node, start.attempt, nfrun_failure(error))
         except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
-            kind = "io" if is_out_of_resources(error) else "error"
-            failure = Failure(kind, type(error).__name__, f"no worker process could be started: {reason(error)}")
+            cause = Cause.LOST if isinstance(error, EOFError | ConnectionError) else cause_of(error)
+            failure = Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
         finally:
             logs.end(start.node, start.attempt)
@@ -232,7 +232,7 @@ class ProcessWorkers:
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._take()
         if worker is None:
-            return Outcome(order.node.id, order.start.attempt, Failure("cancelled", "Cancelled", "stopped"))
+            return Outcome(order.node.id, order.start.attempt, Failure(Cause.CANCELLED, "Cancelled", "stopped"))
         kill = threading.Timer(self._runner.grace, worker.kill)
         kill.daemon = True
 
@@ -255,7 +255,7 @@ class ProcessWorkers:
             worker.drain(feeds)
         if outcome is None:
             return self._lost(worker, order, cancel_token)
-        was_terminated = outcome.failure is not None and outcome.failure.kind == "cancelled"
+        was_terminated = outcome.failure is not None and outcome.failure.cause is Cause.CANCELLED
         if cancel_token.cancelled or was_terminated:  # its state is unknown
             worker.kill()
             self._discard(worker)
@@ -264,7 +264,8 @@ class ProcessWorkers:
                 self._idle.append(worker)
                 self._change.notify()
         if was_terminated and not cancel_token.cancelled:  # by someone else
-            return Outcome(outcome.node, outcome.attempt, lost="its worker process was told to end by SIGTERM")
+            lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")
+            return Outcome(outcome.node, outcome.attempt, lost)
         return outcome
 
     def _wait_outcome(self, worker: _Worker, feeds: Sequence[Feed]) -> Outcome:
@@ -291,13 +292,13 @@ class ProcessWorkers:
             method(*message.arguments)
 
     def _lost(self, worker: _Worker, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        """Discard a worker that ended without an outcome. The attempt is `lost`, or cancelled if that was asked for."""
+        """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""
         node, attempt = order.node.id, order.start.attempt
         ending = _ending(self._discard(worker))
         self._remove_files(order.node.output_ids, attempt)  # it may have written some of its outputs
         if cancel_token.cancelled:
-            return Outcome(node, attempt, Failure("cancelled", "Cancelled", "stopped"))
-        return Outcome(node, attempt, lost=ending)
+            return Outcome(node, attempt, Failure(Cause.CANCELLED, "Cancelled", "stopped"))
+        return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending))
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
         """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.engine.executors.base import OnOutcome, RunAttempt
 from nfrun.nodes.base import CancelToken
 
@@ -24,7 +24,7 @@ class ThreadExecutor:
     """Runs each attempt on a thread, and reports its outcome to `on_outcome` on the same thread.
 
     There are as many threads as concurrent attempts. Each thread runs the attempt that `on_outcome` returns, or waits
-    for the next one. `run_attempt` should not raise; if it does, the outcome is `lost`.
+    for the next one. `run_attempt` should not raise; what it raises is an error in nfrun.
     """
 
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
@@ -100,7 +100,7 @@ class ThreadExecutor:
             if os.getpid() != self._process:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
         except BaseException as error:  # a bug in nfrun, or out of memory; without an outcome the run would never end
-            outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
+            outcome = Outcome(*key, nfrun_failure(error))
         self._cancel_tokens.pop(key, None)
         if self._closing:
             with self._lock:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, NodeStarted, Outcome, nfrun_failure
 from nfrun.engine.executors.base import Executor, OnOutcome, RunAttempt
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.nodes.base import CancelToken
@@ -54,7 +55,7 @@ class SingleThread:
                 try:
                     outcome = self._work(following, self._stop_of(key), asyncio.run)
                 except BaseException as error:
-                    outcome = Outcome(*key, lost=f"its worker broke down: {type(error).__name__}: {error}")
+                    outcome = Outcome(*key, nfrun_failure(error))
                 with self._lock:
                     self._stops.pop(key, None)
                     self._lock.notify_all()
@@ -131,7 +132,7 @@ def test_start_does_not_block(trial: Trial) -> None:
     trial.wait_for_outcomes(20)
 
 
-def test_a_worker_that_breaks_down_gives_a_lost_outcome(trial: Trial) -> None:
+def test_an_attempt_that_raises_is_an_internal_failure(trial: Trial) -> None:
     def run_attempt(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> None:
         if start.node == "bad":
             raise SystemExit("a bug")
@@ -139,10 +140,11 @@ def test_a_worker_that_breaks_down_gives_a_lost_outcome(trial: Trial) -> None:
     trial.do = run_attempt
     trial.executor.start(node("bad"))
     trial.wait_for_outcomes(1)
-    assert trial.outcomes[0].lost == "its worker broke down: SystemExit: a bug"
+    bug = "this is a bug in nfrun, please report it"
+    assert trial.outcomes[0].failure == Failure(Cause.INTERNAL, "SystemExit", "a bug", details=bug)
     trial.executor.start(node("good"))
     assert trial.wait_for_outcomes(2) == ["bad", "good"]
-    assert trial.outcomes[1].lost is None
+    assert trial.outcomes[1].failure is None
 
 
 def test_stop_reaches_only_its_attempt(trial: Trial) -> None:
@@ -261,7 +263,7 @@ def test_run_coroutine_returns_or_raises_the_result(trial: Trial) -> None:
     trial.executor.start(node("n"))
     trial.wait_for_outcomes(1)
     assert results == [1]
-    assert trial.outcomes[0].lost is None
+    assert trial.outcomes[0].failure is None
 
 
 # ------------------------------------------------------------------ the thread executor
@@ -307,7 +309,7 @@ def test_threads_work_in_parallel_and_are_reused(monkeypatch: pytest.MonkeyPatch
         trial.executor.start(node(f"c{i}"))
     trial.wait_for_outcomes(25)
     assert len(set(trial.threads)) == 9
-    assert [o.lost for o in trial.outcomes] == [None] * 25
+    assert [o.failure for o in trial.outcomes] == [None] * 25
     trial.executor.close()
 
 

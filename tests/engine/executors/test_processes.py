@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.core.errors import HandoffError
-from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.processes import ProcessWorkers, _ending
@@ -199,7 +199,7 @@ class Trial:
         return outcome
 
     def table(self, outcome: Outcome) -> list[dict[str, Any]]:
-        assert (outcome.failure, outcome.lost) == (None, None)
+        assert outcome.failure is None
         (ref,) = outcome.outputs.values()
         rows: list[dict[str, Any]] = self.store.open(ref).to_pylist()
         return rows
@@ -292,7 +292,7 @@ def test_a_missing_output_that_is_read_is_a_failure(trial: Trial) -> None:
 def test_an_error_has_the_users_frames(trial: Trial) -> None:
     failure = trial.run_once("fail", {"table": pa.table({"n": [1]})}).failure
     assert failure is not None
-    assert (failure.kind, failure.type, failure.message) == ("error", "ValueError", "no good")
+    assert (failure.cause, failure.type, failure.message) == (Cause.NODE, "ValueError", "no good")
     assert [(f.file, f.function, f.source) for f in failure.frames] == [
         (f"{trial.module}.py", "fail", 'def fail(table): raise ValueError("no good")')
     ]
@@ -335,7 +335,7 @@ def test_all_output_of_a_worker_is_logged_for_its_node(trial: Trial) -> None:
 
 def test_prints_before_a_worker_dies_are_not_lost(trial: Trial) -> None:
     outcome = trial.run_once("print_and_die")
-    assert outcome.lost == "its worker process exited with status 3 while the node ran"
+    assert outcome.failure == lost("its worker process exited with status 3 while the node ran")
     assert trial.logged == [("node", "stdout", "last words")]
 
 
@@ -356,8 +356,12 @@ def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
 # ------------------------------------------------------------------ workers that die
 
 
+def lost(message: str) -> Failure:
+    return Failure(Cause.LOST, "WorkerLost", message)
+
+
 @pytest.mark.parametrize(
-    ("function", "given", "lost"),
+    ("function", "given", "message"),
     [
         ("leave", {}, "its worker process exited with status 3 while the node ran"),
         (
@@ -373,10 +377,12 @@ def test_the_environment_is_that_of_the_run(trial: Trial) -> None:
         ),
     ],
 )
-def test_a_worker_that_dies_is_lost_and_replaced(trial: Trial, function: str, given: dict[str, Any], lost: str) -> None:
+def test_a_worker_that_dies_is_lost_and_replaced(
+    trial: Trial, function: str, given: dict[str, Any], message: str
+) -> None:
     first, second = trial.run(function, with_={name: int(value) for name, value in given.items()}, attempts=2)
-    assert first == Outcome("node", 1, lost=lost)
-    assert second.lost == lost
+    assert first == Outcome("node", 1, lost(message))
+    assert second.failure == lost(message)
     assert len(set(trial.pids())) == 2
 
 
@@ -398,17 +404,16 @@ def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) 
         thread.join(60)
     workers.close()
     trial.store.close()
-    assert {outcome.lost for outcome in outcomes} == {
-        "its worker process was killed by SIGKILL; the system does that when memory runs out"
-    }
+    killed = "its worker process was killed by SIGKILL; the system does that when memory runs out"
+    assert {outcome.failure for outcome in outcomes} == {lost(killed)}
     assert len(outcomes) == 24
     assert workers._all == [], "nothing of them is kept"
 
 
 def test_a_worker_that_closes_its_pipes_is_lost(trial: Trial) -> None:
     """The message depends on which pipe is noticed first: that of results, or that which shows the end of the run."""
-    lost = {outcome.lost for outcome in trial.run("hang_up", attempts=2)}
-    assert lost <= {
+    messages = {outcome.failure.message for outcome in trial.run("hang_up", attempts=2) if outcome.failure}
+    assert messages <= {
         "its worker process has closed the connection to the run",
         "its worker process exited with status 1 while the node ran",
     }
@@ -438,7 +443,7 @@ def test_a_worker_that_cannot_start_is_io(trial: Trial, monkeypatch: pytest.Monk
     monkeypatch.setattr("nfrun.engine.executors.processes._Worker.__init__", refuse)
     failure = trial.run_once("where").failure
     assert failure is not None
-    assert (failure.kind, failure.type) == ("io", "OSError")
+    assert (failure.cause, failure.type) == (Cause.IO, "OSError")
     assert failure.message == "no worker process could be started: Too many open files"
 
 
@@ -453,7 +458,7 @@ def test_if_one_output_cannot_be_registered_no_file_is_left(trial: Trial, monkey
     monkeypatch.setattr(trial.store, "register_file", register_file)
     outcome = trial.run_once("two", outputs=("left", "right"))
     assert outcome.failure is not None
-    assert (outcome.failure.kind, outcome.failure.message) == ("io", "no room")
+    assert (outcome.failure.cause, outcome.failure.message) == (Cause.IO, "no room")
     assert trial.store.flushed(10)
     assert list(trial.run_folder.iterdir()) == []
 
@@ -499,21 +504,21 @@ def outcome_when_stopped(trial: Trial, function: str, act: Callable[[CancelToken
 def test_a_cancelled_node_stops(trial: Trial, function: str) -> None:
     failure = outcome_when_stopped(trial, function, CancelToken.cancel).failure
     assert failure is not None
-    assert (failure.kind, failure.message) == ("cancelled", "stopped")
+    assert (failure.cause, failure.message) == (Cause.CANCELLED, "stopped")
 
 
 @pytest.mark.parametrize("function", ["for_ever", "stubborn"])
 def test_a_node_that_does_not_stop_is_killed(trial: Trial, function: str) -> None:
     failure = outcome_when_stopped(trial, function, CancelToken.kill).failure
     assert failure is not None
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
 
 
 def test_a_node_that_ignores_the_cancel_is_killed_after_the_grace(trial: Trial) -> None:
     trial.grace = 0.05
     failure = outcome_when_stopped(trial, "stubborn", CancelToken.cancel).failure
     assert failure is not None
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
 
 
 def test_children_of_a_stopped_node_are_killed(trial: Trial) -> None:
@@ -535,7 +540,7 @@ def test_a_cancel_before_the_start_cancels_the_attempt(trial: Trial) -> None:
     cancel_token.cancel()
     failure = trial.run_once("where", cancel_token=cancel_token).failure
     assert failure is not None
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
 
 
 def test_after_close_no_attempt_starts(trial: Trial) -> None:
@@ -543,7 +548,7 @@ def test_after_close_no_attempt_starts(trial: Trial) -> None:
     workers.close()
     failure = workers(NodeStarted(0.0, "node", 1), CancelToken(), _no_coroutine).failure
     assert failure is not None
-    assert failure.kind == "cancelled"
+    assert failure.cause is Cause.CANCELLED
 
 
 def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
@@ -552,7 +557,7 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     trial.store.release(ref)
     failure = workers(NodeStarted(0.0, "node", 1, {"from_table": ref}), CancelToken(), _no_coroutine).failure
     assert failure is not None
-    assert (failure.kind, failure.message) == ("io", "the output 'from_table' is gone: all its readers had ended")
+    assert (failure.cause, failure.message) == (Cause.IO, "the output 'from_table' is gone: all its readers had ended")
 
 
 def test_a_closed_store_registers_no_file(trial: Trial) -> None:
