@@ -164,6 +164,10 @@ def test_neither_reports_nor_executors_import_the_scheduler() -> None:
             assert not {"core.scheduler", "core.simulation", "engine.runner"} & set(inner(module)), module
 
 
+def test_the_pool_of_worker_processes_knows_no_store_no_table_and_no_pipeline() -> None:
+    assert {package_of(name) for name in inner("engine.executors.pool")} == {"system"}
+
+
 def test_nothing_is_global() -> None:
     assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
 

@@ -20,6 +20,7 @@ PROGRAMS = {
     "clock": ["--trials", "10"],
     "orphans": ["--trials", "24"],
     "stops": ["--trials", "40", "--slack", "2"],
+    "late_logs": ["--trials", "50"],
     "flood": ["--size", "1e8"],
 }
 SECONDS = 900  # a program that takes longer hangs

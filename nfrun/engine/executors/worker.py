@@ -10,17 +10,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.worker_store import WorkerStore
@@ -51,14 +53,6 @@ class AttemptOrder:
     consumed: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A call to make in the run's process: `method` is `log` or `progress`, called with `arguments`."""
-
-    method: str
-    arguments: tuple[Any, ...]
-
-
 class Cancelled(BaseException):
     """Raised in a node that is cancelled by SIGTERM. Not an Exception, since nodes catch those."""
 
@@ -66,7 +60,7 @@ class Cancelled(BaseException):
 def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
     """Make attempts until the pipe is closed.
 
-    Each `AttemptOrder` is answered by any number of `Message` objects and then one `Outcome`. All bytes written to
+    Each `AttemptOrder` is answered by any number of messages and then one `Outcome`. All bytes written to
     stdout and stderr, also by child processes, go into the two `streams`.
     """
     # A process group of its own: Ctrl-C reaches only the run, and what nodes leave behind is killed with the worker.
@@ -78,16 +72,17 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     os.environ.clear()
     os.environ.update(config.environ)
     worker_pid = os.getpid()
-    worker = _Worker(pipe, streams, config)
+    worker = _Worker(streams, config)
     signal.signal(signal.SIGTERM, worker.stop)
     os.register_at_fork(after_in_child=lambda: _reset_forked_child(pipe))
     with suppress(EOFError, OSError, Cancelled):
         while True:
             order: AttemptOrder = pipe.recv()
-            outcome = worker.make(order)
+            outbox = Outbox(pipe)
+            outcome = worker.make(order, outbox)
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
-            pipe.send(outcome)
+            outbox.finish(outcome)
 
 
 def _reset_forked_child(pipe: Connection) -> None:
@@ -105,30 +100,58 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
+class Outbox:
+    """Sends the messages of one attempt to the run, from any thread, and then its outcome.
+
+    A message that is cut off, when SIGTERM raises Cancelled in the middle of it, is the last one. So is the outcome: a
+    thread that the node left running cannot write into the messages of the next attempt.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()  # a message of more than 16 KiB is written in two parts
+        self._open = True
+
+    def send(self, method: str, *arguments: Any) -> None:
+        """Send a message. Does nothing after the last one."""
+        data = ForkingPickler.dumps(Message(method, arguments))
+        with self._lock:
+            if self._open:
+                self._open = False  # and stays so if the message is cut off
+                self._pipe.send_bytes(data)
+                self._open = True
+
+    def finish(self, outcome: Outcome) -> None:
+        """Send the outcome. Raises Cancelled if a message was cut off: the run could not read anything after it."""
+        with self._lock:
+            if not self._open:
+                raise Cancelled
+            self._open = False
+            self._pipe.send(outcome)
+
+
 class _Logs(Logs):
     """Sends log lines to the run. Prints go through the streams of this process instead."""
 
-    def __init__(self, on_line: Callable[..., object]) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         super().__init__()
-        self._send = on_line
+        self._outbox = outbox
 
     def log(self, node: str, attempt: int, level: str, line: str) -> None:
-        self._send("log", node, attempt, level, line)
+        self._outbox.send("log", node, attempt, level, line)
 
 
 class _Worker:
     """Makes attempts in this process, on the main thread. `memo` is kept from one attempt to the next."""
 
-    def __init__(self, pipe: Connection, streams: Sequence[Connection], config: WorkerConfig) -> None:
-        self._pipe = pipe
+    def __init__(self, streams: Sequence[Connection], config: WorkerConfig) -> None:
         self._streams = streams
         self._config = config
-        self._sending = threading.Lock()
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
         self._redirect_output()
 
-    def make(self, order: AttemptOrder) -> Outcome:
+    def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
         config, spec = self._config, order.node
         runner = AttemptRunner(
@@ -137,8 +160,8 @@ class _Worker:
             config.run_id,
             config.scratch,
             config.environ,
-            _Logs(self._send),
-            self._progress,
+            _Logs(outbox),
+            lambda node, done, total: outbox.send("progress", node, done, total),
             memo=self._memo,
             consumed_here=order.consumed,
         )
@@ -165,13 +188,6 @@ class _Worker:
             # Not its method `cancel`, which takes a lock that the interrupted code may hold.
             self._cancel_token.cancelled = True
         raise Cancelled
-
-    def _progress(self, node: str, done: float, total: float | None) -> None:
-        self._send("progress", node, done, total)
-
-    def _send(self, method: str, *arguments: Any) -> None:
-        with self._sending:
-            self._pipe.send(Message(method, arguments))
 
 
 def _text_stream(number: int) -> TextIO:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors.pool import WorkerPool
 from nfrun.engine.executors.processes import ProcessWorkers, _ending
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
@@ -108,6 +110,15 @@ STEPS = """
         thread = threading.Thread(target=print, args=["of a thread"])
         thread.start()
         thread.join()
+    def cut_off(context):
+        from multiprocessing.connection import Connection
+        send = Connection._send
+        def send_half(self, data, *more):
+            Connection._send = send
+            send(self, data[: len(data) // 2])
+            signal.raise_signal(signal.SIGTERM)
+        Connection._send = send_half
+        context.log.info("x" * 16_000)
     def print_and_die():
         print("last words")
         os._exit(3)
@@ -170,13 +181,14 @@ class Trial:
         )
         started = self.started
 
-        class Watched(ProcessWorkers):
+        class Watched(WorkerPool):
             def _start(self) -> Any:
                 worker = super()._start()
                 started.append(worker)
                 return worker
 
-        self.workers = Watched(work, self.store, self.run_folder, nodes, self.most)
+        with patch("nfrun.engine.executors.pool.WorkerPool", Watched):
+            self.workers = ProcessWorkers(work, self.store, self.run_folder, nodes, self.most)
         return self.workers
 
     def run(
@@ -386,6 +398,11 @@ def test_a_worker_that_dies_is_lost_and_replaced(
     assert len(set(trial.pids())) == 2
 
 
+def test_a_worker_that_ends_in_the_middle_of_a_message_is_lost(trial: Trial) -> None:
+    assert trial.run_once("cut_off").failure == lost("its worker process has closed the connection to the run")
+    assert trial.logged == []
+
+
 def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) -> None:
     """This happens when memory runs out. Workers are checked while others start."""
     trial = Trial(tmp_path, most=3)
@@ -407,7 +424,7 @@ def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) 
     killed = "its worker process was killed by SIGKILL; the system does that when memory runs out"
     assert {outcome.failure for outcome in outcomes} == {lost(killed)}
     assert len(outcomes) == 24
-    assert workers._all == [], "nothing of them is kept"
+    assert workers._pool._all == [], "nothing of them is kept"
 
 
 def test_a_worker_that_closes_its_pipes_is_lost(trial: Trial) -> None:
@@ -437,10 +454,10 @@ def test_programs_started_by_a_node_can_be_interrupted(trial: Trial) -> None:
 
 
 def test_a_worker_that_cannot_start_is_io(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Any, setting: Any) -> None:
+    def refuse(self: Any, *arguments: Any) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("nfrun.engine.executors.processes._Worker.__init__", refuse)
+    monkeypatch.setattr("nfrun.engine.executors.pool.Worker.__init__", refuse)
     failure = trial.run_once("where").failure
     assert failure is not None
     assert (failure.cause, failure.type) == (Cause.IO, "OSError")
