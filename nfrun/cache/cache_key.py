@@ -15,6 +15,7 @@ from nfrun.cache.journal import FinishedOutput
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
 
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
@@ -59,25 +60,20 @@ class CacheKeys:
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
         spec = self._pipeline.nodes[node]
-        module, _, function = spec.body.partition(":")
-        return spec.kind != "python" or self._fingerprints.is_current(module, function)
+        return KINDS[spec.kind].is_current(spec, self._fingerprints)
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the source files again."""
         self._fingerprints.refresh()
 
     def _define(self, spec: NodeSpec) -> KeyInputs:
+        kind = KINDS[spec.kind]
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
         key_inputs["outputs"] = ",".join(spec.outputs)
-        if spec.kind == "run":
-            key_inputs["format"] = spec.format
-        if spec.kind == "python":
-            module, _, function = spec.body.partition(":")
-            code = self._fingerprints.of(module, function)
-            key_inputs |= {f"code {name}": digest for name, digest in code.items()}
-            key_inputs["order"] = text_checksum(_canonical([[item.name for item in spec.inputs], list(spec.with_)]))
+        key_inputs |= kind.key_inputs(spec, self._fingerprints)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
-        if spec.kind not in ("read", "write"):
+        key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
+        if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
         return key_inputs

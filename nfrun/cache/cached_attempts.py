@@ -32,7 +32,7 @@ class ObservedFiles:
     """Records which files nodes read and wrote, and which journal entries were reused.
 
     `inputs` has the checksums of the files that nodes read. `used` are the journal entries of cache hits, by node.
-    `wrote` are the checksums of the files that `write` nodes wrote, by node and file name.
+    `wrote` are the checksums of the files that nodes wrote outside of the run, by node and file name.
     """
 
     inputs: ExternalInputs
@@ -90,13 +90,10 @@ class CachedAttempts:
         spec = self._nodes[start.node]
         self._observed.inputs.snapshot(spec)
         outcome = self._run_attempt(start, cancel_token, run_coroutine)
-        if spec.kind == "write" and outcome.failure is None:
-            self._observed.wrote[spec.id] = external_outputs(spec, self._base)
-        if (
-            spec.kind == "read"
-            and outcome.failure is not None
-            and self._observed.inputs.snapshot(spec) == {spec.body: ""}
-        ):
+        if outcome.failure is None:
+            if wrote := external_outputs(spec, self._base):
+                self._observed.wrote[spec.id] = wrote
+        elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome
 

@@ -247,6 +247,7 @@ _WORDS = {
     "order": "the order of its inputs or values",
     "code": "the function {}",
     "value": "the value '{}'",
+    "setting": "the setting '{}'",
     "variable": "the variable {}",
     "input": "the input '{}'",
     "needs": "what '{}' depends on",

@@ -36,6 +36,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
+from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
@@ -44,7 +45,6 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 
-_SIDE_EFFECT_KINDS = ("write", "run")  # kinds of nodes that may have side effects outside the run
 _MAX_INTERRUPTS = 2  # signals after which a child process is killed
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
 # first node or handoff would pay for the import, and which one that is differs between variants.
@@ -289,7 +289,7 @@ def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
 
     Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
     """
-    nodes = [name for name, spec in pipeline.nodes.items() if spec.kind in _SIDE_EFFECT_KINDS]
+    nodes = [name for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_side_effects]
     if not nodes or options.yes:
         return
     listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")

@@ -34,6 +34,7 @@ from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.logs.stream_takeover import capture_prints, redact_stderr, separate_stdout
+from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import collect_rarely, set_allocator
 from nfrun.system.signals import cancel_on_signals
@@ -214,16 +215,14 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
 
 
 def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
-    """Make the table store of the run. Inputs of nodes in `processes` and of Arrow scripts are written first."""
+    """Make the table store of the run. Inputs that are read as files are written first."""
     options, keep = setup.options, setup.plan.retained
     if options.handoff == "json":
         from nfrun.tables.json_store import JsonStore
 
         return JsonStore(setup.folder, retained=keep, on_published=run.output_published, on_error=run.abort)
     file_readers = [
-        spec
-        for name, spec in setup.pipeline.nodes.items()
-        if name in processes or (spec.kind == "run" and spec.format == "arrow")
+        spec for name, spec in setup.pipeline.nodes.items() if name in processes or KINDS[spec.kind].reads_files(spec)
     ]
     return TableStore(
         setup.folder,

@@ -11,8 +11,7 @@ from typing import Any
 
 EXPRESSION_START = "${{"
 
-_NOTHING: Mapping[str, str] = {}  # shared by all nodes without redacted variables
-KIND_KEYS = ("python", "sql", "run", "read", "write")
+_NOTHING: Mapping[str, Any] = {}  # shared by all nodes without redacted variables or settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ class NodeSpec:
     names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
     in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says in which runs a
     result with the same cache key is reused: in all (True), in none (False), or in those that resume (None).
-    `redacted_env` is as in `Pipeline`, for the node's own `env`.
+    `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
+    of its kind have.
     """
 
     id: str
@@ -87,6 +87,7 @@ class NodeSpec:
     cpu: float = 1.0
     description: str = ""
     redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
     def output_ids(self) -> tuple[str, ...]:

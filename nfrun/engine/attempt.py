@@ -21,7 +21,7 @@ from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
-from nfrun.nodes.registry import kind_of
+from nfrun.nodes.registry import KINDS
 
 Progress = Callable[[str, float, float | None], None]
 
@@ -130,14 +130,14 @@ class _Attempt:
         self.run_coroutine = run_coroutine
 
     def make(self) -> Outcome:
-        spec, store = self.node, self._runner.store
+        spec, store, kind = self.node, self._runner.store, KINDS[self.node.kind]
         outputs: dict[str, OutputRef] = {}
         publish_wait, failure = 0.0, None
         clock = time.perf_counter
         self._runner.contention.begin()
         began = clock()
         try:
-            results = kind_of(spec.kind).run(self)
+            results = kind.run(self)
             duration = clock() - began
             if results:
                 results = dict(results)
@@ -158,9 +158,9 @@ class _Attempt:
         if self.input_waits:
             duration = max(0.0, duration - sum(self.input_waits.values()))
         cpu, gil_wait = self._runner.contention.end()
-        # Samples are rare, so a wait may belong to the attempt before: limit it. A script needs no GIL; only the thread
-        # that reads its output does.
-        gil_wait = 0.0 if spec.kind == "run" else min(gil_wait, max(0.0, duration - cpu))
+        # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
+        # only the thread that reads its output does.
+        gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
         return Outcome(spec.id, self.attempt, failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait)
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
@@ -275,9 +275,7 @@ class _Attempt:
         read = self._runner.consumed
         for output in self.node.output_ids:
             if output in read and output not in outputs:
-                name = output.partition(".")[2]
-                how = {"run": "wrote nothing to $NFRUN_OUTPUT" + (f"_{name}" if name else "")}
-                what = how.get(self.node.kind, "returned None")
+                what = KINDS[self.node.kind].missing_output(output.partition(".")[2])
                 raise NodeError(f"it {what}, but other nodes read '{output}'")
 
     def _describe_failure(self, error: BaseException) -> Failure:

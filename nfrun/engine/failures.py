@@ -16,6 +16,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
+from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12
@@ -37,7 +38,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     cause, number = Cause.NODE, None
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause, number = Cause.IO, error.errno
-    if spec.kind == "read" and isinstance(error, OSError):  # no user code runs there: no frames
+    if isinstance(error, OSError) and not KINDS[spec.kind].has_user_frames:
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folder)
     notes = [str(note) for note in getattr(error, "__notes__", [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import Pipeline
 from nfrun.engine.node_stats import NodeStats
+from nfrun.nodes.registry import KINDS
 
 EXECUTORS = ("thread", "process", "auto")
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
@@ -13,13 +14,13 @@ _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process 
 def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> frozenset[str]:
     """Return the nodes to run in worker processes.
 
-    `asked` is one of EXECUTORS; if it is empty, each node's own `executor` counts. Nodes of kind `run` are never among
-    them, since they are processes of their own.
+    `asked` is one of EXECUTORS; if it is empty, each node's own `executor` counts. Nodes that are processes of their
+    own are never among them.
     """
     found = []
     for name, spec in pipeline.nodes.items():
         executor = asked or spec.executor
-        if spec.kind != "run" and (
+        if not KINDS[spec.kind].is_process and (
             executor == "process" or (executor == "auto" and gains_from_process(name, recorded))
         ):
             found.append(name)

@@ -1,11 +1,11 @@
 """The kinds of node: `python`, `sql`, `run`, `read` and `write`, one module each.
 
-`base` defines what a kind offers (`check` and `run`) and what it gets (`NodeContext`). `registry` finds the module of a
-kind. `external_files` and `sql_files` find the files outside of a run that nodes read and write.
+`base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
+`external_files` and `sql_files` find the files outside of a run that nodes read and write.
 
 Other packages use:
 
-- `base`: `CancelToken`, `GRACE_SECONDS`, `NodeError`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`
 - `external_files`: `external_outputs`, `ExternalInputs`
-- `registry`: `kind_of`
+- `registry`: `KINDS`
 """

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
 from nfrun.logs.node_logs import StreamLog
+
+if TYPE_CHECKING:
+    from nfrun.code.fingerprint import Fingerprints
 
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
@@ -156,16 +159,66 @@ class NodeContext(Protocol):
         ...
 
 
-class Kind(Protocol):
-    """A kind of node: a module with these two functions, listed in `nodes/registry.py`."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kind:
+    """A kind of node: what it is, how it is checked, and how it runs. `nodes/registry.py` lists the kinds.
 
-    def check(self, node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-        """Yield the errors that can be found without running or importing the user's code."""
-        ...
+    A kind states only what differs from the defaults. Its module is imported by every command that reads a pipeline.
+    So it imports what takes long (pyarrow, duckdb, subprocess) inside of the functions that use it.
+    """
 
-    def run(self, context: NodeContext) -> Mapping[str, Any]:
-        """Do the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name.
+    # The key of a node of this kind, and the JSON Schema of the value under it, which is the node's body: a text.
+    name: str
+    schema: Mapping[str, Any]
+    # Does the work. Returns the outputs, each a `pyarrow.Table` or `RecordBatchReader`, by output name. The name of an
+    # unnamed output is "". An output that the node did not produce is left out.
+    run: Callable[[NodeContext], Mapping[str, Any]]
+    # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
+    # is called once before and once after the expressions are evaluated.
+    check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()
 
-        The name of an unnamed output is "". An output that the node did not produce is left out.
-        """
-        ...
+    # JSON Schemas of the keys that only nodes of this kind have. Their values are in `NodeSpec.settings`, except `env`
+    # and `format`, which have fields of their own there.
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # The message and the hint for one of these keys in a node of another kind, where they differ from the usual ones.
+    misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    # Hints for settings of other kinds in a node of this kind, where they say what to use instead.
+    setting_hints: Mapping[str, str] = field(default_factory=dict)
+    # Words that users may write in place of the name.
+    synonyms: tuple[str, ...] = ()
+    # Yields what may be meant by a body that does not match the pattern of the schema, the likeliest first.
+    corrections: Callable[[str], Iterable[str]] = lambda body: ()
+
+    # Whether the body is a path or URI that may hold expressions (`${{ … }}`). If not, the hint says what to write
+    # instead of an expression.
+    is_template: bool = False
+    expression_hint: str = ""
+
+    # Returns the files outside of the run that a node reads, by the names to show; paths are relative to the folder.
+    # None if they are not on this machine: then the node is never reused. A path may lead nowhere: then the node fails.
+    external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
+    # Returns the files outside of the run that a node writes, by their paths relative to the folder.
+    external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
+    # Returns what else the outputs depend on, by name: beside the body, values, settings, inputs, files and variables.
+    # The first word of a name is its sort, such as `code`; `cache/reuse_decision.py` has a text for each.
+    key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}
+    # Whether what `key_inputs` has read is unchanged.
+    is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
+    # Whether the outputs depend on the variables under `env`.
+    uses_environment: bool = True
+
+    # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.
+    is_process: bool = False
+    # Whether a node reads its inputs as files (`NodeContext.file`), so that these are written first.
+    reads_files: Callable[[NodeSpec], bool] = lambda node: False
+    # Whether nodes change things outside of the run, so that `bench` asks before it runs them repeatedly.
+    has_side_effects: bool = False
+    # Whether the traceback of an OSError leads through the user's code, so that it is shown.
+    has_user_frames: bool = False
+    # Returns what a node did that did not produce the output of this name, for the error.
+    missing_output: Callable[[str], str] = lambda name: "returned None"
+
+
+def output_name(node: NodeSpec) -> str:
+    """Return the name of the only output of a node, "" if it is unnamed."""
+    return node.outputs[0] if node.outputs else ""

@@ -7,16 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.sql_files import sql_files
+from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import file_checksum
-from nfrun.tables.formats import FormatError
-from nfrun.tables.local_files import resolve_files
 
 
 class ExternalInputs:
-    """Checksums of the files that `read` and `sql` nodes read, taken once per node, before it runs.
+    """Checksums of the files that nodes read (`Kind.external_inputs`), taken once per node, before it runs.
 
-    Other kinds read no files that are known from their text. File names are relative to the folder `base`.
+    File names are relative to the folder `base`.
     """
 
     def __init__(self, base: Path) -> None:
@@ -38,21 +36,13 @@ class ExternalInputs:
         return before if self._look(spec) == before else None
 
     def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        if spec.kind == "sql":
-            files: Mapping[str, Path] | None = sql_files(spec.body, spec.with_, self._base)
-        elif spec.kind == "read":
-            try:
-                files = resolve_files(spec.body, self._base)
-            except (FormatError, OSError):
-                return {spec.body: ""}  # the node will fail with a message
-        else:
-            files = {}
+        files = KINDS[spec.kind].external_inputs(spec, self._base)
         return None if files is None else {name: _checksum(path) for name, path in files.items()}
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
-    """Return the checksum of the file that a `write` node writes, by its name; "" if it is missing."""
-    return {spec.body: _checksum(base / spec.body)}
+    """Return the checksums of the files that a node writes, by name; "" for a missing file."""
+    return {name: _checksum(path) for name, path in KINDS[spec.kind].external_outputs(spec, base).items()}
 
 
 def _checksum(path: Path) -> str:

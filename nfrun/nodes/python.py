@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,12 @@ from nfrun.code.module_finder import find_module
 from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 
 if TYPE_CHECKING:
     import logging
+
+    from nfrun.code.fingerprint import Fingerprints
 
 _SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
 
@@ -118,6 +122,21 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     return _outputs(node, result)
 
 
+def _corrections(body: str) -> Iterator[str]:
+    path = re.sub(r"\.py\b|\(.*\)|\s", "", body).removeprefix("./").replace("/", ".").replace("::", ":")
+    yield path
+    yield ":".join(path.rsplit(".", 1))
+
+
+def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
+    """Return digests of all code that the function reaches, and of the order of its arguments."""
+    from nfrun.system.checksums import text_checksum
+
+    digests = {f"code {name}": digest for name, digest in code.of(*node.body.split(":")).items()}
+    arguments = [[item.name for item in node.inputs], list(node.with_)]
+    return {**digests, "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
+
+
 async def _awaiting(value: Any) -> Any:
     return await value
 
@@ -147,8 +166,7 @@ def _takes_context(function: Any) -> bool:
 
 def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
     if len(node.outputs) < 2:
-        name = node.outputs[0] if node.outputs else ""
-        return {} if result is None else {name: to_table(result)}
+        return {} if result is None else {output_name(node): to_table(result)}
     listed = _listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(
@@ -227,3 +245,24 @@ def _listed(names: Any) -> str:
 def _a(value: Any) -> str:
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
+PYTHON = Kind(
+    name="python",
+    schema={
+        "title": "Python function",
+        "description": "module:function, looked up beside the pipeline file first.",
+        "type": "string",
+        "pattern": r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        "patternErrorMessage": "write module:function, such as steps:split",
+        "examples": ["steps:split"],
+    },
+    check=check,
+    run=run,
+    synonyms=("function", "call", "callable", "python_callable", "uses", "func"),
+    corrections=_corrections,
+    expression_hint="which function runs is fixed; put values under 'with'",
+    key_inputs=_key_inputs,
+    is_current=lambda node, code: code.is_current(*node.body.split(":")),
+    has_user_frames=True,
+)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import closest_match
-from nfrun.nodes.base import NodeContext, NodeDiagnostic
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
@@ -58,10 +59,39 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     """
     from nfrun.tables.file_io import read_table
 
-    name = context.node.outputs[0] if context.node.outputs else ""
     try:
-        return {name: read_table(context.node.body, base=context.folder, **context.node.with_)}
+        return {output_name(context.node): read_table(context.node.body, base=context.folder, **context.node.with_)}
     except OSError as error:
         if not error.errno:  # an error of a remote service: a retry may succeed
             raise
         raise HandoffError(f"cannot read {error.filename or context.node.body}: {reason(error)}", error) from error
+
+
+def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
+    """Return the files of the source, None for a URI. Where there are none, the source itself is a missing file."""
+    from nfrun.tables.local_files import resolve_files
+
+    try:
+        return resolve_files(node.body, folder)
+    except (formats.FormatError, OSError):
+        return {node.body: folder / node.body}
+
+
+READ = Kind(
+    name="read",
+    schema={
+        "title": "Read a file",
+        "description": "A file, a glob or a URI (parquet, csv, jsonl, arrow), relative to the pipeline file. "
+        "May hold ${{ expressions }}.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["data/*.parquet"],
+    },
+    check=check,
+    run=run,
+    setting_hints={"format": "the file's extension sets it"},
+    synonyms=("source", "load", "path", "file"),
+    is_template=True,
+    external_inputs=_files,
+    uses_environment=False,
+)

@@ -1,26 +1,31 @@
-"""Lists the kinds of node and imports their modules on demand."""
+"""Lists the kinds of node. No module outside of `nodes` has such a list, or compares the name of a kind."""
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from typing import cast
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from nfrun.nodes.base import Kind
+from nfrun.nodes.python import PYTHON
+from nfrun.nodes.read import READ
+from nfrun.nodes.shell import RUN
+from nfrun.nodes.sql import SQL
+from nfrun.nodes.write import WRITE
 
-_MODULES = {
-    "python": "nfrun.nodes.python",
-    "sql": "nfrun.nodes.sql",
-    "run": "nfrun.nodes.shell",
-    "read": "nfrun.nodes.read",
-    "write": "nfrun.nodes.write",
-}
+_kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE)}
+KINDS: Mapping[str, Kind] = MappingProxyType(_kinds)  # by name; also shows kinds that are registered later
 
 
-@cache
-def kind_of(key: str) -> Kind:
-    """Return the kind of this key, such as `sql`. Raises KeyError if there is none.
+def register(kind: Kind) -> None:
+    """Add a kind, before a pipeline is read. Raises ValueError if there is one of this name.
 
-    The first call imports its module: that happens while the file is read, before nodes run.
+    A worker process (`executor: process`) has only the kinds that are registered in it.
     """
-    return cast("Kind", import_module(_MODULES[key]))
+    if kind.name in _kinds:
+        raise ValueError(f"there is a kind '{kind.name}' already")
+    _kinds[kind.name] = kind
+
+
+def unregister(name: str) -> None:
+    """Remove a kind. Raises KeyError if there is none of this name."""
+    del _kinds[name]

@@ -6,31 +6,25 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
-from nfrun.core.pipeline import NodeSpec
 from nfrun.logs.node_logs import STREAMS, StreamLog
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.base import Kind, NodeContext, NodeError
 from nfrun.system.os_errors import is_out_of_resources, reason
-from nfrun.system.pipes import read_left, read_while
 from nfrun.system.process_tree import wait_group_exit
 from nfrun.tables.formats import FormatError
+
+if TYPE_CHECKING:
+    import subprocess
 
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
-
-
-def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Check nothing: `with` values arrive as text, and the shell parses the script."""
-    yield from ()
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -48,13 +42,13 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     }  # nfrun inside nfrun
     environ = {**outer, **_values(context), **_input_files(context, scratch)}
     for name, path in outputs.items():
-        environ[f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"] = str(path)
+        environ[_variable(name)] = str(path)
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
     _execute(context, environ)
     tables = {}
     for name, path in outputs.items():
-        variable = f"NFRUN_OUTPUT_{name}" if name else "NFRUN_OUTPUT"
+        variable = _variable(name)
         if not path.exists():
             continue
         if not path.is_file():  # reading a pipe would block
@@ -69,7 +63,16 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     return tables
 
 
+def _variable(output: str) -> str:
+    """Return the environment variable that has the path of an output."""
+    return f"NFRUN_OUTPUT_{output}" if output else "NFRUN_OUTPUT"
+
+
 def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
+    import subprocess
+
+    from nfrun.system.pipes import read_left, read_while
+
     if context.cancel_token.cancelled:
         raise NodeError("stopped")
     try:
@@ -193,3 +196,32 @@ def _ending(status: int) -> str:
             return f"the script was ended by signal {-status}"
     hint = {126: " (not executable)", 127: " (command not found)"}.get(status, "")
     return f"the script exited with status {status}{hint}"
+
+
+RUN = Kind(
+    name="run",
+    schema={
+        "title": "Shell script",
+        "description": "Inputs are files at $NFRUN_INPUT_<name>, values $NFRUN_WITH_<name>; "
+        "the output goes to $NFRUN_OUTPUT.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["sort $NFRUN_INPUT_flights > $NFRUN_OUTPUT"],
+    },
+    run=run,
+    settings={"format": {"$ref": "#/$defs/format"}, "env": {"$ref": "#/$defs/env"}},
+    misplaced_settings={
+        "format": ("'format' is what a shell script reads and writes; only a 'run' node has it", "remove it"),
+        "env": (
+            "'env' of a node reaches only a 'run' node: the others share one process",
+            "put it under 'env' of the file",
+        ),
+    },
+    synonyms=("command", "cmd", "shell", "script", "bash", "bash_command"),
+    expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
+    key_inputs=lambda node, code: {"format": node.format},
+    is_process=True,
+    reads_files=lambda node: node.format == "arrow",
+    has_side_effects=True,
+    missing_output=lambda name: f"wrote nothing to ${_variable(name)}",
+)

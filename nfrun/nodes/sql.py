@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.system.os_errors import os_error_in
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"
@@ -50,7 +51,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     }
     try:
         with duckdb.connect(":memory:", config=config) as connection:
-            return {context.node.outputs[0] if context.node.outputs else "": _table(context, connection)}
+            return {output_name(context.node): _table(context, connection)}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
         if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
@@ -80,3 +81,26 @@ def _table(context: NodeContext, connection: Any) -> Any:
         if result is None:
             raise NodeError("the last statement gives no table")
         return result.to_arrow_table()
+
+
+def _named_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
+    from nfrun.nodes.sql_files import sql_files
+
+    return sql_files(node.body, node.with_, folder)
+
+
+SQL = Kind(
+    name="sql",
+    schema={
+        "title": "SQL query",
+        "description": "A DuckDB query. Inputs are tables, 'with' values are bound as $name.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["select * from flights"],
+    },
+    check=check,
+    run=run,
+    synonyms=("query", "duckdb", "select"),
+    expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
+    external_inputs=_named_files,
+)

@@ -8,7 +8,8 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec, has_expression
-from nfrun.nodes.base import NodeContext, NodeDiagnostic
+from nfrun.core.text import ellipsize
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
@@ -26,7 +27,10 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(("with", name), "a write node takes no values", "remove it", at_key=True)
     if has_expression(node.body):
         return
-    if "://" in node.body:
+    if any(c < " " or c == "\x7f" for c in node.body):
+        what = f"'{ellipsize(node.body)}' has a control character"
+        yield NodeDiagnostic(("write",), what, "no file should have such a name")
+    elif "://" in node.body:
         hint = "write to a path, and let a 'run' node copy it"
         yield NodeDiagnostic(("write",), "a write node cannot write to a URI", hint)
     elif formats.format_of(node.body) is None:
@@ -49,6 +53,26 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     except OSError as error:
         what = f"cannot write {context.node.body} ({table.nbytes:,} bytes)"
         raise HandoffError(f"{what}: {reason(error)}", error) from error
-    name = context.node.outputs[0] if context.node.outputs else ""
     # The path as the file has it, so that the content of this output is the same in every folder.
-    return {name: pa.table({"path": [context.node.body], "rows": [table.num_rows], "bytes": [size]})}
+    row = {"path": [context.node.body], "rows": [table.num_rows], "bytes": [size]}
+    return {output_name(context.node): pa.table(row)}
+
+
+WRITE = Kind(
+    name="write",
+    schema={
+        "title": "Write a file",
+        "description": "The file that its one input is written to, all of it or nothing. May hold ${{ expressions }}.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["out/late.parquet"],
+    },
+    check=check,
+    run=run,
+    setting_hints={"format": "the file's extension sets it"},
+    synonyms=("sink", "save", "target"),
+    is_template=True,
+    external_outputs=lambda node, folder: {node.body: folder / node.body},
+    uses_environment=False,
+    has_side_effects=True,
+)

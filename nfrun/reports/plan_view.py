@@ -80,6 +80,7 @@ def _text(
     if pipeline.description:
         yield escape_controls(" ".join(pipeline.description.split()))
     width = min(30, max(map(len, plan.nodes)))
+    kind_width = max(6, *(len(spec.kind) for spec in pipeline.nodes.values()))
     for i, stage in enumerate(plan.stages):
         yield f"\nstage {i + 1}  ({format_count(len(stage), 'node')})"
         for name in stage:
@@ -88,7 +89,7 @@ def _text(
             description = f"  ({escape_controls(' '.join(spec.description.split()))})" if spec.description else ""
             decision = decisions[name] if decisions is not None else None
             action = "" if decision is None else "reuse  " if decision.hit else "run    "
-            yield f"  {action}{name:<{width}}  {spec.kind:<6}{duration}{_reads(spec)}{description}".rstrip()
+            yield f"  {action}{name:<{width}}  {spec.kind:<{kind_width}}{duration}{_reads(spec)}{description}".rstrip()
             if decision is not None and decision.reason:
                 yield f"         {escape_controls(decision.reason)}{_IF_UNCHANGED if decision.pending else ''}"
     if decisions is not None:

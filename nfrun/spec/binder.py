@@ -16,7 +16,7 @@ from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.logs.redaction import MASK
-from nfrun.nodes.registry import kind_of
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.yaml_document import Document
@@ -72,16 +72,17 @@ class _Binder:
     secrets: Mapping[str, str]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
-        """Return the node with `env`, `with` and the path of a read or write node evaluated."""
+        """Return the node with `env`, `with` and a body that is a template evaluated."""
+        kind = KINDS[spec.kind]
         path, before = ("nodes", spec.id), len(self.diagnostics)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
-        if spec.kind in ("read", "write") and has_expression(body):
+        if kind.is_template and has_expression(body):
             value = self.value(body, (*path, spec.kind))
             if not isinstance(value, str):
                 what = f"'{spec.kind}' must be a string, and this is {ellipsize(env_text(value))}"
                 self.report(self.document.span(*path, spec.kind), what)
                 return spec
-            if diagnostic := _check_path(spec, value):
+            if diagnostic := _check_folder(spec, value):
                 self.report(self.document.span(*path, spec.kind), *diagnostic)
             body = value
         if env:
@@ -90,9 +91,9 @@ class _Binder:
         if body is spec.body and not env and not with_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted)
-        if spec.kind in ("read", "write") and len(self.diagnostics) == before:
+        if kind.is_template and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
-            for found in kind_of(spec.kind).check(bound, self.functions):
+            for found in kind.check(bound, self.functions):
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
 
@@ -162,13 +163,11 @@ def _missing_secrets(pipeline: Pipeline, document: Document, environ: Mapping[st
             yield Diagnostic(document.span("secrets", i), what, f"give it a value: export {name}=…")
 
 
-def _check_path(spec: NodeSpec, path: str) -> tuple[str, str] | None:
-    """Return the message and hint for an unusable path made by expressions, or None if the path is usable.
+def _check_folder(spec: NodeSpec, path: str) -> tuple[str, str] | None:
+    """Return the message and hint for a path made by expressions that leads out of its folder, or else None.
 
     If the text before the first expression names a folder, the path must stay inside that folder.
     """
-    if spec.kind == "write" and any(c < " " or c == "\x7f" for c in path):
-        return f"'{ellipsize(path)}' has a control character", "no file should have such a name"
     folder = spec.body.partition(EXPRESSION_START)[0].rpartition("/")[0]
     if folder and not PurePosixPath(normpath(path)).is_relative_to(normpath(folder)):
         hint = "give the name of something in it, or have the whole path in one expression"

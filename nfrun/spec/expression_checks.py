@@ -14,6 +14,7 @@ from typing import Any
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import ellipsize
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
 from nfrun.spec.yaml_document import Document
 
@@ -21,16 +22,11 @@ Keys = tuple[str | int, ...]
 
 RUN_NAMES = ("id", "name", "folder")
 
-_PLACES = "expressions stand in 'with', 'env', 'read' and 'write'"
 _INSTEAD = {
-    "sql": "put it under 'with' and write $name: values are bound, never pasted into a query",
-    "run": "put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
-    "python": "which function runs is fixed; put values under 'with'",
     "inputs": "what a node reads is fixed; put values under 'with'",
     "needs": "what a node needs is fixed",
     "outputs": "what there is to read is fixed",
     "secrets": "write the names of environment variables",
-    "params": "a parameter has a plain value; put the expression where it is used: 'with', 'env', 'read' or 'write'",
 }
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
@@ -116,7 +112,8 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, 
 
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
-    return _is_env(path) or (path[0] == "nodes" and len(path) > 2 and path[2] in ("with", "read", "write"))
+    key = path[2] if path[0] == "nodes" and len(path) > 2 else ""
+    return _is_env(path) or key == "with" or (key in KINDS and KINDS[str(key)].is_template)
 
 
 def _is_env(path: Keys) -> bool:
@@ -126,5 +123,10 @@ def _is_env(path: Keys) -> bool:
 
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
-    key = path[2] if path[0] == "nodes" and len(path) > 2 else path[0]
-    return _INSTEAD.get(str(key), _PLACES)
+    key = str(path[2] if path[0] == "nodes" and len(path) > 2 else path[0])
+    *places, last = ["'with'", "'env'", *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template)]
+    if key == "params":
+        where = f"{', '.join(places)} or {last}"
+        return f"a parameter has a plain value; put the expression where it is used: {where}"
+    hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)
+    return hint or f"expressions stand in {', '.join(places)} and {last}"

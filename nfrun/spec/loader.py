@@ -14,14 +14,15 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import KIND_KEYS, NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.registry import kind_of
+from nfrun.nodes.base import Kind
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.schema import check_schema
-from nfrun.spec.suggestions import NODE_KEYS, means_kind
+from nfrun.spec.suggestions import SETTINGS, means_kind, node_keys
 from nfrun.spec.yaml_document import Document, load
 from nfrun.system.runtime import gc_paused
 from nfrun.system.units import LONGEST, to_seconds
@@ -53,7 +54,7 @@ class _Reader:
     """Builds the pipeline of one document. Collects the problems and goes on without the values that have one.
 
     `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear` holds the nodes with an unknown
-    key: a key that seems to be missing there may only be misspelt.
+    key: a key that seems to be missing there may only be misspelt. `owners` maps settings of single kinds to the kind.
     """
 
     document: Document
@@ -62,6 +63,7 @@ class _Reader:
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
+    owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
 
     def read(self) -> Pipeline | None:
         """Return the pipeline, None if the document is not a mapping."""
@@ -118,7 +120,7 @@ class _Reader:
             if path not in self.wrong or path not in broken:
                 self.diagnostics.append(diagnostic)
             self.mark_wrong(path)
-            if len(path) == 3 and path[0] == "nodes" and path[2] not in NODE_KEYS:
+            if len(path) == 3 and path[0] == "nodes" and path[2] not in node_keys():
                 self.unclear.add(str(path[1]))
 
     def names(self, nodes: Mapping[str, Any]) -> None:
@@ -153,8 +155,8 @@ class _Reader:
             merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
             merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
         with_ = self.mapping(merged, "with")
-        if kind and kind != "run":
-            self.shell_only(path, body)
+        if kind:
+            self.misplaced_settings(path, kind, body)
         inputs = tuple(self.inputs(path, body.get("inputs", [])))
         given = {i.name for i in inputs}
         for key in with_:
@@ -182,16 +184,17 @@ class _Reader:
             cache=merged.get("cache"),
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
+            settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
         )
 
     def kind(self, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
-        kinds = [key for key in body if key in KIND_KEYS]
+        kinds = [key for key in body if key in KINDS]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.report(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
-        elif not kinds and not any(means_kind(key) for key in body if key not in NODE_KEYS):
-            hint = f"give it one of {', '.join(KIND_KEYS)}"
+        elif not kinds and not any(means_kind(key) for key in body if key not in node_keys()):
+            hint = f"give it one of {', '.join(KINDS)}"
             self.report(("nodes", name), f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
 
@@ -214,15 +217,13 @@ class _Reader:
                 settings[key] = float(setting)
         return Retry(**settings)
 
-    def shell_only(self, path: Keys, body: Mapping[str, Any]) -> None:
-        """Reject `format` and `env`, which only a `run` node has."""
-        if "format" in body:
-            what = "'format' is what a shell script reads and writes; only a 'run' node has it"
-            hint = "the file's extension sets it" if "read" in body or "write" in body else "remove it"
-            self.report((*path, "format"), what, hint, at_key=True)
-        if "env" in body:
-            what = "'env' of a node reaches only a 'run' node: the others share one process"
-            self.report((*path, "env"), what, "put it under 'env' of the file", at_key=True)
+    def misplaced_settings(self, path: Keys, kind: str, body: Mapping[str, Any]) -> None:
+        """Reject the settings that only nodes of other kinds have."""
+        for key, owner in self.owners.items():
+            if key in body and key not in KINDS[kind].settings:
+                usual = (f"only a '{owner.name}' node has '{key}'", "remove it")
+                what, hint = owner.misplaced_settings.get(key, usual)
+                self.report((*path, key), what, KINDS[kind].setting_hints.get(key, hint), at_key=True)
 
     def output_names(self, path: Keys, names: list[str]) -> tuple[str, ...]:
         seen: dict[str, str] = {}
@@ -346,7 +347,7 @@ class _Reader:
         return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
 
     def kinds(self, nodes: Mapping[str, NodeSpec]) -> None:
-        """Run the checks of each node's kind, and rejects write nodes that write the same file."""
+        """Run the checks of each node's kind, and reject nodes that write the same file."""
         functions = FunctionLookup(self.folder)
         writers: dict[str, str] = {}
         for name, spec in nodes.items():
@@ -354,16 +355,17 @@ class _Reader:
             if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
-            for diagnostic in kind_of(spec.kind).check(spec, functions):
+            for diagnostic in KINDS[spec.kind].check(spec, functions):
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
                 self.report(where, diagnostic.message, diagnostic.hint, at_key=named)
-            if spec.kind == "write" and (first := writers.setdefault(os.path.normpath(spec.body), name)) != name:
-                line = self.document.key_span("nodes", first).line
-                self.report((*path, "write"), f"node '{first}' (line {line}) writes this file too", "rename one")
+            for file in KINDS[spec.kind].external_outputs(spec, self.folder):
+                if (first := writers.setdefault(os.path.normpath(file), name)) != name:
+                    line = self.document.key_span("nodes", first).line
+                    self.report((*path, spec.kind), f"node '{first}' (line {line}) writes this file too", "rename one")
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import nfrun
 from nfrun.core.errors import Diagnostic
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.base import Kind
+from nfrun.nodes.registry import KINDS
 from nfrun.spec import suggestions
 from nfrun.spec.yaml_document import Document
 
@@ -51,9 +53,28 @@ class SchemaDiagnostic:
     at_key: bool = False
 
 
-@cache
 def schema_text() -> str:
-    """Return the JSON Schema of pipeline files as text. Raises FileNotFoundError if it is missing.
+    """Return the JSON Schema of pipeline files as text, with all kinds of node. Raises FileNotFoundError.
+
+    This is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
+    """
+    return _schema_with(*KINDS.values())
+
+
+@cache
+def _schema_with(*kinds: Kind) -> str:
+    text = _schema_file()
+    schema = json.loads(text)
+    node = schema["$defs"]["node"]
+    of_kinds = {key: part for kind in kinds for key, part in {kind.name: kind.schema, **kind.settings}.items()}
+    if of_kinds.keys() <= node["properties"].keys():
+        return text
+    node["properties"] = {**of_kinds, **node["properties"]}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema_file() -> str:
+    """Return the text of `pipeline.schema.json`.
 
     In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
     """
@@ -65,20 +86,20 @@ def schema_text() -> str:
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    """Return the jsonschema validator, which is slow but lists the errors."""
+def _validator(text: str) -> Draft202012Validator:
+    """Return the jsonschema validator for this schema, which is slow but lists the errors."""
     from jsonschema import Draft202012Validator
 
-    schema = json.loads(schema_text())
+    schema = json.loads(text)
     return Draft202012Validator(_inlined(schema, schema["$defs"]))
 
 
 @cache
-def _fast_validator() -> Any:
-    """Return the jsonschema_rs validator, which is fast and is used for a yes or no."""
+def _fast_validator(text: str) -> Any:
+    """Return the jsonschema_rs validator for this schema, which is fast and is used for a yes or no."""
     from jsonschema_rs import Draft202012Validator
 
-    return Draft202012Validator(json.loads(schema_text()))
+    return Draft202012Validator(json.loads(text))
 
 
 def _holds(root: Any) -> bool:
@@ -88,7 +109,7 @@ def _holds(root: Any) -> bool:
     the fast validator 0.1 s. jsonschema accepts every document that the fast validator accepts. The reverse is not
     true: `\\w` matches only ASCII in the fast validator.
     """
-    holds: bool = _fast_validator().is_valid(root)
+    holds: bool = _fast_validator(schema_text()).is_valid(root)
     return holds
 
 
@@ -113,7 +134,7 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
     """Yield each violation of the schema by the document: its path and its diagnostic."""
     if _holds(document.root):
         return
-    errors = islice(_validator().iter_errors(document.root), _MAX_ERRORS)
+    errors = islice(_validator(schema_text()).iter_errors(document.root), _MAX_ERRORS)
     violations = [found for error in errors for found in _diagnostics_of(error)]
     for found in _merge_unindented(document, violations):
         where = document.key_span(*found.path) if found.at_key else document.span(*found.path)

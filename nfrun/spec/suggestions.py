@@ -9,26 +9,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nfrun.core.pipeline import KIND_KEYS
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.registry import KINDS
 
 Keys = tuple[str | int, ...]
 
-# For each word of nfrun, the words that other tools use for it.
+# For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
     "needs": ("depends_on", "depends", "dependencies", "after", "upstream", "wait_for"),
     "inputs": ("input", "deps", "in"),
     "outputs": ("output", "outs", "out", "returns"),
-    "run": ("command", "cmd", "shell", "script", "bash", "bash_command"),
-    "python": ("function", "call", "callable", "python_callable", "uses", "func"),
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
     "retries": ("retry", "max_retries", "attempts"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
-    "sql": ("query", "duckdb", "select"),
-    "read": ("source", "load", "path", "file"),
-    "write": ("sink", "save", "target"),
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
     "defaults": ("default_args", "config", "settings"),
     "env": ("environment", "envs"),
@@ -69,8 +64,7 @@ KEYS = {
 }
 _KIND_LATER = ("model", "http", "pipeline", "use")
 
-_SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "description")
-NODE_KEYS = (*KIND_KEYS, "inputs", "with", "outputs", "needs", *_SETTINGS)
+SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "description")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     "nodes": "a node",
@@ -82,17 +76,22 @@ _THINGS = {
 }
 
 
+def node_keys() -> list[str]:
+    """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
+    of_kinds = [key for kind in KINDS.values() for key in kind.settings]
+    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", *SETTINGS, *of_kinds]))
+
+
 def meant(word: str, known: Iterable[str]) -> str | None:
     """Return the entry of `known` that `word` is a synonym or a misspelling of, None if there is none."""
     choices = list(known)
-    return next((key for key in choices if word.lower() in _SYNONYMS.get(key, ())), None) or closest_match(
-        word, choices
-    )
+    synonyms = {**_SYNONYMS, **{name: kind.synonyms for name, kind in KINDS.items()}}
+    return next((key for key in choices if word.lower() in synonyms.get(key, ())), None) or closest_match(word, choices)
 
 
 def means_kind(key: str) -> bool:
     """Whether an unknown key of a node was probably meant as its kind."""
-    return key in _KIND_LATER or meant(key, NODE_KEYS) in KIND_KEYS
+    return key in _KIND_LATER or meant(key, node_keys()) in KINDS
 
 
 def name_of(path: Keys) -> str:
@@ -127,7 +126,7 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
         return KEYS[key]
     if guess := meant(key, known):
         return f"did you mean '{guess}'?"
-    if not path and isinstance(value, dict) and any(kind in value for kind in KIND_KEYS):
+    if not path and isinstance(value, dict) and any(kind in value for kind in KINDS):
         return "if this is a node, indent it below 'nodes'"
     return f"there is {', '.join(known)}"
 
@@ -172,10 +171,8 @@ def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
 def _candidates(key: str, value: str) -> Iterator[str]:
     """Yield possible corrections of a text, the likeliest first."""
     yield value.strip()
-    if key == "python":
-        path = re.sub(r"\.py\b|\(.*\)|\s", "", value).removeprefix("./").replace("/", ".").replace("::", ":")
-        yield path
-        yield ":".join(path.rsplit(".", 1))
+    if key in KINDS:
+        yield from KINDS[key].corrections(value)
     elif key == "needs":
         yield value.partition(".")[0]
     elif duration := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", value):
@@ -187,13 +184,13 @@ def _candidates(key: str, value: str) -> Iterator[str]:
 
 def is_node_key(path: Keys) -> bool:
     """Whether the path has a key of a node, such as `inputs`, in the place of a node's name."""
-    return len(path) == 2 and path[0] == "nodes" and path[1] in NODE_KEYS
+    return len(path) == 2 and path[0] == "nodes" and path[1] in node_keys()
 
 
 def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
     """Whether `key` is a node at the top level of a file that has no 'nodes'."""
     body = value[key]
-    return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KIND_KEYS)
+    return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KINDS)
 
 
 def value_at(root: Any, path: Keys) -> Any:

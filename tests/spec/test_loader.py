@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from nfrun.core.errors import SpecError, render, render_all
 from nfrun.core.pipeline import Input, Param, Pipeline, Retry
+from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import evaluate
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.suggestions import NODE_KEYS
+from nfrun.spec.suggestions import node_keys
 from nfrun.system.units import to_seconds
 
 # Pairs of a file and its expected diagnostics.
@@ -1347,7 +1348,7 @@ NODES = st.one_of(
     st.fixed_dictionaries(
         {},
         optional={
-            **{key: st.one_of(WORDS, WORDS, VALUES) for key in NODE_KEYS},
+            **{key: st.one_of(WORDS, WORDS, VALUES) for key in node_keys()},
             "inputs": st.one_of(REFERENCES, VALUES),
             "needs": st.one_of(REFERENCES, VALUES),
             "outputs": st.one_of(st.lists(NAMES, max_size=3), VALUES),
@@ -1356,7 +1357,7 @@ NODES = st.one_of(
             "input": VALUES,
         },
     ),
-    st.builds(lambda kind, body, rest: {kind: body, **rest}, st.sampled_from(NODE_KEYS[:5]), WORDS, st.just({})),
+    st.builds(lambda kind, body, rest: {kind: body, **rest}, st.sampled_from([*KINDS]), WORDS, st.just({})),
     VALUES,
 )
 DOCUMENTS = st.one_of(
@@ -1371,7 +1372,7 @@ DOCUMENTS = st.one_of(
             ),
             "env": VALUES,
             "outputs": st.one_of(st.dictionaries(NAMES, WORDS, max_size=2), VALUES),
-            "defaults": st.one_of(st.dictionaries(st.sampled_from(NODE_KEYS), VALUES, max_size=2), VALUES),
+            "defaults": st.one_of(st.dictionaries(st.sampled_from(node_keys()), VALUES, max_size=2), VALUES),
             "name": VALUES,
             "node": VALUES,
         },

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nfrun.core.errors import SpecError, render_all
+from nfrun.nodes.registry import KINDS
 from nfrun.spec import schema
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.schema import schema_text
-from nfrun.spec.suggestions import NODE_KEYS
+from nfrun.spec.suggestions import node_keys
 from nfrun.spec.yaml_document import load, parse
 from nfrun.tables.formats import FORMATS
 
@@ -984,7 +985,7 @@ def diagnostics_of(text: str) -> str:
 
 def check_the_fast_validator(root: Any) -> None:
     """Check that both validators agree. Only jsonschema accepts non-ASCII Python names."""
-    valid = schema._validator().is_valid(root)
+    valid = schema._validator(schema_text()).is_valid(root)
     if schema._holds(root):
         assert valid
     else:
@@ -1075,7 +1076,10 @@ def test_examples_are_valid() -> None:
 
 def test_the_schema_and_the_code_have_the_same_names() -> None:
     node = SCHEMA["$defs"]["node"]["properties"]
-    assert set(node) == set(NODE_KEYS)
+    assert set(node) == set(node_keys())
+    for kind in KINDS.values():  # editors read the file, which therefore has the schemas of all kinds
+        assert {key: node[key] for key in (kind.name, *kind.settings)} == {kind.name: kind.schema, **kind.settings}
+    assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(KINDS)}.")
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
     for key, part in SCHEMA["properties"]["defaults"]["properties"].items():
         assert part == node[key]
@@ -1304,6 +1308,6 @@ def test_jsonschema_accepts_what_the_fast_validator_accepts(
 
 
 def test_jsonschema_is_not_used_for_a_valid_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "_validator", lambda: pytest.fail("this takes as long as everything else"))
+    monkeypatch.setattr(schema, "_validator", lambda text: pytest.fail("this takes as long as everything else"))
     Path("p.yaml").write_text("\n".join(BASE), encoding="utf-8")
     read_pipeline("p.yaml")

@@ -1,0 +1,224 @@
+"""A kind that is defined here and registered works everywhere: nothing else in nfrun has to know it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import Here
+
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.registry import KINDS, register, unregister
+
+PIPELINE = """\
+nodes:
+  last:
+    tail_lines: "events.${{ params.ending }}"
+    last: 2
+  shown: {sql: select * from last, inputs: last}
+params: {ending: txt}
+"""
+
+
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
+    if node.inputs:
+        yield NodeDiagnostic(("inputs",), "a tail_lines node has no inputs", "remove them", at_key=True)
+    if node.settings.get("last", 0) > 1000:
+        yield NodeDiagnostic(("last",), "these are too many lines", "there may be 1000")
+
+
+def run(context: NodeContext) -> Mapping[str, Any]:
+    lines = (context.folder / context.node.body).read_text().splitlines()
+    if not lines:
+        return {}
+    if "bad" in lines:
+        raise NodeError("a line is bad")
+    return {output_name(context.node): pa.table({"line": lines[-context.node.settings.get("last", 10) :]})}
+
+
+TAIL_LINES = Kind(
+    name="tail_lines",
+    schema={
+        "title": "Last lines",
+        "description": "The last lines of a text file.",
+        "type": "string",
+        "pattern": r"\S",
+        "examples": ["events.txt"],
+    },
+    settings={"last": {"title": "Lines", "description": "How many lines.", "type": "integer", "minimum": 1}},
+    check=check,
+    run=run,
+    synonyms=("tail",),
+    is_template=True,
+    external_inputs=lambda node, folder: {node.body: folder / node.body},
+    missing_output=lambda name: "found no lines",
+)
+
+
+@pytest.fixture(autouse=True)
+def pipeline(tmp_path: Path) -> Iterator[Path]:
+    """A pipeline with a node of the new kind, and the file that this node reads."""
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    (tmp_path / "events.txt").write_text("a\nb\nc\n")
+    register(TAIL_LINES)
+    yield tmp_path / "p.yaml"
+    unregister("tail_lines")
+
+
+def run_nodes(here: Here, folder: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the pipeline. Returns the nodes and the outputs of the JSON report."""
+    done = here(folder, "run", "p.yaml", "-q", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    return document["nodes"], document["outputs"]
+
+
+def validate(here: Here, pipeline: Path, old: str = "", new: str = "") -> CompletedProcess[str]:
+    pipeline.write_text(PIPELINE.replace(old, new, 1))
+    return here(pipeline.parent, "validate", "p.yaml")
+
+
+def test_a_pipeline_with_it_is_valid(here: Here, pipeline: Path) -> None:
+    assert validate(here, pipeline).stdout == "p.yaml: ok, 2 nodes\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (  # of the kind's own check
+            "last: 2",
+            "last: 1001",
+            "p.yaml:4:11: these are too many lines\n    4 |     last: 1001\n      |           ^^^^ there may be 1000\n",
+        ),
+        (  # of its schema
+            '"events.${{ params.ending }}"',
+            "[1]",
+            "p.yaml:3:17: 'tail_lines' must be a string, not a list\n"
+            "    3 |     tail_lines: [1]\n"
+            "      |                 ^^^ for example tail_lines: events.txt\n",
+        ),
+        (
+            "last: 2",
+            "last: 0",
+            "p.yaml:4:11: 'last' must be at least 1, not 0\n    4 |     last: 0\n      |           ^\n",
+        ),
+        (  # by its synonym
+            'tail_lines: "events.${{ params.ending }}"',
+            "tail: events.txt",
+            "p.yaml:3:5: 'tail' is not a key of a node\n"
+            "    3 |     tail: events.txt\n"
+            "      |     ^^^^ did you mean 'tail_lines'?\n",
+        ),
+        (  # of the expression in its body
+            "params.ending }}",
+            "params.endign }}",
+            "p.yaml:3:25: 'params' has no 'endign'\n"
+            '    3 |     tail_lines: "events.${{ params.endign }}"\n'
+            "      |                         ^^^^^^^^^^^^^^^^^^^^ did you mean 'ending'?\n",
+        ),
+        (  # its setting in a node of another kind
+            "inputs: last}",
+            "inputs: last, last: 2}",
+            "p.yaml:5:50: only a 'tail_lines' node has 'last'\n"
+            "    5 |   shown: {sql: select * from last, inputs: last, last: 2}\n"
+            "      |                                                  ^^^^ remove it\n",
+        ),
+        (  # another kind's setting
+            "last: 2",
+            "format: csv",
+            "p.yaml:4:5: 'format' is what a shell script reads and writes; only a 'run' node has it\n"
+            "    4 |     format: csv\n"
+            "      |     ^^^^^^ remove it\n",
+        ),
+        (  # where all kinds are listed
+            "{sql: select * from last, inputs: last}",
+            "{inputs: last}",
+            "p.yaml:5:3: node 'shown' has no kind\n"
+            "    5 |   shown: {inputs: last}\n"
+            "      |   ^^^^^ give it one of python, sql, run, read, write, tail_lines\n",
+        ),
+    ],
+)
+def test_mistakes_are_shown_where_they_are(here: Here, pipeline: Path, old: str, new: str, message: str) -> None:
+    done = validate(here, pipeline, old, new)
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+def test_where_expressions_may_stand_it_is_named_too(here: Here, pipeline: Path) -> None:
+    hint = "put the expression where it is used: 'with', 'env', 'read', 'write' or 'tail_lines'\n"
+    assert validate(here, pipeline, "ending: txt", "ending: '${{ run.id }}'").stderr.endswith(hint)
+
+
+def test_the_plan_shows_it(here: Here, pipeline: Path) -> None:
+    assert json.loads(here(pipeline.parent, "plan", "p.yaml", "--format", "json").stdout)["nodes"]["last"] == {
+        "kind": "tail_lines", "stage": 0, "inputs": {}, "needs": [], "outputs": ["last"],
+    }  # fmt: skip
+    lines = here(pipeline.parent, "plan", "p.yaml").stdout.splitlines()
+    assert [line for line in lines if line.startswith("  ")] == [
+        "  last   tail_lines",
+        "  shown  sql         reads last",
+    ]
+
+
+def test_it_runs_is_reused_and_runs_again_after_a_change(here: Here, pipeline: Path) -> None:
+    folder = pipeline.parent
+    nodes, outputs = run_nodes(here, folder, "--keep")
+    assert (nodes["last"]["status"], nodes["last"]["attempts"], nodes["last"]["rows"]) == ("ok", 1, 2)
+    assert outputs["shown"]["rows"] == 2
+    nodes, outputs = run_nodes(here, folder, "--resume", "--keep")
+    assert {node["status"] for node in nodes.values()} == {"reused"}
+    assert outputs["shown"]["rows"] == 2
+
+    (folder / "events.txt").write_text("a\nb\nd\n")
+    assert forecast(here, folder)["last"] == ("run", "the file events.txt changed")
+    nodes, _ = run_nodes(here, folder, "--resume", "--keep")
+    assert {node["status"] for node in nodes.values()} == {"ok"}
+
+    pipeline.write_text(PIPELINE.replace("last: 2", "last: 1"))
+    assert forecast(here, folder)["last"] == ("run", "the setting 'last' changed")
+    nodes, outputs = run_nodes(here, folder, "--resume", "--keep")
+    assert nodes["last"]["status"] == "ok"
+    assert outputs["shown"]["rows"] == 1
+
+
+def forecast(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
+    """What `plan --resume` says of each node."""
+    nodes = json.loads(here(folder, "plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    return {name: (node["resume"], node["why"]) for name, node in nodes.items()}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"), [("bad\n", "a line is bad"), ("", "it found no lines, but other nodes read 'last'")]
+)
+def test_its_failures_are_shown(here: Here, pipeline: Path, lines: str, message: str) -> None:
+    (pipeline.parent / "events.txt").write_text(lines)
+    done = here(pipeline.parent, "run", "p.yaml", "-q", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["nodes"]["last"]["error"] == message
+
+
+def test_the_printed_schema_has_it_and_the_file_of_the_others_is_unchanged(here: Here, pipeline: Path) -> None:
+    printed = here(pipeline.parent, "schema").stdout
+    node = json.loads(printed)["$defs"]["node"]["properties"]
+    assert node["tail_lines"] == TAIL_LINES.schema
+    assert node["last"] == TAIL_LINES.settings["last"]
+    unregister("tail_lines")
+    without = here(pipeline.parent, "schema").stdout
+    register(TAIL_LINES)
+    assert node.keys() - json.loads(without)["$defs"]["node"]["properties"].keys() == {"tail_lines", "last"}
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ValueError, match=re.escape("there is a kind 'tail_lines' already")):
+        register(TAIL_LINES)
+    assert KINDS["tail_lines"] is TAIL_LINES
+    with pytest.raises(KeyError):
+        unregister("no_such_kind")

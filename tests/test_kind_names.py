@@ -1,0 +1,85 @@
+"""No module outside of `nfrun/nodes` compares or lists the names of kinds: what it asks a kind is in `Kind`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nfrun
+from nfrun.nodes.registry import KINDS
+
+ROOT = Path(nfrun.__file__).parent
+
+# Where the same word means something else: module, form, word.
+OTHER_MEANINGS = {
+    ("__main__.py", "comparison", "run"): "a command",
+    ("__main__.py", "list", "run"): "a command",
+    ("cli/bench.py", "tuple", "run"): "a command",
+    ("engine/attempt.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
+    ("cli/bench.py", "dict key", "python"): "the version of Python",
+    ("cli/fast_args.py", "dict key", "run"): "a command",
+    ("cache/work_dir.py", "dict key", "run"): "the id of a run",
+    ("cache/work_dir.py", "tuple", "run"): "the id of a run",
+    ("reports/bench_table.py", "tuple", "python"): "the version of Python",
+    ("reports/json_document.py", "dict key", "run"): "the id of a run",
+    ("spec/binder.py", "dict key", "run"): "the names under run. in expressions",
+    ("spec/expression_checks.py", "dict key", "run"): "the names under run. in expressions",
+}
+
+
+def named_kinds(source: str) -> Iterator[tuple[str, str, int]]:
+    """The names of kinds in comparisons, lists and patterns of a module: form, name and line."""
+    for node in ast.walk(ast.parse(source)):
+        parts: list[ast.expr | None] = []
+        if isinstance(node, ast.Compare):
+            form, parts = "comparison", [node.left, *node.comparators]
+        elif isinstance(node, ast.Set | ast.List | ast.Tuple):
+            form, parts = type(node).__name__.lower(), [*node.elts]
+        elif isinstance(node, ast.Dict):
+            form, parts = "dict key", node.keys
+        elif isinstance(node, ast.MatchValue):
+            form, parts = "pattern", [node.value]
+        for part in parts:
+            if isinstance(part, ast.Constant) and part.value in KINDS:
+                yield form, part.value, part.lineno
+
+
+@pytest.mark.parametrize(
+    ("source", "form"),
+    [
+        ("spec.kind == 'sql'", "comparison"),
+        ("'sql' != spec.kind", "comparison"),
+        ("'sql' in body", "comparison"),
+        ("spec.kind in ('sql', 'other')", "tuple"),
+        ("spec.kind in ['sql']", "list"),
+        ("spec.kind in {'sql'}", "set"),
+        ("frozenset(['other', 'sql'])", "list"),
+        ("NAMES = ('sql', *others)", "tuple"),
+        ("{'sql': 1}.get(spec.kind)", "dict key"),
+        ("{**others, 'sql': 1}", "dict key"),
+        ("match spec.kind:\n  case 'sql': pass", "pattern"),
+        ("match spec.kind:\n  case 'other' | 'sql': pass", "pattern"),
+        ("match spec:\n  case Spec(kind='sql'): pass", "pattern"),
+    ],
+)
+def test_each_form_is_found(source: str, form: str) -> None:
+    assert [(found, name) for found, name, _ in named_kinds(source)] == [(form, "sql")]
+
+
+@pytest.mark.parametrize("source", ["print('sql')", "{'a': 'sql'}", "x == 'a sql node'", "x = 'sql'", "f'{sql}' == 1"])
+def test_other_texts_are_no_lists_of_kinds(source: str) -> None:
+    assert not list(named_kinds(source))
+
+
+def test_only_the_package_nodes_names_kinds() -> None:
+    found = {
+        (str(path.relative_to(ROOT)), form, name): f"{path}:{line}"
+        for path in sorted(ROOT.rglob("*.py"))
+        if path.parent != ROOT / "nodes"
+        for form, name, line in named_kinds(path.read_text())
+    }
+    assert [place for key, place in found.items() if key not in OTHER_MEANINGS] == []
+    assert OTHER_MEANINGS.keys() <= found.keys(), "an exception that is no longer needed"
