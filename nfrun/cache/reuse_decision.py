@@ -207,7 +207,7 @@ class _ReuseDecider:
 
 
 def changes(before: KeyInputs, now: KeyInputs) -> str:
-    """Describe the difference between two sets of key inputs in words. Leaves out key inputs of unknown kinds."""
+    """Describe the difference between two sets of key inputs in words."""
     kinds = (
         ([part for part in now if part in before and before[part] != now[part]], "changed", "changed"),
         ([part for part in now if part not in before], "is new", "are new"),
@@ -217,7 +217,7 @@ def changes(before: KeyInputs, now: KeyInputs) -> str:
 
 
 def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
-    words = [_describe_one(*part.partition(" ")[::2]) for part in key_inputs if part.partition(" ")[0] in _WORDS]
+    words = [_describe_one(*part.partition(" ")[::2]) for part in key_inputs]
     more = f" and {len(words) - 4} more" if len(words) > 4 else ""
     return f"{', '.join(words[:4])}{more} {one if len(words) == 1 else several}" if words else ""
 
@@ -233,7 +233,7 @@ def _describe_one(kind: str, name: str) -> str:
         return f"what runs when {module} is imported"
     if kind == "code" and piece != piece.lower():
         return f"the definition {name}"  # a class or a constant, judging by its capitals
-    return _WORDS[kind].format(name)
+    return _WORDS[kind].format(name) if kind in _WORDS else f"its {kind} {name}".rstrip()
 
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition

@@ -200,7 +200,7 @@ class Kind:
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
     # Returns what else the outputs depend on, by name: beside the body, values, settings, inputs, files and variables.
-    # The first word of a name is its sort, such as `code`; `cache/reuse_decision.py` has a text for each.
+    # If one has changed, it is called "its <name>"; `cache/reuse_decision.py` has other texts for some first words.
     key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}
     # Whether what `key_inputs` has read is unchanged.
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True

@@ -260,6 +260,7 @@ def test_a_long_chain_is_decided_without_recursion_errors() -> None:
         ({"code :**": "1"}, {"code :**": "2"}, "which modules there are below the folder changed"),
         ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
         ({"node": "a"}, {"node": "b"}, "its name changed"),
+        ({"endpoint": "1", "header A": ""}, {"endpoint": "2"}, "its endpoint changed, its header A is gone"),
         ({"file a": ""}, {"file b": "", "text": ""}, "the file b, its text are new, the file a is gone"),
     ],
 )  # fmt: skip
