@@ -67,10 +67,6 @@ class Run:
         self._wake_at: float | None = None
         self._detach_at: float | None = None
         self._error: HandoffError | None = None
-        # By output and attempt: outputs of finished attempts that the store may still publish, and outputs that it has
-        # published before their attempt finished.
-        self._unpublished: set[tuple[str, int]] = set()
-        self._published_early: dict[tuple[str, int], OutputRef] = {}
         self.detached = 0  # attempts that go on, but that the run no longer waits for
 
     def now(self) -> float:
@@ -78,17 +74,8 @@ class Run:
         return time.monotonic() - self._began
 
     def output_published(self, ref: OutputRef) -> None:
-        """Emit `OutputPublished` once the output's node has finished. The store calls this, from any thread.
-
-        Emits nothing if that attempt failed or was detached.
-        """
-        key = (ref.id, ref.attempt)
-        with self._locked():
-            if key in self._unpublished:
-                self._unpublished.discard(key)
-                self._emit(OutputPublished(self.now(), ref.id, ref))
-            else:
-                self._published_early[key] = ref
+        """Emit `OutputPublished`. The store calls this, from any thread, for outputs of nodes that have finished."""
+        self._emit(OutputPublished(self.now(), ref.id, ref))
 
     def abort(self, error: HandoffError) -> None:
         """Cancel the run and let it fail with `error`, an error outside of any node.
@@ -226,7 +213,6 @@ class Run:
         if not events:  # the attempt was detached before: discard its outputs
             self.detached -= 1
             for ref in outcome.outputs.values():
-                self._published_early.pop((ref.id, ref.attempt), None)
                 self._store.discard(ref)
         next_start = self._execute(events, next_start, keep_one=True)
         wake_at = scheduler.wake_at
@@ -237,7 +223,7 @@ class Run:
     def _execute(
         self, events: Iterable[Event], kept: NodeStarted | None = None, *, keep_one: bool = False
     ) -> NodeStarted | None:
-        """Emit the events and execute them: start and stop attempts, release outputs.
+        """Emit the events and execute them: start and stop attempts, commit and release outputs.
 
         With `keep_one`, the first attempt to start is returned instead of started, unless one is given in `kept`.
         """
@@ -245,29 +231,20 @@ class Run:
             self._emit(event)
             if isinstance(event, NodeFinished):
                 if event.outputs:
-                    self._publish_outputs(event)
+                    for ref in event.outputs.values():
+                        self._store.commit(ref)
             elif isinstance(event, NodeStarted):
                 if keep_one and kept is None:
                     kept = event
                 else:
                     self._executor.start(event)
             elif isinstance(event, OutputReleased):
-                if not self._store.persistent:  # else it is still published once its file is written
-                    self._unpublished.discard((event.ref.id, event.ref.attempt))
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
                     self.detached += 1
                 self._executor.stop(event.node, event.attempt)
         return kept
-
-    def _publish_outputs(self, finished: NodeFinished) -> None:
-        """Emit `OutputPublished` for outputs published before their node finished; let the others wait for it."""
-        for ref in finished.outputs.values():
-            key = (ref.id, ref.attempt)
-            self._unpublished.add(key)
-            if key in self._published_early:
-                self._emit(OutputPublished(finished.at, ref.id, self._published_early.pop(key)))
 
 
 def _raise(error: BaseException) -> None:

@@ -29,8 +29,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 class JsonStore(TableStore):
     """Stores the outputs of one run as JSON text. Each publisher encodes its table; each reader parses it again.
 
-    Only the text is kept. An output in `retained` gets its digest in `publish`, and `on_published` is called there, on
-    the caller's thread. An Arrow file is written only if `file` is called, from the parsed table.
+    Only the text is kept. An output in `retained` gets its digest in `publish`, and `commit` calls `on_published` for
+    it. An Arrow file is written only if `file` is called, from the parsed table.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class JsonStore(TableStore):
             self._texts[output, attempt] = text
         if output in self._retained:
             ref = replace(ref, digest=table_digest(table))
-            self._on_published(ref)
         return ref
 
     def open(self, ref: OutputRef) -> pa.Table:
@@ -85,6 +84,11 @@ class JsonStore(TableStore):
             raise failed_write(error, ref.id, ref.bytes) from error
         self._files[ref.id, ref.attempt] = path
         return path
+
+    def commit(self, ref: OutputRef) -> None:
+        """Count an output, whose node has finished. Calls `on_published` if it has a digest."""
+        if ref.digest is not None:
+            self._on_published(ref)
 
     def discard(self, ref: OutputRef) -> None:
         """Remove the output of an attempt that does not count."""

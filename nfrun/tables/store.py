@@ -40,6 +40,7 @@ class _Entry:
     ref: OutputRef
     table: Any = None
     file_requested: bool = False  # a caller of `file` waits for it
+    committed: bool = False
     released: bool = False
     error: HandoffError | None = None
     written: bool = False
@@ -60,8 +61,9 @@ class TableStore:
     `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
     stays after its last reader, so that another run can reuse it. With `fsync`, files survive a power loss.
 
-    `on_published(ref)` is called when an output is written or hashed, `on_error(error)` when one cannot be. They run
-    on the writer thread or the caller's thread, and must not raise.
+    `on_published(ref)` is called once for each output that is committed and written or hashed, `on_error(error)` when
+    one cannot be written. They run on the writer thread or the caller's thread, and must not raise. `on_published` runs
+    with the store's lock held: it must not call the store.
     """
 
     def __init__(
@@ -197,6 +199,15 @@ class TableStore:
             return Path(self._path_of(entry.ref))
 
     # -- called by the run -----------------------------------------------------------------------------------------
+
+    def commit(self, ref: OutputRef) -> None:
+        """Count an output, whose node has finished: `on_published` is called now, or when it is written or hashed."""
+        with self._lock:
+            entry = self._entries.get((ref.id, ref.attempt))
+            if entry is not None:
+                entry.committed = True
+                if entry.ref.digest is not None:
+                    self._on_published(entry.ref)
 
     def release(self, ref: OutputRef) -> None:
         """Drop an output that has no more readers: its table, its file, and its place in the write queue.
@@ -345,13 +356,12 @@ class TableStore:
                 content = table_digest(table)
         except Exception as failed:  # any error must reach the callers that wait for this output
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
-        first = entry.ref.digest is None
-        ref = replace(entry.ref, digest=content, size=size, checksum=checksum, schema_digest=schema_digest)
-        if first and not error and not entry.released:
-            self._on_published(ref)  # before the waiting callers continue
         with self._lock:
-            released, entry.ref = entry.released, ref
+            released, first = entry.released, entry.ref.digest is None
+            entry.ref = replace(entry.ref, digest=content, size=size, checksum=checksum, schema_digest=schema_digest)
             entry.written, entry.error = written, error
+            if first and entry.committed and not error and not released:
+                self._on_published(entry.ref)
             if released and written:
                 self._write_queue.unlink(path)
             if released or entry.no_readers:
@@ -380,4 +390,3 @@ class TableStore:
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
             self._entries[key] = _Entry(key, ref, mapped, written=True)
-        self._on_published(ref)

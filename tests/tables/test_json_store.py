@@ -153,6 +153,9 @@ def test_a_record_batch_reader_is_read_to_its_end(store: JsonStore) -> None:
 
 def test_a_retained_output_is_published_with_its_digest(store: JsonStore, published: list[OutputRef]) -> None:
     ref = store.publish("kept", 1, NUMBERS)
+    store.commit(store.publish("a", 1, NUMBERS))
+    assert published == []
+    store.commit(ref)
     assert published == [ref]
     assert ref.digest == table_digest(NUMBERS)
     assert store.flushed(0)

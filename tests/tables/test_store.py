@@ -35,6 +35,19 @@ class StoreEvents:
         self.errors: list[HandoffError] = []
 
 
+class CommittingStore(TableStore):
+    """A store that commits every output at once, as if its node had finished."""
+
+    def publish(self, output: str, attempt: int, value: Any) -> OutputRef:
+        ref = super().publish(output, attempt, value)
+        self.commit(ref)
+        return ref
+
+    def reuse(self, ref: OutputRef) -> None:
+        super().reuse(ref)
+        self.commit(ref)
+
+
 class WriteBlocker:
     """Blocks every write until `open` is set. `started` is set when a write is blocked."""
 
@@ -60,7 +73,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., tuple[TableStore, StoreEvents
 
     def make(**options: Any) -> tuple[TableStore, StoreEvents]:
         emitted = StoreEvents()
-        store = TableStore(
+        store = CommittingStore(
             tmp_path / "run", on_published=emitted.published.append, on_error=emitted.errors.append, **options
         )
         stores.append(store)
@@ -111,6 +124,38 @@ def blocked(store: TableStore, call: Callable[[], Any]) -> tuple[threading.Threa
     with store._change:  # the thread released this lock when it began to wait
         store._change.wait_for = original  # type: ignore[method-assign]
     return thread, results
+
+
+# ------------------------------------------------------------------ outputs that count
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_output_that_is_written_is_published_when_it_is_committed(tmp_path: Path, mode: str) -> None:
+    emitted = StoreEvents()
+    store = TableStore(tmp_path / "run", mode=mode, retained=frozenset("abc"), on_published=emitted.published.append)
+    a, b = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
+    assert store.flushed(10)
+    assert emitted.published == []
+    store.commit(a)
+    store.discard(b)
+    store.commit(b)
+    assert [(ref.id, ref.digest) for ref in emitted.published] == [("a", table_digest(MANY))]
+    store.close()
+
+
+def test_an_output_that_is_committed_is_published_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocker, emitted = WriteBlocker(monkeypatch), StoreEvents()
+    store = TableStore(tmp_path / "run", persistent=True, on_published=emitted.published.append)
+    ref = store.publish("a", 1, MANY)
+    store.commit(ref)
+    store.release(ref)  # a persistent store still writes it
+    assert emitted.published == []
+    blocker.open.set()
+    assert store.flushed(10)
+    assert [ref.id for ref in emitted.published] == ["a"]
+    store.close()
 
 
 # ------------------------------------------------------------------ the three modes
