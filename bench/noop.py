@@ -56,16 +56,16 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     run_id = new_run_id()
     work_dir = WorkDir(work)
     folder = work_dir.make_run_folder(run_id)
-    dispatcher = EventDispatcher(
-        [RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))]
-    )
     contention = GilContention()
     cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, 1)
         cache = RunCache.open(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False)
-    emit = dispatcher.emit if cache is None else cache.journal_first(dispatcher.emit)
-    run = Run(plan, emit, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
+    dispatcher = EventDispatcher(
+        [RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
+        gate=None if cache is None else cache.gate,
+    )
+    run = Run(plan, dispatcher.emit, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
     store = TableStore(
         folder,
         mode=handoff,
@@ -95,8 +95,8 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     try:
         end = run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), store)
     finally:
-        error = "" if cache is None else cache.close()
         dispatcher.close()
+        error = "" if cache is None else cache.close()
         store.close()
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)

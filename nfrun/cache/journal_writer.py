@@ -1,4 +1,4 @@
-"""Writes the journal of a run from its events.
+"""Writes the journal of a run from its events, and holds back the end of each node until it is in the journal.
 
 The line of a node is written once its outputs are on disk and its cache key is known. That may be later than its
 `NodeFinished` event: the node's outputs and inputs may still be in the write queue.
@@ -7,27 +7,29 @@ The line of a node is written once its outputs are on disk and its cache key is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
-from nfrun.core.errors import HandoffError
-from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
+from nfrun.core.errors import HandoffError, cause_of
+from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, OutputReleased, RunFinished
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
+_RECORDED = (NodeFinished, OutputPublished, OutputReleased)
+
 
 class JournalWriter:
-    """A reporter that writes the journal. The event dispatcher calls it from one thread.
+    """Writes the journal. Its `admit` is the gate of the event dispatcher, which calls it from one thread.
 
-    If a write fails, it calls `on_error(error)` once, keeps the error in `error` and writes nothing more. `error` is
-    None until then.
+    It admits a `NodeFinished` once the node's line is written, and behind it the events of the node's outputs. So a
+    node whose end has been reported is not run again, even if the run is killed. All other events pass at once.
+
+    If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
+    events pass. `error` is None until then.
     """
-
-    name = "of the journal"
-    event_types = (NodeFinished, OutputPublished, RunFinished)
 
     def __init__(
         self,
@@ -35,49 +37,86 @@ class JournalWriter:
         pipeline: Pipeline,
         keys: CacheKeys,
         observed: ObservedFiles,
-        on_error: Callable[[HandoffError], None],
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
         self._keys = keys
         self._observed = observed
-        self._on_error = on_error
+        self.on_error: Callable[[Exception], None] = lambda error: None
         self._published: dict[str, OutputRef] = {}
-        self._ended: dict[str, NodeFinished] = {}
         self._written_keys: dict[str, str | None] = {}  # of nodes that are in the journal
-        # For each ended node that is not in the journal yet its prerequisites, and for each missing prerequisite the
-        # nodes that wait for it. A prerequisite is an output id, or a colon and the id of a node whose key is needed.
+        # The ended nodes that are not in the journal yet, and the events of their outputs.
+        self._ended: dict[str, NodeFinished] = {}
+        self._held: dict[str, list[Event]] = {}
+        self._admitted: list[Event] = []
+        # For each of these nodes its prerequisites, and for each missing prerequisite the nodes that wait for it. A
+        # prerequisite is an output id, or a colon and the id of a node whose key is needed.
         self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
-        self.error: HandoffError | None = None
+        self.error: Exception | None = None
 
-    def wake(self) -> None:
-        """Prepare for the next batch of events; called by the event dispatcher."""
-        # One check of the source files serves all nodes that ended before it.
-        self._keys.refresh()
-
-    def event(self, event: Event) -> None:
-        """Write the lines that this event completes. Does not raise OSError, see `error`."""
-        if self.error:
-            return
-        try:
-            if isinstance(event, NodeFinished):
-                self._ended[event.node] = event
-                self._prerequisites[event.node] = self._prerequisites_of(event)
-                self._write_ready([event.node])
-            elif isinstance(event, OutputPublished):
-                self._published[event.output] = event.ref
-                self._write_ready(self._waiting.pop(event.output, []))
-            elif isinstance(event, RunFinished):
-                self._journal.ended(event.status)
-        except OSError as error:
-            what = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
-            self.error = HandoffError(what, error)
-            self._on_error(self.error)
+    def admit(self, events: list[Event]) -> list[Event]:
+        """Write the lines that these events complete. Returns the events that the reporters get now."""
+        self._keys.refresh()  # one check of the source files serves all nodes that ended before it
+        self._admitted = []
+        for event in events:
+            if isinstance(event, RunFinished):
+                self._end(event)
+            elif self.error or not isinstance(event, _RECORDED):
+                self._admitted.append(event)
+            else:
+                try:
+                    self._record(event)
+                except Exception as error:  # a bug too: the events must still reach the reporters
+                    self._fail(error)
+        return self._admitted
 
     def close(self) -> None:
         """Close the journal."""
-        self._journal.close()
+        try:
+            self._journal.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
+        if isinstance(event, NodeFinished):
+            self._ended[event.node] = event
+            self._prerequisites[event.node] = self._prerequisites_of(event)
+            self._write_ready([event.node])
+            return
+        node = event.output.partition(".")[0]
+        (self._held.setdefault(node, []) if node in self._ended else self._admitted).append(event)
+        if isinstance(event, OutputPublished):
+            self._published[event.output] = event.ref
+            self._write_ready(self._waiting.pop(event.output, []))
+
+    def _end(self, event: RunFinished) -> None:
+        """Write the last line. A run whose journal lacks a node does not end with `ok`."""
+        if not self.error:
+            try:
+                if self._ended and event.status == "ok":
+                    raise LookupError(f"it lacks {', '.join(self._ended)}")
+                self._journal.ended(event.status)
+            except Exception as error:
+                self._fail(error)
+        if self.error and event.status == "ok":
+            event = replace(event, status="failed", error=str(self.error), cause=cause_of(self.error))
+        self._admit(list(self._ended))
+        self._admitted.append(event)
+
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            what = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
+            self.error = HandoffError(what, error)
+        else:
+            self.error = RuntimeError(f"the journal is not complete: {type(error).__name__}: {error}")
+        self.on_error(self.error)
+        self._admit(list(self._ended))
+
+    def _admit(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            self._admitted.append(self._ended.pop(node))
+            self._admitted += self._held.pop(node, ())
 
     # -- prerequisites ---------------------------------------------------------------------------------------------
 
@@ -108,8 +147,9 @@ class JournalWriter:
                 self._waiting.setdefault(prerequisite, []).append(node)
                 continue
             del self._prerequisites[node]
-            finished = self._finished(self._ended.pop(node))
+            finished = self._finished(self._ended[node])
             self._journal.finished(finished)
+            self._admit((node,))
             self._written_keys[node] = finished.key
             nodes.extend(self._waiting.pop(f":{node}", ()))
 

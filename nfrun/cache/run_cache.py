@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
@@ -18,36 +17,23 @@ from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import JOURNAL, WorkDir
-from nfrun.core.errors import HandoffError, cause_of
-from nfrun.core.events import Event, OutputRef, RunFinished
+from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import escape_controls
-from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.base import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore
 
 PERSISTENT_HANDOFFS = ("auto", "mmap")  # handoff modes that leave files for a later run to reuse
-# Between two batches of journal lines. A kill loses at most this time, and what is being written.
-_PAUSE_SECONDS = 0.005
-
-
-class _ForwardingReporter:
-    """A reporter that passes every event on to `emit`."""
-
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self.event = emit
-
-    def close(self) -> None:
-        pass
 
 
 class RunCache:
     """The journal of one run and its cache lookups.
 
-    Use it in this order: `open`, `journal_first`, `with_cache`, `close` after the run, `remove_intermediate`.
+    `gate` is that of the run's event dispatcher: it writes the journal. Use the methods in this order: `open`,
+    `with_cache`, `close` after the dispatcher is closed, `remove_intermediate`.
     """
 
     def __init__(
@@ -69,9 +55,8 @@ class RunCache:
         self._keys = keys
         self._keep = keep
         self._observed = ObservedFiles(inputs)
-        self._on_error: Callable[[HandoffError], None] = lambda error: None
-        self._writer = JournalWriter(journal, pipeline, keys, self._observed, self._report_error)
-        self._dispatcher: EventDispatcher | None = None
+        self._writer = JournalWriter(journal, pipeline, keys, self._observed)
+        self.gate = self._writer.admit
 
     @classmethod
     def open(
@@ -110,28 +95,11 @@ class RunCache:
         """The nodes that certainly do not run: the hits that were decided before the run."""
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
-    def journal_first(self, emit: Callable[[Event], None]) -> Callable[[Event], None]:
-        """Return an `emit` function that passes each event to the journal writer, and then to the given `emit`.
-
-        The journal line of a finished node follows once its outputs and inputs are on the disk. Events are passed on a
-        thread of their own.
-        """
-
-        def pass_on(event: Event) -> None:
-            # Don't report success for a run whose journal could not be written.
-            if isinstance(event, RunFinished) and event.status == "ok" and self._writer.error:
-                error = self._writer.error
-                event = replace(event, status="failed", error=str(error), cause=cause_of(error))
-            emit(event)
-
-        self._dispatcher = EventDispatcher([self._writer, _ForwardingReporter(pass_on)], pause=_PAUSE_SECONDS)
-        return self._dispatcher.emit
-
     def with_cache(
-        self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[HandoffError], None]
+        self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[Exception], None]
     ) -> RunAttempt:
         """Wrap `run_attempt` with the cache lookup. Calls `on_error(error)` if the journal cannot be written."""
-        self._on_error = on_error
+        self._writer.on_error = on_error
         return CachedAttempts(
             run_attempt,
             self._pipeline,
@@ -143,15 +111,10 @@ class RunCache:
             decisions=self._decisions,
         )
 
-    def _report_error(self, error: HandoffError) -> None:
-        self._on_error(error)
-
-    def close(self) -> HandoffError | None:
-        """Write the rest of the journal and close it. Returns an error, None if all has been written."""
-        if self._dispatcher is not None:
-            self._dispatcher.close()
-        stopped = self._dispatcher is not None and self._dispatcher.stopped
-        return self._writer.error or (HandoffError("the journal of the run is not complete") if stopped else None)
+    def close(self) -> Exception | None:
+        """Close the journal. Returns an error, None if all has been written."""
+        self._writer.close()
+        return self._writer.error
 
     def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
         """Remove the files of intermediate outputs after a run that ended with `ok`. Does nothing with `keep`.

@@ -20,7 +20,7 @@ from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
 from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
-from nfrun.core.errors import HandoffError, cause_of
+from nfrun.core.errors import cause_of
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
 from nfrun.core.text import escape_controls
 from nfrun.engine.attempt import AttemptRunner
@@ -96,10 +96,10 @@ class _Wiring:
         self.record = RunRecord(setup.plan)
         self._back_pressure = BackPressure()
         self._dispatcher = EventDispatcher(
-            [*build_reporters(setup, self.record, self._table, results, processes), self._back_pressure]
+            [*build_reporters(setup, self.record, self._table, results, processes), self._back_pressure],
+            gate=None if cache is None else cache.gate,
         )
-        emit = self._dispatcher.emit if cache is None else cache.journal_first(self._dispatcher.emit)
-        self._emit = redact_events(redactor, emit)
+        self._emit = redact_events(redactor, self._dispatcher.emit)
         self._contention = GilContention()
         self._logs = Logs(self._log, setup.folder / LOGS, redactor.filter, self._back_pressure.has_room)
         self.run = Run(
@@ -126,13 +126,13 @@ class _Wiring:
             cached = run_attempt if self._cache is None else self._cache.with_cache(run_attempt, store, run.abort)
             return run.go(lambda on_outcome: ThreadExecutor(cached, on_outcome), store)
 
-    def close(self) -> HandoffError | None:
+    def close(self) -> Exception | None:
         """Deliver all events and write what is left. Returns the error of the journal, None if it is complete."""
         if self.run.detached:  # otherwise each GIL wait here takes 5 ms while the detached node runs
             sys.setswitchinterval(_SWITCH_INTERVAL)
         self._logs.close()
-        error = self._cache.close() if self._cache is not None else None
         self._dispatcher.close()
+        error = self._cache.close() if self._cache is not None else None
         self._store.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         with suppress(OSError):

@@ -12,7 +12,7 @@ import random
 from collections.abc import Collection
 from enum import Enum
 
-from nfrun.core.errors import Cause, HandoffError, cause_of
+from nfrun.core.errors import Cause, cause_of
 from nfrun.core.events import (
     NOTHING,
     AttemptStopped,
@@ -236,7 +236,7 @@ class Scheduler:
                 self._cancel_node(now, i, events)
         return events
 
-    def finish(self, now: float, error: HandoffError | None = None) -> list[Event]:
+    def finish(self, now: float, error: Exception | None = None) -> list[Event]:
         """Return the last event. `error` is an error outside of any node, None if there was none.
 
         Raises ValueError while a node has not ended.

@@ -17,13 +17,18 @@ from nfrun.core.events import Event, NodeLogged
 MAX_PENDING_LINES = 10_000
 
 _PAUSE_SECONDS = 0.02  # between two deliveries: waking up for each event costs more than delivering it
+_GATE_PAUSE_SECONDS = 0.005  # the same with a gate: a kill loses at most the journal lines of this time
+
+# Gets each batch of events before the reporters, and returns what the reporters get now: it may hold events back and
+# return them with a later batch. Must not raise.
+EventGate = Callable[[list[Event]], list[Event]]
 
 
 class Reporter(Protocol):
     """Receives the events of a run, one at a time: keeps what it needs and writes when it can.
 
-    Optional attributes: `event_types`, a tuple of the event types that it receives (default: all); `wake()`, called
-    before a batch of events is delivered; `pause()`, called when no event is pending; `name`, shown if it fails.
+    Optional attributes: `event_types`, a tuple of the event types that it receives (default: all); `pause()`, called
+    when no event is pending; `name`, shown if it fails.
     """
 
     def event(self, event: Event) -> None:
@@ -45,17 +50,17 @@ class EventDispatcher:
 
     A reporter that raises receives nothing more, and the run goes on. Its name is added to `stopped` and
     `on_error(message)` is called once, unless the error is a BrokenPipeError. `on_error` prints to stderr by default.
-    Events are delivered in batches, `pause` seconds apart.
+    Events are delivered in batches; with a `gate`, each batch goes through the gate first.
     """
 
     def __init__(
         self,
         reporters: Sequence[Reporter],
         on_error: Callable[[str], object] | None = None,
-        pause: float = _PAUSE_SECONDS,
+        gate: EventGate | None = None,
     ) -> None:
         self._reporters = list(reporters)
-        self._pause = pause
+        self._gate = gate
         self._on_error = on_error or _print_error
         self.stopped: list[str] = []
         self._subscribers: dict[type, list[Reporter]] = {}
@@ -73,9 +78,9 @@ class EventDispatcher:
         self._thread.join()
 
     def _deliver(self) -> None:
+        gate, pause = self._gate, _PAUSE_SECONDS if self._gate is None else _GATE_PAUSE_SECONDS
         while not self._ended and (events := self._next_events()):
-            self._call("wake")
-            for event in events:
+            for event in events if gate is None else gate(events):
                 subscribers = self._subscribers.get(type(event))
                 for reporter in self._subscribers_of(type(event)) if subscribers is None else subscribers:
                     try:
@@ -83,8 +88,8 @@ class EventDispatcher:
                     except Exception as error:
                         self._drop(reporter, error)
             if self._queue.empty() and not self._ended:
-                self._call("pause")
-            self._closing.wait(self._pause)
+                self._pause_reporters()
+            self._closing.wait(pause)
         for reporter in self._reporters:
             try:
                 reporter.close()
@@ -102,11 +107,11 @@ class EventDispatcher:
             events.append(event)
         return events
 
-    def _call(self, method: str) -> None:
+    def _pause_reporters(self) -> None:
         for reporter in self._reporters:
-            if (call := getattr(reporter, method, None)) is not None:
+            if (pause := getattr(reporter, "pause", None)) is not None:
                 try:
-                    call()
+                    pause()
                 except Exception as error:
                     self._drop(reporter, error)
 

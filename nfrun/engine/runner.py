@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
-from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     AttemptStopped,
     Event,
@@ -66,7 +65,7 @@ class Run:
         self._requests: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._wake_at: float | None = None
         self._detach_at: float | None = None
-        self._error: HandoffError | None = None
+        self._error: Exception | None = None
         self.detached = 0  # attempts that go on, but that the run no longer waits for
 
     def now(self) -> float:
@@ -77,7 +76,7 @@ class Run:
         """Emit `OutputPublished`. The store calls this, from any thread, for outputs of nodes that have finished."""
         self._emit(OutputPublished(self.now(), ref.id, ref))
 
-    def abort(self, error: HandoffError) -> None:
+    def abort(self, error: Exception) -> None:
         """Cancel the run and let it fail with `error`, an error outside of any node.
 
         The store and the cache call this. Safe to call from any thread.

@@ -13,8 +13,18 @@ from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, JournalContents, read_journal
 from nfrun.cache.journal_writer import JournalWriter
-from nfrun.core.errors import HandoffError
-from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, RunFinished
+from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.events import (
+    Event,
+    NodeFinished,
+    NodeLogged,
+    NodeStarted,
+    OutputPublished,
+    OutputRef,
+    OutputReleased,
+    RunFinished,
+    event_name,
+)
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.checksums import file_checksum
@@ -33,28 +43,40 @@ class Trial:
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
         self.keys = CacheKeys(self.pipeline)
         self.observed_files = ObservedFiles(ExternalInputs(folder))
-        self.errors: list[HandoffError] = []
+        self.errors: list[Exception] = []
+        self.admitted: list[Event] = []
         self.journal = Journal(folder)
-        self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files, self.errors.append)
+        self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files)
+        self.writer.on_error = self.errors.append
 
     def ref(self, name: str) -> OutputRef:
         path = self.folder / f"{name}.1.arrow"
         path.write_bytes(name.encode())
         return OutputRef(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits")
 
+    def end(self, name: str, *, has_output: bool = True, reused: bool = False) -> NodeFinished:
+        return NodeFinished(0.0, name, 1, {name: self.ref(name)} if has_output else {}, 0.5, reused=reused)
+
     def ended(self, name: str, *, has_output: bool = True, reused: bool = False) -> None:
-        outputs = {name: self.ref(name)} if has_output else {}
-        self.emit(NodeFinished(0.0, name, 1, outputs, 0.5, reused=reused))
+        self.emit(self.end(name, has_output=has_output, reused=reused))
 
     def published(self, name: str) -> None:
         self.emit(OutputPublished(0.0, name, self.ref(name)))
 
-    def emit(self, event: Event) -> None:
-        self.writer.event(event)
+    def released(self, name: str) -> None:
+        self.emit(OutputReleased(0.0, name, self.ref(name)))
+
+    def emit(self, *events: Event) -> None:
+        self.admitted += self.writer.admit(list(events))
 
     @property
     def contents(self) -> JournalContents:
         return read_journal(self.folder)
+
+    @property
+    def reported(self) -> list[str]:
+        """The events that the reporters have got, as `kind node`."""
+        return [f"{event_name(type(e))} {getattr(e, 'node', getattr(e, 'output', ''))}".strip() for e in self.admitted]
 
     @property
     def nodes(self) -> list[str]:
@@ -130,21 +152,17 @@ def test_a_file_changed_while_it_was_read_gives_no_key_to_its_node_and_dependent
     assert [(finished.node, finished.key) for finished in trial.contents.finished] == [("a", None), ("b", None)]
 
 
-def test_code_changed_before_the_end_gives_no_key_and_is_checked_once_for_a_batch(
-    tmp_path: Path,
-) -> None:
+def test_code_changed_before_the_end_gives_no_key(tmp_path: Path) -> None:
     module = tmp_path / "journaled_steps.py"
     module.write_text("def one():\n    return 1\n")
     trial = Trial(tmp_path, *(node(name, kind="python", body="journaled_steps:one") for name in "abc"))
     for name in "abc":
         trial.keys.definition(name)
-    trial.writer.wake()
-    trial.ended("a", has_output=False)
+    a, b, c = (trial.end(name, has_output=False) for name in "abc")
+    trial.emit(a)
     module.write_text("def one():\n    return 2\n")
-    trial.ended("b", has_output=False)  # belongs to the batch that was already checked
-    trial.writer.wake()
-    trial.ended("c", has_output=False)
-    assert [finished.key is not None for finished in trial.contents.finished] == [True, True, False]
+    trial.emit(b, c)
+    assert [finished.key is not None for finished in trial.contents.finished] == [True, False, False]
 
 
 def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
@@ -178,8 +196,88 @@ def test_a_write_error_is_reported_once_and_stops_the_journal(tmp_path: Path, mo
     trial.ended("b", has_output=False)
     message = f"cannot write {tmp_path}/journal.jsonl: No space left on device"
     (error,) = trial.errors
+    assert isinstance(error, HandoffError)
     assert (str(error), error.errno) == (message, errno.ENOSPC)
     assert trial.writer.error is error
+
+
+def test_the_end_of_a_node_is_reported_when_it_is_in_the_journal(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), node("b", "a"), node("c", needs=("b",)))
+    trial.emit(trial.end("a"), NodeStarted(0.0, "b", 1), NodeLogged(0.0, "b", "stdout", "hello"), trial.end("b"))
+    trial.ended("c", has_output=False)
+    trial.released("b")
+    trial.published("b")
+    assert trial.nodes == []
+    assert trial.reported == ["node_started b", "node_logged b"]
+    trial.published("a")
+    assert sorted(trial.nodes) == ["a", "b", "c"]
+    assert sorted(trial.reported[2:]) == [
+        "node_finished a",
+        "node_finished b",
+        "node_finished c",
+        "output_published a",
+        "output_published b",
+        "output_released b",
+    ]
+    b = [text for text in trial.reported if text.endswith("ed b") and not text.startswith("node_s")]
+    assert b == ["node_logged b", "node_finished b", "output_released b", "output_published b"]
+    trial.released("a")
+    assert trial.reported[-1] == "output_released a"
+
+
+def test_after_a_write_error_all_ends_are_reported_and_the_run_is_not_ok(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, node("a"), node("b"), node("c"))
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    trial.ended("a")
+    monkeypatch.setattr(trial.journal, "finished", full)
+    trial.ended("b", has_output=False)
+    trial.published("a")
+    trial.ended("c")
+    assert trial.reported == ["node_finished a", "node_finished b", "output_published a", "node_finished c"]
+    trial.emit(RunFinished(1.0, "ok"))
+    assert trial.admitted[-1] == RunFinished(1.0, "failed", str(trial.writer.error), Cause.IO)
+    assert trial.contents.ended == ""
+
+
+def test_a_bug_in_the_journal_keeps_no_events_from_the_reporters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, node("a"))
+
+    def bug(_: object) -> None:
+        raise LookupError("oh")
+
+    monkeypatch.setattr(trial.journal, "finished", bug)
+    trial.ended("a", has_output=False)
+    assert trial.reported == ["node_finished a"]
+    assert [str(error) for error in trial.errors] == ["the journal is not complete: LookupError: oh"]
+
+
+def test_a_run_whose_journal_lacks_a_node_is_not_ok(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"))
+    trial.ended("a")
+    trial.emit(RunFinished(1.0, "ok"))
+    assert trial.reported == ["node_finished a", "run_finished"]
+    (end,) = (event for event in trial.admitted if isinstance(event, RunFinished))
+    message = "the journal is not complete: LookupError: it lacks a"
+    assert (end.status, end.error, end.cause) == ("failed", message, Cause.INTERNAL)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_what_is_held_back_is_reported_at_the_end(tmp_path: Path, status: str) -> None:
+    """Such as the end of a node whose output could not be written."""
+    trial = Trial(tmp_path, node("a"))
+    trial.ended("a")
+    trial.released("a")
+    trial.emit(RunFinished(1.0, status))
+    assert trial.reported == ["node_finished a", "output_released a", "run_finished"]
+    assert trial.admitted[-1] == RunFinished(1.0, status)
+    assert trial.contents.ended == status
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
@@ -209,8 +307,12 @@ def test_in_any_order_of_events_every_node_is_recorded_once_and_not_too_early(ch
             else:
                 published_nodes.add(published[-1])
                 trial.published(published.pop())
+            assert [f"node_finished {name}" for name in trial.nodes] == [
+                text for text in trial.reported if text.startswith("node_f")
+            ]
             for recorded in trial.nodes:
                 spec = trial.pipeline.nodes[recorded]
                 assert recorded in ended & published_nodes
                 assert published_nodes >= {item.output for item in spec.inputs}
         assert sorted(trial.nodes) == sorted(names)
+        assert len(trial.reported) == 2 * count

@@ -243,7 +243,11 @@ def test_every_event_is_a_line_of_json(folder: Folder) -> None:
     ]
     assert [line["output"] for line in lines if line["event"] == "output_published"] == ["numbers", "double"]
     assert [line["output"] for line in lines if line["event"] == "output_released"] == ["numbers"]
-    assert all(a["at"] <= b["at"] for a, b in pairwise(lines))
+    for node, told in (("numbers", "started logged finished"), ("double", "started finished")):
+        about = [line for line in lines if node in (line.get("node"), line.get("output"))]
+        *first, _ = about if node == "double" else about[:-1]
+        assert [line["event"].partition("_")[2] for line in first] == told.split()
+        assert all(a["at"] <= b["at"] for a, b in pairwise(first))
     (logged,) = [line for line in lines if line["event"] == "node_logged"]
     assert (logged["node"], logged["level"], logged["text"]) == ("numbers", "stdout", "making 3")
 

@@ -3,9 +3,9 @@
 Promised: the results are those of an undisturbed run, no finished node runs again, no half-written output is ever
 visible, and no process is left.
 
-A node has finished when the events of its run said so before the kill: `node_finished`, and `output_published` for each
-of its outputs. A node that had ended but had not finished in this sense may run again. The trials count these nodes and
-measure how long before the kill they had ended.
+A node has finished when the events of its run said so before the kill: `node_finished`. A node that had ended but had
+not finished in this sense may run again. The trials count these nodes and measure how long before the kill they had
+ended.
 """
 
 from __future__ import annotations
@@ -104,12 +104,8 @@ def one(trial: Trial) -> None:
 
 
 def finished_in(events: Path) -> set[str]:
-    """Return the finished nodes: those with `node_finished` and all outputs published, and reused ones."""
-    found = rig.events_of(events)
-    published = {e["output"] for e in found if e["event"] == "output_published"}
-    finished = {e["node"]: set(e["outputs"]) for e in found if e["event"] == "node_finished"}
-    reused = {e["node"] for e in found if e["event"] == "node_finished" and e.get("reused")}
-    return {name for name, outputs in finished.items() if outputs <= published} | reused
+    """Return the nodes with `node_finished`."""
+    return {event["node"] for event in rig.events_of(events) if event["event"] == "node_finished"}
 
 
 def keep_visible(work: Path, seen: Path) -> None:

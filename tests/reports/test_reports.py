@@ -650,33 +650,41 @@ def test_a_reporter_is_paused_when_no_event_is_waiting() -> None:
     assert seen == ["event", "pause", "close"]
 
 
-def test_a_reporter_is_woken_before_each_batch_of_events() -> None:
-    first, go_on, second = threading.Event(), threading.Event(), threading.Event()
-    seen: list[str] = []
+def test_reporters_get_what_the_gate_returns() -> None:
+    held: list[Event] = []
 
-    class Waking:
-        def wake(self) -> None:
-            seen.append("wake")
+    def gate(events: list[Event]) -> list[Event]:
+        """Hold each event back until the end of the run."""
+        nonlocal held
+        held += events
+        if not isinstance(events[-1], RunFinished):
+            return []
+        admitted, held = held, []
+        return admitted
+
+    class Collecting:
+        def __init__(self) -> None:
+            self.seen: list[Event] = []
+            self.paused = threading.Event()
 
         def event(self, event: Event) -> None:
-            seen.append("event")
-            first.set()
-            assert go_on.wait(10)
-            if len(seen) == 5:
-                second.set()
+            self.seen.append(event)
+
+        def pause(self) -> None:
+            self.paused.set()
 
         def close(self) -> None:
-            seen.append("close")
+            self.seen.append(RunFinished(9.0, "closed"))
 
-    dispatcher = EventDispatcher([Waking()])
-    dispatcher.emit(RunStarted(0.0, 1, 1))
-    assert first.wait(10)
-    for _ in range(2):  # these arrive during the first event, so they need another wake
-        dispatcher.emit(RunStarted(0.0, 1, 1))
-    go_on.set()
-    assert second.wait(10)
+    reporter = Collecting()
+    dispatcher = EventDispatcher([reporter], gate=gate)
+    events: list[Event] = [RunStarted(0.0, 1, 1), RunFinished(1.0, "ok")]
+    dispatcher.emit(events[0])
+    assert reporter.paused.wait(10)
+    assert reporter.seen == []
+    dispatcher.emit(events[1])
     dispatcher.close()
-    assert seen == ["wake", "event", "wake", "event", "event", "close"]
+    assert reporter.seen == [*events, RunFinished(9.0, "closed")]
 
 
 def test_all_events_before_close_are_delivered() -> None:
