@@ -14,6 +14,7 @@ from nfrun.core.text import escape_controls
 
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
+_TEXT_LIMIT = 4_000
 
 
 class Cause(StrEnum):
@@ -121,6 +122,16 @@ def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:
         more = len(ordered) - limit
         shown.append(f"… and {more} more problem{'s' if more != 1 else ''}")
     return "\n".join(shown)
+
+
+def error_text(error: BaseException) -> str:
+    """Return the message of an error, or else its type, as text that every reporter can write. Never raises."""
+    try:
+        text = str(error) or type(error).__name__
+    except BaseException as broken:
+        text = f"<its message cannot be shown: {type(broken).__name__}>"
+    text = text.encode(errors="backslashreplace").decode()  # of lone surrogates
+    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}… ({len(text):,} characters)"
 
 
 def cause_of(error: BaseException) -> Cause:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
-from nfrun.core.errors import Cause, HandoffError, cause_of
+from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -91,11 +91,11 @@ def nfrun_failure(error: BaseException, node: Failure | None = None) -> Failure:
     number = error.errno if isinstance(error, OSError | HandoffError) else None
     bug = "this is a bug in nfrun, please report it" if cause is Cause.INTERNAL else ""
     if node is not None:
-        lines = (node.details, f"then nfrun itself failed: {type_name}: {error}", bug)
+        lines = (node.details, f"then nfrun itself failed: {type_name}: {error_text(error)}", bug)
         return replace(node, cause=cause, details="\n".join(filter(None, lines)), errno=number)
     if isinstance(error, HandoffError):
         type_name = "PermissionError" if cause is Cause.PERMISSION else ""
-    return Failure(cause, type_name, str(error), details=bug, errno=number)
+    return Failure(cause, type_name, error_text(error), details=bug, errno=number)
 
 
 @value

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from nfrun.core.errors import Cause, HandoffError
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.errors import Cause, HandoffError, error_text
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.executors.base import RunCoroutine
+from nfrun.engine.executors.base import CANCELLED, RunCoroutine
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
@@ -92,21 +92,25 @@ class AttemptRunner:
         `run_coroutine` runs a coroutine on the executor's event loop.
         """
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
-        token = current_attempt.set((start.node, start.attempt))
         try:
-            return attempt.make()
-        finally:
-            current_attempt.reset(token)
-            self.logs.end(start.node, start.attempt)
-            attempt.remove_scratch()
+            token = current_attempt.set((start.node, start.attempt))
+            try:
+                return attempt.make()
+            finally:
+                current_attempt.reset(token)
+                self.logs.end(start.node, start.attempt)
+                attempt.remove_scratch()
+        except BaseException as error:  # in nfrun, after the node has ended
+            failure = CANCELLED if cancel_token.cancelled else nfrun_failure(error, attempt.failure)
+            return Outcome(start.node, start.attempt, failure)
 
 
 class _Attempt:
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_sent", "_ended", "_folder", "_progress_at", "_read_seconds", "_runner", "_start", "attempt",
-        "cancel_token", "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
+        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_progress_at", "_read_seconds", "_runner", "_start",
+        "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +123,8 @@ class _Attempt:
         self._progress_at = 0.0
         self._complete_sent = False
         self._ended = False
+        self._in_nfrun = False  # whether an error now is one of nfrun's own code
+        self.failure: Failure | None = None
         self.input_waits: dict[str, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
         self.attempt = start.attempt
@@ -132,13 +138,14 @@ class _Attempt:
     def make(self) -> Outcome:
         spec, store, kind = self.node, self._runner.store, KINDS[self.node.kind]
         outputs: dict[str, OutputRef] = {}
-        publish_wait, failure = 0.0, None
+        publish_wait = 0.0
         clock = time.perf_counter
         self._runner.contention.begin()
         began = clock()
         try:
             results = kind.run(self)
             duration = clock() - began
+            self._in_nfrun = True
             if results:
                 results = dict(results)
                 for name in list(results):
@@ -150,7 +157,7 @@ class _Attempt:
             self._check_outputs(outputs)
         except BaseException as error:  # also SystemExit and the like: a node must not end the run
             duration = clock() - began
-            failure = self._describe_failure(error)
+            self.failure = self._describe_failure(error)
             for ref in outputs.values():
                 store.discard(ref)
             outputs, publish_wait = {}, 0.0
@@ -161,7 +168,9 @@ class _Attempt:
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
-        return Outcome(spec.id, self.attempt, failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait)
+        return Outcome(
+            spec.id, self.attempt, self.failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
+        )
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
@@ -179,18 +188,11 @@ class _Attempt:
         return self._runner.import_module
 
     def table(self, name: str) -> Any:
-        ref, began = self._input(name), time.perf_counter()
-        try:
-            return self._runner.store.open(ref)
-        finally:
-            self._add_input_wait(ref, time.perf_counter() - began)
+        return self._read(name, self._runner.store.open)
 
     def file(self, name: str) -> Path:
-        ref, began = self._input(name), time.perf_counter()
-        try:
-            return self._runner.store.file(ref)
-        finally:
-            self._add_input_wait(ref, time.perf_counter() - began)
+        path: Path = self._read(name, self._runner.store.file)
+        return path
 
     def scratch(self) -> Path:
         if self._folder is None:
@@ -247,8 +249,15 @@ class _Attempt:
             raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
         return ref
 
-    def _add_input_wait(self, ref: OutputRef, seconds: float) -> None:
-        self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + seconds
+    def _read(self, name: str, read: Callable[[OutputRef], Any]) -> Any:
+        ref, began = self._input(name), time.perf_counter()
+        try:
+            return read(ref)
+        except BaseException:
+            self._in_nfrun = True
+            raise
+        finally:
+            self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + time.perf_counter() - began
 
     def _timed(self, value: Any) -> Any:
         """Return the output. For a reader, count the time to produce each batch as duration, not as publish wait."""
@@ -264,6 +273,9 @@ class _Attempt:
                     batch = value.read_next_batch()
                 except StopIteration:
                     return
+                except BaseException:
+                    self._in_nfrun = False  # the node makes the batches
+                    raise
                 finally:
                     self._read_seconds += time.perf_counter() - began
                 yield batch
@@ -279,13 +291,18 @@ class _Attempt:
                 raise NodeError(f"it {what}, but other nodes read '{output}'")
 
     def _describe_failure(self, error: BaseException) -> Failure:
-        from nfrun.engine.failures import failure_of
-
         if self.cancel_token.cancelled:
-            return Failure(Cause.CANCELLED, "Cancelled", "stopped")
-        inputs = tuple(
-            f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"
-            for item in self.node.inputs
-            if (ref := self._start.inputs.get(item.output))
-        )
-        return failure_of(error, self.node, inputs, self.folder)
+            return CANCELLED
+        if self._in_nfrun and not isinstance(error, NodeError):
+            return nfrun_failure(error)
+        try:
+            from nfrun.engine.failures import failure_of
+
+            inputs = tuple(
+                f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"
+                for item in self.node.inputs
+                if (ref := self._start.inputs.get(item.output))
+            )
+            return failure_of(error, self.node, inputs, self.folder)
+        except Exception as broken:
+            return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from nfrun.core.events import Event, NodeLogged
+from nfrun.system.threads import start_thread
 
 # Log lines that are emitted but not yet delivered. Delivering so many takes a fraction of a second, by which the end of
 # a run may be delayed.
@@ -68,8 +69,7 @@ class EventDispatcher:
         self.emit: Callable[[Event], None] = self._queue.put  # queues an event; never blocks, any thread
         self._closing = threading.Event()
         self._ended = False
-        self._thread = threading.Thread(target=self._deliver, name="nfrun-reports", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._deliver, "nfrun-reports")
 
     def close(self) -> None:
         """Wait until all events are delivered and all reporters are closed. Later events are ignored."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nfrun
-from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import NodeError
@@ -20,7 +20,6 @@ from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12
-_MOST_TEXT = 4_000
 
 
 def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
@@ -34,7 +33,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     if isinstance(error, FormatError):
         return Failure(Cause.NODE, "", _text(error), inputs=inputs)
     if isinstance(error, HandoffError):
-        return replace(nfrun_failure(error), message=_text(error), inputs=inputs)
+        return replace(nfrun_failure(error), inputs=inputs)
     cause, number = Cause.NODE, None
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cause, number = Cause.IO, error.errno
@@ -92,11 +91,6 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _text(error: BaseException) -> str:
-    try:
-        text = str(error) or ("" if isinstance(error, asyncio.CancelledError) else type(error).__name__)
-    except BaseException as broken:
-        text = f"<its message cannot be shown: {type(broken).__name__}>"
     if isinstance(error, SystemExit):
-        text = f"the node called sys.exit({'' if error.code is None else text})"
-    text = text.encode(errors="backslashreplace").decode()  # lone surrogates, which no reporter can write
-    return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… ({len(text):,} characters)"
+        return f"the node called sys.exit({'' if error.code is None else error_text(error)})"
+    return "" if isinstance(error, asyncio.CancelledError) and not error.args else error_text(error)

@@ -9,7 +9,6 @@ import atexit
 import os
 import selectors
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
@@ -18,6 +17,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import PrintRouter
 from nfrun.logs.redaction import RedactingFilter, Redactor
 from nfrun.system.std_streams import best_effort_stream
+from nfrun.system.threads import start_thread
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
@@ -99,8 +99,7 @@ def redact_stderr(redactor: Redactor) -> Iterator[TextIO]:
         for descriptor in (1, 2):
             os.dup2(writing, descriptor)
     out = sys.stderr
-    pump = threading.Thread(target=_pump, args=(reading, over, redactor, out), name="nfrun-stderr", daemon=True)
-    pump.start()
+    pump = start_thread(_pump, "nfrun-stderr", reading, over, redactor, out)
     stream = os.fdopen(writing, "w", 1, "utf-8", "backslashreplace")
     try:
         yield stream

@@ -17,6 +17,7 @@ from nfrun.logs.node_logs import STREAMS, StreamLog
 from nfrun.nodes.base import Kind, NodeContext, NodeError
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
+from nfrun.system.threads import start_timer
 from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
 
     def stop() -> None:
         _signal(process, signal.SIGTERM)
-        kill.start()
+        start_timer(kill)
 
     assert process.stdout is not None and process.stderr is not None
     with process.stdout, process.stderr:
@@ -105,12 +106,12 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
         try:
             with context.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)):
                 read_while(lambda: _await_end(process, context), pipes)
-        except (OSError, RuntimeError) as error:  # no pipe or thread available
+        except (OSError, HandoffError) as error:  # no pipe or thread available
             _signal(process, signal.SIGKILL)
             process.wait()
             if isinstance(error, OSError):
                 raise _refused("the script cannot be started", error) from error
-            raise HandoffError(f"the script cannot be started: {error}") from error
+            raise HandoffError(f"the script cannot be started: {error}", error) from error
         kill.cancel()
         status = process.wait()
         read_left(pipes)

@@ -1,7 +1,8 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
 `supervisor`, `process_tree` and `stray_output` keep a run's processes together. `std_streams`, `signals` and
-`process_exit` prepare and end the process of a command. `atomic_files`, `checksums` and `os_errors` are about files.
+`process_exit` prepare and end the process of a command. `threads` starts threads. `atomic_files`, `checksums` and
+`os_errors` are about files.
 
 Other packages use:
 
@@ -16,5 +17,6 @@ Other packages use:
 - `signals`: `cancel_on_signals`, `SIGNALS`
 - `std_streams`: `best_effort_stream`, `prepare_std_streams`
 - `supervisor`: `supervise`
+- `threads`: `start_thread`, `start_timer`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import selectors
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+
+from nfrun.system.threads import start_thread
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
@@ -17,7 +18,7 @@ Feed = Callable[[bytes], object]
 def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
     """Pass each chunk that arrives in a pipe to its feed until `wait`, called on another thread, returns.
 
-    Raises OSError or RuntimeError before `wait` is called if no pipe or thread is available.
+    Raises OSError or HandoffError before `wait` is called if no pipe or thread is available.
     """
     end_read, end_write = os.pipe()
 
@@ -31,9 +32,8 @@ def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
             os.close(end_write)
 
     try:
-        waiter = threading.Thread(target=wait_and_signal, name="nfrun-capture", daemon=True)
         try:
-            waiter.start()
+            waiter = start_thread(wait_and_signal, "nfrun-capture")
         except BaseException:
             os.close(end_write)
             raise

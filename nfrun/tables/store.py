@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.system.runtime import quarter_of_memory
+from nfrun.system.threads import start_thread
 from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
@@ -293,14 +294,15 @@ class TableStore:
                 self._wake()
 
     def _enqueue(self, entry: _Entry) -> None:
+        if self._writer is None:
+            self._wake()  # before the entry is queued, since it may raise HandoffError
         self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_requested)
-        if self._writer is None or self._write_queue.has_work():
+        if self._write_queue.has_work():
             self._wake()
 
     def _wake(self) -> None:
         if self._writer is None:
-            self._writer = threading.Thread(target=self._run_writer, name="nfrun-writer", daemon=True)
-            self._writer.start()
+            self._writer = start_thread(self._run_writer, "nfrun-writer")
         self._work.notify()
 
     # -- the writer thread -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import threading
@@ -176,6 +177,66 @@ def test_an_output_that_cannot_be_published_is_io(trial: Trial, monkeypatch: pyt
     monkeypatch.setattr(trial.store, "publish", publish)
     failure = failed(trial.python("def f(): return {'n': 1}"))
     assert (failure.cause, failure.type, failure.message) == (Cause.IO, "", "cannot write it")
+
+
+def broken(*arguments: Any, **options: Any) -> Any:
+    raise KeyError("x")
+
+
+@pytest.mark.parametrize("method", ["publish", "open"])
+def test_an_error_in_the_store_is_internal(trial: Trial, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    inputs = {"t": pa.table({"n": [1]})} if method == "open" else {}
+    if method == "publish":
+        monkeypatch.setattr(trial.store, "publish", broken)
+    else:
+        monkeypatch.setattr(trial.store, "open", broken)
+    failure = failed(trial.python("def f(**inputs): return {'n': 1}", inputs))
+    assert (failure.cause, failure.type, failure.message) == (Cause.INTERNAL, "KeyError", "'x'")
+    assert failure.details == "this is a bug in nfrun, please report it"
+
+
+def test_an_error_of_a_reader_is_one_of_the_node(trial: Trial) -> None:
+    source = """
+        import pyarrow as pa
+        def f():
+            def batches():
+                yield pa.record_batch({"n": [1]})
+                raise KeyError("x")
+            return pa.RecordBatchReader.from_batches(pa.schema({"n": pa.int64()}), batches())
+    """
+    failure = failed(trial.python(source))
+    assert (failure.cause, failure.type, failure.details) == (Cause.NODE, "KeyError", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), Cause.IO),
+        (PermissionError(errno.EACCES, "Permission denied"), Cause.PERMISSION),
+        (MemoryError("no room"), Cause.IO),
+        (RuntimeError("a bug"), Cause.INTERNAL),
+    ],
+)
+def test_an_error_while_nfrun_describes_that_of_the_node_shows_both(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Cause
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("nfrun.engine.failures.failure_of", fail)
+    failure = failed(trial.python("def f(): raise ValueError('no good')"))
+    assert (failure.cause, failure.type, failure.message) == (cause, "ValueError", "no good")
+    first, *more = failure.details.splitlines()
+    assert first == f"then nfrun itself failed: {type(error).__name__}: {error}"
+    assert more == ["this is a bug in nfrun, please report it"] * (cause is Cause.INTERNAL)
+
+
+def test_an_error_after_that_of_the_node_shows_both(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfrun.engine.gil_contention.GilContention.end", broken)
+    failure = failed(trial.python("def f(): raise ValueError('no good')"))
+    assert (failure.cause, failure.type, failure.message) == (Cause.INTERNAL, "ValueError", "no good")
+    assert [frame.function for frame in failure.frames] == ["f"]
+    assert failure.details.startswith("then nfrun itself failed: KeyError: 'x'")
 
 
 def test_outputs_published_before_a_failure_are_released(trial: Trial) -> None:

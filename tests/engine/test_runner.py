@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -268,6 +269,42 @@ def test_an_error_in_an_attempt_itself_is_internal_and_not_tried_again(tmp_path:
         "SystemExit",
         "a bug",
     )
+
+
+# ------------------------------------------------------------------ threads that cannot be started
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    """Let `Thread.start` fail as at a limit of the system, but for the first workers."""
+    start = threading.Thread.start
+    workers = itertools.count(1)
+
+    def start_or_refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("nfrun-worker") and next(workers) > allowed:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+def test_a_run_goes_on_with_the_threads_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_threads(monkeypatch, 1)
+    nodes = [Node(f"n{i}") for i in range(20)]
+    trial = Trial(tmp_path, chain(*nodes, reader("last", *(node.name for node in nodes)), retained=("last",)))
+    assert trial.go().status == "ok"
+    assert len(trial.of(NodeFinished)) == 21
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_a_run_without_any_thread_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep_going: bool) -> None:
+    refuse_threads(monkeypatch, 0)
+    nodes = [Node(f"n{i}") for i in range(2000)]  # many, so that no step of a node is nested in that of another
+    trial = Trial(tmp_path, chain(*nodes, reader("last", "n0")), keep_going=keep_going)
+    end = trial.go()
+    assert (end.status, end.cause) == ("failed", Cause.IO)
+    assert len(trial.of(NodeFailed)) == (2000 if keep_going else 4)
+    failures = {event.failure.message for event in trial.events if isinstance(event, NodeFailed)}
+    assert failures == {"no thread could be started: can't start new thread"}
 
 
 # ------------------------------------------------------------------ timeouts

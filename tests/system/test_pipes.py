@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nfrun.core.errors import HandoffError
 from nfrun.system.pipes import read_chunk, read_left, read_while
 
 
@@ -107,7 +108,7 @@ def test_no_file_stays_open_if_no_thread_can_start(pipes: list[Pipe], monkeypatc
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     before = open_files()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(HandoffError, match="no thread could be started: can't start new thread"):
         read_while(lambda: None, {pipes[0].end: pipes[0].feed})
     assert open_files() == before
 

@@ -497,6 +497,24 @@ def test_a_full_disk_is_reported_through_on_error_in_auto(make: Any, full_disk: 
     assert files(store) == []
 
 
+def test_publish_raises_if_no_thread_can_be_started_and_works_once_one_can(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store, emitted = make(retained=frozenset({"a"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(HandoffError, match="no thread could be started: can't start new thread"):
+            store.publish("a", 1, MANY)
+    assert store.flushed(0)
+    store.publish("a", 2, MANY)
+    assert store.flushed(10)
+    assert [ref.attempt for ref in emitted.published] == [2]
+    store.close()
+
+
 def test_a_full_disk_raises_in_publish_in_mmap(make: Any, full_disk: None) -> None:
     store, emitted = make(mode="mmap")
     with pytest.raises(HandoffError) as caught:

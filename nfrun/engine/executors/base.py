@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.nodes.base import CancelToken
 
 # Runs a coroutine on an event loop to its end and returns its result.
@@ -17,6 +18,8 @@ RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
 RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
 OnOutcome = Callable[[Outcome], NodeStarted | None]
+
+CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt that was told to stop
 
 
 class Executor(Protocol):

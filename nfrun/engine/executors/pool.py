@@ -22,6 +22,7 @@ from typing import Any
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import wait_group_exit
 from nfrun.system.runtime import set_allocator
+from nfrun.system.threads import start_thread
 
 _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit
 
@@ -187,10 +188,12 @@ class WorkerPool:
         self._change = threading.Condition()
         self._idle: list[Worker] = []
         self._all: list[Worker] = []
-        self._starting = ahead
+        self._starting = 0
         self._closed = False
         for _ in range(ahead):
-            threading.Thread(target=self._start_idle, name="nfrun-worker-start", daemon=True).start()
+            with self._change, suppress(Exception):  # then the order starts its own
+                start_thread(self._start_idle, "nfrun-worker-start")
+                self._starting += 1
 
     def take(self) -> Worker | None:
         """Return an idle worker, or a new one if none is idle or starting. None after `close`.

@@ -20,11 +20,12 @@ from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import pool
-from nfrun.engine.executors.base import RunCoroutine
+from nfrun.engine.executors.base import CANCELLED, RunCoroutine
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.system.os_errors import reason
+from nfrun.system.threads import start_timer
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
@@ -101,13 +102,13 @@ class ProcessWorkers:
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._pool.take()
         if worker is None:
-            return Outcome(order.node.id, order.start.attempt, Failure(Cause.CANCELLED, "Cancelled", "stopped"))
+            return Outcome(order.node.id, order.start.attempt, CANCELLED)
         kill = threading.Timer(self._runner.grace, worker.kill)
         kill.daemon = True
 
         def end() -> None:
             worker.terminate()
-            kill.start()
+            start_timer(kill)
 
         outcome: Outcome | None = None
         logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
@@ -144,7 +145,7 @@ class ProcessWorkers:
         ending = _ending(self._pool.discard(worker))
         self._remove_files(order.node.output_ids, attempt)  # it may have written some of its outputs
         if cancel_token.cancelled:
-            return Outcome(node, attempt, Failure(Cause.CANCELLED, "Cancelled", "stopped"))
+            return Outcome(node, attempt, CANCELLED)
         return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending))
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:

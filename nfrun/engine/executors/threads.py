@@ -12,9 +12,11 @@ from collections.abc import Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.engine.executors.base import OnOutcome, RunAttempt
 from nfrun.nodes.base import CancelToken
+from nfrun.system.threads import start_thread
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +35,8 @@ class ThreadExecutor:
         self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
         self._lock = threading.Condition()  # while `close` waits, notified when an attempt ends
         self._threads = 0
-        self._idle = 0
+        self._idle = 0  # threads that wait for an attempt; below 0, as many attempts wait for a thread
+        self._stopped: set[tuple[str, int]] = set()  # attempts that were stopped while they ran: they may never end
         self._process = os.getpid()
         self._closing = False
         self._closed = False
@@ -41,27 +44,30 @@ class ThreadExecutor:
         self._loop = _Loop()
 
     def start(self, attempt: NodeStarted) -> None:
-        """Start an attempt on an idle thread, or on a new one. Never blocks."""
-        with self._lock:
-            self._cancel_tokens[attempt.node, attempt.attempt] = CancelToken()
-            if self._idle:
-                self._idle -= 1  # now, so that two attempts never count on the same idle thread
-            else:
-                self._threads += 1
-                name = f"nfrun-worker-{self._threads}"
-                threading.Thread(target=self._serve, name=name, daemon=True).start()
-        self._queue.put(attempt)
+        """Start an attempt on an idle thread, or on a new one. Never blocks.
+
+        If the system allows no more threads, it waits for one that ends its attempt, and fails if none is likely to.
+        """
+        self._enqueue(attempt)
+        self._add_threads()
 
     def stop(self, node: str, attempt: int) -> None:
         """Cancel an attempt: signals its child process or cancels its coroutine. Other Python code runs on.
 
         Never blocks.
         """
+        key = (node, attempt)
         with self._lock:
-            # `on_outcome` may have returned it, but it has not begun yet: then it begins cancelled.
-            cancel_token = self._cancel_tokens.setdefault((node, attempt), CancelToken())
-        # On a thread of its own: cancel callbacks may wait for a lock, and `stop` must not.
-        threading.Thread(target=cancel_token.cancel, name="nfrun-stop", daemon=True).start()
+            if key in self._cancel_tokens:
+                self._stopped.add(key)
+            # It may not have begun yet: then it begins cancelled.
+            cancel_token = self._cancel_tokens.setdefault(key, CancelToken())
+        try:
+            # On a thread of its own: cancel callbacks may wait for a lock, and `stop` must not.
+            start_thread(cancel_token.cancel, "nfrun-stop")
+        except HandoffError:
+            cancel_token.cancel()
+        self._add_threads()  # its thread may have been the last that could take another attempt
 
     def close(self, patience: float = 0.0) -> None:
         """End the idle threads and the event loop. Child processes are killed after `patience` seconds."""
@@ -79,11 +85,40 @@ class ThreadExecutor:
             self._queue.put(None)
         self._loop.close()
 
+    def _enqueue(self, attempt: NodeStarted) -> None:
+        with self._lock:
+            self._idle -= 1  # now, so that two attempts never count on the same idle thread
+            self._queue.put(attempt)
+
+    def _add_threads(self) -> None:
+        """Start the threads that are missing. If none can be started and all are stuck, fail the attempts that wait."""
+        while True:
+            with self._lock:
+                if self._idle >= 0:
+                    return
+                attempt = None
+                try:
+                    start_thread(self._serve, f"nfrun-worker-{self._threads + 1}")
+                    self._threads += 1
+                except HandoffError as error:
+                    if self._threads > len(self._stopped):
+                        return
+                    attempt, failure = self._queue.get(), nfrun_failure(error)
+                self._idle += 1
+            if attempt is not None:
+                self._cancel_tokens.pop((attempt.node, attempt.attempt), None)
+                following = self._on_outcome(Outcome(attempt.node, attempt.attempt, failure))
+                if following is not None:
+                    self._enqueue(following)
+
     def _serve(self) -> None:
         while (attempt := self._queue.get()) is not None:
             following: NodeStarted | None = attempt
             while following is not None:
                 following = self._run_one(following)
+                if following is not None and self._idle < 0:  # others have waited longer
+                    self._queue.put(following)
+                    following = self._queue.get()
             with self._lock:
                 if self._closed:
                     return
@@ -97,11 +132,13 @@ class ThreadExecutor:
             outcome = self._run_attempt(
                 attempt, cancel_token, lambda coroutine: self._loop.run_coroutine(coroutine, cancel_token)
             )
-            if os.getpid() != self._process:
-                os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
         except BaseException as error:  # a bug in nfrun, or out of memory; without an outcome the run would never end
             outcome = Outcome(*key, nfrun_failure(error))
+        if os.getpid() != self._process:
+            os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
         self._cancel_tokens.pop(key, None)
+        if self._stopped:
+            self._stopped.discard(key)
         if self._closing:
             with self._lock:
                 self._lock.notify_all()
@@ -119,7 +156,11 @@ class _Loop:
         """Run a coroutine to its end and return its result. If cancelled, waits until the coroutine has ended too."""
         import asyncio
 
-        loop = self._started()
+        try:
+            loop = self._started()
+        except HandoffError:
+            coroutine.close()
+            raise
         tasks: list[asyncio.Task[Any] | None] = []
 
         async def run() -> Any:
@@ -153,8 +194,9 @@ class _Loop:
 
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=[self._loop], name="nfrun-loop", daemon=True).start()
+                loop = asyncio.new_event_loop()
+                start_thread(_serve, "nfrun-loop", loop)
+                self._loop = loop
             return self._loop
 
 

@@ -19,7 +19,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, TextIO
 
-from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.pool import Message
@@ -79,7 +79,10 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
         while True:
             order: AttemptOrder = pipe.recv()
             outbox = Outbox(pipe)
-            outcome = worker.make(order, outbox)
+            try:
+                outcome = worker.make(order, outbox)
+            except Exception as error:
+                outcome = Outcome(order.node.id, order.start.attempt, nfrun_failure(error))
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
             outbox.finish(outcome)

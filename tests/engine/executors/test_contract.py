@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
@@ -267,6 +268,127 @@ def test_run_coroutine_returns_or_raises_the_result(trial: Trial) -> None:
 
 
 # ------------------------------------------------------------------ the thread executor
+
+
+class Starts:
+    """Replaces `Thread.start`: raises as Python does at a limit, but for the first `allowed` threads of nfrun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+        self.allowed = allowed
+        start = threading.Thread.start
+
+        def start_or_refuse(thread: threading.Thread) -> None:
+            if thread.name.startswith("nfrun"):
+                self.allowed -= 1
+                if self.allowed < 0:
+                    raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+
+
+NO_THREAD = Failure(Cause.IO, "", "no thread could be started: can't start new thread", errno=errno.EAGAIN)
+
+
+def test_attempts_wait_for_the_only_thread_if_no_other_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, release = Trial(ThreadExecutor), threading.Event()
+    trial.do = lambda start, cancel_token, run_coroutine: release.wait(10)
+    Starts(monkeypatch, 1)
+    for name in "abc":
+        trial.executor.start(node(name))
+    assert trial.outcomes == []
+    trial.answers.put(node("d"))  # comes after those that have waited longer
+    release.set()
+    assert trial.wait_for_outcomes(4) == ["a", "b", "c", "d"]
+    assert [outcome.failure for outcome in trial.outcomes] == [None] * 4
+    assert len(set(trial.threads)) == 1
+    trial.executor.close()
+
+
+def test_a_thread_that_can_be_started_again_takes_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, release, together = Trial(ThreadExecutor), threading.Event(), threading.Barrier(3)
+    do = {"a": lambda: release.wait(10)}
+    trial.do = lambda start, cancel_token, run_coroutine: do.get(start.node, lambda: together.wait(10))()
+    starts = Starts(monkeypatch, 1)
+    trial.executor.start(node("a"))
+    trial.executor.start(node("b"))
+    starts.allowed = 2
+    trial.executor.start(node("c"))
+    together.wait(10)
+    assert sorted(trial.wait_for_outcomes(2)) == ["b", "c"]
+    release.set()
+    trial.wait_for_outcomes(3)
+    trial.executor.close()
+
+
+def test_an_attempt_fails_if_there_is_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, starts = Trial(ThreadExecutor), Starts(monkeypatch, 0)
+    for name in ("b", "c"):
+        trial.answers.put(node(name))
+    trial.executor.start(node("a"))
+    assert [(outcome.node, outcome.failure) for outcome in trial.outcomes] == [(n, NO_THREAD) for n in "abc"]
+    starts.allowed = 1
+    trial.executor.start(node("d"))
+    trial.wait_for_outcomes(4)
+    assert trial.outcomes[3].failure is None
+    trial.executor.close()
+
+
+def test_an_attempt_does_not_wait_for_a_thread_that_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, release = Trial(ThreadExecutor), threading.Event()
+    trial.do = lambda start, cancel_token, run_coroutine: release.wait(10)
+    Starts(monkeypatch, 1)
+    trial.executor.start(node("stuck"))
+    trial.executor.start(node("waits"))
+    assert trial.outcomes == []
+    trial.executor.stop("stuck", 1)
+    assert [(outcome.node, outcome.failure) for outcome in trial.outcomes] == [("waits", NO_THREAD)]
+    trial.executor.start(node("late"))
+    assert trial.wait_for_outcomes(2) == ["waits", "late"]
+    release.set()
+    assert trial.wait_for_outcomes(3) == ["waits", "late", "stuck"]
+    trial.executor.start(node("again"))  # the thread is free
+    assert trial.wait_for_outcomes(4)[3] == "again"
+    assert trial.outcomes[3].failure is None
+    trial.executor.close()
+
+
+def test_an_attempt_is_stopped_even_if_no_thread_can_be_started_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, begun, stopped = Trial(ThreadExecutor), threading.Event(), threading.Event()
+
+    def run_attempt(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> None:
+        with cancel_token.on_cancel(stopped.set):
+            begun.set()
+            assert stopped.wait(10)
+
+    trial.do = run_attempt
+    Starts(monkeypatch, 1)
+    trial.executor.start(node("a"))
+    assert begun.wait(10)
+    trial.executor.stop("a", 1)
+    trial.wait_for_outcomes(1)
+    assert trial.outcomes[0].failure is None
+    trial.executor.close()
+
+
+def test_a_coroutine_fails_if_the_event_loop_gets_no_thread_and_a_later_one_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial, results = Trial(ThreadExecutor), []
+
+    async def add() -> int:
+        return 1 + 1
+
+    trial.do = lambda start, cancel_token, run_coroutine: results.append(run_coroutine(add()))
+    starts = Starts(monkeypatch, 1)
+    trial.executor.start(node("a"))
+    trial.wait_for_outcomes(1)
+    assert trial.outcomes[0].failure == NO_THREAD
+    starts.allowed = 2  # the thread of the first attempt may not be idle yet
+    trial.executor.start(node("b"))
+    trial.wait_for_outcomes(2)
+    assert results == [2]
+    trial.executor.close()
 
 
 class CountingQueue:

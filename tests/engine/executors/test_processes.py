@@ -7,7 +7,7 @@ import signal
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -401,6 +401,23 @@ def test_a_worker_that_dies_is_lost_and_replaced(
 def test_a_worker_that_ends_in_the_middle_of_a_message_is_lost(trial: Trial) -> None:
     assert trial.run_once("cut_off").failure == lost("its worker process has closed the connection to the run")
     assert trial.logged == []
+
+
+def test_an_error_in_the_code_of_a_worker_is_internal_and_the_worker_goes_on(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = ProcessWorkers._order
+
+    def wrong_once(self: ProcessWorkers, start: NodeStarted, input_waits: dict[str, float]) -> Any:
+        made = order(self, start, input_waits)
+        return replace(made, start=replace(start, node="other")) if start.attempt == 1 else made
+
+    monkeypatch.setattr(ProcessWorkers, "_order", wrong_once)
+    first, second = trial.run("where", attempts=2)
+    assert first.failure is not None
+    assert (first.failure.cause, first.failure.type, first.failure.message) == (Cause.INTERNAL, "KeyError", "'other'")
+    assert trial.table(second)[0]["pid"] in trial.pids()
+    assert len(trial.started) == 1
 
 
 def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Starts threads."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+
+from nfrun.core.errors import HandoffError
+
+
+def start_thread(target: Callable[..., object], name: str, *arguments: object) -> threading.Thread:
+    """Start a daemon thread that calls `target`. Raises HandoffError if the system allows no more threads."""
+    thread = threading.Thread(target=target, name=name, args=arguments, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise HandoffError(f"no thread could be started: {error}", OSError(errno.EAGAIN, "")) from error
+    return thread
+
+
+def start_timer(timer: threading.Timer) -> None:
+    """Start a timer. If the system allows no more threads, call its function at once."""
+    try:
+        timer.start()
+    except RuntimeError:
+        timer.function(*timer.args, **timer.kwargs)
