@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
+from nfrun.core.pipeline import NOTHING
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -26,9 +27,6 @@ def value(cls: type[_Value]) -> type[_Value]:
     node.
     """
     return dataclass(slots=True, unsafe_hash=True)(cls)
-
-
-NOTHING: Mapping[str, Any] = {}  # shared by all attempts without inputs, outputs or waits
 
 
 def _nothing() -> Mapping[str, Any]:

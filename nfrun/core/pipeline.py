@@ -11,7 +11,7 @@ from typing import Any
 
 EXPRESSION_START = "${{"
 
-_NOTHING: Mapping[str, Any] = {}  # shared by all nodes without redacted variables or settings
+NOTHING: Mapping[str, Any] = {}  # shared by all that have no inputs, variables, settings or the like
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class NodeSpec:
     cache: bool | None = None
     cpu: float = 1.0
     description: str = ""
-    redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    settings: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def output_ids(self) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class Pipeline:
     nodes: Mapping[str, NodeSpec]
     outputs: Mapping[str, str]
     secrets: tuple[str, ...] = ()
-    redacted_env: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
         """Return the same pipeline with other nodes."""

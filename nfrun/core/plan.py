@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.core.events import NOTHING
-from nfrun.core.pipeline import NO_RETRY, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, NOTHING, Pipeline, Retry
 
 
 @dataclass(frozen=True, slots=True)

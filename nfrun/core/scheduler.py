@@ -14,7 +14,6 @@ from enum import Enum
 
 from nfrun.core.errors import Cause, cause_of
 from nfrun.core.events import (
-    NOTHING,
     AttemptStopped,
     Event,
     Failure,
@@ -30,6 +29,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Node, Plan
 
 State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")

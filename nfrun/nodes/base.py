@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.pipeline import NodeSpec
-from nfrun.logs.node_logs import StreamLog
+from nfrun.core.pipeline import NOTHING, NodeSpec
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
+    from nfrun.logs.node_logs import StreamLog
 
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
@@ -159,7 +159,7 @@ class NodeContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Kind:
     """A kind of node: what it is, how it is checked, and how it runs. `nodes/registry.py` lists the kinds.
 
@@ -179,11 +179,11 @@ class Kind:
 
     # JSON Schemas of the keys that only nodes of this kind have. Their values are in `NodeSpec.settings`, except `env`
     # and `format`, which have fields of their own there.
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
     # The message and the hint for one of these keys in a node of another kind, where they differ from the usual ones.
-    misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    misplaced_settings: Mapping[str, tuple[str, str]] = field(default_factory=lambda: NOTHING)
     # Hints for settings of other kinds in a node of this kind, where they say what to use instead.
-    setting_hints: Mapping[str, str] = field(default_factory=dict)
+    setting_hints: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     # Words that users may write in place of the name.
     synonyms: tuple[str, ...] = ()
     # Yields what may be meant by a body that does not match the pattern of the schema, the likeliest first.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.logs.node_logs import STREAMS, StreamLog
 from nfrun.nodes.base import Kind, NodeContext, NodeError
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
@@ -22,6 +20,8 @@ from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
     import subprocess
+
+    from nfrun.logs.node_logs import StreamLog
 
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
@@ -72,6 +72,7 @@ def _variable(output: str) -> str:
 def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
     import subprocess
 
+    from nfrun.logs.node_logs import STREAMS
     from nfrun.system.pipes import read_left, read_while
 
     if context.cancel_token.cancelled:
@@ -150,6 +151,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 def _shell() -> list[str]:
     """Return the command of a shell that stops at the first failing command: bash with pipefail, or else sh."""
+    import shutil
+
     bash = shutil.which("bash")
     return [bash, "--noprofile", "--norc", "-eo", "pipefail", "-c"] if bash else ["/bin/sh", "-ec"]
 

@@ -126,7 +126,6 @@ def _hint_at(path: Keys) -> str:
     key = str(path[2] if path[0] == "nodes" and len(path) > 2 else path[0])
     *places, last = ["'with'", "'env'", *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template)]
     if key == "params":
-        where = f"{', '.join(places)} or {last}"
-        return f"a parameter has a plain value; put the expression where it is used: {where}"
+        return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
     hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)
     return hint or f"expressions stand in {', '.join(places)} and {last}"

@@ -63,7 +63,13 @@ def schema_text() -> str:
 
 @cache
 def _schema_with(*kinds: Kind) -> str:
-    text = _schema_file()
+    """Return the text of `pipeline.schema.json`, with those of the kinds that it lacks.
+
+    In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
+    """
+    here = Path(nfrun.__file__).parent
+    places = (here / "pipeline.schema.json", here.parent / "schemas" / "pipeline.schema.json")
+    text = next((path for path in places if path.is_file()), places[0]).read_text(encoding="utf-8")
     schema = json.loads(text)
     node = schema["$defs"]["node"]
     of_kinds = {key: part for kind in kinds for key, part in {kind.name: kind.schema, **kind.settings}.items()}
@@ -71,18 +77,6 @@ def _schema_with(*kinds: Kind) -> str:
         return text
     node["properties"] = {**of_kinds, **node["properties"]}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def _schema_file() -> str:
-    """Return the text of `pipeline.schema.json`.
-
-    In a wheel the file is in the package, in a checkout in the folder `schemas` next to the package.
-    """
-    here = Path(nfrun.__file__).parent
-    for path in (here / "pipeline.schema.json", here.parent / "schemas" / "pipeline.schema.json"):
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    raise FileNotFoundError("pipeline.schema.json is missing from this installation of nfrun")
 
 
 @cache
