@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from bench.measure import Line, Sample, clocked, holds, interleaved, median, micro, run_here, spread, versus
+from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import write_file
 from nfrun.tables.json_store import JsonStore
@@ -24,6 +25,7 @@ from nfrun.tables.store import TableStore
 MB = 1_000_000
 SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}
 READERS = (1, 8)
+_A = OutputId("a")
 FREE = 1.05  # limit of auto / memory if one core is free for writing
 
 # Nodes don't convert Python values to arrays. For that pyarrow imports pandas where it is installed, and the 40 MB
@@ -91,7 +93,7 @@ def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator
     for readers in READERS:
         stores = {
             "auto": TableStore(folder),
-            "written": TableStore(folder, retained=frozenset({"a"})),
+            "written": TableStore(folder, retained=frozenset({_A})),
             "mmap": TableStore(folder, mode="mmap"),
         }
         if table.nbytes <= MB:
@@ -117,7 +119,7 @@ def _handoffs(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator
 def _hand_on(store: TableStore, table: pa.Table, readers: int) -> tuple[float, list[float]]:
     """Publish a table and open it. Returns the seconds that the producer waits and that each reader waits, in turn."""
     began = time.perf_counter()
-    ref = store.publish("a", 1, table)
+    ref = store.publish(_A, 1, table)
     times = [time.perf_counter()]
     for _ in range(readers):
         store.open(ref)

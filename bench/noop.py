@@ -21,7 +21,7 @@ from nfrun.cache.journal import RunHeader
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, WorkDir, new_run_id
 from nfrun.core.events import NodeLogged, NodeProgressed
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.event_dispatch import EventDispatcher
@@ -113,7 +113,7 @@ def _pipeline(shape: Shape) -> Pipeline:
             id=name,
             kind="python",
             body=f"steps:{shape.function}",
-            inputs=tuple(Input(need, need, need) for need in needs) if shape.hands_on else (),
+            inputs=tuple(Input(need, OutputId(need)) for need in needs) if shape.hands_on else (),
             with_=shape.given.get(name, {}),
             outputs=(),
             needs=() if shape.hands_on else needs,

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from nfrun.__main__ import main
 from nfrun.core.events import Failure, NodeStarted, Outcome
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.threads import _Loop
 from nfrun.logs.node_logs import Logs
@@ -64,14 +64,14 @@ class Trial:
         return name
 
     def spec(self, kind: str, body: str, inputs: Mapping[str, Any] = {}, **settings_of_node: Any) -> NodeSpec:
-        declared_inputs = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
+        declared_inputs = tuple(Input(name, OutputId(f"from_{name}")) for name in inputs)
         settings_of_node = {"with_": {}, "outputs": (), "needs": (), "env": {}, **settings_of_node}
         return NodeSpec("node", kind, body, declared_inputs, **settings_of_node)
 
     def work(self, *specs: NodeSpec, read: bool = False) -> AttemptRunner:
         nodes = {spec.id: spec for spec in specs}
         if read:  # add a second node that reads the outputs of the first
-            reader_inputs = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(specs[0].output_ids))
+            reader_inputs = tuple(Input(f"i{i}", output) for i, output in enumerate(specs[0].output_ids))
             nodes["reader"] = NodeSpec("reader", "run", "true", reader_inputs, {}, (), (), {})
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, nodes, {})
         return AttemptRunner(

@@ -32,6 +32,15 @@ MOST_FUNCTION_LINES = 60
 
 # Pure are all of core, and a few modules that other packages keep to themselves.
 PURE_ELSEWHERE = ("logs.redaction", "reports.bench_stats", "tables.write_queue")
+# Who may split a text at a dot. An `OutputId` has its parts: ids of nodes may contain dots.
+SPLITS_AT_DOTS = {
+    "code": "names of modules",
+    "nodes.python": "names of modules",
+    "spec.references": "references in a pipeline file",
+    "spec.suggestions": "texts that are no references, to guess what they mean",
+    "system.units": "numbers",
+    "tables.formats": "file names",
+}
 IMPURE = {"time", "datetime", "os", "pathlib", "threading", "logging", "asyncio", "subprocess", "io", "tempfile", "sys"}
 
 ROOT = Path(nfrun.__file__).parent
@@ -170,6 +179,19 @@ def test_the_pool_of_worker_processes_knows_no_store_no_table_and_no_pipeline() 
 
 def test_nothing_is_global() -> None:
     assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
+
+
+def test_ids_are_not_split() -> None:
+    splits = {
+        module if module in SPLITS_AT_DOTS else package_of(module)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("partition", "rpartition", "split", "rsplit")
+        and any(isinstance(argument, ast.Constant) and argument.value == "." for argument in node.args)
+    }
+    assert splits == set(SPLITS_AT_DOTS)
 
 
 def test_files_and_functions_are_short() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from nfrun.cache.journal import FinishedOutput
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
 
@@ -43,11 +43,11 @@ class CacheKeys:
         return found
 
     def key_inputs(
-        self, node: str, *, inputs: Mapping[str, str], needs: Mapping[str, str], files: Mapping[str, str]
+        self, node: str, *, inputs: Mapping[OutputId, str], needs: Mapping[str, str], files: Mapping[str, str]
     ) -> KeyInputs:
         """Return all key inputs of a node.
 
-        `inputs` are reader digests by output id (see `reader_digest`), `needs` cache keys by node, and `files`
+        `inputs` are reader digests by output (see `reader_digest`), `needs` cache keys by node, and `files`
         checksums by file name.
         """
         return {

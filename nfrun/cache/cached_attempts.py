@@ -18,7 +18,7 @@ from nfrun.cache.journal import FinishedNode
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
@@ -111,7 +111,9 @@ class CachedAttempts:
 
     # -- cache hit -------------------------------------------------------------------------------------------------
 
-    def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> tuple[FinishedNode, Mapping[str, Path]] | None:
+    def _late_hit(
+        self, start: NodeStarted, decision: ReuseDecision
+    ) -> tuple[FinishedNode, Mapping[OutputId, Path]] | None:
         """Look up a pending node with the digests of its inputs; waits until they are known.
 
         Returns the journal entry and the files of its outputs by output id, or None on a miss. Raises HandoffError.
@@ -140,7 +142,7 @@ class CachedAttempts:
                 return finished, intact
         return None
 
-    def _hit(self, start: NodeStarted, finished: FinishedNode, files: Mapping[str, Path]) -> Outcome:
+    def _hit(self, start: NodeStarted, finished: FinishedNode, files: Mapping[OutputId, Path]) -> Outcome:
         """Link the earlier files into this run and return an outcome with `reused` set. Raises HandoffError."""
         outputs: dict[str, OutputRef] = {}
         for output in finished.outputs:

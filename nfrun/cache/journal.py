@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.pipeline import OutputId
 from nfrun.system.atomic_files import read_regular_file
 from nfrun.system.checksums import line_checksum
 
@@ -32,7 +33,7 @@ class FinishedOutput:
     journals have no `schema_digest`.
     """
 
-    id: str
+    id: OutputId
     rows: int
     bytes: int
     schema: str
@@ -185,7 +186,7 @@ def read_journal(folder: Path) -> JournalContents:
             if kind == "started":
                 started = RunHeader(**line)
             elif kind == "finished":
-                outputs = tuple(FinishedOutput(**_as_fields(output)) for output in line.pop("outputs"))
+                outputs = tuple(_output(line["node"], **_as_fields(output)) for output in line.pop("outputs"))
                 finished.append(FinishedNode(**_as_fields(line), outputs=outputs, folder=folder))
             elif kind == "ended":
                 ended = str(line["status"])
@@ -194,6 +195,11 @@ def read_journal(folder: Path) -> JournalContents:
     if started is not None and started.version != VERSION:
         finished = []
     return JournalContents(folder, started, tuple(finished), ended)
+
+
+def _output(node: str, *, id: str, **fields: Any) -> FinishedOutput:
+    """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
+    return FinishedOutput(OutputId(node, id[len(node) + 1 :]), **fields)
 
 
 def _as_fields(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class JournalWriter:
             self._prerequisites[event.node] = self._prerequisites_of(event)
             self._write_ready([event.node])
             return
-        node = event.output.partition(".")[0]
+        node = event.ref.id.node
         (self._held.setdefault(node, []) if node in self._ended else self._admitted).append(event)
         if isinstance(event, OutputPublished):
             self._published[event.output] = event.ref

@@ -13,7 +13,7 @@ from pathlib import Path
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 
 FileChecksums = Callable[[NodeSpec], Mapping[str, str] | None]
@@ -30,7 +30,7 @@ class ReuseDecision:
 
     reason: str
     hit: FinishedNode | None = None
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[OutputId, Path] = field(default_factory=dict)
     pending: bool = False
 
 
@@ -87,10 +87,10 @@ class _ReuseDecider:
             for need in spec.upstream:
                 self._dependents[need].append(name)
         self._match: dict[str, FinishedNode] = {}
-        self._reader_digests: dict[str, str] = {}
+        self._reader_digests: dict[OutputId, str] = {}
         self._reasons: dict[str, str] = {}  # of those that run
         self._pending: set[str] = set()
-        self._files: dict[str, dict[str, Path]] = {}
+        self._files: dict[str, dict[OutputId, Path]] = {}
 
     def decide(self) -> dict[str, ReuseDecision]:
         for name in self._order:
@@ -176,7 +176,7 @@ class _ReuseDecider:
             name = left.pop()
             for item in self._nodes[name].inputs:
                 if self._require_output(item.output, f"'{name}' reads it"):
-                    left.append(item.node)
+                    left.append(item.output.node)
             for dependent in self._dependents[name]:
                 if dependent not in self._reasons:
                     self._reasons[dependent] = self._upstream_reason(dependent, name)
@@ -188,12 +188,12 @@ class _ReuseDecider:
         self._pending.add(name)
         return f"it reads '{runs}', which runs"
 
-    def _require_output(self, output: str, reader: str) -> bool:
+    def _require_output(self, output: OutputId, reader: str) -> bool:
         """Find the file of a needed output. Returns whether that turned its node from a hit into a miss.
 
         `reader` is the part of the reason that names the reader.
         """
-        name = output.partition(".")[0]
+        name = output.node
         if name in self._reasons or output in self._files.get(name, {}):
             return False
         if self._match[name].output(output) is None:

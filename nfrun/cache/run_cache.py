@@ -18,7 +18,7 @@ from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.core.events import OutputRef
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import escape_controls
 from nfrun.engine.executors.base import RunAttempt
@@ -127,7 +127,11 @@ class RunCache:
             return
         shown = frozenset(self._pipeline.outputs.values())
         nodes = self._pipeline.nodes
-        paths = [Path(ref.path) for id, ref in refs.items() if ref.path and id not in shown and not _cached(nodes, id)]
+        paths = [
+            Path(ref.path)
+            for ref in refs.values()
+            if ref.path and ref.id not in shown and nodes[ref.id.node].cache is not True
+        ]
         if self._history is not None:
             for name, finished in self._observed.used.items():
                 if not nodes[name].cache:
@@ -135,10 +139,6 @@ class RunCache:
         for path in paths:
             with suppress(OSError):
                 path.unlink()
-
-
-def _cached(nodes: Mapping[str, NodeSpec], output: str) -> bool:
-    return nodes[output.partition(".")[0]].cache is True
 
 
 def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir) -> dict[str, ReuseDecision]:

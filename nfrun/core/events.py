@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
-from nfrun.core.pipeline import NOTHING
+from nfrun.core.pipeline import NOTHING, OutputId
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -29,7 +29,7 @@ def value(cls: type[_Value]) -> type[_Value]:
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-def _nothing() -> Mapping[str, Any]:
+def _nothing() -> Mapping[Any, Any]:
     return NOTHING
 
 
@@ -37,14 +37,13 @@ def _nothing() -> Mapping[str, Any]:
 class OutputRef:
     """Refers to an output of a node: describes the table and its file, but does not hold the table.
 
-    `id` is `node` or `node.output`. `bytes` is the size of the table's buffers in memory. `schema` is one line of
-    `column: type` pairs. `path` is the Arrow IPC file, None while there is none, and `size` its size in bytes.
-    `digest` is that of the content, None until it is computed. `checksum` is that of the file's bytes, None if the
-    writer never had the whole file in memory. `schema_digest` covers what readers see besides the content, such as
-    schema metadata; None if no file was written.
+    `bytes` is the size of the table's buffers in memory. `schema` is one line of `column: type` pairs. `path` is the
+    Arrow IPC file, None while there is none, and `size` its size in bytes. `digest` is that of the content, None until
+    it is computed. `checksum` is that of the file's bytes, None if the writer never had the whole file in memory.
+    `schema_digest` covers what readers see besides the content, such as schema metadata; None if no file was written.
     """
 
-    id: str
+    id: OutputId
     rows: int
     bytes: int
     schema: str
@@ -113,7 +112,7 @@ class Outcome:
     outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
     duration: float = 0.0
     publish_wait: float = 0.0
-    input_waits: Mapping[str, float] = field(default_factory=_nothing)
+    input_waits: Mapping[OutputId, float] = field(default_factory=_nothing)
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False
@@ -152,7 +151,7 @@ class NodeFinished:
     outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
     duration: float = 0.0
     publish_wait: float = 0.0
-    input_waits: Mapping[str, float] = field(default_factory=_nothing)
+    input_waits: Mapping[OutputId, float] = field(default_factory=_nothing)
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False

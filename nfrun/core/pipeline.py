@@ -11,7 +11,7 @@ from typing import Any
 
 EXPRESSION_START = "${{"
 
-NOTHING: Mapping[str, Any] = {}  # shared by all that have no inputs, variables, settings or the like
+NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables, settings or the like
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,32 @@ class Param:
     help: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An input of a node.
+class OutputId(str):
+    """The id of an output: `node`, or `node.name` if the output has a name.
 
-    `name` is its name inside the node, `node` the node that makes it, `output` its output id (`node` or `node.output`).
+    It is a text for keys, JSON, files and messages, and has the two parts as attributes: text cannot be split again,
+    because ids of nodes may contain dots. `name` is "" for the one unnamed output of a node.
     """
 
-    name: str
+    __slots__ = ("name", "node")
     node: str
-    output: str
+    name: str
+
+    def __new__(cls, node: str, name: str = "") -> OutputId:
+        id = super().__new__(cls, f"{node}.{name}" if name else node)
+        id.node, id.name = node, name
+        return id
+
+    def __reduce__(self) -> tuple[type[OutputId], tuple[str, str]]:
+        return OutputId, (self.node, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input of a node: `name` is its name inside the node, and `output` the output that it reads."""
+
+    name: str
+    output: OutputId
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +106,14 @@ class NodeSpec:
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
-    def output_ids(self) -> tuple[str, ...]:
+    def output_ids(self) -> tuple[OutputId, ...]:
         """The ids of all outputs of the node."""
-        return tuple([f"{self.id}.{name}" for name in self.outputs]) if self.outputs else (self.id,)
+        return tuple([OutputId(self.id, name) for name in self.outputs or ("",)])
 
     @property
     def upstream(self) -> tuple[str, ...]:
         """The nodes it waits for, each once: first those it reads, then those under `needs`."""
-        return tuple(dict.fromkeys([*(i.node for i in self.inputs), *self.needs]))
+        return tuple(dict.fromkeys([*(i.output.node for i in self.inputs), *self.needs]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ class Pipeline:
     params: Mapping[str, Param]
     env: Mapping[str, str]
     nodes: Mapping[str, NodeSpec]
-    outputs: Mapping[str, str]
+    outputs: Mapping[str, OutputId]
     secrets: tuple[str, ...] = ()
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.core.pipeline import NO_RETRY, NOTHING, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, NOTHING, OutputId, Pipeline, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +18,15 @@ class Node:
     """A node as the scheduler sees it.
 
     `needs` names the nodes that must have succeeded, `order_only` those that must have ended in any way. `reads` are
-    the ids of the outputs it opens (`node` or `node.output`), each from a node in `needs`. `estimated_duration` is in
-    seconds, or 1 if no durations are recorded, so that a priority counts nodes. `timeout` is in seconds. `resources`
-    are taken from the plan's budget while the node runs. A `barrier` runs nothing: it ends by itself and without
-    events.
+    the outputs it opens, each from a node in `needs`. `estimated_duration` is in seconds, or 1 if no durations are
+    recorded, so that a priority counts nodes. `timeout` is in seconds. `resources` are taken from the plan's budget
+    while the node runs. A `barrier` runs nothing: it ends by itself and without events.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     order_only: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
+    reads: tuple[OutputId, ...] = ()
     estimated_duration: float = 1.0
     retry: Retry = NO_RETRY
     timeout: float | None = None
@@ -48,7 +47,7 @@ class Plan:
     nodes: Mapping[str, Node]
     stages: tuple[tuple[str, ...], ...]
     priorities: Mapping[str, float]
-    retained: frozenset[str]
+    retained: frozenset[OutputId]
     budget: Mapping[str, float]
 
     @property
@@ -63,7 +62,7 @@ class Plan:
 
 
 def make_plan(
-    nodes: Iterable[Node], retained: Iterable[str] = (), slots: int = 1, budget: Mapping[str, float] = NOTHING
+    nodes: Iterable[Node], retained: Iterable[OutputId] = (), slots: int = 1, budget: Mapping[str, float] = NOTHING
 ) -> Plan:
     """Make the plan of the nodes. `budget` has the amounts of all resources but `cpu`.
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from nfrun.core.events import Event, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import Retry
+from nfrun.core.pipeline import OutputId, Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.scheduler import Scheduler
 
@@ -54,7 +54,7 @@ def by_estimate(plan: Plan) -> Pretend:
     return lambda start: Outcome(
         start.node,
         start.attempt,
-        outputs={start.node: OutputRef(start.node, 0, 0, "")},
+        outputs={(id := OutputId(start.node)): OutputRef(id, 0, 0, "")},
         duration=plan.nodes[start.node].estimated_duration,
     )
 
@@ -78,9 +78,9 @@ def random_plan(seed: int, count: int, *, slots: int = 4, most_needs: int = 3, r
         retry = Retry(max=draw.choice((0, 0, 1, 3)), delay=0.5)
         duration = draw.choice((0.1, 1.0, 10.0)) * draw.uniform(0.5, 1.0)
         cpus = draw.choice((1.0, 1.0, 1.0, 2.0))
-        reads = tuple(need for need in needs if draw.random() < 0.8)
+        reads = tuple(OutputId(need) for need in needs if draw.random() < 0.8)
         nodes.append(
             Node(f"n{i}", needs, reads=reads, estimated_duration=duration, retry=retry, resources=(("cpu", cpus),))
         )
-    retained = [f"n{i}" for i in range(count) if draw.random() < 0.1]
+    retained = [OutputId(f"n{i}") for i in range(count) if draw.random() < 0.1]
     return make_plan(nodes, retained, slots)

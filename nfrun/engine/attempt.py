@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import CANCELLED, RunCoroutine
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
@@ -33,7 +33,7 @@ class OutputStore(Protocol):
 
     fsync: bool
 
-    def publish(self, output: str, attempt: int, value: Any) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
         """Store an output. Raises HandoffError."""
         ...
 
@@ -56,9 +56,9 @@ class AttemptRunner:
 
     `scratch` is the folder in which attempts get scratch folders. `environ` is the environment of the run: the
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
-    emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` has the ids of the
-    outputs that are read; it is needed where `pipeline` is only a part. A cancelled child process is killed after
-    `grace` seconds. `import_module` imports the user's modules; None if this process has only one run.
+    emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
+    `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
+    `import_module` imports the user's modules; None if this process has only one run.
     """
 
     pipeline: Pipeline
@@ -70,7 +70,7 @@ class AttemptRunner:
     progress: Progress = lambda node, done, total: None
     contention: GilContention = field(default_factory=GilContention)
     memo: dict[Any, Any] = field(default_factory=dict)
-    consumed_here: frozenset[str] | None = None
+    consumed_here: Mapping[str, Sequence[OutputId]] | None = None
     grace: float = GRACE_SECONDS
     import_module: Callable[[str], Any] | None = None
 
@@ -80,11 +80,14 @@ class AttemptRunner:
         return Path(self.pipeline.folder)
 
     @cached_property
-    def consumed(self) -> frozenset[str]:
-        """The ids of the outputs that at least one node reads."""
+    def consumed(self) -> Mapping[str, Sequence[OutputId]]:
+        """The outputs that at least one node reads, by the node that makes them."""
         if self.consumed_here is not None:
             return self.consumed_here
-        return frozenset(item.output for spec in self.pipeline.nodes.values() for item in spec.inputs)
+        found: dict[str, list[OutputId]] = {}
+        for output in dict.fromkeys(item.output for spec in self.pipeline.nodes.values() for item in spec.inputs):
+            found.setdefault(output.node, []).append(output)
+        return found
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make the attempt. Never raises: an error becomes a failure in the outcome.
@@ -125,7 +128,7 @@ class _Attempt:
         self._ended = False
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
         self.failure: Failure | None = None
-        self.input_waits: dict[str, float] = {}
+        self.input_waits: dict[OutputId, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
         self.attempt = start.attempt
         self.run = runner.run_id
@@ -149,7 +152,7 @@ class _Attempt:
             if results:
                 results = dict(results)
                 for name in list(results):
-                    output = f"{spec.id}.{name}" if name else spec.id
+                    output = OutputId(spec.id, name)
                     # Popped, so that no reference here keeps a table alive after the store drops it.
                     outputs[output] = store.publish(output, self.attempt, self._timed(results.pop(name)))
                 duration += self._read_seconds
@@ -284,10 +287,9 @@ class _Attempt:
 
     def _check_outputs(self, outputs: Mapping[str, OutputRef]) -> None:
         """Raise NodeError if an output is missing that a node reads."""
-        read = self._runner.consumed
-        for output in self.node.output_ids:
-            if output in read and output not in outputs:
-                what = KINDS[self.node.kind].missing_output(output.partition(".")[2])
+        for output in self._runner.consumed.get(self.node.id, ()):
+            if output not in outputs:
+                what = KINDS[self.node.kind].missing_output(output.name)
                 raise NodeError(f"it {what}, but other nodes read '{output}'")
 
     def _describe_failure(self, error: BaseException) -> Failure:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup, Signature
 from nfrun.code.module_finder import find_module
 from nfrun.code.source_import import import_for_process
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 
@@ -75,24 +75,24 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
         yield NodeDiagnostic(("python",), what, place)
-    given: dict[str, tuple[str, str]] = dict.fromkeys(node.with_, ("with", ""))
-    given |= {item.name: ("inputs", item.output) for item in node.inputs}
+    given: dict[str, OutputId | None] = dict.fromkeys(node.with_)
+    given |= {item.name: item.output for item in node.inputs}
     missing = [name for name in signature.required if name not in given and name != "context"]
     taken = (*signature.names, *signature.positional_only)
     unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
     free = [name for name in signature.names if name not in given]
     unclear = 0
     for name in unknown:
-        key, ref = given[name]
+        ref = given[name]
         guess = closest_match(name, free) or (missing[0] if len(missing) == len(unknown) == 1 else None)
         hint = f"did you mean '{guess}'?" if guess else place
-        if guess and name in ref.split("."):  # the input has no name of its own
+        if guess and ref and name in (ref.node, ref.name):  # the input has no name of its own
             hint = f"name it: inputs: {{{guess}: {ref}}}"
         if guess in missing:
             missing.remove(guess)
         unclear += not guess
         what = f"{function}() has no argument '{name}', which is given as {'an input' if ref else 'a value'}"
-        yield NodeDiagnostic((key, name), what, hint, at_key=True)
+        yield NodeDiagnostic(("inputs" if ref else "with", name), what, hint, at_key=True)
     if len(missing) > unclear:
         what = f"{function}() needs {ellipsize(_listed(missing), 100)}, which no input and no 'with' value gives"
         yield NodeDiagnostic(("python",), what, place, counts=True)

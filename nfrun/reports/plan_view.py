@@ -110,9 +110,7 @@ def _text(
 
 
 def _reads(spec: NodeSpec) -> str:
-    reads = ", ".join(
-        i.output if i.name in (i.output, i.output.partition(".")[2]) else f"{i.name}={i.output}" for i in spec.inputs
-    )
+    reads = ", ".join(i.output if i.name in (i.output, i.output.name) else f"{i.name}={i.output}" for i in spec.inputs)
     needs = ", ".join(spec.needs)
     return (f"  reads {reads}" if reads else "") + (f"  needs {needs}" if needs else "")
 

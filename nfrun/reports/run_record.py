@@ -155,7 +155,7 @@ class RunRecord:
         node.gil_wait += event.gil_wait
         node.handoff += event.publish_wait
         for output, waited in event.input_waits.items():
-            self.nodes[output.partition(".")[0]].handoff += waited
+            self.nodes[output.node].handoff += waited
         if event.outputs:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
             node.bytes = sum([ref.bytes for ref in event.outputs.values()])

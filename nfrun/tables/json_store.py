@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import OutputId
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.output_files import failed_write
 from nfrun.tables.store import TableStore
@@ -45,7 +46,7 @@ class JsonStore(TableStore):
         self._texts: dict[tuple[str, int], str] = {}
         self._files: dict[tuple[str, int], Path] = {}
 
-    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Encode the table as JSON and return its reference.
 
         Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import OutputId
 from nfrun.system.os_errors import reason
 from nfrun.tables.ipc import has_dictionary, schema_line, write_file
 
@@ -22,7 +23,7 @@ def output_path(folder: Path, output: str, attempt: int) -> str:
 
 
 def write_output(
-    path: Path, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
+    path: Path, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
 ) -> OutputRef:
     """Write an output to its file and return its `OutputRef`, including the digest.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import OutputId
 from nfrun.system.runtime import quarter_of_memory
 from nfrun.system.threads import start_thread
 from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
@@ -101,7 +102,7 @@ class TableStore:
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
-    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Store an output and return its reference. Waits while the write queue is full.
 
         A reader is written to the file batch by batch. It is read into memory if the mode is `memory` or it has a
@@ -377,7 +378,7 @@ class TableStore:
         if error and not released:
             self._on_error(error)
 
-    def _publish_file(self, output: str, attempt: int, path: str, value: Any) -> OutputRef:
+    def _publish_file(self, output: OutputId, attempt: int, path: str, value: Any) -> OutputRef:
         ref = write_output(Path(path), output, attempt, value, fsync=self.fsync)
         self._register(ref)
         return ref

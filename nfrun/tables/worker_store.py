@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import OutputId
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import output_path, write_output
 
@@ -25,7 +26,7 @@ class WorkerStore:
         self._folder = folder
         self.fsync = fsync
 
-    def publish(self, output: str, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
+    def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Write an output to its file and return its reference.
 
         Raises HandoffError if the file cannot be written; exceptions of a `RecordBatchReader` pass through.

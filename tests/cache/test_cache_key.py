@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 
-NODE = NodeSpec("a", "run", "make", (Input("t", "b", "b"),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
+NODE = NodeSpec("a", "run", "make", (Input("t", OutputId("b")),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
 DIGEST = {"b": "d1"}
 NEEDS = {"c": "k1"}
 

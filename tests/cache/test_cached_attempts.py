@@ -17,14 +17,14 @@ from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.tables.store import TableStore
 
 A = NodeSpec("a", "sql", "select", (), {}, (), (), {})
-B = NodeSpec("b", "sql", "select", (Input("t", "a", "a"),), {}, (), (), {})
-W = NodeSpec("w", "write", "out.csv", (Input("t", "a", "a"),), {}, (), (), {})
+B = NodeSpec("b", "sql", "select", (Input("t", OutputId("a")),), {}, (), (), {})
+W = NodeSpec("w", "write", "out.csv", (Input("t", OutputId("a")),), {}, (), (), {})
 TABLE = pa.table({"n": [1, 2, 3]})
 
 

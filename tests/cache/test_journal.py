@@ -23,6 +23,7 @@ from nfrun.cache.journal import (
     with_checksum,
 )
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.pipeline import OutputId
 
 STARTED = RunHeader("20260101-000000-abcdef", "p.yaml", 7)
 OUTPUT = FinishedOutput("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
@@ -58,6 +59,18 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
         "finished",
         "ended",
     ]
+
+
+def test_ids_of_outputs_are_read_with_their_parts(tmp_path: Path) -> None:
+    ids = OutputId("fit@v1.5", "metrics"), OutputId("fit@v1.5")
+    journal = Journal(tmp_path)
+    outputs = tuple(replace(OUTPUT, id=id) for id in ids)
+    journal.finished(FinishedNode("fit@v1.5", "k1", {}, outputs, {}))
+    journal.close()
+    (finished,) = read_journal(tmp_path).finished
+    found = [output.id for output in finished.outputs]
+    assert found == list(ids)
+    assert [(id.node, id.name) for id in found] == [("fit@v1.5", "metrics"), ("fit@v1.5", "")]
 
 
 def test_a_journal_without_read_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

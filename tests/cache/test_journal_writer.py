@@ -25,13 +25,14 @@ from nfrun.core.events import (
     RunFinished,
     event_name,
 )
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.external_files import ExternalInputs
+from nfrun.spec.references import parse_reference
 from nfrun.system.checksums import file_checksum
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:
-    inputs = tuple(Input(output, output.partition(".")[0], output) for output in reads)
+    inputs = tuple(Input(output, parse_reference(output)) for output in reads)
     return NodeSpec(name, kind, body, inputs, {}, (), needs, {}, cache=True if name == "cached" else None)
 
 
@@ -52,7 +53,9 @@ class Trial:
     def ref(self, name: str) -> OutputRef:
         path = self.folder / f"{name}.1.arrow"
         path.write_bytes(name.encode())
-        return OutputRef(name, 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits")
+        return OutputRef(
+            OutputId(name), 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits"
+        )
 
     def end(self, name: str, *, has_output: bool = True, reused: bool = False) -> NodeFinished:
         return NodeFinished(0.0, name, 1, {name: self.ref(name)} if has_output else {}, 0.5, reused=reused)

@@ -12,12 +12,13 @@ import pytest
 from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse, reusable
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
+from nfrun.spec.references import parse_reference
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", **more: Any) -> NodeSpec:
-    inputs = tuple(Input(f"i{i}", output.partition(".")[0], output) for i, output in enumerate(reads))
+    inputs = tuple(Input(f"i{i}", parse_reference(output)) for i, output in enumerate(reads))
     return NodeSpec(
         name, kind, more.pop("body", f"text of {name}"), inputs, {}, more.pop("outputs", ()), needs, {}, **more
     )
@@ -28,7 +29,7 @@ class Trial:
 
     def __init__(self, *specs: NodeSpec, shown: tuple[str, ...] = ()) -> None:
         self.pipeline = Pipeline(
-            "p.yaml", "/nowhere", "p", "", {}, {}, {s.id: s for s in specs}, {name: name for name in shown}
+            "p.yaml", "/nowhere", "p", "", {}, {}, {s.id: s for s in specs}, {name: OutputId(name) for name in shown}
         )
         self.files: dict[str, Path] = {}
         self.sources: dict[str, Mapping[str, str] | None] = {
@@ -199,7 +200,7 @@ def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
     trial = Trial(node("a"), node("b"))
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
     assert trial.why() == {}
-    trial.change("b", inputs=(Input("i0", "a", "a"),))
+    trial.change("b", inputs=(Input("i0", OutputId("a")),))
     assert trial.why() == {"a": "its earlier run lacks an output that is read now", "b": "it reads 'a', which runs"}
 
 

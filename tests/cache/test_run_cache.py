@@ -14,7 +14,7 @@ from nfrun.cache.journal import RunHeader, read_journal
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.events import Event, NodeFinished, NodeStarted, Outcome, OutputPublished, RunFinished
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
@@ -52,7 +52,7 @@ class Trial:
     """A run of a -> b, and of c that needs a: every node hands on a table, on threads, with store and journal."""
 
     def __init__(self, path: Path) -> None:
-        item = Input("a", "a", "a")
+        item = Input("a", OutputId("a"))
         specs = [
             NodeSpec("a", "sql", "a", (), {}, (), (), {}),
             NodeSpec("b", "sql", "b", (item,), {}, (), (), {}),
@@ -76,8 +76,8 @@ class Trial:
         )
 
     def attempt(self, start: NodeStarted, cancel_token: Any, run_coroutine: Any) -> Outcome:
-        ref = self.store.publish(start.node, start.attempt, TABLE)
-        return Outcome(start.node, start.attempt, outputs={start.node: ref})
+        ref = self.store.publish(OutputId(start.node), start.attempt, TABLE)
+        return Outcome(start.node, start.attempt, outputs={ref.id: ref})
 
     def go(self) -> None:
         run_attempt = self.cache.with_cache(self.attempt, self.store, self.run.abort)

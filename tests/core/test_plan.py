@@ -25,6 +25,7 @@ from nfrun.core.plan import (
     with_barriers,
 )
 from nfrun.core.simulation import random_plan
+from nfrun.spec.references import parse_reference
 
 # a - b - d    The durations are 1, 5, 1; c below b takes 2. d needs b and c. e needs nothing and takes 4.
 DIAMOND = (
@@ -141,7 +142,7 @@ def spec(name: str, *inputs: tuple[str, str], needs: tuple[str, ...] = (), **mor
         id=name,
         kind="shell",
         body="true",
-        inputs=tuple(Input(label, output.split(".")[0], output) for label, output in inputs),
+        inputs=tuple(Input(label, parse_reference(output)) for label, output in inputs),
         with_={},
         outputs=(),
         needs=needs,

@@ -34,6 +34,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
+from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
 from nfrun.reports.console import console
@@ -63,7 +64,7 @@ def plan(**needs: str) -> Plan:
 
 
 def ref(id: str, rows: int = 3, size: int = 24) -> OutputRef:
-    return OutputRef(id, rows, size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
+    return OutputRef(OutputId(id), rows, size, "n: int64", f"/w/{id}.1.arrow", "xxh3_128:00")
 
 
 # a and b run in parallel, then c, which reads a
@@ -76,7 +77,7 @@ EVENTS: list[Event] = [
     NodeRetrying(1.5, "b", 1, 0.5, FAILURE, duration=1.4),
     NodeStarted(2.0, "b", 2),
     NodeFinished(2.5, "b", 2, {"b": ref("b", 5, 40)}, duration=0.5),
-    NodeFinished(3.0, "c", 1, {"c": ref("c", 1, 8)}, duration=1.9, input_waits={"a": 0.02}),
+    NodeFinished(3.0, "c", 1, {"c": ref("c", 1, 8)}, duration=1.9, input_waits={OutputId("a"): 0.02}),
     OutputPublished(3.1, "c", ref("c", 1, 8)),
     RunFinished(3.2, "ok"),
 ]

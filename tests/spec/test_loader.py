@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nfrun.core.errors import SpecError, render, render_all
-from nfrun.core.pipeline import Input, Param, Pipeline, Retry
+from nfrun.core.pipeline import Input, OutputId, Param, Pipeline, Retry
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import evaluate
 from nfrun.spec.loader import read_pipeline
@@ -1222,12 +1222,12 @@ nodes:
     assert nodes["split"].output_ids == ("split.early", "split.late")
     assert nodes["split"].retry == Retry(max=3, delay=0.2, jitter=0.0)
     assert (nodes["split"].timeout, nodes["late"].timeout) == (5400.0, 60.0)
-    assert nodes["late"].inputs == (Input("late", "split", "split.late"), Input("flights", "flights", "flights"))
+    assert nodes["late"].inputs == (Input("late", OutputId("split", "late")), Input("flights", OutputId("flights")))
     assert nodes["late"].upstream == ("split", "flights", "lone")
     assert nodes["late"].env == {"A": "1", "B": "3"}
     assert (nodes["late"].format, nodes["late"].cpu, nodes["late"].retry) == ("csv", 2.0, Retry(max=1))
     assert nodes["lone"].retry == Retry()
-    assert nodes["save"].inputs == (Input("lone", "lone", "lone.only"),)
+    assert nodes["save"].inputs == (Input("lone", OutputId("lone", "only")),)
     assert pipeline.outputs == {"split.early": "split.early", "late": "late", "save": "save"}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.pipeline import OutputId
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import CANCELLED, RunCoroutine
@@ -64,7 +65,7 @@ class ProcessWorkers:
         """
         if start.node not in self._nodes:
             return self._runner(start, cancel_token, run_coroutine)
-        input_waits: dict[str, float] = {}
+        input_waits: dict[OutputId, float] = {}
         logs = self._runner.logs
         try:
             order = self._order(start, input_waits)
@@ -88,16 +89,15 @@ class ProcessWorkers:
 
     # -- an attempt ------------------------------------------------------------------------------------------------
 
-    def _order(self, start: NodeStarted, input_waits: dict[str, float]) -> AttemptOrder:
+    def _order(self, start: NodeStarted, input_waits: dict[OutputId, float]) -> AttemptOrder:
         """Build the message for the worker. Waits for the input files and adds the seconds waited to `input_waits`."""
         inputs: dict[str, OutputRef] = {}
         for output, ref in start.inputs.items():
             began = time.perf_counter()
             inputs[output] = replace(ref, path=str(self._store.file(ref)))
-            input_waits[output] = time.perf_counter() - began
+            input_waits[ref.id] = time.perf_counter() - began
         spec = self._runner.pipeline.nodes[start.node]
-        read = self._runner.consumed.intersection(spec.output_ids)
-        return AttemptOrder(spec, replace(start, inputs=inputs), read)
+        return AttemptOrder(spec, replace(start, inputs=inputs), self._runner.consumed.get(spec.id, ()))
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._pool.take()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
@@ -46,11 +46,11 @@ class WorkerConfig:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """An attempt to make. All inputs have a path. `consumed` has the ids of the outputs that other nodes read."""
+    """An attempt to make. All inputs have a path. `consumed` has its outputs that other nodes read."""
 
     node: NodeSpec
     start: NodeStarted
-    consumed: frozenset[str]
+    consumed: Sequence[OutputId]
 
 
 class Cancelled(BaseException):
@@ -166,7 +166,7 @@ class _Worker:
             _Logs(outbox),
             lambda node, done, total: outbox.send("progress", node, done, total),
             memo=self._memo,
-            consumed_here=order.consumed,
+            consumed_here={spec.id: order.consumed},
         )
         self._cancel_token = CancelToken()
         streams = self._redirect_output()

@@ -17,7 +17,7 @@ import pytest
 
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome
-from nfrun.core.pipeline import Input, NodeSpec, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.pool import WorkerPool
 from nfrun.engine.executors.processes import ProcessWorkers, _ending
@@ -161,12 +161,12 @@ class Trial:
         self.store = TableStore(self.run_folder, mode=self.mode)
 
     def spec(self, function: str, *inputs: str, **more: Any) -> NodeSpec:
-        given = tuple(Input(name, f"from_{name}", f"from_{name}") for name in inputs)
+        given = tuple(Input(name, OutputId(f"from_{name}")) for name in inputs)
         more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
         return NodeSpec("node", "python", f"{self.module}:{function}", given, **more)
 
     def start(self, spec: NodeSpec, *, read: bool = False, nodes: tuple[str, ...] = ("node",)) -> ProcessWorkers:
-        readers = tuple(Input(f"i{i}", "node", output) for i, output in enumerate(spec.output_ids if read else ()))
+        readers = tuple(Input(f"i{i}", output) for i, output in enumerate(spec.output_ids if read else ()))
         all_nodes = {"node": spec, "reader": NodeSpec("reader", "run", "true", readers, {}, (), (), {})}
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, all_nodes, {})
         work = AttemptRunner(

@@ -1,0 +1,36 @@
+"""Collects the problems of a pipeline file while `loader.py` and `references.py` read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nfrun.core.errors import Diagnostic
+from nfrun.spec.yaml_document import Document
+
+Keys = tuple[str | int, ...]
+
+
+@dataclass
+class Findings:
+    """The problems found in a document so far. Checks go on after a problem, without the values that have one.
+
+    `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear` holds the nodes with an unknown
+    key: a key that seems to be missing there may only be misspelt.
+    """
+
+    document: Document
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    wrong: set[Keys] = field(default_factory=set)
+    bad: set[Keys] = field(default_factory=set)
+    unclear: set[str] = field(default_factory=set)
+
+    def report(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
+        """Add a problem with the value at `path`, or with its key if `at_key`."""
+        where = self.document.key_span(*path) if at_key else self.document.span(*path)
+        self.diagnostics.append(Diagnostic(where, what, hint))
+        self.mark_wrong(path)
+
+    def mark_wrong(self, path: Keys) -> None:
+        """Marks the path as wrong, and it and the paths above it as bad."""
+        self.wrong.add(path)
+        self.bad.update(path[:i] for i in range(1, len(path) + 1))
