@@ -90,7 +90,7 @@ def _summary(
         console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
         table=table,
-        place=lambda node: str(setup.document.key_span("nodes", node)),
+        place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),

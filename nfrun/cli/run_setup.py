@@ -23,7 +23,6 @@ from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.parameters import params_file
-from nfrun.spec.yaml_document import Document
 from nfrun.system.atomic_files import name_errors
 
 
@@ -62,14 +61,13 @@ class RunOptions:
 class RunSetup:
     """A prepared run.
 
-    `pipeline` is bound: its parameters and expressions are evaluated. `document` has the source spans. `folder` is the
-    run folder in the work folder `work`, and `started` the first line of the journal. `recorded` has the statistics of
-    nodes in earlier runs. `events` is the open events file, None without `--events`. `redactor` masks secrets.
+    `pipeline` is bound: its parameters and expressions are evaluated. `folder` is the run folder in the work folder
+    `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs.
+    `events` is the open events file, None without `--events`. `redactor` masks secrets.
     """
 
     options: RunOptions
     pipeline: Pipeline
-    document: Document
     plan: Plan
     work: WorkDir
     folder: Path
@@ -106,7 +104,6 @@ def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) ->
         yield RunSetup(
             options=options,
             pipeline=bound,
-            document=document,
             plan=SCHEDULES[options.schedule](
                 plan_of(bound, slots=options.slots, estimated_durations=recorded.durations)
             ),

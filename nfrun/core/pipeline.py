@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nfrun.core.errors import SourceSpan
+
 EXPRESSION_START = "${{"
 
 NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables, settings or the like
@@ -84,7 +86,7 @@ class NodeSpec:
     in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says in which runs a
     result with the same cache key is reused: in all (True), in none (False), or in those that resume (None).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
-    of its kind have.
+    of its kind have. `source` is where the node's name stands in its file, without the text of the line.
     """
 
     id: str
@@ -104,6 +106,7 @@ class NodeSpec:
     description: str = ""
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property
     def output_ids(self) -> tuple[OutputId, ...]:

@@ -11,5 +11,4 @@ Other packages use:
 - `parameters`: `params_file`
 - `schema`: `schema_text`
 - `text_file`: `read_text`
-- `yaml_document`: `Document`
 """

@@ -162,6 +162,7 @@ class _Reader(Findings):
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
+            source=self.document.start_of_entry("nodes", name),
         )
 
     def kind(self, name: str, body: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Reads the values of plain YAML quickly, without their offsets.
 
-Files with anchors, tags, tabs or any problem are left to `yaml_document.py`.
+Files with anchors, tags, tabs or any problem are left to `yaml_offsets.py`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
-def plain_values(text: str) -> list[Any] | None:
+Marks = dict[tuple[str | None, str], Any]  # libyaml's marks, with `line` and `column` from 0
+
+
+def plain_values(text: str) -> tuple[list[Any], Marks] | None:
     """Return the one document of the text in a list, which is empty if there are only comments.
 
-    Returns None if the text has anything that `yaml_document.parse` refuses or that needs care: anchors, tabs, tags.
+    Also returns the marks of the keys in the top-level mappings whose value is a mapping or a list, such as the nodes:
+    each by the key of the mapping and the key in it. Returns None if the text has anything that `yaml_offsets.py`
+    refuses or that needs care: anchors, tabs, tags.
     """
     if "\t" in text or not re.fullmatch(ASCII if text.isascii() else TEXT, text):
         return None
@@ -35,20 +40,21 @@ def plain_values(text: str) -> list[Any] | None:
 
 
 class _Unusual(Exception):
-    """Raised for YAML that this module leaves to `yaml_document.py`."""
+    """Raised for YAML that this module leaves to `yaml_offsets.py`."""
 
 
-def _values(get_event: Callable[[], Any]) -> list[Any]:
-    """Build the values from libyaml's events. Raises _Unusual and YAMLError."""
+def _values(get_event: Callable[[], Any]) -> tuple[list[Any], Marks]:
+    """Build the values and marks from libyaml's events. Raises _Unusual and YAMLError."""
     scalar, alias, document = events.ScalarEvent, events.AliasEvent, events.DocumentStartEvent
-    opens, ends = (
-        (events.MappingStartEvent, events.SequenceStartEvent),
-        (events.MappingEndEvent, events.SequenceEndEvent),
-    )
+    opens = events.MappingStartEvent, events.SequenceStartEvent
+    ends = events.MappingEndEvent, events.SequenceEndEvent
     keys: dict[str, str] = {}  # nodes repeat the same few keys, so they share one string each
     root: list[Any] = []
     box: Any = root
     key: str | None = None
+    section: str | None = None  # the key at the top level
+    marks: Marks = {}
+    mark: Any = None  # of the key
     above: list[Any] = []
     # One loop without calls: 100,000 nodes are 1.8 million events, and libyaml needs only 0.5 us for each.
     for event in iter(get_event, None):
@@ -74,6 +80,7 @@ def _values(get_event: Callable[[], Any]) -> list[Any]:
                 raise _Unusual
             else:
                 key = keys.setdefault(value, value)
+                mark = event.start_mark
         elif kind in opens:
             new: Any = {} if kind is opens[0] else []
             above.append(box)
@@ -84,6 +91,10 @@ def _values(get_event: Callable[[], Any]) -> list[Any]:
             elif key is None:
                 raise _Unusual
             else:
+                if len(above) == 3:
+                    marks[section, key] = mark
+                elif len(above) == 2:
+                    section = key
                 box[key] = new
                 key = None
             box = new
@@ -91,4 +102,4 @@ def _values(get_event: Callable[[], Any]) -> list[Any]:
             box = above.pop()
         elif kind is alias or (kind is document and root):
             raise _Unusual
-    return root
+    return root, marks
