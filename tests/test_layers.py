@@ -181,6 +181,12 @@ def test_nothing_is_global() -> None:
     assert not [name for name, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Global)]
 
 
+def test_only_spec_has_the_yaml_document() -> None:
+    """A node's place in its file is its `source`; nobody else looks into the file."""
+    users = {package_of(module) for module in PATHS for other in inner(module) if other.startswith("spec.yaml_")}
+    assert users == {"spec"}
+
+
 def test_ids_are_not_split() -> None:
     splits = {
         module if module in SPLITS_AT_DOTS else package_of(module)

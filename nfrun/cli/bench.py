@@ -34,14 +34,12 @@ from nfrun.cli.exit_codes import (
 from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
-from nfrun.spec.binder import bind
-from nfrun.spec.loader import read_pipeline
+from nfrun.spec.resolve import resolve
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 
@@ -278,10 +276,9 @@ def _bundled(name: str) -> Path:
 
 def _read_checked(file: Path, given: Mapping[str, str], set_redactor: Callable[[Redactor], None]) -> Pipeline:
     """Read the pipeline and bind it once, to find its errors before anything runs. Raises SpecError."""
-    pipeline, document = read_pipeline(file)
-    set_redactor(redactor_of(pipeline, os.environ))
-    bind(pipeline, document, given=given, typed={}, environ=os.environ, run_id="bench")
-    return pipeline
+    return resolve(
+        file, given=given, params_file=None, environ=os.environ, run_id="bench", set_redactor=set_redactor
+    ).pipeline
 
 
 def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:

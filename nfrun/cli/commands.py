@@ -146,16 +146,22 @@ def plan(
         from nfrun.logs.event_redaction import redactor_of
         from nfrun.reports.plan_view import plan_view
         from nfrun.spec.loader import read_pipeline
+        from nfrun.spec.resolve import resolve
 
-        spec, document = read_pipeline(Path(pipeline))
-        set_redactor(redactor_of(spec, os.environ))
-        folder = WorkDir.of_pipeline(spec, _work_path(work))
         if resume or given or params_file:
-            from nfrun.spec.binder import bind
-            from nfrun.spec.parameters import params_file as read_params
-
-            typed = read_params(_path(params_file))
-            spec = bind(spec, document, given=given, typed=typed, environ=os.environ, run_id="plan", to_run=False)
+            spec = resolve(
+                Path(pipeline),
+                given=given,
+                params_file=_path(params_file),
+                environ=os.environ,
+                run_id="plan",
+                to_run=False,
+                set_redactor=set_redactor,
+            ).pipeline
+        else:
+            spec, _ = read_pipeline(Path(pipeline))
+            set_redactor(redactor_of(spec, os.environ))
+        folder = WorkDir.of_pipeline(spec, _work_path(work))
         recorded = read_node_stats(folder.path, spec.file).durations
         planned = plan_of(spec, slots=slots, estimated_durations=recorded)
         decisions = None

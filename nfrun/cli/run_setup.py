@@ -17,12 +17,9 @@ from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import NodeStats, read_node_stats
-from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.spec.binder import bind
-from nfrun.spec.loader import read_pipeline
-from nfrun.spec.parameters import params_file
+from nfrun.spec.resolve import resolve
 from nfrun.system.atomic_files import name_errors
 
 
@@ -83,12 +80,16 @@ def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) ->
 
     Calls `set_redactor(redactor)` once the secrets are known. Raises SpecError, WorkDirLocked and OSError.
     """
-    pipeline, document = read_pipeline(options.pipeline)
-    redactor = redactor_of(pipeline, os.environ)
-    set_redactor(redactor)
     run_id = new_run_id()
-    typed = params_file(options.params_file)
-    bound = bind(pipeline, document, given=options.given, typed=typed, environ=os.environ, run_id=run_id)
+    resolved = resolve(
+        options.pipeline,
+        given=options.given,
+        params_file=options.params_file,
+        environ=os.environ,
+        run_id=run_id,
+        set_redactor=set_redactor,
+    )
+    pipeline = resolved.pipeline
     work = WorkDir.of_pipeline(pipeline, options.work)
     with work.lock() as lock:
         number = next_number(lock.number, work)
@@ -100,17 +101,17 @@ def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) ->
         events = options.events.open("w", encoding="utf-8") if options.events else None
         started = RunHeader(run_id, work.pipeline_name(pipeline), number)
         folder = work.make_run_folder(run_id)
-        recorded = read_node_stats(work.path, bound.file)
+        recorded = read_node_stats(work.path, pipeline.file)
         yield RunSetup(
             options=options,
-            pipeline=bound,
+            pipeline=pipeline,
             plan=SCHEDULES[options.schedule](
-                plan_of(bound, slots=options.slots, estimated_durations=recorded.durations)
+                plan_of(pipeline, slots=options.slots, estimated_durations=recorded.durations)
             ),
             work=work,
             folder=folder,
             started=started,
             recorded=recorded,
             events=events,
-            redactor=redactor,
+            redactor=resolved.redactor,
         )

@@ -1,14 +1,13 @@
 """Turns a YAML file into a checked `Pipeline`.
 
 `yaml_document.py` parses the file and locates its values. `loader.py` checks it (schema, expressions, references, node
-kinds) and builds the pipeline. `binder.py` then binds the parameters and evaluates the expressions. Each step raises
-one SpecError with all the problems it found, as diagnostics with source spans.
+kinds) and builds the pipeline. `binder.py` then binds the parameters and evaluates the expressions. `resolve.py` does
+all of it. Each step raises one SpecError with all the problems it found, as diagnostics with source spans.
 
 Other packages use:
 
-- `binder`: `bind`
 - `loader`: `read_pipeline`
-- `parameters`: `params_file`
+- `resolve`: `resolve`
 - `schema`: `schema_text`
 - `text_file`: `read_text`
 """

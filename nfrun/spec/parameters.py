@@ -88,7 +88,7 @@ def _hint(param: Param) -> str:
     return ""
 
 
-def params_file(path: Path | None) -> dict[str, Any]:
+def read_params_file(path: Path | None) -> dict[str, Any]:
     """Return the parameters in a JSON file (by its ending) or YAML file, {} if `path` is None. Raises SpecError."""
     if path is None:
         return {}

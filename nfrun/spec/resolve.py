@@ -1,0 +1,46 @@
+"""Makes a pipeline file ready for a run: reads and checks it, and binds its parameters and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nfrun.core.pipeline import Pipeline
+from nfrun.logs.event_redaction import redactor_of
+from nfrun.logs.redaction import Redactor
+from nfrun.spec.binder import bind
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.parameters import read_params_file
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A pipeline whose parameters are bound and whose expressions are evaluated. `redactor` masks its secrets."""
+
+    pipeline: Pipeline
+    redactor: Redactor
+
+
+def resolve(
+    file: Path,
+    *,
+    given: Mapping[str, str],
+    params_file: Path | None,
+    environ: Mapping[str, str],
+    run_id: str,
+    to_run: bool = True,
+    set_redactor: Callable[[Redactor], None] = lambda redactor: None,
+) -> Resolved:
+    """Read, check and bind the pipeline in `file`.
+
+    `given` holds parameters as text, and wins over those in `params_file`; see `bind` for the others. Calls
+    `set_redactor(redactor)` before it binds, because errors of binding may quote values of secrets. Raises
+    SpecError with every problem of the step that found some: reading the pipeline, reading `params_file`, binding.
+    """
+    pipeline, document = read_pipeline(file)
+    redactor = redactor_of(pipeline, environ)
+    set_redactor(redactor)
+    typed = read_params_file(params_file)
+    bound = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
+    return Resolved(bound, redactor)
