@@ -5,7 +5,7 @@ from __future__ import annotations
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import Pipeline
 from nfrun.engine.node_stats import NodeStats
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import BUILT_IN, KINDS
 
 EXECUTORS = ("thread", "process", "auto")
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
@@ -15,13 +15,15 @@ def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> f
     """Return the nodes to run in worker processes.
 
     `asked` is one of EXECUTORS; if it is empty, each node's own `executor` counts. Nodes that are processes of their
-    own are never among them.
+    own, and nodes of registered kinds, are never among them.
     """
     found = []
     for name, spec in pipeline.nodes.items():
         executor = asked or spec.executor
-        if not KINDS[spec.kind].is_process and (
-            executor == "process" or (executor == "auto" and gains_from_process(name, recorded))
+        if (
+            not KINDS[spec.kind].is_process
+            and spec.kind in BUILT_IN
+            and (executor == "process" or (executor == "auto" and gains_from_process(name, recorded)))
         ):
             found.append(name)
     return frozenset(found)

@@ -7,5 +7,5 @@ Other packages use:
 
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`
 - `external_files`: `external_outputs`, `ExternalInputs`
-- `registry`: `KINDS`
+- `registry`: `BUILT_IN`, `KINDS`
 """

@@ -14,12 +14,13 @@ from nfrun.nodes.write import WRITE
 
 _kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE)}
 KINDS: Mapping[str, Kind] = MappingProxyType(_kinds)  # by name; also shows kinds that are registered later
+BUILT_IN = frozenset(_kinds)  # the kinds that worker processes have too
 
 
 def register(kind: Kind) -> None:
     """Add a kind, before a pipeline is read. Raises ValueError if there is one of this name.
 
-    A worker process (`executor: process`) has only the kinds that are registered in it.
+    Its nodes run in threads, whatever executor is chosen: worker processes do not have it.
     """
     if kind.name in _kinds:
         raise ValueError(f"there is a kind '{kind.name}' already")

@@ -190,6 +190,12 @@ def test_it_runs_is_reused_and_runs_again_after_a_change(here: Here, pipeline: P
     assert outputs["shown"]["rows"] == 1
 
 
+def test_it_runs_in_a_thread_because_worker_processes_do_not_have_it(here: Here, pipeline: Path) -> None:
+    pipeline.write_text("nodes: {last: {tail_lines: events.txt}}\n")
+    nodes, _ = run_nodes(here, pipeline.parent, "--executor", "process")
+    assert nodes["last"]["status"] == "ok"
+
+
 def forecast(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
     """What `plan --resume` says of each node."""
     nodes = json.loads(here(folder, "plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
