@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.cli.run import run_pipeline
+from nfrun.cli.run_command import run_command
 from nfrun.cli.run_setup import RunOptions
 from nfrun.system.runtime import cores
 
@@ -169,7 +169,7 @@ def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
     }
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code, _ = run_pipeline(RunOptions(**{**settings, **options}))
+        code, _ = run_command(RunOptions(**{**settings, **options}))
     if code:
         raise RuntimeError(f"{pipeline.name} ended with {code}")
     document: dict[str, Any] = json.loads(out.getvalue())

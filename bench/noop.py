@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +19,12 @@ from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
 from nfrun.cache.journal import RunHeader
 from nfrun.cache.run_cache import RunCache
-from nfrun.cache.work_dir import LOGS, WorkDir, new_run_id
-from nfrun.core.events import NodeLogged, NodeProgressed
+from nfrun.cache.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
-from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.event_dispatch import EventDispatcher
-from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.gil_contention import GilContention
 from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
-from nfrun.engine.runner import Run
-from nfrun.logs.node_logs import Logs
+from nfrun.engine.pipeline_run import PipelineRun
+from nfrun.logs.redaction import Redactor
 from nfrun.reports.run_record import RunRecord
 from nfrun.tables.store import TableStore
 
@@ -42,7 +37,7 @@ _MAX_NODES = {"pipefunc": 200}
 def nfrun(
     shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
 ) -> Callable[[], float]:
-    """Prepare a run as `nfrun run -q` makes it, with its parts wired as in `nfrun.cli.run`. `work` is the work folder.
+    """Prepare a run as `nfrun run -q` makes it. `work` is the work folder.
 
     With `journal` it leaves what `--resume` needs. Calling the result runs it and returns the seconds by the run's own
     clock, without its start and end. That call raises RuntimeError if the run fails.
@@ -56,53 +51,39 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     run_id = new_run_id()
     work_dir = WorkDir(work)
     folder = work_dir.make_run_folder(run_id)
-    contention = GilContention()
     cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, 1)
         cache = RunCache.open(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False)
-    dispatcher = EventDispatcher(
-        [RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
-        gate=None if cache is None else cache.gate,
-    )
-    run = Run(plan, dispatcher.emit, seed=zlib.crc32(run_id.encode()), on_wake=contention.look)
-    store = TableStore(
-        folder,
-        mode=handoff,
-        retained=plan.retained,
-        on_published=run.output_published,
-        on_error=run.abort,
-        persistent=journal,
-    )
-
-    def log(node: str, level: str, line: str) -> None:
-        dispatcher.emit(NodeLogged(run.now(), node, level, line))
-
-    def progress(node: str, done: float, total: float | None) -> None:
-        dispatcher.emit(NodeProgressed(run.now(), node, done, total))
-
-    runner = AttemptRunner(
+    run = PipelineRun(
         pipeline,
-        store,
+        plan,
         run_id,
-        folder / "scratch",
-        os.environ.copy(),
-        Logs(log, folder / LOGS),
-        progress,
-        contention=contention,
+        folder=folder,
+        logs=folder / LOGS,
+        scratch=folder / SCRATCH,
+        environ=os.environ.copy(),
+        reporters=[RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
+        make_store=lambda run: TableStore(
+            folder,
+            mode=handoff,
+            retained=plan.retained,
+            on_published=run.output_published,
+            on_error=run.abort,
+            persistent=journal,
+        ),
+        redactor=Redactor([]),
+        gate=cache and cache.gate,
     )
-    run_attempt = runner if cache is None else cache.with_cache(runner, store, run.abort)
     try:
-        end = run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), store)
+        end = run.go(nullcontext, cache and cache.with_cache)
     finally:
-        dispatcher.close()
-        error = "" if cache is None else cache.close()
-        store.close()
+        error = run.close(cache and cache.close)
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
-    if end.status != "ok" or dispatcher.stopped or error:
+    if end.status != "ok" or run.dispatcher.stopped or error:
         raise RuntimeError(
-            f"the run ended as {end.status} {end.error}, without {error or dispatcher.stopped or 'nothing'}"
+            f"the run ended as {end.status} {end.error}, without {error or run.dispatcher.stopped or 'nothing'}"
         )
     return end.at
 

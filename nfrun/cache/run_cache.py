@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import final
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
@@ -29,6 +30,7 @@ from nfrun.tables.store import TableStore
 PERSISTENT_HANDOFFS = ("auto", "mmap")  # handoff modes that leave files for a later run to reuse
 
 
+@final
 class RunCache:
     """The journal of one run and its cache lookups.
 

@@ -106,13 +106,11 @@ class WorkDir:
             with name_errors(self.path / ".gitignore") as ignored:
                 ignored.write_text("*\n", encoding="utf-8")
         lock = self._lock_file()
-        open_locks = [lock]
+        _OPEN_LOCKS.append(lock)
         try:
-            # A child that a node forks inherits the lock and would hold it for as long as it lives.
-            os.register_at_fork(after_in_child=lambda: [*map(_close, open_locks)])
             yield WorkDirLock(lock)
         finally:
-            open_locks.clear()
+            _OPEN_LOCKS.remove(lock)
             _close(lock)
 
     def make_run_folder(self, run_id: str) -> Path:
@@ -184,3 +182,8 @@ def _describe_holder(holder: Mapping[str, Any]) -> str:
 def _close(file: int) -> None:
     with suppress(OSError):
         os.close(file)
+
+
+_OPEN_LOCKS: list[int] = []
+# A child that a node forks inherits the locks and would hold them for as long as it lives.
+os.register_at_fork(after_in_child=lambda: [*map(_close, _OPEN_LOCKS)])

@@ -47,8 +47,8 @@ _MAX_INTERRUPTS = 2  # signals after which a child process is killed
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
 # first node or handoff would pay for the import, and which one that is differs between variants.
 _CHILD_CODE = """
-from nfrun.cli.run import import_arrow
-import_arrow()
+from nfrun.system.runtime import set_allocator
+set_allocator()
 import pyarrow.compute
 pyarrow.array([""])
 from nfrun.__main__ import main

@@ -94,7 +94,7 @@ def run(
     _check_handoff(handoff, {"--resume": resume, "--keep": keep, "--durable": durable})
     with report_errors(as_json=json) as set_redactor:
         events_path = _events_path(events)
-        from nfrun.cli.run import run_pipeline
+        from nfrun.cli.run_command import run_command
         from nfrun.cli.run_setup import RunOptions
 
         options = RunOptions(
@@ -118,7 +118,7 @@ def run(
             fsync=durable,
             grace=grace_seconds,
         )
-        code, has_detached = run_pipeline(options, set_redactor)
+        code, has_detached = run_command(options, set_redactor)
         if has_detached:
             # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
             sys.stdout.flush()

@@ -1,200 +1,159 @@
-"""Carries out `nfrun run`: wires the cache, store, executor and reporters of one run together and runs it.
+"""Runs a pipeline file: `run_pipeline` is a function for any Python program. `run_command.py` is the command.
 
-`run_setup.py` prepares the run, and `run_reports.py` builds its reporters.
+`run_setup.py` prepares the run, and `run_reports.py` builds the reporters of the command.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-import shutil
-import sys
-import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import IO, Any, TextIO
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
-from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
-from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
-from nfrun.core.errors import cause_of
-from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
-from nfrun.core.text import escape_controls
-from nfrun.engine.attempt import AttemptRunner
-from nfrun.engine.event_dispatch import BackPressure, EventDispatcher
-from nfrun.engine.executors.base import RunAttempt
-from nfrun.engine.executors.threads import ThreadExecutor
-from nfrun.engine.gil_contention import GilContention
+from nfrun.core.events import Event, OutputRef, RunFinished
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.node_stats import NodeStatsFile
+from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import nodes_in_processes
 from nfrun.engine.runner import Run
-from nfrun.logs.event_redaction import redact_events
-from nfrun.logs.node_logs import Logs
-from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import capture_prints, redact_stderr, separate_stdout
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
-from nfrun.system.runtime import collect_rarely, set_allocator
-from nfrun.system.signals import cancel_on_signals
 from nfrun.tables.store import TableStore
 
-_SWITCH_INTERVAL = 0.0001
+# Opens an output by its id; None if it cannot be read.
+OpenTable = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The result of a run. `record` has the nodes, the stages and the reference of each output by its id.
+
+    `end` is the last event, with the status and its cause. `detached` nodes still run, each on a thread.
+    `journal_error` says why the journal is not complete, and `stopped_reporters` names the reporters that failed.
+    `tables` has the outputs of the pipeline by name, None for those that the run does not have.
+    """
+
+    end: RunFinished
+    record: RunRecord
+    detached: int
+    journal_error: Exception | None
+    stopped_reporters: Sequence[str]
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> Mapping[str, OutputRef]:
+        """The references of the outputs by output id."""
+        return self.record.refs
+
+
+class _OutputTables:
+    """A reporter that opens the outputs of the pipeline at the end of the run, before its store drops them."""
+
+    event_types = ()
+
+    def __init__(self, outputs: Mapping[str, str], table: OpenTable) -> None:
+        self._outputs = outputs
+        self._table = table
+        self.tables: dict[str, Any] = {}
+
+    def event(self, event: Event) -> None:
+        pass
+
+    def close(self) -> None:
+        self.tables.update({name: self._table(output) for name, output in self._outputs.items()})
 
 
 def run_pipeline(
-    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
-) -> tuple[int, bool]:
-    """Run a pipeline. Returns the exit code, and whether a detached node still runs in a thread.
+    options: RunOptions,
+    reporters: Iterable[Reporter] = (),
+    around: Callable[[Run], AbstractContextManager[object]] = nullcontext,
+) -> RunResult:
+    """Run a pipeline file, on any thread, beside other runs in this process, and return its result.
 
-    Calls `set_redactor(redactor)` as soon as the secrets are known, for all messages from then on. Raises SpecError,
-    WorkDirLocked, HandoffError and OSError.
+    Events go to the `reporters`. Nodes run inside of `around(run)`: a program can keep `run`, and call its `cancel`
+    from any thread. A node that fails is no error of this function. Raises SpecError, WorkDirLocked, HandoffError and
+    OSError.
+
+    Nothing of the process changes for good. While runs are under way, `sys.stdout` and `sys.stderr` route what nodes
+    print to the logs of their runs, and the user's modules are in `sys.modules` under other names (see `ModuleSpace`,
+    also for its limits). Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker
+    processes have it in their environment. The fork server of the workers stays until the process ends.
     """
-    with set_up_run(options, set_redactor) as setup:
-        _set_environment(setup.pipeline.env)
-        cache = _open_cache(setup)
-        processes = nodes_in_processes(setup.pipeline, options.executor, setup.recorded)
-        if cache is not None:
-            processes -= cache.reused_nodes
-        with separate_stdout() as results, redact_stderr(setup.redactor) as fallback:
-            if processes:
-                from nfrun.engine.executors.processes import start_server
+    from nfrun.code.module_space import ModuleSpace
+    from nfrun.logs.stream_takeover import capture_prints
 
-                start_server()
-            import_arrow()  # before the clock starts: otherwise the first node to make a table would pay for it
-            parts = _Wiring(setup, cache, processes, results)
-            try:
-                end = parts.run_to_end(fallback)
-            finally:
-                error = parts.close()
-        code = parts.code(end)
-        if error and code == EXIT_OK:
-            code = EXIT_CODES[cause_of(error)]
-            if parts.record.end is None or not parts.record.end.error:  # else it is shown already
-                print(f"nfrun: {escape_controls(setup.redactor(str(error)))}", file=sys.stderr)
-        if cache is not None and code == EXIT_OK:
-            cache.remove_intermediate(parts.record.refs)
-        return code, parts.run.detached > 0
+    kept: list[_OutputTables] = []
+
+    def build(record: RunRecord, table: OpenTable, processes: Collection[str]) -> Iterator[Reporter]:
+        yield from reporters
+        kept.append(_OutputTables(setup.pipeline.outputs, table))
+        yield kept[0]
+
+    with (
+        set_up_run(options) as setup,
+        ModuleSpace(Path(setup.pipeline.folder)) as space,
+        capture_prints(),
+    ):
+        result = run_prepared(setup, build, around, space.import_module)
+    return replace(result, tables=kept[0].tables)
 
 
-def import_arrow() -> None:
-    """Import pyarrow with the system's allocator, unless the environment names another (see `set_allocator`)."""
-    set_allocator()
-    import pyarrow  # noqa: F401
+def run_prepared(
+    setup: RunSetup,
+    build_reporters: Callable[[RunRecord, OpenTable, Collection[str]], Iterable[Reporter]],
+    around: Callable[[Run], AbstractContextManager[object]],
+    import_module: Callable[[str], Any] | None = None,
+) -> RunResult:
+    """Run a prepared pipeline inside of `around(run)`, and return its result without tables.
 
+    `build_reporters(record, table, processes)` gets the nodes that run in worker processes as `processes`.
+    `import_module` imports the user's modules; None if this process has only this run.
+    """
+    options, pipeline = setup.options, setup.pipeline
+    cache = _open_cache(setup)
+    processes = nodes_in_processes(pipeline, options.executor, setup.recorded)
+    if cache is not None:
+        processes -= cache.reused_nodes
+    record = RunRecord(setup.plan)
 
-class _Wiring:
-    """Makes the parts of one run and connects their callbacks. Results for stdout are written to `results`."""
-
-    def __init__(self, setup: RunSetup, cache: RunCache | None, processes: frozenset[str], results: IO[str]) -> None:
-        options, redactor = setup.options, setup.redactor
-        self._setup = setup
-        self._cache = cache
-        self._processes = processes
-        self._caught: list[int] = []
-        self.record = RunRecord(setup.plan)
-        self._back_pressure = BackPressure()
-        self._dispatcher = EventDispatcher(
-            [*build_reporters(setup, self.record, self._table, results, processes), self._back_pressure],
-            gate=None if cache is None else cache.gate,
-        )
-        self._emit = redact_events(redactor, self._dispatcher.emit)
-        self._contention = GilContention()
-        self._logs = Logs(self._log, setup.folder / LOGS, redactor.filter, self._back_pressure.has_room)
-        self.run = Run(
-            setup.plan,
-            self._on_event,
-            keep_going=options.keep_going,
-            seed=zlib.crc32(setup.started.run.encode()),  # the same for the same run id
-            grace=options.grace,
-            on_wake=self._contention.look,
-        )
-        self._store = _store(setup, processes, self.run)
-        self._scratch = setup.folder / SCRATCH
-
-    def run_to_end(self, fallback: TextIO) -> RunFinished:
-        """Run to the end. Prints that belong to no node go to `fallback`."""
-        if not gc.isenabled():  # it is off during start-up
-            collect_rarely()
-        run, store = self.run, self._store
-        with (
-            cancel_on_signals(run.cancel) as self._caught,
-            self._capture_prints(fallback),
-            self._workers() as run_attempt,
-        ):
-            cached = run_attempt if self._cache is None else self._cache.with_cache(run_attempt, store, run.abort)
-            return run.go(lambda on_outcome: ThreadExecutor(cached, on_outcome), store)
-
-    def close(self) -> Exception | None:
-        """Deliver all events and write what is left. Returns the error of the journal, None if it is complete."""
-        if self.run.detached:  # otherwise each GIL wait here takes 5 ms while the detached node runs
-            sys.setswitchinterval(_SWITCH_INTERVAL)
-        self._logs.close()
-        self._dispatcher.close()
-        error = self._cache.close() if self._cache is not None else None
-        self._store.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        with suppress(OSError):
-            self._setup.folder.rmdir()  # only if the run kept nothing
-        return error
-
-    def code(self, end: RunFinished) -> int:
-        """Return the exit code of a run that ended with `end`. Call it after `close`."""
-        return run_exit_code(end, self._caught) or (EXIT_IO if self._dispatcher.stopped else EXIT_OK)
-
-    def _capture_prints(self, fallback: TextIO) -> AbstractContextManager[None]:
-        return capture_prints(self._logs, fallback, lambda: self.run.detached > 0)
-
-    @contextmanager
-    def _workers(self) -> Iterator[RunAttempt]:
-        """Yield the `RunAttempt` of the run. Nodes in `processes` run in worker processes, which end with the block."""
-        setup, processes = self._setup, self._processes
-        runner = AttemptRunner(
-            setup.pipeline,
-            self._store,
-            setup.started.run,
-            self._scratch,
-            os.environ.copy(),
-            self._logs,
-            self._progress,
-            contention=self._contention,
-            grace=setup.options.grace,
-        )
-        if not processes:
-            yield runner
-            return
-        from nfrun.engine.executors.processes import ProcessWorkers
-
-        workers = ProcessWorkers(runner, self._store, setup.folder, processes, setup.plan.slots)
-        try:
-            yield workers
-        finally:
-            workers.close()
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, AttemptStopped) and event.why == "timeout":
-            self._logs.detach(event.node, event.attempt)
-        self._emit(event)
-
-    def _log(self, node: str, level: str, line: str) -> None:
-        self._back_pressure.sent()
-        self._emit(NodeLogged(self.run.now(), node, level, line))
-
-    def _progress(self, node: str, done: float, total: float | None) -> None:
-        self._emit(NodeProgressed(self.run.now(), node, done, total))
-
-    def _table(self, output: str) -> Any:
+    def table(output: str) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
-            return self._store.open(self.record.refs[output])
+            return run.store.open(record.refs[output])
         return None
 
-
-def _set_environment(env: Mapping[str, str]) -> None:
-    """Set the variables of the pipeline in this process, because nodes share its environment."""
-    os.environ.update(env)
-    if hasattr(time, "tzset"):
-        time.tzset()  # otherwise TZ would only affect child processes
+    run = PipelineRun(
+        pipeline,
+        setup.plan,
+        setup.started.run,
+        folder=setup.folder,
+        logs=setup.folder / LOGS,
+        scratch=setup.folder / SCRATCH,
+        environ={**os.environ, **pipeline.env},
+        reporters=[
+            record,
+            *build_reporters(record, table, processes),
+            NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, processes),
+        ],
+        make_store=lambda run: _store(setup, processes, run),
+        redactor=setup.redactor,
+        processes=processes,
+        gate=cache and cache.gate,
+        import_module=import_module,
+        keep_going=options.keep_going,
+        grace=options.grace,
+    )
+    try:
+        end = run.go(around, cache and cache.with_cache)
+    finally:
+        error = run.close(cache and cache.close)
+    if cache is not None and end.status == "ok" and not error and not run.dispatcher.stopped:
+        cache.remove_intermediate(record.refs)
+    return RunResult(end, record, run.run.detached, error, run.dispatcher.stopped)
 
 
 def _open_cache(setup: RunSetup) -> RunCache | None:

@@ -18,7 +18,6 @@ from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Reporter
-from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import children_time, cores, peak_rss
 
@@ -28,18 +27,17 @@ if TYPE_CHECKING:
 
 def build_reporters(
     setup: RunSetup,
+    results: IO[str],
     record: RunRecord,
     table: Callable[[str], Any],
-    results: IO[str],
     processes: Collection[str],
 ) -> Iterator[Reporter]:
-    """Yield the reporters of the run, in order. The record comes first, because others show its state.
+    """Yield the reporters that the options ask for, in order. They show the state in `record`.
 
     `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
     `results`. `processes` has the nodes that run in worker processes.
     """
     options, pipeline = setup.options, setup.pipeline
-    yield record
     if setup.events is not None:
         from nfrun.reports.events_file import EventsFile
 
@@ -59,7 +57,6 @@ def build_reporters(
             logs=setup.folder / LOGS,
             peak_rss=peak_rss,
         )
-    yield NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, processes)
 
 
 def _progress(setup: RunSetup, record: RunRecord) -> Reporter:

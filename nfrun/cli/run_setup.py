@@ -75,7 +75,9 @@ class RunSetup:
 
 
 @contextmanager
-def set_up_run(options: RunOptions, set_redactor: Callable[[Redactor], None]) -> Iterator[RunSetup]:
+def set_up_run(
+    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
+) -> Iterator[RunSetup]:
     """Prepare a run, and take the lock of its work folder within the `with` block.
 
     Calls `set_redactor(redactor)` once the secrets are known. Raises SpecError, WorkDirLocked and OSError.

@@ -10,5 +10,6 @@ Other packages use:
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`
+- `module_space`: `ModuleSpace`
 - `source_import`: `import_for_process`
 """

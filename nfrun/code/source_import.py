@@ -67,23 +67,15 @@ class _Hook:
         return source_finder(place)
 
 
-def import_sources(folder: Path) -> None:
-    """Import modules that are not installed from their sources from now on. `folder` is the project's.
-
-    Changes `sys.path_hooks` of this process. A second call with the same folder does nothing.
-    """
-    if any(isinstance(hook, _Hook) and hook.folder == folder for hook in sys.path_hooks):
-        return
-    sys.path_hooks.insert(0, _Hook(folder))
-    sys.path_importer_cache.clear()
-
-
 def import_for_process(module: str, folder: Path) -> ModuleType:
-    """Import a module with `folder` first on `sys.path`, as Python has it for a script: for a process with one run.
+    """Import a module as in a process with one run: `folder`, the project's, is first on `sys.path`, as for a script.
 
-    Changes `sys.path` and `sys.path_hooks` of this process. Several runs in one process need a `ModuleSpace` each.
+    Modules that are not installed are imported from their sources from now on. Changes `sys.path` and `sys.path_hooks`
+    of this process; several runs in a process need a `ModuleSpace` each.
     """
-    import_sources(folder)
+    if not any(isinstance(hook, _Hook) and hook.folder == folder for hook in sys.path_hooks):
+        sys.path_hooks.insert(0, _Hook(folder))
+        sys.path_importer_cache.clear()
     if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()

@@ -96,7 +96,7 @@ class AttemptRunner:
         """
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         try:
-            token = current_attempt.set((start.node, start.attempt))
+            token = current_attempt.set((start.node, start.attempt, self.logs))
             try:
                 return attempt.make()
             finally:

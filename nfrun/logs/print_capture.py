@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import threading
 from contextvars import ContextVar
 from typing import Any, TextIO
@@ -11,8 +12,8 @@ from typing import Any, TextIO
 from nfrun.core.text import escape_controls
 from nfrun.logs.node_logs import Logs
 
-# The node and number of the attempt that runs in this context; None outside of attempts.
-current_attempt: ContextVar[tuple[str, int] | None] = ContextVar("current_attempt", default=None)
+# The node and number of the attempt that runs in this context, and the logs of its run; None outside of attempts.
+current_attempt: ContextVar[tuple[str, int, Logs] | None] = ContextVar("current_attempt", default=None)
 
 _PIECE = 1 << 16  # characters encoded at a time
 
@@ -20,16 +21,34 @@ _PIECE = 1 << 16  # characters encoded at a time
 class PrintRouter(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
-    Text that an attempt writes goes to its log for `stream`; all other text goes to `fallback`, with control characters
-    escaped. So stdout has only results, and no control byte of a node reaches the terminal.
+    Text that an attempt writes goes to its log for `stream`, in the logs of its run; all other text goes to `fallback`.
+    With `escapes`, control characters are escaped there, so that no control byte of a node reaches the terminal.
     """
 
-    def __init__(self, stream: str, logs: Logs, fallback: TextIO) -> None:
+    def __init__(self, stream: str, fallback: TextIO, *, escapes: bool = True) -> None:
         self._stream = stream
-        self._logs = logs
-        self.fallback = fallback
+        self._replaced = self.fallback = fallback
+        self._escapes = escapes
         self._over = False
         self._process = os.getpid()
+
+    def install(self, fallback: TextIO | None) -> None:
+        """Replace the stream of `sys`. If `fallback` is None, other text goes to the replaced stream, as it is."""
+        found = getattr(sys, self._stream)
+        self._replaced = self._replaced if found is self else found
+        self.fallback, self._escapes = fallback or self._replaced, fallback is not None
+        self._over, self._process = False, os.getpid()
+        setattr(sys, self._stream, self)
+
+    def remove(self, *, has_detached: bool) -> None:
+        """Put the replaced stream back. If `has_detached`, stay: the main thread prints there, no other thread does.
+
+        What detached nodes print may contain secrets, and redaction has ended.
+        """
+        if has_detached:
+            self.fallback, self._over = self._replaced, True
+        elif getattr(sys, self._stream) is self:
+            setattr(sys, self._stream, self._replaced)
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -50,13 +69,6 @@ class PrintRouter(io.TextIOBase):
     def writable(self) -> bool:
         return True
 
-    def end(self, fallback: TextIO) -> None:
-        """End the capture: the main thread prints to `fallback`, and prints of other threads are dropped.
-
-        They may contain secrets, and redaction has ended.
-        """
-        self.fallback, self._over = fallback, True
-
     def write(self, text: str) -> int:
         """Write text to the log of the current attempt, or to the fallback; return its length in characters."""
         for start in range(0, len(text), _PIECE):
@@ -66,19 +78,18 @@ class PrintRouter(io.TextIOBase):
 
     def write_bytes(self, data: bytes) -> None:
         """Write bytes to the log of the current attempt, or to the fallback as text."""
-        attempt = self._attempt()
-        if attempt is None and self._over and threading.current_thread() is not threading.main_thread():
-            return
-        if attempt is None:
-            self.fallback.write(escape_controls(data.decode(errors="replace")))
-        else:
-            self._logs.of(*attempt, self._stream).feed(data, at_once=False)
+        if attempt := self._attempt():
+            node, number, logs = attempt
+            logs.of(node, number, self._stream).feed(data, at_once=False)
+        elif not self._over or threading.current_thread() is threading.main_thread():
+            text = data.decode(errors="replace")
+            self.fallback.write(escape_controls(text) if self._escapes else text)
 
     def flush(self) -> None:
         if self._attempt() is None:
             self.fallback.flush()
 
-    def _attempt(self) -> tuple[str, int] | None:
+    def _attempt(self) -> tuple[str, int, Logs] | None:
         """Return the attempt whose log gets the output; None for the fallback.
 
         It is None in a thread that a node has started, and in a child that it has forked, whose copy of the log is

@@ -5,7 +5,6 @@ Results keep stdout for themselves, prints of nodes go to their logs, and stderr
 
 from __future__ import annotations
 
-import atexit
 import os
 import selectors
 import sys
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
 
-from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import PrintRouter
 from nfrun.logs.redaction import RedactingFilter, Redactor
 from nfrun.system.std_streams import best_effort_stream
@@ -21,6 +19,11 @@ from nfrun.system.threads import start_thread
 
 _CHUNK = 1 << 16  # bytes
 _MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
+
+# For ever: `print` holds no reference to the stream, and freeing it while a thread prints would crash the process.
+_ROUTERS = (PrintRouter("stdout", sys.stdout), PrintRouter("stderr", sys.stderr))
+_CAPTURING = threading.Lock()
+_INSIDE: list[threading.Thread] = []  # the threads inside `capture_prints`
 
 
 @contextmanager
@@ -50,26 +53,27 @@ def separate_stdout() -> Iterator[IO[str]]:
 
 
 @contextmanager
-def capture_prints(logs: Logs, fallback: TextIO, has_detached: Callable[[], bool]) -> Iterator[None]:
-    """Route prints of nodes to their logs while inside; all other prints go to `fallback`.
+def capture_prints(fallback: TextIO | None = None, has_detached: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Route prints of nodes to the logs of their runs while inside; all other prints go to `fallback`, escaped.
 
-    If `has_detached()` is true at the end, because the code of a node still runs, `sys.stdout` and `sys.stderr` stay
-    replaced: the main thread prints to the earlier streams, and prints of other threads are lost.
+    Several threads may be inside: the first replaces `sys.stdout` and `sys.stderr`, and the last puts them back. If
+    `fallback` is None, other prints go to the replaced streams, as they are. If `has_detached()` is true at the end,
+    because the code of a node still runs, the streams stay replaced: the main thread prints to the earlier streams, and
+    prints of other threads are lost.
     """
-    before = sys.stdout, sys.stderr
-    # Both fall back to one stream, stderr: stdout is for results.
-    prints = PrintRouter("stdout", logs, fallback), PrintRouter("stderr", logs, fallback)
-    # `print` holds no reference to the stream: freeing it while a leftover thread prints would crash the process.
-    atexit.register(lambda: prints)
-    sys.stdout, sys.stderr = prints
+    with _CAPTURING:
+        _INSIDE.append(threading.current_thread())
+        if len(_INSIDE) == 1:
+            for router in _ROUTERS:
+                router.install(fallback)
     try:
         yield
     finally:
-        if has_detached():
-            for stream, fallback in zip(prints, before, strict=True):
-                stream.end(fallback)
-        else:
-            sys.stdout, sys.stderr = before
+        with _CAPTURING:
+            _INSIDE.pop()
+            if not _INSIDE:
+                for router in _ROUTERS:
+                    router.remove(has_detached=has_detached())
 
 
 @contextmanager

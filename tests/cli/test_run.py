@@ -1,4 +1,4 @@
-"""Tests of the wiring of a run in this process: what `run_pipeline` passes to its parts."""
+"""Tests of the wiring of a run in this process: what `run_prepared` passes to its parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.run import run_pipeline
+from nfrun.cli.run_command import run_command
 from nfrun.cli.run_setup import RunOptions
 from nfrun.engine.gil_contention import GilContention
 from nfrun.tables.store import TableStore
@@ -58,7 +58,7 @@ def run(folder: Path, nodes: str, **options: Any) -> None:
         **options,
     }
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        assert run_pipeline(RunOptions(file, **settings)) == (0, False), out.getvalue()
+        assert run_command(RunOptions(file, **settings)) == (0, False), out.getvalue()
 
 
 def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest
             looked.set()
             super().look(late)
 
-    monkeypatch.setattr("nfrun.cli.run.GilContention", Looking)
+    monkeypatch.setattr("nfrun.engine.pipeline_run.GilContention", Looking)
     monkeypatch.setattr("builtins.looked", looked, raising=False)
     run(folder, "  a: {python: 'steps_of_launch:wait'}\n")
     assert looked.is_set()

@@ -10,11 +10,10 @@ from pathlib import Path
 PROGRAM = """
 import sys
 from pathlib import Path
-from nfrun.code.source_import import import_sources
+from nfrun.code.source_import import import_for_process
 folder = Path(sys.argv[1])
-import_sources(folder)
-import_sources(folder)
-sys.path.insert(0, str(folder))
+import_for_process("steps", folder)
+import_for_process("inner.deep", folder)
 import steps, inner.deep, json.decoder
 print(steps.WORD, inner.deep.WORD, len([hook for hook in sys.path_hooks if type(hook).__name__ == "_Hook"]))
 print(type(steps.__loader__).__name__, type(json.decoder.__loader__).__name__)

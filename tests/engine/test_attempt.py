@@ -309,7 +309,7 @@ def test_the_current_attempt_is_set_in_a_node(trial: Trial) -> None:
 def test_an_unfinished_line_is_logged_at_the_end_of_the_attempt(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     from nfrun.logs.print_capture import PrintRouter
 
-    monkeypatch.setattr("sys.stdout", PrintRouter("stdout", trial.logs, io.StringIO()))
+    monkeypatch.setattr("sys.stdout", PrintRouter("stdout", io.StringIO()))
     trial.python("def f(): print('begun', end='')")
     assert trial.logged == [("stdout", "begun")]
     assert (trial.folder / "logs" / "node.1.stdout").read_text() == "begun"

@@ -12,13 +12,14 @@ import pytest
 
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import PrintRouter, current_attempt
+from nfrun.logs.stream_takeover import capture_prints
 
 Lines = list[tuple[str, str, str]]
 
 
 @contextmanager
-def at(node: str) -> Iterator[None]:
-    token = current_attempt.set((node, 1))
+def at(node: str, logs: Logs) -> Iterator[None]:
+    token = current_attempt.set((node, 1, logs))
     try:
         yield
     finally:
@@ -41,8 +42,8 @@ def logs(lines: Lines) -> Logs:
 
 
 @pytest.fixture
-def router(logs: Logs, fallback: io.StringIO) -> PrintRouter:
-    return PrintRouter("stdout", logs, fallback)
+def router(fallback: io.StringIO) -> PrintRouter:
+    return PrintRouter("stdout", fallback)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +57,20 @@ def router(logs: Logs, fallback: io.StringIO) -> PrintRouter:
         ([""], []),
     ],
 )
-def test_output_is_split_into_lines(router: PrintRouter, lines: Lines, written: list[str], logged: list[str]) -> None:
-    with at("n"):
+def test_output_is_split_into_lines(
+    router: PrintRouter, logs: Logs, lines: Lines, written: list[str], logged: list[str]
+) -> None:
+    with at("n", logs):
         for text in written:
             assert router.write(text) == len(text)
     assert lines == [("n", "stdout", line) for line in logged]
 
 
-def test_lines_of_several_nodes_do_not_mix(router: PrintRouter, lines: Lines) -> None:
+def test_lines_of_several_nodes_do_not_mix(router: PrintRouter, logs: Logs, lines: Lines) -> None:
     start = threading.Barrier(4)
 
     def node(name: str) -> None:
-        with at(name):
+        with at(name, logs):
             start.wait(10)
             for i in range(200):
                 router.write(f"{name}")
@@ -83,10 +86,10 @@ def test_lines_of_several_nodes_do_not_mix(router: PrintRouter, lines: Lines) ->
 
 
 def test_prints_outside_of_nodes_go_to_the_fallback_stream(
-    router: PrintRouter, lines: Lines, fallback: io.StringIO
+    router: PrintRouter, logs: Logs, lines: Lines, fallback: io.StringIO
 ) -> None:
     router.write("a warning\n")
-    with at("n"):
+    with at("n", logs):
         thread = threading.Thread(target=lambda: router.write("from a thread of a node's own\n"))
         thread.start()
         thread.join(10)
@@ -95,10 +98,12 @@ def test_prints_outside_of_nodes_go_to_the_fallback_stream(
     assert lines == []
 
 
-def test_the_router_works_as_a_text_stream(router: PrintRouter, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_router_works_as_a_text_stream(
+    router: PrintRouter, logs: Logs, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "stdout", router)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with at("n"):
+    with at("n", logs):
         assert sys.stdout.buffer.write("bytes é\n".encode()) == 9
         assert sys.stdout.buffer.write(memoryview(b"view\n")) == 5
         sys.stdout.writelines(["a\n", "b\n"])
@@ -108,9 +113,9 @@ def test_the_router_works_as_a_text_stream(router: PrintRouter, lines: Lines, mo
     assert [text for _, _, text in lines] == ["bytes é", "view", "a", "b", "c", ""]
 
 
-def test_the_file_descriptor_is_that_of_the_fallback_stream(logs: Logs) -> None:
+def test_the_file_descriptor_is_that_of_the_fallback_stream() -> None:
     assert sys.__stderr__ is not None
-    assert PrintRouter("stdout", logs, sys.__stderr__).fileno() == sys.__stderr__.fileno()
+    assert PrintRouter("stdout", sys.__stderr__).fileno() == sys.__stderr__.fileno()
 
 
 def test_control_bytes_on_the_fallback_stream_are_escaped(router: PrintRouter, fallback: io.StringIO) -> None:
@@ -118,9 +123,9 @@ def test_control_bytes_on_the_fallback_stream_are_escaped(router: PrintRouter, f
     assert fallback.getvalue() == "\\x1b[31m"
 
 
-def test_close_by_one_node_does_not_affect_the_others(router: PrintRouter, lines: Lines) -> None:
+def test_close_by_one_node_does_not_affect_the_others(router: PrintRouter, logs: Logs, lines: Lines) -> None:
     router.close()
-    with at("b"):
+    with at("b", logs):
         print("still there", file=router)
     assert lines == [("b", "stdout", "still there")]
 
@@ -128,8 +133,8 @@ def test_close_by_one_node_does_not_affect_the_others(router: PrintRouter, lines
 def test_prints_of_a_forked_child_go_to_the_fallback_stream(
     lines: Lines, logs: Logs, fallback: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = PrintRouter("stdout", logs, fallback)
-    with at("a"):
+    router = PrintRouter("stdout", fallback)
+    with at("a", logs):
         print("mine", file=router)
         monkeypatch.setattr("os.getpid", lambda: 0)
         print("the child's", file=router, flush=True)
@@ -137,11 +142,41 @@ def test_prints_of_a_forked_child_go_to_the_fallback_stream(
     assert fallback.getvalue() == "the child's\n"
 
 
-def test_after_the_run_only_the_main_thread_prints(router: PrintRouter, fallback: io.StringIO) -> None:
-    after = io.StringIO()
-    router.end(after)
-    thread = threading.Thread(target=print, args=["secret"], kwargs={"file": router})
+def test_after_a_run_with_detached_nodes_only_the_main_thread_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, fallback = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    with capture_prints(fallback, lambda: True):
+        print("during")
+    thread = threading.Thread(target=print, args=["secret"])
     thread.start()
     thread.join()
-    print("told", file=router)
-    assert (fallback.getvalue(), after.getvalue()) == ("", "told\n")
+    print("told")
+    assert (fallback.getvalue(), before.getvalue()) == ("during\n", "told\n")
+
+
+def test_runs_of_several_threads_print_to_their_own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streams are back when the last of them has ended, and are not replaced twice."""
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    lines: dict[str, Lines] = {"one": [], "two": []}
+    inside, one_is_over, over = threading.Barrier(3), threading.Event(), threading.Event()
+
+    def run(name: str, end: threading.Event) -> None:
+        logs = Logs(lambda *line: lines[name].append(line))
+        with capture_prints(), at("n", logs):
+            inside.wait(10)
+            print(name)
+            end.wait(10)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in (("one", one_is_over), ("two", over))]
+    for thread in threads:
+        thread.start()
+    inside.wait(10)
+    for thread, end in zip(threads, (one_is_over, over), strict=True):
+        assert sys.stdout is not before
+        print("\x1b[1mprogram")
+        end.set()
+        thread.join(10)
+    assert lines == {name: [("n", "stdout", name)] for name in lines}
+    assert before.getvalue() == "\x1b[1mprogram\n" * 2
+    assert sys.stdout is before

@@ -21,10 +21,11 @@ from typing import Any
 
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import wait_group_exit
-from nfrun.system.runtime import set_allocator
 from nfrun.system.threads import start_thread
 
 _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit
+
+_STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
 
 # Runs in the worker: takes the pipe for orders and replies, the writing ends for stdout and stderr, and a config.
 Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
@@ -39,10 +40,12 @@ class Message:
 
 
 def start_server(preload: list[str]) -> None:
-    """Start the fork server in the background. It imports `preload` and keeps the present environment variables."""
-    set_allocator()
+    """Start the fork server in the background, unless this process has one.
+
+    It imports `preload` and keeps the present environment variables; each worker sets those of its run.
+    """
     _context(preload)
-    with suppress(Exception), _safe_start():  # starting the first worker reports the error
+    with _STARTING, suppress(Exception), _safe_start():  # starting the first worker reports the error
         forkserver.ensure_running()
 
 

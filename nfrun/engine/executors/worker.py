@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     threading.Thread(target=_exit_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
     os.environ.update(config.environ)
+    time.tzset()  # the fork server may have another TZ
     worker_pid = os.getpid()
     worker = _Worker(streams, config)
     signal.signal(signal.SIGTERM, worker.stop)

@@ -1,0 +1,64 @@
+"""Carries out `nfrun run`: adds to a run what belongs to the process, such as signals, streams and the environment."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
+from nfrun.cli.run import run_prepared
+from nfrun.cli.run_reports import build_reporters
+from nfrun.cli.run_setup import RunOptions, set_up_run
+from nfrun.core.errors import cause_of
+from nfrun.core.text import escape_controls
+from nfrun.engine.runner import Run
+from nfrun.logs.redaction import Redactor
+from nfrun.logs.stream_takeover import capture_prints, redact_stderr, separate_stdout
+from nfrun.system.runtime import collect_rarely, set_allocator
+from nfrun.system.signals import cancel_on_signals
+
+_SWITCH_INTERVAL = 0.0001
+
+
+def run_command(
+    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
+) -> tuple[int, bool]:
+    """Run a pipeline. Returns the exit code, and whether a detached node still runs in a thread.
+
+    Calls `set_redactor(redactor)` as soon as the secrets are known, for all messages from then on. Raises SpecError,
+    WorkDirLocked, HandoffError and OSError.
+    """
+    caught: list[int] = []
+    with set_up_run(options, set_redactor) as setup:
+        _set_environment(setup.pipeline.env)
+        set_allocator()
+        with separate_stdout() as results, redact_stderr(setup.redactor) as fallback:
+
+            @contextmanager
+            def around(run: Run) -> Iterator[None]:
+                if not gc.isenabled():  # it is off during start-up
+                    collect_rarely()
+                with cancel_on_signals(run.cancel) as signals, capture_prints(fallback, lambda: run.detached > 0):
+                    yield
+                caught.extend(signals)
+                if run.detached:  # otherwise each GIL wait from now on takes 5 ms while the detached node runs
+                    sys.setswitchinterval(_SWITCH_INTERVAL)
+
+            result = run_prepared(setup, lambda *parts: build_reporters(setup, results, *parts), around)
+        code = run_exit_code(result.end, caught) or (EXIT_IO if result.stopped_reporters else EXIT_OK)
+        if (error := result.journal_error) and code == EXIT_OK:
+            code = EXIT_CODES[cause_of(error)]
+            if result.record.end is None or not result.record.end.error:  # else it is shown already
+                print(f"nfrun: {escape_controls(setup.redactor(str(error)))}", file=sys.stderr)
+        return code, result.detached > 0
+
+
+def _set_environment(env: Mapping[str, str]) -> None:
+    """Set the variables of the pipeline in this process, because nodes share its environment."""
+    os.environ.update(env)
+    if hasattr(time, "tzset"):
+        time.tzset()  # otherwise TZ would only affect child processes

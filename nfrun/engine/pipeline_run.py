@@ -1,0 +1,137 @@
+"""Wires one run together: its store, executor, logs and event dispatcher.
+
+Several runs can be under way in one process, on threads of their own. A run changes nothing that belongs to the
+process: the caller adds what it needs around the nodes, such as signal handlers or the capture of prints.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.plan import Plan
+from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
+from nfrun.engine.executors.base import RunAttempt
+from nfrun.engine.executors.threads import ThreadExecutor
+from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.runner import Run
+from nfrun.logs.event_redaction import redact_events
+from nfrun.logs.node_logs import Logs
+from nfrun.logs.redaction import Redactor
+from nfrun.nodes.base import GRACE_SECONDS
+from nfrun.tables.store import TableStore
+
+WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
+
+
+class PipelineRun:
+    """One run of a bound pipeline: call `go`, and then `close`. `run` has `cancel` and `detached`.
+
+    Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
+    of the nodes; in this process, only `context.env` shows it. The nodes in `processes` run in worker processes. Events
+    pass through `gate` before the reporters get them. `import_module` imports the user's modules;
+    None if this process has only one run. `make_store(run)` makes the store.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        plan: Plan,
+        run_id: str,
+        *,
+        folder: Path,
+        logs: Path,
+        scratch: Path,
+        environ: Mapping[str, str],
+        reporters: Iterable[Reporter],
+        make_store: Callable[[Run], TableStore],
+        redactor: Redactor,
+        processes: frozenset[str] = frozenset(),
+        gate: EventGate | None = None,
+        import_module: Callable[[str], Any] | None = None,
+        keep_going: bool = False,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        if processes:
+            from nfrun.engine.executors.processes import start_server
+
+            start_server()
+        import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
+
+        self._folder = folder
+        self._processes = processes
+        self._slots = plan.slots
+        self._back_pressure = BackPressure()
+        self.dispatcher = EventDispatcher([*reporters, self._back_pressure], gate=gate)
+        self._emit = redact_events(redactor, self.dispatcher.emit)
+        self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
+        contention = GilContention()
+        self.run = Run(
+            plan,
+            self._on_event,
+            keep_going=keep_going,
+            seed=zlib.crc32(run_id.encode()),  # the same for the same run id
+            grace=grace,
+            on_wake=contention.look,
+        )
+        self.store = make_store(self.run)
+        self._runner = AttemptRunner(
+            pipeline,
+            self.store,
+            run_id,
+            scratch,
+            environ,
+            self._logs,
+            self._progress,
+            contention=contention,
+            grace=grace,
+            import_module=import_module,
+        )
+
+    def go(
+        self,
+        around: Callable[[Run], AbstractContextManager[object]],
+        with_cache: WithCache | None = None,
+    ) -> RunFinished:
+        """Run to the end, inside of `around(run)`. `with_cache(run_attempt, store, on_error)` adds a cache."""
+        run_attempt: RunAttempt = self._runner
+        with around(self.run), ExitStack() as at_end:
+            if self._processes:
+                from nfrun.engine.executors.processes import ProcessWorkers
+
+                workers = ProcessWorkers(self._runner, self.store, self._folder, self._processes, self._slots)
+                at_end.callback(workers.close)
+                run_attempt = workers
+            if with_cache:
+                run_attempt = with_cache(run_attempt, self.store, self.run.abort)
+            return self.run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), self.store)
+
+    def close(self, close_journal: Callable[[], Exception | None] | None = None) -> Exception | None:
+        """Deliver all events, and write what is left. Returns the error of `close_journal`, None if there is none."""
+        self._logs.close()
+        self.dispatcher.close()
+        error = close_journal() if close_journal else None
+        self.store.close()
+        shutil.rmtree(self._runner.scratch, ignore_errors=True)
+        with suppress(OSError):
+            self._folder.rmdir()  # only if the run kept nothing
+        return error
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, AttemptStopped) and event.why == "timeout":
+            self._logs.detach(event.node, event.attempt)
+        self._emit(event)
+
+    def _log(self, node: str, level: str, line: str) -> None:
+        self._back_pressure.sent()
+        self._emit(NodeLogged(self.run.now(), node, level, line))
+
+    def _progress(self, node: str, done: float, total: float | None) -> None:
+        self._emit(NodeProgressed(self.run.now(), node, done, total))
