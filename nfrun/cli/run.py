@@ -82,7 +82,8 @@ def run_pipeline(
     Nothing of the process changes for good. While runs are under way, `sys.stdout` and `sys.stderr` route what nodes
     print to the logs of their runs, and the user's modules are in `sys.modules` under other names (see `ModuleSpace`,
     also for its limits). Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker
-    processes have it in their environment. The fork server of the workers stays until the process ends.
+    processes have it in their environment. The fork server of the workers stays until the process ends, and
+    as with `multiprocessing`, each worker imports the main module of the program again.
     """
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.stream_takeover import capture_prints

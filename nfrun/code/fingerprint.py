@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 
+from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
     Definition,
@@ -273,8 +273,7 @@ class Fingerprints:
             if not spec.origin.endswith(".py"):
                 return replace(whole, digest=file_checksum(spec.origin))
             text = Path(spec.origin).read_bytes()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # e.g. about invalid escapes in a string: the run shows them
+            with ignored_warnings():
                 tree = ast.parse(text)
         except (OSError, SyntaxError, ValueError):
             return whole

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import sys
+import threading
 import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
+
+_FILTERING = threading.Lock()  # the warnings of this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,7 @@ class FunctionLookup:
         if spec.origin is None or not spec.origin.endswith(".py"):
             return LookupResult()  # compiled or built-in: checked by the run
         try:
-            with tokenize.open(spec.origin) as file, warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # e.g. about invalid escapes in a string: the run shows them
+            with tokenize.open(spec.origin) as file, ignored_warnings():
                 source = file.read()
                 compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
                 return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
@@ -134,6 +137,17 @@ class FunctionLookup:
     def _shown(self, origin: str) -> str:
         path = Path(origin)
         return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else "/".join(path.parts[-2:])
+
+
+@contextmanager
+def ignored_warnings() -> Iterator[None]:
+    """Ignore warnings of the parser while inside, e.g. about invalid escapes in a string: the run shows them.
+
+    One thread at a time, since the filters belong to the process: two would put back the filters of each other.
+    """
+    with _FILTERING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _modules_in(folders: Iterable[Path]) -> list[str]:

@@ -61,7 +61,7 @@ async def wait(table):
 
 # Two runs at once on two threads, then one in a coroutine, one that fails and one that is cancelled.
 PROGRAM = """
-import asyncio, atexit, gc, json, os, signal, sys, threading
+import asyncio, atexit, gc, json, os, signal, sys, threading, warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +95,7 @@ def state():
         "interval": sys.getswitchinterval(),
         "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
         "exit hooks": atexit._ncallbacks(),
+        "warnings": list(map(repr, warnings.filters)),
     }
 
 
@@ -243,7 +244,7 @@ def test_a_failing_and_a_cancelled_run_are_results(program: dict[str, Any]) -> N
     "what",
     [
         *("environ", "path", "hooks", "finders", "folders", "modules"),
-        *("streams", "descriptors", "signals", "interval", "collector", "exit hooks"),
+        *("streams", "descriptors", "signals", "interval", "collector", "exit hooks", "warnings"),
     ],
 )
 def test_the_process_is_afterwards_as_before(program: dict[str, Any], what: str) -> None:
