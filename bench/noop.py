@@ -78,7 +78,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     try:
         end = run.go(nullcontext, cache and cache.with_cache)
     finally:
-        error = run.close(cache and cache.close)
+        error = run.close(cache.close if cache else lambda: None)
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
     if end.status != "ok" or run.dispatcher.stopped or error:

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
-from nfrun.core.events import Event, OutputRef, RunFinished
+from nfrun.core.events import RunFinished
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
@@ -31,7 +31,7 @@ OpenTable = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of a run. `record` has the nodes, the stages and the reference of each output by its id.
+    """The result of a run. `record` has the nodes and the stages, and in `refs` the references of all outputs.
 
     `end` is the last event, with the status and its cause. `detached` nodes still run, each on a thread.
     `journal_error` says why the journal is not complete, and `stopped_reporters` names the reporters that failed.
@@ -43,29 +43,7 @@ class RunResult:
     detached: int
     journal_error: Exception | None
     stopped_reporters: Sequence[str]
-    tables: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def outputs(self) -> Mapping[str, OutputRef]:
-        """The references of the outputs by output id."""
-        return self.record.refs
-
-
-class _OutputTables:
-    """A reporter that opens the outputs of the pipeline at the end of the run, before its store drops them."""
-
-    event_types = ()
-
-    def __init__(self, outputs: Mapping[str, str], table: OpenTable) -> None:
-        self._outputs = outputs
-        self._table = table
-        self.tables: dict[str, Any] = {}
-
-    def event(self, event: Event) -> None:
-        pass
-
-    def close(self) -> None:
-        self.tables.update({name: self._table(output) for name, output in self._outputs.items()})
+    tables: Mapping[str, Any]
 
 
 def run_pipeline(
@@ -88,20 +66,12 @@ def run_pipeline(
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.stream_takeover import capture_prints
 
-    kept: list[_OutputTables] = []
-
-    def build(record: RunRecord, table: OpenTable, processes: Collection[str]) -> Iterator[Reporter]:
-        yield from reporters
-        kept.append(_OutputTables(setup.pipeline.outputs, table))
-        yield kept[0]
-
     with (
         set_up_run(options) as setup,
         ModuleSpace(Path(setup.pipeline.folder)) as space,
         capture_prints(),
     ):
-        result = run_prepared(setup, build, around, space.import_module)
-    return replace(result, tables=kept[0].tables)
+        return run_prepared(setup, lambda *parts: reporters, around, space.import_module)
 
 
 def run_prepared(
@@ -110,7 +80,7 @@ def run_prepared(
     around: Callable[[Run], AbstractContextManager[object]],
     import_module: Callable[[str], Any] | None = None,
 ) -> RunResult:
-    """Run a prepared pipeline inside of `around(run)`, and return its result without tables.
+    """Run a prepared pipeline inside of `around(run)`, and return its result.
 
     `build_reporters(record, table, processes)` gets the nodes that run in worker processes as `processes`.
     `import_module` imports the user's modules; None if this process has only this run.
@@ -148,13 +118,19 @@ def run_prepared(
         keep_going=options.keep_going,
         grace=options.grace,
     )
+    tables = {}
+
+    def close_journal() -> Exception | None:
+        tables.update({name: table(output) for name, output in pipeline.outputs.items()})  # while the store has them
+        return None if cache is None else cache.close()
+
     try:
         end = run.go(around, cache and cache.with_cache)
     finally:
-        error = run.close(cache and cache.close)
+        error = run.close(close_journal)
     if cache is not None and end.status == "ok" and not error and not run.dispatcher.stopped:
         cache.remove_intermediate(record.refs)
-    return RunResult(end, record, run.run.detached, error, run.dispatcher.stopped)
+    return RunResult(end, record, run.run.detached, error, run.dispatcher.stopped, tables)
 
 
 def _open_cache(setup: RunSetup) -> RunCache | None:

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
@@ -34,7 +34,9 @@ def run_command(
     """
     caught: list[int] = []
     with set_up_run(options, set_redactor) as setup:
-        _set_environment(setup.pipeline.env)
+        os.environ.update(setup.pipeline.env)  # nodes on threads share the environment of this process
+        if hasattr(time, "tzset"):
+            time.tzset()  # otherwise TZ would only affect child processes
         set_allocator()
         with separate_stdout() as results, redact_stderr(setup.redactor) as fallback:
 
@@ -55,10 +57,3 @@ def run_command(
             if result.record.end is None or not result.record.end.error:  # else it is shown already
                 print(f"nfrun: {escape_controls(setup.redactor(str(error)))}", file=sys.stderr)
         return code, result.detached > 0
-
-
-def _set_environment(env: Mapping[str, str]) -> None:
-    """Set the variables of the pipeline in this process, because nodes share its environment."""
-    os.environ.update(env)
-    if hasattr(time, "tzset"):
-        time.tzset()  # otherwise TZ would only affect child processes

@@ -113,11 +113,11 @@ class PipelineRun:
                 run_attempt = with_cache(run_attempt, self.store, self.run.abort)
             return self.run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), self.store)
 
-    def close(self, close_journal: Callable[[], Exception | None] | None = None) -> Exception | None:
-        """Deliver all events, and write what is left. Returns the error of `close_journal`, None if there is none."""
+    def close(self, close_journal: Callable[[], Exception | None]) -> Exception | None:
+        """Deliver all events, and write what is left. Returns what `close_journal` returns."""
         self._logs.close()
         self.dispatcher.close()
-        error = close_journal() if close_journal else None
+        error = close_journal()
         self.store.close()
         shutil.rmtree(self._runner.scratch, ignore_errors=True)
         with suppress(OSError):

@@ -106,7 +106,7 @@ def is_ours(name, module):
 def document(result):
     return {
         "status": result.end.status,
-        "outputs": {str(id): [ref.rows, ref.digest] for id, ref in result.outputs.items()},
+        "outputs": {str(id): [ref.rows, ref.digest] for id, ref in result.record.refs.items()},
         "tables": {name: table and table.to_pylist() for name, table in result.tables.items()},
         "detached": result.detached,
         "failures": [node.failure.message for node in result.record.nodes.values() if node.failure],
