@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import selectors
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TextIO
