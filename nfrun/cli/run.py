@@ -16,6 +16,7 @@ from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
 from nfrun.core.events import RunFinished
+from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
@@ -26,7 +27,7 @@ from nfrun.reports.run_record import RunRecord
 from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
-OpenTable = Callable[[str], Any]
+OpenTable = Callable[[OutputId], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def run_prepared(
         processes -= cache.reused_nodes
     record = RunRecord(setup.plan)
 
-    def table(output: str) -> Any:
+    def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
             return run.store.open(record.refs[output])
         return None
