@@ -156,7 +156,8 @@ class CachedAttempts:
                 output.digest,
                 start.attempt,
                 output.size,
-                schema_digest=output.schema_digest,
+                output.checksum,
+                output.schema_digest,
             )
             if path is not None:
                 self._link(files[output.id], ref)
@@ -186,7 +187,7 @@ class CachedAttempts:
         except OSError as error:
             what = f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes)"
             raise HandoffError(f"{what}: {error.strerror}", error) from None
-        self._store.reuse(ref)
+        self._store.register_file(ref)
 
     def _sync(self, path: Path) -> None:
         """Fsync a file of an earlier run if this run does so: the earlier run may have run without fsync."""

@@ -184,7 +184,7 @@ class JournalWriter:
     def _output(self, ref: OutputRef) -> FinishedOutput:
         path = ref.path or ""
         file = path.rpartition(os.sep)[2]
-        checksum = ref.checksum or file_checksum(path)
+        checksum = ref.checksum or file_checksum(path)  # none if the store could not read the file: raises that error
         digest, size, schema_digest = ref.digest or "", ref.size or 0, ref.schema_digest or ""
         return FinishedOutput(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, schema_digest)
 

@@ -39,7 +39,7 @@ class OutputRef:
 
     `bytes` is the size of the table's buffers in memory. `schema` is one line of `column: type` pairs. `path` is the
     Arrow IPC file, None while there is none, and `size` its size in bytes. `digest` is that of the content, None until
-    it is computed. `checksum` is that of the file's bytes, None if the writer never had the whole file in memory.
+    it is computed. `checksum` is that of the file's bytes, None until a run with a journal has computed it.
     `schema_digest` covers what readers see besides the content, such as schema metadata; None if no file was written.
     """
 

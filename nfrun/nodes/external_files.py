@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.registry import KINDS
-from nfrun.system.checksums import file_checksum
+from nfrun.system.checksums import FileChecksums
 
 
 class ExternalInputs:
-    """Checksums of the files that nodes read (`Kind.external_inputs`), taken once per node, before it runs.
+    """Checksums of the files that nodes read (`Kind.external_inputs`), taken before the node runs.
 
-    File names are relative to the folder `base`.
+    A file that several nodes read is read once for its checksum. File names are relative to the folder `base`.
     """
 
     def __init__(self, base: Path) -> None:
         self._base = base
+        self._checksums = FileChecksums()
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
 
     def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
@@ -28,25 +28,16 @@ class ExternalInputs:
         return self._snapshots[spec.id]
 
     def recheck(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Return the snapshot, or None if a file has changed since.
-
-        Reads all files once more: neither times nor sizes prove that a file is unchanged.
-        """
+        """Return the snapshot, or None if a file has changed since. Reads files again that may have changed."""
         before = self.snapshot(spec)
-        return before if self._look(spec) == before else None
+        return before if self._look(spec, recheck=True) == before else None
 
-    def _look(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        files = KINDS[spec.kind].external_inputs(spec, self._base)
-        return None if files is None else {name: _checksum(path) for name, path in files.items()}
+    def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, str] | None:
+        files, checksum = KINDS[spec.kind].external_inputs(spec, self._base), self._checksums.of
+        return None if files is None else {name: checksum(path, recheck=recheck) for name, path in files.items()}
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:
     """Return the checksums of the files that a node writes, by name; "" for a missing file."""
-    return {name: _checksum(path) for name, path in KINDS[spec.kind].external_outputs(spec, base).items()}
-
-
-def _checksum(path: Path) -> str:
-    with suppress(OSError):
-        if path.is_file():  # reading a pipe would block
-            return file_checksum(path)
-    return ""
+    checksum = FileChecksums().of
+    return {name: checksum(path) for name, path in KINDS[spec.kind].external_outputs(spec, base).items()}

@@ -7,7 +7,7 @@
 Other packages use:
 
 - `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `read_regular_file`, `sync`
-- `checksums`: `bytes_checksum`, `file_checksum`, `line_checksum`, `text_checksum`
+- `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `Feed`, `read_chunk`, `read_left`, `read_while`
 - `process_exit`: `leave_process`

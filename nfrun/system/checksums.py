@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import os
+import stat
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
 _CHUNK = 1 << 20
+# A file that was changed so short a time before it is read may be changed again without getting another time.
+_FRESH_NANOSECONDS = 2_000_000_000
+
+
+class FileChecksums:
+    """Takes checksums of files and remembers them: a file is read again only if it may have changed. Thread-safe.
+
+    A file has not changed if its device, inode, size, mtime and ctime are the same. Threads that ask for the same file
+    wait for one reading of it; other files do not wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._locks: dict[tuple[int, int], threading.Lock] = {}
+        # By device and inode: size and times before the reading, whether the file was fresh then, and the checksum.
+        self._known: dict[tuple[int, int], tuple[tuple[int, int, int], bool, str]] = {}
+
+    def of(self, path: Path, *, recheck: bool = False) -> str:
+        """Return the checksum of a file, "" if there is no regular file or it cannot be read.
+
+        With `recheck`, also reads a file again that was fresh when it was read: its times do not prove anything.
+        """
+        with suppress(OSError):
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):  # reading a pipe would block
+                file, state = (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+                with self._locks.setdefault(file, threading.Lock()):
+                    known = self._known.get(file)
+                    if known is None or known[0] != state or (recheck and known[1]):
+                        is_fresh = time.time_ns() - found.st_ctime_ns < _FRESH_NANOSECONDS
+                        known = self._known[file] = (state, is_fresh, file_checksum(path))
+                    return known[2]
+        return ""
 
 
 def file_checksum(path: Path | str) -> str:

@@ -1,20 +1,40 @@
-"""Writes the output of a node to its Arrow file and describes it as an `OutputRef`."""
+"""Writes the output of a node to its Arrow file and describes it as an `OutputRef`; holds its state in the store."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.os_errors import reason
 from nfrun.tables.ipc import has_dictionary, schema_line, write_file
+from nfrun.tables.write_queue import Key
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(slots=True)
+class StoredOutput:
+    """The state of one output in a `TableStore`: its table in memory or mapped, and whether its file is written.
+
+    The write queue contains its key until it is written or hashed.
+    """
+
+    key: Key
+    ref: OutputRef
+    table: Any = None
+    file_requested: bool = False  # a caller of `file` waits for it
+    committed: bool = False
+    released: bool = False
+    error: HandoffError | None = None
+    written: bool = False
+    no_readers: bool = False  # it has no more readers, but its file stays
 
 
 def output_path(folder: Path, output: str, attempt: int) -> str:

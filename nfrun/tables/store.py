@@ -11,17 +11,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
+from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import quarter_of_memory
 from nfrun.system.threads import start_thread
 from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
-from nfrun.tables.output_files import failed_write, output_path, write_output
+from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
 
 if TYPE_CHECKING:
@@ -29,24 +31,6 @@ if TYPE_CHECKING:
 
 MODES = ("auto", "mmap", "memory")
 _CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
-
-
-@dataclass(slots=True)
-class _Entry:
-    """Holds one output: its table in memory or mapped, and whether its file is written.
-
-    The write queue contains its key until it is written or hashed.
-    """
-
-    key: Key
-    ref: OutputRef
-    table: Any = None
-    file_requested: bool = False  # a caller of `file` waits for it
-    committed: bool = False
-    released: bool = False
-    error: HandoffError | None = None
-    written: bool = False
-    no_readers: bool = False  # it has no more readers, but its file stays
 
 
 class TableStore:
@@ -63,9 +47,9 @@ class TableStore:
     `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
     stays after its last reader, so that another run can reuse it. With `fsync`, files survive a power loss.
 
-    `on_published(ref)` is called once for each output that is committed and written or hashed, `on_error(error)` when
-    one cannot be written. They run on the writer thread or the caller's thread, and must not raise. `on_published` runs
-    with the store's lock held: it must not call the store.
+    `on_published(ref)` is called once for each output that is committed and written or hashed, in a persistent store
+    with the checksum of its file; `on_error(error)` when one cannot be written. They run on threads of the store or
+    the caller's thread, and must not raise. `on_published` runs with the store's lock held: it must not call the store.
     """
 
     def __init__(
@@ -88,7 +72,7 @@ class TableStore:
         self.fsync = fsync
         self._on_published = on_published
         self._on_error = on_error
-        self._entries: dict[Key, _Entry] = {}
+        self._entries: dict[Key, StoredOutput] = {}
         self._write_queue = WriteQueue(
             quarter_of_memory() if budget is None else budget, retained | write_first, persistent=persistent
         )
@@ -99,6 +83,10 @@ class TableStore:
         # A separate condition, so that the writer wakes up only when there is work for it, not at every change.
         self._work = threading.Condition(self._lock)
         self._writer: threading.Thread | None = None
+        self._unchecked: SimpleQueue[StoredOutput | None] = SimpleQueue()  # files to read for their checksums
+        self._unchecked_count = 0
+        if persistent:  # on a thread of its own, so that neither nodes nor the writer wait for it
+            start_thread(self._take_checksums, "nfrun-checksums")
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
@@ -120,7 +108,7 @@ class TableStore:
         ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         if self._mode == "mmap" and path is not None:
             return self._publish_file(output, attempt, path, value)
-        entry = _Entry((output, attempt), ref, value)
+        entry = StoredOutput((output, attempt), ref, value)
         with self._lock:
             if path is not None or output in self._retained:
                 self._wait_for_room(ref.bytes)
@@ -130,10 +118,10 @@ class TableStore:
         return ref
 
     def register_file(self, ref: OutputRef) -> OutputRef:
-        """Add an output that another process has written to its file, and return its reference.
+        """Add an output that another process or an earlier run wrote to its file, and return its reference.
 
-        If the mode is `memory`, the file is unlinked as soon as it is mapped. Raises HandoffError if the file cannot
-        be opened or the store is closed.
+        A file of an earlier run must have been verified. If the mode is `memory`, the file is unlinked as soon as it is
+        mapped. Raises HandoffError if the file cannot be opened or the store is closed.
         """
         if self._mode != "memory":
             self._register(ref)
@@ -143,13 +131,6 @@ class TableStore:
         with suppress(OSError):
             path.unlink()
         return self.publish(ref.id, ref.attempt, table)
-
-    def reuse(self, ref: OutputRef) -> None:
-        """Add an output from the file of an earlier run. The caller has verified that the file is unchanged.
-
-        Raises HandoffError if the file cannot be opened or the store is closed.
-        """
-        self._register(ref)
 
     def wait_digest(self, ref: OutputRef) -> OutputRef:
         """Wait until the output's digest is computed, and return its reference with the digest.
@@ -209,7 +190,7 @@ class TableStore:
             if entry is not None:
                 entry.committed = True
                 if entry.ref.digest is not None:
-                    self._on_published(entry.ref)
+                    self._complete(entry)
 
     def release(self, ref: OutputRef) -> None:
         """Drop an output that has no more readers: its table, its file, and its place in the write queue.
@@ -236,7 +217,9 @@ class TableStore:
         Outputs that are written only under pressure do not count. Without `seconds`, wait without limit.
         """
         with self._lock:
-            return self._change.wait_for(lambda: not (self._write_queue.has_work() or self._busy), seconds)
+            return self._change.wait_for(
+                lambda: not (self._write_queue.has_work() or self._busy or self._unchecked_count), seconds
+            )
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
@@ -256,6 +239,7 @@ class TableStore:
             self._work.notify()
         if self._writer is not None:
             self._writer.join(None if wait else _CLOSE_SECONDS)
+        self._unchecked.put(None)
         with self._lock:
             self._entries.clear()
         for partial in self._folder.glob("*.partial"):  # of attempts that were detached while they wrote
@@ -294,7 +278,15 @@ class TableStore:
                 self._write_queue.unlink(self._path_of(entry.ref))
                 self._wake()
 
-    def _enqueue(self, entry: _Entry) -> None:
+    def _complete(self, entry: StoredOutput) -> None:
+        """Publish a committed output; in a persistent store, when the checksum of its file is taken."""
+        if entry.ref.checksum is None and self.persistent:
+            self._unchecked_count += 1
+            self._unchecked.put(entry)
+        else:
+            self._on_published(entry.ref)
+
+    def _enqueue(self, entry: StoredOutput) -> None:
         if self._writer is None:
             self._wake()  # before the entry is queued, since it may raise HandoffError
         self._write_queue.add(entry.key, entry.ref.bytes, urgent=entry.file_requested)
@@ -306,7 +298,17 @@ class TableStore:
             self._writer = start_thread(self._run_writer, "nfrun-writer")
         self._work.notify()
 
-    # -- the writer thread -----------------------------------------------------------------------------------------
+    # -- the threads of the store ----------------------------------------------------------------------------------
+
+    def _take_checksums(self) -> None:
+        while (entry := self._unchecked.get()) is not None:
+            with suppress(OSError):  # the journal writer, which needs the checksum, reports this error
+                entry.ref = replace(entry.ref, checksum=file_checksum(self._path_of(entry.ref)))
+            with self._lock:
+                self._unchecked_count -= 1
+                if not entry.released:
+                    self._on_published(entry.ref)
+                self._change.notify_all()
 
     def _run_writer(self) -> None:
         import pyarrow as pa
@@ -333,9 +335,9 @@ class TableStore:
                     # glibc keeps freed memory, up to several times the budget, until it is asked to return it.
                     pa.default_memory_pool().release_unused()
 
-    def _write(self, entry: _Entry) -> None:
-        written, content, mapped, size, checksum, schema_digest = False, None, None, None, None, None
+    def _write(self, entry: StoredOutput) -> None:
         error: HandoffError | None = None
+        written, mapped, ref = False, None, entry.ref
         path = self._path_of(entry.ref)
         table = entry.table  # keeps the table alive, so that it is freed after the lock is released
 
@@ -346,25 +348,26 @@ class TableStore:
         try:
             if entry.ref.path is not None or entry.file_requested:
                 file = write_file(table, path, stop_if_released, fsync=self.fsync)
-                written, content, size, checksum = True, file.digest, file.size, file.checksum
-                schema_digest = file.schema_digest
+                written = True
+                ref = replace(
+                    ref, digest=file.digest, size=file.size, checksum=file.checksum, schema_digest=file.schema_digest
+                )
                 # Don't map a file of less than a page: the map takes more memory than it frees, takes longer than
                 # writing the file, and uses one of the 65,530 maps that Linux allows a process. Drop the published
                 # table even so: it may be a view of a larger object, or of one that its node goes on to change.
                 if not entry.no_readers:
-                    mapped = open_file(Path(path), size) if file.whole is None else open_bytes(file.whole)
+                    mapped = open_file(Path(path), file.size) if file.whole is None else open_bytes(file.whole)
             else:
                 from nfrun.tables.digest import table_digest
 
-                content = table_digest(table)
+                ref = replace(ref, digest=table_digest(table))
         except Exception as failed:  # any error must reach the callers that wait for this output
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
         with self._lock:
             released, first = entry.released, entry.ref.digest is None
-            entry.ref = replace(entry.ref, digest=content, size=size, checksum=checksum, schema_digest=schema_digest)
-            entry.written, entry.error = written, error
+            entry.ref, entry.written, entry.error = ref, written, error
             if first and entry.committed and not error and not released:
-                self._on_published(entry.ref)
+                self._complete(entry)
             if released and written:
                 self._write_queue.unlink(path)
             if released or entry.no_readers:
@@ -392,4 +395,4 @@ class TableStore:
                     path.unlink()
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
-            self._entries[key] = _Entry(key, ref, mapped, written=True)
+            self._entries[key] = StoredOutput(key, ref, mapped, written=True)

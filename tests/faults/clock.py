@@ -1,7 +1,7 @@
 """Makes the wall clock jump by days during and between runs, and changes the times of all files.
 
-Promised: results are the same, no deadline is early or missed, and no node runs again. Neither the clock nor file times
-decide anything.
+Promised: results are the same, no deadline is early or missed, and no node runs again. The clock and file times decide
+nothing but whether a file is read once more.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.external_files import ExternalInputs
+from nfrun.system.checksums import FileChecksums
 
 
 def read_node(body: str) -> NodeSpec:
@@ -45,17 +48,58 @@ def test_a_change_that_keeps_the_times_of_the_file_is_noticed(tmp_path: Path) ->
         assert external_inputs.recheck(read_node("x.csv")) is None
 
 
-def test_a_file_is_hashed_once_by_snapshot_and_once_by_recheck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_once_for_all_its_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    (tmp_path / "link.csv").symlink_to("x.csv")
+    hashed: list[Any] = []
+    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
+    external_inputs = ExternalInputs(tmp_path)
+    nodes = [read_node("x.csv"), replace(read_node("link.csv"), id="s")]
+    for node in nodes:
+        assert list((external_inputs.snapshot(node) or {}).values()) == ["c"]
+    for node in nodes:
+        assert list((external_inputs.recheck(node) or {}).values()) == ["c"]
+    assert len(hashed) == 1
+    os.utime(tmp_path / "x.csv", (1, 1))  # other times only cause another reading
+    assert external_inputs.recheck(nodes[0]) == {"x.csv": "c"}
+    assert external_inputs.recheck(nodes[1]) == {"link.csv": "c"}
+    assert len(hashed) == 2
+
+
+def test_a_file_that_had_just_been_written_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     hashed: list[Any] = []
-    monkeypatch.setattr("nfrun.nodes.external_files.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 10**18)
     external_inputs = ExternalInputs(tmp_path)
-    assert (
-        external_inputs.snapshot(read_node("x.csv")) == external_inputs.snapshot(read_node("x.csv")) == {"x.csv": "c"}
-    )
-    assert len(hashed) == 1
-    assert external_inputs.recheck(read_node("x.csv")) == {"x.csv": "c"}
+    assert external_inputs.snapshot(read_node("x.csv")) == external_inputs.recheck(read_node("x.csv")) == {"x.csv": "c"}
     assert len(hashed) == 2
+
+
+def test_threads_that_ask_for_one_file_wait_for_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "xy":
+        (tmp_path / f"{name}.csv").write_text("n\n1\n")
+    go_on, reading, hashed = threading.Event(), threading.Event(), list[str]()
+
+    def checksum(path: Path) -> str:
+        hashed.append(path.name)
+        if path.name == "x.csv":
+            reading.set()
+            assert go_on.wait(10)
+        return path.name
+
+    monkeypatch.setattr("nfrun.system.checksums.file_checksum", checksum)
+    checksums, found = FileChecksums(), list[str]()
+    threads = [threading.Thread(target=lambda: found.append(checksums.of(tmp_path / "x.csv"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert reading.wait(10)
+    assert checksums.of(tmp_path / "y.csv") == "y.csv"  # does not wait for the other file
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert (found, hashed) == (["x.csv"] * 3, ["x.csv", "y.csv"])
 
 
 def test_all_files_of_a_pattern_count_and_one_more_is_a_change(tmp_path: Path) -> None:

@@ -43,9 +43,10 @@ class CommittingStore(TableStore):
         self.commit(ref)
         return ref
 
-    def reuse(self, ref: OutputRef) -> None:
-        super().reuse(ref)
+    def register_file(self, ref: OutputRef) -> OutputRef:
+        ref = super().register_file(ref)
         self.commit(ref)
+        return ref
 
 
 class WriteBlocker:
@@ -155,6 +156,50 @@ def test_an_output_that_is_committed_is_published_when_it_is_written(
     blocker.open.set()
     assert store.flushed(10)
     assert [ref.id for ref in emitted.published] == ["a"]
+    store.close()
+
+
+@pytest.mark.parametrize("mode", ["auto", "mmap"])
+def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(nfrun.tables.store, "file_checksum", lambda path: read.append(path) or file_checksum(path))
+    emitted = StoreEvents()
+    store = TableStore(tmp_path / "run", mode=mode, persistent=True, on_published=emitted.published.append)
+    large = pa.table({"n": pa.array(range(50_000), pa.int64())})
+    elsewhere = nfrun.tables.output_files.write_output(tmp_path / "run" / "worker.1.arrow", "worker", 1, large)
+    refs = [
+        store.publish("small", 1, MANY),
+        store.publish("large", 1, large),
+        store.publish("reader", 1, large.to_reader()),
+        store.register_file(elsewhere),
+    ]
+    for ref in refs:
+        store.commit(ref)
+        store.release(ref)
+    assert store.flushed(10)
+    assert {ref.id: ref.checksum for ref in emitted.published} == {
+        ref.id: file_checksum(ref.path or "") for ref in refs
+    }
+    assert sorted(Path(path).name for path in read) == ["large.1.arrow", "reader.1.arrow", "worker.1.arrow"]
+    store.close()
+
+
+def test_the_run_waits_for_checksums_and_readers_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocker, emitted = WriteBlocker(monkeypatch, name="file_checksum"), StoreEvents()
+    store = TableStore(tmp_path / "run", persistent=True, on_published=emitted.published.append)
+    large = pa.table({"n": pa.array(range(50_000), pa.int64())})
+    refs = [store.publish(name, 1, large) for name in "ab"]
+    for ref in refs:
+        store.commit(ref)
+    assert blocker.started.wait(10)
+    assert [open_file(store.file(ref)) == large for ref in refs] == [True, True]
+    assert not store.flushed(0)
+    assert emitted.published == []
+    blocker.open.set()
+    assert store.flushed(10)
+    assert [ref.id for ref in emitted.published] == ["a", "b"]
     store.close()
 
 
