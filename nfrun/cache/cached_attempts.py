@@ -17,7 +17,7 @@ from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
@@ -70,18 +70,15 @@ class CachedAttempts:
         self._observed = observed
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits. Never raises.
+        """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
 
-        If the outputs of a hit cannot be taken over, such as on a full disk, it fails with the cause IO.
+        Raises HandoffError if the outputs of a hit cannot be taken over, such as on a full disk.
         """
         decision = self._decisions.get(start.node)
         if decision is not None and start.attempt == 1:
-            try:
-                found = (decision.hit, decision.files) if decision.hit else self._late_hit(start, decision)
-                if found is not None:
-                    return self._hit(start, *found)
-            except HandoffError as error:
-                return Outcome(start.node, start.attempt, nfrun_failure(error))
+            found = (decision.hit, decision.files) if decision.hit else self._late_hit(start, decision)
+            if found is not None:
+                return self._hit(start, *found)
         return self._miss(start, cancel_token, run_coroutine)
 
     # -- cache miss ------------------------------------------------------------------------------------------------

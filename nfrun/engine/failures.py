@@ -28,15 +28,12 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
     `inputs` has one line for each input. Paths in frames are shown relative to `folder`. A HandoffError and a full disk
     have the cause IO or PERMISSION, all other errors the cause NODE.
     """
-    if isinstance(error, NodeError):
-        return Failure(Cause.NODE, "", _text(error), details=error.details, inputs=inputs)
-    if isinstance(error, FormatError):
-        return Failure(Cause.NODE, "", _text(error), inputs=inputs)
+    if isinstance(error, NodeError | FormatError):
+        return Failure(Cause.NODE, "", _text(error), details=getattr(error, "details", ""), inputs=inputs)
     if isinstance(error, HandoffError):
         return replace(nfrun_failure(error), inputs=inputs)
-    cause, number = Cause.NODE, None
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        cause, number = Cause.IO, error.errno
+    number = error.errno if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    cause = Cause.NODE if number is None else Cause.IO
     if isinstance(error, OSError) and not KINDS[spec.kind].has_user_frames:
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folder)

@@ -110,9 +110,7 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
         except (OSError, HandoffError) as error:  # no pipe or thread available
             _signal(process, signal.SIGKILL)
             process.wait()
-            if isinstance(error, OSError):
-                raise _refused("the script cannot be started", error) from error
-            raise HandoffError(f"the script cannot be started: {error}", error) from error
+            raise _refused("the script cannot be started", error) from error
         kill.cancel()
         status = process.wait()
         read_left(pipes)
@@ -122,7 +120,7 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
         raise NodeError(_ending(status), _end_of(err))
 
 
-def _refused(what: str, error: OSError) -> Exception:
+def _refused(what: str, error: OSError | HandoffError) -> Exception:
     message = f"{what}: {reason(error)}"
     return HandoffError(message, error) if is_out_of_resources(error) else NodeError(message)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 
+from nfrun.core.errors import HandoffError
+
+_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 _REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM),
@@ -18,7 +21,7 @@ def reason(error: Exception) -> str:
 
 def is_out_of_resources(error: BaseException) -> bool:
     """Return whether the system is out of files, processes or memory, so that nothing can be started."""
-    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+    return isinstance(error, OSError | HandoffError) and error.errno in _NO_RESOURCES
 
 
 def os_error_in(message: str) -> OSError | None:

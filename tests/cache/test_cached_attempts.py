@@ -15,8 +15,8 @@ from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.reuse_decision import ReuseDecision
-from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.errors import Cause, HandoffError
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
@@ -155,9 +155,10 @@ def test_a_hit_copies_the_file_if_it_cannot_be_linked(trial: Trial, monkeypatch:
 
 def test_a_missing_file_fails_the_node_with_kind_io(trial: Trial) -> None:
     finished = trial.add_finished(A, {})
-    outcome = trial.attempt("a", ReuseDecision("", finished, {"a": trial.path / "gone"}))
+    with pytest.raises(HandoffError) as caught:
+        trial.attempt("a", ReuseDecision("", finished, {"a": trial.path / "gone"}))
     size = finished.outputs[0].size
-    assert outcome.failure == Failure(
+    assert nfrun_failure(caught.value) == Failure(
         Cause.IO, "", f"cannot reuse the output 'a' ({size:,} bytes): No such file or directory", errno=errno.ENOENT
     )
 
@@ -170,9 +171,10 @@ def test_a_file_that_may_not_be_opened_fails_the_node_with_permission_error(
 
     finished = trial.add_finished(A, {})
     monkeypatch.setattr(pa, "memory_map", refuse)
-    outcome = trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]}))
+    with pytest.raises(HandoffError) as caught:
+        trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]}))
     message = "cannot open a.1.arrow: Permission denied"
-    assert outcome.failure == Failure(Cause.PERMISSION, "PermissionError", message, errno=errno.EACCES)
+    assert nfrun_failure(caught.value) == Failure(Cause.PERMISSION, "PermissionError", message, errno=errno.EACCES)
 
 
 def test_a_second_attempt_ignores_the_cache(trial: Trial) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
 
 STEPS = """
+import asyncio
 import pathlib
 
 def make():
@@ -24,6 +27,12 @@ def make():
 def fail():
     make()
     raise LookupError("no column 'price'")
+
+def pass_on(table):
+    return table
+
+async def pause():
+    await asyncio.sleep(0.1)
 
 def refuse():
     raise ValueError("cannot write x: Permission denied")
@@ -91,6 +100,42 @@ def test_an_error_in_nfrun_itself_ends_with_70_and_is_not_tried_again(
     node = json.loads(done.stdout)["nodes"]["a"]
     assert (done.returncode, node["attempts"], node["error"]) == (70, 1, "KeyError: 'x'")
     assert "this is a bug in nfrun, please report it" in done.stderr
+
+
+# ------------------------------------------------------------------ threads that cannot be started
+
+MANY = """\
+nodes:
+  a: {python: "steps:make"}
+  b: {python: "steps:pass_on", inputs: {table: a}}
+  slow: {python: "steps:pause"}
+  script: {run: "echo done"}
+  late: {python: "steps:pause", timeout: 0.01s}
+  query: {sql: "select 1 as n"}
+"""
+
+
+@pytest.mark.parametrize("allowed", range(0, 12, 2))
+def test_a_run_ends_with_all_that_belongs_to_it_however_few_threads_there_are(
+    folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    (folder / "many.yaml").write_text(MANY)
+    start, threads = threading.Thread.start, itertools.count()
+
+    def start_or_refuse(thread: threading.Thread) -> None:
+        if next(threads) >= allowed:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
+    done = here(folder, "run", "many.yaml", "--json", "--keep-going", "--grace", "0s")
+    document = json.loads(done.stdout)
+    errors = {node["error"] for node in document["nodes"].values()} if "nodes" in document else {document["error"]}
+    refused = [error for error in errors if error and "no thread could be started: can't start new thread" in error]
+    assert done.returncode == (74 if refused else 1)  # 1: `late` takes longer than its timeout
+    assert document["status"] == "failed"
+    if "nodes" in document:
+        assert {node["status"] for node in document["nodes"].values()} <= {"ok", "failed", "skipped"}
 
 
 # ------------------------------------------------------------------ exit codes

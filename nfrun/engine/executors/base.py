@@ -14,7 +14,7 @@ from nfrun.nodes.base import CancelToken
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
-# Runs one attempt and returns its outcome.
+# Runs one attempt and returns its outcome. An executor makes a failure of what it raises: `nfrun_failure`.
 RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
 OnOutcome = Callable[[Outcome], NodeStarted | None]

@@ -17,7 +17,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
-from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import pool
@@ -60,8 +60,8 @@ class ProcessWorkers:
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Make the attempt, in a worker if the node is one of `nodes`.
 
-        A failed hand-off of tables and a worker that cannot be started give a failure with the cause IO or PERMISSION,
-        a worker or a fork server that dies gives one with the cause LOST.
+        A worker that cannot be started gives a failure with the cause IO or PERMISSION, a worker or a fork server that
+        dies one with the cause LOST. Raises HandoffError if a table cannot be handed on.
         """
         if start.node not in self._nodes:
             return self._runner(start, cancel_token, run_coroutine)
@@ -71,8 +71,6 @@ class ProcessWorkers:
             order = self._order(start, input_waits)
             outcome = self._run_in_worker(order, cancel_token)
             outputs = self._register_files(outcome)
-        except HandoffError as error:
-            return Outcome(start.node, start.attempt, nfrun_failure(error))
         except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
             cause = Cause.LOST if isinstance(error, EOFError | ConnectionError) else cause_of(error)
             failure = Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")

@@ -26,7 +26,7 @@ class ThreadExecutor:
     """Runs each attempt on a thread, and reports its outcome to `on_outcome` on the same thread.
 
     There are as many threads as concurrent attempts. Each thread runs the attempt that `on_outcome` returns, or waits
-    for the next one. `run_attempt` should not raise; what it raises is an error in nfrun.
+    for the next one. What `run_attempt` raises is an error in nfrun or of its files.
     """
 
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
