@@ -148,6 +148,16 @@ def test_modules_that_are_imported_by_name_are_seen() -> None:
     assert set(inner("nodes.registry")) >= {"nodes.python", "nodes.sql", "nodes.shell", "nodes.read", "nodes.write"}
 
 
+def test_only_bench_imports_what_is_for_comparison() -> None:
+    for_comparison = {"cli.bench", "reports.bench_stats", "reports.bench_table", "tables.json_store"}
+    assert {module: found for module in PATHS if (found := for_comparison & set(inner(module)))} == {
+        "cli.bench": {"reports.bench_stats", "reports.bench_table"},
+        "cli.commands": {"cli.bench"},  # inside the function of the command
+        "reports.bench_table": {"reports.bench_stats"},
+        "tables.handoffs": {"tables.json_store"},  # its name, in a text
+    }
+
+
 def test_the_pure_part_uses_no_clock_no_files_no_threads_and_no_logger() -> None:
     for module in PURE:
         assert not {name.split(".")[0] for name in IMPORTED[module]} & IMPURE, module

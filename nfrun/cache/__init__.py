@@ -9,6 +9,6 @@ Other packages use:
 - `journal`: `next_number`, `RunHeader`
 - `prune`: `plan_prune`
 - `reuse_decision`: `ReuseDecision`
-- `run_cache`: `forecast`, `PERSISTENT_HANDOFFS`, `RunCache`
+- `run_cache`: `forecast`, `RunCache`
 - `work_dir`: `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

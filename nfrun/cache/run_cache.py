@@ -27,8 +27,6 @@ from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore
 
-PERSISTENT_HANDOFFS = ("auto", "mmap")  # handoff modes that leave files for a later run to reuse
-
 
 @final
 class RunCache:

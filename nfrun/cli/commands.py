@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
@@ -328,7 +329,7 @@ def _parse_grace(grace: str) -> float:
 
 def _check_handoff(handoff: Handoff, given: Mapping[str, bool]) -> None:
     """Raise UsageError if an option needs table files but the handoff writes none."""
-    if handoff in (Handoff.memory, Handoff.json):
+    if handoff not in PERSISTENT_HANDOFFS:
         for option, is_set in given.items():
             if is_set:
                 raise UsageError(f"--handoff {handoff.value} leaves no files of tables", option)

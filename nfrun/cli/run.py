@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.run_cache import PERSISTENT_HANDOFFS, RunCache
+from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
 from nfrun.core.events import RunFinished
@@ -24,6 +24,7 @@ from nfrun.engine.placement import nodes_in_processes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
@@ -153,18 +154,14 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
 
 def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
     """Make the table store of the run. Inputs that are read as files are written first."""
-    options, keep = setup.options, setup.plan.retained
-    if options.handoff == "json":
-        from nfrun.tables.json_store import JsonStore
-
-        return JsonStore(setup.folder, retained=keep, on_published=run.output_published, on_error=run.abort)
+    options = setup.options
     file_readers = [
         spec for name, spec in setup.pipeline.nodes.items() if name in processes or KINDS[spec.kind].reads_files(spec)
     ]
-    return TableStore(
+    return store_class(options.handoff)(
         setup.folder,
         mode=options.handoff,
-        retained=keep,
+        retained=setup.plan.retained,
         write_first=frozenset(item.output for spec in file_readers for item in spec.inputs),
         budget=options.memory,
         persistent=options.handoff in PERSISTENT_HANDOFFS,

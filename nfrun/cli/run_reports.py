@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from nfrun.cache.run_cache import PERSISTENT_HANDOFFS
 from nfrun.cache.work_dir import LOGS
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
@@ -20,6 +19,7 @@ from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import children_time, cores, peak_rss
+from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
 if TYPE_CHECKING:
     from rich.console import Console

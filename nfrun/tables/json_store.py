@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,15 +33,8 @@ class JsonStore(TableStore):
     it. An Arrow file is written only if `file` is called, from the parsed table.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        retained: frozenset[str],
-        on_published: Callable[[OutputRef], None],
-        on_error: Callable[[HandoffError], None] = lambda error: None,
-    ) -> None:
-        super().__init__(folder, mode="memory", retained=retained, on_published=on_published, on_error=on_error)
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, **{**options, "mode": "memory"})
         self._texts: dict[tuple[str, int], str] = {}
         self._files: dict[tuple[str, int], Path] = {}
 

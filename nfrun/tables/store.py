@@ -29,7 +29,6 @@ from nfrun.tables.write_queue import Key, WriteQueue
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MODES = ("auto", "mmap", "memory")
 _CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
 
 

@@ -83,7 +83,7 @@ def test_outputs_read_in_other_processes_are_written_first(folder: Path, monkeyp
             write_first.append(options["write_first"])
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("nfrun.cli.run.TableStore", Recording)
+    monkeypatch.setattr("nfrun.tables.store.TableStore", Recording)
     nodes = "".join(f"  {name}: {{python: 'steps_of_launch:numbers'}}\n" for name in "abcd") + (
         "  thread: {python: 'steps_of_launch:count', inputs: {table: a}}\n"
         "  process: {python: 'steps_of_launch:count', inputs: {table: b}, executor: process}\n"

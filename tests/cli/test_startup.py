@@ -97,6 +97,17 @@ def test_a_run_that_prints_a_summary_imports_rich_too(folder: Path, options: lis
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
 
 
+@pytest.mark.parametrize("handoff", ["auto", "mmap", "memory"])
+def test_a_run_imports_nothing_that_is_for_comparison(folder: Path, handoff: str) -> None:
+    ours = {name for name in modules(folder, "run", "hello.yaml", "--handoff", handoff) if name.startswith("nfrun.")}
+    assert "nfrun.tables.store" in ours
+    assert not [name for name in ours if "bench" in name or "json_store" in name]
+
+
+def test_the_json_handoff_imports_its_store(folder: Path) -> None:
+    assert "nfrun.tables.json_store" in modules(folder, "run", "hello.yaml", "--handoff", "json")
+
+
 def test_a_user_module_named_rich_is_not_imported(folder: Path) -> None:
     (folder / "rich.py").write_text("raise ImportError('a file of the user, found where it must not be')\n")
     command = [sys.executable, "-m", "nfrun", "run", "hello.yaml"]

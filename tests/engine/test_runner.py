@@ -38,8 +38,9 @@ from nfrun.core.simulation import random_plan, simulate
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
 from nfrun.nodes.base import CancelToken
-from nfrun.tables.store import MODES, TableStore
+from nfrun.tables.store import TableStore
 
+MODES = ("auto", "mmap", "memory")
 TABLE = pa.table({"n": [1, 2, 3]})
 AT_ONCE = Retry(max=1, delay=0.0)
 LONG = 1000.0

@@ -22,8 +22,9 @@ from nfrun.core.events import OutputRef
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.digest import Digest, table_digest
 from nfrun.tables.ipc import LITTLE, MIN_ROWS, open_file, write_file
-from nfrun.tables.store import MODES, TableStore
+from nfrun.tables.store import TableStore
 
+MODES = ("auto", "mmap", "memory")
 MANY = pa.table({"n": pa.array(range(1000), pa.int64())})
 
 
