@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nfrun.cli.options import RunOptions
 from nfrun.cli.run_command import run_command
-from nfrun.cli.run_setup import RunOptions
 from nfrun.system.runtime import cores
 
 _K = TypeVar("_K")
@@ -152,24 +152,10 @@ def micro(values: list[float]) -> str:
 
 def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
     """Run a pipeline in this process and return the document of `nfrun run --json`. Raises RuntimeError if it fails."""
-    settings: dict[str, Any] = {
-        "pipeline": pipeline,
-        "given": {},
-        "params_file": None,
-        "slots": 8,
-        "schedule": "eager",
-        "handoff": "auto",
-        "keep_going": False,
-        "work": None,
-        "json": True,
-        "events": None,
-        "color": "never",
-        "quiet": True,
-        "verbose": False,
-    }
+    settings: dict[str, Any] = {"slots": 8, "json": True, "quiet": True, **options}
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code, _ = run_command(RunOptions(**{**settings, **options}))
+        code, _ = run_command(RunOptions(pipeline, **settings))
     if code:
         raise RuntimeError(f"{pipeline.name} ended with {code}")
     document: dict[str, Any] = json.loads(out.getvalue())

@@ -30,7 +30,9 @@ from nfrun.cli.exit_codes import (
     EXIT_PERMISSION,
     EXIT_SIGNAL,
     EXIT_USAGE,
+    print_json,
 )
+from nfrun.cli.options import BenchOptions, parse_slots
 from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, escape_controls
@@ -54,25 +56,6 @@ pyarrow.array([""])
 from nfrun.__main__ import main
 main(guarded=False)
 """
-
-
-@dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """The options of `nfrun bench`.
-
-    If `pipeline` is None, the two bundled pipelines are compared. `slots` is how many nodes run at once. None means
-    `usual_slots`, as `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only
-    wait. `given` has the parameters by name, and `repeat` is the number of runs of each variant.
-    """
-
-    pipeline: Path | None
-    given: Mapping[str, str]
-    slots: int | None
-    usual_slots: int
-    repeat: int
-    json: bool
-    yes: bool
-    color: str
 
 
 class BenchStopped(Exception):
@@ -143,11 +126,11 @@ def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lamb
     except BenchStopped as stopped:
         print(f"nfrun: {stopped}", file=sys.stderr)
         if options.json:
-            _print_json({"status": "failed", "error": str(stopped)})
+            print_json({"status": "failed", "error": str(stopped)})
         return stopped.code
     if options.json:
         documents = [as_json(comparison) for comparison in found]
-        _print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": documents})
+        print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": documents})
     else:
         from nfrun.reports.bench_table import blog_rows, print_comparison, rows
 
@@ -180,7 +163,7 @@ class _BenchRuns:
     @property
     def slots(self) -> int:
         """How many nodes run at once."""
-        usual = self.options.usual_slots if self.options.pipeline else len(self.pipeline.nodes)
+        usual = parse_slots("auto") if self.options.pipeline else len(self.pipeline.nodes)
         return self.options.slots or usual
 
     def one(self, variant: Variant) -> Document:
@@ -318,7 +301,3 @@ def _bar_character(stream: TextIO) -> str:
     except (UnicodeEncodeError, LookupError):
         return "#"
     return "█"
-
-
-def _print_json(document: Mapping[str, Any]) -> None:
-    print(json.dumps(document, indent=2))

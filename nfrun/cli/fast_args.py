@@ -7,29 +7,23 @@ only a file and a few options. Typer handles help, errors and unusual forms (see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
+from dataclasses import MISSING, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from nfrun.cli import commands
-
-SHORT = {"-p": "--param", "-j": "--jobs", "-k": "--keep-going", "-q": "--quiet", "-v": "--verbose"}
-# name: (function, fewest files, most files). The options of a command are the keyword arguments of its function.
-COMMANDS: dict[str, tuple[Callable[..., int], int, float]] = {
-    "run": (commands.run, 1, 1),
-    "plan": (commands.plan, 1, 1),
-    "validate": (commands.validate, 1, float("inf")),
-    "clean": (commands.clean, 0, 1),
-    "schema": (commands.schema, 0, 0),
-}
+from nfrun.cli.commands import COMMANDS, execute
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
-    """Parse command-line words into a call of a command. Returns None if they are ambiguous or wrong."""
+    """Parse command-line words into a call of a command. Returns None if they are ambiguous or wrong.
+
+    The call raises UsageError if the value of an option is wrong.
+    """
     if not words or words[0] not in COMMANDS:
         return None
-    command, fewest, most = COMMANDS[words[0]]
-    defaults = {f"--{name.replace('_', '-')}": (name, value) for name, value in _defaults(command).items()}
+    options = fields(COMMANDS[words[0]][1])
+    by_flag = {flag: (option.name, option.metadata["kind"]) for option in options for flag in option.metadata["flags"]}
     files: list[str] = []
     given: dict[str, Any] = {}
     left = iter(words[1:])
@@ -37,34 +31,18 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
         if not word.startswith("-"):
             files.append(word)
             continue
-        option, equals, value = word.partition("=")
-        if not word.startswith("--"):
-            option, equals, value = word[:2], word[2:], word[2:]
-        name, default = defaults.get(SHORT.get(option, option), ("", None))
-        if not name or (name in given and not isinstance(default, tuple)):
-            return None
-        if isinstance(default, bool):
-            if equals:
-                return None
-            given[name] = True
-            continue
-        if not equals:
+        flag, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        name, kind = by_flag.get(flag, ("", int))
+        takes_value = kind is not bool
+        if takes_value and not equals:
             value = next(left, "")
-        if not value or (value.startswith("-") and not equals):
+        is_missing = takes_value and (not value or (value.startswith("-") and not equals))
+        is_second = name in given and kind != list[str]
+        if kind is int or is_missing or is_second or (equals and not takes_value):  # typer checks the range of an int
             return None
-        try:
-            given[name] = _value(value, default, given.get(name, ()))
-        except ValueError:
-            return None
-    return partial(command, *files, **given) if fewest <= len(files) <= most and all(files) else None
-
-
-def _defaults(command: Callable[..., int]) -> dict[str, Any]:
-    return getattr(command, "__kwdefaults__", None) or {}
-
-
-def _value(text: str, default: Any, before: tuple[str, ...]) -> Any:
-    """Convert an option's text to the type of its default. Raises ValueError if it is not one of the choices."""
-    if isinstance(default, tuple):
-        return (*before, text)
-    return type(default)(text) if isinstance(default, Enum) else text
+        given[name] = [*given.get(name, ()), value] if kind == list[str] else value if takes_value else True
+    for option in options:
+        if not option.metadata["flags"] and all(files) and files:
+            given[option.name], files = (files, []) if option.metadata["kind"] == list[Path] else (files[0], files[1:])
+    is_complete = all(option.name in given for option in options if option.default is MISSING)
+    return partial(execute, words[0], given) if is_complete and not files else None

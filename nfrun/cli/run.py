@@ -14,7 +14,8 @@ from typing import Any
 
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
-from nfrun.cli.run_setup import RunOptions, RunSetup, set_up_run
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run_setup import RunSetup, set_up_run
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
+from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_prepared
 from nfrun.cli.run_reports import build_reporters
-from nfrun.cli.run_setup import RunOptions, set_up_run
+from nfrun.cli.run_setup import set_up_run
 from nfrun.core.errors import cause_of
 from nfrun.core.text import escape_controls
 from nfrun.engine.runner import Run

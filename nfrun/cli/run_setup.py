@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,44 +14,16 @@ from typing import IO
 
 from nfrun.cache.journal import RunHeader, next_number
 from nfrun.cache.work_dir import WorkDir, new_run_id
+from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.options import RunOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.redaction import Redactor
-from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.spec.resolve import resolve
 from nfrun.system.atomic_files import name_errors
 
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """The options of `nfrun run`.
-
-    `slots` is how many nodes run at once. `memory` is how many bytes may wait to be written; None means a quarter of
-    the memory. `executor` is empty to use that of each node. `resume` reuses outputs of earlier runs. `keep` also keeps
-    the outputs that only nodes read. `fsync` makes outputs and journal survive a power loss. A cancelled attempt has
-    `grace` seconds to stop before it is killed or detached.
-    """
-
-    pipeline: Path
-    given: Mapping[str, str]
-    params_file: Path | None
-    slots: int
-    schedule: str
-    handoff: str
-    keep_going: bool
-    work: Path | None
-    json: bool
-    events: Path | None
-    color: str
-    quiet: bool
-    verbose: bool
-    memory: int | None = None
-    executor: str = ""
-    resume: bool = False
-    keep: bool = False
-    fsync: bool = False
-    grace: float = GRACE_SECONDS
+_EVENT = b'{"event"'  # the first bytes of every events file
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +52,10 @@ def set_up_run(
 ) -> Iterator[RunSetup]:
     """Prepare a run, and take the lock of its work folder within the `with` block.
 
-    Calls `set_redactor(redactor)` once the secrets are known. Raises SpecError, WorkDirLocked and OSError.
+    Calls `set_redactor(redactor)` once the secrets are known. Raises UsageError, SpecError, WorkDirLocked and
+    OSError.
     """
+    _check_events_file(options.events)
     run_id = new_run_id()
     resolved = resolve(
         options.pipeline,
@@ -117,3 +91,12 @@ def set_up_run(
             events=events,
             redactor=resolved.redactor,
         )
+
+
+def _check_events_file(path: Path | None) -> None:
+    """Raise UsageError if the events would overwrite a file that has no events, such as the pipeline."""
+    if path is not None and path.is_file():
+        with path.open("rb") as file:
+            begin = file.read(len(_EVENT))
+        if begin not in (b"", _EVENT):
+            raise UsageError(f"'{path}' is there and has no events in it: remove it, or name another file", "--events")

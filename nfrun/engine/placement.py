@@ -7,19 +7,19 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 
-EXECUTORS = ("thread", "process", "auto")
+EXECUTORS = ("file", "thread", "process", "auto")
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
 def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> frozenset[str]:
     """Return the nodes to run in worker processes.
 
-    `asked` is one of EXECUTORS; if it is empty, each node's own `executor` counts. Nodes that are processes of their
+    `asked` is one of EXECUTORS; with `file`, each node's own `executor` counts. Nodes that are processes of their
     own, and nodes of registered kinds, are never among them.
     """
     found = []
     for name, spec in pipeline.nodes.items():
-        executor = asked or spec.executor
+        executor = spec.executor if asked == "file" else asked
         if (
             not KINDS[spec.kind].is_process
             and spec.kind in BUILT_IN

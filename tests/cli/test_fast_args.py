@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +13,69 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from nfrun.cli import commands, fast_args
-from nfrun.cli.commands import Handoff, PlanFormat, Schedule
-from nfrun.cli.fast_args import COMMANDS, SHORT, parse_plain
+from nfrun.cli.commands import COMMANDS
+from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.fast_args import parse_plain
+from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
 from nfrun.cli.typer_app import app
 
-Call = tuple[str, tuple[str, ...], dict[str, Any]]
 
-
-def parse_fast(words: list[str]) -> Call | None:
-    """Return the call that the fast parser makes: the command, its files and the given options."""
-    call = parse_plain(words)
-    if call is None:
-        return None
-    partial: Any = call
-    return partial.func.__name__, partial.args, partial.keywords
-
-
-def parse_with_typer(words: list[str]) -> Call | None:
-    """Return the call that typer makes, without options that have their default; None if it makes none."""
-    calls: list[Call] = []
-
-    def catch(name: str) -> Any:
-        defaults = fast_args._defaults(COMMANDS[name][0])
-
-        def command(*files: Path, **options: Any) -> int:
-            options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-            options = {k: str(v) if isinstance(v, Path) else v for k, v in options.items() if v != defaults[k]}
-            calls.append((name, tuple(map(str, files)), options))
-            return 0
-
-        return command
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in COMMANDS:
-            patch.setattr(commands, name, catch(name))
-        CliRunner().invoke(app, words)
+def parse_fast(words: list[str]) -> Options | None:
+    """Return the options that the fast parser makes of a command line, None if it makes none."""
+    with caught() as calls:
+        call = parse_plain(words)
+        with suppress(UsageError):
+            assert call is None or call() == 0
     return calls[0] if calls else None
 
 
+def parse_with_typer(words: list[str]) -> Options | None:
+    """Return the options that typer makes of a command line, None if it makes none."""
+    with caught() as calls:
+        found = CliRunner().invoke(app, words)
+    assert found.exit_code == (0 if calls or "--help" in words else 2), found.output
+    return calls[0] if calls else None
+
+
+@contextmanager
+def caught() -> Iterator[list[Options]]:
+    """Yield the options with which commands are called. They do nothing."""
+    calls: list[Options] = []
+
+    def catch(options: Options) -> int:
+        calls.append(options)
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (_, options, help) in COMMANDS.items():
+            patch.setitem(COMMANDS, name, (catch, options, help))
+        yield calls
+
+
+A = Path("a.yaml")
+
+
 @pytest.mark.parametrize(
-    ("words", "call"),
+    ("words", "options"),
     [
-        ("run a.yaml", ("run", ("a.yaml",), {})),
-        ("run -j 2 a.yaml -k", ("run", ("a.yaml",), {"jobs": "2", "keep_going": True})),
-        ("run -j2 a.yaml", ("run", ("a.yaml",), {"jobs": "2"})),
-        ("run a.yaml --jobs=2 --json", ("run", ("a.yaml",), {"jobs": "2", "json": True})),
-        ("run a.yaml -p a=1 --param b=-2", ("run", ("a.yaml",), {"param": ("a=1", "b=-2")})),
-        ("run a.yaml --params-file=b.yaml", ("run", ("a.yaml",), {"params_file": "b.yaml"})),
-        (
-            "run a.yaml --schedule staged --handoff=mmap",
-            ("run", ("a.yaml",), {"schedule": Schedule.staged, "handoff": Handoff.mmap}),
-        ),
-        ("plan a.yaml --format dot", ("plan", ("a.yaml",), {"format": PlanFormat.dot})),
-        ("validate a.yaml b.yaml --json", ("validate", ("a.yaml", "b.yaml"), {"json": True})),
-        ("schema", ("schema", (), {})),
+        ("run a.yaml", RunOptions(A)),
+        ("run -j 2 a.yaml -k", RunOptions(A, slots=2, keep_going=True)),
+        ("run -j2 a.yaml", RunOptions(A, slots=2)),
+        ("run a.yaml --jobs=2 --json", RunOptions(A, slots=2, json=True)),
+        ("run a.yaml -p a=1 --param b=-2", RunOptions(A, given={"a": "1", "b": "-2"})),
+        ("run a.yaml --params-file=b.yaml", RunOptions(A, params_file=Path("b.yaml"))),
+        ("run a.yaml --schedule staged --handoff=mmap", RunOptions(A, schedule="staged", handoff="mmap")),
+        ("run a.yaml --memory 1GB --grace 2m", RunOptions(A, memory=10**9, grace=120.0)),
+        ("plan a.yaml --format dot", PlanOptions(A, format="dot")),
+        ("validate a.yaml b.yaml --json", ValidateOptions([A, Path("b.yaml")], json=True)),
+        ("clean", CleanOptions()),
+        ("clean a.yaml --all", CleanOptions(A, all=True)),
+        ("bench -j 3 a.yaml", BenchOptions(A, slots=3)),
+        ("schema", Options()),
     ],
 )
-def test_plain_command_lines_are_parsed(words: str, call: Call) -> None:
-    assert parse_fast(words.split()) == call == parse_with_typer(words.split())
+def test_plain_command_lines_are_parsed(words: str, options: Options) -> None:
+    assert parse_fast(words.split()) == options == parse_with_typer(words.split())
 
 
 @pytest.mark.parametrize(
@@ -99,24 +106,72 @@ def test_plain_command_lines_are_parsed(words: str, call: Call) -> None:
     ],
 )
 def test_other_command_lines_are_left_to_typer(words: list[str]) -> None:
-    assert parse_plain(words) is None
+    assert parse_fast(words) is None
 
 
-VALUES = ["2", "a=1", "-3", "", "json", "eager", "mmap", "never", "x y", "-k", "a.yaml"]
+def values_of(command: str, option: Field[Any]) -> list[str]:
+    """Return values that an option accepts, from a few of all sorts."""
+    options, found = COMMANDS[command][1], []
+    required = {field.name: "a.yaml" for field in fields(options) if field.default is MISSING}
+    for value in option.metadata["choices"] or VALUES:
+        with suppress(UsageError):
+            options(**{**required, option.name: [value] if option.metadata["kind"] == list[str] else value})
+            found.append(value)
+    return found
+
+
+VALUES = ["2", "a=1", "-3", "x", "json", "1GB", "eager", "never", "x y", "-k", "a.yaml"]
+OPTIONS = [
+    (command, option)
+    for command, (_, options, _) in COMMANDS.items()
+    for option in fields(options)
+    if option.metadata["flags"] and option.metadata["kind"] is not int
+]
+IDS = [f"{command}-{option.name}" for command, option in OPTIONS]
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=IDS)
+def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field[Any]) -> None:
+    for flag in option.metadata["flags"]:
+        forms = [[flag]]
+        if option.metadata["kind"] is not bool:
+            values = values_of(command, option)
+            assert values, f"VALUES has none for {flag}"
+            joined = "=" if flag.startswith("--") else ""
+            forms = [[flag, value] for value in values if not value.startswith("-")]
+            forms += [[f"{flag}{joined}{value}"] for value in values]
+        for form in forms:
+            words = [command, "a.yaml", *form]
+            found = parse_fast(words)
+            assert found is not None, words
+            assert found == parse_with_typer(words), words
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS, ids=IDS)
+def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option: Field[Any]) -> None:
+    flag = option.metadata["flags"][-1]
+    if option.metadata["kind"] is bool:
+        wrong = [[f"{flag}=x"]]
+    else:
+        wrong = [[flag], *([flag, value] for value in VALUES if value not in values_of(command, option))]
+    for form in wrong:
+        words = [command, "a.yaml", *form]
+        assert parse_fast(words) is parse_with_typer(words) is None, words
 
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
     """Draw a command line that is usually valid."""
     name = draw(st.sampled_from(sorted(COMMANDS)))
-    long = sorted(f"--{option.replace('_', '-')}" for option in fast_args._defaults(COMMANDS[name][0])) or ["--none"]
-    option, value = st.sampled_from([*long, *SHORT]), st.sampled_from(VALUES)
+    flags = [flag for option in fields(COMMANDS[name][1]) for flag in option.metadata["flags"]] or ["--none", "-n"]
+    long, short = ([flag for flag in flags if flag.startswith("--") is is_long] or ["-n"] for is_long in (True, False))
+    value = st.sampled_from(VALUES)
     chunk = st.one_of(
-        st.tuples(option),
-        st.tuples(option, value),
+        st.tuples(st.sampled_from(flags)),
+        st.tuples(st.sampled_from(flags), value),
         st.tuples(st.builds("{}={}".format, st.sampled_from(long), value)),
-        st.tuples(st.builds("{}{}".format, st.sampled_from(sorted(SHORT)), value)),
-        st.tuples(st.sampled_from(["--help", "--", "-", "-kq", "b.yaml"])),
+        st.tuples(st.builds("{}{}".format, st.sampled_from(short), value)),
+        st.tuples(st.sampled_from(["--help", "--", "-", "-kq", "b.yaml", ""])),
     )
     chunks = draw(st.lists(chunk, max_size=3))
     return [name, *(["a.yaml"] if draw(st.integers(0, 9)) else []), *(word for words in chunks for word in words)]
@@ -125,22 +180,14 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(command_lines())
 def test_typer_parses_every_plain_command_line_alike(words: list[str]) -> None:
-    call = parse_fast(words)
-    if call is not None:
-        name, files, options = call
-        defaults = fast_args._defaults(COMMANDS[name][0])
-        assert parse_with_typer(words) == (name, files, {k: v for k, v in options.items() if v != defaults[k]})
+    options = parse_fast(words)
+    if options is not None:
+        assert parse_with_typer(words) == options
 
 
-def test_the_fast_parser_and_the_help_have_the_same_options() -> None:
-    """Otherwise an option would always take the slow path, or work without being in the help."""
-    for name, (command, _, _) in COMMANDS.items():
-        help = CliRunner().invoke(app, [name, "--help"]).stdout
-        listed = {word for line in help.splitlines() for word in line.split() if line.startswith("  -")}
-        long_options = {word.strip(",") for word in listed if word.startswith("--")} - {"--help"}
-        assert long_options == {f"--{option.replace('_', '-')}" for option in fast_args._defaults(command)}, name
-
-
-def test_typer_passes_the_same_defaults() -> None:
-    for words in (["run", "a.yaml"], ["plan", "a.yaml"], ["validate", "a.yaml"], ["schema"]):
-        assert parse_with_typer(words) == (words[0], tuple(words[1:]), {})
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_lists_the_flags_that_are_declared(command: str) -> None:
+    help = CliRunner().invoke(app, [command, "--help"]).stdout
+    listed = {word.strip(",") for line in help.splitlines() if line.startswith("  -") for word in line.split()}
+    declared = {flag for option in fields(COMMANDS[command][1]) for flag in option.metadata["flags"]}
+    assert {word for word in listed if word.startswith("-")} == declared | {"-h", "--help"}

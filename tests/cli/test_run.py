@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from nfrun.cli.options import RunOptions
 from nfrun.cli.run_command import run_command
-from nfrun.cli.run_setup import RunOptions
 from nfrun.engine.gil_contention import GilContention
 from nfrun.tables.store import TableStore
 
@@ -42,21 +42,7 @@ def run(folder: Path, nodes: str, **options: Any) -> None:
     """Run the nodes quietly; the run must succeed."""
     file = folder / "p.yaml"
     file.write_text(f"nodes:\n{nodes}")
-    settings: dict[str, Any] = {
-        "given": {},
-        "params_file": None,
-        "slots": 4,
-        "schedule": "eager",
-        "handoff": "auto",
-        "keep_going": False,
-        "work": None,
-        "json": True,
-        "events": None,
-        "color": "never",
-        "quiet": True,
-        "verbose": False,
-        **options,
-    }
+    settings: dict[str, Any] = {"slots": 4, "json": True, "quiet": True, **options}
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert run_command(RunOptions(file, **settings)) == (0, False), out.getvalue()
 

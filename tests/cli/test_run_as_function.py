@@ -67,8 +67,8 @@ from pathlib import Path
 
 import multiprocessing.forkserver, pyarrow
 import nfrun.engine.executors.processes
+from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
-from nfrun.cli.run_setup import RunOptions
 from nfrun.core.events import NodeStarted
 import nfrun.engine.executors.processes
 
@@ -76,9 +76,7 @@ HERE = Path(sys.argv[1])
 
 
 def options(file, **changes):
-    common = dict(given={}, params_file=None, slots=4, schedule="eager", handoff="auto", keep_going=False, work=None)
-    common |= dict(json=False, events=None, color="never", quiet=True, verbose=False)
-    return RunOptions(file, **{**common, **changes})
+    return RunOptions(file, **{"slots": 4, **changes})
 
 
 def state():

@@ -25,7 +25,7 @@ def stats(duration: float, gil_wait: float, process: float | None = None) -> Nod
 
 def test_without_an_option_the_file_decides() -> None:
     nodes = pipeline(a="process", b="thread", c="", script="process")
-    assert nodes_in_processes(nodes, "", NONE) == {"a"}
+    assert nodes_in_processes(nodes, "file", NONE) == {"a"}
 
 
 @pytest.mark.parametrize(("requested", "found"), [("process", {"a", "b", "c"}), ("thread", set()), ("auto", {"a"})])

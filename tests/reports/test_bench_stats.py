@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from nfrun.cli.commands import Handoff
 from nfrun.core.plan import SCHEDULES, longest_path, plan_of
 from nfrun.reports.bench_stats import VARIANTS, Spread, as_json, compare, differing, interleave, ratio
 from nfrun.spec.loader import read_pipeline
+from nfrun.tables.handoffs import HANDOFFS
 
 
 def document(wall: float, handoff: float = 0.1, digest: str = "d", peak: int = 100) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_variants_are_interleaved() -> None:
 
 def test_variants_are_options_of_run() -> None:
     assert {variant.schedule for variant in VARIANTS} <= set(SCHEDULES)
-    assert {variant.handoff for variant in VARIANTS} <= set(Handoff)
+    assert {variant.handoff for variant in VARIANTS} <= set(HANDOFFS)
 
 
 def test_medians_with_their_extremes() -> None:

@@ -1,0 +1,247 @@
+"""Declares the options of all commands: their flags, help and defaults, and how texts become values.
+
+An option is one field of a dataclass. `fast_args.py` parses the command line by these declarations, and `typer_app.py`
+makes the help of them. Both make the dataclass from texts; other callers make it from values. The checks are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nfrun.cli.exit_codes import UsageError
+from nfrun.core.plan import SCHEDULES
+from nfrun.system.runtime import cores
+from nfrun.system.units import parse_duration, parse_size
+from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
+
+
+def _option(
+    *flags: str,
+    kind: Any = str,
+    default: Any = None,
+    parse: Callable[[Any], Any] | None = None,
+    wrong: str = "",
+    choices: Collection[str] = (),
+    **settings: Any,
+) -> Any:
+    """Declare an option, or an argument if it has no flags.
+
+    `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
+    the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
+    with any text if `wrong` completes the message "'value' is ...". `settings` are those of typer.
+    """
+    declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices}
+    return field(default=default, metadata={**declared, "settings": settings})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one command. Texts become values here. Raises UsageError if one is wrong."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, declared = getattr(self, option.name), option.metadata
+            try:
+                if declared["choices"] and value not in declared["choices"]:
+                    raise ValueError(f"{value!r} is not one of {', '.join(map(repr, declared['choices']))}.")
+                if value is not None:
+                    object.__setattr__(self, option.name, declared["parse"](value))
+            except ValueError as error:
+                what = f"'{value}' is {declared['wrong']}" if declared["wrong"] else str(error)
+                raise UsageError(what, declared["flags"][0]) from None
+
+
+def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
+    if isinstance(given, Mapping):
+        return given
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ValueError(f"'{text}' is not NAME=VALUE")
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # the argument has bytes that are not UTF-8
+            raise ValueError(f"'{text}' is not UTF-8") from None
+        pairs[name.strip()] = value
+    return pairs
+
+
+def parse_slots(slots: str | int) -> int:
+    """Return how many nodes run at once. Raises ValueError."""
+    text = str(
+        max(4, cores()) if slots == "auto" else slots
+    )  # at least 4, because nodes also wait for disks and services
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 10_000:
+        raise ValueError(slots)
+    return int(text)
+
+
+def _parse_work(work: str | Path) -> Path:
+    if work == "":  # as from an unset variable; an empty Path is the working directory
+        raise ValueError("an empty name is no folder")
+    return Path(work)
+
+
+_flag = partial(_option, kind=bool, default=False)
+_pipeline = partial(_option, kind=Path, metavar="PIPELINE", help="The pipeline file.")
+_params = partial(
+    _option,
+    *("-p", "--param"),
+    kind=list[str],
+    default=(),
+    parse=_parse_params,
+    metavar="NAME=VALUE",
+    help="Set a parameter of the pipeline.",
+)
+_params_file = partial(_option, "--params-file", kind=Path, metavar="FILE", help="Parameters from a YAML or JSON file.")
+_slots = partial(
+    _option,
+    *("-j", "--jobs"),
+    default="auto",
+    parse=parse_slots,
+    wrong="neither auto nor a number from 1 to 10,000",
+    metavar="N|auto",
+    help="How many nodes run at once. auto: as many as cores, at least 4.",
+)
+_work = partial(
+    _option,
+    "--work",
+    parse=_parse_work,
+    metavar="DIR",
+    help="Where runs are kept. Default: .nfrun beside the pipeline file.",
+)
+_json = partial(_flag, "--json", help="One JSON document on stdout, and nothing else.")
+_color = partial(
+    _option, "--color", default="auto", choices=("auto", "always", "never"), help="Colours in what is printed."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(Options):
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory."""
+
+    pipeline: Path = _pipeline(default=MISSING)
+    given: Mapping[str, str] = _params()
+    params_file: Path | None = _params_file()
+    slots: int = _slots()
+    schedule: str = _option(
+        "--schedule",
+        default="eager",
+        choices=SCHEDULES,
+        help="eager starts a node when its inputs are there; the others are for comparison.",
+    )
+    handoff: str = _option(
+        "--handoff",
+        default="auto",
+        choices=HANDOFFS,
+        help="auto: by reference, files behind; mmap: through files only; memory: no files; "
+        "json: as text, for comparison.",
+    )
+    memory: int | None = _option(
+        "--memory",
+        default="auto",
+        parse=lambda size: None if size == "auto" else parse_size(str(size)),
+        wrong="neither auto nor a size such as 512MB, 1GiB or 2000000000",
+        metavar="SIZE|auto",
+        help="How much waits to be written at most (2GB, 1GiB). auto: a quarter of the memory.",
+    )
+    executor: str = _option(
+        "--executor",
+        default="file",
+        choices=("file", "thread", "process", "auto"),
+        help="Where nodes run. file: as the file says; auto: in processes those that waited for Python's lock.",
+    )
+    keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
+    work: Path | None = _work()
+    json: bool = _json()
+    events: Path | None = _option("--events", kind=Path, metavar="FILE", help="Write every event as a line of JSON.")
+    color: str = _color()
+    quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
+    verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start.")
+    resume: bool = _flag("--resume", help="Reuse what earlier runs have finished, and run the rest.")
+    keep: bool = _flag("--keep", help="Keep the tables between nodes too when the run has ended well.")
+    fsync: bool = _flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
+    grace: float = _option(
+        "--grace",
+        default="5s",
+        parse=lambda grace: parse_duration(grace if isinstance(grace, str) else f"{grace:.9f}"),
+        wrong="not a duration such as 10s, 500ms, 2m or 0",
+        metavar="DURATION",
+        help="How long a node may take to stop before it is killed (10s, 2m, 0).",
+    )
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        for option, needs_files in (("--resume", self.resume), ("--keep", self.keep), ("--durable", self.fsync)):
+            if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
+                raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions(Options):
+    """The options of `nfrun plan`."""
+
+    pipeline: Path = _pipeline(default=MISSING)
+    slots: int = _slots()
+    format: str = _option(
+        "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it."
+    )
+    given: Mapping[str, str] = _params()
+    params_file: Path | None = _params_file()
+    resume: bool = _flag("--resume", help="Also show which nodes a resumed run would run again, and why.")
+    work: Path | None = _work()
+
+
+@dataclass(frozen=True, slots=True)
+class CleanOptions(Options):
+    """The options of `nfrun clean`."""
+
+    pipeline: Path | None = _pipeline(
+        help="The pipeline file whose work folder is meant. Left out: .nfrun in the working directory."
+    )
+    work: Path | None = _work()
+    all: bool = _flag("--all", help="All runs, and what nodes with 'cache: true' gave.")
+    dry_run: bool = _flag("--dry-run", help="Only list what would be removed.")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateOptions(Options):
+    """The options of `nfrun validate`."""
+
+    files: list[Path] = _option(
+        kind=list[Path],
+        default=MISSING,
+        parse=lambda files: [Path(file) for file in files],
+        metavar="FILE...",
+        help="Pipeline files.",
+    )
+    json: bool = _json()
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions(Options):
+    """The options of `nfrun bench`.
+
+    If `pipeline` is None, the two bundled pipelines are compared. `slots` is how many nodes run at once; None means as
+    `nfrun run` has it, or for the bundled pipelines the number of nodes, because their nodes only wait.
+    """
+
+    pipeline: Path | None = _pipeline(
+        help="The pipeline file. Left out: two that come with nfrun, of 5 and of 20 nodes."
+    )
+    given: Mapping[str, str] = _params()
+    slots: int | None = _slots(
+        parse=lambda slots: None if slots == "auto" else parse_slots(slots),
+        help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
+    )
+    repeat: int = _option(
+        "--repeat", kind=int, default=3, metavar="N", help="How often each variant is run.", min=1, max=1000
+    )
+    json: bool = _json()
+    yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
+    color: str = _color()

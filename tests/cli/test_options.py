@@ -1,0 +1,106 @@
+"""Tests of the options: texts and values make the same options, wrong ones are named, each is declared once."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nfrun.cli
+from nfrun.cli.commands import COMMANDS
+from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.options import PlanOptions, RunOptions
+from nfrun.engine.placement import EXECUTORS
+
+FILE = Path("p.yaml")
+VALUES: dict[str, Any] = {
+    "given": {"a": "1"},
+    "params_file": Path("a.json"),
+    "slots": 3,
+    "memory": 2_000_000,
+    "work": Path("kept"),
+    "events": Path("e.jsonl"),
+    "grace": 0.1 + 0.2,
+}
+TEXTS: dict[str, Any] = {
+    "given": ["a=1"],
+    "params_file": "a.json",
+    "slots": "3",
+    "memory": "2MB",
+    "work": "kept",
+    "events": "e.jsonl",
+    "grace": "300ms",
+}
+
+
+def test_values_and_texts_make_the_same_options() -> None:
+    assert RunOptions(FILE, **VALUES) == RunOptions(FILE, **TEXTS)
+    assert {name: getattr(RunOptions(FILE, **VALUES), name) for name in VALUES} == {**VALUES, "grace": 0.3}
+
+
+def test_the_defaults_are_values() -> None:
+    options = RunOptions(FILE)
+    assert (options.memory, options.grace, options.given, options.executor) == (None, 5.0, {}, "file")
+    assert options.slots >= 4
+
+
+@pytest.mark.parametrize("options", [RunOptions(FILE, **VALUES), RunOptions(FILE), PlanOptions(FILE)])
+def test_options_of_options_are_the_same(options: Any) -> None:
+    assert replace(options) == options
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "option", "what"),
+    [
+        ("slots", 0, "-j", "'0' is neither auto nor a number from 1 to 10,000"),
+        ("slots", "two", "-j", "'two' is neither auto nor a number from 1 to 10,000"),
+        ("slots", 2.5, "-j", "'2.5' is neither auto nor a number from 1 to 10,000"),
+        ("memory", 0, "--memory", "'0' is neither auto nor a size such as 512MB, 1GiB or 2000000000"),
+        ("grace", -1.0, "--grace", "'-1.0' is not a duration such as 10s, 500ms, 2m or 0"),
+        ("grace", float("nan"), "--grace", "'nan' is not a duration such as 10s, 500ms, 2m or 0"),
+        ("schedule", "lazy", "--schedule", "'lazy' is not one of 'eager', 'staged', 'sequential'."),
+        ("handoff", "", "--handoff", "'' is not one of 'auto', 'mmap', 'memory', 'json'."),
+        ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'auto'."),
+        ("given", ["a"], "-p", "'a' is not NAME=VALUE"),
+        ("given", ["a=\udcff"], "-p", "'a=\udcff' is not UTF-8"),
+        ("work", "", "--work", "an empty name is no folder"),
+    ],
+)
+def test_a_wrong_value_is_an_error_of_its_option(name: str, value: Any, option: str, what: str) -> None:
+    with pytest.raises(UsageError) as error:
+        RunOptions(FILE, **{name: value})
+    assert (error.value.option, str(error.value)) == (option, what)
+
+
+@pytest.mark.parametrize("handoff", ["memory", "json"])
+@pytest.mark.parametrize(("name", "option"), [("resume", "--resume"), ("keep", "--keep"), ("fsync", "--durable")])
+def test_what_needs_files_of_tables_needs_a_handoff_with_files(handoff: str, name: str, option: str) -> None:
+    wrong: dict[str, Any] = {"handoff": handoff, name: True}
+    with pytest.raises(UsageError, match=f"^--handoff {handoff} leaves no files of tables$") as error:
+        RunOptions(FILE, **wrong)
+    assert error.value.option == option
+    RunOptions(FILE, **{**wrong, "handoff": "auto"})
+
+
+def test_the_executors_are_those_of_the_engine() -> None:
+    (executor,) = (option for option in fields(RunOptions) if option.name == "executor")
+    assert executor.metadata["choices"] == EXECUTORS
+
+
+def test_no_parser_names_an_option() -> None:
+    """Their only source are the declarations."""
+    flags = {
+        flag for _, options, _ in COMMANDS.values() for option in fields(options) for flag in option.metadata["flags"]
+    }
+    names = {option.name for _, options, _ in COMMANDS.values() for option in fields(options)}
+    for module in ("fast_args", "typer_app"):
+        tree = ast.parse((Path(nfrun.cli.__file__).parent / f"{module}.py").read_text())
+        texts = {
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+        assert texts & flags <= {"--json"}, module  # what `main` in typer_app looks for when it reports an error
+        assert not keywords & names, module
