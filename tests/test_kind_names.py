@@ -20,7 +20,7 @@ OTHER_MEANINGS = {
     ("cli/bench.py", "tuple", "run"): "a command",
     ("engine/attempt.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
     ("cli/bench.py", "dict key", "python"): "the version of Python",
-    ("cli/fast_args.py", "dict key", "run"): "a command",
+    ("cli/commands.py", "dict key", "run"): "a command",
     ("cache/work_dir.py", "dict key", "run"): "the id of a run",
     ("cache/work_dir.py", "tuple", "run"): "the id of a run",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",

@@ -1,8 +1,8 @@
 """The command line: parses the arguments, carries out the commands and sets the exit code.
 
-`fast_args` parses plain command lines, and `typer_app` all others; both call the functions in `commands`. `run`
-runs a pipeline as a function, after `run_setup`; `run_command` makes the command of it, with `run_reports`. `bench`
-carries out `nfrun bench`. `exit_codes` reports errors.
+`options` declares the options. `fast_args` parses plain command lines, and `typer_app` all others; both call the
+functions in `commands`. `run` runs a pipeline as a function, after `run_setup`; `run_command` makes the command of it,
+with `run_reports`. `bench` carries out `nfrun bench`. `exit_codes` reports errors.
 
 Other packages use:
 
