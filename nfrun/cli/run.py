@@ -57,14 +57,14 @@ def run_pipeline(
     """Run a pipeline file, on any thread, beside other runs in this process, and return its result.
 
     Events go to the `reporters`. Nodes run inside of `around(run)`: a program can keep `run`, and call its `cancel`
-    from any thread. A node that fails is no error of this function. Raises SpecError, WorkDirLocked, HandoffError and
-    OSError.
+    from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)` cancels the run on Ctrl-C. A node
+    that fails is no error of this function. Raises SpecError, WorkDirLocked, HandoffError and OSError.
 
     Nothing of the process changes for good. While runs are under way, `sys.stdout` and `sys.stderr` route what nodes
     print to the logs of their runs, and the user's modules are in `sys.modules` under other names (see `ModuleSpace`,
     also for its limits). Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker
-    processes have it in their environment. The fork server of the workers stays until the process ends, and
-    as with `multiprocessing`, each worker imports the main module of the program again.
+    processes have it in their environment. The fork server of the workers stays until the process ends, and as with
+    `multiprocessing`, each worker imports the main module of the program again.
     """
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.stream_takeover import capture_prints

@@ -80,6 +80,9 @@ def options(file, **changes):
 
 
 def state():
+    for thread in threading.enumerate():
+        if thread.name == "nfrun-loop":
+            thread.join(10)
     return {
         "environ": dict(os.environ),
         "path": list(sys.path),
@@ -92,9 +95,14 @@ def state():
         "signals": {number: repr(signal.getsignal(number)) for number in signal.valid_signals()},
         "interval": sys.getswitchinterval(),
         "collector": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+        "event loops": [repr(loop) for loop in gc.get_objects() if is_open_loop(loop)],
         "exit hooks": atexit._ncallbacks(),
         "warnings": list(map(repr, warnings.filters)),
     }
+
+
+def is_open_loop(thing):
+    return isinstance(thing, asyncio.AbstractEventLoop) and not thing.is_closed()
 
 
 def is_ours(name, module):
@@ -242,7 +250,7 @@ def test_a_failing_and_a_cancelled_run_are_results(program: dict[str, Any]) -> N
     "what",
     [
         *("environ", "path", "hooks", "finders", "folders", "modules"),
-        *("streams", "descriptors", "signals", "interval", "collector", "exit hooks", "warnings"),
+        *("streams", "descriptors", "signals", "interval", "collector", "event loops", "exit hooks", "warnings"),
     ],
 )
 def test_the_process_is_afterwards_as_before(program: dict[str, Any], what: str) -> None:

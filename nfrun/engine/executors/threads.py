@@ -201,9 +201,13 @@ class _Loop:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     while True:
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt):
             continue  # in asyncio these end the whole loop, which other nodes still need
+        if not asyncio.all_tasks(loop):  # those of detached nodes may still be called by other threads
+            loop.close()
         return
