@@ -6,8 +6,6 @@ Worker processes import this module too, so it imports almost nothing by itself.
 import sys
 from typing import NoReturn
 
-_RESUME = "'nfrun run --resume' goes on from what had finished"
-
 
 def main(*, guarded: bool = True) -> NoReturn:
     """Run the command line in `sys.argv` and exit the process with its exit code.
@@ -18,9 +16,10 @@ def main(*, guarded: bool = True) -> NoReturn:
 
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
+            from nfrun.core.text import RESUME_HINT
             from nfrun.system.supervisor import supervise
 
-            supervise(_RESUME if sys.argv[1] == "run" else "")
+            supervise(RESUME_HINT if sys.argv[1] == "run" else "")
         _main()
     except KeyboardInterrupt:  # also during imports
         print("nfrun: interrupted", file=sys.stderr)

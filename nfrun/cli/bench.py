@@ -42,6 +42,7 @@ from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, a
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.spec.resolve import resolve
+from nfrun.system.exit_status import describe_exit
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 
@@ -185,7 +186,7 @@ class _BenchRuns:
             # `bench` has no such options.
             sys.stderr.write(text.replace(KEEP_GOING, "").replace(RESUME, ""))
             raise self.stopped(
-                f"'{variant.name}' of {self.name} {_describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED
+                f"'{variant.name}' of {self.name} {describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED
             )
         try:
             document: Document = json.loads(out.read_bytes())
@@ -285,13 +286,6 @@ def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
         print(file=sys.stderr)
     if answer.strip().lower() not in ("y", "yes"):
         raise BenchStopped("nothing was run", EXIT_USAGE)
-
-
-def _describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    return f"was ended by {name}" + (" (was there enough memory?)" if -code == signal.SIGKILL else "")
 
 
 def _bar_character(stream: TextIO) -> str:

@@ -15,5 +15,5 @@ Other packages use:
 - `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `closest_match`, `ellipsize`, `escape_controls`
+- `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.nodes.base import Kind, NodeContext, NodeError
+from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
 from nfrun.system.threads import start_timer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
+_HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
@@ -117,7 +119,7 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
     out.end()
     err.end()
     if status:
-        raise NodeError(_ending(status), _end_of(err))
+        raise NodeError(f"the script {describe_exit(status)}{_HINTS.get(status, '')}", _end_of(err))
 
 
 def _refused(what: str, error: OSError | HandoffError) -> Exception:
@@ -188,16 +190,6 @@ def _end_of(errors: StreamLog) -> str:
     if errors.file_name and (text.startswith("…") or text.count("\n") >= _SHOWN):
         text = f"{text.rstrip()}\nthe rest of stderr: {errors.file_name}"
     return text
-
-
-def _ending(status: int) -> str:
-    if status < 0:
-        try:
-            return f"the script was ended by {signal.Signals(-status).name}"
-        except ValueError:
-            return f"the script was ended by signal {-status}"
-    hint = {126: " (not executable)", 127: " (command not found)"}.get(status, "")
-    return f"the script exited with status {status}{hint}"
 
 
 RUN = Kind(

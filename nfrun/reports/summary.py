@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
-from nfrun.core.text import ellipsize, escape_controls
+from nfrun.core.text import RESUME_HINT, ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_COLUMNS, _MAX_FAILURES = 40, 6, 12, 5
 KEEP_GOING = "; -k runs what does not depend on it"
-RESUME = "\n   'nfrun run --resume' goes on from what had finished"
+RESUME = f"\n   {RESUME_HINT}"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
 _MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that counts the omitted columns

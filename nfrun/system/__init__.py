@@ -1,13 +1,14 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
 `supervisor`, `process_tree` and `stray_output` keep a run's processes together. `std_streams`, `signals` and
-`process_exit` prepare and end the process of a command. `threads` starts threads. `atomic_files`, `checksums` and
-`os_errors` are about files.
+`process_exit` prepare and end the process of a command, and `exit_status` says how another one ended. `threads` starts
+threads. `atomic_files`, `checksums` and `os_errors` are about files.
 
 Other packages use:
 
 - `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `read_regular_file`, `sync`
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
+- `exit_status`: `describe_exit`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `Feed`, `read_chunk`, `read_left`, `read_while`
 - `process_exit`: `leave_process`

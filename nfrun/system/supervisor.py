@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+from nfrun.system.exit_status import describe_exit
 from nfrun.system.process_tree import kill_descendants
 from nfrun.system.stray_output import StrayOutput, open_stray_output
 
@@ -173,8 +174,7 @@ class _Supervisor:
                 self._request(number)
         self._end()
         if code < 0 and -code not in self._requests:
-            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-            self._print(f"the run was killed ({name})")
+            self._print(f"the run {describe_exit(code)}")
         return 128 - code if code == -signal.SIGKILL else code
 
     def _signal(self) -> int | None:

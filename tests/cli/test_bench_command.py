@@ -240,7 +240,7 @@ def test_a_failure_is_reported_once(folder: Folder) -> None:
         "    raise LookupError(\"no column 'price'\")\n"
         "  inputs\n"
         "    table: 3 rows, n: int64\n"
-        "nfrun: 'before' of failing.yaml ended with exit code 1; nothing is compared\n"
+        "nfrun: 'before' of failing.yaml exited with status 1; nothing is compared\n"
     )
 
 
@@ -259,7 +259,7 @@ def test_a_failure_in_one_variant_fails_bench(folder: Folder) -> None:
     done = folder.bench("second.yaml", "--json")
     assert done.returncode == 1
     assert "node 'a' failed: LookupError: too many" in done.stderr
-    what = "'stages' of second.yaml ended with exit code 1; nothing is compared"
+    what = "'stages' of second.yaml exited with status 1; nothing is compared"
     assert done.stderr.endswith(f"nfrun: {what}\n")
     assert json.loads(done.stdout) == {"status": "failed", "error": what}
     assert folder.left() == []
@@ -268,9 +268,9 @@ def test_a_failure_in_one_variant_fails_bench(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["killed.yaml"], "'before' of killed.yaml was ended by SIGKILL (was there enough memory?)"),
+        (["killed.yaml"], "'before' of killed.yaml was killed by SIGKILL; the system does that when memory runs out"),
         (["leaves.yaml"], "'before' of leaves.yaml ended without a result"),
-        (["leaves.yaml", "-p", "code=3"], "'before' of leaves.yaml ended with exit code 3"),
+        (["leaves.yaml", "-p", "code=3"], "'before' of leaves.yaml exited with status 3"),
     ],
 )
 def test_a_run_without_a_result_is_described(folder: Folder, arguments: list[str], expected: str) -> None:

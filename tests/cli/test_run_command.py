@@ -512,7 +512,10 @@ def test_a_killed_run_suggests_resume(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {python: 'die:die'}}\n")
     done = folder.nfrun("run", "p.yaml", "-q")
     assert done.returncode == 137
-    assert done.stderr == "nfrun: the run was killed (SIGKILL); 'nfrun run --resume' goes on from what had finished\n"
+    assert done.stderr == (
+        "nfrun: the run was killed by SIGKILL; the system does that when memory runs out; "
+        "'nfrun run --resume' goes on from what had finished\n"
+    )
     (folder.path / "die.py").write_text("def die(): return {'n': 1}\n")
     assert folder.nfrun("run", "p.yaml", "-q", "--resume").returncode == 0
 

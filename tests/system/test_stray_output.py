@@ -44,7 +44,7 @@ def test_output_before_a_crash_is_not_lost() -> None:
     done = run(
         "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nos.write(2, b'ouch\\x1b\\n')\nos.abort()"
     )
-    assert done.stderr == b"ouch\\x1b\nnfrun: the run was killed (SIGABRT)\n"
+    assert done.stderr == b"ouch\\x1b\nnfrun: the run was killed by SIGABRT; compiled code in it aborted\n"
 
 
 def test_a_large_write_that_holds_the_gil_does_not_block() -> None:

@@ -25,6 +25,7 @@ from nfrun.engine.executors.base import CANCELLED, RunCoroutine
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
+from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import reason
 from nfrun.system.threads import start_timer
 from nfrun.tables.output_files import output_path
@@ -173,16 +174,4 @@ def _ending(status: int | None) -> str:
     """Say how a worker ended, from its exit code (negative for a signal), or None if it had to be killed."""
     if status is None or status == 0:
         return "its worker process has closed the connection to the run"
-    if status > 0:
-        return f"its worker process exited with status {status} while the node ran"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hints = {
-        "SIGKILL": "; the system does that when memory runs out",
-        "SIGSEGV": "; compiled code in it crashed",
-        "SIGBUS": "; compiled code in it crashed",
-        "SIGABRT": "; compiled code in it aborted",
-    }
-    return f"its worker process was killed by {name}{hints.get(name, '')}"
+    return f"its worker process {describe_exit(status)}{' while the node ran' if status > 0 else ''}"
