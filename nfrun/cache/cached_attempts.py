@@ -22,7 +22,7 @@ from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.executors.base import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
-from nfrun.system.atomic_files import sync
+from nfrun.system.atomic_files import atomic_write, sync
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
@@ -176,10 +176,8 @@ class CachedAttempts:
             try:
                 os.link(file, path, follow_symlinks=False)
             except OSError:  # a file system without hard links, or the file has too many of them
-                partial = path.with_name(f"{path.name}.partial")
-                shutil.copyfile(file, partial)
-                partial.chmod(0o444)
-                partial.replace(path)
+                with atomic_write(path, private=True) as partial:
+                    shutil.copyfile(file, partial)
             self._sync(path)
         except OSError as error:
             what = f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes)"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nfrun.cache.journal import JournalContents, read_journal
 from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.system.atomic_files import PARTIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
     needed = {} if everything else _needed(journals)
     runs = tuple(run.folder for run in journals if run.folder not in needed)
     files = [path for folder, names in needed.items() for path in _unneeded(folder, names)]
-    files += (path for path in _entries(work.path / "timings") if path.name.endswith(".partial"))
+    files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 

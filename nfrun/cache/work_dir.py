@@ -20,7 +20,7 @@ from typing import Any
 
 from nfrun.core.errors import WorkDirLocked
 from nfrun.core.pipeline import Pipeline
-from nfrun.system.atomic_files import is_same_file, make_folders, name_errors
+from nfrun.system.atomic_files import is_same_file, make_folders, name_errors, remove_partials
 
 WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
@@ -129,9 +129,7 @@ class WorkDir:
         if folder.is_symlink():
             return
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-        for partial in folder.glob("*.partial"):
-            with suppress(OSError):
-                partial.unlink()
+        remove_partials(folder)
 
     def run_folders(self) -> list[Path]:
         """Return the folders of all runs, sorted by name. Skips links and other entries of `runs/`.

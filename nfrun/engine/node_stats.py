@@ -7,14 +7,13 @@ estimated durations and the placement of nodes from them.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
-from nfrun.system.atomic_files import read_regular_file
+from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 _CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
 _KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the fields of `NodeStats` in order
@@ -69,18 +68,13 @@ def write_node_stats(work: Path, pipeline: str, stats: NodeStats) -> None:
     """Replace the recorded statistics of a pipeline, atomically. Raises OSError."""
     path = _file(work, pipeline)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
     # Integers are written three times as fast as fractions of a second.
     fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
     text = json.dumps(
         {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
     )
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with atomic_write(path, private=True) as partial:
+        Path(partial).write_text(text)
 
 
 def _file(work: Path, pipeline: str) -> Path:

@@ -6,7 +6,8 @@ threads. `atomic_files`, `checksums` and `os_errors` are about files.
 
 Other packages use:
 
-- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `read_regular_file`, `sync`
+- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `PARTIAL`, `read_regular_file`,
+  `remove_partials`, `sync`
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`

@@ -1,6 +1,7 @@
 """Writes files atomically: a file appears under its name complete, or not at all.
 
-A writer locks its temporary file (`flock`). An unlocked one was left by a writer that was killed.
+Outside of the work folder, a writer locks its temporary file (`flock`). An unlocked one was left by a writer that was
+killed.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
+
+PARTIAL = ".partial"  # the end of the names of temporary files in the work folder
 
 
 def sync(path: Path | str) -> None:
@@ -33,49 +37,70 @@ def make_folders(path: Path, mode: int = 0o777) -> list[Path]:
 
 
 @contextmanager
-def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False) -> Iterator[str]:
     """Yield the path of a temporary file beside `path`, and rename it to `path` unless an exception is raised.
 
-    Makes missing folders. Removes temporary files of killed writers and leaves those of running ones; of several
-    writers the last one wins. With `fsync` the file and its name survive a power loss. Raises OSError.
+    Removes the temporary file after an exception. With `fsync` the file and its name survive a power loss. Raises
+    OSError.
+
+    A `private` file is in the work folder, and one thread of one process writes it. It becomes read-only, because
+    readers may map it. The caller makes its folder. A killed process leaves a temporary file: see `remove_partials`.
+
+    Several processes may write any other file, and the last one wins. Makes missing folders. Removes temporary files of
+    killed writers and leaves those of running ones.
     """
-    made = make_folders(path.parent)
-    if fsync:  # now: a later attempt finds the folders, and would not sync them
-        for folder in made:
+    final, lock = os.fspath(path), -1  # str: for a small table, pathlib takes as long as writing the file
+    if private:
+        partial = f"{final}.{threading.get_ident():x}{PARTIAL}"
+    else:
+        made = make_folders(Path(final).parent)
+        for folder in made if fsync else ():  # now: a later attempt finds the folders, and would not sync them
             sync(folder)
-    partial, file = _create_temporary(path)
+        partial, lock = _create_temporary(final)
     try:
         yield partial
+        if private:
+            os.chmod(partial, 0o444)  # noqa: PTH101
         if fsync:
-            os.fsync(file)
-        partial.replace(path)
+            sync(partial)
+        os.replace(partial, final)  # noqa: PTH105
+        if fsync:
+            sync(os.path.dirname(final) or ".")  # noqa: PTH120
     except BaseException:
         with suppress(OSError):
-            if is_same_file(file, partial):  # else it was renamed already, and this name may be another writer's
-                partial.unlink()
+            # Else it was renamed already, and this name may be another writer's.
+            if private or is_same_file(lock, partial):
+                os.unlink(partial)  # noqa: PTH108
         raise
     finally:
-        os.close(file)
-    if fsync:
-        sync(path.parent)
+        if not private:
+            os.close(lock)
 
 
-def is_same_file(file: int, path: Path) -> bool:
+def remove_partials(folder: Path) -> None:
+    """Remove the temporary files of `private` files in a folder. Ignores errors. Nobody may write there any more."""
+    for partial in folder.glob(f"*{PARTIAL}"):
+        with suppress(OSError):
+            partial.unlink()
+
+
+def is_same_file(file: int, path: Path | str) -> bool:
     """Return whether the open file `file` is the one at `path` now: the name may have been removed and made again."""
     try:
-        found = path.stat(follow_symlinks=False)
+        found = os.lstat(path)
     except FileNotFoundError:
         return False
     opened = os.fstat(file)
     return (opened.st_ino, opened.st_dev) == (found.st_ino, found.st_dev)
 
 
-def _create_temporary(path: Path) -> tuple[Path, int]:
+def _create_temporary(path: str) -> tuple[str, int]:
     """Make and lock a temporary file for `path`, under the first free name. Returns its path and its descriptor."""
     # Not made from the file's name: that could get too long, or match a glob for such files. Two targets may share a
     # name without harm.
-    prefix = f".nfrun-{zlib.crc32(os.fsencode(path.name)):08x}"
-    names = (path.parent / f"{prefix}-{number}.tmp" for number in count())
+    folder, name = os.path.split(path)
+    prefix = os.path.join(folder, f".nfrun-{zlib.crc32(os.fsencode(name)):08x}")  # noqa: PTH118
+    names = (f"{prefix}-{number}.tmp" for number in count())
     for partial in names:
         _remove_abandoned(partial)
         try:
@@ -91,7 +116,7 @@ def _create_temporary(path: Path) -> tuple[Path, int]:
     return partial, file
 
 
-def _lock_new(file: int, path: Path) -> bool:
+def _lock_new(file: int, path: str) -> bool:
     """Lock a new file. Returns False if another writer took it for a left one first, and removed it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,14 +127,14 @@ def _lock_new(file: int, path: Path) -> bool:
     return is_same_file(file, path)
 
 
-def _remove_abandoned(path: Path) -> bool:
+def _remove_abandoned(path: str) -> bool:
     """Remove a temporary file that no writer has locked. Returns whether it was removed."""
     with suppress(OSError):
         file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_same_file(file, path):
-                path.unlink()
+                os.unlink(path)  # noqa: PTH108
                 return True
         finally:
             os.close(file)

@@ -106,7 +106,7 @@ def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync
                     _WRITERS[kind](table, packed, path)
             else:
                 _WRITERS[kind](table, file, path)
-        size = partial.stat().st_size
+        size = os.stat(partial).st_size  # noqa: PTH116
     return size
 
 

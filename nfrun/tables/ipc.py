@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.system.atomic_files import sync
+from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
 
@@ -63,14 +62,12 @@ def write_file(
     from nfrun.tables.digest import Digest
 
     reserved = 0
-    final = os.fspath(path)  # paths are str: for a small table, pathlib takes as long as writing the file
-    partial = f"{final}.{threading.get_ident():x}.partial"
     content = Digest(value.schema)
     # Chunks may have different dictionaries, which an IPC file cannot hold.
     table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None
-    try:
+    with atomic_write(path, private=True, fsync=fsync) as partial:
         # Don't use a Python file. It is as fast alone, but it takes the GIL for every buffer and every few bytes of
         # padding. While other nodes compute in Python, each GIL wait takes 5 ms.
         with _created(partial) as file:
@@ -87,16 +84,6 @@ def write_file(
             size = file.tell()
         if size < reserved:
             os.truncate(partial, size)
-        os.chmod(partial, 0o444)  # noqa: PTH101
-        if fsync:
-            sync(partial)
-        os.replace(partial, final)  # noqa: PTH105
-        if fsync:
-            sync(os.path.dirname(final))  # noqa: PTH120
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(partial)  # noqa: PTH108
-        raise
     if whole is not None and whole.size > LITTLE:
         whole = None
     return WrittenFile(rows, total, size, content.hexdigest(), checksum, content.schema_digest(table), whole)

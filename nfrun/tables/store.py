@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
+from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import quarter_of_memory
 from nfrun.system.threads import start_thread
@@ -241,9 +242,7 @@ class TableStore:
         self._unchecked.put(None)
         with self._lock:
             self._entries.clear()
-        for partial in self._folder.glob("*.partial"):  # of attempts that were detached while they wrote
-            with suppress(OSError):
-                partial.unlink()
+        remove_partials(self._folder)  # of attempts that were detached while they wrote
         with suppress(OSError):
             self._folder.rmdir()  # succeeds only if it is empty
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from nfrun.system.atomic_files import atomic_write
+from nfrun.system.atomic_files import PARTIAL, atomic_write, remove_partials
 
 WRITE = """
 import os, sys, time
 from pathlib import Path
 from nfrun.system.atomic_files import atomic_write
 with atomic_write(Path(sys.argv[1])) as partial:
-    partial.write_text("theirs")
-    print(partial.name, flush=True)
+    Path(partial).write_text("theirs")
+    print(partial, flush=True)
     {}
 """
 
@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
 
 def write(path: Path, text: str) -> None:
     with atomic_write(path) as partial:
-        partial.write_text(text)
+        Path(partial).write_text(text)
 
 
 def test_the_next_writer_removes_the_partial_file_of_a_killed_one(tmp_path: Path) -> None:
@@ -64,11 +64,11 @@ def test_the_next_writer_removes_the_partial_files_of_several_killed_ones(tmp_pa
 def test_the_partial_file_of_a_live_writer_is_not_removed(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     with atomic_write(path) as mine:
-        mine.write_text("mine, ")
+        Path(mine).write_text("mine, ")
         theirs = writer(path, "pass")
         assert theirs.wait(60) == 0
-        assert path.read_text() == "theirs" and mine.read_text() == "mine, "
-        with mine.open("a") as file:
+        assert path.read_text() == "theirs" and Path(mine).read_text() == "mine, "
+        with Path(mine).open("a") as file:
             file.write("all of it")
     assert names(tmp_path) == ["t.csv"] and path.read_text() == "mine, all of it"
 
@@ -77,10 +77,10 @@ def test_a_writer_interrupted_after_the_rename_removes_no_file_of_another(tmp_pa
     path = tmp_path / "t.csv"
     first = atomic_write(path)
     mine = first.__enter__()
-    mine.replace(path)
+    Path(mine).replace(path)
     with atomic_write(path) as other:
         assert other == mine
-        other.write_text("other")
+        Path(other).write_text("other")
         assert not first.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert names(tmp_path) == ["t.csv"] and path.read_text() == "other"
 
@@ -111,7 +111,7 @@ def test_without_file_locks_no_partial_file_is_removed(tmp_path: Path, monkeypat
     monkeypatch.setattr(fcntl, "flock", refuse)
     path = tmp_path / "t.csv"
     with atomic_write(path) as first:
-        first.write_text("first")
+        Path(first).write_text("first")
         write(path, "second")
         assert path.read_text() == "second"
     assert path.read_text() == "first" and names(tmp_path) == ["t.csv"]
@@ -120,7 +120,70 @@ def test_without_file_locks_no_partial_file_is_removed(tmp_path: Path, monkeypat
 def test_a_leftover_that_cannot_be_removed_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     with atomic_write(path) as partial:
-        partial.write_text("1")
-    partial.mkdir()
+        Path(partial).write_text("1")
+    Path(partial).mkdir()
     write(path, "2")
-    assert path.read_text() == "2" and names(tmp_path) == sorted([partial.name, "t.csv"])
+    assert path.read_text() == "2" and names(tmp_path) == sorted([Path(partial).name, "t.csv"])
+
+
+# ------------------------------------------------------------------ private files
+
+
+def test_a_private_file_is_read_only_and_replaced_by_a_rename(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    for text in ("1", "2"):
+        with atomic_write(path, private=True) as partial:
+            Path(partial).write_text(text)
+            assert Path(partial).parent == tmp_path and partial.endswith(PARTIAL)
+            assert not path.exists() or path.read_text() == "1"
+        assert path.read_text() == text
+        assert path.stat().st_mode & 0o777 == 0o444
+    assert names(tmp_path) == ["a.arrow"]
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path, private: bool) -> None:
+    path = tmp_path / "t"
+    path.write_text("earlier")
+    with pytest.raises(KeyboardInterrupt), atomic_write(path, private=private) as partial:
+        Path(partial).write_text("half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["t"] and path.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_file_that_cannot_be_renamed_leaves_no_partial_file(tmp_path: Path, private: bool) -> None:
+    (tmp_path / "t").mkdir()
+    with pytest.raises(IsADirectoryError), atomic_write(tmp_path / "t", private=private) as partial:
+        Path(partial).write_text("whole")
+    assert names(tmp_path) == ["t"]
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_fsync_comes_before_the_rename_and_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    real_fsync, real_replace, steps = os.fsync, os.replace, []
+
+    def fsync(file: int) -> None:
+        steps.append("folder" if Path(f"/proc/self/fd/{file}").readlink() == tmp_path else "file")
+        real_fsync(file)
+
+    def replace(source: str, target: str) -> None:
+        steps.append("rename")
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    for durable in (False, True):
+        with atomic_write(tmp_path / "t", private=private, fsync=durable) as partial:
+            Path(partial).write_text("whole")
+    assert steps == ["rename", "file", "rename", "folder"]
+
+
+def test_remove_partials_removes_only_partial_files_of_killed_writers(tmp_path: Path) -> None:
+    (tmp_path / f"a.arrow.1f{PARTIAL}").touch()
+    (tmp_path / f"folder{PARTIAL}").mkdir()
+    (tmp_path / "a.arrow").touch()
+    remove_partials(tmp_path)
+    assert names(tmp_path) == ["a.arrow", f"folder{PARTIAL}"]
