@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_command import run_command
 from nfrun.system.runtime import cores
+from nfrun.system.std_streams import Messages
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -155,7 +156,7 @@ def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"slots": 8, "json": True, "quiet": True, **options}
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code, _ = run_command(RunOptions(pipeline, **settings))
+        code, _ = run_command(RunOptions(pipeline, **settings), Messages())
     if code:
         raise RuntimeError(f"{pipeline.name} ended with {code}")
     document: dict[str, Any] = json.loads(out.getvalue())

@@ -54,7 +54,9 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, 1)
-        cache = RunCache.open(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False)
+        cache = RunCache.open(
+            pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print
+        )
     run = PipelineRun(
         pipeline,
         plan,
@@ -73,6 +75,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
             persistent=journal,
         ),
         redactor=Redactor([]),
+        on_error=print,
         gate=cache and cache.gate,
     )
     try:

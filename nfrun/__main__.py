@@ -22,7 +22,9 @@ def main(*, guarded: bool = True) -> NoReturn:
             supervise(RESUME_HINT if sys.argv[1] == "run" else "")
         _main()
     except KeyboardInterrupt:  # also during imports
-        print("nfrun: interrupted", file=sys.stderr)
+        from nfrun.system.std_streams import Messages
+
+        Messages()("nfrun: interrupted")
         code = 130
     except SystemExit as end:
         code = int(end.code or 0)

@@ -5,7 +5,6 @@ There is one `RunCache` for a run. `cli/run.py` connects it to the event dispatc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,6 @@ from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
-from nfrun.core.text import escape_controls
 from nfrun.engine.executors.base import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import name_errors, sync
@@ -70,15 +68,17 @@ class RunCache:
         resume: bool,
         keep: bool,
         fsync: bool,
+        warn: Callable[[str], None],
     ) -> RunCache:
         """Decide which nodes are reused, and begin the journal in `folder`, that of the run. Raises OSError.
 
         `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss.
+        `warn` is called with warnings about damaged files.
         """
         keys, inputs = CacheKeys(pipeline), ExternalInputs(Path(pipeline.folder))
         history, decisions = None, {}
         if allowed := reusable(pipeline, resume=resume):
-            history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=True)
+            history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
             decisions = _decide(pipeline, plan, keys, history, allowed, inputs)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             keys.definition(name)
@@ -141,9 +141,9 @@ class RunCache:
                 path.unlink()
 
 
-def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir) -> dict[str, ReuseDecision]:
+def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None]) -> dict[str, ReuseDecision]:
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
-    history = RunHistory(work, work.pipeline_name(pipeline), warn=_warn, keep_bad=False)
+    history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     inputs = ExternalInputs(Path(pipeline.folder))
     return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), inputs)
 
@@ -166,7 +166,3 @@ def _decide(
         sources=inputs.snapshot,
         wrote=lambda spec: external_outputs(spec, base),
     )
-
-
-def _warn(message: str) -> None:
-    print(f"nfrun: warning: {escape_controls(message)}", file=sys.stderr)

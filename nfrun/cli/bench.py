@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,7 @@ from nfrun.cli.exit_codes import (
 from nfrun.cli.options import BenchOptions, parse_slots
 from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.text import ellipsize, escape_controls
-from nfrun.logs.redaction import Redactor
+from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
@@ -45,6 +44,7 @@ from nfrun.spec.resolve import resolve
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
+from nfrun.system.std_streams import Messages
 
 _MAX_INTERRUPTS = 2  # signals after which a child process is killed
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
@@ -106,28 +106,27 @@ class Child:
             process.send_signal(signal.SIGINT if self.signals <= _MAX_INTERRUPTS else signal.SIGKILL)
 
 
-def bench(options: BenchOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None) -> int:
+def bench(options: BenchOptions, messages: Messages) -> int:
     """Compare the variants, print the results and return the exit code.
 
-    Calls `set_redactor(redactor)` for each pipeline, once its secrets are known. Raises SpecError and OSError before
-    anything runs.
+    Secrets are redacted in `messages` as soon as they are known. Raises SpecError and OSError before anything runs.
     """
     files = [options.pipeline] if options.pipeline else [_bundled(name) for name in ("blog-5", "blog-20")]
-    pipelines = [_read_checked(file, options.given, set_redactor) for file in files]
+    pipelines = [_read_checked(file, options.given, messages) for file in files]
     child, measured_on = Child(), machine()
     try:
         for pipeline in pipelines:
-            _confirm(pipeline, options)
+            _confirm(pipeline, options, messages)
         found: list[Comparison] = []
         with cancel_on_signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
             for pipeline in pipelines:
                 work = Path(folder) / str(len(found))
                 work.mkdir()
-                found.append(_BenchRuns(pipeline, options, work, child, caught).compared())
+                found.append(_BenchRuns(pipeline, options, work, child, caught, messages).compared())
     except BenchStopped as stopped:
-        print(f"nfrun: {stopped}", file=sys.stderr)
+        shown = messages(f"nfrun: {stopped}")
         if options.json:
-            print_json({"status": "failed", "error": str(stopped)})
+            print_json({"status": "failed", "error": shown.removeprefix("nfrun: ")})
         return stopped.code
     if options.json:
         documents = [as_json(comparison) for comparison in found]
@@ -149,15 +148,16 @@ class _BenchRuns:
     work: Path
     child: Child
     caught: list[int]
+    messages: Messages
 
     def compared(self) -> Comparison:
         """Run all variants and compare them. Raises BenchStopped."""
         runs: dict[str, list[Document]] = {variant.name: [] for variant in VARIANTS}
         for turn, variant in interleave(self.options.repeat):
             head = f"{ellipsize(self.pipeline.name)}: {variant.name}, {turn} of {self.options.repeat}: "
-            print(head, end="", file=sys.stderr, flush=True)
+            self.messages(head, end="")
             document = self.one(variant)
-            print(format_seconds(document["wall_s"]), file=sys.stderr, flush=True)
+            self.messages(format_seconds(document["wall_s"]))
             runs[variant.name].append(document)
         return compare(self.pipeline.name, self.pipeline.file, self.slots, runs)
 
@@ -172,33 +172,27 @@ class _BenchRuns:
 
         The output goes to files, because a process left in the background could hold a pipe open.
         """
+        which = f"'{variant.name}' of {self.pipeline.file}"
         out, err = self.work / "stdout", self.work / "stderr"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             code = self.child.run(self.command(variant), stdout, stderr)
         shutil.rmtree(self.work / "runs", ignore_errors=True)
         if self.caught or code:
-            print(file=sys.stderr)  # ends the progress line
+            self.messages("")  # ends the progress line
         if self.caught:
             number = self.caught[0]
             raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", EXIT_SIGNAL + number)
         if code:
             text = err.read_text(encoding="utf-8", errors="backslashreplace")
             # `bench` has no such options.
-            sys.stderr.write(text.replace(KEEP_GOING, "").replace(RESUME, ""))
-            raise self.stopped(
-                f"'{variant.name}' of {self.name} {describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED
-            )
+            self.messages(text.replace(KEEP_GOING, "").replace(RESUME, ""), end="")
+            raise self.stopped(f"{which} {describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED)
         try:
             document: Document = json.loads(out.read_bytes())
         except ValueError:  # a node has ended the process
-            print(file=sys.stderr)
-            raise self.stopped(f"'{variant.name}' of {self.name} ended without a result", EXIT_FAILED) from None
+            self.messages("")
+            raise self.stopped(f"{which} ended without a result", EXIT_FAILED) from None
         return document
-
-    @property
-    def name(self) -> str:
-        """The pipeline file, for messages."""
-        return escape_controls(self.pipeline.file)
 
     def stopped(self, what: str, code: int) -> BenchStopped:
         """Return the error to raise."""
@@ -258,14 +252,14 @@ def _bundled(name: str) -> Path:
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
 
 
-def _read_checked(file: Path, given: Mapping[str, str], set_redactor: Callable[[Redactor], None]) -> Pipeline:
+def _read_checked(file: Path, given: Mapping[str, str], messages: Messages) -> Pipeline:
     """Read the pipeline and bind it once, to find its errors before anything runs. Raises SpecError."""
     return resolve(
-        file, given=given, params_file=None, environ=os.environ, run_id="bench", set_redactor=set_redactor
+        file, given=given, params_file=None, environ=os.environ, run_id="bench", set_redactor=messages.set_redactor
     ).pipeline
 
 
-def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
+def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> None:
     """Ask before a pipeline with side effects is run repeatedly, unless `--yes` is given.
 
     Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
@@ -275,15 +269,13 @@ def _confirm(pipeline: Pipeline, options: BenchOptions) -> None:
         return
     listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")
     times = f"{len(VARIANTS) * options.repeat} times"
-    what = (
-        f"{escape_controls(pipeline.file)} writes files or runs scripts ({listed}), and this executes all of it {times}"
-    )
+    what = f"{pipeline.file} writes files or runs scripts ({listed}), and this executes all of it {times}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise BenchStopped(f"{what}; pass --yes if it may", EXIT_USAGE)
-    print(f"{what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    messages(f"{what}. Go on? [y/N] ", end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):  # after Ctrl-D the cursor is still on the line of the question
-        print(file=sys.stderr)
+        messages("")
     if answer.strip().lower() not in ("y", "yes"):
         raise BenchStopped("nothing was run", EXIT_USAGE)
 

@@ -24,10 +24,10 @@ _LONGEST_PATH = 4096
 
 def run(options: RunOptions) -> int:
     """Run a pipeline and return the exit code. Raises UsageError, and SystemExit for every other error."""
-    with report_errors(as_json=options.json) as set_redactor:
+    with report_errors(as_json=options.json) as messages:
         from nfrun.cli.run_command import run_command
 
-        code, has_detached = run_command(options, set_redactor)
+        code, has_detached = run_command(options, messages)
         if has_detached:
             # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
             sys.stdout.flush()
@@ -38,7 +38,7 @@ def run(options: RunOptions) -> int:
 
 def plan(options: PlanOptions) -> int:
     """Print the plan of a pipeline, and with `resume` which nodes would run again and why. Raises SystemExit."""
-    with report_errors() as set_redactor:
+    with report_errors() as messages:
         from nfrun.cache.work_dir import WorkDir
         from nfrun.core.plan import plan_of
         from nfrun.engine.node_stats import read_node_stats
@@ -55,11 +55,11 @@ def plan(options: PlanOptions) -> int:
                 environ=os.environ,
                 run_id="plan",
                 to_run=False,
-                set_redactor=set_redactor,
+                set_redactor=messages.set_redactor,
             ).pipeline
         else:
             spec, _ = read_pipeline(options.pipeline)
-            set_redactor(redactor_of(spec, os.environ))
+            messages.set_redactor(redactor_of(spec, os.environ))
         folder = WorkDir.of_pipeline(spec, options.work)
         recorded = read_node_stats(folder.path, spec.file).durations
         planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
@@ -67,7 +67,7 @@ def plan(options: PlanOptions) -> int:
         if options.resume:
             from nfrun.cache.run_cache import forecast
 
-            decisions = forecast(spec, planned, folder)
+            decisions = forecast(spec, planned, folder, messages.warn)
         print(plan_view(spec, planned, options.format, recorded, decisions))
     return EXIT_OK
 
@@ -115,7 +115,7 @@ def validate(options: ValidateOptions) -> int:
     """Print all problems of all files. Returns 2 if there are any, otherwise 0. Raises SystemExit."""
     found: list[Diagnostic] = []
     documents = []
-    with report_errors():
+    with report_errors() as messages:
         from nfrun.core.errors import SpecError, render_all
         from nfrun.core.text import ellipsize
         from nfrun.reports.format_units import format_count
@@ -137,7 +137,7 @@ def validate(options: ValidateOptions) -> int:
         if options.json:
             print_json({"files": documents})
         elif found:
-            print(render_all(found), file=sys.stderr)
+            messages(render_all(found))
     return EXIT_USAGE if found else EXIT_OK
 
 
@@ -145,10 +145,10 @@ def bench(options: BenchOptions) -> int:
     """Compare ways to run a pipeline, or the two bundled pipelines if it is None. Raises as `run` does."""
     if options.given and options.pipeline is None:
         raise UsageError("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
-    with report_errors(as_json=options.json) as set_redactor:
+    with report_errors(as_json=options.json) as messages:
         from nfrun.cli.bench import bench
 
-        return bench(options, set_redactor)
+        return bench(options, messages)
 
 
 def schema(options: Options) -> int:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfrun.core.errors import Cause, Diagnostic, HandoffError, SpecError, WorkDirLocked, cause_of, render_all
-from nfrun.core.text import escape_controls
+from nfrun.system.std_streams import Messages, discard_stdout
 
 if TYPE_CHECKING:
     from nfrun.core.events import RunFinished
-    from nfrun.logs.redaction import Redactor
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSION, EXIT_INTERRUPTED = (
     0,
@@ -50,52 +49,46 @@ class UsageError(Exception):
 
 
 @contextmanager
-def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], None]]:
+def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
-    With `as_json`, also prints a JSON document on stdout. Yields a function that sets the redactor of all messages;
-    call it as soon as the secrets are known. On success, flushes stdout.
+    With `as_json`, also prints a JSON document on stdout. Yields the messages of the command: set their redactor
+    as soon as the secrets are known. On success, flushes stdout.
     """
-    redactors: list[Redactor] = []
+    messages = Messages()
 
-    def leave(code: int, message: str) -> NoReturn:
-        shown = redactors[-1](message) if redactors else message
-        if as_json and code != EXIT_USAGE:
+    def leave(code: int, message: str, error: str = "", problems: Iterable[Diagnostic] = ()) -> NoReturn:
+        shown = messages(message)
+        if as_json:
+            document = {"status": "failed", "error": error or shown.removeprefix("nfrun: ")}
             with suppress(OSError, ValueError):
-                print_json({"status": "failed", "error": shown.removeprefix("nfrun: "), "problems": []})
-        print(shown, file=sys.stderr)
+                print_json({**document, "problems": [*map(diagnostic_json, problems)]})
         raise SystemExit(code)
 
     try:
-        yield redactors.append
+        yield messages
         sys.stdout.flush()  # here, where a full disk can still be reported
     except UsageError:
         raise
     except SpecError as error:
-        found = error.diagnostics
-        if redactors:
-            from nfrun.logs.event_redaction import redact_diagnostic
+        from nfrun.logs.event_redaction import redact_diagnostic
 
-            found = tuple(redact_diagnostic(diagnostic, redactors[-1]) for diagnostic in found)
-        if as_json:
-            documents = [diagnostic_json(diagnostic) for diagnostic in found]
-            print_json({"status": "failed", "error": str(error), "problems": documents})
-        leave(EXIT_USAGE, render_all(found))
+        found = tuple(redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics)
+        leave(EXIT_USAGE, render_all(found), str(error), found)
     except BrokenPipeError:
-        # The reader of our output has exited, as with `| head`. Don't let the interpreter fail on it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()  # its reader has exited, as with `| head`
         raise SystemExit(EXIT_IO) from None
     except WorkDirLocked as error:
         hint = "wait until it has ended; another run can be kept elsewhere with --work DIR"
-        leave(EXIT_LOCKED, f"nfrun: {escape_controls(str(error))}\n   {hint}")
+        leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")
     except PermissionError as error:
-        leave(EXIT_PERMISSION, f"nfrun: no permission: {escape_controls(str(error.filename or error))}")
+        leave(EXIT_PERMISSION, f"nfrun: no permission: {error.filename or error}")
     except HandoffError as error:
-        leave(EXIT_CODES[cause_of(error)], f"nfrun: {escape_controls(str(error))}")
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: {error}")
     except OSError as error:
         # Not its own text, which has an errno that means nothing to users.
         named = "" if error.filename is None else f"{error.filename}: "
-        leave(EXIT_IO, f"nfrun: {escape_controls(f'{named}{error.strerror}' if error.strerror else str(error))}")
+        leave(EXIT_IO, f"nfrun: {named}{error.strerror}" if error.strerror else f"nfrun: {error}")
     except KeyboardInterrupt:
         leave(EXIT_INTERRUPTED, "nfrun: interrupted")
     except Exception as error:
@@ -103,8 +96,8 @@ def report_errors(*, as_json: bool = False) -> Iterator[Callable[[Redactor], Non
         if os.environ.get("NFRUN_DEBUG"):
             import traceback
 
-            where = escape_controls(traceback.format_exc())  # `leave` redacts it like every message
-        leave(EXIT_BUG, f"nfrun: this is a bug in nfrun, please report it: {escape_controls(text)}\n{where}")
+            where = traceback.format_exc()
+        leave(EXIT_BUG, f"nfrun: this is a bug in nfrun, please report it: {text}\n{where}")
 
 
 def run_exit_code(end: RunFinished, caught: Sequence[int]) -> int:

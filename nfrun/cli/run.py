@@ -25,6 +25,7 @@ from nfrun.engine.placement import nodes_in_processes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
+from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.store import TableStore
 
@@ -67,10 +68,10 @@ def run_pipeline(
     `multiprocessing`, each worker imports the main module of the program again.
     """
     from nfrun.code.module_space import ModuleSpace
-    from nfrun.logs.stream_takeover import capture_prints
+    from nfrun.logs.print_capture import capture_prints
 
     with (
-        set_up_run(options) as setup,
+        set_up_run(options, Messages()) as setup,
         ModuleSpace(Path(setup.pipeline.folder)) as space,
         capture_prints(),
     ):
@@ -115,6 +116,7 @@ def run_prepared(
         ],
         make_store=lambda run: _store(setup, processes, run),
         redactor=setup.redactor,
+        on_error=setup.messages,
         processes=processes,
         gate=cache and cache.gate,
         import_module=import_module,
@@ -150,6 +152,7 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
         resume=options.resume,
         keep=options.keep,
         fsync=options.fsync,
+        warn=setup.messages.warn,
     )
 
 

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
@@ -15,31 +15,28 @@ from nfrun.cli.run import run_prepared
 from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import set_up_run
 from nfrun.core.errors import cause_of
-from nfrun.core.text import escape_controls
 from nfrun.engine.runner import Run
-from nfrun.logs.redaction import Redactor
-from nfrun.logs.stream_takeover import capture_prints, redact_stderr, separate_stdout
+from nfrun.logs.print_capture import capture_prints
 from nfrun.system.runtime import collect_rarely, set_allocator
 from nfrun.system.signals import cancel_on_signals
+from nfrun.system.std_streams import Messages, separate_streams
 
 _SWITCH_INTERVAL = 0.0001
 
 
-def run_command(
-    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
-) -> tuple[int, bool]:
+def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
     """Run a pipeline. Returns the exit code, and whether a detached node still runs in a thread.
 
-    Calls `set_redactor(redactor)` as soon as the secrets are known, for all messages from then on. Raises SpecError,
-    WorkDirLocked, HandoffError and OSError.
+    Secrets are redacted in `messages` as soon as they are known. Raises SpecError, WorkDirLocked, HandoffError and
+    OSError.
     """
     caught: list[int] = []
-    with set_up_run(options, set_redactor) as setup:
+    with set_up_run(options, messages) as setup:
         os.environ.update(setup.pipeline.env)  # nodes on threads share the environment of this process
         if hasattr(time, "tzset"):
             time.tzset()  # otherwise TZ would only affect child processes
         set_allocator()
-        with separate_stdout() as results, redact_stderr(setup.redactor) as fallback:
+        with separate_streams(setup.redactor.filter()) as (results, fallback):
 
             @contextmanager
             def around(run: Run) -> Iterator[None]:
@@ -56,5 +53,5 @@ def run_command(
         if (error := result.journal_error) and code == EXIT_OK:
             code = EXIT_CODES[cause_of(error)]
             if result.record.end is None or not result.record.end.error:  # else it is shown already
-                print(f"nfrun: {escape_controls(setup.redactor(str(error)))}", file=sys.stderr)
+                messages(f"nfrun: {error}")
         return code, result.detached > 0

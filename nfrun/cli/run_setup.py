@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.resolve import resolve
 from nfrun.system.atomic_files import name_errors
+from nfrun.system.std_streams import Messages
 
 _EVENT = b'{"event"'  # the first bytes of every events file
 
@@ -44,15 +45,14 @@ class RunSetup:
     recorded: NodeStats
     events: IO[str] | None
     redactor: Redactor
+    messages: Messages
 
 
 @contextmanager
-def set_up_run(
-    options: RunOptions, set_redactor: Callable[[Redactor], None] = lambda redactor: None
-) -> Iterator[RunSetup]:
+def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
     """Prepare a run, and take the lock of its work folder within the `with` block.
 
-    Calls `set_redactor(redactor)` once the secrets are known. Raises UsageError, SpecError, WorkDirLocked and
+    Secrets are redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and
     OSError.
     """
     _check_events_file(options.events)
@@ -63,7 +63,7 @@ def set_up_run(
         params_file=options.params_file,
         environ=os.environ,
         run_id=run_id,
-        set_redactor=set_redactor,
+        set_redactor=messages.set_redactor,
     )
     pipeline = resolved.pipeline
     work = WorkDir.of_pipeline(pipeline, options.work)
@@ -90,6 +90,7 @@ def set_up_run(
             recorded=recorded,
             events=events,
             redactor=resolved.redactor,
+            messages=messages,
         )
 
 

@@ -78,18 +78,18 @@ for command, described in COMMANDS.items():
 def main() -> NoReturn:
     """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
     prepare_std_streams()
-    with report_errors():  # it flushes stdout, help too, where a full disk can still be reported
+    with report_errors() as messages:  # it flushes stdout, help too, where a full disk can still be reported
         try:
             code = app(standalone_mode=False)
         except _UsageError as error:
             buffer = io.StringIO()
             error.show(buffer)
-            sys.stderr.write(escape_controls(buffer.getvalue()))  # it contains arguments of the user
+            messages(buffer.getvalue(), end="")
             if "--json" in sys.argv:
                 print_json({"status": "failed", "error": error.format_message(), "problems": []})
             code = error.exit_code
         except typer.Abort:
-            print("Aborted!", file=sys.stderr)
+            messages("Aborted!")
             code = EXIT_FAILED
         if code:
             sys.exit(code)  # the error has been printed

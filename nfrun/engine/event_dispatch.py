@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -41,28 +39,23 @@ class Reporter(Protocol):
         ...
 
 
-def _print_error(message: str) -> None:
-    with suppress(OSError, ValueError):  # stderr itself may be broken
-        print(message, file=sys.stderr, flush=True)
-
-
 class EventDispatcher:
     """Delivers every event to every reporter, on a thread of its own: a slow reporter delays no node.
 
     A reporter that raises receives nothing more, and the run goes on. Its name is added to `stopped` and
-    `on_error(message)` is called once, unless the error is a BrokenPipeError. `on_error` prints to stderr by default.
-    Events are delivered in batches; with a `gate`, each batch goes through the gate first.
+    `on_error(message)` is called once, unless the error is a BrokenPipeError. Events are delivered in batches; with a
+    `gate`, each batch goes through the gate first.
     """
 
     def __init__(
         self,
         reporters: Sequence[Reporter],
-        on_error: Callable[[str], object] | None = None,
+        on_error: Callable[[str], object],
         gate: EventGate | None = None,
     ) -> None:
         self._reporters = list(reporters)
         self._gate = gate
-        self._on_error = on_error or _print_error
+        self._on_error = on_error
         self.stopped: list[str] = []
         self._subscribers: dict[type, list[Reporter]] = {}
         self._queue: SimpleQueue[Event | None] = SimpleQueue()

@@ -37,7 +37,7 @@ class PipelineRun:
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. The nodes in `processes` run in worker processes. Events
     pass through `gate` before the reporters get them. `import_module` imports the user's modules;
-    None if this process has only one run. `make_store(run)` makes the store.
+    None if this process has only one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class PipelineRun:
         reporters: Iterable[Reporter],
         make_store: Callable[[Run], TableStore],
         redactor: Redactor,
+        on_error: Callable[[str], object],
         processes: frozenset[str] = frozenset(),
         gate: EventGate | None = None,
         import_module: Callable[[str], Any] | None = None,
@@ -69,7 +70,7 @@ class PipelineRun:
         self._processes = processes
         self._slots = plan.slots
         self._back_pressure = BackPressure()
-        self.dispatcher = EventDispatcher([*reporters, self._back_pressure], gate=gate)
+        self.dispatcher = EventDispatcher([*reporters, self._back_pressure], on_error, gate)
         self._emit = redact_events(redactor, self.dispatcher.emit)
         self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
         contention = GilContention()

@@ -1,13 +1,12 @@
 """Captures what nodes print and log, writes log files, and redacts secrets.
 
-`stream_takeover.py` replaces stdout and stderr during a run. `print_capture.py` routes prints to the attempt that made
-them, and `node_logs.py` stores them. `redaction.py` redacts text, and `event_redaction.py` applies it to events.
+`print_capture.py` routes prints to the attempt that made them, and `node_logs.py` stores them. `redaction.py` redacts
+text, and `event_redaction.py` applies it to events.
 
 Other packages use:
 
 - `event_redaction`: `redact_diagnostic`, `redact_events`, `redactor_of`
 - `node_logs`: `LOG`, `log_path`, `Logs`, `StreamLog`, `STREAMS`, `throttle_detached`
-- `print_capture`: `current_attempt`
+- `print_capture`: `capture_prints`, `current_attempt`
 - `redaction`: `MASK`, `Redactor`
-- `stream_takeover`: `capture_prints`, `redact_stderr`, `separate_stdout`
 """

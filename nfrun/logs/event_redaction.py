@@ -1,7 +1,7 @@
 """Redacts secrets in events and diagnostics before they leave a run.
 
-Elsewhere: `node_logs.py` filters what nodes print, `stream_takeover.py` stderr, `cli/exit_codes.py` errors that end a
-command, and `reports/summary.py` previews of tables.
+Elsewhere: `node_logs.py` filters what nodes print, `system/std_streams.py` messages and stderr, and
+`reports/summary.py` previews of tables.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def redacted(event: Event, redactor: Redactor) -> Event:
     return event
 
 
-def redact_diagnostic(diagnostic: Diagnostic, redactor: Redactor) -> Diagnostic:
+def redact_diagnostic(diagnostic: Diagnostic, redact: Callable[[str], str]) -> Diagnostic:
     """Return the diagnostic with its message, hint and source line redacted."""
-    where = replace(diagnostic.span, text=redactor(diagnostic.span.text))
-    return Diagnostic(where, redactor(diagnostic.message), redactor(diagnostic.hint))
+    where = replace(diagnostic.span, text=redact(diagnostic.span.text))
+    return Diagnostic(where, redact(diagnostic.message), redact(diagnostic.hint))
 
 
 def _failure(failure: Failure, redactor: Redactor) -> Failure:

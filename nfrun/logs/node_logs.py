@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+
+from nfrun.system.pipes import ByteFilter
 
 STREAMS = ("stdout", "stderr")
 LOG = "log"  # the log lines of an attempt have a file like its streams
@@ -25,18 +26,6 @@ _CLOSE_SECONDS = 0.05  # wait for a stream's lock when the run has ended
 _GIVE_WAY_SECONDS = 0.01
 
 OnLine = Callable[[str, str, str], object]  # node, stream or level, line
-
-
-class ByteFilter(Protocol):
-    """Removes text from a stream of bytes. It may hold back bytes until it can decide about them."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes, and return those that can be passed on."""
-        ...
-
-    def end(self) -> bytes:
-        """Return the bytes that were held back."""
-        ...
 
 
 def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:

@@ -6,6 +6,8 @@ import io
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
@@ -113,3 +115,33 @@ class _Bytes(io.RawIOBase):
             for start in range(0, len(view), _PIECE):
                 self._prints.write_bytes(bytes(view[start : start + _PIECE]))
             return len(view)
+
+
+# For ever: `print` holds no reference to the stream, and freeing it while a thread prints would crash the process.
+_ROUTERS = (PrintRouter("stdout", sys.stdout), PrintRouter("stderr", sys.stderr))
+_CAPTURING = threading.Lock()
+_INSIDE: list[threading.Thread] = []  # the threads inside `capture_prints`
+
+
+@contextmanager
+def capture_prints(fallback: TextIO | None = None, has_detached: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Route prints of nodes to the logs of their runs while inside; all other prints go to `fallback`, escaped.
+
+    Several threads may be inside: the first replaces `sys.stdout` and `sys.stderr`, and the last puts them back. If
+    `fallback` is None, other prints go to the replaced streams, as they are. If `has_detached()` is true at the end,
+    because the code of a node still runs, the streams stay replaced: the main thread prints to the earlier streams, and
+    prints of other threads are lost.
+    """
+    with _CAPTURING:
+        _INSIDE.append(threading.current_thread())
+        if len(_INSIDE) == 1:
+            for router in _ROUTERS:
+                router.install(fallback)
+    try:
+        yield
+    finally:
+        with _CAPTURING:
+            _INSIDE.pop()
+            if not _INSIDE:
+                for router in _ROUTERS:
+                    router.remove(has_detached=has_detached())

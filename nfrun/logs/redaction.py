@@ -1,6 +1,6 @@
 """Redacts the values of secrets in text, in the forms that programs write: escaped, quoted, in URLs, base64 or hex.
 
-Text may come at once or in pieces. `event_redaction.py` and `stream_takeover.py` apply this to events and to stderr.
+Text may come at once or in pieces. `event_redaction.py` applies this to events, and `system/std_streams.py` to stderr.
 """
 
 from __future__ import annotations

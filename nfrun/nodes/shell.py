@@ -75,7 +75,7 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
     import subprocess
 
     from nfrun.logs.node_logs import STREAMS
-    from nfrun.system.pipes import read_left, read_while
+    from nfrun.system.pipes import pumping
 
     if context.cancel_token.cancelled:
         raise NodeError("stopped")
@@ -90,10 +90,8 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
             bufsize=0,
             start_new_session=True,
         )
-    except OSError as error:
-        raise _refused("the script cannot be started", error) from error
-    except ValueError as error:
-        raise NodeError(f"the script cannot be started: {error}") from None
+    except (OSError, ValueError) as error:
+        raise _refused(error) from error
     # First SIGTERM, then SIGKILL. The timer is cancelled once the script has ended: its process id may be reused.
     kill = threading.Timer(context.grace, _signal, (process, signal.SIGKILL))
     kill.daemon = True
@@ -107,23 +105,22 @@ def _execute(context: NodeContext, environ: Mapping[str, str]) -> None:
         out, err = (context.stream_log(stream) for stream in STREAMS)
         pipes = {process.stdout.fileno(): out.feed, process.stderr.fileno(): err.feed}
         try:
-            with context.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)):
-                read_while(lambda: _await_end(process, context), pipes)
+            with context.cancel_token.on_cancel(stop, lambda: _signal(process, signal.SIGKILL)), pumping(pipes):
+                _await_end(process, context)
         except (OSError, HandoffError) as error:  # no pipe or thread available
             _signal(process, signal.SIGKILL)
             process.wait()
-            raise _refused("the script cannot be started", error) from error
+            raise _refused(error) from error
         kill.cancel()
         status = process.wait()
-        read_left(pipes)
     out.end()
     err.end()
     if status:
         raise NodeError(f"the script {describe_exit(status)}{_HINTS.get(status, '')}", _end_of(err))
 
 
-def _refused(what: str, error: OSError | HandoffError) -> Exception:
-    message = f"{what}: {reason(error)}"
+def _refused(error: Exception) -> Exception:
+    message = f"the script cannot be started: {reason(error)}"
     return HandoffError(message, error) if is_out_of_resources(error) else NodeError(message)
 
 

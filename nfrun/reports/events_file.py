@@ -6,7 +6,6 @@ import json
 from typing import IO
 
 from nfrun.core.events import Event, to_json
-from nfrun.core.text import escape_controls
 from nfrun.reports.line_buffer import LineBuffer
 
 
@@ -16,7 +15,7 @@ class EventsFile:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._lines = LineBuffer(stream)
-        self.name = f"of events ({escape_controls(str(getattr(stream, 'name', '')))})"
+        self.name = f"of events ({getattr(stream, 'name', '')})"
 
     def event(self, event: Event) -> None:
         """Add the event as a line of JSON. Lines are written in batches."""

@@ -1,8 +1,8 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
-`supervisor`, `process_tree` and `stray_output` keep a run's processes together. `std_streams`, `signals` and
-`process_exit` prepare and end the process of a command, and `exit_status` says how another one ended. `threads` starts
-threads. `atomic_files`, `checksums` and `os_errors` are about files.
+`supervisor` and `process_tree` keep a run's processes together. `std_streams` owns stdout and stderr. `signals` and
+`process_exit` end the process of a command, and `exit_status` says how another one ended. `threads` starts threads.
+`atomic_files`, `checksums` and `os_errors` are about files.
 
 Other packages use:
 
@@ -11,13 +11,13 @@ Other packages use:
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
-- `pipes`: `Feed`, `read_chunk`, `read_left`, `read_while`
+- `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`
 - `process_tree`: `wait_group_exit`
 - `runtime`: `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`, `quarter_of_memory`,
   `set_allocator`
 - `signals`: `cancel_on_signals`, `SIGNALS`
-- `std_streams`: `best_effort_stream`, `prepare_std_streams`
+- `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `supervisor`: `supervise`
 - `threads`: `start_thread`, `start_timer`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`

@@ -1,11 +1,12 @@
-"""Reads pipes in chunks while their writer runs. Does not wait for other processes that hold them open."""
+"""Pumps pipes: passes what arrives in them to feeds, in chunks. Does not wait for processes that hold them open."""
 
 from __future__ import annotations
 
 import os
 import selectors
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 from nfrun.system.threads import start_thread
 
@@ -15,45 +16,49 @@ _MOST_LEFT = 1 << 20  # bytes, the most that a pipe can hold
 Feed = Callable[[bytes], object]
 
 
-def read_while(wait: Callable[[], object], pipes: Mapping[int, Feed]) -> None:
-    """Pass each chunk that arrives in a pipe to its feed until `wait`, called on another thread, returns.
+class ByteFilter(Protocol):
+    """Removes text from a stream of bytes. It may hold back bytes until it can decide about them."""
 
-    Raises OSError or HandoffError before `wait` is called if no pipe or thread is available.
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes, and return those that can be passed on."""
+        ...
+
+    def end(self) -> bytes:
+        """Return the bytes that were held back."""
+        ...
+
+
+@contextmanager
+def pumping(pipes: Mapping[int, Feed]) -> Iterator[None]:
+    """Pump the pipes on a thread while inside. At the end, pass on what is in them by then.
+
+    Raises OSError or HandoffError if no pipe or thread is available.
     """
-    end_read, end_write = os.pipe()
-
-    def wait_and_signal() -> None:
-        try:
-            wait()
-        finally:
-            # Not only close it: a child that a node forked meanwhile has this end too.
-            with suppress(OSError):  # the reader has gone
-                os.write(end_write, b"\0")
-            os.close(end_write)
-
-    try:
-        try:
-            waiter = start_thread(wait_and_signal, "nfrun-capture")
-        except BaseException:
-            os.close(end_write)
-            raise
-        _read_until(end_read, pipes)
-        waiter.join()
-    finally:
-        os.close(end_read)
+    with ExitStack() as stack:
+        end_read, end_write = os.pipe()
+        for end in (end_read, end_write):
+            stack.callback(os.close, end)
+        stack.callback(start_thread(pump, "nfrun-pump", pipes, end_read).join)
+        stack.callback(os.write, end_write, b"\0")  # not only closed: a child that a node forked has this end too
+        yield
 
 
-def _read_until(end_read: int, pipes: Mapping[int, Feed]) -> None:
+def pump(pipes: Mapping[int, Feed], end: int | None = None) -> None:
+    """Pass each chunk that arrives in a pipe to its feed, until all pipes are closed at their other end.
+
+    Stops earlier when `end`, another pipe, is readable, and passes on what is in the pipes by then.
+    """
     with selectors.PollSelector() as selector:
-        for pipe in (end_read, *pipes):
+        for pipe in pipes if end is None else (end, *pipes):
             selector.register(pipe, selectors.EVENT_READ)
-        while True:
+        while selector.get_map():
             ready = [key.fd for key, _ in selector.select()]
-            if end_read in ready:
-                return
+            if end in ready:
+                break
             for pipe in ready:
                 if read_chunk(pipe, pipes[pipe]) == 0:
                     selector.unregister(pipe)
+    read_left(pipes)
 
 
 def read_left(pipes: Mapping[int, Feed]) -> None:

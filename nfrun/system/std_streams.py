@@ -1,13 +1,41 @@
-"""Prepares stdin, stdout and stderr, and wraps stderr so that a failed write to it raises nothing."""
+"""Owns stdout and stderr of the process: results go to stdout, all else to stderr.
+
+Code of nodes and child processes may write to the file descriptors 1 and 2 directly. What they write is kept out of the
+results, reaches stderr with control characters escaped, and with secrets redacted.
+"""
 
 from __future__ import annotations
 
+import _thread
+import codecs
 import io
 import os
 import select
 import sys
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO, Any, TextIO
+
+from nfrun.core.text import escape_controls
+from nfrun.system.pipes import ByteFilter, pump, pumping
+
+_END_SECONDS = 0.2  # for the rest to be written, if the reader of stderr is slow
+
+
+# ------------------------------------------------------------------ the streams of Python
+
+
+def prepare_std_streams() -> None:
+    """Open closed standard streams on /dev/null, let stdout and stderr take any text, and make stderr best-effort."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed when this process started
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  (open until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names may have characters that the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
+    if type(sys.stderr) is io.TextIOWrapper:  # not a replacement, such as that of a test
+        sys.stderr = best_effort_stream(sys.stderr)
 
 
 def best_effort_stream(stream: TextIO) -> TextIO:
@@ -43,15 +71,208 @@ class _BestEffortStream(io.RawIOBase):
                 return len(data)
 
 
-def prepare_std_streams() -> None:
-    """Open closed standard streams on /dev/null, let stdout and stderr take any text, and make stderr best-effort."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # it was closed when this process started
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  (open until the end)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # names may have characters that the terminal's encoding lacks
-    if type(sys.stderr) is io.TextIOWrapper:  # not a replacement, such as that of a test
-        sys.stderr = best_effort_stream(sys.stderr)
+def redirect_std_streams(out: int, err: int) -> tuple[TextIO, TextIO]:
+    """Lead stdout and stderr to two other descriptors for good. Returns the new text streams.
+
+    Lines are written at their end. Lone surrogates are escaped.
+    """
+    for target, number in ((out, 1), (err, 2)):
+        os.dup2(target, number)
+    sys.stdout, sys.stderr = streams = _line_stream(1), _line_stream(2)
+    return streams
+
+
+def _line_stream(number: int) -> TextIO:
+    return open(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
+
+
+def discard_stdout() -> None:
+    """Let stdout lead nowhere, after its reader has gone: so the interpreter does not fail on it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# ------------------------------------------------------------------ messages
+
+
+class Messages:
+    """Writes the messages of nfrun to stderr. In each, secrets are redacted and control characters are escaped."""
+
+    def __init__(self) -> None:
+        self.redact: Callable[[str], str] = str
+
+    def set_redactor(self, redact: Callable[[str], str]) -> None:
+        """Redact all messages from now on. Call it as soon as the secrets are known."""
+        self.redact = redact
+
+    def __call__(self, text: str, end: str = "\n") -> str:
+        """Write a message. Returns it as it is shown. It is lost if stderr is closed or its reader has gone."""
+        shown = escape_controls(self.redact(text))
+        with suppress(OSError, ValueError):
+            print(shown, end=end, file=sys.stderr, flush=True)
+        return shown
+
+    def warn(self, text: str) -> None:
+        """Write a warning."""
+        self(f"nfrun: warning: {text}")
+
+
+def write_fd_2(text: str) -> None:
+    """Write text to fd 2 at once, past all streams of Python. Ignores errors."""
+    data = text.encode()
+    with suppress(OSError):
+        while data:
+            data = data[os.write(2, data) :]
+
+
+# ------------------------------------------------------------------ during a run
+
+
+@contextmanager
+def separate_streams(redacting: ByteFilter | None) -> Iterator[tuple[IO[str], TextIO]]:
+    """Keep stdout for results while inside. Everything else that is written to fd 1 or fd 2 reaches stderr, redacted.
+
+    This includes the output of child processes. Yields two streams: one to stdout, for results alone, and one to stderr
+    that is redacted. `sys.stderr` leads to stderr without redaction, for text that has no secrets. Afterwards all
+    streams lead where they led before, whatever was raised.
+
+    Streams that the caller has put in place of `sys.stdout` or `sys.stderr` are used as they are: if they have no
+    descriptor, only the yielded streams are redacted. `redacting` is None if there are no secrets.
+    """
+    with _separate_stdout() as results, _redact_stderr(redacting) as fallback:
+        try:
+            yield results, fallback
+        finally:
+            # What nodes have left in these buffers is no result, and may have secrets.
+            for stream in (sys.__stdout__, sys.__stderr__):
+                with suppress(OSError, ValueError):
+                    if stream is not None:
+                        stream.flush()
+
+
+@contextmanager
+def _separate_stdout() -> Iterator[IO[str]]:
+    stdout = sys.stdout
+    if _descriptor(stdout) != 1:  # replaced by the caller, who gets the results
+        yield stdout
+        return
+    stdout.flush()
+    results = os.fdopen(os.dup(1), "w", encoding=stdout.encoding, errors="backslashreplace")
+    with _redirected([1], 2):
+        try:
+            yield results
+        finally:
+            with suppress(BrokenPipeError):  # the reader is gone, as with `| head`
+                results.close()
+
+
+@contextmanager
+def _redact_stderr(redacting: ByteFilter | None) -> Iterator[TextIO]:
+    before = out = sys.stderr
+    if redacting is None:
+        yield before
+        return
+    with suppress(OSError, ValueError):
+        before.flush()
+    reading, writing = os.pipe()
+    with ExitStack() as stack:
+        stack.callback(os.close, reading)
+        if _descriptor(before) >= 0:
+            plain = stack.enter_context(os.fdopen(os.dup(before.fileno()), "w", encoding=before.encoding))
+            out = stack.enter_context(best_effort_stream(plain))
+
+        def write(data: bytes) -> None:
+            with suppress(OSError, ValueError):  # the reader is gone; the pipe must still be drained
+                out.write(data.decode(errors="backslashreplace"))
+                out.flush()
+
+        stack.callback(lambda: write(redacting.end()))
+        stack.enter_context(pumping({reading: lambda data: write(redacting.feed(data))}))
+        sys.stderr = out
+        stack.callback(setattr, sys, "stderr", before)
+        if out is not before:
+            stack.enter_context(_redirected([1, 2], writing))
+        stream = os.fdopen(writing, "w", 1, "utf-8", "backslashreplace")
+        try:
+            yield stream
+        finally:
+            with suppress(OSError, ValueError):
+                stream.close()
+
+
+@contextmanager
+def _redirected(descriptors: Iterable[int], target: int) -> Iterator[None]:
+    """Let the descriptors lead where `target` leads while inside, and afterwards where they led before."""
+    with ExitStack() as stack:
+        for descriptor in descriptors:
+            before = os.dup(descriptor)
+            stack.callback(os.close, before)
+            stack.callback(os.dup2, before, descriptor)
+            os.dup2(target, descriptor)
+        yield
+
+
+def _descriptor(stream: TextIO) -> int:
+    """Return the file descriptor of a stream; -1 if it has none."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return -1
+
+
+# ------------------------------------------------------------------ bytes that reach fd 2 past the runner's streams
+
+
+class StrayOutput:
+    """Relays to stderr what children and compiled code of the runner write straight to fd 2, escaped.
+
+    They write into a pipe, which the supervisor process reads: the interpreter lock of the run does not block it, and
+    it survives a crash of the run. The pipe is made before forking: the runner calls `divert`, the supervisor `relay`
+    and `end`, the reaper `close`.
+    """
+
+    def __init__(self) -> None:
+        """Create the pipe. Raises OSError."""
+        self._reading, self._writing = os.pipe()
+        self._done = _thread.allocate_lock()
+
+    def divert(self) -> None:
+        """Redirect fd 2 into the pipe. `sys.stderr` keeps writing to where fd 2 went before."""
+        stream = sys.stderr
+        original = os.dup(2)
+        sys.stderr = os.fdopen(original, "w", 1, stream.encoding, stream.errors)
+        os.dup2(self._writing, 2)
+        self.close()
+
+    def relay(self) -> None:
+        """Start writing what comes through the pipe to fd 2, on a thread."""
+        os.close(self._writing)
+        self._done.acquire()
+        _thread.start_new_thread(self._relay, ())
+
+    def end(self) -> None:
+        """Wait a moment until everything is written. The writers of the pipe must have ended."""
+        if self._done.acquire(timeout=_END_SECONDS):
+            self._done.release()
+
+    def close(self) -> None:
+        """Close both ends in this process."""
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def _relay(self) -> None:
+        decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+        def write(data: bytes) -> None:
+            # Each step of a progress bar becomes a line: nothing overwrites text on the terminal.
+            write_fd_2(escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n")))
+
+        pump({self._reading: write})
+        self._done.release()
+
+
+def open_stray_output() -> StrayOutput | None:
+    """Create a `StrayOutput`. Returns None if `sys.stderr` is not fd 2, or no pipe is available."""
+    with suppress(OSError):
+        if _descriptor(sys.stderr) == 2:
+            return StrayOutput()
+    return None

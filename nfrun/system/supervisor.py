@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.process_tree import kill_descendants
-from nfrun.system.stray_output import StrayOutput, open_stray_output
+from nfrun.system.std_streams import StrayOutput, open_stray_output, write_fd_2
 
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -240,7 +240,6 @@ class _Supervisor:
     def _print(self, what: str) -> None:
         """Print one line to stderr, after the run was killed."""
         hint = f"; {self._hint}" if self._hint else ""
-        line = f"nfrun: {what}{hint}\n"
-        with suppress(OSError):
-            # A live view may have hidden the cursor and left it in the middle of a line.
-            os.write(2, f"{_SHOW_CURSOR}\n{line}".encode() if os.isatty(2) else line.encode())
+        # A live view may have hidden the cursor and left it in the middle of a line.
+        begin = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
+        write_fd_2(f"{begin}nfrun: {what}{hint}\n")

@@ -63,9 +63,10 @@ class Trial:
         work = WorkDir(path / "work")
         folder = work.make_run_folder("1")
         header = RunHeader("1", "p.yaml", 1)
-        self.cache = RunCache.open(pipeline, plan, work, folder, header, resume=False, keep=True, fsync=False)
+        options = {"resume": False, "keep": True, "fsync": False}
+        self.cache = RunCache.open(pipeline, plan, work, folder, header, **options, warn=print)
         self.listener = Listener(folder)
-        self.dispatcher = EventDispatcher([self.listener], gate=self.cache.gate)
+        self.dispatcher = EventDispatcher([self.listener], print, self.cache.gate)
         self.run = Run(plan, self.dispatcher.emit)
         self.store = TableStore(
             folder,

@@ -212,8 +212,8 @@ def test_nfrun_debug_shows_a_redacted_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NFRUN_DEBUG", "1")
-    with pytest.raises(SystemExit) as exit_info, report_errors() as set_redactor:
-        set_redactor(Redactor(["hunter2"]))
+    with pytest.raises(SystemExit) as exit_info, report_errors() as messages:
+        messages.set_redactor(Redactor(["hunter2"]))
         raise KeyError("hunter2")
     err = capsys.readouterr().err
     assert exit_info.value.code == 70

@@ -277,3 +277,25 @@ def test_a_folder_name_that_is_a_secret_is_masked(trial: Trial) -> None:
     (trial.folder / "hunter2").write_text("a file")
     done = trial.nfrun("run", "p.yaml", "--work", "hunter2", code=74)
     assert found_in(done.stderr) == []
+
+
+def test_a_warning_masks_a_secret_in_the_path_of_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "secrets: [AUTH]\nnodes:\n  a: {sql: select 1 as n, cache: true}\noutputs: {a: a}\n"
+    )
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--quiet", "--work", "hunter2"]
+    for damaged in (False, True):
+        for path in tmp_path.glob("hunter2/runs/*/a.1.arrow") if damaged else ():
+            path.chmod(0o644)
+            path.write_bytes(b"damaged")
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "AUTH": "hunter2"},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.stderr.startswith("nfrun: warning: ") and "is damaged and is not used" in done.stderr
+    assert "/***/runs/" in done.stderr and "hunter2" not in done.stderr

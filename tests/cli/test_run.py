@@ -16,6 +16,7 @@ import pytest
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_command import run_command
 from nfrun.engine.gil_contention import GilContention
+from nfrun.system.std_streams import Messages
 from nfrun.tables.store import TableStore
 
 STEPS = """
@@ -44,7 +45,7 @@ def run(folder: Path, nodes: str, **options: Any) -> None:
     file.write_text(f"nodes:\n{nodes}")
     settings: dict[str, Any] = {"slots": 4, "json": True, "quiet": True, **options}
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        assert run_command(RunOptions(file, **settings)) == (0, False), out.getvalue()
+        assert run_command(RunOptions(file, **settings), Messages()) == (0, False), out.getvalue()
 
 
 def test_gil_waits_are_sampled_while_nodes_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from nfrun.logs.node_logs import Logs
-from nfrun.logs.print_capture import PrintRouter, current_attempt
-from nfrun.logs.stream_takeover import capture_prints
+from nfrun.logs.print_capture import PrintRouter, capture_prints, current_attempt
 
 Lines = list[tuple[str, str, str]]
 

@@ -644,7 +644,7 @@ def test_a_reporter_is_paused_when_no_event_is_waiting() -> None:
         def close(self) -> None:
             seen.append("close")
 
-    dispatcher = EventDispatcher([Pausing()])
+    dispatcher = EventDispatcher([Pausing()], print)
     dispatcher.emit(RunStarted(0.0, 1, 1))
     assert paused.wait(10)
     dispatcher.close()
@@ -678,7 +678,7 @@ def test_reporters_get_what_the_gate_returns() -> None:
             self.seen.append(RunFinished(9.0, "closed"))
 
     reporter = Collecting()
-    dispatcher = EventDispatcher([reporter], gate=gate)
+    dispatcher = EventDispatcher([reporter], print, gate)
     events: list[Event] = [RunStarted(0.0, 1, 1), RunFinished(1.0, "ok")]
     dispatcher.emit(events[0])
     assert reporter.paused.wait(10)
@@ -699,7 +699,7 @@ def test_all_events_before_close_are_delivered() -> None:
             pass
 
     expected: list[Event] = [RunStarted(0.0, n, 1) for n in range(100)]
-    dispatcher = EventDispatcher([Collecting()])
+    dispatcher = EventDispatcher([Collecting()], print)
     for event in expected:
         dispatcher.emit(event)
     dispatcher.close()
@@ -721,7 +721,7 @@ def test_close_ends_although_a_reporter_keeps_emitting() -> None:
         def close(self) -> None:
             pass
 
-    dispatcher = EventDispatcher([Slow()])
+    dispatcher = EventDispatcher([Slow()], print)
     dispatcher.emit(RunStarted(0.0, 1, 1))
     assert first.wait(10)
     dispatcher.close()

@@ -6,7 +6,6 @@ as with threads. Tables travel through files in the run's folder.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable

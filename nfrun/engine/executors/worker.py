@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.system.std_streams import redirect_std_streams
 from nfrun.tables.worker_store import WorkerStore
 
 
@@ -182,10 +182,8 @@ class _Worker:
 
     def _redirect_output(self) -> tuple[TextIO, TextIO]:
         """Redirect stdout and stderr to the streams. Done for each attempt: the previous one may have closed them."""
-        for number, stream in enumerate(self._streams, 1):
-            os.dup2(stream.fileno(), number)
-        sys.stdout, sys.stderr = streams = _text_stream(1), _text_stream(2)
-        return streams
+        out, err = (stream.fileno() for stream in self._streams)
+        return redirect_std_streams(out, err)
 
     def stop(self, number: int, frame: object) -> None:
         """Handle SIGTERM: raise Cancelled on the main thread. That ends the running node, or else the worker."""
@@ -193,8 +191,3 @@ class _Worker:
             # Not its method `cancel`, which takes a lock that the interrupted code may hold.
             self._cancel_token.cancelled = True
         raise Cancelled
-
-
-def _text_stream(number: int) -> TextIO:
-    """Open a line-buffered text stream on a file descriptor. Lone surrogates are escaped instead of raising."""
-    return open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

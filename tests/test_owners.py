@@ -1,0 +1,94 @@
+"""Who may do what to the streams of the process, to pipes and to file names: one module each, and no other."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+import pytest
+from test_layers import TREES
+
+Rule = Callable[[ast.AST], bool]
+
+
+def calls(*names: str) -> Rule:
+    """Calls of functions by their dotted names."""
+    return lambda node: isinstance(node, ast.Call) and ast.unparse(node.func) in names
+
+
+def says(*texts: str) -> Rule:
+    """Texts, docstrings aside, that contain one of these."""
+    return lambda node: isinstance(node, ast.Constant) and isinstance(node.value, str) and has(node.value, texts)
+
+
+def has(text: str, parts: tuple[str, ...]) -> bool:
+    return "\n" not in text and any(part in text for part in parts)
+
+
+def names_a_stream(node: ast.AST) -> bool:
+    streams = {f"sys.{name}" for name in ("stdout", "stderr", "__stdout__", "__stderr__")}
+    return isinstance(node, ast.Attribute) and ast.unparse(node) in streams
+
+
+def prints_to(*, given: bool) -> Rule:
+    """Calls of `print`, on a stream that is given, or on stdout."""
+    return lambda node: calls("print")(node) and any(k.arg == "file" for k in getattr(node, "keywords", ())) is given
+
+
+def writes_to_a_standard_stream(node: ast.AST) -> bool:
+    return calls("os.write")(node) and isinstance(node.args[0], ast.Constant)  # type: ignore[attr-defined]
+
+
+def renames(node: ast.AST) -> bool:
+    """`Path.replace` has one argument, `str.replace` has two."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    one = len(node.args) == 1 and not node.keywords
+    return ast.unparse(node.func) in ("os.replace", "os.rename") or (node.func.attr in ("replace", "rename") and one)
+
+
+OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
+    "names a standard stream": (
+        names_a_stream,
+        {
+            "system.std_streams": "owns them",
+            "system.process_exit": "flushes them before the process ends",
+            "logs.print_capture": "puts the router of prints in their place",
+            "cli.run_reports": "gives stderr to the reporters",
+            "cli.exit_codes": "flushes stdout where a full disk can still be reported",
+            "cli.commands": "flushes them before it leaves a detached node behind",
+            "cli.bench": "gives stdout to its table; asks whether stderr is a terminal",
+        },
+    ),
+    "prints a result": (
+        prints_to(given=False),
+        dict.fromkeys(("cli.commands", "cli.exit_codes", "cli.typer_app"), "a command"),
+    ),
+    "prints to a stream": (
+        prints_to(given=True),
+        {"system.std_streams": "messages", "reports.summary": "the stream that it is given"},
+    ),
+    "redirects a descriptor": (calls("os.dup", "os.dup2"), {"system.std_streams": "owns them"}),
+    "writes to a descriptor": (writes_to_a_standard_stream, {"system.std_streams": "owns them"}),
+    "reads a descriptor": (
+        calls("os.read"),
+        {
+            "system.pipes": "owns pipes",
+            "system.supervisor": "messages of the runner",
+            "system.checksums": "files",
+        },
+    ),
+    "renames a file": (
+        renames,
+        {"system.atomic_files": "owns it", "cache.history": "sets a damaged file aside"},
+    ),
+    "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),
+    "says how a process ended": (says("exited with status", "killed by"), {"system.exit_status": "owns it"}),
+}
+
+
+@pytest.mark.parametrize("what", OWNERS)
+def test_only_its_owners_do_it(what: str) -> None:
+    rule, owners = OWNERS[what]
+    found = {module for module, tree in TREES.items() if any(map(rule, ast.walk(tree)))}
+    assert found == set(owners), f"{what}: either use the owner, or add the module here with a reason"
