@@ -31,12 +31,10 @@ class Reporter(Protocol):
     """
 
     def event(self, event: Event) -> None:
-        """Process an event. Events are delivered one at a time, in order."""
-        ...
+        """Process an event. Events are delivered one at a time."""
 
     def close(self) -> None:
         """Write what is left. Called once, after the last event."""
-        ...
 
 
 class EventDispatcher:
@@ -81,13 +79,9 @@ class EventDispatcher:
                     except Exception as error:
                         self._drop(reporter, error)
             if self._queue.empty() and not self._ended:
-                self._pause_reporters()
+                self._call("pause")
             self._closing.wait(pause)
-        for reporter in self._reporters:
-            try:
-                reporter.close()
-            except Exception as error:
-                self._drop(reporter, error)
+        self._call("close")
 
     def _next_events(self) -> list[Event]:
         """Wait for an event and return all that are queued. After `close`, ignores what was emitted later."""
@@ -100,13 +94,12 @@ class EventDispatcher:
             events.append(event)
         return events
 
-    def _pause_reporters(self) -> None:
+    def _call(self, method: str) -> None:
         for reporter in self._reporters:
-            if (pause := getattr(reporter, "pause", None)) is not None:
-                try:
-                    pause()
-                except Exception as error:
-                    self._drop(reporter, error)
+            try:
+                getattr(reporter, method, lambda: None)()
+            except Exception as error:
+                self._drop(reporter, error)
 
     def _subscribers_of(self, kind: type) -> list[Reporter]:
         found = [reporter for reporter in self._reporters if kind in getattr(reporter, "event_types", (kind,))]
