@@ -57,6 +57,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         cache = RunCache.open(
             pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print
         )
+    record = RunRecord(plan)
     run = PipelineRun(
         pipeline,
         plan,
@@ -65,7 +66,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         logs=folder / LOGS,
         scratch=folder / SCRATCH,
         environ=os.environ.copy(),
-        reporters=[RunRecord(plan), NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
+        reporters=[record, NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
         make_store=lambda run: TableStore(
             folder,
             mode=handoff,
@@ -81,13 +82,12 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     try:
         end = run.go(nullcontext, cache and cache.with_cache)
     finally:
-        error = run.close(cache.close if cache else lambda: None)
+        run.close(lambda: None)
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run
             shutil.rmtree(folder, ignore_errors=True)
-    if end.status != "ok" or run.dispatcher.stopped or error:
-        raise RuntimeError(
-            f"the run ended as {end.status} {end.error}, without {error or run.dispatcher.stopped or 'nothing'}"
-        )
+    end = record.end or end  # the journal may have changed the status
+    if end.status != "ok" or run.dispatcher.stopped:
+        raise RuntimeError(f"the run ended as {end.status} {end.error}, without {run.dispatcher.stopped or 'nothing'}")
     return end.at
 
 

@@ -71,13 +71,6 @@ class JournalWriter:
                     self._fail(error)
         return self._admitted
 
-    def close(self) -> None:
-        """Close the journal."""
-        try:
-            self._journal.close()
-        except OSError as error:
-            self._fail(error)
-
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
         if isinstance(event, NodeFinished):
             self._ended[event.node] = event
@@ -91,12 +84,13 @@ class JournalWriter:
             self._write_ready(self._waiting.pop(event.output, []))
 
     def _end(self, event: RunFinished) -> None:
-        """Write the last line. A run whose journal lacks a node does not end with `ok`."""
+        """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
         if not self.error:
             try:
                 if self._ended and event.status == "ok":
                     raise LookupError(f"it lacks {', '.join(self._ended)}")
                 self._journal.ended(event.status)
+                self._journal.close()
             except Exception as error:
                 self._fail(error)
         if self.error and event.status == "ok":

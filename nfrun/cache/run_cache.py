@@ -31,7 +31,7 @@ class RunCache:
     """The journal of one run and its cache lookups.
 
     `gate` is that of the run's event dispatcher: it writes the journal. Use the methods in this order: `open`,
-    `with_cache`, `close` after the dispatcher is closed, `remove_intermediate`.
+    `with_cache`, `remove_intermediate` after the run.
     """
 
     def __init__(
@@ -110,11 +110,6 @@ class RunCache:
             history=self._history,
             decisions=self._decisions,
         )
-
-    def close(self) -> Exception | None:
-        """Close the journal. Returns an error, None if all has been written."""
-        self._writer.close()
-        return self._writer.error
 
     def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
         """Remove the files of intermediate outputs after a run that ended with `ok`. Does nothing with `keep`.

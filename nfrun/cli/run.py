@@ -37,15 +37,14 @@ OpenTable = Callable[[OutputId], Any]
 class RunResult:
     """The result of a run. `record` has the nodes and the stages, and in `refs` the references of all outputs.
 
-    `end` is the last event, with the status and its cause. `detached` nodes still run, each on a thread.
-    `journal_error` says why the journal is not complete, and `stopped_reporters` names the reporters that failed.
-    `tables` has the outputs of the pipeline by name, None for those that the run does not have.
+    `end` is the last event, as it was reported: a run whose journal is not complete did not end with `ok`. `detached`
+    nodes still run, each on a thread. `stopped_reporters` names the reporters that failed. `tables` has the outputs of
+    the pipeline by name, None for those that the run does not have.
     """
 
     end: RunFinished
     record: RunRecord
     detached: int
-    journal_error: Exception | None
     stopped_reporters: Sequence[str]
     tables: Mapping[str, Any]
 
@@ -125,17 +124,17 @@ def run_prepared(
     )
     tables = {}
 
-    def close_journal() -> Exception | None:
-        tables.update({name: table(output) for name, output in pipeline.outputs.items()})  # while the store has them
-        return None if cache is None else cache.close()
+    def take_tables() -> None:
+        tables.update({name: table(output) for name, output in pipeline.outputs.items()})
 
     try:
         end = run.go(around, cache and cache.with_cache)
     finally:
-        error = run.close(close_journal)
-    if cache is not None and end.status == "ok" and not error and not run.dispatcher.stopped:
+        run.close(take_tables)
+    end = record.end or end  # the journal may have changed the status
+    if cache is not None and end.status == "ok" and not run.dispatcher.stopped:
         cache.remove_intermediate(record.refs)
-    return RunResult(end, record, run.run.detached, error, run.dispatcher.stopped, tables)
+    return RunResult(end, record, run.run.detached, run.dispatcher.stopped, tables)
 
 
 def _open_cache(setup: RunSetup) -> RunCache | None:

@@ -9,12 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nfrun.cli.exit_codes import EXIT_CODES, EXIT_IO, EXIT_OK, run_exit_code
+from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, run_exit_code
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_prepared
 from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import set_up_run
-from nfrun.core.errors import cause_of
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
 from nfrun.system.runtime import collect_rarely, set_allocator
@@ -50,8 +49,4 @@ def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
 
             result = run_prepared(setup, lambda *parts: build_reporters(setup, results, *parts), around)
         code = run_exit_code(result.end, caught) or (EXIT_IO if result.stopped_reporters else EXIT_OK)
-        if (error := result.journal_error) and code == EXIT_OK:
-            code = EXIT_CODES[cause_of(error)]
-            if result.record.end is None or not result.record.end.error:  # else it is shown already
-                messages(f"nfrun: {error}")
         return code, result.detached > 0

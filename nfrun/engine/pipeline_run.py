@@ -114,16 +114,15 @@ class PipelineRun:
                 run_attempt = with_cache(run_attempt, self.store, self.run.abort)
             return self.run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), self.store)
 
-    def close(self, close_journal: Callable[[], Exception | None]) -> Exception | None:
-        """Deliver all events, and write what is left. Returns what `close_journal` returns."""
+    def close(self, take_tables: Callable[[], object]) -> None:
+        """Deliver all events, and write what is left. Calls `take_tables` before the store drops its tables."""
         self._logs.close()
         self.dispatcher.close()
-        error = close_journal()
+        take_tables()
         self.store.close()
         shutil.rmtree(self._runner.scratch, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()  # only if the run kept nothing
-        return error
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, AttemptStopped) and event.why == "timeout":

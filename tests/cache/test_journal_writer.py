@@ -271,6 +271,21 @@ def test_a_run_whose_journal_lacks_a_node_is_not_ok(tmp_path: Path) -> None:
     assert (end.status, end.error, end.cause) == ("failed", message, Cause.INTERNAL)
 
 
+@pytest.mark.parametrize("method", ["ended", "close"])
+def test_a_run_whose_journal_cannot_be_ended_is_not_ok(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    trial = Trial(tmp_path, node("a"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trial.journal, method, full)
+    trial.emit(RunFinished(1.0, "ok"))
+    message = f"cannot write {tmp_path}/journal.jsonl: No space left on device"
+    assert trial.admitted == [RunFinished(1.0, "failed", message, Cause.IO)]
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_what_is_held_back_is_reported_at_the_end(tmp_path: Path, status: str) -> None:
     """Such as the end of a node whose output could not be written."""
