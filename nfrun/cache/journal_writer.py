@@ -28,7 +28,8 @@ class JournalWriter:
     node whose end has been reported is not run again, even if the run is killed. All other events pass at once.
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
-    events pass. `error` is None until then.
+    events pass. `error` is None until then. What is still held back at the end of the run passes before the end: nodes
+    of a run that was cut short, or whose outputs could not be written.
     """
 
     def __init__(
@@ -85,14 +86,16 @@ class JournalWriter:
 
     def _end(self, event: RunFinished) -> None:
         """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
-        if not self.error:
+        try:
             try:
-                if self._ended and event.status == "ok":
-                    raise LookupError(f"it lacks {', '.join(self._ended)}")
-                self._journal.ended(event.status)
+                if not self.error:
+                    if self._ended and event.status == "ok":
+                        raise LookupError(f"it lacks {', '.join(self._ended)}")
+                    self._journal.ended(event.status)
+            finally:
                 self._journal.close()
-            except Exception as error:
-                self._fail(error)
+        except Exception as error:
+            self._fail(error)
         if self.error and event.status == "ok":
             event = replace(event, status="failed", error=str(self.error), cause=cause_of(self.error))
         self._admit(list(self._ended))

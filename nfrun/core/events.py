@@ -143,7 +143,10 @@ class NodeStarted:
 
 @value
 class NodeFinished:
-    """An attempt succeeded. The fields are those of its `Outcome`; `outputs` are keyed by output id."""
+    """An attempt succeeded. The fields are those of its `Outcome`; `outputs` are keyed by output id.
+
+    In a run with a journal, reporters get it when the node is in the journal, possibly after later events.
+    """
 
     at: float
     node: str

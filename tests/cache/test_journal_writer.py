@@ -242,7 +242,10 @@ def test_after_a_write_error_all_ends_are_reported_and_the_run_is_not_ok(
     trial.published("a")
     trial.ended("c")
     assert trial.reported == ["node_finished a", "node_finished b", "output_published a", "node_finished c"]
+    closed: list[bool] = []
+    monkeypatch.setattr(trial.journal, "close", lambda: closed.append(True))
     trial.emit(RunFinished(1.0, "ok"))
+    assert closed == [True]
     assert trial.admitted[-1] == RunFinished(1.0, "failed", str(trial.writer.error), Cause.IO)
     assert trial.contents.ended == ""
 
