@@ -19,7 +19,7 @@ from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
-from nfrun.engine.executors.base import RunAttempt, RunCoroutine
+from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import atomic_write, sync

@@ -20,7 +20,7 @@ from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
-from nfrun.engine.executors.base import RunAttempt
+from nfrun.engine.attempt import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore

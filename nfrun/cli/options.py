@@ -14,6 +14,7 @@ from typing import Any
 
 from nfrun.cli.exit_codes import UsageError
 from nfrun.core.plan import SCHEDULES
+from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.system.runtime import cores
 from nfrun.system.units import parse_duration, parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
@@ -153,7 +154,7 @@ class RunOptions(Options):
     executor: str = _option(
         "--executor",
         default="file",
-        choices=("file", "thread", "process", "auto"),
+        choices=("file", *EXECUTORS, "auto"),
         help="Where nodes run. file: as the file says; auto: in processes those that waited for Python's lock.",
     )
     keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
-from nfrun.engine.placement import nodes_in_processes
+from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
@@ -79,20 +79,20 @@ def run_pipeline(
 
 def run_prepared(
     setup: RunSetup,
-    build_reporters: Callable[[RunRecord, OpenTable, Collection[str]], Iterable[Reporter]],
+    build_reporters: Callable[[RunRecord, OpenTable, Mapping[str, str]], Iterable[Reporter]],
     around: Callable[[Run], AbstractContextManager[object]],
     import_module: Callable[[str], Any] | None = None,
 ) -> RunResult:
     """Run a prepared pipeline inside of `around(run)`, and return its result.
 
-    `build_reporters(record, table, processes)` gets the nodes that run in worker processes as `processes`.
+    `build_reporters(record, table, placement)` gets the executors of nodes that do not run on threads as `placement`.
     `import_module` imports the user's modules; None if this process has only this run.
     """
     options, pipeline = setup.options, setup.pipeline
     cache = _open_cache(setup)
-    processes = nodes_in_processes(pipeline, options.executor, setup.recorded)
+    placement = place_nodes(pipeline, options.executor, setup.recorded)
     if cache is not None:
-        processes -= cache.reused_nodes
+        placement = {node: name for node, name in placement.items() if node not in cache.reused_nodes}
     record = RunRecord(setup.plan)
 
     def table(output: OutputId) -> Any:
@@ -110,13 +110,13 @@ def run_prepared(
         environ={**os.environ, **pipeline.env},
         reporters=[
             record,
-            *build_reporters(record, table, processes),
-            NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, processes),
+            *build_reporters(record, table, placement),
+            NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, placement),
         ],
-        make_store=lambda run: _store(setup, processes, run),
+        make_store=lambda run: _store(setup, placement, run),
         redactor=setup.redactor,
         on_error=setup.messages,
-        processes=processes,
+        placement=placement,
         gate=cache and cache.gate,
         import_module=import_module,
         keep_going=options.keep_going,
@@ -155,11 +155,11 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
     )
 
 
-def _store(setup: RunSetup, processes: frozenset[str], run: Run) -> TableStore:
+def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStore:
     """Make the table store of the run. Inputs that are read as files are written first."""
     options = setup.options
     file_readers = [
-        spec for name, spec in setup.pipeline.nodes.items() if name in processes or KINDS[spec.kind].reads_files(spec)
+        spec for name, spec in setup.pipeline.nodes.items() if name in placement or KINDS[spec.kind].reads_files(spec)
     ]
     return store_class(options.handoff)(
         setup.folder,

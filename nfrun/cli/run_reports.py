@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -30,12 +30,12 @@ def build_reporters(
     results: IO[str],
     record: RunRecord,
     table: Callable[[str], Any],
-    processes: Collection[str],
+    placement: Mapping[str, str],
 ) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. They show the state in `record`.
 
     `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
-    `results`. `processes` has the nodes that run in worker processes.
+    `results`. `placement` has the executors of nodes that do not run on threads.
     """
     options, pipeline = setup.options, setup.pipeline
     if setup.events is not None:
@@ -44,7 +44,7 @@ def build_reporters(
         yield EventsFile(setup.events)
     if not options.quiet:
         yield _progress(setup, record)
-    yield _summary(setup, record, table, results, processes)
+    yield _summary(setup, record, table, results, placement)
     if options.json:
         from nfrun.reports.json_document import RunDocument
 
@@ -75,7 +75,7 @@ def _summary(
     record: RunRecord,
     table: Callable[[str], Any],
     results: IO[str],
-    processes: Collection[str],
+    placement: Mapping[str, str],
 ) -> Reporter:
     from nfrun.reports.summary import Summary
 
@@ -89,7 +89,7 @@ def _summary(
         table=table,
         place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
-        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in processes),
+        children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,

@@ -12,7 +12,8 @@ Other packages use:
   `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
 - `pipeline`: `EXPRESSION_START`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`,
   `Param`, `Pipeline`, `Retry`
-- `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`
+- `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`, `slots_of`,
+  `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
 - `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`

@@ -175,6 +175,23 @@ def sequential(plan: Plan) -> Plan:
     return replace(plan, budget={**plan.budget, "cpu": 1})
 
 
+def slots_of(executor: str) -> str:
+    """Return the name of the resource that counts the slots of an executor."""
+    return f"slots of {executor}"  # no resource of a file can have this name
+
+
+def with_executor_slots(plan: Plan, placement: Mapping[str, str]) -> Plan:
+    """Return the plan in which nodes also take their `cpu` from the slots of their executor.
+
+    `placement` has the executors by node. Their budgets are that of `cpu`; their capacities may be less.
+    """
+    nodes = dict(plan.nodes)
+    for name, executor in placement.items():
+        cpu = min(dict(nodes[name].resources).get("cpu", 0.0), plan.slots)
+        nodes[name] = replace(nodes[name], resources=(*nodes[name].resources, (slots_of(executor), cpu)))
+    return replace(plan, nodes=nodes, budget={**plan.budget, **{slots_of(e): plan.slots for e in placement.values()}})
+
+
 def with_barriers(plan: Plan) -> Plan:
     """Return the same nodes with barriers: each stage waits until all nodes of the stage before have ended.
 

@@ -1,15 +1,16 @@
 """Runs a plan: starts attempts, applies their outcomes to the scheduler, and dispatches the events.
 
-`pipeline_run` wires one run, and `runner` drives it. An executor starts attempts on threads, `attempt` makes one
-attempt, and `executors.processes` makes some of them in worker processes. `event_dispatch` delivers the events to the
-reporters. `node_stats`, `gil_contention` and `placement` measure nodes and decide which of them run in processes.
+`pipeline_run` wires one run, and `runner` drives it: it starts each attempt on an executor, where `attempt` makes it.
+`event_dispatch` delivers the events to the reporters. `node_stats` and `gil_contention` measure nodes, and `placement`
+decides on which executor they run.
 
 Other packages use:
 
+- `attempt`: `RunAttempt`, `RunCoroutine`
 - `event_dispatch`: `Reporter`
-- `executors.base`: `RunAttempt`, `RunCoroutine`
+- `executors.registry`: `EXECUTORS`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
 - `pipeline_run`: `PipelineRun`
-- `placement`: `nodes_in_processes`
+- `placement`: `place_nodes`
 - `runner`: `Run`
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,17 @@ from typing import Any, Protocol
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
-from nfrun.engine.executors.base import CANCELLED, RunCoroutine
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
 
+# Runs a coroutine on an event loop to its end and returns its result.
+RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
+# Runs one attempt and returns its outcome. An executor makes a failure of what it raises: `nfrun_failure`.
+RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
+CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt that was told to stop
 Progress = Callable[[str, float, float | None], None]
 
 _PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt

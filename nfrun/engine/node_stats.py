@@ -7,12 +7,13 @@ estimated durations and the placement of nodes from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
+from nfrun.core.pipeline import NOTHING
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 _CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
@@ -34,24 +35,25 @@ class NodeStats:
     process: dict[str, float]
 
     def with_run(
-        self, seconds: Mapping[str, float], gil_waits: Mapping[str, float], processes: Collection[str]
+        self, seconds: Mapping[str, float], gil_waits: Mapping[str, float], placement: Mapping[str, str]
     ) -> NodeStats:
         """Return the statistics with those of another run added.
 
-        `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `processes` the nodes that
-        ran in worker processes.
+        `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `placement` the executors
+        of nodes that did not run on threads.
         """
         durations = dict(self.durations)
         for name, value in seconds.items():
             known = durations.get(name)
             # Falls at once, rises by half the difference: next to other nodes a node takes longer than it needs.
             durations[name] = value if known is None or value <= known else (value + known) / 2
-        on_threads = [name for name in {**self.thread, **gil_waits} if name in seconds and name not in processes]
+        on_threads = [name for name in {**self.thread, **gil_waits} if name in seconds and name not in placement]
+        in_processes = [name for name, executor in placement.items() if executor == "process" and name in seconds]
         return NodeStats(
             durations,
             {**self.thread, **{name: seconds[name] for name in on_threads}},
             {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in on_threads}},
-            {**self.process, **{name: seconds[name] for name in processes if name in seconds}},
+            {**self.process, **{name: seconds[name] for name in in_processes}},
         )
 
 
@@ -84,18 +86,16 @@ def _file(work: Path, pipeline: str) -> Path:
 class NodeStatsFile:
     """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
 
-    `processes` has the nodes that run in worker processes. Reused nodes are not counted.
+    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted.
     """
 
     event_types = (NodeFinished, RunFinished)
 
-    def __init__(
-        self, work: Path, pipeline: str, recorded: NodeStats, processes: Collection[str] = frozenset()
-    ) -> None:
+    def __init__(self, work: Path, pipeline: str, recorded: NodeStats, placement: Mapping[str, str] = NOTHING) -> None:
         self._work = work
         self._pipeline = pipeline
         self._recorded = recorded
-        self._processes = processes
+        self._placement = placement
         # Numbers only: keeping every event alive costs time in the garbage collector.
         self._durations: dict[str, float] = {}
         self._gil_waits: dict[str, float] = {}
@@ -110,7 +110,7 @@ class NodeStatsFile:
                 self._gil_waits[event.node] = event.gil_wait
         elif isinstance(event, RunFinished) and self._durations:
             with suppress(OSError):  # only the next run's estimates depend on it
-                found = self._recorded.with_run(self._durations, self._gil_waits, self._processes)
+                found = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
                 write_node_stats(self._work, self._pipeline, found)
 
     def close(self) -> None:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
-from nfrun.engine.executors.base import RunAttempt
-from nfrun.engine.executors.threads import ThreadExecutor
+from nfrun.engine.executors.base import ExecutorContext
+from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.placement import DEFAULT_EXECUTOR
 from nfrun.engine.runner import Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
@@ -35,8 +37,8 @@ class PipelineRun:
     """One run of a bound pipeline: call `go`, and then `close`. `run` has `cancel` and `detached`.
 
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
-    of the nodes; in this process, only `context.env` shows it. The nodes in `processes` run in worker processes. Events
-    pass through `gate` before the reporters get them. `import_module` imports the user's modules;
+    of the nodes; in this process, only `context.env` shows it. `placement` has the executors of nodes that do not run
+    on threads. Events pass through `gate` before the reporters get them. `import_module` imports the user's modules;
     None if this process has only one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
     """
 
@@ -54,20 +56,18 @@ class PipelineRun:
         make_store: Callable[[Run], TableStore],
         redactor: Redactor,
         on_error: Callable[[str], object],
-        processes: frozenset[str] = frozenset(),
+        placement: Mapping[str, str] = NOTHING,
         gate: EventGate | None = None,
         import_module: Callable[[str], Any] | None = None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
     ) -> None:
-        if processes:
-            from nfrun.engine.executors.processes import start_server
-
-            start_server()
+        executors = (DEFAULT_EXECUTOR, *dict.fromkeys(placement.values()))
+        self._makers = {name: EXECUTORS[name]() for name in executors}
         import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
 
         self._folder = folder
-        self._processes = processes
+        self._placement = placement
         self._slots = plan.slots
         self._back_pressure = BackPressure()
         self.dispatcher = EventDispatcher([*reporters, self._back_pressure], on_error, gate)
@@ -77,6 +77,7 @@ class PipelineRun:
         self.run = Run(
             plan,
             self._on_event,
+            placement=placement,
             keep_going=keep_going,
             seed=zlib.crc32(run_id.encode()),  # the same for the same run id
             grace=grace,
@@ -102,17 +103,15 @@ class PipelineRun:
         with_cache: WithCache | None = None,
     ) -> RunFinished:
         """Run to the end, inside of `around(run)`. `with_cache(run_attempt, store, on_error)` adds a cache."""
-        run_attempt: RunAttempt = self._runner
-        with around(self.run), ExitStack() as at_end:
-            if self._processes:
-                from nfrun.engine.executors.processes import ProcessWorkers
 
-                workers = ProcessWorkers(self._runner, self.store, self._folder, self._processes, self._slots)
-                at_end.callback(workers.close)
-                run_attempt = workers
-            if with_cache:
-                run_attempt = with_cache(run_attempt, self.store, self.run.abort)
-            return self.run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), self.store)
+        def cached(run_attempt: RunAttempt) -> RunAttempt:
+            return with_cache(run_attempt, self.store, self.run.abort) if with_cache else run_attempt
+
+        context = ExecutorContext(
+            self._runner, cached, self.store, self._folder, self._slots, self._placement, self.run.begun
+        )
+        with around(self.run):
+            return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
 
     def close(self, take_tables: Callable[[], object]) -> None:
         """Deliver all events, and write what is left. Calls `take_tables` before the store drops its tables."""

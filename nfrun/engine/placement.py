@@ -1,4 +1,4 @@
-"""Decides which nodes run in worker processes, from the chosen executor and the statistics of earlier runs."""
+"""Decides on which executor each node runs, from the option, the file and the statistics of earlier runs."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 
-EXECUTORS = ("file", "thread", "process", "auto")
+DEFAULT_EXECUTOR = "thread"
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
-def nodes_in_processes(pipeline: Pipeline, asked: str, recorded: NodeStats) -> frozenset[str]:
-    """Return the nodes to run in worker processes.
+def place_nodes(pipeline: Pipeline, requested: str, recorded: NodeStats) -> dict[str, str]:
+    """Return the executors by node, without the nodes on threads.
 
-    `asked` is one of EXECUTORS; with `file`, each node's own `executor` counts. Nodes that are processes of their
-    own, and nodes of registered kinds, are never among them.
+    `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts. Nodes that are
+    processes of their own, and nodes of registered kinds, are never in worker processes.
     """
-    found = []
+    placement = {}
     for name, spec in pipeline.nodes.items():
-        executor = spec.executor if asked == "file" else asked
-        if (
-            not KINDS[spec.kind].is_process
-            and spec.kind in BUILT_IN
-            and (executor == "process" or (executor == "auto" and gains_from_process(name, recorded)))
-        ):
-            found.append(name)
-    return frozenset(found)
+        executor = (spec.executor if requested == "file" else requested) or DEFAULT_EXECUTOR
+        if executor == "auto":
+            executor = "process" if gains_from_process(name, recorded) else DEFAULT_EXECUTOR
+        in_worker = spec.kind in BUILT_IN and not KINDS[spec.kind].is_process
+        if executor != DEFAULT_EXECUTOR and (in_worker or executor != "process"):
+            placement[name] = executor
+    return placement
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:

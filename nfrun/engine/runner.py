@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from nfrun.core.events import (
@@ -25,9 +26,11 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.plan import Plan
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.plan import Plan, slots_of, with_executor_slots
 from nfrun.core.scheduler import Scheduler
 from nfrun.engine.executors.base import Executor, OnOutcome
+from nfrun.engine.placement import DEFAULT_EXECUTOR
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.tables.store import TableStore
 
@@ -39,9 +42,10 @@ _LONGEST_WAIT = 0.1
 class Run:
     """One run of a plan. Times are seconds since it began.
 
-    `emit(event)` must not block; it is called in the order of the events, on any thread. After `cancel`, running
-    attempts have `grace` seconds to end. `on_wake(late)` is called on the main thread several times a second, with the
-    seconds by which it woke up too late. `keep_going` and `seed` go to the `Scheduler`.
+    `emit(event)` must not block; it is called in the order of the events, on any thread. `placement` has the executors
+    by node, without those on threads. After `cancel`, running attempts have `grace` seconds to end. `on_wake(late)` is
+    called on the main thread several times a second, with the seconds by which it woke up too late. `keep_going` and
+    `seed` go to the `Scheduler`.
     """
 
     def __init__(
@@ -49,12 +53,17 @@ class Run:
         plan: Plan,
         emit: Callable[[Event], None],
         *,
+        placement: Mapping[str, str] = NOTHING,
         keep_going: bool = False,
         seed: int = 0,
         grace: float = GRACE_SECONDS,
         on_wake: Callable[[float], None] = lambda late: None,
     ) -> None:
-        self._scheduler = Scheduler(plan, keep_going=keep_going, seed=seed)
+        self._plan = plan
+        self._placement = placement
+        self._keep_going = keep_going
+        self._seed = seed
+        self._executors: dict[str, Executor] = {}
         self._emit = emit
         self._grace = grace
         self._on_wake = on_wake
@@ -95,16 +104,32 @@ class Run:
         """
         self._requests.put(lambda: self._cancel(why, at_once=True))
 
-    def go(self, make_executor: Callable[[OnOutcome], Executor], store: TableStore) -> RunFinished:
+    def begun(self, node: str, attempt: int) -> None:
+        """Count the timeout of an attempt from now. Executors call this, unless they begin attempts at once.
+
+        Safe to call from any thread.
+        """
+        if self._plan.nodes[node].timeout is not None:
+            with self._locked():
+                self._scheduler.begun(self.now(), node, attempt)
+            self._requests.put(lambda: None)  # the main thread waits for an earlier timer now
+
+    def go(self, make_executors: Mapping[str, Callable[[OnOutcome], Executor]], store: TableStore) -> RunFinished:
         """Run to the end and return the last event. Call it once.
 
-        `make_executor` gets the function that the executor calls with each outcome. Any exception is a bug in nfrun.
+        `make_executors` makes the executors by name. Each gets the function that it calls with each outcome. Any
+        exception is a bug in nfrun.
         """
         self._store = store
-        self._executor = make_executor(self._on_outcome)
-        self._began = time.monotonic()
         try:
+            for name, make_executor in make_executors.items():
+                # A partial function costs more than a method, several times a node.
+                on_outcome = self._on_outcome if name == DEFAULT_EXECUTOR else partial(self._on_outcome, keeper=name)
+                self._executors[name] = make_executor(on_outcome)
+            self._scheduler = self._make_scheduler()
+            self._began = time.monotonic()
             with self._locked():
+                self._update_capacities()
                 self._execute(self._scheduler.begin(self.now()))
             while not self._is_done():
                 self._wait()
@@ -113,7 +138,8 @@ class Run:
                 self._handle_requests(0)
             self._handle_requests(0)
         finally:
-            self._executor.close(0.0 if self._is_detaching() else self._grace)
+            for executor in self._executors.values():
+                executor.close(0.0 if self._is_detaching() else self._grace)
         if self._is_detaching():
             with self._locked():
                 self.detached += not store.flushed(0)  # the disk may hang, like a node
@@ -122,6 +148,16 @@ class Run:
         self._emit(end)
         assert isinstance(end, RunFinished)
         return end
+
+    def _make_scheduler(self) -> Scheduler:
+        executors, plan, begins_later = self._executors.items(), self._plan, []
+        self._limited = [name for name, executor in executors if executor.capacity(0.0) is not None]
+        later = [name for name, executor in executors if not executor.begins_at_once]
+        if self._limited or later:
+            placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
+            plan = with_executor_slots(plan, {n: name for n, name in placement.items() if name in self._limited})
+            begins_later = [node for node, name in placement.items() if name in later]
+        return Scheduler(plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later)
 
     # -- on the main thread ----------------------------------------------------------------------------------------
 
@@ -134,6 +170,7 @@ class Run:
         if not self._handle_requests(max(0.0, wait)):
             self._on_wake(self.now() - due)
         with self._locked():
+            self._update_capacities()
             if self._is_detaching():
                 self.detached += self._scheduler.running
                 self._execute(self._scheduler.detach(self.now()))
@@ -168,15 +205,15 @@ class Run:
 
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
-    def _on_outcome(self, outcome: Outcome) -> NodeStarted | None:
+    def _on_outcome(self, outcome: Outcome, keeper: str = DEFAULT_EXECUTOR) -> NodeStarted | None:
         self._outcomes.append(outcome)
-        return self._apply_outcomes()
+        return self._apply_outcomes(keeper)
 
-    def _apply_outcomes(self) -> NodeStarted | None:
+    def _apply_outcomes(self, keeper: str = "") -> NodeStarted | None:
         """Apply all pending outcomes. If another thread holds the lock, leave them to it.
 
-        Returns an attempt for this thread to run next. Waiting for the lock would make the threads take turns from then
-        on: each would find it held by a thread that waits for the GIL.
+        Returns an attempt on the executor `keeper` for this thread to run next. Waiting for the lock would make the
+        threads take turns from then on: each would find it held by a thread that waits for the GIL.
         """
         next_start: NodeStarted | None = None
         try:
@@ -184,7 +221,7 @@ class Run:
             while self._outcomes and self._lock.acquire(blocking=False):
                 try:
                     while self._outcomes:
-                        next_start = self._apply_outcome(self._outcomes.popleft(), next_start)
+                        next_start = self._apply_outcome(self._outcomes.popleft(), next_start, keeper)
                 finally:
                     self._lock.release()
         except BaseException as error:
@@ -197,15 +234,20 @@ class Run:
         """Hold the lock, and apply the outcomes that came meanwhile after releasing it."""
         with self._lock:
             yield
-        if self._outcomes and (next_start := self._apply_outcomes()):
-            self._executor.start(next_start)
+        if self._outcomes:
+            self._apply_outcomes()
 
     # -- with the lock held ----------------------------------------------------------------------------------------
 
-    def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None) -> NodeStarted | None:
-        """Apply one outcome. Returns the attempt for this thread to run next.
+    def _update_capacities(self) -> None:
+        for name in self._limited:
+            amount = self._executors[name].capacity(self.now()) or 0.0
+            self._execute(self._scheduler.set_capacity(self.now(), slots_of(name), amount))
 
-        That is `next_start` if given, or else the first attempt to start; all others are started here.
+    def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None, keeper: str) -> NodeStarted | None:
+        """Apply one outcome. Returns the attempt for this thread, one of the executor `keeper`, to run next.
+
+        That is `next_start` if given, or else the first attempt on that executor; all others are started here.
         """
         scheduler = self._scheduler
         events = scheduler.outcome(self.now(), outcome)
@@ -213,19 +255,20 @@ class Run:
             self.detached -= 1
             for ref in outcome.outputs.values():
                 self._store.discard(ref)
-        next_start = self._execute(events, next_start, keep_one=True)
+        next_start = self._execute(events, next_start, keeper)
         wake_at = scheduler.wake_at
         if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
             self._requests.put(lambda: None)
         return next_start
 
     def _execute(
-        self, events: Iterable[Event], kept: NodeStarted | None = None, *, keep_one: bool = False
+        self, events: Iterable[Event], kept: NodeStarted | None = None, keeper: str = ""
     ) -> NodeStarted | None:
         """Emit the events and execute them: start and stop attempts, commit and release outputs.
 
-        With `keep_one`, the first attempt to start is returned instead of started, unless one is given in `kept`.
+        The first attempt on the executor `keeper` is returned instead of started, unless one is given in `kept`.
         """
+        placement = self._placement
         for event in events:
             self._emit(event)
             if isinstance(event, NodeFinished):
@@ -233,16 +276,18 @@ class Run:
                     for ref in event.outputs.values():
                         self._store.commit(ref)
             elif isinstance(event, NodeStarted):
-                if keep_one and kept is None:
+                name = placement.get(event.node, DEFAULT_EXECUTOR) if placement else DEFAULT_EXECUTOR
+                if kept is None and name == keeper:
                     kept = event
                 else:
-                    self._executor.start(event)
+                    self._executors[name].start(event)
             elif isinstance(event, OutputReleased):
                 self._store.release(event.ref)
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
                     self.detached += 1
-                self._executor.stop(event.node, event.attempt)
+                name = placement.get(event.node, DEFAULT_EXECUTOR)
+                self._executors[name].stop(event.node, event.attempt)
         return kept
 
 

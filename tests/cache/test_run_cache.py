@@ -82,7 +82,7 @@ class Trial:
 
     def go(self) -> None:
         run_attempt = self.cache.with_cache(self.attempt, self.store, self.run.abort)
-        self.run.go(lambda on_outcome: ThreadExecutor(run_attempt, on_outcome), self.store)
+        self.run.go({"thread": lambda on_outcome: ThreadExecutor(run_attempt, on_outcome)}, self.store)
         self.dispatcher.close()
         self.store.close()
 

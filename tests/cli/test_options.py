@@ -13,7 +13,7 @@ import nfrun.cli
 from nfrun.cli.commands import COMMANDS
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import PlanOptions, RunOptions
-from nfrun.engine.placement import EXECUTORS
+from nfrun.engine.executors.registry import EXECUTORS
 
 FILE = Path("p.yaml")
 VALUES: dict[str, Any] = {
@@ -87,7 +87,7 @@ def test_what_needs_files_of_tables_needs_a_handoff_with_files(handoff: str, nam
 
 def test_the_executors_are_those_of_the_engine() -> None:
     (executor,) = (option for option in fields(RunOptions) if option.name == "executor")
-    assert executor.metadata["choices"] == EXECUTORS
+    assert executor.metadata["choices"] == ("file", *EXECUTORS, "auto")
 
 
 def test_no_parser_names_an_option() -> None:

@@ -15,7 +15,7 @@ NONE = NodeStats({}, {}, {}, {})
 
 
 def record(work: Path, pipeline: str, **seconds: float) -> None:
-    write_node_stats(work, pipeline, read_node_stats(work, pipeline).with_run(seconds, {}, ()))
+    write_node_stats(work, pipeline, read_node_stats(work, pipeline).with_run(seconds, {}, {}))
 
 
 def test_new_durations_are_merged_with_recorded_ones(tmp_path: Path) -> None:
@@ -57,11 +57,11 @@ def test_damaged_statistics_are_ignored(tmp_path: Path, text: str, durations: di
 
 
 def test_durations_and_gil_waits_are_recorded_per_executor() -> None:
-    first = NONE.with_run({"a": 2.0, "b": 2.0}, {"a": 1.0}, ())
+    first = NONE.with_run({"a": 2.0, "b": 2.0}, {"a": 1.0}, {})
     assert first == NodeStats({"a": 2.0, "b": 2.0}, {"a": 2.0}, {"a": 1.0}, {})
-    second = first.with_run({"a": 1.1}, {}, {"a"})
+    second = first.with_run({"a": 1.1}, {}, {"a": "process", "b": "elsewhere"})
     assert (second.thread, second.gil_waits, second.process) == ({"a": 2.0}, {"a": 1.0}, {"a": 1.1})
-    third = second.with_run({"a": 1.0}, {}, ())
+    third = second.with_run({"a": 1.0}, {}, {})
     assert (third.thread, third.gil_waits, third.process) == ({"a": 1.0}, {"a": 0.0}, {"a": 1.1}), (
         "alone it does not wait"
     )

@@ -1,12 +1,16 @@
-"""Tests of placement: the option, the file and recorded statistics decide which nodes run in processes."""
+"""Tests of placement: the option, the file and recorded statistics decide on which executor a node runs."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import pytest
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.node_stats import NodeStats
-from nfrun.engine.placement import gains_from_process, nodes_in_processes
+from nfrun.engine.placement import DEFAULT_EXECUTOR, gains_from_process, place_nodes
 
 NONE = NodeStats({}, {}, {}, {})
 
@@ -25,13 +29,22 @@ def stats(duration: float, gil_wait: float, process: float | None = None) -> Nod
 
 def test_without_an_option_the_file_decides() -> None:
     nodes = pipeline(a="process", b="thread", c="", script="process")
-    assert nodes_in_processes(nodes, "file", NONE) == {"a"}
+    assert place_nodes(nodes, "file", NONE) == {"a": "process"}
 
 
-@pytest.mark.parametrize(("requested", "found"), [("process", {"a", "b", "c"}), ("thread", set()), ("auto", {"a"})])
-def test_the_option_applies_to_all_nodes_but_scripts(requested: str, found: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("requested", "found"), [("process", "abc"), ("thread", ""), ("auto", "a"), ("toy", ["a", "b", "c", "script"])]
+)
+def test_the_option_applies_to_all_nodes_but_no_script_runs_in_a_worker_process(requested: str, found: str) -> None:
     nodes = pipeline(a="thread", b="process", c="", script="")
-    assert nodes_in_processes(nodes, requested, stats(2.0, 1.0)) == found
+    name = "process" if requested == "auto" else requested
+    assert place_nodes(nodes, requested, stats(2.0, 1.0)) == dict.fromkeys(found, name)
+
+
+def test_the_schema_has_the_executors_of_the_registry() -> None:
+    schema = json.loads((Path(__file__).parents[2] / "schemas" / "pipeline.schema.json").read_text())
+    assert schema["$defs"]["executor"]["enum"] == [*EXECUTORS, "auto"]
+    assert DEFAULT_EXECUTOR in EXECUTORS
 
 
 @pytest.mark.parametrize(

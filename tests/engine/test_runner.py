@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from single_thread import SingleThread
 
 import nfrun.tables.store
 from nfrun.core.errors import Cause, HandoffError
@@ -35,6 +36,7 @@ from nfrun.core.events import (
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
 from nfrun.core.simulation import random_plan, simulate
+from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
 from nfrun.nodes.base import CancelToken
@@ -68,12 +70,22 @@ class Trial:
     mode: str = "auto"
     budget: int | None = None
     table: pa.Table = field(default_factory=lambda: TABLE)
-    patience: list[float] = field(default_factory=list)
+    placement: dict[str, str] = field(default_factory=dict)
+    others: dict[str, Callable[[OnOutcome], Executor]] = field(default_factory=dict)
+    on_wake: Callable[[], object] = lambda: None
+    closed_with: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.events: list[Event] = []
         self.changed = threading.Condition()
-        self.run = Run(self.plan, self.emit, keep_going=self.keep_going, grace=self.grace)
+        self.run = Run(
+            self.plan,
+            self.emit,
+            placement=self.placement,
+            keep_going=self.keep_going,
+            grace=self.grace,
+            on_wake=lambda late: self.on_wake(),
+        )
         self.store = TableStore(
             self.folder / "run",
             mode=self.mode,
@@ -119,15 +131,15 @@ class Trial:
         executor = ThreadExecutor(self.work, on_outcome)
         close = executor.close
 
-        def closing(patience: float = 0.0) -> None:
-            self.patience.append(patience)
+        def closing(grace: float = 0.0) -> None:
+            self.closed_with.append(grace)
             close(0.0)
 
         executor.close = closing  # type: ignore[method-assign]
         return executor
 
     def go(self) -> RunFinished:
-        end = self.run.go(self.make_executor, self.store)
+        end = self.run.go({"thread": self.make_executor, **self.others}, self.store)
         assert self.events[-1] is end
         self.store.close()
         return end
@@ -211,7 +223,7 @@ def test_a_run_emits_events_in_order(tmp_path: Path) -> None:
     ]
     assert trial.files() == ["b.1.arrow"]
     assert trial.run.detached == 0
-    assert trial.patience == [LONG]
+    assert trial.closed_with == [LONG]
 
 
 def test_a_run_without_nodes_is_ok(tmp_path: Path) -> None:
@@ -438,7 +450,7 @@ def test_after_the_grace_stuck_nodes_are_detached(tmp_path: Path, release: threa
     assert trial.end(thread).status == "cancelled"
     assert trial.of(NodeCancelled) == ["a", "b"]
     assert trial.run.detached == 2
-    assert trial.patience == [0.0]
+    assert trial.closed_with == [0.0]
 
 
 def test_a_second_cancel_ends_the_run_at_once(tmp_path: Path, release: threading.Event) -> None:
@@ -580,13 +592,19 @@ def test_an_output_is_published_after_its_node_has_finished(tmp_path: Path, mode
 class Idle:
     """An executor that makes no attempts."""
 
+    name = "idle"
+    begins_at_once = True
+
+    def capacity(self, now: float) -> float | None:
+        return None
+
     def start(self, attempt: NodeStarted) -> None:
         pass
 
     def stop(self, node: str, attempt: int) -> None:
         pass
 
-    def close(self, patience: float = 0.0) -> None:
+    def close(self, grace: float = 0.0) -> None:
         pass
 
 
@@ -616,6 +634,103 @@ def test_an_outcome_that_arrives_while_the_lock_is_released_is_applied(tmp_path:
     run._requests.put(end_both)  # runs on the thread of the run, which applies the left outcome only after it
     assert trial.end(trial.begin()).status == "ok"
     assert ended == ["a", "b"]
+
+
+# ------------------------------------------------------------------ several executors
+
+
+def on_single_thread(trial: Trial, *nodes: str) -> None:
+    """Place the nodes on an executor that makes one attempt after the other."""
+    trial.placement.update(dict.fromkeys(nodes, "single"))
+    trial.others["single"] = lambda on_outcome: SingleThread(trial.work, on_outcome, trial.run.begun)
+
+
+def test_each_node_runs_on_its_executor(tmp_path: Path) -> None:
+    ran: dict[str, str] = {}
+
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        ran[start.node] = threading.current_thread().name.partition("-")[0]
+        return None
+
+    nodes = [Node("a"), reader("b", "a"), reader("c", "b"), reader("d", "c"), reader("e", "d"), Node("f"), Node("g")]
+    trial = Trial(tmp_path, chain(*nodes), do)
+    on_single_thread(trial, "b", "d", "e", "g")
+    assert trial.go().status == "ok"
+    assert ran == {name: "single" if name in "bdeg" else "nfrun" for name in "abcdefg"}
+
+
+def test_an_attempt_that_waits_longer_than_its_timeout_before_it_begins_does_not_time_out(tmp_path: Path) -> None:
+    waited = threading.Event()
+
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        assert start.node == "b" or waited.wait(10)
+        return None
+
+    def on_wake() -> None:
+        if trial.run.now() > 0.25:
+            waited.set()
+
+    trial = Trial(tmp_path, chain(Node("a", estimated_duration=9.0), Node("b", timeout=0.05)), do, on_wake=on_wake)
+    on_single_thread(trial, "a", "b")
+    assert trial.go().status == "ok"
+    assert trial.of(NodeStarted) == ["a", "b"], "both were started before one had ended"
+    assert trial.of(AttemptStopped) == []
+
+
+def test_an_attempt_times_out_after_it_has_begun(tmp_path: Path) -> None:
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        stopped = threading.Event()
+        with cancel_token.on_cancel(stopped.set):
+            assert stopped.wait(10)
+        return None
+
+    trial = Trial(tmp_path, chain(Node("a", timeout=0.01)), do)
+    on_single_thread(trial, "a")
+    assert trial.go().status == "failed"
+    assert trial.of(AttemptStopped) == trial.of(NodeFailed) == ["a"]
+
+
+class Elastic(ThreadExecutor):
+    """Threads, but only as many as there are slots."""
+
+    slots = 0.0
+
+    def capacity(self, now: float) -> float | None:
+        return self.slots
+
+
+def test_nodes_wait_for_the_slots_of_their_executor(tmp_path: Path) -> None:
+    pairs, free = threading.Barrier(2), threading.Semaphore(2)
+    seen: list[list[str]] = []
+
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        if start.node != "here":
+            assert free.acquire(blocking=False), "more run at once than there are slots"
+            pairs.wait(10)
+            free.release()
+        return None
+
+    def on_wake() -> None:
+        if not seen:
+            seen.append(trial.of(NodeStarted))
+            executors[0].slots = 2.0
+
+    def make(on_outcome: OnOutcome) -> Elastic:
+        executors.append(Elastic(trial.work, on_outcome))
+        return executors[0]
+
+    executors: list[Elastic] = []
+    names = ["a", "b", "c", "d", "e", "f"]
+    trial = Trial(
+        tmp_path,
+        chain(*map(Node, names), Node("here"), slots=8),
+        do,
+        placement=dict.fromkeys(names, "elastic"),
+        others={"elastic": make},
+        on_wake=on_wake,
+    )
+    assert trial.go().status == "ok"
+    assert seen == [["here"]], "without slots only the node on another executor starts"
 
 
 # ------------------------------------------------------------------ random plans

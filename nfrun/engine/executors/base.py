@@ -1,29 +1,40 @@
-"""Defines the executor protocol and the callables that run an attempt.
+"""Defines what an executor is (`Executor`), and what it gets to make its attempts (`ExecutorContext`).
 
 An executor starts attempts and reports each outcome to a callback. The runner owns the scheduler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, NodeStarted, Outcome
-from nfrun.nodes.base import CancelToken
+from nfrun.core.events import NodeStarted, Outcome
+from nfrun.engine.attempt import AttemptRunner, RunAttempt
+from nfrun.tables.store import TableStore
 
-# Runs a coroutine on an event loop to its end and returns its result.
-RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
-# Runs one attempt and returns its outcome. An executor makes a failure of what it raises: `nfrun_failure`.
-RunAttempt = Callable[[NodeStarted, CancelToken, RunCoroutine], Outcome]
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
 OnOutcome = Callable[[Outcome], NodeStarted | None]
 
-CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt that was told to stop
-
 
 class Executor(Protocol):
-    """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first."""
+    """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first.
+
+    `name` is that in the registry. Unless it `begins_at_once`, an executor calls `ExecutorContext.on_begun` when the
+    work of an attempt begins: the timeout counts from then, and not while the attempt waits for a worker or its files.
+    """
+
+    name: str
+    begins_at_once: bool
+
+    def capacity(self, now: float) -> float | None:
+        """Return the slots that there are now, those in use included. Asked several times a second. Never blocks.
+
+        Nodes that do not fit are not started, but wait. None means as many as the run has; an executor returns it
+        always or never.
+        """
+        ...
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
@@ -33,9 +44,31 @@ class Executor(Protocol):
         """Ask an attempt to stop, if it is still running. Never blocks."""
         ...
 
-    def close(self, patience: float = 0.0) -> None:
-        """End idle workers, and after `patience` seconds kill the attempts that can be killed.
+    def close(self, grace: float = 0.0) -> None:
+        """End idle workers, and after `grace` seconds kill the attempts that can be killed.
 
         Does not wait for attempts that cannot be killed, such as Python code on a thread.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorContext:
+    """What the executors of a run share.
+
+    `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
+    results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
+    run at once, and `placement` has the executors of nodes that are not on threads. `on_begun(node, attempt)` reports
+    that the work of an attempt begins.
+    """
+
+    runner: AttemptRunner
+    with_cache: Callable[[RunAttempt], RunAttempt]
+    store: TableStore
+    folder: Path
+    slots: int
+    placement: Mapping[str, str]
+    on_begun: Callable[[str, int], None]
+
+
+MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

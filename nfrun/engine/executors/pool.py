@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
@@ -98,11 +98,11 @@ class Worker:
         with self._process_lock:
             return self.process.is_alive()
 
-    def request(self, order: object, feeds: Sequence[Feed], on_message: Callable[..., object]) -> Any:
+    def request(self, order: object, feeds: Sequence[Feed], calls: Mapping[str, Callable[..., object]]) -> Any:
         """Send an order and return the reply.
 
-        Until then, bytes in its stdout and stderr pipes go to `feeds`, and each message becomes a call of
-        `on_message(method, *arguments)`. Raises EOFError or OSError if no reply will come.
+        Until then, bytes in its stdout and stderr pipes go to `feeds`, and each message becomes one of the `calls`.
+        Raises EOFError or OSError if no reply will come.
         """
         self.pipe.send(order)
         # Also the process itself: a child that it forked may hold the pipe open.
@@ -120,7 +120,7 @@ class Worker:
             answer = self.pipe.recv()
             if not isinstance(answer, Message):
                 return answer
-            on_message(answer.method, *answer.arguments)
+            calls[answer.method](*answer.arguments)
 
     def drain(self, feeds: Sequence[Feed]) -> None:
         """Pass the bytes that wait in its stdout and stderr pipes to `feeds`. Raises OSError if it is discarded."""

@@ -1,6 +1,6 @@
-"""Makes some of the attempts in worker processes, so that their Python code has a GIL of its own.
+"""Makes attempts in worker processes, so that their Python code has a GIL of its own.
 
-The executor's thread sends the attempt to a worker of the pool and waits for the outcome, so the rest of the run works
+A thread sends the attempt to a worker of the pool and waits for the outcome, so the rest of the run works
 as with threads. Tables travel through files in the run's folder.
 """
 
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import OutputId
-from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
 from nfrun.engine.executors import pool
-from nfrun.engine.executors.base import CANCELLED, RunCoroutine
+from nfrun.engine.executors.base import ExecutorContext, OnOutcome
+from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
@@ -38,33 +38,58 @@ def start_server() -> None:
     pool.start_server(_PRELOAD)
 
 
-class ProcessWorkers:
-    """Makes the attempts at `nodes` in worker processes, and all others with `runner`.
+class ProcessExecutor(ThreadExecutor):
+    """Runs each attempt in a worker process, while a thread waits for its outcome."""
 
-    An executor can use it in place of `runner`. Up to `most` workers start at once in the background; more start when
-    attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files. `close`
-    ends the processes. Safe to call from several threads.
+    name = "process"
+    begins_at_once = False
+
+    def __init__(self, context: ExecutorContext, on_outcome: OnOutcome) -> None:
+        ahead = min(context.slots, list(context.placement.values()).count(self.name))
+        self._workers = ProcessWorkers(context.runner, context.store, context.folder, context.on_begun, ahead)
+        super().__init__(context.with_cache(self._workers), on_outcome)
+
+    def close(self, grace: float = 0.0) -> None:
+        """End all worker processes, those of running attempts after `grace` seconds."""
+        super().close(grace)
+        self._workers.close()
+
+
+class ProcessWorkers:
+    """Makes attempts in worker processes.
+
+    An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
+    when attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files.
+    `on_begun(node, attempt)` is called when a worker has taken an attempt. `close` ends the processes. Safe to call
+    from several threads.
     """
 
     def __init__(
-        self, runner: AttemptRunner, store: TableStore, outputs: Path, nodes: Collection[str], most: int
+        self,
+        runner: AttemptRunner,
+        store: TableStore,
+        outputs: Path,
+        on_begun: Callable[[str, int], None],
+        ahead: int = 0,
     ) -> None:
         self._runner = runner
         self._store = store
         self._outputs = outputs
-        self._nodes = frozenset(nodes)
         shared = runner.pipeline.with_nodes({})
         config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
-        self._pool = pool.WorkerPool(serve, config, _PRELOAD, ahead=min(most, len(self._nodes)))
+        self._pool = pool.WorkerPool(serve, config, _PRELOAD, ahead)
+        self._calls: dict[str, Callable[..., object]] = {
+            "begun": on_begun,
+            "log": runner.logs.log,
+            "progress": runner.progress,
+        }
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-        """Make the attempt, in a worker if the node is one of `nodes`.
+        """Make the attempt in a worker.
 
         A worker that cannot be started gives a failure with the cause IO or PERMISSION, a worker or a fork server that
         dies one with the cause LOST. Raises HandoffError if a table cannot be handed on.
         """
-        if start.node not in self._nodes:
-            return self._runner(start, cancel_token, run_coroutine)
         input_waits: dict[OutputId, float] = {}
         logs = self._runner.logs
         try:
@@ -114,7 +139,7 @@ class ProcessWorkers:
         # A worker that is cancelled while it sends may have sent half a message.
         with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
             worker.drain([_drop, _drop])  # output of processes that an earlier node left behind
-            outcome = worker.request(order, feeds, self._on_message)
+            outcome = worker.request(order, feeds, self._calls)
             if cancel_token.cancelled:
                 worker.wait_for_group(self._runner.grace)
         kill.cancel()
@@ -132,10 +157,6 @@ class ProcessWorkers:
             lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")
             return Outcome(outcome.node, outcome.attempt, lost)
         return outcome
-
-    def _on_message(self, method: str, *arguments: Any) -> None:
-        call: Callable[..., object] = self._runner.logs.log if method == "log" else self._runner.progress
-        call(*arguments)
 
     def _lost(self, worker: pool.Worker, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""

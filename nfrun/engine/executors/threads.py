@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
-from nfrun.engine.executors.base import OnOutcome, RunAttempt
+from nfrun.engine.attempt import RunAttempt
+from nfrun.engine.executors.base import OnOutcome
 from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
 
@@ -29,6 +30,9 @@ class ThreadExecutor:
     for the next one. What `run_attempt` raises is an error in nfrun or of its files.
     """
 
+    name = "thread"
+    begins_at_once = True
+
     def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
         self._run_attempt = run_attempt
         self._on_outcome = on_outcome
@@ -42,6 +46,10 @@ class ThreadExecutor:
         self._closed = False
         self._cancel_tokens: dict[tuple[str, int], CancelToken] = {}
         self._loop = _Loop()
+
+    def capacity(self, now: float) -> float | None:
+        """Return None: there are as many threads as needed."""
+        return None
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt on an idle thread, or on a new one. Never blocks.
@@ -69,12 +77,12 @@ class ThreadExecutor:
             cancel_token.cancel()
         self._add_threads()  # its thread may have been the last that could take another attempt
 
-    def close(self, patience: float = 0.0) -> None:
-        """End the idle threads and the event loop. Child processes are killed after `patience` seconds."""
+    def close(self, grace: float = 0.0) -> None:
+        """End the idle threads and the event loop. Child processes are killed after `grace` seconds."""
         with self._lock:
             self._closing = True
             self._lock.wait_for(
-                lambda: not any(cancel_token.killable for cancel_token in list(self._cancel_tokens.values())), patience
+                lambda: not any(cancel_token.killable for cancel_token in list(self._cancel_tokens.values())), grace
             )
             self._closed = True
             idle, self._idle = self._idle, 0

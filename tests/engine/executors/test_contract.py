@@ -10,59 +10,16 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from single_thread import SingleThread
 
 from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, NodeStarted, Outcome, nfrun_failure
-from nfrun.engine.executors.base import Executor, OnOutcome, RunAttempt
+from nfrun.core.events import Failure, NodeStarted, Outcome
+from nfrun.engine.attempt import RunAttempt
+from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.nodes.base import CancelToken
 
-
-class SingleThread:
-    """The simplest executor: a single thread that makes one attempt after the other."""
-
-    def __init__(self, run_attempt: RunAttempt, on_outcome: OnOutcome) -> None:
-        self._work, self._on_outcome = run_attempt, on_outcome
-        self._queue: SimpleQueue[NodeStarted | None] = SimpleQueue()
-        self._lock = threading.Condition()
-        self._stops: dict[tuple[str, int], CancelToken] = {}
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def start(self, attempt: NodeStarted) -> None:
-        self._queue.put(attempt)
-
-    def stop(self, node: str, attempt: int) -> None:
-        threading.Thread(target=self._stop_of((node, attempt)).cancel, daemon=True).start()
-
-    def close(self, patience: float = 0.0) -> None:
-        self._queue.put(None)
-        with self._lock:
-            self._lock.wait_for(
-                lambda: not any(cancel_token.killable for cancel_token in self._stops.values()), patience
-            )
-            left = list(self._stops.values())
-        for cancel_token in left:
-            cancel_token.kill()
-
-    def _stop_of(self, key: tuple[str, int]) -> CancelToken:
-        with self._lock:
-            return self._stops.setdefault(key, CancelToken())
-
-    def _serve(self) -> None:
-        while attempt := self._queue.get():
-            following: NodeStarted | None = attempt
-            while following:
-                key = (following.node, following.attempt)
-                try:
-                    outcome = self._work(following, self._stop_of(key), asyncio.run)
-                except BaseException as error:
-                    outcome = Outcome(*key, nfrun_failure(error))
-                with self._lock:
-                    self._stops.pop(key, None)
-                    self._lock.notify_all()
-                following = self._on_outcome(outcome)
-
-
+# A new executor joins here, with a function that makes it.
 EXECUTORS: list[Callable[[RunAttempt, OnOutcome], Executor]] = [ThreadExecutor, SingleThread]
 
 
@@ -121,6 +78,14 @@ def test_the_attempt_that_on_outcome_returns_is_made_next_by_the_same_worker(tri
     trial.executor.start(node("a"))
     assert trial.wait_for_outcomes(4) == ["a", "b", "c", "d"]
     assert len(set(trial.threads)) == 1
+
+
+def test_an_executor_says_how_many_slots_it_has_and_when_attempts_begin(trial: Trial) -> None:
+    assert trial.executor.name
+    assert isinstance(trial.executor.begins_at_once, bool)
+    slots = trial.executor.capacity(0.0)
+    assert slots is None or slots >= 0
+    assert (trial.executor.capacity(1.0) is None) == (slots is None)
 
 
 def test_start_does_not_block(trial: Trial) -> None:
@@ -200,8 +165,8 @@ def test_close_does_not_wait_for_a_stuck_attempt(trial: Trial) -> None:
     assert trial.wait_for_outcomes(1) == ["n"]
 
 
-@pytest.mark.parametrize("patience", [0.0, 0.01])
-def test_close_kills_attempts_that_can_be_killed(trial: Trial, patience: float) -> None:
+@pytest.mark.parametrize("grace", [0.0, 0.01])
+def test_close_kills_attempts_that_can_be_killed(trial: Trial, grace: float) -> None:
     begun, killed = threading.Event(), threading.Event()
 
     def run_attempt(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> None:
@@ -212,12 +177,12 @@ def test_close_kills_attempts_that_can_be_killed(trial: Trial, patience: float) 
     trial.do = run_attempt
     trial.executor.start(node("n"))
     assert begun.wait(10)
-    trial.executor.close(patience)
+    trial.executor.close(grace)
     assert killed.is_set()
     trial.wait_for_outcomes(1)
 
 
-def test_close_does_not_kill_an_attempt_that_ends_within_the_patience(
+def test_close_does_not_kill_an_attempt_that_ends_within_the_grace(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, looked = threading.Event(), threading.Event()

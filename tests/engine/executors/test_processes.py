@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.errors import Cause, HandoffError
-from nfrun.core.events import Failure, NodeStarted, Outcome
+from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors.pool import WorkerPool
-from nfrun.engine.executors.processes import ProcessWorkers, _ending
+from nfrun.engine.executors.processes import ProcessExecutor, ProcessWorkers, _ending
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.tables.store import TableStore
@@ -147,12 +147,13 @@ class Trial:
 
     folder: Path
     mode: str = "auto"
-    most: int = 1
+    ahead: int = 1
     grace: float = 5.0
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
     workers: ProcessWorkers | None = None
     started: list[Any] = field(default_factory=list)
+    begun: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.module = f"remote_{self.folder.name}"
@@ -160,12 +161,15 @@ class Trial:
         self.run_folder = self.folder / "run"
         self.store = TableStore(self.run_folder, mode=self.mode)
 
+    def on_begun(self, node: str, attempt: int) -> None:
+        self.begun.append((node, attempt))
+
     def spec(self, function: str, *inputs: str, **more: Any) -> NodeSpec:
         given = tuple(Input(name, OutputId(f"from_{name}")) for name in inputs)
         more = {"with_": {}, "outputs": (), "needs": (), "env": {}, **more}
         return NodeSpec("node", "python", f"{self.module}:{function}", given, **more)
 
-    def start(self, spec: NodeSpec, *, read: bool = False, nodes: tuple[str, ...] = ("node",)) -> ProcessWorkers:
+    def start(self, spec: NodeSpec, *, read: bool = False) -> ProcessWorkers:
         readers = tuple(Input(f"i{i}", output) for i, output in enumerate(spec.output_ids if read else ()))
         all_nodes = {"node": spec, "reader": NodeSpec("reader", "run", "true", readers, {}, (), (), {})}
         pipeline = Pipeline("p.yaml", str(self.folder), "p", "", {}, {}, all_nodes, {})
@@ -188,7 +192,7 @@ class Trial:
                 return worker
 
         with patch("nfrun.engine.executors.pool.WorkerPool", Watched):
-            self.workers = ProcessWorkers(work, self.store, self.run_folder, nodes, self.most)
+            self.workers = ProcessWorkers(work, self.store, self.run_folder, self.on_begun, self.ahead)
         return self.workers
 
     def run(
@@ -242,11 +246,29 @@ def test_a_node_runs_in_another_process_on_its_main_thread(trial: Trial) -> None
     assert trial.pids()[0] != os.getpid()
 
 
-def test_other_nodes_run_in_this_process(trial: Trial) -> None:
-    workers = trial.start(trial.spec("where"), nodes=())
-    outcome = workers(NodeStarted(0.0, "node", 1), CancelToken(), _no_coroutine)
-    assert trial.table(outcome)[0]["pid"] == os.getpid()
-    assert trial.pids() == []
+def test_an_attempt_begins_when_a_worker_has_taken_it(trial: Trial) -> None:
+    trial.run("where", attempts=2)
+    assert trial.begun == [("node", 1), ("node", 2)]
+    assert not ProcessExecutor.begins_at_once
+
+
+def test_an_attempt_without_a_worker_or_its_inputs_has_not_begun(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.run("where")
+    seen: list[int] = []
+    real_file, real_take = trial.store.file, WorkerPool.take
+
+    def file(ref: OutputRef) -> Path:
+        seen.append(len(trial.begun))
+        return real_file(ref)
+
+    def take(pool: WorkerPool) -> Any:
+        seen.append(len(trial.begun))
+        return real_take(pool)
+
+    monkeypatch.setattr(trial.store, "file", file)
+    monkeypatch.setattr(WorkerPool, "take", take)
+    trial.run("where", {"table": pa.table({"n": [1]})})
+    assert (seen, len(trial.begun)) == ([1, 1], 2)
 
 
 @pytest.mark.parametrize("mode", ["auto", "mmap", "memory"])
@@ -422,7 +444,7 @@ def test_an_error_in_the_code_of_a_worker_is_internal_and_the_worker_goes_on(
 
 def test_workers_that_die_together_report_their_own_exit_status(tmp_path: Path) -> None:
     """This happens when memory runs out. Workers are checked while others start."""
-    trial = Trial(tmp_path, most=3)
+    trial = Trial(tmp_path, ahead=3)
     workers = trial.start(trial.spec("die", with_={"number": int(signal.SIGKILL)}))
     outcomes: list[Outcome] = []
 

@@ -1,0 +1,26 @@
+"""Lists the executors by name. Every command imports this list; only those that a run uses are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nfrun.engine.executors.base import MakeExecutor
+
+
+def _thread() -> MakeExecutor:
+    from nfrun.engine.executors.threads import ThreadExecutor
+
+    return lambda context, on_outcome: ThreadExecutor(context.with_cache(context.runner), on_outcome)
+
+
+def _process() -> MakeExecutor:
+    from nfrun.engine.executors.processes import ProcessExecutor, start_server
+
+    start_server()
+    return ProcessExecutor
+
+
+# Each imports an executor, starts what takes time in the background, and returns what makes the executor of a run.
+EXECUTORS: dict[str, Callable[[], MakeExecutor]] = {"thread": _thread, "process": _process}
