@@ -10,6 +10,6 @@ Other packages use:
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`
-- `module_space`: `ModuleSpace`
+- `module_space`: `ModuleSpace`, `with_short_names`
 - `source_import`: `import_for_process`
 """

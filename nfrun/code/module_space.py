@@ -13,6 +13,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import itertools
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from typing import Any
 from nfrun.code.module_finder import OURS, is_installed
 from nfrun.code.source_import import SourceLoader, source_finder
 
+_PREFIX = "nfrun_run_"
+
 
 class ModuleSpace:
     """The modules of one run, imported from their sources in `folder` within the `with` block. Thread-safe.
@@ -37,7 +40,7 @@ class ModuleSpace:
     _changing = threading.Lock()  # of `sys.meta_path`
 
     def __init__(self, folder: Path) -> None:
-        self._name = f"nfrun_run_{next(self._numbers)}"
+        self._name = f"{_PREFIX}{next(self._numbers)}"
         self._folder = folder
         self._shared: set[str] = set()  # top-level modules that this process shares, known so far
         self._builtins = {**vars(builtins), "__import__": self._import}
@@ -109,3 +112,8 @@ class ModuleSpace:
     def _is_in_project(self, place: str) -> bool:
         path = Path(place)
         return path.is_relative_to(self._folder) and not is_installed(path, self._folder)
+
+
+def with_short_names(text: str) -> str:
+    """Return the text of an error with the names that modules have in their project."""
+    return re.sub(rf"\b{_PREFIX}\d+\.", "", text)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nfrun
+from nfrun.code.module_space import with_short_names
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
@@ -90,4 +91,5 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _text(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the node called sys.exit({'' if error.code is None else error_text(error)})"
-    return "" if isinstance(error, asyncio.CancelledError) and not error.args else error_text(error)
+    is_empty = isinstance(error, asyncio.CancelledError) and not error.args
+    return "" if is_empty else with_short_names(error_text(error))

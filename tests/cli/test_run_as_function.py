@@ -196,7 +196,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         (folder / name / "p.yaml").write_text(f"nodes:\n{nodes}\n")
         (folder / name / "steps.py").write_text(
-            "def bad(): raise ValueError('no good')\ndef endless(context):\n    while not context.stopped: pass\n"
+            "import steps\ndef bad(): steps.rows\ndef endless(context):\n    while not context.stopped: pass\n"
         )
     return folder
 
@@ -242,7 +242,7 @@ def test_a_run_in_a_coroutine_has_the_same_tables(program: dict[str, Any]) -> No
 
 def test_a_failing_and_a_cancelled_run_are_results(program: dict[str, Any]) -> None:
     failing, cancelled = program["failing"], program["cancelled"]
-    assert (failing["status"], failing["failures"]) == ("failed", ["no good"])
+    assert (failing["status"], failing["failures"]) == ("failed", ["module 'steps' has no attribute 'rows'"])
     assert (cancelled["status"], cancelled["detached"]) == ("cancelled", 0)
 
 
