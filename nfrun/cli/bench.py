@@ -164,8 +164,7 @@ class _BenchRuns:
     @property
     def slots(self) -> int:
         """How many nodes run at once."""
-        usual = parse_slots("auto") if self.options.pipeline else len(self.pipeline.nodes)
-        return self.options.slots or usual
+        return self.options.slots or (parse_slots("auto") if self.options.pipeline else len(self.pipeline.nodes))
 
     def one(self, variant: Variant) -> Document:
         """Run the pipeline once and return its JSON document. Raises BenchStopped.

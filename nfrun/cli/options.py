@@ -45,15 +45,14 @@ class Options:
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            value, declared = getattr(self, option.name), option.metadata
+            value, declared, wrong = getattr(self, option.name), option.metadata, option.metadata["wrong"]
             try:
                 if declared["choices"] and value not in declared["choices"]:
                     raise ValueError(f"{value!r} is not one of {', '.join(map(repr, declared['choices']))}.")
                 if value is not None:
                     object.__setattr__(self, option.name, declared["parse"](value))
             except ValueError as error:
-                what = f"'{value}' is {declared['wrong']}" if declared["wrong"] else str(error)
-                raise UsageError(what, declared["flags"][0]) from None
+                raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), declared["flags"][0]) from None
 
 
 def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
@@ -64,10 +63,8 @@ def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ValueError(f"'{text}' is not NAME=VALUE")
-        try:
-            text.encode()
-        except UnicodeEncodeError:  # the argument has bytes that are not UTF-8
-            raise ValueError(f"'{text}' is not UTF-8") from None
+        if text.encode(errors="ignore").decode() != text:  # the argument has bytes that are not UTF-8
+            raise ValueError(f"'{text}' is not UTF-8")
         pairs[name.strip()] = value
     return pairs
 

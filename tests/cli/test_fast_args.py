@@ -140,6 +140,8 @@ def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field
             joined = "=" if flag.startswith("--") else ""
             forms = [[flag, value] for value in values if not value.startswith("-")]
             forms += [[f"{flag}{joined}{value}"] for value in values]
+            if option.metadata["kind"] == list[str]:
+                forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", flag, values[0]])
         for form in forms:
             words = [command, "a.yaml", *form]
             found = parse_fast(words)
