@@ -227,27 +227,29 @@ class StrayOutput:
 
     They write into a pipe, which the supervisor process reads: the interpreter lock of the run does not block it, and
     it survives a crash of the run. The pipe is made before forking: the runner calls `divert`, the supervisor `relay`
-    and `end`, the reaper `close`.
+    and `end`, the reaper `close`. They do nothing if `sys.stderr` is not fd 2, or no pipe is available.
     """
 
     def __init__(self) -> None:
-        """Create the pipe. Raises OSError."""
-        self._reading, self._writing = os.pipe()
+        self._pipe: tuple[int, ...] = ()  # the ends to read from and to write to
         self._done = _thread.allocate_lock()
+        with suppress(OSError):
+            self._pipe = os.pipe() if _descriptor(sys.stderr) == 2 else ()
 
     def divert(self) -> None:
         """Redirect fd 2 into the pipe. `sys.stderr` keeps writing to where fd 2 went before."""
-        stream = sys.stderr
-        original = os.dup(2)
-        sys.stderr = os.fdopen(original, "w", 1, stream.encoding, stream.errors)
-        os.dup2(self._writing, 2)
-        self.close()
+        if self._pipe:
+            stream = sys.stderr
+            sys.stderr = os.fdopen(os.dup(2), "w", 1, stream.encoding, stream.errors)
+            os.dup2(self._pipe[1], 2)
+            self.close()
 
     def relay(self) -> None:
         """Start writing what comes through the pipe to fd 2, on a thread."""
-        os.close(self._writing)
-        self._done.acquire()
-        _thread.start_new_thread(self._relay, ())
+        if self._pipe:
+            os.close(self._pipe[1])
+            self._done.acquire()
+            _thread.start_new_thread(self._relay, ())
 
     def end(self) -> None:
         """Wait a moment until everything is written. The writers of the pipe must have ended."""
@@ -256,8 +258,8 @@ class StrayOutput:
 
     def close(self) -> None:
         """Close both ends in this process."""
-        os.close(self._reading)
-        os.close(self._writing)
+        for end in self._pipe:
+            os.close(end)
 
     def _relay(self) -> None:
         decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
@@ -266,13 +268,5 @@ class StrayOutput:
             # Each step of a progress bar becomes a line: nothing overwrites text on the terminal.
             write_fd_2(escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n")))
 
-        pump({self._reading: write})
+        pump({self._pipe[0]: write})
         self._done.release()
-
-
-def open_stray_output() -> StrayOutput | None:
-    """Create a `StrayOutput`. Returns None if `sys.stderr` is not fd 2, or no pipe is available."""
-    with suppress(OSError):
-        if _descriptor(sys.stderr) == 2:
-            return StrayOutput()
-    return None

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.process_tree import kill_descendants
-from nfrun.system.std_streams import StrayOutput, open_stray_output, write_fd_2
+from nfrun.system.std_streams import StrayOutput, write_fd_2
 
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -53,20 +53,18 @@ def supervise(hint: str = "") -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *stop_signals])
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a child could not be read
     status_read, status_write = os.pipe()
-    stray_output = open_stray_output()
+    stray_output = StrayOutput()
     supervisor = os.getpid()
     try:
         reaper = os.fork()
     except OSError:  # too many processes
         signal.signal(signal.SIGCHLD, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if stray_output is not None:
-            stray_output.close()
+        stray_output.close()
         return
     if reaper:
         os.close(status_write)
-        if stray_output is not None:
-            stray_output.relay()
+        stray_output.relay()
         _leave(_Supervisor(reaper, status_read, stop_signals, hint, stray_output).wait(), prctl)
     os.close(status_read)
     runner = 0
@@ -74,12 +72,10 @@ def supervise(hint: str = "") -> None:
         runner = os.fork()
     if runner:
         os.close(status_write)
-        if stray_output is not None:
-            stray_output.close()
+        stray_output.close()
         _leave(_reap(runner, supervisor, prctl), prctl)
     signal.signal(signal.SIGCHLD, before)
-    if stray_output is not None:
-        stray_output.divert()
+    stray_output.divert()
 
     def report(what: bytes) -> None:
         with suppress(OSError):  # the supervisor may be gone
@@ -145,7 +141,7 @@ class _Supervisor:
         status_read: int,
         stop_signals: Sequence[int],
         hint: str,
-        stray_output: StrayOutput | None = None,
+        stray_output: StrayOutput,
     ) -> None:
         self._reaper = reaper
         self._stray_output = stray_output
@@ -221,8 +217,7 @@ class _Supervisor:
     def _end(self) -> None:
         """Kill all descendants, and wait until their output is relayed."""
         kill_descendants()
-        if self._stray_output is not None:
-            self._stray_output.end()
+        self._stray_output.end()
 
     def _read_messages(self) -> None:
         """Read the messages of the runner."""

@@ -14,6 +14,7 @@ import pytest
 
 from nfrun.system import supervisor as module
 from nfrun.system.exit_status import describe_exit
+from nfrun.system.std_streams import StrayOutput
 from nfrun.system.supervisor import _PID_BYTES, _REACTED, _Supervisor, supervise
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a run is one process")
@@ -265,7 +266,7 @@ class SupervisorWithMessages:
         os.write(self.writing, (1 << 40).to_bytes(_PID_BYTES, "big") + message)
         self.sent: list[int] = []
         monkeypatch.setattr(os, "kill", lambda process, number: self.sent.append(number))
-        self.supervisor = _Supervisor(0, reading, [signal.SIGINT, signal.SIGTERM], "")
+        self.supervisor = _Supervisor(0, reading, [signal.SIGINT, signal.SIGTERM], "", StrayOutput())
 
 
 def test_a_signal_to_the_whole_group_is_not_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
