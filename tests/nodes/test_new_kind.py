@@ -202,6 +202,58 @@ def forecast(here: Here, folder: Path) -> dict[str, tuple[str, str]]:
     return {name: (node["resume"], node["why"]) for name, node in nodes.items()}
 
 
+def touch(context: NodeContext) -> Mapping[str, Any]:
+    (context.folder / context.node.body).write_text("touched")
+    return {output_name(context.node): pa.table({"n": [1]})}
+
+
+@pytest.fixture
+def versions() -> Iterator[list[str]]:
+    """Registers a kind that writes a file. Returns a list of what else its key depends on."""
+    found = ["1"]
+    register(
+        Kind(
+            name="touch_file",
+            schema={"title": "Touch", "description": "Writes a file.", "type": "string"},
+            run=touch,
+            external_outputs=lambda node, folder: {node.body: folder / node.body},
+            key_inputs=lambda node, code: {"version": found[0]},
+            has_side_effects=True,
+        )
+    )
+    yield found
+    unregister("touch_file")
+
+
+def test_what_it_writes_and_what_else_it_depends_on_counts(here: Here, pipeline: Path, versions: list[str]) -> None:
+    folder = pipeline.parent
+    pipeline.write_text("nodes: {t: {touch_file: out.txt}}\n")
+    run_nodes(here, folder)
+    assert forecast(here, folder)["t"] == ("reuse", None)
+    (folder / "out.txt").unlink()
+    assert forecast(here, folder)["t"] == ("run", "the file that it wrote is gone or has changed")
+    run_nodes(here, folder, "--resume")
+    assert (folder / "out.txt").read_text() == "touched"
+    versions[0] = "2"
+    assert forecast(here, folder)["t"] == ("run", "its version changed")
+
+
+def test_two_nodes_do_not_write_the_same_file(here: Here, pipeline: Path, versions: list[str]) -> None:
+    pipeline.write_text("nodes:\n  a: {touch_file: out.txt}\n  b: {touch_file: ./out.txt}\n")
+    assert here(pipeline.parent, "validate", "p.yaml").stderr == (
+        "p.yaml:3:19: node 'a' (line 2) writes this file too\n"
+        "    3 |   b: {touch_file: ./out.txt}\n"
+        "      |                   ^^^^^^^^^ rename one\n"
+    )
+
+
+def test_bench_asks_before_it_runs_one_with_side_effects(here: Here, pipeline: Path, versions: list[str]) -> None:
+    pipeline.write_text("nodes: {t: {touch_file: out.txt}}\n")
+    done = here(pipeline.parent, "bench", "p.yaml")
+    assert done.returncode == 2
+    assert "('t'), and this executes all of it " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("lines", "message"), [("bad\n", "a line is bad"), ("", "it found no lines, but other nodes read 'last'")]
 )
