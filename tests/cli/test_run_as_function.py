@@ -76,7 +76,7 @@ HERE = Path(sys.argv[1])
 
 
 def options(file, **changes):
-    return RunOptions(file, **{"slots": 4, **changes})
+    return RunOptions(file, slots=4, **changes)
 
 
 def state():
