@@ -42,24 +42,18 @@ def plan(options: PlanOptions) -> int:
         from nfrun.cache.work_dir import WorkDir
         from nfrun.core.plan import plan_of
         from nfrun.engine.node_stats import read_node_stats
-        from nfrun.logs.event_redaction import redactor_of
         from nfrun.reports.plan_view import plan_view
-        from nfrun.spec.loader import read_pipeline
         from nfrun.spec.resolve import resolve
 
-        if options.resume or options.given or options.params_file:
-            spec = resolve(
-                options.pipeline,
-                given=options.given,
-                params_file=options.params_file,
-                environ=os.environ,
-                run_id="plan",
-                to_run=False,
-                set_redactor=messages.set_redactor,
-            ).pipeline
-        else:
-            spec, _ = read_pipeline(options.pipeline)
-            messages.set_redactor(redactor_of(spec, os.environ))
+        spec = resolve(
+            options.pipeline,
+            given=options.given if options.resume or options.given or options.params_file else None,
+            params_file=options.params_file,
+            environ=os.environ,
+            run_id="plan",
+            to_run=False,
+            set_redactor=messages.set_redactor,
+        ).pipeline
         folder = WorkDir.of_pipeline(spec, options.work)
         recorded = read_node_stats(folder.path, spec.file).durations
         planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)

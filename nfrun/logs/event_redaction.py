@@ -6,7 +6,7 @@ Elsewhere: `node_logs.py` filters what nodes print, `system/std_streams.py` mess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from nfrun.core.errors import Diagnostic
@@ -25,13 +25,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.pipeline import Pipeline
 from nfrun.logs.redaction import Redactor
-
-
-def redactor_of(pipeline: Pipeline, environ: Mapping[str, str]) -> Redactor:
-    """Return a redactor for the secrets of the pipeline that have values in `environ`."""
-    return Redactor(environ[name] for name in pipeline.secrets if name in environ)
 
 
 def redact_events(redactor: Redactor, emit: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -36,9 +36,8 @@ def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
 
     Raises SpecError with every problem of the file, in file order.
     """
-    shown = os.fspath(path)
     with gc_paused():
-        document = load(path, shown)
+        document = load(path)
         reader = _Reader(document)
         pipeline = reader.read(Path(path).absolute().parent)
     if reader.diagnostics or pipeline is None:

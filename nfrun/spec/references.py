@@ -17,7 +17,7 @@ _MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,00
 def parse_reference(text: str) -> OutputId:
     """Return the output that a reference in a pipeline file names: `node`, or `node.output`.
 
-    Only this function may split: the schema allows no dot in the name of a node, but ids of nodes may get some.
+    Only this function splits at a dot: the schema allows none in the names of nodes, while their ids may have some.
     """
     node, _, name = text.partition(".")
     return OutputId(node, name)

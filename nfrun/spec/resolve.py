@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.pipeline import Pipeline
-from nfrun.logs.event_redaction import redactor_of
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
@@ -25,7 +24,7 @@ class Resolved:
 def resolve(
     file: Path,
     *,
-    given: Mapping[str, str],
+    given: Mapping[str, str] | None,
     params_file: Path | None,
     environ: Mapping[str, str],
     run_id: str,
@@ -34,13 +33,15 @@ def resolve(
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
-    `given` holds parameters as text, and wins over those in `params_file`; see `bind` for the others. Calls
-    `set_redactor(redactor)` before it binds, because errors of binding may quote values of secrets. Raises
-    SpecError with every problem of the step that found some: reading the pipeline, reading `params_file`, binding.
+    `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
+    expressions stay as they are. `bind` in `binder.py` describes the others. Calls `set_redactor(redactor)` before it
+    binds, because errors of binding may quote values of secrets. Raises SpecError with every problem of the step that
+    found some: reading the pipeline, reading `params_file`, binding.
     """
     pipeline, document = read_pipeline(file)
-    redactor = redactor_of(pipeline, environ)
+    redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
     set_redactor(redactor)
-    typed = read_params_file(params_file)
-    bound = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
-    return Resolved(bound, redactor)
+    if given is not None:
+        typed = read_params_file(params_file)
+        pipeline = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
+    return Resolved(pipeline, redactor)

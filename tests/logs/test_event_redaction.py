@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
 import pytest
@@ -20,8 +20,7 @@ from nfrun.core.events import (
     RunFinished,
     to_json,
 )
-from nfrun.core.pipeline import Pipeline
-from nfrun.logs.event_redaction import redact_diagnostic, redact_events, redacted, redactor_of
+from nfrun.logs.event_redaction import redact_diagnostic, redact_events, redacted
 from nfrun.logs.redaction import Redactor
 
 VALUE = "hunter2"
@@ -100,11 +99,3 @@ def test_diagnostics_are_redacted() -> None:
     problem = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, f"  a: {VALUE}"), f"'{VALUE}' is wrong", f"not {VALUE}")
     expected = Diagnostic(SourceSpan("p.yaml", 2, 3, 4, "  a: ***"), "'***' is wrong", "not ***")
     assert redact_diagnostic(problem, REDACTOR) == expected
-
-
-def test_the_values_of_secrets_come_from_the_environment() -> None:
-    pipeline = Pipeline("p.yaml", ".", "p", "", {}, {}, {}, {})
-    environ = {"A": VALUE, "B": "other"}
-    assert not redactor_of(pipeline, environ)
-    redactor = redactor_of(replace(pipeline, secrets=("A", "NOT_SET")), environ)
-    assert redactor("hunter2 other") == "*** other"
