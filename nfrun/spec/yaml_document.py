@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,7 @@ class Document:
         """
         if mark := self._source.marks.get((section, key)):
             return SourceSpan(self.file, mark.line + 1, mark.column + 1)
-        start = self._find((section, key))[0] >> 32
-        line, first = self._source.line(start)
-        return SourceSpan(self.file, line, start - first + 1)
+        return replace(self.key_span(section, key), length=1, text="")
 
     def _find(self, path: tuple[str | int, ...]) -> tuple[Offset, Offset]:
         top = self._source.placed or parse_with_offsets(self._source, self._source.text)

@@ -38,18 +38,16 @@ _TAG = r"!\S*"
 
 
 class Map(dict[str, Any]):
-    """A mapping with its `offset`. `offsets` has for each key the offset of the key and that of the value."""
+    """A mapping. `offsets` has for each key the offset of the key and that of the value."""
 
-    __slots__ = ("offset", "offsets")
-    offset: Offset
+    __slots__ = ("offsets",)
     offsets: dict[str, tuple[Offset, Offset]]
 
 
 class Seq(list[Any]):
-    """A sequence with its `offset`. `offsets` has the offset of each item."""
+    """A sequence. `offsets` has the offset of each item."""
 
-    __slots__ = ("offset", "offsets")
-    offset: Offset
+    __slots__ = ("offsets",)
     offsets: list[Offset]
 
 
@@ -222,10 +220,9 @@ class _Builder:
             length = end - done.start
         elif type(box) is Map and box.offsets:
             length = next(iter(box.offsets.values()))[0] & LENGTH  # the first key of a block mapping
-        box.offset = done.start << 32 | length
         if done.anchor is not None:
             self.anchors[done.anchor] = _Anchor(box, self.count - done.before, done.depth + 1)
-        return box, box.offset
+        return box, done.start << 32 | length
 
     def alias(self, name: str, start: int, length: int, depth: int) -> _Anchor:
         """Return the anchor of the alias `name`, which is inside `depth` mappings and sequences."""
