@@ -28,8 +28,8 @@ class JournalWriter:
     node whose end has been reported is not run again, even if the run is killed. All other events pass at once.
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
-    events pass. `error` is None until then. What is still held back at the end of the run passes before the end: nodes
-    of a run that was cut short, or whose outputs could not be written.
+    events pass. `error` is None until then, and its message goes through `redact`. What is still held back at the end
+    of the run passes before the end: nodes of a run that was cut short, or whose outputs could not be written.
     """
 
     def __init__(
@@ -38,11 +38,13 @@ class JournalWriter:
         pipeline: Pipeline,
         keys: CacheKeys,
         observed: ObservedFiles,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
         self._keys = keys
         self._observed = observed
+        self._redact = redact
         self.on_error: Callable[[Exception], None] = lambda error: None
         self._published: dict[str, OutputRef] = {}
         self._written_keys: dict[str, str | None] = {}  # of nodes that are in the journal
@@ -104,9 +106,9 @@ class JournalWriter:
     def _fail(self, error: Exception) -> None:
         if isinstance(error, OSError):
             what = f"cannot write {error.filename or self._journal.path}: {error.strerror or error}"
-            self.error = HandoffError(what, error)
+            self.error = HandoffError(self._redact(what), error)
         else:
-            self.error = RuntimeError(f"the journal is not complete: {type(error).__name__}: {error}")
+            self.error = RuntimeError(self._redact(f"the journal is not complete: {type(error).__name__}: {error}"))
         self.on_error(self.error)
         self._admit(list(self._ended))
 

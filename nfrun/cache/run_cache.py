@@ -45,6 +45,7 @@ class RunCache:
         keys: CacheKeys,
         inputs: ExternalInputs,
         keep: bool,
+        redact: Callable[[str], str],
     ) -> None:
         self._pipeline = pipeline
         self._folder = folder
@@ -53,7 +54,7 @@ class RunCache:
         self._keys = keys
         self._keep = keep
         self._observed = ObservedFiles(inputs)
-        self._writer = JournalWriter(journal, pipeline, keys, self._observed)
+        self._writer = JournalWriter(journal, pipeline, keys, self._observed, redact)
         self.gate = self._writer.admit
 
     @classmethod
@@ -69,11 +70,12 @@ class RunCache:
         keep: bool,
         fsync: bool,
         warn: Callable[[str], None],
+        redact: Callable[[str], str] = str,
     ) -> RunCache:
         """Decide which nodes are reused, and begin the journal in `folder`, that of the run. Raises OSError.
 
         `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss.
-        `warn` is called with warnings about damaged files.
+        `warn` is called with warnings about damaged files. Errors of the journal go through `redact`.
         """
         keys, inputs = CacheKeys(pipeline), ExternalInputs(Path(pipeline.folder))
         history, decisions = None, {}
@@ -88,7 +90,17 @@ class RunCache:
         if fsync:  # else a power loss could lose the names of the new folders and with them all their files
             for parent in (folder, folder.parent, work.path, *work.above):
                 sync(parent)
-        return cls(pipeline, folder, journal, history=history, decisions=decisions, keys=keys, inputs=inputs, keep=keep)
+        return cls(
+            pipeline,
+            folder,
+            journal,
+            history=history,
+            decisions=decisions,
+            keys=keys,
+            inputs=inputs,
+            keep=keep,
+            redact=redact,
+        )
 
     @property
     def reused_nodes(self) -> frozenset[str]:

@@ -152,6 +152,7 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
         keep=options.keep,
         fsync=options.fsync,
         warn=setup.messages.warn,
+        redact=setup.redactor,
     )
 
 

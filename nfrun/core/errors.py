@@ -71,9 +71,9 @@ class SpecError(Exception):
 
 
 class HandoffError(Exception):
-    """nfrun could not read or write a file of its own (disk full, permission, damage). Not the node's fault.
+    """nfrun could not read or write a file, or start a thread (disk full, permission, damage). Not the node's fault.
 
-    `errno` is the number of the system's error, None if there was none: for example if a file is damaged.
+    `errno` is that of the system's error, None without one, as for a damaged file.
     """
 
     def __init__(self, message: str, error: BaseException | None = None) -> None:

@@ -180,7 +180,9 @@ def test_a_denied_permission_is_77_whatever_is_redacted(
 
     monkeypatch.setenv("TOKEN", secret)
     monkeypatch.setattr(f"nfrun.{refused}", refuse)
-    assert here(folder, "run", "p.yaml", "--quiet").returncode == 77
+    done = here(folder, "run", "p.yaml", "--quiet")
+    assert done.returncode == 77
+    assert secret not in done.stderr
 
 
 @pytest.mark.parametrize("secret", ["hidden-value", "Permission", "Permission denied"])
