@@ -110,7 +110,6 @@ nodes:
   b: {python: "steps:pass_on", inputs: {table: a}}
   slow: {python: "steps:pause"}
   script: {run: "echo done"}
-  late: {python: "steps:pause", timeout: 0.01s}
   query: {sql: "select 1 as n"}
 """
 
@@ -128,12 +127,11 @@ def test_a_run_ends_with_all_that_belongs_to_it_however_few_threads_there_are(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_or_refuse)
-    done = here(folder, "run", "many.yaml", "--json", "--keep-going", "--grace", "0s")
+    done = here(folder, "run", "many.yaml", "--json", "--keep-going")
     document = json.loads(done.stdout)
     errors = {node["error"] for node in document["nodes"].values()} if "nodes" in document else {document["error"]}
     refused = [error for error in errors if error and "no thread could be started: can't start new thread" in error]
-    assert done.returncode == (74 if refused else 1)  # 1: `late` takes longer than its timeout
-    assert document["status"] == "failed"
+    assert (done.returncode, document["status"]) == ((74, "failed") if refused else (0, "ok"))
     if "nodes" in document:
         assert {node["status"] for node in document["nodes"].values()} <= {"ok", "failed", "skipped"}
 
