@@ -11,19 +11,19 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
+from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import schema_line, write_file
+from nfrun.tables.json_values import encode_json, is_bytes
 from nfrun.tables.output_files import failed_write
 from nfrun.tables.store import TableStore
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class JsonStore(TableStore):
@@ -43,10 +43,6 @@ class JsonStore(TableStore):
 
         Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
         """
-        import pyarrow as pa
-
-        from nfrun.tables.digest import table_digest
-
         table = value.read_all() if isinstance(value, pa.RecordBatchReader) else value
         ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
         text = to_json(table)
@@ -118,8 +114,6 @@ def to_json(table: pa.Table) -> str:
 
 def from_json(text: str) -> pa.Table:
     """Return the table that `to_json` encoded."""
-    import pyarrow as pa
-
     document = json.loads(text)
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(document["schema"])))
     if not len(schema):  # a table without columns still has a number of rows
@@ -129,16 +123,14 @@ def from_json(text: str) -> pa.Table:
 
 
 def _column(table: pa.Table, index: int) -> str:
-    import pyarrow as pa
-
     column = table.column(index)
     carrier = _carrier(column.type)
     # ValueError: NaN or infinity, a struct with two fields of the same name, or a string that is not UTF-8.
     with suppress(ValueError):
         if carrier == pa.binary():
-            return _encode([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()])
+            return encode_json([None if v is None else base64.b64encode(v).decode() for v in column.to_pylist()])
         if carrier is not None:
-            return _encode((column if carrier == column.type else column.cast(carrier)).to_pylist())
+            return encode_json((column if carrier == column.type else column.cast(carrier)).to_pylist())
     sink = pa.BufferOutputStream()
     alone = pa.Table.from_arrays([column], schema=pa.schema([table.schema.field(index)]))
     with pa.ipc.new_stream(sink, alone.schema) as writer:
@@ -147,8 +139,6 @@ def _column(table: pa.Table, index: int) -> str:
 
 
 def _array(values: Any, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
-    import pyarrow as pa
-
     if isinstance(values, str):
         return pa.ipc.open_stream(base64.b64decode(values)).read_all().column(0)
     carrier = _carrier(kind)
@@ -163,11 +153,6 @@ def _carrier(kind: pa.DataType) -> pa.DataType | None:
 
     `binary` stands for all types of bytes.
     """
-    import pyarrow as pa
-    import pyarrow.types as pt
-
-    from nfrun.tables.json_values import is_bytes
-
     words = pt.is_dictionary(kind) and (pt.is_string(kind.value_type) or pt.is_large_string(kind.value_type))
     if words or _is_plain(kind):
         return kind
@@ -182,8 +167,6 @@ def _carrier(kind: pa.DataType) -> pa.DataType | None:
 
 def _is_plain(kind: pa.DataType) -> bool:
     """Return whether JSON represents values of the type without conversion."""
-    import pyarrow.types as pt
-
     if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
         return _is_plain(kind.value_type)
     if pt.is_struct(kind):
