@@ -118,45 +118,35 @@ class NodeContext(Protocol):
     @property
     def fsync(self) -> bool:
         """Whether files are synced, so that they survive a power loss."""
-        ...
 
     @property
     def environ(self) -> Mapping[str, str]:
         """The whole environment of a child process."""
-        ...
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:
         """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
-        ...
 
     def table(self, name: str) -> Any:
         """Return an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
-        ...
 
     def file(self, name: str) -> Path:
         """Return the path of an input's Arrow IPC file, once it is on disk. Raises NodeError, HandoffError."""
-        ...
 
     def scratch(self) -> Path:
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
-        ...
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end and returns its result."""
-        ...
 
     def log(self, level: str, line: str) -> None:
         """Log a line; `level` is a logging level in lower case."""
-        ...
 
     def stream_log(self, stream: str) -> StreamLog:
         """Return the log that takes what this attempt prints to `stdout` or `stderr`."""
-        ...
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Report progress in units of the node; `total` is None if unknown."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
