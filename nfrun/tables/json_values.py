@@ -62,7 +62,8 @@ def json_form(kind: pa.DataType) -> Form:
     if pt.is_decimal(kind) or pt.is_date(kind) or pt.is_time(kind):
         return Form(pa.string())
     if pt.is_duration(kind):
-        return Form(pa.int64(), partial(_period, digits={"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]))
+        digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[kind.unit]
+        return Form(pa.int64(), lambda v: f"PT{_seconds(v, digits)}S")
     if pt.is_interval(kind):
         return Form(kind, lambda v: f"P{v.months}M{v.days}DT{_seconds(v.nanoseconds, 9)}S")
     if pt.is_nested(kind):
@@ -110,7 +111,3 @@ def _seconds(value: int, digits: int) -> str:
     whole, part = divmod(abs(value), 10**digits)
     fraction = f"{part:0{digits}}".rstrip("0") if part else ""
     return f"{'-' if value < 0 else ''}{whole}{'.' if fraction else ''}{fraction}"
-
-
-def _period(value: int, digits: int) -> str:
-    return f"PT{_seconds(value, digits)}S"
