@@ -131,17 +131,12 @@ def _check_one(
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-    except RecursionError:
-        yield f"'{ellipsize(code)}' is nested too deeply", ""
-        return
-    except TemplateSyntaxError as error:
-        why = (error.message or "syntax error").replace("end of print statement", "end of expression")
-        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", ""
-        return
-    try:
         yield from dict.fromkeys(_check_tree(tree, code, names, withheld))
     except RecursionError:
         yield f"'{ellipsize(code)}' is nested too deeply", ""
+    except TemplateSyntaxError as error:
+        why = (error.message or "syntax error").replace("end of print statement", "end of expression")
+        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", ""
 
 
 def _check_tree(
@@ -162,28 +157,21 @@ def _check_tree(
         elif name.name not in names:
             hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)
             yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint
-    for filter in tree.find_all(nodes.Filter):
-        if filter.name not in _FILTERS:
-            yield f"there is no filter '{ellipsize(filter.name)}' in expressions", _suggest(filter.name, _FILTERS)
-    for test in tree.find_all(nodes.Test):
-        if test.name not in (tests := _environment().tests):
-            yield f"there is no test '{ellipsize(test.name)}' in expressions", _suggest(test.name, tests)
+    for kind, what, known in ((nodes.Filter, "filter", _FILTERS), (nodes.Test, "test", _environment().tests)):
+        for use in tree.find_all(kind):
+            if use.name not in known:
+                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known)
     for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
         key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
-        known = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
+        keys = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
         if isinstance(key, str) and key.startswith("__"):
             yield f"'{ellipsize(key)}' is out of reach of expressions", ""
         elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
             yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key]
-        elif known is not None and isinstance(key, str) and key not in known:
-            yield f"'{use.node.name}' has no '{ellipsize(key)}'", _hint(use.node.name, key, known)
-
-
-def _hint(name: str, key: str, known: Collection[str]) -> str:
-    """Return the hint for an unknown key of a top-level name."""
-    if name == "secrets" and not known:
-        return f"name it at the top of the file: secrets: [{ellipsize(key)}]"
-    return _suggest(key, known)
+        elif keys is not None and isinstance(key, str) and key not in keys:
+            declare = f"name it at the top of the file: secrets: [{ellipsize(key)}]"
+            hint = declare if use.node.name == "secrets" and not keys else _suggest(key, keys)
+            yield f"'{use.node.name}' has no '{ellipsize(key)}'", hint
 
 
 def _suggest(word: str, known: Collection[str]) -> str:
