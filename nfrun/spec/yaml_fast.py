@@ -35,16 +35,16 @@ def plain_values(text: str) -> tuple[list[Any], Marks] | None:
         return None
     try:
         return _values(CParser(text).get_event)
-    except (YAMLError, _Unusual):
+    except (YAMLError, ValueError):
         return None
 
 
-class _Unusual(Exception):
+class _Unusual(ValueError):
     """Raised for YAML that this module leaves to `yaml_offsets.py`."""
 
 
 def _values(get_event: Callable[[], Any]) -> tuple[list[Any], Marks]:
-    """Build the values and marks from libyaml's events. Raises _Unusual and YAMLError."""
+    """Build the values and marks from libyaml's events. Raises ValueError and YAMLError."""
     scalar, alias, document = events.ScalarEvent, events.AliasEvent, events.DocumentStartEvent
     opens = events.MappingStartEvent, events.SequenceStartEvent
     ends = events.MappingEndEvent, events.SequenceEndEvent
@@ -65,10 +65,7 @@ def _values(get_event: Callable[[], Any]) -> tuple[list[Any], Marks]:
                 raise _Unusual
             if not event.style:
                 if value[:1] in SUSPECT:
-                    try:
-                        value = plain_scalar(value)
-                    except ValueError:
-                        raise _Unusual from None
+                    value = plain_scalar(value)
             elif event.style == '"' and not value.isprintable() and re.search(CONTROL, value):
                 raise _Unusual
             if type(box) is list:
