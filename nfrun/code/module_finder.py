@@ -19,11 +19,9 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
     Imports no parent packages: `importlib.util.find_spec` imports the parents of a dotted name, so this function asks
     the path finder for one part of the name after the other.
     """
-    places: list[str] | None = [str(folder), *sys.path]
+    places = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
     for i, name in enumerate(module.split(".")):
-        if places is None:
-            return None
         try:
             # Only the last part of the name: for a dotted name the finder looks for the parent in `sys.modules`.
             spec = PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
@@ -31,7 +29,7 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
             return None
         if spec is None:
             return None
-        places = list(spec.submodule_search_locations) if spec.submodule_search_locations is not None else None
+        places = list(spec.submodule_search_locations or ())
     return spec
 
 
