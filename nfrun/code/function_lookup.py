@@ -15,6 +15,7 @@ from pathlib import Path
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
 
+_DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 _FILTERING = threading.Lock()  # the warnings of this process
 
 
@@ -166,7 +167,7 @@ def _module(tree: ast.Module, file: str) -> _Module:
             module.dynamic = module.dynamic or statement.name == "__getattr__"
         else:
             module.others.update(dict.fromkeys(_bound(statement)))
-            module.dynamic = module.dynamic or _is_dynamic(statement)
+            module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
     module.dynamic = module.dynamic or "*" in module.others
     return module
 
@@ -210,10 +211,6 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
             yield alias.asname or alias.name.split(".")[0]
     else:
         yield from (name.id for name in _names_in(statement) if isinstance(name.ctx, ast.Store))
-
-
-def _is_dynamic(statement: ast.stmt) -> bool:
-    return any(name.id in ("globals", "vars", "exec", "setattr") for name in _names_in(statement))
 
 
 def _names_in(statement: ast.stmt) -> Iterator[ast.Name]:

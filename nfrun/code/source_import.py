@@ -45,12 +45,12 @@ class SourceLoader(SourceFileLoader):
 
 def source_finder(place: str) -> FileFinder:
     """Return a finder for the modules in the folder `place`."""
-    loaders = (
+    return FileFinder(
+        place,
         (ExtensionFileLoader, EXTENSION_SUFFIXES),
         (SourceLoader, SOURCE_SUFFIXES),
         (SourcelessFileLoader, BYTECODE_SUFFIXES),
     )
-    return FileFinder(place, *loaders)
 
 
 class _Hook:
