@@ -190,8 +190,6 @@ def to_table(value: Any) -> Any:
 
     if isinstance(value, pa.Table | pa.RecordBatchReader):
         return value
-    if isinstance(value, pa.RecordBatch):
-        return pa.Table.from_batches([value])
     try:
         if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
             return pa.table(value)

@@ -38,18 +38,17 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         elif kind is not None and kind not in formats.READ_OPTIONS[name]:
             what = f"'{name}' is for {', '.join(formats.READ_OPTIONS[name])}, and this file is {kind}"
             yield NodeDiagnostic(("with", name), what, "remove it", at_key=True)
-        elif name == "format":
-            if value not in formats.FORMATS:
-                yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
-        elif name != "delimiter":
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                yield NodeDiagnostic(
-                    ("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]"
-                )
-        elif not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n':
-            yield NodeDiagnostic(
-                ("with", name), "'delimiter' must be one ASCII character", "for example delimiter: ';'"
-            )
+        elif name == "format" and value not in formats.FORMATS:
+            yield NodeDiagnostic(("with", name), f"'format' must be one of {', '.join(formats.FORMATS)}")
+        elif name in ("columns", "null_values") and (
+            not isinstance(value, list) or not all(isinstance(item, str) for item in value)
+        ):
+            yield NodeDiagnostic(("with", name), f"'{name}' must be a list of strings", f"for example {name}: [a, b]")
+        elif name == "delimiter" and (
+            not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in '"\r\n'
+        ):
+            what = "'delimiter' must be one ASCII character"
+            yield NodeDiagnostic(("with", name), what, "for example delimiter: ';'")
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
