@@ -52,7 +52,7 @@ def write_output(
     """
     import pyarrow as pa
 
-    if isinstance(value, pa.RecordBatchReader) and any(has_dictionary(column.type) for column in value.schema):
+    if isinstance(value, pa.RecordBatchReader) and has_dictionary(pa.struct(value.schema)):
         value = value.read_all()
     received = value.nbytes if isinstance(value, pa.Table) else 0  # bytes so far, for the error message
     reader_errors: list[Exception] = []

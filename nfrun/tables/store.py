@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
@@ -101,13 +101,14 @@ class TableStore:
 
         self._refuse_if_closed(output)
         path = None if self._mode == "memory" else output_path(self._folder, output, attempt)
-        if isinstance(value, pa.RecordBatchReader):
-            if path is not None and not any(has_dictionary(column.type) for column in value.schema):
-                return self._publish_file(output, attempt, path, value)
+        is_reader = isinstance(value, pa.RecordBatchReader)
+        if path is not None and (self._mode == "mmap" or (is_reader and not has_dictionary(pa.struct(value.schema)))):
+            ref = write_output(Path(path), output, attempt, value, fsync=self.fsync)
+            self._register(ref)
+            return ref
+        if is_reader:
             value = value.read_all()
         ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
-        if self._mode == "mmap" and path is not None:
-            return self._publish_file(output, attempt, path, value)
         entry = StoredOutput((output, attempt), ref, value)
         with self._lock:
             if path is not None or output in self._retained:
@@ -378,11 +379,6 @@ class TableStore:
             self._change.notify_all()
         if error and not released:
             self._on_error(error)
-
-    def _publish_file(self, output: OutputId, attempt: int, path: str, value: Any) -> OutputRef:
-        ref = write_output(Path(path), output, attempt, value, fsync=self.fsync)
-        self._register(ref)
-        return ref
 
     def _register(self, ref: OutputRef) -> None:
         path = Path(self._path_of(ref))
