@@ -16,9 +16,7 @@ from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
-from nfrun.spec.yaml_document import Document
-
-Keys = tuple[str | int, ...]
+from nfrun.spec.yaml_document import Document, Keys, entries
 
 RUN_NAMES = ("id", "name", "folder")
 
@@ -32,22 +30,16 @@ _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows wi
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
 
-def strings(value: Any, mark: str, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Yield each string that contains `mark` in a nested value, with its path.
+def _strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Yield each string that contains `{{` in a nested value, with its path.
 
     Recursion is safe: documents are at most 64 levels deep.
     """
-    if isinstance(value, str):
-        if mark in value:
-            yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(item, str) or mark in item:
-                yield from strings(item, mark, (*path, key))
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            if not isinstance(item, str) or mark in item:
-                yield from strings(item, mark, (*path, i))
+    for key, item in entries(value):
+        if not isinstance(item, str):
+            yield from _strings(item, (*path, key))
+        elif "{{" in item:
+            yield (*path, key), item
 
 
 def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Diagnostic]]:
@@ -57,8 +49,8 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
     """
     root = document.root if isinstance(document.root, dict) else {}
     names = _Names(root, broken)
-    for path, value in strings(root, "{{"):
-        if not path or any(path[:i] in broken for i in range(1, len(path))):
+    for path, value in _strings(root):
+        if any(path[:i] in broken for i in range(1, len(path))):
             continue
         for mark, diagnostic in islice(_check_string(path, value, names), _MAX_DIAGNOSTICS):
             where = document.span_within(path, mark, value.count(mark, 0, diagnostic.start), diagnostic.length)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nfrun.core.errors import Diagnostic
-from nfrun.spec.yaml_document import Document
-
-Keys = tuple[str | int, ...]
+from nfrun.spec.yaml_document import Document, Keys
 
 
 @dataclass

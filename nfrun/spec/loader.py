@@ -19,12 +19,12 @@ from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
-from nfrun.spec.findings import Findings, Keys
+from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.references import input_refs, items, report_cycles, resolve_references, shown_outputs
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import SETTINGS, means_kind, node_keys
-from nfrun.spec.yaml_document import Document, load
+from nfrun.spec.yaml_document import Document, Keys, load
 from nfrun.system.runtime import gc_paused
 from nfrun.system.units import LONGEST, to_seconds
 
@@ -66,11 +66,13 @@ class _Reader(Findings):
         resolve_references(self, nodes)
         report_cycles(self, nodes)
         self.kinds(nodes, folder)
-        name = root.get("name")
+        name = str(root.get("name", Path(self.document.file).stem))
+        if "name" in root and ("name",) not in self.bad and not name.isprintable():
+            self.report(("name",), "a pipeline's name is printable text on one line")
         return Pipeline(
             file=self.document.file,
             folder=str(folder),
-            name=self.printable(name) if isinstance(name, str) else Path(self.document.file).stem,
+            name=name,
             description=str(root.get("description", "")),
             params=params,
             env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
@@ -83,11 +85,6 @@ class _Reader(Findings):
         """Return the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
         found = value.get(key)
         return found if isinstance(found, dict) else {}
-
-    def printable(self, name: str) -> str:
-        if ("name",) not in self.bad and not name.isprintable():
-            self.report(("name",), "a pipeline's name is printable text on one line")
-        return name
 
     def schema_and_expressions(self) -> None:
         """Add the problems that the schema and the expression checks find; at one path only the expression's."""

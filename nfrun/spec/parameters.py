@@ -98,8 +98,7 @@ def read_params_file(path: Path | None) -> dict[str, Any]:
         document = load(path)
         root, where = document.root, document.span()
     if not isinstance(root, dict):
-        what = "a file of parameters is a mapping of names to values"
-        raise SpecError([Diagnostic(where, what)])
+        raise SpecError([Diagnostic(where, "a file of parameters is a mapping of names to values")])
     return root
 
 

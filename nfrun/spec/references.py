@@ -9,7 +9,8 @@ from typing import Any
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.spec.findings import Findings, Keys
+from nfrun.spec.findings import Findings
+from nfrun.spec.yaml_document import Keys, entries
 
 _MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,000 names takes 20 ms
 
@@ -27,12 +28,8 @@ def items(value: Any) -> Iterator[tuple[Keys, Any]]:
     """Yield the items of a string, list or mapping (such as `inputs`), each with the steps that lead to it."""
     if isinstance(value, str):
         yield (), value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield (key,), item
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            yield (i,), item
+    for key, item in entries(value):
+        yield (key,), item
 
 
 def input_refs(value: Any) -> Iterator[tuple[Keys, str, OutputId]]:

@@ -20,12 +20,11 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec import suggestions
-from nfrun.spec.yaml_document import Document
+from nfrun.spec.parameters import env_text
+from nfrun.spec.yaml_document import Document, Keys
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
-
-Keys = tuple[str | int, ...]
 
 _MAX_ERRORS = 1000  # errors; a file with more repeats one mistake, made by a program
 _TYPES = {
@@ -90,21 +89,16 @@ def _validator(text: str) -> Draft202012Validator:
 
 @cache
 def _fast_validator(text: str) -> Any:
-    """Return the jsonschema_rs validator for this schema, which is fast and is used for a yes or no."""
+    """Return the jsonschema_rs validator for this schema, which is fast and is used for a yes or no.
+
+    If it rejects a document, jsonschema finds the errors, or accepts it after all. Importing jsonschema takes as long
+    as starting and reading a small file without it. It needs 6 s for 100,000 nodes, the fast validator 0.1 s.
+    jsonschema accepts every document that the fast validator accepts. The reverse is not true: `\\w` matches only
+    ASCII in the fast validator.
+    """
     from jsonschema_rs import Draft202012Validator
 
     return Draft202012Validator(json.loads(text))
-
-
-def _holds(root: Any) -> bool:
-    """Whether the fast validator accepts the document. If not, jsonschema finds the errors, or accepts it after all.
-
-    Importing jsonschema takes as long as starting and reading a small file without it. It needs 6 s for 100,000 nodes,
-    the fast validator 0.1 s. jsonschema accepts every document that the fast validator accepts. The reverse is not
-    true: `\\w` matches only ASCII in the fast validator.
-    """
-    holds: bool = _fast_validator(schema_text()).is_valid(root)
-    return holds
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
@@ -126,7 +120,7 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
     """Yield each violation of the schema by the document: its path and its diagnostic."""
-    if _holds(document.root):
+    if _fast_validator(schema_text()).is_valid(document.root):
         return
     errors = islice(_validator(schema_text()).iter_errors(document.root), _MAX_ERRORS)
     violations = [found for error in errors for found in _diagnostics_of(error)]
@@ -213,7 +207,10 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
         if found.rule != "empty" or not found.path:
             continue
         around, key = found.path[:-1], found.path[-1]
-        siblings = list(suggestions.value_at(document.root, around))
+        parent = document.root
+        for step in around:
+            parent = parent[step]
+        siblings = list(parent)
         unindented = []
         for sibling in siblings[siblings.index(key) + 1 :] if isinstance(key, str) else []:
             stray = by_path.get((*around, sibling))
@@ -231,8 +228,6 @@ def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) ->
 
 def _shown(value: Any) -> str:
     """Return a value as text for a message."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, str):
         return f"'{ellipsize(value)}'"
-    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else str(value)
+    return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else env_text(value)

@@ -11,8 +11,7 @@ from typing import Any
 
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS
-
-Keys = tuple[str | int, ...]
+from nfrun.spec.yaml_document import Keys
 
 # For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {
@@ -139,7 +138,8 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
         return "write the name of each node, such as 'extract:', where '- ' stands"
     if isinstance(value, list) and len(path) == 2 and path[0] == "nodes":
         return "a node is no list: remove the '- '"
-    if isinstance(value, dict) and len(path) == 4 and path[2] == "inputs" and _are_references(value):
+    are_references = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    if are_references and len(path) == 4 and path[2] == "inputs":
         return f"did you mean inputs: {ellipsize(_flow(value), 100)}?"
     if isinstance(value, str) and schema["type"] != "string" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         return "remove the quotes"
@@ -191,17 +191,6 @@ def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
     """Whether `key` is a node at the top level of a file that has no 'nodes'."""
     body = value[key]
     return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KINDS)
-
-
-def value_at(root: Any, path: Keys) -> Any:
-    """Return the value at `path`, which must exist."""
-    for step in path:
-        root = root[step]
-    return root
-
-
-def _are_references(value: Mapping[str, Any]) -> bool:
-    return all(isinstance(item, str) for item in value.values())
 
 
 def _flow(value: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from nfrun.spec.text_file import read_text, refuse
 from nfrun.spec.yaml_fast import plain_values
 from nfrun.spec.yaml_offsets import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
 from nfrun.system.runtime import gc_paused
+
+Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
 
 _SURROGATE = "[\ud800-\udfff]"
 
@@ -43,7 +46,7 @@ class Document:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self._source.span(self._find(path)[0])
 
-    def span_within(self, path: tuple[str | int, ...], mark: str, nth: int, length: int) -> SourceSpan:
+    def span_within(self, path: Keys, mark: str, nth: int, length: int) -> SourceSpan:
         """Return the span of `length` characters from the `nth` (from 0) `mark` in the string at `path`.
 
         A file folds, indents and escapes text, so an index in the value is not one in the file; marks can be counted.
@@ -66,7 +69,7 @@ class Document:
             return SourceSpan(self.file, mark.line + 1, mark.column + 1)
         return replace(self.key_span(section, key), length=1, text="")
 
-    def _find(self, path: tuple[str | int, ...]) -> tuple[Offset, Offset]:
+    def _find(self, path: Keys) -> tuple[Offset, Offset]:
         top = self._source.placed or parse_with_offsets(self._source, self._source.text)
         value, key, offset = top[0], top.offsets[0], top.offsets[0]
         for step in path:
@@ -79,6 +82,11 @@ class Document:
             else:
                 break
         return key, offset
+
+
+def entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the keys and values of a mapping, or the indices and items of a list; nothing for other values."""
+    return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
 
 
 def parse(text: str, file: str) -> Document:
