@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.events import AttemptStopped, Event, NodeLogged, NodeProgressed, RunFinished
+from nfrun.core.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
@@ -76,11 +76,12 @@ class PipelineRun:
         contention = GilContention()
         self.run = Run(
             plan,
-            self._on_event,
+            self._emit,
             placement=placement,
             keep_going=keep_going,
             seed=zlib.crc32(run_id.encode()),  # the same for the same run id
             grace=grace,
+            on_timeout=self._logs.detach,
             on_wake=contention.look,
         )
         self.store = make_store(self.run)
@@ -122,11 +123,6 @@ class PipelineRun:
         shutil.rmtree(self._runner.scratch, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()  # only if the run kept nothing
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, AttemptStopped) and event.why == "timeout":
-            self._logs.detach(event.node, event.attempt)
-        self._emit(event)
 
     def _log(self, node: str, level: str, line: str) -> None:
         self._back_pressure.sent()

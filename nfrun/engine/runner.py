@@ -43,9 +43,10 @@ class Run:
     """One run of a plan. Times are seconds since it began.
 
     `emit(event)` must not block; it is called in the order of the events, on any thread. `placement` has the executors
-    by node, without those on threads. After `cancel`, running attempts have `grace` seconds to end. `on_wake(late)` is
-    called on the main thread several times a second, with the seconds by which it woke up too late. `keep_going` and
-    `seed` go to the `Scheduler`.
+    by node, without those on threads. After `cancel`, running attempts have `grace` seconds to end.
+    `on_timeout(node, attempt)` is called when an attempt is detached because it timed out. `on_wake(late)` is called on
+    the main thread several times a second, with the seconds by which it woke up too late. `keep_going` and `seed` go to
+    the `Scheduler`.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Run:
         keep_going: bool = False,
         seed: int = 0,
         grace: float = GRACE_SECONDS,
+        on_timeout: Callable[[str, int], None] = lambda node, attempt: None,
         on_wake: Callable[[float], None] = lambda late: None,
     ) -> None:
         self._plan = plan
@@ -66,6 +68,7 @@ class Run:
         self._executors: dict[str, Executor] = {}
         self._emit = emit
         self._grace = grace
+        self._on_timeout = on_timeout
         self._on_wake = on_wake
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()  # for the thread that holds the lock to apply
@@ -250,7 +253,7 @@ class Run:
         That is `next_start` if given, or else the first attempt on that executor; all others are started here.
         """
         scheduler = self._scheduler
-        events = scheduler.outcome(self.now(), outcome)
+        events = scheduler.outcome(time.monotonic() - self._began, outcome)
         if not events:  # the attempt was detached before: discard its outputs
             self.detached -= 1
             for ref in outcome.outputs.values():
@@ -286,6 +289,7 @@ class Run:
             elif isinstance(event, AttemptStopped):
                 if event.why == "timeout":
                     self.detached += 1
+                    self._on_timeout(event.node, event.attempt)
                 name = placement.get(event.node, DEFAULT_EXECUTOR)
                 self._executors[name].stop(event.node, event.attempt)
         return kept
