@@ -32,8 +32,7 @@ def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
     caught: list[int] = []
     with set_up_run(options, messages) as setup:
         os.environ.update(setup.pipeline.env)  # nodes on threads share the environment of this process
-        if hasattr(time, "tzset"):
-            time.tzset()  # otherwise TZ would only affect child processes
+        time.tzset()  # otherwise TZ would only affect child processes
         set_allocator()
         with separate_streams(setup.redactor.filter()) as (results, fallback):
 

@@ -21,11 +21,9 @@ class ByteFilter(Protocol):
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes, and return those that can be passed on."""
-        ...
 
     def end(self) -> bytes:
         """Return the bytes that were held back."""
-        ...
 
 
 @contextmanager

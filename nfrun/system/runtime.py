@@ -27,7 +27,7 @@ def cores() -> int:
 
 
 def peak_rss() -> int:
-    """Return the peak resident memory of this process in bytes; 0 if unknown.
+    """Return the peak resident memory of this process in bytes.
 
     Reads `/proc` where it exists: the value of `getrusage` includes memory of the parent at the time of the fork.
     """
@@ -36,20 +36,16 @@ def peak_rss() -> int:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         pass
-    try:
-        import resource
-    except ImportError:
-        return 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def children_time() -> float:
-    """Return the CPU seconds of children that have ended; 0 if unknown."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
+    """Return the CPU seconds of children that have ended."""
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

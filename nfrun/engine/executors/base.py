@@ -34,22 +34,18 @@ class Executor(Protocol):
         Nodes that do not fit are not started, but wait. None means as many as the run has; an executor returns it
         always or never.
         """
-        ...
 
     def start(self, attempt: NodeStarted) -> None:
         """Start an attempt. Never blocks."""
-        ...
 
     def stop(self, node: str, attempt: int) -> None:
         """Ask an attempt to stop, if it is still running. Never blocks."""
-        ...
 
     def close(self, grace: float = 0.0) -> None:
         """End idle workers, and after `grace` seconds kill the attempts that can be killed.
 
         Does not wait for attempts that cannot be killed, such as Python code on a thread.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,7 @@ from nfrun.system.threads import start_timer
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
-_PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
-
-
-def start_server() -> None:
-    """Start the fork server in the background. It keeps the environment variables of this moment."""
-    pool.start_server(_PRELOAD)
+PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
 
 
 class ProcessExecutor(ThreadExecutor):
@@ -77,7 +72,7 @@ class ProcessWorkers:
         self._outputs = outputs
         shared = runner.pipeline.with_nodes({})
         config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
-        self._pool = pool.WorkerPool(serve, config, _PRELOAD, ahead)
+        self._pool = pool.WorkerPool(serve, config, PRELOAD, ahead)
         self._calls: dict[str, Callable[..., object]] = {
             "begun": on_begun,
             "log": runner.logs.log,

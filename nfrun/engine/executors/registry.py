@@ -16,9 +16,10 @@ def _thread() -> MakeExecutor:
 
 
 def _process() -> MakeExecutor:
-    from nfrun.engine.executors.processes import ProcessExecutor, start_server
+    from nfrun.engine.executors.pool import start_server
+    from nfrun.engine.executors.processes import PRELOAD, ProcessExecutor
 
-    start_server()
+    start_server(PRELOAD)
     return ProcessExecutor
 
 
