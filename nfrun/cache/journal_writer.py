@@ -157,13 +157,12 @@ class JournalWriter:
     def _finished(self, end: NodeFinished) -> FinishedNode:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
-        used = self._observed.used.get(end.node) if end.reused else None
-        if used is not None:
-            outputs = tuple(self._reused(output, end.outputs[output.id]) for output in used.outputs)
+        outputs = tuple(self._output(self._published.get(output, ref)) for output, ref in end.outputs.items())
+        if end.reused:
+            used = self._observed.used[end.node]
             return FinishedNode(
                 end.node, used.key, used.key_inputs, outputs, used.wrote, used.duration, True, spec.cache is True
             )
-        outputs = tuple(self._output(self._published[output]) for output in end.outputs)
         key_inputs = self._key_inputs(spec)
         wrote = self._observed.wrote.get(spec.id, {})
         key = None if key_inputs is None else cache_key(key_inputs)
@@ -181,12 +180,8 @@ class JournalWriter:
         return dict(self._keys.key_inputs(spec.id, inputs=inputs, needs=known, files=files))
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
-        path = ref.path or ""
-        file = path.rpartition(os.sep)[2]
-        checksum = ref.checksum or file_checksum(path)  # none if the store could not read the file: raises that error
+        file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
+        # There is none if the store could not read the file: this raises that error.
+        checksum = ref.checksum or file_checksum(ref.path or "")
         digest, size, schema_digest = ref.digest or "", ref.size or 0, ref.schema_digest or ""
         return FinishedOutput(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, schema_digest)
-
-    def _reused(self, output: FinishedOutput, ref: OutputRef) -> FinishedOutput:
-        file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
-        return replace(output, file=file)

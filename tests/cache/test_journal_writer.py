@@ -170,7 +170,8 @@ def test_code_changed_before_the_end_gives_no_key(tmp_path: Path) -> None:
 
 def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a", kind="read", body="x.csv"))
-    before = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.3.arrow")
+    checksum = file_checksum(str(trial.ref("a").path))
+    before = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, checksum, "a.3.arrow", "traits")
     trial.observed_files.used["a"] = FinishedNode(
         "a", "k", {"text": "t"}, (before,), {"w": "c"}, 9.0, folder=tmp_path / "old"
     )
@@ -178,7 +179,7 @@ def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
     assert trial.nodes == []
     trial.published("a")
     (finished,) = trial.contents.finished
-    here = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, "c", "a.1.arrow")
+    here = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, checksum, "a.1.arrow", "traits")
     assert finished == FinishedNode("a", "k", {"text": "t"}, (here,), {"w": "c"}, 9.0, reused=True, folder=tmp_path)
 
 
