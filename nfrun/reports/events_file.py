@@ -6,26 +6,21 @@ import json
 from typing import IO
 
 from nfrun.core.events import Event, to_json
-from nfrun.reports.line_buffer import LineBuffer
+from nfrun.reports.line_reporter import LineReporter
 
 
-class EventsFile:
+class EventsFile(LineReporter):
     """A reporter that writes events to a stream, and closes the stream after the last one."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._lines = LineBuffer(stream)
+        super().__init__(stream)
         self.name = f"of events ({getattr(stream, 'name', '')})"
 
     def event(self, event: Event) -> None:
         """Add the event as a line of JSON. Lines are written in batches."""
-        self._lines.add(json.dumps(to_json(event)))
-
-    def pause(self) -> None:
-        """Write the lines that have been added."""
-        self._lines.write()
+        self.add(json.dumps(to_json(event)))
 
     def close(self) -> None:
         """Write the last lines and close the stream."""
-        self._lines.write()
+        super().close()
         self._stream.close()

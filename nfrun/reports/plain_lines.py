@@ -18,30 +18,22 @@ from nfrun.core.events import (
 )
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_count, format_seconds
-from nfrun.reports.line_buffer import LineBuffer
+from nfrun.reports.line_reporter import LineReporter
 
 
-class PlainLines:
+class PlainLines(LineReporter):
     """A reporter that writes ends, retries and log lines of nodes to a stream; with `verbose` also every start."""
 
     def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
+        super().__init__(stream)
         self._name = name
         self._verbose = verbose
-        self._lines = LineBuffer(stream)
 
     def event(self, event: Event) -> None:
         """Add the line of the event, if it has one."""
         line = self._line(event)
         if line:
-            self._lines.add(f"{event.at:9.3f} s  {line}")
-
-    def pause(self) -> None:
-        """Write the lines that have been added."""
-        self._lines.write()
-
-    def close(self) -> None:
-        """Write the last lines."""
-        self._lines.write()
+            self.add(f"{event.at:9.3f} s  {line}")
 
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):

@@ -1,4 +1,4 @@
-"""Buffers lines and writes many at once, because a thread waits for the GIL after each write."""
+"""The base of reporters that write lines. It writes many at once: a thread waits for the GIL after each write."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import IO
 _MAX_LINES = 500  # buffered lines: at this number they are written at once
 
 
-class LineBuffer:
-    """Buffers lines for `stream` until `write` is called or 500 have been added. Both methods raise OSError."""
+class LineReporter:
+    """Buffers lines for `stream` until `pause` is called or 500 have been added. All methods raise OSError."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -18,11 +18,15 @@ class LineBuffer:
         """Add a line, given without its newline."""
         self._lines.append(f"{line}\n")
         if len(self._lines) >= _MAX_LINES:
-            self.write()
+            self.pause()
 
-    def write(self) -> None:
+    def pause(self) -> None:
         """Write the buffered lines and flush the stream."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._stream.write("".join(lines))
             self._stream.flush()
+
+    def close(self) -> None:
+        """Write the last lines."""
+        self.pause()
