@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +112,18 @@ def bench(options: BenchOptions, messages: Messages) -> int:
     Secrets are redacted in `messages` as soon as they are known. Raises SpecError and OSError before anything runs.
     """
     files = [options.pipeline] if options.pipeline else [_bundled(name) for name in ("blog-5", "blog-20")]
-    pipelines = [_read_checked(file, options.given, messages) for file in files]
+    # Read and bound once here, to find errors before anything runs.
+    pipelines = [
+        resolve(
+            file,
+            given=options.given,
+            params_file=None,
+            environ=os.environ,
+            run_id="bench",
+            set_redactor=messages.set_redactor,
+        ).pipeline
+        for file in files
+    ]
     child, measured_on = Child(), machine()
     try:
         for pipeline in pipelines:
@@ -249,13 +260,6 @@ def _bundled(name: str) -> Path:
         if path.is_file():
             return path
     raise FileNotFoundError(f"pipelines/bench/{name}.yaml is missing from this installation of nfrun")
-
-
-def _read_checked(file: Path, given: Mapping[str, str], messages: Messages) -> Pipeline:
-    """Read the pipeline and bind it once, to find its errors before anything runs. Raises SpecError."""
-    return resolve(
-        file, given=given, params_file=None, environ=os.environ, run_id="bench", set_redactor=messages.set_redactor
-    ).pipeline
 
 
 def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> None:

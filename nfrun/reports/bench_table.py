@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console, JustifyMethod
 
 from nfrun.core.text import ellipsize, escape_controls
-from nfrun.reports.bench_stats import VARIANTS, Comparison, Measured, Spread, ratio
+from nfrun.reports.bench_stats import VARIANTS, Comparison, Spread, ratio
 from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 
@@ -24,28 +24,29 @@ _COLUMN_PRIORITY = ("now", "before", "ratio", "stages", "blog")
 class Row:
     """One row of the table.
 
-    `take` selects the measured value from a variant of the comparison `of`, and `write` formats it. `account` is the
-    figure of the blog post, empty if it has none.
+    `measure` is the field of `Measured` with the value, for each variant of the comparison `of`. `write` formats it.
+    `account` is the figure of the blog post, empty if it has none.
     """
 
     label: str
     of: Comparison
-    take: Callable[[Measured], Spread]
+    measure: str
     write: Callable[[float], str]
     account: str = ""
 
     def spread(self, variant: str) -> Spread:
         """Return the measured value of a variant."""
-        return self.take(self.of.variants[variant])
+        found: Spread = getattr(self.of.variants[variant], self.measure)
+        return found
 
 
 def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
     """Return the rows of the blog post's table. Memory and serialization, one row each, use the larger pipeline."""
     return [
-        Row("pipeline of 5 nodes", five, _wall, format_seconds, "800 -> 240 ms"),
-        Row("pipeline of 20 nodes", twenty, _wall, format_seconds, "3.2 s -> 680 ms"),
-        Row("memory per execution", twenty, _peak, _size, "128 -> 76 MB"),
-        Row("serialization per node", twenty, _handoff, format_seconds, "~50 -> <1 ms"),
+        Row("pipeline of 5 nodes", five, "wall", format_seconds, "800 -> 240 ms"),
+        Row("pipeline of 20 nodes", twenty, "wall", format_seconds, "3.2 s -> 680 ms"),
+        Row("memory per execution", twenty, "peak", _size, "128 -> 76 MB"),
+        Row("serialization per node", twenty, "handoff", format_seconds, "~50 -> <1 ms"),
     ]
 
 
@@ -53,9 +54,9 @@ def rows(of: Comparison) -> list[Row]:
     """Return the rows of the table for any pipeline."""
     label = f"{ellipsize(of.name, _MAX_NAME)}, {format_count(of.nodes, 'node')}"
     return [
-        Row(label, of, _wall, format_seconds),
-        Row("memory per execution", of, _peak, _size),
-        Row("serialization per node", of, _handoff, format_seconds),
+        Row(label, of, "wall", format_seconds),
+        Row("memory per execution", of, "peak", _size),
+        Row("serialization per node", of, "handoff", format_seconds),
     ]
 
 
@@ -158,18 +159,6 @@ def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
         bar = block * max(1, round(room * wall / longest)) if longest else block
         print_line(console, f"  {name:<8}{bar} {format_seconds(wall)}")
     print_line(console, "")
-
-
-def _wall(measured: Measured) -> Spread:
-    return measured.wall
-
-
-def _peak(measured: Measured) -> Spread:
-    return measured.peak
-
-
-def _handoff(measured: Measured) -> Spread:
-    return measured.handoff
 
 
 def _size(value: float) -> str:
