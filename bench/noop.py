@@ -54,9 +54,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
     cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, 1)
-        cache = RunCache.open(
-            pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print
-        )
+        cache = RunCache(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print)
     record = RunRecord(plan)
     run = PipelineRun(
         pipeline,

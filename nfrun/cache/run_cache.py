@@ -30,36 +30,14 @@ from nfrun.tables.store import TableStore
 class RunCache:
     """The journal of one run and its cache lookups.
 
-    `gate` is that of the run's event dispatcher: it writes the journal. Use the methods in this order: `open`,
-    `with_cache`, `remove_intermediate` after the run.
+    Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
+    `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss. `warn`
+    is called with warnings about damaged files. Errors of the journal go through `redact`. `gate` is that of the run's
+    event dispatcher: it writes the journal.
     """
 
     def __init__(
         self,
-        pipeline: Pipeline,
-        folder: Path,
-        journal: Journal,
-        *,
-        history: RunHistory | None,
-        decisions: Mapping[str, ReuseDecision],
-        keys: CacheKeys,
-        inputs: ExternalInputs,
-        keep: bool,
-        redact: Callable[[str], str],
-    ) -> None:
-        self._pipeline = pipeline
-        self._folder = folder
-        self._history = history
-        self._decisions = decisions
-        self._keys = keys
-        self._keep = keep
-        self._observed = ObservedFiles(inputs)
-        self._writer = JournalWriter(journal, pipeline, keys, self._observed, redact)
-        self.gate = self._writer.admit
-
-    @classmethod
-    def open(
-        cls,
         pipeline: Pipeline,
         plan: Plan,
         work: WorkDir,
@@ -71,36 +49,27 @@ class RunCache:
         fsync: bool,
         warn: Callable[[str], None],
         redact: Callable[[str], str] = str,
-    ) -> RunCache:
-        """Decide which nodes are reused, and begin the journal in `folder`, that of the run. Raises OSError.
-
-        `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss.
-        `warn` is called with warnings about damaged files. Errors of the journal go through `redact`.
-        """
-        keys, inputs = CacheKeys(pipeline), ExternalInputs(Path(pipeline.folder))
-        history, decisions = None, {}
+    ) -> None:
+        self._pipeline = pipeline
+        self._folder = folder
+        self._keep = keep
+        self._keys = CacheKeys(pipeline)
+        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder)))
+        self._history: RunHistory | None = None
+        self._decisions: Mapping[str, ReuseDecision] = {}
         if allowed := reusable(pipeline, resume=resume):
-            history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
-            decisions = _decide(pipeline, plan, keys, history, allowed, inputs)
+            self._history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
+            self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed.inputs)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
-            keys.definition(name)
+            self._keys.definition(name)
         with name_errors(folder / JOURNAL):
             journal = Journal(folder, fsync=fsync)
             journal.started(started)
         if fsync:  # else a power loss could lose the names of the new folders and with them all their files
             for parent in (folder, folder.parent, work.path, *work.above):
                 sync(parent)
-        return cls(
-            pipeline,
-            folder,
-            journal,
-            history=history,
-            decisions=decisions,
-            keys=keys,
-            inputs=inputs,
-            keep=keep,
-            redact=redact,
-        )
+        self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact)
+        self.gate = self._writer.admit
 
     @property
     def reused_nodes(self) -> frozenset[str]:
