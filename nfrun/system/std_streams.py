@@ -47,26 +47,17 @@ def best_effort_stream(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(raw, stream.encoding, "backslashreplace", line_buffering=True)
 
 
-class _BestEffortStream(io.RawIOBase):
+class _BestEffortStream(io.FileIO):
     def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream.fileno(), "w", closefd=False)
         self._stream = stream  # kept: collecting it would close the descriptor
-        self._fd = stream.fileno()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return os.isatty(self._fd)
-
-    def fileno(self) -> int:
-        return self._fd
 
     def write(self, data: Any) -> int:
         while True:
             try:
-                return os.write(self._fd, data)
+                return os.write(self.fileno(), data)
             except BlockingIOError:  # another process that shares it made it non-blocking
-                select.select([], [self._fd], [])
+                select.select([], [self], [])
             except OSError:
                 return len(data)
 
