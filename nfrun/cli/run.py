@@ -122,15 +122,11 @@ def run_prepared(
         keep_going=options.keep_going,
         grace=options.grace,
     )
-    tables = {}
-
-    def take_tables() -> None:
-        tables.update({name: table(output) for name, output in pipeline.outputs.items()})
-
+    tables: dict[str, Any] = {}
     try:
         end = run.go(around, cache and cache.with_cache)
     finally:
-        run.close(take_tables)
+        run.close(lambda: tables.update({name: table(output) for name, output in pipeline.outputs.items()}))
     end = record.end or end  # the journal may have changed the status
     if cache is not None and end.status == "ok" and not run.dispatcher.stopped:
         cache.remove_intermediate(record.refs)
@@ -142,7 +138,7 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
     options = setup.options
     if options.handoff not in PERSISTENT_HANDOFFS:
         return None
-    return RunCache.open(
+    return RunCache(
         setup.pipeline,
         setup.plan,
         setup.work,

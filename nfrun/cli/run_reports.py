@@ -43,7 +43,14 @@ def build_reporters(
 
         yield EventsFile(setup.events)
     if not options.quiet:
-        yield _progress(setup, record)
+        if _is_live(sys.stderr):
+            from nfrun.reports.live_view import LiveView
+
+            yield LiveView(record, console_on(sys.stderr, options.color), pipeline.name)
+        else:
+            from nfrun.reports.plain_lines import PlainLines
+
+            yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
     yield _summary(setup, record, table, results, placement)
     if options.json:
         from nfrun.reports.json_document import RunDocument
@@ -57,17 +64,6 @@ def build_reporters(
             logs=setup.folder / LOGS,
             peak_rss=peak_rss,
         )
-
-
-def _progress(setup: RunSetup, record: RunRecord) -> Reporter:
-    options, name = setup.options, setup.pipeline.name
-    if _is_live(sys.stderr):
-        from nfrun.reports.live_view import LiveView
-
-        return LiveView(record, console_on(sys.stderr, options.color), name)
-    from nfrun.reports.plain_lines import PlainLines
-
-    return PlainLines(sys.stderr, name, verbose=options.verbose)
 
 
 def _summary(

@@ -129,7 +129,7 @@ class StreamLog:
         self._last = bytearray()  # the end of the stream, at least KEEP_BYTES
         self._file: int | None = None
         self._written = 0  # bytes of the beginning that are in the file
-        self._wrote_at = time.monotonic()
+        self._due_at = time.monotonic() + _PAUSE_SECONDS
         self._begun = ""
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._emitted = 0  # lines
@@ -204,7 +204,7 @@ class StreamLog:
         self._last += chunk
         self._size += len(chunk)
         waits = min(self._size, KEEP_BYTES) - self._written
-        if waits and (at_once or waits >= _CHUNK or self._size >= KEEP_BYTES or self._is_due()):
+        if waits and (at_once or waits >= _CHUNK or self._size >= KEEP_BYTES or time.monotonic() >= self._due_at):
             self._write_beginning()
         if len(self._last) > 2 * KEEP_BYTES:
             del self._last[:-KEEP_BYTES]
@@ -246,14 +246,11 @@ class StreamLog:
         without = f", without {out:,} bytes in the middle" if out > 0 else ""
         return f"… the rest of {self._size:,} bytes is in {self._path}{without}"
 
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._wrote_at >= _PAUSE_SECONDS
-
     def _write_beginning(self) -> None:
         start = len(self._last) - (self._size - self._written)
         self._write(self._last[start : start + min(self._size, KEEP_BYTES) - self._written])
         self._written = min(self._size, KEEP_BYTES)
-        self._wrote_at = time.monotonic()
+        self._due_at = time.monotonic() + _PAUSE_SECONDS
 
     def _write_end(self) -> None:
         if self._written < min(self._size, KEEP_BYTES):

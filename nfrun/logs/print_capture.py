@@ -24,13 +24,13 @@ class PrintRouter(io.TextIOBase):
     """Stands in for `sys.stdout` or `sys.stderr` while nodes run.
 
     Text that an attempt writes goes to its log for `stream`, in the logs of its run; all other text goes to `fallback`.
-    With `escapes`, control characters are escaped there, so that no control byte of a node reaches the terminal.
+    Control characters are escaped there, so that no control byte of a node reaches the terminal.
     """
 
-    def __init__(self, stream: str, fallback: TextIO, *, escapes: bool = True) -> None:
+    def __init__(self, stream: str, fallback: TextIO) -> None:
         self._stream = stream
         self._replaced = self.fallback = fallback
-        self._escapes = escapes
+        self._escapes = True
         self._over = False
         self._process = os.getpid()
 

@@ -192,27 +192,23 @@ class Summary:
         elif record.end and record.end.status == "cancelled":
             self._print_error(f"cancelled: {format_count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
         elif cancelled:
-            line = f"not started after the failure: {_shortened(cancelled)}{KEEP_GOING}"
-            self._print_error(line)
+            self._print_error(f"not started after the failure: {_shortened(cancelled)}{KEEP_GOING}")
         if len(failed) > _MAX_FAILURES:
             self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MAX_FAILURES} of them:")
         for name in failed[:_MAX_FAILURES]:
-            text = failure_text(name, record.nodes[name], self._place(name), self._skipped(name))
-            self._print_error(text)
+            skipped = [other for other in record.named("skipped") if record.nodes[other].because == name]
+            self._print_error(failure_text(name, record.nodes[name], self._place(name), skipped))
 
     def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)
-
-    def _skipped(self, failed: str) -> list[str]:
-        return [n for n in self._record.named("skipped") if self._record.nodes[n].because == failed]
 
 
 def _figures(stage: StageRecord) -> list[str]:
     if not stage.wall:
         return [""] * len(_FIGURES)
-    times = format_seconds(stage.wall), format_seconds(stage.busy)
     return [
-        *times,
+        format_seconds(stage.wall),
+        format_seconds(stage.busy),
         f"{stage.parallelism:.1f}",
         f"{stage.rows:,}",
         format_size(stage.bytes),
