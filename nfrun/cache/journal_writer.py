@@ -29,7 +29,8 @@ class JournalWriter:
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
     events pass. `error` is None until then, and its message goes through `redact`. What is still held back at the end
-    of the run passes before the end: nodes of a run that was cut short, or whose outputs could not be written.
+    of the run passes before the end: nodes of a run that was cut short, or whose outputs could not be written. `end` is
+    the end of the run as it is reported; None before.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class JournalWriter:
         self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
         self.error: Exception | None = None
+        self.end: RunFinished | None = None
 
     def admit(self, events: list[Event]) -> list[Event]:
         """Write the lines that these events complete. Returns the events that the reporters get now."""
@@ -102,6 +104,7 @@ class JournalWriter:
             event = replace(event, status="failed", error=str(self.error), cause=cause_of(self.error))
         self._admit(list(self._ended))
         self._admitted.append(event)
+        self.end = event
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, OSError):

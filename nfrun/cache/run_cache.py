@@ -17,7 +17,7 @@ from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import JOURNAL, WorkDir
-from nfrun.core.events import OutputRef
+from nfrun.core.events import OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
@@ -75,6 +75,11 @@ class RunCache:
     def reused_nodes(self) -> frozenset[str]:
         """The nodes that certainly do not run: the hits that were decided before the run."""
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
+
+    @property
+    def end(self) -> RunFinished | None:
+        """The end of the run as it is reported, None before: without a complete journal, it is not `ok`."""
+        return self._writer.end
 
     def with_cache(
         self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[Exception], None]

@@ -127,9 +127,10 @@ def run_prepared(
         end = run.go(around, cache and cache.with_cache)
     finally:
         run.close(lambda: tables.update({name: table(output) for name, output in pipeline.outputs.items()}))
-    end = record.end or end  # the journal may have changed the status
-    if cache is not None and end.status == "ok" and not run.dispatcher.stopped:
-        cache.remove_intermediate(record.refs)
+    if cache is not None:
+        end = cache.end or end
+        if end.status == "ok" and not run.dispatcher.stopped:
+            cache.remove_intermediate(record.refs)
     return RunResult(end, record, run.run.detached, run.dispatcher.stopped, tables)
 
 

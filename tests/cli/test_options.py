@@ -13,6 +13,7 @@ import nfrun.cli
 from nfrun.cli.commands import COMMANDS
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import PlanOptions, RunOptions
+from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 
 FILE = Path("p.yaml")
@@ -85,9 +86,10 @@ def test_what_needs_files_of_tables_needs_a_handoff_with_files(handoff: str, nam
     RunOptions(FILE, **{**wrong, "handoff": "auto"})
 
 
-def test_the_executors_are_those_of_the_engine() -> None:
-    (executor,) = (option for option in fields(RunOptions) if option.name == "executor")
-    assert executor.metadata["choices"] == ("file", *EXECUTORS, "auto")
+@pytest.mark.parametrize(("name", "choices"), [("executor", ("file", *EXECUTORS, "auto")), ("schedule", (*SCHEDULES,))])
+def test_the_choices_are_those_of_the_engine(name: str, choices: tuple[str, ...]) -> None:
+    (option,) = (option for option in fields(RunOptions) if option.name == name)
+    assert option.metadata["choices"] == choices
 
 
 def test_no_parser_names_an_option() -> None:
