@@ -40,7 +40,7 @@ def _option(
 
 # No slots, `repr` or generated `==`, here and below: making them would delay every command by a millisecond.
 @dataclass(frozen=True, repr=False, eq=False)
-class Options:
+class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
     """The options of one command. Texts become values here. Raises UsageError if one is wrong."""
 
     def __post_init__(self) -> None:
