@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,12 +100,12 @@ def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
     compression = COMPRESSIONS.get(endings(path.name)[1]) if kind in ("csv", "jsonl") else None
     with atomic_write(path, fsync=fsync) as partial:
-        with _reasons(f"{path.name} cannot be written as {kind}"), pa.OSFile(os.fsencode(partial), "wb") as file:
-            if compression:
-                with pa.CompressedOutputStream(file, compression) as packed:
-                    _WRITERS[kind](table, packed, path)
-            else:
-                _WRITERS[kind](table, file, path)
+        with (
+            _reasons(f"{path.name} cannot be written as {kind}"),
+            pa.OSFile(os.fsencode(partial), "wb") as file,
+            pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as sink,
+        ):
+            _WRITERS[kind](table, sink, path)
         size = os.stat(partial).st_size  # noqa: PTH116
     return size
 
