@@ -164,14 +164,12 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
         )
         what = f"one of {', '.join(expected)}" if len(expected) > 1 else f"'{expected[0]}'"
         yield SchemaDiagnostic(path, rule, f"{name} must be {what}, not {_shown(value)}", hint)
-    elif rule == "pattern" and not value.strip():
+    elif rule in ("minProperties", "minItems") or (rule == "pattern" and not value.strip()):
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
         yield SchemaDiagnostic(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
     elif rule in _BOUNDS:
         yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}")
-    elif rule in ("minProperties", "minItems"):
-        yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "uniqueItems":
         twice = next(i for i, item in enumerate(value) if item in value[:i])
         yield SchemaDiagnostic((*path, twice), rule, f"{name} has {_shown(value[twice])} twice")

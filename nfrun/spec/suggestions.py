@@ -41,21 +41,26 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = "nfrun cannot do that yet"
-_STARTED = "a pipeline starts when somebody runs it; leave that to cron or CI"
-_ONLY_CPU = "of resources only cpu is counted so far"
-_GO_ON = "nfrun run --keep-going runs what does not depend on a failed node"
-_FOLDER = "a script starts in the pipeline's folder; use cd in it"
-_KEY_IS_NAME = "the name of a node is the key above it"
+_LATER = (
+    *("matrix", "strategy", "split", "if", "when", "include", "profiles", "schema", "checks", "tests", "tags"),
+    *("on_failure", "finally", "foreach", "model", "http", "pipeline", "use", "dask"),
+)
 KEYS = {
-    **dict.fromkeys(("matrix", "strategy", "split", "if", "when", "include", "profiles", "schema"), _LATER),
-    **dict.fromkeys(("checks", "tests", "tags", "on_failure", "finally", "foreach", "model"), _LATER),
-    **dict.fromkeys(("http", "pipeline", "use", "dask"), _LATER),
-    **dict.fromkeys(("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"), _GO_ON),
-    **dict.fromkeys(("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"), _STARTED),
-    **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), _ONLY_CPU),
-    **dict.fromkeys(("cwd", "wdir", "workdir", "working-directory", "working_dir"), _FOLDER),
-    **dict.fromkeys(("name", "id", "task_id"), _KEY_IS_NAME),
+    **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
+    **dict.fromkeys(
+        ("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"),
+        "nfrun run --keep-going runs what does not depend on a failed node",
+    ),
+    **dict.fromkeys(
+        ("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"),
+        "a pipeline starts when somebody runs it; leave that to cron or CI",
+    ),
+    **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), "of resources only cpu is counted so far"),
+    **dict.fromkeys(
+        ("cwd", "wdir", "workdir", "working-directory", "working_dir"),
+        "a script starts in the pipeline's folder; use cd in it",
+    ),
+    **dict.fromkeys(("name", "id", "task_id"), "the name of a node is the key above it"),
     "secrets": "name them at the top of the file; a 'run' node gets one by its 'env'",
     "cache": "a node says it, or 'defaults' for all of them",
     "required": "a parameter without a default must be given",
