@@ -86,7 +86,10 @@ class _Binder:
                 self.report(self.document.span(*path, spec.kind), *diagnostic)
             body = value
         if env:
-            env, redacted = self.variables(env, lambda key: self.env_path(path, key))
+            own = self.document.root["nodes"][spec.id].get("env", {})
+            env, redacted = self.variables(
+                env, lambda key: (*path, "env", key) if key in own else ("defaults", "env", key)
+            )
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         if body is spec.body and not env and not with_:
             return spec
@@ -97,11 +100,6 @@ class _Binder:
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
 
-    def env_path(self, path: tuple[str, str], key: str) -> tuple[str, ...]:
-        """Return the document path of a node's variable, which is in the node's `env` or in that of `defaults`."""
-        own = self.document.root["nodes"][path[1]].get("env", {})
-        return (*path, "env", key) if key in own else ("defaults", "env", key)
-
     def variables(
         self, env: Mapping[str, str], path_of: Callable[[str], tuple[str, ...]]
     ) -> tuple[dict[str, str], dict[str, str]]:
@@ -111,13 +109,11 @@ class _Binder:
         """
         values, redacted = {}, {}
         for key, value in env.items():
+            values[key] = self.variable(value, path_of(key), {**self.names, "secrets": self.secrets})
             if self.secrets and has_secret(value):
                 # A variable cannot contain a NUL, so no other value equals a placeholder.
                 named = {name: f"\0{name}\0" for name in self.secrets}
-                values[key] = self.variable(value, path_of(key), {**self.names, "secrets": self.secrets})
                 redacted[key] = str(self.value(value, path_of(key), {**self.names, "secrets": named}))
-            else:
-                values[key] = self.variable(value, path_of(key), self.names)
         return values, redacted
 
     def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
@@ -126,7 +122,8 @@ class _Binder:
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"
             self.report(self.document.span(*path), ellipsize(what, 200))
-        if isinstance(found, str) and not _is_text(found):
+        # The operating system accepts no NUL and no lone surrogate.
+        if isinstance(found, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in found):
             self.report(self.document.span(*path), f"variable '{path[-1]}' has a character that no variable can have")
         return env_text(found)
 
@@ -173,8 +170,3 @@ def _check_folder(spec: NodeSpec, path: str) -> tuple[str, str] | None:
         hint = "give the name of something in it, or have the whole path in one expression"
         return f"'{ellipsize(path)}' leads out of the folder '{ellipsize(folder)}'", hint
     return None
-
-
-def _is_text(value: str) -> bool:
-    """Whether the operating system accepts the text: it has no NUL and no lone surrogate."""
-    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value)
