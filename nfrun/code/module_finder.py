@@ -35,8 +35,7 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
 
 def _find_elsewhere(name: str) -> ModuleSpec | None:
     """Return the spec from the first finder that has one, e.g. for built-in modules and editable installs."""
-    found = (finder.find_spec(name, None) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
+    return next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
 
 
 def is_installed(origin: Path, folder: Path) -> bool:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from nfrun.code.fingerprint import Fingerprints
 
-_SCALARS = "null, a boolean, a number, a string, bytes, a date or a time"
-
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -212,7 +210,8 @@ def _row(value: Mapping[Any, Any]) -> dict[str, Any]:
         if isinstance(item, list | tuple | Mapping | set) or hasattr(item, "__arrow_c_array__"):
             raise NodeError(
                 f"the function returned a mapping whose '{key}' is {_a(item)}",
-                f"a mapping makes one row and holds scalars ({_SCALARS}); for columns return pyarrow.table(...)",
+                "a mapping makes one row and holds scalars (null, a boolean, a number, a string, bytes, a date or a "
+                "time); for columns return pyarrow.table(...)",
             )
     return {str(key): item for key, item in value.items()}
 

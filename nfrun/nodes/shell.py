@@ -44,8 +44,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         name: value for name, value in context.environ.items() if not name.startswith(_GIVEN)
     }  # nfrun inside nfrun
     environ = {**outer, **_values(context), **_input_files(context, scratch)}
-    for name, path in outputs.items():
-        environ[_variable(name)] = str(path)
+    environ |= {_variable(name): str(path) for name, path in outputs.items()}
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
     _execute(context, environ)

@@ -18,8 +18,6 @@ from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
 from nfrun.spec.yaml_document import Document, Keys, entries
 
-RUN_NAMES = ("id", "name", "folder")
-
 _INSTEAD = {
     "inputs": "what a node reads is fixed; put values under 'with'",
     "needs": "what a node needs is fixed",
@@ -70,7 +68,7 @@ class _Names:
         self._known: dict[str, Collection[str] | None] = {
             "params": list(params) if isinstance(params, dict) else unknown,
             "env": None,
-            "run": RUN_NAMES,
+            "run": ("id", "name", "folder"),
         }
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown

@@ -20,8 +20,6 @@ from nfrun.system.runtime import gc_paused
 
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
 
-_SURROGATE = "[\ud800-\udfff]"
-
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -97,7 +95,7 @@ def parse(text: str, file: str) -> Document:
     """
     # Remove the byte order mark: libyaml skips it without counting it, so all columns would be off by one.
     text = text.lstrip("\ufeff")
-    source = Source(file, text if text.isascii() else re.sub(_SURROGATE, "\ufffd", text))
+    source = Source(file, text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text))
     with gc_paused():
         plain = plain_values(text)
         top, source.marks = plain or (parse_with_offsets(source, text), {})

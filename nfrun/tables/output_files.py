@@ -43,7 +43,7 @@ def output_path(folder: Path, output: str, attempt: int) -> str:
 
 
 def write_output(
-    path: Path, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
+    path: Path | str, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, *, fsync: bool = False
 ) -> OutputRef:
     """Write an output to its file and return its `OutputRef`, including the digest.
 
@@ -77,12 +77,11 @@ def write_output(
         if isinstance(error, OSError | pa.ArrowException):
             raise failed_write(error, output, received) from error
         raise
-    schema = schema_line(value.schema)
     return OutputRef(
         output,
         written.rows,
         written.bytes,
-        schema,
+        schema_line(value.schema),
         str(path),
         written.digest,
         attempt,

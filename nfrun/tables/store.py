@@ -103,7 +103,7 @@ class TableStore:
         path = None if self._mode == "memory" else output_path(self._folder, output, attempt)
         is_reader = isinstance(value, pa.RecordBatchReader)
         if path is not None and (self._mode == "mmap" or (is_reader and not has_dictionary(pa.struct(value.schema)))):
-            ref = write_output(Path(path), output, attempt, value, fsync=self.fsync)
+            ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
             return ref
         if is_reader:

@@ -31,8 +31,7 @@ class WorkerStore:
 
         Raises HandoffError if the file cannot be written; exceptions of a `RecordBatchReader` pass through.
         """
-        path = Path(output_path(self._folder, output, attempt))
-        return write_output(path, output, attempt, value, fsync=self.fsync)
+        return write_output(output_path(self._folder, output, attempt), output, attempt, value, fsync=self.fsync)
 
     def open(self, ref: OutputRef) -> pa.Table:
         """Return the table, memory-mapped. Raises HandoffError if it has no file, or the file cannot be opened."""
