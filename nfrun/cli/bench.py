@@ -71,25 +71,25 @@ class BenchStopped(Exception):
 class Child:
     """Runs child processes, one at a time, and passes signals on to the one that is running.
 
-    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. `signals`
-    counts the signals.
+    Signals that stop nfrun stop the child too, and nfrun waits for its end, so that no node is left behind. The signals
+    so far are in `caught`.
     """
 
     process: subprocess.Popen[bytes] | None = None
-    signals: int = 0
+    caught: Sequence[int] = ()
 
-    def interrupt(self, why: str) -> None:
-        """Send SIGINT to the running child, from the third call on SIGKILL. Called from signal handlers."""
-        self.signals += 1
+    def interrupt(self, why: str = "") -> None:
+        """Send SIGINT to the running child, from the third signal on SIGKILL. Called from signal handlers."""
         if self.process is not None:
-            self._signal(self.process)
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGINT if len(self.caught) <= _MAX_INTERRUPTS else signal.SIGKILL)
 
     def run(self, command: Sequence[str], out: IO[bytes], err: IO[bytes]) -> int:
         """Run a command to its end and return its exit code, negative for a signal. Raises OSError."""
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err) as process:
             self.process = process
-            if self.signals:  # a signal came while it was being started
-                self._signal(process)
+            if self.caught:  # a signal came while it was being started
+                self.interrupt()
             try:
                 # Wait in steps: a signal just before an endless wait would be handled only after it.
                 while process.poll() is None:
@@ -100,10 +100,6 @@ class Child:
                     process.kill()
                 self.process = None
         return process.returncode
-
-    def _signal(self, process: subprocess.Popen[bytes]) -> None:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT if self.signals <= _MAX_INTERRUPTS else signal.SIGKILL)
 
 
 def bench(options: BenchOptions, messages: Messages) -> int:
@@ -129,11 +125,14 @@ def bench(options: BenchOptions, messages: Messages) -> int:
         for pipeline in pipelines:
             _confirm(pipeline, options, messages)
         found: list[Comparison] = []
-        with cancel_on_signals(child.interrupt) as caught, tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder:
+        with (
+            cancel_on_signals(child.interrupt) as child.caught,
+            tempfile.TemporaryDirectory(prefix="nfrun-bench-") as folder,
+        ):
             for pipeline in pipelines:
                 work = Path(folder) / str(len(found))
                 work.mkdir()
-                found.append(_BenchRuns(pipeline, options, work, child, caught, messages).compared())
+                found.append(_BenchRuns(pipeline, options, work, child, messages).compared())
     except BenchStopped as stopped:
         shown = messages(f"nfrun: {stopped}")
         if options.json:
@@ -158,7 +157,6 @@ class _BenchRuns:
     options: BenchOptions
     work: Path
     child: Child
-    caught: list[int]
     messages: Messages
 
     def compared(self) -> Comparison:
@@ -187,10 +185,10 @@ class _BenchRuns:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             code = self.child.run(self.command(variant), stdout, stderr)
         shutil.rmtree(self.work / "runs", ignore_errors=True)
-        if self.caught or code:
+        if self.child.caught or code:
             self.messages("")  # ends the progress line
-        if self.caught:
-            number = self.caught[0]
+        if self.child.caught:
+            number = self.child.caught[0]
             raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", EXIT_SIGNAL + number)
         if code:
             text = err.read_text(encoding="utf-8", errors="backslashreplace")
