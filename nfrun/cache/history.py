@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from nfrun.cache.cache_key import reader_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, read_journal
 from nfrun.cache.work_dir import WorkDir
 from nfrun.system.checksums import file_checksum
@@ -63,9 +64,7 @@ class RunHistory:
         expected = finished.output(output)
         for other in self.with_key(finished.key or ""):
             found = other.output(output)
-            if found is None or expected is None:
-                continue
-            if (found.digest, found.schema_digest) != (expected.digest, expected.schema_digest):
+            if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
             path = _path(other, found)
             if path is not None and self._is_intact(path, found):

@@ -225,18 +225,19 @@ def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
 def _describe_one(kind: str, name: str) -> str:
     """Describe a key input in words. `code/fingerprint.py` lists the names of pieces of code."""
     module, _, piece = name.partition(":")
-    if kind == "code" and piece == "*":
-        return f"the module {module}"
-    if kind == "code" and piece == "**":
-        return f"which modules there are below {module or 'the folder'}"
-    if kind == "code" and piece == "import":
-        return f"what runs when {module} is imported"
+    if kind == "code" and piece in _PIECES:
+        return _PIECES[piece].format(module or "the folder")
     if kind == "code" and piece != piece.lower():
         return f"the definition {name}"  # a class or a constant, judging by its capitals
     return _WORDS[kind].format(name) if kind in _WORDS else f"its {kind} {name}".rstrip()
 
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
+_PIECES = {
+    "*": "the module {}",
+    "**": "which modules there are below {}",
+    "import": "what runs when {} is imported",
+}
 _WORDS = {
     "scheme": "how nfrun runs it",
     "node": "its name",

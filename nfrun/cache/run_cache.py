@@ -137,7 +137,6 @@ def _decide(
     allowed: frozenset[str],
     inputs: ExternalInputs,
 ) -> dict[str, ReuseDecision]:
-    base = Path(pipeline.folder)
     return decide_reuse(
         pipeline,
         plan,
@@ -145,5 +144,5 @@ def _decide(
         history,
         allowed=allowed,
         sources=inputs.snapshot,
-        wrote=lambda spec: external_outputs(spec, base),
+        wrote=lambda spec: external_outputs(spec, Path(pipeline.folder)),
     )
