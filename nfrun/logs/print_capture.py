@@ -27,6 +27,8 @@ class PrintRouter(io.TextIOBase):
     Control characters are escaped there, so that no control byte of a node reaches the terminal.
     """
 
+    encoding = "utf-8"
+
     def __init__(self, stream: str, fallback: TextIO) -> None:
         self._stream = stream
         self._replaced = self.fallback = fallback
@@ -51,10 +53,6 @@ class PrintRouter(io.TextIOBase):
             self.fallback, self._over = self._replaced, True
         elif getattr(sys, self._stream) is self:
             setattr(sys, self._stream, self._replaced)
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
 
     @property
     def buffer(self) -> io.RawIOBase:

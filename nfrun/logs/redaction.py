@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -243,8 +243,7 @@ class _Prefixes:
         for start in range(max(0, len(text) - self.longest + 1), len(text)):
             if text[start : start + _LOOK] in self._begins:
                 tail = text[start:]
-                at = bisect_left(self._words, tail)
-                at += at < len(self._words) and self._words[at] == tail
+                at = bisect_right(self._words, tail)
                 if at < len(self._words) and self._words[at].startswith(tail):
                     return len(tail)
         return 0

@@ -126,7 +126,14 @@ def compare(name: str, file: str, slots: int, runs: Mapping[str, Sequence[Docume
         nodes=len(one_at_a_time[0]["nodes"]),
         slots=slots,
         runs=sum(map(len, runs.values())),
-        variants={variant: _measured(documents) for variant, documents in runs.items()},
+        variants={
+            variant: Measured(
+                wall=Spread.of([run["wall_s"] for run in documents]),
+                peak=Spread.of([run["peak_rss_bytes"] for run in documents]),
+                handoff=Spread.of([_handoff(run) for run in documents]),
+            )
+            for variant, documents in runs.items()
+        },
         work=median(run["sequential_s"] for run in one_at_a_time),
         longest=median(run["critical_path_s"] for run in one_at_a_time),
         outputs=len({output for found in digests.values() for run in found for output in run}),
@@ -178,14 +185,6 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "identical": not comparison.differing if comparison.outputs else None,
         "differing": dict(comparison.differing),
     }
-
-
-def _measured(runs: Sequence[Document]) -> Measured:
-    return Measured(
-        wall=Spread.of([run["wall_s"] for run in runs]),
-        peak=Spread.of([run["peak_rss_bytes"] for run in runs]),
-        handoff=Spread.of([_handoff(run) for run in runs]),
-    )
 
 
 def _handoff(run: Document) -> float:

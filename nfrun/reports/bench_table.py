@@ -45,7 +45,7 @@ def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
     return [
         Row("pipeline of 5 nodes", five, "wall", format_seconds, "800 -> 240 ms"),
         Row("pipeline of 20 nodes", twenty, "wall", format_seconds, "3.2 s -> 680 ms"),
-        Row("memory per execution", twenty, "peak", _size, "128 -> 76 MB"),
+        Row("memory per execution", twenty, "peak", format_size, "128 -> 76 MB"),
         Row("serialization per node", twenty, "handoff", format_seconds, "~50 -> <1 ms"),
     ]
 
@@ -55,7 +55,7 @@ def rows(of: Comparison) -> list[Row]:
     label = f"{ellipsize(of.name, _MAX_NAME)}, {format_count(of.nodes, 'node')}"
     return [
         Row(label, of, "wall", format_seconds),
-        Row("memory per execution", of, "peak", _size),
+        Row("memory per execution", of, "peak", format_size),
         Row("serialization per node", of, "handoff", format_seconds),
     ]
 
@@ -159,10 +159,6 @@ def _print_bars(console: Console, comparison: Comparison, block: str) -> None:
         bar = block * max(1, round(room * wall / longest)) if longest else block
         print_line(console, f"  {name:<8}{bar} {format_seconds(wall)}")
     print_line(console, "")
-
-
-def _size(value: float) -> str:
-    return format_size(round(value))
 
 
 def _range(spread: Spread, write: Callable[[float], str]) -> str:

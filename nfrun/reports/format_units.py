@@ -18,14 +18,13 @@ def format_seconds(value: float) -> str:
     return f"{hours} h {minutes} m" if hours else f"{minutes} m {rest} s"
 
 
-def format_size(value: int) -> str:
+def format_size(value: float) -> str:
     """Format a number of bytes in decimal units: `812 B`, `3.1 MB`."""
-    amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
-        if amount < 999.5:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+        if value < 999.5:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
 
 
 def format_count(number: int, thing: str) -> str:

@@ -13,7 +13,6 @@ from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.run_record import RunRecord, StageRecord
 
-ROWS = 16
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted of each, at most 16
 _BAR_WIDTH = 24
 _MAX_LINES = 500  # buffered log lines: at this number they are printed at once

@@ -41,7 +41,7 @@ from nfrun.reports.console import console
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
-from nfrun.reports.live_view import ROWS, LiveView
+from nfrun.reports.live_view import LiveView
 from nfrun.reports.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
@@ -281,7 +281,7 @@ def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int
     finally:
         view.close()
     lines = capture.get().rstrip("\n").split("\n")
-    assert len(lines) <= ROWS == 16
+    assert len(lines) <= 16
     if width < 100:
         return
     assert lines[0].startswith(f"big  {failed:,}/2,000 nodes  {running} running")

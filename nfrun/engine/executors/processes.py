@@ -133,7 +133,7 @@ class ProcessWorkers:
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # A worker that is cancelled while it sends may have sent half a message.
         with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
-            worker.drain([_drop, _drop])  # output of processes that an earlier node left behind
+            worker.drain([lambda data: None] * 2)  # output of processes that an earlier node left behind
             outcome = worker.request(order, feeds, self._calls)
             if cancel_token.cancelled:
                 worker.wait_for_group(self._runner.grace)
@@ -179,10 +179,6 @@ class ProcessWorkers:
         for output in outputs:
             with suppress(OSError):
                 Path(output_path(self._outputs, output, attempt)).unlink()
-
-
-def _drop(data: bytes) -> None:
-    """Drop the bytes."""
 
 
 def _ending(status: int | None) -> str:
