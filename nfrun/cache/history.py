@@ -32,8 +32,7 @@ class RunHistory:
         self._intact: dict[Path, bool] = {}
         self._not_ok: set[Path] = set()
         journals = [read_journal(folder) for folder in work.run_folders()]
-        readable = [(run.started, run) for run in journals if run.started is not None]
-        matching = [(started.number, run) for started, run in readable if started.pipeline == pipeline]
+        matching = [(run.started.number, run) for run in journals if run.started and run.started.pipeline == pipeline]
         for _, run in sorted(matching, key=lambda pair: pair[0], reverse=True):
             if run.ended != "ok":
                 self._not_ok.add(run.folder)

@@ -8,7 +8,7 @@ that has them.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,13 +48,13 @@ def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
     journals = [read_journal(folder) for folder in work.run_folders()]
     needed = {} if everything else _needed(journals)
     runs = tuple(run.folder for run in journals if run.folder not in needed)
-    files = [path for folder, names in needed.items() for path in _unneeded(folder, names)]
+    files = [path for folder, names in needed.items() for path in _entries(folder) if path.name not in names]
     files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
 def _needed(journals: Iterable[JournalContents]) -> dict[Path, set[str]]:
-    """Return the names of the needed files by folder of a run that stays. Its journal and logs are kept as well."""
+    """Return the names of the needed files, with the journal and the logs, by folder of a run that stays."""
     needed: dict[Path, set[str]] = {}
     ended_well: set[str] = set()
     cached: set[tuple[str, str]] = set()
@@ -70,15 +70,10 @@ def _needed(journals: Iterable[JournalContents]) -> dict[Path, set[str]]:
                     if finished.cached:
                         cached.add((finished.key or "", output.id))
         if stays or names:
-            needed[run.folder] = names
+            needed[run.folder] = names | {JOURNAL, LOGS}
         if run.ended == "ok":
             ended_well.add(started.pipeline)
     return needed
-
-
-def _unneeded(folder: Path, names: set[str]) -> Iterator[Path]:
-    """Yield the entries of a run folder that are not needed."""
-    return (path for path in _entries(folder) if path.name not in names and path.name not in (JOURNAL, LOGS))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -83,11 +83,9 @@ def clean(options: CleanOptions) -> int:
             read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
         base = file.absolute().parent if file is not None else Path.cwd()
         folder = WorkDir(options.work or base / WORK_DIR)
-        if not folder.path.is_dir():
-            print(f"nothing to remove: there is no {escape_controls(str(folder.path))}")
-            return EXIT_OK
         if not folder.is_used():
-            print(f"nothing to remove: no run was ever kept in {escape_controls(str(folder.path))}")
+            why = "no run was ever kept in" if folder.path.is_dir() else "there is no"
+            print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
             return EXIT_OK
         with folder.lock():
             found = plan_prune(folder, everything=options.all)

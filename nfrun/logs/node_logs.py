@@ -105,7 +105,8 @@ class StreamLog:
 
     The file has the first and the last MiB, with a line between them that counts the bytes left out. Lines are emitted
     as they come: at most 10,000, from the first MiB, while `has_room()`. At the end, one more line says where the rest
-    is. An OSError while writing emits a warning, and the file is not continued.
+    is. An OSError while writing emits a warning, and the file is not continued. `path` is the file, None if there is
+    none, or if writing it has failed.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class StreamLog:
         self._node = node
         self._stream = stream
         self._on_line = on_line
-        self._path = path  # None: no file, or writing it has failed
+        self.path = path
         self._filter = filter
         self._has_room = has_room
         # Re-entrant: while it is held, the garbage collector may run a node's `__del__` that prints.
@@ -186,11 +187,6 @@ class StreamLog:
             whole = text.partition("\n")[2]
             return "…" + (whole or text)
 
-    @property
-    def file_name(self) -> str:
-        """The path of the file; "" if there is none."""
-        return "" if self._path is None else str(self._path)
-
     # -- with the lock held ----------------------------------------------------------------------------------------
 
     def _feed(self, data: bytes, at_once: bool) -> None:
@@ -240,11 +236,11 @@ class StreamLog:
             self._on_line(self._node, level, line[start : start + _LONGEST])
 
     def _rest(self) -> str:
-        if self._path is None:
+        if self.path is None:
             return f"… the rest of {self._size:,} bytes is not kept"
         out = self._size - 2 * KEEP_BYTES
         without = f", without {out:,} bytes in the middle" if out > 0 else ""
-        return f"… the rest of {self._size:,} bytes is in {self._path}{without}"
+        return f"… the rest of {self._size:,} bytes is in {self.path}{without}"
 
     def _write_beginning(self) -> None:
         start = len(self._last) - (self._size - self._written)
@@ -266,19 +262,19 @@ class StreamLog:
             self._file = None
 
     def _write(self, data: bytes | bytearray) -> None:
-        if self._path is None or os.getpid() != self._process:  # in a forked child: the parent writes the same data
+        if self.path is None or os.getpid() != self._process:  # in a forked child: the parent writes the same data
             return
         try:
             if self._file is None:
-                self._path.parent.mkdir(exist_ok=True, mode=0o700)
+                self.path.parent.mkdir(exist_ok=True, mode=0o700)
                 # Append: a thread that outlives its attempt may print after the file was closed.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                self._file = os.open(self._path, flags, 0o600)
+                self._file = os.open(self.path, flags, 0o600)
             while data:
                 data = data[os.write(self._file, data) :]
         except OSError as error:  # not worth failing for: results do not depend on it
-            lost = f"its {self._stream} is no longer saved ({len(data):,} bytes for {self._path}): {error.strerror}"
-            self._path = None
+            lost = f"its {self._stream} is no longer saved ({len(data):,} bytes for {self.path}): {error.strerror}"
+            self.path = None
             self._on_line(self._node, "warning", lost)
 
 

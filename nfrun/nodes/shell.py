@@ -183,8 +183,8 @@ def _values(context: NodeContext) -> dict[str, str]:
 def _end_of(errors: StreamLog) -> str:
     """Return the end of stderr, and the file that has the rest."""
     text = errors.tail(_TAIL)
-    if errors.file_name and (text.startswith("…") or text.count("\n") >= _SHOWN):
-        text = f"{text.rstrip()}\nthe rest of stderr: {errors.file_name}"
+    if errors.path and (text.startswith("…") or text.count("\n") >= _SHOWN):
+        text = f"{text.rstrip()}\nthe rest of stderr: {errors.path}"
     return text
 
 

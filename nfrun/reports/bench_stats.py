@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -33,13 +34,11 @@ VARIANTS = (
 
 
 def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
-    """Yield the runs to make, as (round, variant), in the order A B C A B C.
+    """Return the runs to make, as (round, variant), in the order A B C A B C.
 
     Rounds count from 1. With this order a slow moment of the machine affects all variants.
     """
-    for turn in range(1, repeat + 1):
-        for variant in VARIANTS:
-            yield turn, variant
+    return product(range(1, repeat + 1), VARIANTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,8 @@ def plan_view(
     """
     if format == "json":
         return json.dumps(as_json(pipeline, plan, decisions), indent=2)
-    if format == "mermaid":
-        return "\n".join(_mermaid(pipeline))
-    if format == "dot":
-        return "\n".join(_dot(pipeline))
-    return "\n".join(_text(pipeline, plan, recorded, decisions))
+    lines = {"text": _text(pipeline, plan, recorded, decisions), "mermaid": _mermaid(pipeline), "dot": _dot(pipeline)}
+    return "\n".join(lines[format])  # these are generators: only this one runs
 
 
 def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecision] | None = None) -> dict[str, object]:

@@ -147,8 +147,11 @@ class Summary:
                 print_line(err, line, "dim")
             # Nodes that compute at the same time slow each other down, so the sum of their durations is too large.
             if ratio > 1.1 and cpu > _COMPUTING * wall:
-                line = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
-                print_line(err, line, "dim")
+                print_line(
+                    err,
+                    "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential",
+                    "dim",
+                )
 
     def _gil_waits(self, wall: float) -> list[str]:
         """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""

@@ -156,7 +156,7 @@ def test_the_tail_starts_at_a_line(out: StreamLog, data: bytes, most: int, tail:
 def test_without_a_folder_no_file_is_written(lines: Lines) -> None:
     logs = Logs(lambda *line: lines.append(line))
     logs.of("n", 1, "stdout").feed(b"y\n" * 10_001)
-    assert logs.of("n", 1, "stdout").file_name == ""
+    assert logs.of("n", 1, "stdout").path is None
     logs.end("n", 1)
     assert lines[-1] == ("n", "stdout", "… the rest of 20,002 bytes is not kept")
 
@@ -171,7 +171,7 @@ def test_an_unwritable_log_file_gives_one_warning(out: StreamLog, path: Path, li
         ("n", "warning", f"its stdout is no longer saved (4 bytes for {path}): File exists"),
         ("n", "stdout", "two"),
     ]
-    assert out.file_name == ""
+    assert out.path is None
 
 
 def test_a_disk_that_fills_up_gives_one_warning(
