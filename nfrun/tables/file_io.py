@@ -25,7 +25,6 @@ from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, F
 from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
 from nfrun.tables.local_files import resolve_files
 
-_NO_FORMAT = f"known are {', '.join(FORMATS)}"
 _BATCH = 65536  # rows converted to JSON at a time
 _BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
 _MAGIC = {
@@ -63,7 +62,7 @@ def read_table(
     truncates a mapped file, SIGBUS kills this process.
     """
     if format is not None and format not in FORMATS:
-        raise FormatError(f"unknown format '{format}': {_NO_FORMAT}")
+        raise FormatError(f"unknown format '{format}': known are {', '.join(FORMATS)}")
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0'):
         raise FormatError(f"a delimiter is one ASCII character, not {delimiter!r}")
     options = {"columns": columns, "delimiter": delimiter, "null_values": null_values}
@@ -80,21 +79,21 @@ def read_table(
     return table if columns is None else _select(table, columns, _shown(source))
 
 
-def write_table(table: pa.Table, path: Path, format: str | None = None, *, fsync: bool = False) -> int:
+def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
     """Write the table to `path` atomically, and return the file's size in bytes.
 
-    The extension gives the format if `format` is None; .gz, .bz2 and .zst after csv and jsonl compress. Makes missing
-    folders. Readers of an existing file keep the old content; of several writers the last one wins. With `fsync` the
-    file and its name survive a power loss.
+    The extension gives the format; .gz, .bz2 and .zst after csv and jsonl compress. Makes missing folders. Readers of
+    an existing file keep the old content; of several writers the last one wins. With `fsync` the file and its name
+    survive a power loss.
 
     csv: null is an empty field, text is quoted; nested values become JSON, bytes base64, durations a number of their
     unit. jsonl: times are ISO 8601, decimals text, bytes base64, maps lists of {"key", "value"}, NaN and infinity null.
 
     Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
     """
-    kind = format or format_of(path.name)
-    if kind not in FORMATS:
-        raise FormatError(_unknown(path.name) if format is None else f"unknown format '{format}': {_NO_FORMAT}")
+    kind = format_of(path.name)
+    if kind is None:
+        raise FormatError(_unknown(path.name))
     if path.exists() and not path.is_file():
         # The rename would replace /dev/null or a pipe with a file, for all programs.
         raise FormatError(f"{path.name} is {'a folder' if path.is_dir() else 'not an ordinary file'}: not replaced")
