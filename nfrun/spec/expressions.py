@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import EXPRESSION_START
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.spec.parameters import env_text
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -94,30 +95,24 @@ def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     ExpressionError.
     """
 
+    whole = _EXPRESSION.fullmatch(text, len(text) - len(text.lstrip()), len(text.rstrip()))
+
     def value_of(match: re.Match[str]) -> Any:
         try:
-            return _value(match[1].strip(), names)
+            value = _value(match[1].strip(), names)
+            return value if whole else _as_text(value, match[1].strip())
         except ExpressionError as error:
             error.start, error.length = match.start(), len(match[0])
             raise
 
-    whole = _EXPRESSION.fullmatch(text, len(text) - len(text.lstrip()), len(text.rstrip()))
-    if whole:
-        return value_of(whole)
-    return _EXPRESSION.sub(lambda match: _as_text(value_of(match), match), text)
+    return value_of(whole) if whole else _EXPRESSION.sub(value_of, text)
 
 
-def _as_text(value: Any, match: re.Match[str]) -> str:
+def _as_text(value: Any, code: str) -> str:
     """Return the value as part of a string. Raises ExpressionError for null, lists and mappings."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if value is None or isinstance(value, list | dict):
-        error = ExpressionError(
-            f"'{ellipsize(match[1].strip())}' is {_type_name(value)}, which cannot be part of a text"
-        )
-        error.start, error.length = match.start(), len(match[0])
-        raise error
-    return str(value)
+        raise ExpressionError(f"'{ellipsize(code)}' is {_type_name(value)}, which cannot be part of a text")
+    return env_text(value)
 
 
 def _check_one(
