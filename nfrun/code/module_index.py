@@ -81,8 +81,7 @@ class ModuleIndex:
 
     def _is_unchanged(self, module: str) -> bool:
         if module not in self._unchanged:
-            seen = self._seen.get(module, {})
-            unchanged = all(_path_state(path) == look for path, look in seen.items())
+            unchanged = all(_path_state(path) == look for path, look in self._seen.get(module, {}).items())
             if module in self._listed:
                 files = self._files_below(module.removesuffix(listing_name("")))
                 unchanged = (text_checksum("\n".join(files)) if files else "") == self._listed[module]

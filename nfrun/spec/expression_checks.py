@@ -73,8 +73,7 @@ class _Names:
         items = [item for item in secrets if isinstance(item, str)] if isinstance(secrets, list) else []
         self._secrets = None if any(path[:1] == ("secrets",) for path in broken) else items or unknown
         self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
-        variables = env.items() if isinstance(env, dict) else ()
-        self._secret_env = [key for key, value in variables if isinstance(value, str) and has_secret(value)]
+        self._secret_env = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
 
     def at(self, path: Keys) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str]]:
         """Return the names allowed in the value at this path, and the hint for each key of `env` withheld there."""

@@ -171,8 +171,7 @@ def bind_params(
     for name in dict.fromkeys([*typed, *given]):
         if name not in pipeline.params:
             guess = closest_match(name, pipeline.params)
-            known = ", ".join(pipeline.params) or "none"
-            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {known}"
+            hint = f"did you mean '{guess}'?" if guess else f"its parameters: {', '.join(pipeline.params) or 'none'}"
             diagnostics.append(
                 Diagnostic(SourceSpan(pipeline.file), f"the pipeline has no parameter '{ellipsize(name)}'", hint)
             )
