@@ -1,15 +1,14 @@
-"""Simulates runs of a plan in virtual time with the real scheduler, and makes random plans."""
+"""Simulates runs of a plan in virtual time with the real scheduler."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import random
 from collections.abc import Callable
 
 from nfrun.core.events import Event, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import OutputId, Retry
-from nfrun.core.plan import Node, Plan, make_plan
+from nfrun.core.pipeline import OutputId
+from nfrun.core.plan import Plan
 from nfrun.core.scheduler import Scheduler
 
 Pretend = Callable[[NodeStarted], Outcome]
@@ -62,25 +61,3 @@ def by_estimate(plan: Plan) -> Pretend:
 def makespan(plan: Plan) -> float:
     """Return the simulated duration of the run in seconds, if every node takes its estimated duration."""
     return simulate(plan, by_estimate(plan))[-1].at
-
-
-def random_plan(seed: int, count: int, *, slots: int = 4, most_needs: int = 3, reach: int = 50) -> Plan:
-    """Make a random plan of `count` nodes with estimated durations between 0.05 and 10 s.
-
-    Each node needs up to `most_needs` of the `reach` nodes before it. The same arguments give the same plan.
-    """
-    draw = random.Random(seed)
-    nodes = []
-    for i in range(count):
-        lowest = max(0, i - reach)
-        picks = draw.sample(range(lowest, i), min(draw.randint(0, most_needs), i - lowest))
-        needs = tuple(f"n{j}" for j in sorted(picks))
-        retry = Retry(max=draw.choice((0, 0, 1, 3)), delay=0.5)
-        duration = draw.choice((0.1, 1.0, 10.0)) * draw.uniform(0.5, 1.0)
-        cpus = draw.choice((1.0, 1.0, 1.0, 2.0))
-        reads = tuple(OutputId(need) for need in needs if draw.random() < 0.8)
-        nodes.append(
-            Node(f"n{i}", needs, reads=reads, estimated_duration=duration, retry=retry, resources=(("cpu", cpus),))
-        )
-    retained = [OutputId(f"n{i}") for i in range(count) if draw.random() < 0.1]
-    return make_plan(nodes, retained, slots)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import get_ident
 
@@ -72,8 +71,7 @@ class GilContention:
             try:
                 thread.sampled_cpu = time.clock_gettime(thread.clock)
             except OSError:  # the thread has ended
-                with suppress(KeyError):
-                    del self._threads[ident]
+                self._threads.pop(ident, None)
                 continue
             used += thread.sampled_cpu
             # A thread that was busy in the previous sample may just not have had its turn, if there are many.

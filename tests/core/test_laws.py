@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import pytest
 
+from bench.random_plans import random_plan
 from nfrun.core.errors import Cause
 from nfrun.core.events import (
     AttemptStopped,
@@ -41,7 +42,7 @@ from nfrun.core.events import (
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
 from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
-from nfrun.core.simulation import by_estimate, makespan, random_plan, simulate
+from nfrun.core.simulation import by_estimate, makespan, simulate
 
 SEEDS = range(200)
 SCHEDULES = ("eager", "barriers", "sequential")
@@ -660,7 +661,8 @@ def test_the_same_input_gives_the_same_log() -> None:
 
 def test_the_log_does_not_depend_on_how_strings_are_hashed() -> None:
     code = (
-        "from nfrun.core.simulation import *; from nfrun.core.plan import with_barriers\n"
+        "from bench.random_plans import random_plan; from nfrun.core.simulation import by_estimate, simulate\n"
+        "from nfrun.core.plan import with_barriers\n"
         "from nfrun.core.events import Cause, Outcome, Failure\n"
         "plan = random_plan(5, 300)\n"
         "fail = lambda s: Outcome(s.node, s.attempt, Failure(Cause.NODE, 'E', '') if hash(s.at) % 9 == 0 else None)\n"

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from bench.random_plans import random_plan
 from nfrun.core.pipeline import Input, NodeSpec, Pipeline, Retry
 from nfrun.core.plan import (
     SCHEDULES,
@@ -24,7 +25,6 @@ from nfrun.core.plan import (
     sequential,
     with_barriers,
 )
-from nfrun.core.simulation import random_plan
 from nfrun.spec.references import parse_reference
 
 # a - b - d    The durations are 1, 5, 1; c below b takes 2. d needs b and c. e needs nothing and takes 4.

@@ -15,6 +15,7 @@ import pytest
 from single_thread import SingleThread
 
 import nfrun.tables.store
+from bench.random_plans import random_plan
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     AttemptStopped,
@@ -35,7 +36,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, make_plan
-from nfrun.core.simulation import random_plan, simulate
+from nfrun.core.simulation import simulate
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
