@@ -9,20 +9,18 @@ from __future__ import annotations
 import base64
 import json
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.json_values import encode_json, is_bytes
-from nfrun.tables.output_files import failed_write
+from nfrun.tables.output_files import StoredOutput, failed_write
 from nfrun.tables.store import TableStore
 
 
@@ -30,13 +28,12 @@ class JsonStore(TableStore):
     """Stores the outputs of one run as JSON text. Each publisher encodes its table; each reader parses it again.
 
     Only the text is kept. An output in `retained` gets its digest in `publish`, and `commit` calls `on_published` for
-    it. An Arrow file is written only if `file` is called, from the parsed table.
+    it. An Arrow file is written only if `file` is called, from the parsed table. No file stays after `close`.
     """
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, retained: frozenset[str] = frozenset(), **options: Any) -> None:
         super().__init__(folder, **{**options, "mode": "memory"})
-        self._texts: dict[tuple[str, int], str] = {}
-        self._files: dict[tuple[str, int], Path] = {}
+        self._with_digest = retained
 
     def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Encode the table as JSON and return its reference.
@@ -44,60 +41,36 @@ class JsonStore(TableStore):
         Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
         """
         table = value.read_all() if isinstance(value, pa.RecordBatchReader) else value
-        ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, None, attempt)
-        text = to_json(table)
-        with self._change:
+        digest = table_digest(table) if output in self._with_digest else None
+        ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, digest, attempt)
+        entry = StoredOutput((output, attempt), ref, to_json(table))
+        with self._lock:
             self._refuse_if_closed(output)
-            self._texts[output, attempt] = text
-        if output in self._retained:
-            ref = replace(ref, digest=table_digest(table))
+            self._entries[entry.key] = entry
         return ref
 
     def open(self, ref: OutputRef) -> pa.Table:
         """Return the parsed table. Raises HandoffError if the output is released."""
-        text = self._texts.get((ref.id, ref.attempt))
-        if text is None:
-            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
-        return from_json(text)
+        return from_json(super().open(ref))
 
     def file(self, ref: OutputRef) -> Path:
         """Write the output to an Arrow IPC file and return its path.
 
         Raises HandoffError if the output is released or the file cannot be written.
         """
-        path = self._folder / f"{ref.id}.{ref.attempt}.arrow"
+        path = Path(self._path_of(ref))
         table = self.open(ref)
         try:
             write_file(table, path)  # replaces by rename: a file that another reader has open does not change
         except OSError as error:
             raise failed_write(error, ref.id, ref.bytes) from error
-        self._files[ref.id, ref.attempt] = path
+        with self._lock:
+            entry = self._entries.get((ref.id, ref.attempt))
+            if entry is None:  # released meanwhile: the attempt that asks for the file is detached
+                path.unlink(missing_ok=True)
+            else:
+                entry.written = True  # so that its release removes the file
         return path
-
-    def commit(self, ref: OutputRef) -> None:
-        """Count an output, whose node has finished. Calls `on_published` if it has a digest."""
-        if ref.digest is not None:
-            self._on_published(ref)
-
-    def discard(self, ref: OutputRef) -> None:
-        """Remove the output of an attempt that does not count."""
-        self.release(ref)
-
-    def release(self, ref: OutputRef) -> None:
-        """Remove the output's text and file. OSError is ignored."""
-        self._texts.pop((ref.id, ref.attempt), None)
-        path = self._files.pop((ref.id, ref.attempt), None)
-        if path is not None:
-            with suppress(OSError):
-                path.unlink()
-
-    def close(self, *, wait: bool = True) -> None:
-        """Remove all texts and files. Later calls of `publish` raise HandoffError."""
-        for path in list(self._files.values()):  # a copy: a detached thread may add one meanwhile
-            with suppress(OSError):
-                path.unlink()
-        super().close(wait=wait)
-        self._texts.clear()
 
 
 def to_json(table: pa.Table) -> str:
