@@ -118,7 +118,7 @@ class Journal:
         """Create the journal in the folder of the run. Raises OSError, also where there is one already."""
         self.path = folder / JOURNAL
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self.path, flags, 0o600)
+        self._file: int | None = os.open(self.path, flags, 0o600)
         self._fsync = fsync
 
     def started(self, started: RunHeader) -> None:
@@ -137,10 +137,13 @@ class Journal:
         self._write({"event": "ended", "status": status})
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)
+        """Close the file. Closing again does nothing."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def _write(self, line: Mapping[str, Any]) -> None:
+        assert self._file is not None
         data = with_checksum(json.dumps(line))
         if os.write(self._file, data) != len(data):  # the disk is full; readers skip the torn line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

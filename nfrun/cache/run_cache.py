@@ -6,7 +6,7 @@ There is one `RunCache` for a run. `cli/run.py` connects it to the event dispatc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import final
 
@@ -62,14 +62,18 @@ class RunCache:
             self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed.inputs)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
-        with name_errors(folder / JOURNAL):
-            journal = Journal(folder, fsync=fsync)
-            journal.started(started)
-        if fsync:  # else a power loss could lose the names of the new folders and with them all their files
-            for parent in (folder, folder.parent, work.path, *work.above):
-                sync(parent)
+        with ExitStack() as on_error:
+            with name_errors(folder / JOURNAL):
+                journal = Journal(folder, fsync=fsync)
+                on_error.callback(journal.close)
+                journal.started(started)
+            if fsync:  # else a power loss could lose the names of the new folders and with them all their files
+                for parent in (folder, folder.parent, work.path, *work.above):
+                    sync(parent)
+            on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact)
         self.gate = self._writer.admit
+        self.close = journal.close  # for a run that had no end
 
     @property
     def reused_nodes(self) -> frozenset[str]:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]
+_BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str]], Iterable[Reporter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,11 @@ def run_pipeline(
 ) -> RunResult:
     """Run a pipeline file, on any thread, beside other runs in this process, and return its result.
 
-    Events go to the `reporters`. Nodes run inside of `around(run)`: a program can keep `run`, and call its `cancel`
-    from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)` cancels the run on Ctrl-C. A node
-    that fails is no error of this function. Raises SpecError, WorkDirLocked, HandoffError and OSError.
+    Events go to the `reporters` and to the file of `options.events`. The options `json`, `color`, `quiet` and `verbose`
+    are those of the command's reports: they do nothing here. Nodes run inside of `around(run)`: a program can keep
+    `run`, and call its `cancel` from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)`
+    cancels the run on Ctrl-C. A node that fails is no error of this function. Raises SpecError, WorkDirLocked,
+    HandoffError and OSError.
 
     Nothing of the process changes for good. While runs are under way, `sys.stdout` and `sys.stderr` route what nodes
     print to the logs of their runs, and the user's modules are in `sys.modules` under other names (see `ModuleSpace`,
@@ -79,7 +82,7 @@ def run_pipeline(
 
 def run_prepared(
     setup: RunSetup,
-    build_reporters: Callable[[RunRecord, OpenTable, Mapping[str, str]], Iterable[Reporter]],
+    build_reporters: _BuildReporters,
     around: Callable[[Run], AbstractContextManager[object]],
     import_module: Callable[[str], Any] | None = None,
 ) -> RunResult:
@@ -88,8 +91,18 @@ def run_prepared(
     `build_reporters(record, table, placement)` gets the executors of nodes that do not run on threads as `placement`.
     `import_module` imports the user's modules; None if this process has only this run.
     """
+    with _open_cache(setup) as cache:
+        return _run(setup, cache, build_reporters, around, import_module)
+
+
+def _run(
+    setup: RunSetup,
+    cache: RunCache | None,
+    build_reporters: _BuildReporters,
+    around: Callable[[Run], AbstractContextManager[object]],
+    import_module: Callable[[str], Any] | None,
+) -> RunResult:
     options, pipeline = setup.options, setup.pipeline
-    cache = _open_cache(setup)
     placement = place_nodes(pipeline, options.executor, setup.recorded)
     if cache is not None:
         placement = {node: name for node, name in placement.items() if node not in cache.reused_nodes}
@@ -110,6 +123,7 @@ def run_prepared(
         environ={**os.environ, **pipeline.env},
         reporters=[
             record,
+            *_events_file(setup),
             *build_reporters(record, table, placement),
             NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, placement),
         ],
@@ -134,12 +148,21 @@ def run_prepared(
     return RunResult(end, record, run.run.detached, run.dispatcher.stopped, tables)
 
 
-def _open_cache(setup: RunSetup) -> RunCache | None:
+def _events_file(setup: RunSetup) -> Iterator[Reporter]:
+    if setup.events is not None:
+        from nfrun.reports.events_file import EventsFile
+
+        yield EventsFile(setup.events)
+
+
+@contextmanager
+def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
     """Open the cache of the run; None if its handoff leaves no files for a later run. Raises OSError."""
     options = setup.options
     if options.handoff not in PERSISTENT_HANDOFFS:
-        return None
-    return RunCache(
+        yield None
+        return
+    cache = RunCache(
         setup.pipeline,
         setup.plan,
         setup.work,
@@ -151,6 +174,10 @@ def _open_cache(setup: RunSetup) -> RunCache | None:
         warn=setup.messages.warn,
         redact=setup.redactor,
     )
+    try:
+        yield cache
+    finally:
+        cache.close()
 
 
 def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStore:

@@ -38,10 +38,6 @@ def build_reporters(
     `results`. `placement` has the executors of nodes that do not run on threads.
     """
     options, pipeline = setup.options, setup.pipeline
-    if setup.events is not None:
-        from nfrun.reports.events_file import EventsFile
-
-        yield EventsFile(setup.events)
     if not options.quiet:
         if _is_live(sys.stderr):
             from nfrun.reports.live_view import LiveView

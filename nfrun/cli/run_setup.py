@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -67,7 +67,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
     )
     pipeline = resolved.pipeline
     work = WorkDir.of_pipeline(pipeline, options.work)
-    with work.lock() as lock:
+    with work.lock() as lock, ExitStack() as stack:
         number = next_number(lock.number, work)
         with name_errors(work.path / "lock"):
             lock.write_holder(run=run_id, pipeline=pipeline.file, number=number)
@@ -75,6 +75,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
             work.remove_unfinished(lock.run)
         # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
+        stack.callback(_close, events)
         started = RunHeader(run_id, work.pipeline_name(pipeline), number)
         folder = work.make_run_folder(run_id)
         recorded = read_node_stats(work.path, pipeline.file)
@@ -92,6 +93,12 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
             redactor=resolved.redactor,
             messages=messages,
         )
+
+
+def _close(events: IO[str] | None) -> None:
+    if events is not None:
+        with suppress(OSError):  # its reporter has told it
+            events.close()
 
 
 def _check_events_file(path: Path | None) -> None:

@@ -84,7 +84,11 @@ class PipelineRun:
             on_timeout=self._logs.detach,
             on_wake=contention.look,
         )
-        self.store = make_store(self.run)
+        try:
+            self.store = make_store(self.run)
+        except BaseException:
+            self.dispatcher.close()
+            raise
         self._runner = AttemptRunner(
             pipeline,
             self.store,

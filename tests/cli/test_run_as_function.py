@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
+from nfrun.engine.event_dispatch import Reporter
+from nfrun.engine.runner import Run
 
 FOLDERS = ("one", "two")
 
@@ -257,3 +266,62 @@ def test_the_process_is_afterwards_as_before(program: dict[str, Any], what: str)
     assert program["after"][what] == program["before"][what]
     if what in ("folders", "modules"):
         assert not program["after"][what]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A pipeline file of one small node."""
+    (tmp_path / "steps.py").write_text("def make(): return {'n': 1}\n")
+    file = tmp_path / "p.yaml"
+    file.write_text("nodes:\n  a: {python: 'steps:make'}\noutputs: {a: a}\n")
+    return file
+
+
+@contextmanager
+def broken(run: Run) -> Iterator[None]:
+    raise LookupError("broken")
+    yield
+
+
+def raise_broken(*arguments: object) -> None:
+    raise LookupError("broken")
+
+
+class BrokenReporters:
+    def __iter__(self) -> Iterator[Reporter]:
+        raise LookupError("broken")
+
+
+@pytest.mark.parametrize("broken_part", ["around", "go", "reporters", "store", "dispatcher", "journal"])
+def test_a_run_that_raises_leaves_no_open_file_and_raise_broken(
+    file: Path, broken_part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more: dict[str, Any] = {}
+    if broken_part == "around":
+        more["around"] = broken
+    elif broken_part == "go":
+        monkeypatch.setattr(Run, "go", raise_broken)
+    elif broken_part == "reporters":
+        more["reporters"] = BrokenReporters()
+    elif broken_part == "journal":
+        monkeypatch.setattr("nfrun.cache.run_cache.sync", raise_broken)
+    else:
+        module = {"store": "tables.store", "dispatcher": "engine.event_dispatch"}[broken_part]
+        monkeypatch.setattr(f"nfrun.{module}.start_thread", raise_broken)
+    events = file.parent / "events.jsonl"
+    with pytest.raises(LookupError, match="broken") as error:
+        run_pipeline(RunOptions(file, events=events, fsync=True), **more)
+    descriptors = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in descriptors if path.startswith(f"{file.parent}")], error  # which holds all frames
+    for thread in threading.enumerate():
+        if thread.name == "nfrun-checksums":
+            thread.join(10)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("nfrun-")]
+
+
+def test_the_events_file_has_every_event(file: Path) -> None:
+    events = file.parent / "events.jsonl"
+    run_pipeline(RunOptions(file, events=events))
+    kinds = [json.loads(line)["event"] for line in events.read_text().splitlines()]
+    assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
+    assert {"node_started", "node_finished"} < set(kinds)
