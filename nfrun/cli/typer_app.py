@@ -57,8 +57,7 @@ def _callback(name: str) -> Callable[..., None]:
             raise typer.BadParameter(escape_controls(str(error)), param_hint=error.option) from None
         raise typer.Exit(code)
 
-    options = fields(COMMANDS[name][1])
-    call.__signature__ = Signature([_parameter(option) for option in options])  # type: ignore[attr-defined]
+    call.__signature__ = Signature([*map(_parameter, fields(COMMANDS[name][1]))])  # type: ignore[attr-defined]
     return call
 
 

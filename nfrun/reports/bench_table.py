@@ -34,11 +34,6 @@ class Row:
     write: Callable[[float], str]
     account: str = ""
 
-    def spread(self, variant: str) -> Spread:
-        """Return the measured value of a variant."""
-        found: Spread = getattr(self.of.variants[variant], self.measure)
-        return found
-
 
 def blog_rows(five: Comparison, twenty: Comparison) -> list[Row]:
     """Return the rows of the blog post's table. Memory and serialization, one row each, use the larger pipeline."""
@@ -124,7 +119,7 @@ def _print_table(console: Console, table: Sequence[Row]) -> None:
     blog = ["blog"] if any(row.account for row in table) else []
     medians, ranges = [], []
     for row in table:
-        spreads = [row.spread(name) for name in names]
+        spreads: list[Spread] = [getattr(row.of.variants[name], row.measure) for name in names]
         gain = ratio(spreads[0].median, spreads[-1].median)
         account = [row.account] if blog else []
         medians.append([row.label, *(row.write(s.median) for s in spreads), _times(gain), *account])

@@ -88,8 +88,7 @@ class ProcessWorkers:
         input_waits: dict[OutputId, float] = {}
         logs = self._runner.logs
         try:
-            order = self._order(start, input_waits)
-            outcome = self._run_in_worker(order, cancel_token)
+            outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
             outputs = self._register_files(outcome)
         except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
             cause = Cause.LOST if isinstance(error, EOFError | ConnectionError) else cause_of(error)
