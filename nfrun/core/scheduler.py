@@ -37,8 +37,7 @@ State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CAN
 # Module constants, since each look-up of an enum member costs a call, several times a node.
 _WAITING, _READY, _RUNNING, _FINISHED = State.WAITING, State.READY, State.RUNNING, State.FINISHED
 
-# A lost worker is not the node's fault, so it does not count as a failure. But a node that kills its worker in every
-# attempt must fail in the end.
+# A lost worker is not a failure of the node. But a node that kills its worker in every attempt must fail in the end.
 LOST_BUDGET = 2
 
 # Another attempt would fail in the same way.
@@ -193,9 +192,11 @@ class Scheduler:
         """Set how much of a resource there is now, at most its budget, and start what fits.
 
         If there is less than before, running attempts go on. A node that asks for more than there is waits, for ever if
-        need be: only its budget limits what it may ask for. Raises KeyError for a resource without a budget.
+        need be: only its budget limits that. Raises KeyError for a resource without a budget, ValueError for NaN.
         """
         amount = min(amount, self.plan.budget[resource])
+        if not amount > float("-inf"):  # false for NaN too: after either, nothing would ever be free again
+            raise ValueError(f"there cannot be {amount} of {resource!r}")
         self._free[resource] += amount - self._capacity[resource]
         self._capacity[resource] = amount
         events: list[Event] = []
@@ -396,5 +397,4 @@ class Scheduler:
     def _demand_of(self, node: Node) -> Demand:
         # A demand above the budget would never fit. It is cut to the budget, as with Snakemake's threads. A demand of
         # nothing is left out: it fits even where less than nothing is free, after the capacity became smaller.
-        budget = self.plan.budget
-        return tuple(sorted((name, min(amount, budget[name])) for name, amount in node.resources if amount))
+        return tuple(sorted((name, min(amount, self.plan.budget[name])) for name, amount in node.resources if amount))

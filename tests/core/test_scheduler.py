@@ -245,6 +245,15 @@ def test_a_node_that_asks_for_nothing_of_a_resource_does_not_wait_for_it() -> No
     assert starts(s.outcome(2.0, success("a"))) == ["b"]
 
 
+@pytest.mark.parametrize("amount", ["nan", "-inf"])
+def test_an_amount_after_which_nothing_could_be_free_is_refused(amount: str) -> None:
+    s = Scheduler(make_plan([Node("a")], slots=4))
+    with pytest.raises(ValueError, match=f"^there cannot be {amount} of 'cpu'$"):
+        s.set_capacity(0.0, "cpu", float(amount))
+    s.set_capacity(0.0, "cpu", 1.0)
+    assert starts(s.begin(0.0)) == ["a"], "nothing has changed"
+
+
 # -- failures and retries ----------------------------------------------------------------------------------------------
 
 
