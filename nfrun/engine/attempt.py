@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
@@ -21,6 +21,9 @@ from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -251,6 +254,8 @@ class _Attempt:
         for item in self.node.inputs:
             if item.name == name:
                 break
+        else:
+            raise NodeError(f"the node has no input '{name}'")
         ref = self._start.inputs.get(item.output)
         if ref is None:
             raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
@@ -260,6 +265,8 @@ class _Attempt:
         ref, began = self._input(name), time.perf_counter()
         try:
             return read(ref)
+        except HandoffError:  # its cause is known by its type, and the kind may handle it
+            raise
         except BaseException:
             self._in_nfrun = True
             raise
@@ -285,6 +292,11 @@ class _Attempt:
                     raise
                 finally:
                     self._read_seconds += time.perf_counter() - began
+                if not batch.schema.equals(value.schema):
+                    raise NodeError(
+                        "it returned a reader with a batch that does not fit the reader's schema",
+                        details=f"schema: {_line(value.schema)}\nbatch: {_line(batch.schema)}",
+                    )
                 yield batch
 
         return pa.RecordBatchReader.from_batches(value.schema, batches())
@@ -312,3 +324,8 @@ class _Attempt:
             return failure_of(error, self.node, inputs, self.folder)
         except Exception as broken:
             return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))
+
+
+def _line(schema: pa.Schema) -> str:
+    """Return the schema on one line, with `not null`: it may be all that differs."""
+    return ", ".join(f"{f.name}: {f.type}{'' if f.nullable else ' not null'}" for f in schema)

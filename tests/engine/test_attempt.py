@@ -7,6 +7,8 @@ import gc
 import io
 import threading
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from conftest import Trial, failed
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, OutputRef
 from nfrun.logs.print_capture import current_attempt
-from nfrun.nodes.base import CancelToken
+from nfrun.nodes.base import CancelToken, Kind, NodeContext
+from nfrun.nodes.registry import register, unregister
+from nfrun.tables.store import TableStore
 
 NUMBERS = pa.table({"n": [1, 2, 3]})
 
@@ -208,6 +212,22 @@ def test_an_error_of_a_reader_is_one_of_the_node(trial: Trial) -> None:
     assert (failure.cause, failure.type, failure.details) == (Cause.NODE, "KeyError", "")
 
 
+@pytest.mark.parametrize("mode", ["auto", "mmap", "memory"])
+def test_a_batch_that_does_not_fit_the_schema_of_its_reader_is_an_error_of_the_node(trial: Trial, mode: str) -> None:
+    trial.store = TableStore(trial.folder / "store", mode=mode)
+    source = """
+        import pyarrow as pa
+        def f():
+            schema = pa.schema([pa.field("n", pa.int64(), nullable=False)])
+            return pa.RecordBatchReader.from_batches(schema, iter([pa.record_batch({"n": [1]})]))
+    """
+    failure = failed(trial.python(source))
+    assert (failure.cause, failure.type) == (Cause.NODE, "")
+    assert failure.message == "it returned a reader with a batch that does not fit the reader's schema"
+    assert failure.details == "schema: n: int64 not null\nbatch: n: int64"
+    trial.store.close()
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
@@ -267,6 +287,38 @@ def test_an_input_that_is_gone_is_io(trial: Trial) -> None:
     work = trial.work(trial.spec("python", f"{trial.module('def f(t): pass')}:f", {"t": NUMBERS}))
     outcome = work(NodeStarted(0.0, "node", 1, {"from_t": ref}), CancelToken(), trial.wait)
     assert failed(outcome).cause is Cause.IO
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[[Callable[[NodeContext], dict[str, Any]]], None]]:
+    """A function that registers a kind `try`, until the end of the test."""
+    yield lambda run: register(Kind(name="try", schema={}, run=run))
+    unregister("try")
+
+
+def test_an_error_after_a_kind_has_handled_that_of_an_input_is_one_of_the_node(
+    trial: Trial, registered: Callable[..., None]
+) -> None:
+    def run(context: NodeContext) -> dict[str, Any]:
+        with suppress(HandoffError):
+            context.table("t")
+        raise ValueError("no good")
+
+    registered(run)
+    ref = trial.store.publish("from_t", 1, NUMBERS)
+    trial.store.release(ref)
+    work = trial.work(trial.spec("try", "", {"t": NUMBERS}))
+    failure = failed(work(NodeStarted(0.0, "node", 1, {"from_t": ref}), CancelToken(), trial.wait))
+    assert (failure.cause, failure.type, failure.message) == (Cause.NODE, "ValueError", "no good")
+
+
+@pytest.mark.parametrize("inputs", [{}, {"t": NUMBERS}])
+def test_a_kind_that_reads_an_unknown_input_fails_the_node(
+    trial: Trial, registered: Callable[..., None], inputs: dict[str, pa.Table]
+) -> None:
+    registered(lambda context: {"": context.table("typo")})
+    failure = failed(trial.run("try", "", inputs))
+    assert (failure.cause, failure.message) == (Cause.NODE, "the node has no input 'typo'")
 
 
 def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:

@@ -21,8 +21,9 @@ OnOutcome = Callable[[Outcome], NodeStarted | None]
 class Executor(Protocol):
     """Runs attempts concurrently. Each started attempt gives one outcome, unless `close` is called first.
 
-    `name` is that in the registry. Unless it `begins_at_once`, an executor calls `ExecutorContext.on_begun` when the
-    work of an attempt begins: the timeout counts from then, and not while the attempt waits for a worker or its files.
+    `name` is that in the registry. If it `begins_at_once`, the timeout counts from `start`, even if the attempt waits
+    for a thread. Another executor calls `ExecutorContext.on_begun` when the work of an attempt begins: the timeout
+    counts from then, and not while the attempt waits for a worker or its files.
     """
 
     name: str
