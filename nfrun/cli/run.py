@@ -63,21 +63,23 @@ def run_pipeline(
     cancels the run on Ctrl-C. A node that fails is no error of this function. Raises SpecError, WorkDirLocked,
     HandoffError and OSError.
 
-    Nothing of the process changes for good. While runs are under way, `sys.stdout` and `sys.stderr` route what nodes
-    print to the logs of their runs, and the user's modules are in `sys.modules` under other names (see `ModuleSpace`,
-    also for its limits). Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker
-    processes have it in their environment. The fork server of the workers stays until the process ends, and as with
-    `multiprocessing`, each worker imports the main module of the program again.
+    Nothing of the process changes for good. While runs are under way, and until a print after the end of detached
+    nodes, `sys.stdout` and `sys.stderr` route what nodes print to the logs of their runs (see `capture_prints`, also
+    for its limits). The user's modules are in `sys.modules` under other names (see `ModuleSpace`, also for its limits).
+    Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker processes have it in
+    their environment. The fork server of the workers stays until the process ends, and as with `multiprocessing`, each
+    worker imports the main module of the program again.
     """
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.print_capture import capture_prints
 
-    with (
-        set_up_run(options, Messages()) as setup,
-        ModuleSpace(Path(setup.pipeline.folder)) as space,
-        capture_prints(),
-    ):
-        return run_prepared(setup, lambda *parts: reporters, around, space.import_module)
+    @contextmanager
+    def capturing(run: Run) -> Iterator[None]:
+        with capture_prints(has_detached=lambda: run.detached > 0), around(run):
+            yield
+
+    with set_up_run(options, Messages()) as setup, ModuleSpace(Path(setup.pipeline.folder)) as space:
+        return run_prepared(setup, lambda *parts: reporters, capturing, space.import_module)
 
 
 def run_prepared(

@@ -36,21 +36,27 @@ class PrintRouter(io.TextIOBase):
         self._over = False
         self._process = os.getpid()
 
-    def install(self, fallback: TextIO | None) -> None:
-        """Replace the stream of `sys`. If `fallback` is None, other text goes to the replaced stream, as it is."""
-        found = getattr(sys, self._stream)
-        self._replaced = self._replaced if found is self else found
-        self.fallback, self._escapes = fallback or self._replaced, fallback is not None
-        self._over, self._process = False, os.getpid()
+    def install(self, fallback: TextIO | None, *, in_use: bool) -> None:
+        """Replace the stream of `sys`. If `fallback` is None, other text goes to the replaced stream, as it is.
+
+        If it is `in_use`, its settings stay: the stream that is found then is one that the program redirects for a
+        while, and that must not be put back later.
+        """
+        if not in_use:
+            found = getattr(sys, self._stream)
+            self._replaced = self._replaced if found is self else found
+            self.fallback, self._escapes = fallback or self._replaced, fallback is not None
+            self._over, self._process = False, os.getpid()
         setattr(sys, self._stream, self)
 
     def remove(self, *, has_detached: bool) -> None:
-        """Put the replaced stream back. If `has_detached`, stay: the main thread prints there, no other thread does.
+        """Put the replaced stream back. If `has_detached`, stay, and print to the replaced stream.
 
-        What detached nodes print may contain secrets, and redaction has ended.
+        What detached nodes print may contain secrets, and redaction has ended. With a fallback of its own, the process
+        is over: then only the main thread prints.
         """
         if has_detached:
-            self.fallback, self._over = self._replaced, True
+            self.fallback, self._over = self._replaced, self._escapes
         elif getattr(sys, self._stream) is self:
             setattr(sys, self._stream, self._replaced)
 
@@ -84,6 +90,7 @@ class PrintRouter(io.TextIOBase):
         elif not self._over or threading.current_thread() is threading.main_thread():
             text = data.decode(errors="replace")
             self.fallback.write(escape_controls(text) if self._escapes else text)
+            _CAPTURES.remove_stale()
 
     def flush(self) -> None:
         if self._attempt() is None:
@@ -117,8 +124,36 @@ class _Bytes(io.RawIOBase):
 
 # For ever: `print` holds no reference to the stream, and freeing it while a thread prints would crash the process.
 _ROUTERS = (PrintRouter("stdout", sys.stdout), PrintRouter("stderr", sys.stderr))
-_CAPTURING = threading.Lock()
-_INSIDE: list[threading.Thread] = []  # the threads inside `capture_prints`
+
+
+class _Captures:
+    """The captures that need the routers. All but `remove_stale` is called with the lock held."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0  # threads that are inside of `capture_prints`
+        self.detached: list[Callable[[], bool]] = []  # of captures that are over: whether code of their nodes runs
+
+    def in_use(self) -> bool:
+        self.detached = [has_detached for has_detached in self.detached if has_detached()]
+        return self.inside > 0 or bool(self.detached)
+
+    def remove_unused(self) -> None:
+        if not self.inside:
+            has_detached = self.in_use()
+            for router in _ROUTERS:
+                router.remove(has_detached=has_detached)
+
+    def remove_stale(self) -> None:
+        """Remove the routers if they are no longer needed: detached nodes have ended, or a redirection put one back."""
+        if not self.inside and self.lock.acquire(blocking=False):  # a forked child may inherit the lock held
+            try:
+                self.remove_unused()
+            finally:
+                self.lock.release()
+
+
+_CAPTURES = _Captures()
 
 
 @contextmanager
@@ -127,19 +162,23 @@ def capture_prints(fallback: TextIO | None = None, has_detached: Callable[[], bo
 
     Several threads may be inside: the first replaces `sys.stdout` and `sys.stderr`, and the last puts them back. If
     `fallback` is None, other prints go to the replaced streams, as they are. If `has_detached()` is true at the end,
-    because the code of a node still runs, the streams stay replaced: the main thread prints to the earlier streams, and
-    prints of other threads are lost.
+    because the code of a node still runs, the streams stay replaced, and what the node prints is lost. Other prints go
+    to the earlier streams, but with a `fallback` only those of the main thread. The first of them after the node has
+    ended puts the streams back.
+
+    Limits: while another thread is inside `contextlib.redirect_stdout`, prints of nodes go where that leads, until the
+    next run begins, which ends the redirection. If a run ends meanwhile, the redirection puts the replacement back at
+    its end, and the next print removes it. Threads and forked processes that a node starts are no nodes.
     """
-    with _CAPTURING:
-        _INSIDE.append(threading.current_thread())
-        if len(_INSIDE) == 1:
-            for router in _ROUTERS:
-                router.install(fallback)
+    with _CAPTURES.lock:
+        in_use = _CAPTURES.in_use()
+        for router in _ROUTERS:
+            router.install(fallback, in_use=in_use)
+        _CAPTURES.inside += 1
     try:
         yield
     finally:
-        with _CAPTURING:
-            _INSIDE.pop()
-            if not _INSIDE:
-                for router in _ROUTERS:
-                    router.remove(has_detached=has_detached())
+        with _CAPTURES.lock:
+            _CAPTURES.inside -= 1
+            _CAPTURES.detached.append(has_detached)
+            _CAPTURES.remove_unused()

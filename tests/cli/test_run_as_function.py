@@ -293,7 +293,7 @@ class BrokenReporters:
 
 
 @pytest.mark.parametrize("broken_part", ["around", "go", "reporters", "store", "dispatcher", "journal"])
-def test_a_run_that_raises_leaves_no_open_file_and_raise_broken(
+def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
     file: Path, broken_part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more: dict[str, Any] = {}
@@ -325,3 +325,38 @@ def test_the_events_file_has_every_event(file: Path) -> None:
     kinds = [json.loads(line)["event"] for line in events.read_text().splitlines()]
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")
     assert {"node_started", "node_finished"} < set(kinds)
+
+
+def test_what_a_detached_node_prints_is_lost(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2hunter2")
+    file.write_text(
+        "secrets: [PASSWORD]\nenv: {SECRET: '${{ secrets.PASSWORD }}'}\n"
+        "nodes:\n  slow: {python: 'slow_steps:slow', timeout: 0.1}\n"
+    )
+    (file.parent / "slow_steps.py").write_text(
+        "def slow(context):\n    go_on.wait(30)\n    print(context.env['SECRET'])\n    return {'n': 1}\n"
+    )
+    go_on = threading.Event()
+    monkeypatch.setattr("builtins.go_on", go_on, raising=False)
+    before = sys.stdout
+    runs: list[Run] = []
+
+    @contextmanager
+    def around(run: Run) -> Iterator[None]:
+        runs.append(run)
+        yield
+
+    result = run_pipeline(RunOptions(file, grace=0.0), around=around)
+    assert (result.end.status, result.detached) == ("failed", 1)
+    print("the program's")
+    assert sys.stdout is not before
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("nfrun-worker"):
+            thread.join(10)
+    assert runs[0].detached == 0
+    print("at the end")
+    assert sys.stdout is before
+    assert capsys.readouterr().out == "the program's\nat the end\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 
 import pytest
 
@@ -144,13 +145,17 @@ def test_prints_of_a_forked_child_go_to_the_fallback_stream(
 def test_after_a_run_with_detached_nodes_only_the_main_thread_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     before, fallback = io.StringIO(), io.StringIO()
     monkeypatch.setattr(sys, "stdout", before)
-    with capture_prints(fallback, lambda: True):
+    detached = ["a node"]
+    with capture_prints(fallback, lambda: bool(detached)):
         print("during")
     thread = threading.Thread(target=print, args=["secret"])
     thread.start()
     thread.join()
     print("told")
     assert (fallback.getvalue(), before.getvalue()) == ("during\n", "told\n")
+    detached.clear()
+    print("the end")
+    assert sys.stdout is before
 
 
 def test_runs_of_several_threads_print_to_their_own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,3 +184,62 @@ def test_runs_of_several_threads_print_to_their_own_logs(monkeypatch: pytest.Mon
     assert lines == {name: [("n", "stdout", name)] for name in lines}
     assert before.getvalue() == "\x1b[1mprogram\n" * 2
     assert sys.stdout is before
+
+
+def in_thread(act: Callable[[], object]) -> None:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join(10)
+
+
+def test_prints_of_detached_nodes_are_lost_and_those_of_the_program_are_not(
+    monkeypatch: pytest.MonkeyPatch, logs: Logs, lines: Lines
+) -> None:
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    detached = ["a node"]
+
+    def node() -> None:
+        with at("n", logs):
+            print("secret")
+
+    with capture_prints(has_detached=lambda: bool(detached)):
+        pass
+    logs.close()  # as at the end of a run
+    in_thread(node)
+    in_thread(partial(print, "\x1b[1mone"))
+    with capture_prints():  # another run
+        print("two")
+    in_thread(node)
+    print("three")
+    assert sys.stdout is not before
+    detached.clear()
+    print("four")
+    assert sys.stdout is before
+    assert (before.getvalue(), lines) == ("\x1b[1mone\ntwo\nthree\nfour\n", [])
+
+
+def test_a_run_that_ends_while_the_program_redirects_leaves_no_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, redirected = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    run = capture_prints()
+    run.__enter__()
+    with redirect_stdout(redirected):
+        run.__exit__(None, None, None)
+        print("redirected")
+    print("printed")
+    assert sys.stdout is before
+    assert (redirected.getvalue(), before.getvalue()) == ("redirected\n", "printed\n")
+
+
+def test_a_run_that_begins_while_the_program_redirects_gets_its_prints(
+    monkeypatch: pytest.MonkeyPatch, logs: Logs, lines: Lines
+) -> None:
+    before = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", before)
+    with capture_prints():
+        with redirect_stdout(io.StringIO()), capture_prints(), at("n", logs):
+            print("from the node")
+        print("printed")
+    assert sys.stdout is before
+    assert (lines, before.getvalue()) == ([("n", "stdout", "from the node")], "printed\n")
