@@ -139,8 +139,9 @@ def bench(options: BenchOptions, messages: Messages) -> int:
             print_json({"status": "failed", "error": shown.removeprefix("nfrun: ")})
         return stopped.code
     if options.json:
-        documents = [as_json(comparison) for comparison in found]
-        print_json({"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": documents})
+        print_json(
+            {"status": "ok", "machine": measured_on, "repeat": options.repeat, "pipelines": [*map(as_json, found)]}
+        )
     else:
         from nfrun.reports.bench_table import blog_rows, print_comparison, rows
 

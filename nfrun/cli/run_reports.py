@@ -47,32 +47,9 @@ def build_reporters(
             from nfrun.reports.plain_lines import PlainLines
 
             yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
-    yield _summary(setup, record, table, results, placement)
-    if options.json:
-        from nfrun.reports.json_document import RunDocument
-
-        yield RunDocument(
-            record,
-            results,
-            run=setup.started.run,
-            name=pipeline.name,
-            outputs=pipeline.outputs,
-            logs=setup.folder / LOGS,
-            peak_rss=peak_rss,
-        )
-
-
-def _summary(
-    setup: RunSetup,
-    record: RunRecord,
-    table: Callable[[str], Any],
-    results: IO[str],
-    placement: Mapping[str, str],
-) -> Reporter:
     from nfrun.reports.summary import Summary
 
-    options, pipeline = setup.options, setup.pipeline
-    return Summary(
+    yield Summary(
         record,
         results,
         sys.stderr,
@@ -87,6 +64,18 @@ def _summary(
         redact=setup.redactor,
         resumable=options.handoff in PERSISTENT_HANDOFFS,
     )
+    if options.json:
+        from nfrun.reports.json_document import RunDocument
+
+        yield RunDocument(
+            record,
+            results,
+            run=setup.started.run,
+            name=pipeline.name,
+            outputs=pipeline.outputs,
+            logs=setup.folder / LOGS,
+            peak_rss=peak_rss,
+        )
 
 
 def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) -> float:

@@ -76,8 +76,6 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
         # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
-        started = RunHeader(run_id, work.pipeline_name(pipeline), number)
-        folder = work.make_run_folder(run_id)
         recorded = read_node_stats(work.path, pipeline.file)
         yield RunSetup(
             options=options,
@@ -86,8 +84,8 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
                 plan_of(pipeline, slots=options.slots, estimated_durations=recorded.durations)
             ),
             work=work,
-            folder=folder,
-            started=started,
+            folder=work.make_run_folder(run_id),
+            started=RunHeader(run_id, work.pipeline_name(pipeline), number),
             recorded=recorded,
             events=events,
             redactor=resolved.redactor,

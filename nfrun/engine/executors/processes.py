@@ -86,7 +86,6 @@ class ProcessWorkers:
         dies one with the cause LOST. Raises HandoffError if a table cannot be handed on.
         """
         input_waits: dict[OutputId, float] = {}
-        logs = self._runner.logs
         try:
             outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
             outputs = self._register_files(outcome)
@@ -95,7 +94,7 @@ class ProcessWorkers:
             failure = Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
         finally:
-            logs.end(start.node, start.attempt)
+            self._runner.logs.end(start.node, start.attempt)
         for output, seconds in outcome.input_waits.items():
             input_waits[output] = input_waits.get(output, 0.0) + seconds
         return replace(outcome, outputs=outputs, input_waits=input_waits)
