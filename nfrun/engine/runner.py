@@ -130,16 +130,7 @@ class Run:
                 on_outcome = self._on_outcome if name == DEFAULT_EXECUTOR else partial(self._on_outcome, keeper=name)
                 self._executors[name] = make_executor(on_outcome)
             self._scheduler = self._make_scheduler()
-            self._began = time.monotonic()
-            with self._locked():
-                self._update_capacities()
-                self._execute(self._scheduler.begin(self.now()))
-            while not self._is_done():
-                self._wait()
-            # The run includes its retained outputs: it ends when the store has flushed them.
-            while not store.flushed(0.05) and not self._is_detaching():
-                self._handle_requests(0)
-            self._handle_requests(0)
+            self._run_to_end()
         finally:
             for executor in self._executors.values():
                 executor.close(0.0 if self._is_detaching() else self._grace)
@@ -151,6 +142,22 @@ class Run:
         self._emit(end)
         assert isinstance(end, RunFinished)
         return end
+
+    def _run_to_end(self) -> None:
+        try:
+            self._began = time.monotonic()
+            with self._locked():
+                self._update_capacities()
+                self._execute(self._scheduler.begin(self.now()))
+            while not self._is_done():
+                self._wait()
+            # The run includes its retained outputs: it ends when the store has flushed them.
+            while not self._store.flushed(0.05) and not self._is_detaching():
+                self._handle_requests(0)
+            self._handle_requests(0)
+        except BaseException:
+            self._detach()  # otherwise a thread that ends its attempt would start the next one
+            raise
 
     def _make_scheduler(self) -> Scheduler:
         executors, plan, begins_later = self._executors.items(), self._plan, []
@@ -174,11 +181,16 @@ class Run:
             self._on_wake(self.now() - due)
         with self._locked():
             self._update_capacities()
-            if self._is_detaching():
-                self.detached += self._scheduler.running
-                self._execute(self._scheduler.detach(self.now()))
-            else:
+            if not self._is_detaching():
                 self._execute(self._scheduler.tick(self.now()))
+                return
+        self._detach()
+
+    def _detach(self) -> None:
+        """Start nothing more, and stop the running attempts without waiting for their outcomes."""
+        with self._locked():
+            self.detached += self._scheduler.running
+            self._execute(self._scheduler.detach(self.now()))
 
     def _handle_requests(self, seconds: float) -> bool:
         """Handle all pending requests, waiting up to `seconds` for the first. Returns whether there was one."""

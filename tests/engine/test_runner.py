@@ -531,6 +531,33 @@ def test_a_second_outcome_of_an_attempt_raises(tmp_path: Path, release: threadin
     assert isinstance(trial.end(thread), ValueError)
 
 
+@pytest.mark.parametrize("nodes", [(Node("a"), Node("b", ("a",))), (Node("a"), Node("b"))])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_after_an_exception_no_node_starts(
+    tmp_path: Path, release: threading.Event, nodes: tuple[Node, ...], error: type[BaseException]
+) -> None:
+    threads: list[threading.Thread] = []
+    cancelled = threading.Event()
+
+    def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
+        threads.append(threading.current_thread())
+        with cancel_token.on_cancel(cancelled.set):
+            return stuck(release, "a")(trial, start, cancel_token)
+
+    def interrupt() -> None:
+        if threads:
+            raise error
+
+    trial = Trial(tmp_path, chain(*nodes, slots=1), do, keep_going=True, on_wake=interrupt)
+    with pytest.raises(error):
+        trial.go()
+    assert cancelled.wait(10)
+    release.set()
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+    assert (len(threads), trial.of(NodeStarted), trial.run.detached) == (1, ["a"], 0)
+
+
 def test_an_error_of_the_store_fails_the_run(tmp_path: Path) -> None:
     def do(trial: Trial, start: NodeStarted, cancel_token: CancelToken) -> Failure | None:
         stopped = threading.Event()

@@ -409,3 +409,22 @@ def test_threads_end_after_close() -> None:
     for thread in set(trial.threads):
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_closed_executor_makes_no_attempt_that_follows() -> None:
+    trial = Trial(ThreadExecutor)
+    begun, release = threading.Event(), threading.Event()
+
+    def run_attempt(start: NodeStarted, cancel_token: CancelToken, run_coroutine: Any) -> None:
+        begun.set()
+        release.wait(10)
+
+    trial.do = run_attempt
+    trial.answers.put(node("b"))
+    trial.executor.start(node("a"))
+    assert begun.wait(10)
+    trial.executor.close()
+    release.set()
+    trial.wait_for_outcomes(2)
+    assert len(trial.threads) == 1
+    assert [o.failure and o.failure.cause for o in trial.outcomes] == [None, Cause.CANCELLED]
