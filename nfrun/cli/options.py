@@ -62,7 +62,8 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
                 if value is not None:
                     setattr(self, option.name, declared["parse"](value))
             except ValueError as error:
-                raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), declared["flags"][0]) from None
+                name = (*declared["flags"], declared["settings"].get("metavar"))[0]
+                raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), name) from None
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
@@ -70,11 +71,14 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
 
 def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
     if isinstance(given, Mapping):
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise ValueError(f"the value of '{name}' is not a text: {value!r}")
         return given
     pairs = {}
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or not name:
+        if not equals or not name.strip():
             raise ValueError(f"'{text}' is not NAME=VALUE")
         if text.encode(errors="ignore").decode() != text:  # the argument has bytes that are not UTF-8
             raise ValueError(f"'{text}' is not UTF-8")
@@ -92,14 +96,14 @@ def parse_slots(slots: str | int) -> int:
     return int(text)
 
 
-def _parse_work(work: str | Path) -> Path:
-    if work == "":  # as from an unset variable; an empty Path is the working directory
-        raise ValueError("an empty name is no folder")
-    return Path(work)
+def _parse_path(path: str | Path, what: str = "file") -> Path:
+    if path == "":  # as from an unset variable; an empty Path is the working directory
+        raise ValueError(f"an empty name is no {what}")
+    return Path(path)
 
 
 _flag = partial(_option, kind=bool, default=False)
-_pipeline = partial(_option, kind=Path, metavar="PIPELINE", help="The pipeline file.")
+_pipeline = partial(_option, kind=Path, parse=_parse_path, metavar="PIPELINE", help="The pipeline file.")
 _params = partial(
     _option,
     *("-p", "--param"),
@@ -109,7 +113,9 @@ _params = partial(
     metavar="NAME=VALUE",
     help="Set a parameter of the pipeline.",
 )
-_params_file = partial(_option, "--params-file", kind=Path, metavar="FILE", help="Parameters from a YAML or JSON file.")
+_params_file = partial(
+    _option, "--params-file", parse=_parse_path, metavar="FILE", help="Parameters from a YAML or JSON file."
+)
 _slots = partial(
     _option,
     *("-j", "--jobs"),
@@ -122,7 +128,7 @@ _slots = partial(
 _work = partial(
     _option,
     "--work",
-    parse=_parse_work,
+    parse=partial(_parse_path, what="folder"),
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
 )
@@ -170,7 +176,9 @@ class RunOptions(Options):
     keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     work: Path | None = _work()
     json: bool = _json()
-    events: Path | None = _option("--events", kind=Path, metavar="FILE", help="Write every event as a line of JSON.")
+    events: Path | None = _option(
+        "--events", parse=_parse_path, metavar="FILE", help="Write every event as a line of JSON."
+    )
     color: str = _color()
     quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start.")
@@ -227,7 +235,7 @@ class ValidateOptions(Options):
     files: list[Path] = _option(
         kind=list[Path],
         default=MISSING,
-        parse=lambda files: [Path(file) for file in files],
+        parse=lambda files: [*map(_parse_path, files)],
         metavar="FILE...",
         help="Pipeline files.",
     )

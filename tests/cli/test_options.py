@@ -67,12 +67,17 @@ def test_options_of_options_are_the_same(options: Any) -> None:
         ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'auto'."),
         ("given", ["a"], "-p", "'a' is not NAME=VALUE"),
         ("given", ["a=\udcff"], "-p", "'a=\udcff' is not UTF-8"),
+        ("given", [" =1"], "-p", "' =1' is not NAME=VALUE"),
+        ("given", {"a": 5}, "-p", "the value of 'a' is not a text: 5"),
         ("work", "", "--work", "an empty name is no folder"),
+        ("events", "", "--events", "an empty name is no file"),
+        ("params_file", "", "--params-file", "an empty name is no file"),
+        ("pipeline", "", "PIPELINE", "an empty name is no file"),
     ],
 )
 def test_a_wrong_value_is_an_error_of_its_option(name: str, value: Any, option: str, what: str) -> None:
     with pytest.raises(UsageError) as error:
-        RunOptions(FILE, **{name: value})
+        RunOptions(**{"pipeline": FILE, name: value})
     assert (error.value.option, str(error.value)) == (option, what)
 
 

@@ -467,6 +467,13 @@ def test_an_empty_work_folder_name_is_a_usage_error(trial: Trial, here: Here, co
     assert "Error: Invalid value for --work: an empty name is no folder\n" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--events", "--params-file"])
+def test_an_empty_file_name_is_a_usage_error(trial: Trial, here: Here, option: str) -> None:
+    done = here(trial.path, "run", "p.yaml", option, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Error: Invalid value for {option}: an empty name is no file\n" in done.stderr
+
+
 @pytest.mark.parametrize("made", ["file", "link", "folder"])
 def test_an_unusable_work_folder_is_an_io_error(trial: Trial, here: Here, made: str) -> None:
     lock = trial.path / "w" / "lock"
