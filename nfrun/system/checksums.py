@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import stat
 import threading
 import time
@@ -20,19 +22,20 @@ _FRESH_NANOSECONDS = 2_000_000_000
 class FileChecksums:
     """Takes checksums of files and remembers them: a file is read again only if it may have changed. Thread-safe.
 
-    A file has not changed if its device, inode, size, mtime and ctime are the same. Threads that ask for the same file
+    A file has not changed if its device, inode, size, mtime and ctime are the same, and if these proved something when
+    it was read: it had not just been written, and nobody had it open for writing. Threads that ask for the same file
     wait for one reading of it; other files do not wait for that.
     """
 
     def __init__(self) -> None:
         self._locks: dict[tuple[int, int], threading.Lock] = {}
-        # By device and inode: size and times before the reading, whether the file was fresh then, and the checksum.
+        # By device and inode: size and times before the reading, whether they prove nothing, and the checksum.
         self._known: dict[tuple[int, int], tuple[tuple[int, int, int], bool, str]] = {}
 
     def of(self, path: Path, *, recheck: bool = False) -> str:
         """Return the checksum of a file, "" if there is no regular file or it cannot be read.
 
-        With `recheck`, also reads a file again that was fresh when it was read: its times do not prove anything.
+        With `recheck`, also reads a file again whose times do not prove that it is the same.
         """
         with suppress(OSError):
             found = path.stat()
@@ -42,9 +45,27 @@ class FileChecksums:
                     known = self._known.get(file)
                     if known is None or known[0] != state or (recheck and known[1]):
                         is_fresh = time.time_ns() - found.st_ctime_ns < _FRESH_NANOSECONDS
-                        known = self._known[file] = (state, is_fresh, file_checksum(path))
+                        known = self._known[file] = (state, is_fresh or _may_be_open(path), file_checksum(path))
                     return known[2]
         return ""
+
+
+def _may_be_open(path: Path) -> bool:
+    """Return whether somebody may have the file open for writing: a write through a mapping may change no times.
+
+    Only a read lease proves that nobody has. The system refuses it for some files, such as those of another user.
+    """
+    with suppress(OSError, AttributeError):  # there are no leases outside of Linux
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            # Sent to this process if the file is opened now. Ignored, while SIGIO would kill it.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # closing is not enough if a fork has a copy
+            return False
+        finally:
+            os.close(file)
+    return True
 
 
 def file_checksum(path: Path | str) -> str:

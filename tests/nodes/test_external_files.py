@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +77,63 @@ def test_a_file_that_had_just_been_written_is_read_again(tmp_path: Path, monkeyp
     external_inputs = ExternalInputs(tmp_path)
     assert external_inputs.snapshot(read_node("x.csv")) == external_inputs.recheck(read_node("x.csv")) == {"x.csv": "c"}
     assert len(hashed) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no leases")
+def test_a_change_through_a_mapping_that_was_open_before_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
+    external_inputs = ExternalInputs(tmp_path)
+    with (tmp_path / "x.csv").open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    mapped[2:3] = b"2"
+    assert external_inputs.snapshot(read_node("x.csv")) is not None
+    before = (tmp_path / "x.csv").stat()
+    mapped[2:3] = b"3"
+    now = (tmp_path / "x.csv").stat()
+    assert (now.st_mtime_ns, now.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
+    assert external_inputs.recheck(read_node("x.csv")) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no leases")
+def test_a_file_is_read_again_where_no_lease_shows_that_nobody_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    hashed: list[Any] = []
+    monkeypatch.setattr("nfrun.system.checksums.file_checksum", lambda path: hashed.append(path) or "c")
+    monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
+    checksums = FileChecksums()
+    with monkeypatch.context() as refused:
+        refused.delattr("fcntl.F_SETLEASE")
+        checksums.of(tmp_path / "x.csv")
+    for _ in range(2):  # the first of these readings has a lease
+        assert checksums.of(tmp_path / "x.csv", recheck=True) == "c"
+        assert len(hashed) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no leases")
+def test_whoever_opens_a_file_during_the_lease_does_not_end_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.csv").write_text("n\n1\n")
+    real, opened = fcntl.fcntl, list[bool]()
+
+    def during(file: int, command: int, value: int) -> int:
+        done = real(file, command, value)
+        if (command, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            with pytest.raises(BlockingIOError):  # the lease is broken, of which this process is told by a signal
+                os.open(tmp_path / "x.csv", os.O_WRONLY | os.O_NONBLOCK)
+            opened.append(True)
+        return done
+
+    monkeypatch.setattr("fcntl.fcntl", during)
+    monkeypatch.setattr("nfrun.system.checksums._FRESH_NANOSECONDS", 0)
+    assert FileChecksums().of(tmp_path / "x.csv")
+    assert opened == [True]
+    os.close(os.open(tmp_path / "x.csv", os.O_WRONLY | os.O_NONBLOCK))  # the lease has been given back
 
 
 def test_threads_that_ask_for_one_file_wait_for_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
