@@ -82,13 +82,14 @@ def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
         hint = "wait until it has ended; another run can be kept elsewhere with --work DIR"
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")
     except PermissionError as error:
-        leave(EXIT_PERMISSION, f"nfrun: no permission: {error.filename or error}")
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: no permission: {error.filename or error}")
     except HandoffError as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: {error}")
     except OSError as error:
         # Not its own text, which has an errno that means nothing to users.
         named = "" if error.filename is None else f"{error.filename}: "
-        leave(EXIT_IO, f"nfrun: {named}{error.strerror}" if error.strerror else f"nfrun: {error}")
+        text = f"{named}{error.strerror}" if error.strerror else error
+        leave(EXIT_CODES[cause_of(error)], f"nfrun: {text}")
     except KeyboardInterrupt:
         leave(EXIT_INTERRUPTED, "nfrun: interrupted")
     except Exception as error:

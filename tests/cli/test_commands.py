@@ -15,9 +15,9 @@ from nfrun import __version__
 from nfrun.__main__ import main
 from nfrun.cache import work_dir
 from nfrun.cli.commands import COMMANDS
-from nfrun.cli.exit_codes import report_errors
+from nfrun.cli.exit_codes import EXIT_CODES, report_errors
 from nfrun.cli.typer_app import app
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.engine import node_stats
 from nfrun.logs.redaction import Redactor
 
@@ -198,6 +198,23 @@ def test_an_unanswered_question_ends_the_command(
     gc.enable()
     assert exit_info.value.code == code
     assert capsys.readouterr().err.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(28, "No space left on device"), Cause.IO),
+        (HandoffError("cannot write"), Cause.IO),
+        (PermissionError(13, "Permission denied", "x"), Cause.PERMISSION),
+    ],
+)
+def test_one_table_has_the_exit_codes_of_runs_and_of_errors(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Cause
+) -> None:
+    monkeypatch.setitem(EXIT_CODES, cause, 99)
+    with pytest.raises(SystemExit) as exit_info, report_errors():
+        raise error
+    assert exit_info.value.code == 99
 
 
 def test_a_newline_in_a_file_name_is_escaped(tmp_path: Path, two: str) -> None:
