@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
-from nfrun.core.errors import HandoffError, cause_of
-from nfrun.core.events import Event, NodeFinished, OutputPublished, OutputRef, OutputReleased, RunFinished
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import (
+    Event,
+    NodeCancelled,
+    NodeFinished,
+    OutputPublished,
+    OutputRef,
+    OutputReleased,
+    RunFinished,
+)
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
+_WHY = "its outputs, or those of a node that it depends on, were not written"
 
 
 class JournalWriter:
     """Writes the journal. Its `admit` is the gate of the event dispatcher, which calls it from one thread.
 
     It admits a `NodeFinished` once the node's line is written, and behind it the events of the node's outputs. So a
-    node whose end has been reported is not run again, even if the run is killed. All other events pass at once.
+    node whose end has been reported is not run again, even if the run is killed. All other events pass at once. A node
+    that is still held back at the end of the run, as its outputs could not be written, is reported as cancelled.
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
-    events pass. `error` is None until then, and its message goes through `redact`. What is still held back at the end
-    of the run passes before the end: nodes of a run that was cut short, or whose outputs could not be written. `end` is
-    the end of the run as it is reported; None before.
+    events pass, so nodes are reported as finished that are not in the journal. `error` is None until then, and its
+    message goes through `redact`. `end` is the end of the run as it is reported; None before.
     """
 
     def __init__(
@@ -54,7 +62,7 @@ class JournalWriter:
         self._held: dict[str, list[Event]] = {}
         self._admitted: list[Event] = []
         # For each of these nodes its prerequisites, and for each missing prerequisite the nodes that wait for it. A
-        # prerequisite is an output id, or a colon and the id of a node whose key is needed.
+        # prerequisite is an output id, or a colon and the id of a node whose line must be written.
         self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
         self.error: Exception | None = None
@@ -62,8 +70,12 @@ class JournalWriter:
 
     def admit(self, events: list[Event]) -> list[Event]:
         """Write the lines that these events complete. Returns the events that the reporters get now."""
-        self._keys.refresh()  # one check of the source files serves all nodes that ended before it
         self._admitted = []
+        try:
+            if not self.error:
+                self._keys.refresh()  # one check of the source files serves all nodes that ended before it
+        except Exception as error:
+            self._fail(error)
         for event in events:
             if isinstance(event, RunFinished):
                 self._end(event)
@@ -90,21 +102,20 @@ class JournalWriter:
 
     def _end(self, event: RunFinished) -> None:
         """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
+        lacking, self._ended = self._ended, {}
+        self._admitted += [NodeCancelled(ended.at, node, _WHY) for node, ended in lacking.items()]
         try:
             try:
                 if not self.error:
-                    if self._ended and event.status == "ok":
-                        raise LookupError(f"it lacks {', '.join(self._ended)}")
+                    if lacking and event.status == "ok":
+                        raise LookupError(f"it lacks {', '.join(lacking)}")
                     self._journal.ended(event.status)
             finally:
                 self._journal.close()
         except Exception as error:
             self._fail(error)
-        if self.error and event.status == "ok":
-            event = replace(event, status="failed", error=str(self.error), cause=cause_of(self.error))
-        self._admit(list(self._ended))
-        self._admitted.append(event)
-        self.end = event
+        self.end = event.with_error(self.error) if self.error else event
+        self._admitted.append(self.end)
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, OSError):
@@ -128,17 +139,16 @@ class JournalWriter:
         for output, ref in end.outputs.items():
             if ref.path is not None and output not in self._published:
                 yield output
-        if end.reused:
-            return
-        for item in spec.inputs:
-            if item.output not in self._published:
-                yield item.output
-        for need in spec.needs:
-            if need not in self._written_keys:
-                yield f":{need}"
+        for node in spec.upstream:
+            if node not in self._written_keys:
+                yield f":{node}"
+        if not end.reused:  # for the digests: the lines above may be those of outputs without a file
+            for item in spec.inputs:
+                if item.output not in self._published:
+                    yield item.output
 
     def _write_ready(self, nodes: list[str]) -> None:
-        """Write the lines of the nodes that have all prerequisites, then of the nodes that waited for their keys.
+        """Write the lines of the nodes that have all prerequisites, then of the nodes that waited for these lines.
 
         A loop instead of recursion, because chains of nodes may be long.
         """

@@ -145,6 +145,8 @@ def _run(
         run.close(lambda: tables.update({name: table(output) for name, output in pipeline.outputs.items()}))
     if cache is not None:
         end = cache.end or end
+        if run.dispatcher.gate_error is not None:
+            end = end.with_error(run.dispatcher.gate_error)
         if end.status == "ok" and not run.dispatcher.stopped:
             cache.remove_intermediate(record.refs)
     return RunResult(end, record, run.run.detached, run.dispatcher.stopped, tables)

@@ -262,6 +262,11 @@ class RunFinished:
     error: str = ""
     cause: Cause | None = None
 
+    def with_error(self, error: Exception) -> RunFinished:
+        """Return the end of a run that also met this error. Its message counts only if there is no earlier one."""
+        cause = max(filter(None, (self.cause, cause_of(error))), key=list(Cause).index)
+        return replace(self, status="failed", error=self.error or error_text(error), cause=cause)
+
 
 Event = (
     RunStarted

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Protocol
 
-from nfrun.core.events import Event, NodeLogged
+from nfrun.core.events import Event, NodeLogged, RunFinished
 from nfrun.system.threads import start_thread
 
 # Log lines that are emitted but not yet delivered. Delivering so many takes a fraction of a second, by which the end of
@@ -42,7 +42,8 @@ class EventDispatcher:
 
     A reporter that raises receives nothing more, and the run goes on. Its name is added to `stopped` and
     `on_error(message)` is called once, unless the error is a BrokenPipeError. Events are delivered in batches; with a
-    `gate`, each batch goes through the gate first.
+    `gate`, each batch goes through the gate first. If the gate raises, `gate_error` is the error, later events pass it
+    by, and the run is reported as failed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class EventDispatcher:
         self._gate = gate
         self._on_error = on_error
         self.stopped: list[str] = []
+        self.gate_error: Exception | None = None
         self._subscribers: dict[type, list[Reporter]] = {}
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self.emit: Callable[[Event], None] = self._queue.put  # queues an event; never blocks, any thread
@@ -71,7 +73,7 @@ class EventDispatcher:
     def _deliver(self) -> None:
         gate, pause = self._gate, _PAUSE_SECONDS if self._gate is None else _GATE_PAUSE_SECONDS
         while not self._ended and (events := self._next_events()):
-            for event in events if gate is None else gate(events):
+            for event in events if gate is None else self._gated(events, gate):
                 subscribers = self._subscribers.get(type(event))
                 for reporter in self._subscribers_of(type(event)) if subscribers is None else subscribers:
                     try:
@@ -82,6 +84,15 @@ class EventDispatcher:
                 self._call("pause")
             self._closing.wait(pause)
         self._call("close")
+
+    def _gated(self, events: list[Event], gate: EventGate) -> list[Event]:
+        if self.gate_error is None:
+            try:
+                return gate(events)
+            except Exception as error:
+                self.gate_error = RuntimeError(f"the gate of the events failed: {type(error).__name__}: {error}")
+        failed = self.gate_error
+        return [event.with_error(failed) if isinstance(event, RunFinished) else event for event in events]
 
     def _next_events(self) -> list[Event]:
         """Wait for an event and return all that are queued. After `close`, ignores what was emitted later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from nfrun.cache.journal_writer import JournalWriter
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     Event,
+    NodeCancelled,
     NodeFinished,
     NodeLogged,
     NodeStarted,
@@ -54,7 +56,16 @@ class Trial:
         path = self.folder / f"{name}.1.arrow"
         path.write_bytes(name.encode())
         return OutputRef(
-            OutputId(name), 1, 8, "n: int64", str(path), f"digest of {name}", 1, path.stat().st_size, None, "traits"
+            parse_reference(name),
+            1,
+            8,
+            "n: int64",
+            str(path),
+            f"digest of {name}",
+            1,
+            path.stat().st_size,
+            None,
+            "traits",
         )
 
     def end(self, name: str, *, has_output: bool = True, reused: bool = False) -> NodeFinished:
@@ -64,7 +75,7 @@ class Trial:
         self.emit(self.end(name, has_output=has_output, reused=reused))
 
     def published(self, name: str) -> None:
-        self.emit(OutputPublished(0.0, name, self.ref(name)))
+        self.emit(OutputPublished(0.0, parse_reference(name), self.ref(name)))
 
     def released(self, name: str) -> None:
         self.emit(OutputReleased(0.0, name, self.ref(name)))
@@ -269,7 +280,7 @@ def test_a_run_whose_journal_lacks_a_node_is_not_ok(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"))
     trial.ended("a")
     trial.emit(RunFinished(1.0, "ok"))
-    assert trial.reported == ["node_finished a", "run_finished"]
+    assert trial.reported == ["node_cancelled a", "run_finished"]
     (end,) = (event for event in trial.admitted if isinstance(event, RunFinished))
     message = "the journal is not complete: LookupError: it lacks a"
     assert (end.status, end.error, end.cause) == ("failed", message, Cause.INTERNAL)
@@ -291,15 +302,71 @@ def test_a_run_whose_journal_cannot_be_ended_is_not_ok(
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_what_is_held_back_is_reported_at_the_end(tmp_path: Path, status: str) -> None:
-    """Such as the end of a node whose output could not be written."""
-    trial = Trial(tmp_path, node("a"))
+def test_a_node_that_is_not_in_the_journal_at_the_end_is_reported_as_cancelled(tmp_path: Path, status: str) -> None:
+    """Such as a node whose output could not be written, and one that reads it."""
+    trial = Trial(tmp_path, node("a"), node("b", "a"))
     trial.ended("a")
     trial.released("a")
+    trial.ended("b", has_output=False)
     trial.emit(RunFinished(1.0, status))
-    assert trial.reported == ["node_finished a", "output_released a", "run_finished"]
-    assert trial.admitted[-1] == RunFinished(1.0, status)
-    assert trial.contents.ended == status
+    why = "its outputs, or those of a node that it depends on, were not written"
+    assert trial.admitted == [NodeCancelled(0.0, "a", why), NodeCancelled(0.0, "b", why), RunFinished(1.0, status)]
+    assert (trial.nodes, trial.contents.ended) == ([], status)
+
+
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_node_is_recorded_and_reported_after_the_nodes_that_it_depends_on(tmp_path: Path, reused: bool) -> None:
+    """Also when the output that it reads is on the disk, but another of the same node is not."""
+    a, b = replace(node("a"), outputs=("small", "big")), node("b", "a.small")
+    trial = Trial(tmp_path, a, b)
+    trial.observed_files.used["b"] = FinishedNode("b", "k", {}, (), {})
+    trial.emit(NodeFinished(0.0, "a", 1, {id: trial.ref(id) for id in a.output_ids}))
+    trial.published(OutputId("a", "small"))
+    trial.ended("b", has_output=False, reused=reused)
+    assert (trial.nodes, trial.reported) == ([], [])
+    trial.published(OutputId("a", "big"))
+    assert trial.nodes == ["a", "b"]
+    assert [text for text in trial.reported if text.startswith("node")] == ["node_finished a", "node_finished b"]
+
+
+@pytest.mark.parametrize(
+    ("end", "reported"),
+    [
+        (RunFinished(1.0, "failed", "", Cause.NODE), RunFinished(1.0, "failed", "FULL", Cause.IO)),
+        (RunFinished(1.0, "failed", "a bug", Cause.INTERNAL), RunFinished(1.0, "failed", "a bug", Cause.INTERNAL)),
+        (RunFinished(1.0, "cancelled"), RunFinished(1.0, "failed", "FULL", Cause.IO)),
+    ],
+)
+def test_the_gravest_cause_counts_if_the_journal_cannot_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: RunFinished, reported: RunFinished
+) -> None:
+    trial = Trial(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trial.journal, "ended", full)
+    trial.emit(end)
+    message = reported.error.replace("FULL", f"cannot write {tmp_path}/journal.jsonl: No space left on device")
+    assert trial.admitted == [trial.writer.end] == [replace(reported, error=message)]
+
+
+def test_a_bug_in_the_check_of_the_code_keeps_no_events_from_the_reporters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, node("a"), node("b"))
+
+    def bug() -> None:
+        raise LookupError("oh")
+
+    trial.ended("a")
+    monkeypatch.setattr(trial.keys, "refresh", bug)
+    trial.ended("b")
+    trial.emit(RunFinished(1.0, "ok"))
+    assert trial.reported == ["node_finished a", "node_finished b", "run_finished"]
+    message = "the journal is not complete: LookupError: oh"
+    assert [str(error) for error in trial.errors] == [message]
+    assert trial.admitted[-1] == RunFinished(1.0, "failed", message, Cause.INTERNAL)
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
@@ -336,5 +403,7 @@ def test_in_any_order_of_events_every_node_is_recorded_once_and_not_too_early(ch
                 spec = trial.pipeline.nodes[recorded]
                 assert recorded in ended & published_nodes
                 assert published_nodes >= {item.output for item in spec.inputs}
+            for i, recorded in enumerate(trial.nodes):
+                assert set(trial.nodes[:i]) >= set(trial.pipeline.nodes[recorded].upstream)
         assert sorted(trial.nodes) == sorted(names)
         assert len(trial.reported) == 2 * count

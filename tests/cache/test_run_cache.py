@@ -13,7 +13,7 @@ import nfrun.tables.store
 from nfrun.cache.journal import RunHeader, read_journal
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import WorkDir
-from nfrun.core.events import Event, NodeFinished, NodeStarted, Outcome, OutputPublished, RunFinished
+from nfrun.core.events import Event, NodeCancelled, NodeFinished, NodeStarted, Outcome, OutputPublished, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import EventDispatcher
@@ -125,7 +125,8 @@ def test_a_run_whose_output_cannot_be_written_reports_all_events_and_fails(
     monkeypatch.setattr(nfrun.tables.store, "write_file", full)
     trial = Trial(tmp_path)
     trial.go()
-    assert "a" in trial.listener.nodes(NodeFinished)
+    assert trial.listener.nodes(NodeFinished) == []
+    assert "a" in trial.listener.nodes(NodeCancelled)
     end, recorded = trial.listener.heard[-1]
     assert isinstance(end, RunFinished)
     assert end.status == "failed"

@@ -161,6 +161,18 @@ def test_the_exit_code_of_a_run_with_a_failed_node(
     assert here(folder, "run", "fail.yaml", "--quiet").returncode == code
 
 
+def test_a_bug_in_the_gate_of_the_events_fails_the_run(
+    folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*arguments: object) -> None:
+        raise LookupError("oh")
+
+    monkeypatch.setattr("nfrun.cache.journal_writer.JournalWriter.admit", bug)
+    done = here(folder, "run", "p.yaml", "--quiet")
+    assert done.returncode == 70
+    assert done.stderr.startswith("nfrun: the gate of the events failed: LookupError: oh")
+
+
 @pytest.mark.parametrize("secret", ["hidden-value", "Permission", "Permission denied"])
 @pytest.mark.parametrize(
     "refused",

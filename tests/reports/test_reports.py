@@ -688,6 +688,32 @@ def test_reporters_get_what_the_gate_returns() -> None:
     assert reporter.seen == [*events, RunFinished(9.0, "closed")]
 
 
+@pytest.mark.parametrize("error", [LookupError("oh"), OSError(28, "No space left on device")])
+def test_a_gate_that_raises_keeps_no_later_events_from_the_reporters_and_the_run_fails(error: Exception) -> None:
+    def gate(events: list[Event]) -> list[Event]:
+        raise error
+
+    class Collecting:
+        def __init__(self) -> None:
+            self.seen: list[Event] = []
+
+        def event(self, event: Event) -> None:
+            self.seen.append(event)
+
+        def close(self) -> None:
+            self.seen.append(RunFinished(9.0, "closed"))
+
+    reporter = Collecting()
+    dispatcher = EventDispatcher([reporter], print, gate)
+    dispatcher.emit(RunStarted(0.0, 1, 1))
+    dispatcher.emit(RunFinished(1.0, "ok"))
+    dispatcher.close()
+    message = f"the gate of the events failed: {type(error).__name__}: {error}"
+    end = RunFinished(1.0, "failed", message, Cause.INTERNAL)
+    assert reporter.seen == [RunStarted(0.0, 1, 1), end, RunFinished(9.0, "closed")]
+    assert str(dispatcher.gate_error) == message
+
+
 def test_all_events_before_close_are_delivered() -> None:
     seen: list[Event] = []
 
