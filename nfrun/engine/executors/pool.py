@@ -98,23 +98,29 @@ class Worker:
         with self._process_lock:
             return self.process.is_alive()
 
-    def request(self, order: object, feeds: Sequence[Feed], calls: Mapping[str, Callable[..., object]]) -> Any:
+    def request(
+        self, order: object, feeds: Sequence[Feed], calls: Mapping[str, Callable[..., object]], seconds: float
+    ) -> Any:
         """Send an order and return the reply.
 
         Until then, bytes in its stdout and stderr pipes go to `feeds`, and each message becomes one of the `calls`.
-        Raises EOFError or OSError if no reply will come.
+        Raises EOFError or OSError if no reply will come, TimeoutError if nothing has come after `seconds`.
         """
+        until: float | None = time.monotonic() + seconds
         self.pipe.send(order)
         # Also the process itself: a child that it forked may hold the pipe open.
         awaited: list[Any] = [self.pipe, self.process.sentinel, *self.streams]
         while True:
-            ready = connection.wait(awaited)
+            ready = connection.wait(awaited, until and max(0.0, until - time.monotonic()))
             for stream, feed in zip(self.streams, feeds, strict=True):
                 # Call fileno() each time: after the stream is closed at the end of the run, its number may be reused.
                 if stream in ready and read_chunk(stream.fileno(), feed) == 0:
                     awaited.remove(stream)  # no process has it open any more
             if self.pipe not in ready and self.process.sentinel not in ready:
+                if until and time.monotonic() >= until:
+                    raise TimeoutError
                 continue
+            until = None
             if not self.pipe.poll():
                 raise EOFError
             answer = self.pipe.recv()
@@ -198,14 +204,15 @@ class WorkerPool:
                 start_thread(self._start_idle, "nfrun-worker-start")
                 self._starting += 1
 
-    def take(self) -> Worker | None:
+    def take(self, seconds: float) -> Worker | None:
         """Return an idle worker, or a new one if none is idle or starting. None after `close`.
 
-        Raises OSError or EOFError if no worker can be started.
+        Raises OSError or EOFError if no worker can be started, TimeoutError if one is still starting after `seconds`.
         """
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._idle or not self._starting or self._closed)
+                if not self._change.wait_for(lambda: self._idle or not self._starting or self._closed, seconds):
+                    raise TimeoutError(f"none has started within {seconds:g} s")
                 if self._closed:
                     return None
                 worker = self._idle.pop() if self._idle else None

@@ -30,6 +30,10 @@ from nfrun.system.threads import start_timer
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
 
+# For a worker to start and to take its attempt. That takes 0.1 s, on a machine without memory left several seconds. A
+# worker that needs longer hangs, as at a network mount, and the timeout of the node does not count yet.
+_TAKE_SECONDS = 60.0
+
 PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
 
 
@@ -55,8 +59,8 @@ class ProcessWorkers:
 
     An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
     when attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files.
-    `on_begun(node, attempt)` is called when a worker has taken an attempt. `close` ends the processes. Safe to call
-    from several threads.
+    `on_begun(node, attempt)` is called when a worker has taken an attempt. A worker that does not within `take_seconds`
+    is killed. `close` ends the processes. Safe to call from several threads.
     """
 
     def __init__(
@@ -66,10 +70,12 @@ class ProcessWorkers:
         outputs: Path,
         on_begun: Callable[[str, int], None],
         ahead: int = 0,
+        take_seconds: float = _TAKE_SECONDS,
     ) -> None:
         self._runner = runner
         self._store = store
         self._outputs = outputs
+        self._take_seconds = take_seconds
         shared = runner.pipeline.with_nodes({})
         config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
         self._pool = pool.WorkerPool(serve, config, PRELOAD, ahead)
@@ -83,14 +89,14 @@ class ProcessWorkers:
         """Make the attempt in a worker.
 
         A worker that cannot be started gives a failure with the cause IO or PERMISSION, a worker or a fork server that
-        dies one with the cause LOST. Raises HandoffError if a table cannot be handed on.
+        dies or hangs one with the cause LOST. Raises HandoffError if a table cannot be handed on.
         """
         input_waits: dict[OutputId, float] = {}
         try:
             outcome = self._run_in_worker(self._order(start, input_waits), cancel_token)
             outputs = self._register_files(outcome)
         except (OSError, EOFError) as error:  # from the system, or from a fork server that did not start
-            cause = Cause.LOST if isinstance(error, EOFError | ConnectionError) else cause_of(error)
+            cause = Cause.LOST if isinstance(error, EOFError | ConnectionError | TimeoutError) else cause_of(error)
             failure = Failure(cause, type(error).__name__, f"no worker process could be started: {reason(error)}")
             return Outcome(start.node, start.attempt, failure)
         finally:
@@ -116,7 +122,7 @@ class ProcessWorkers:
         return AttemptOrder(spec, replace(start, inputs=inputs), self._runner.consumed.get(spec.id, ()))
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        worker = self._pool.take()
+        worker = self._pool.take(self._take_seconds)
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, CANCELLED)
         kill = threading.Timer(self._runner.grace, worker.kill)
@@ -127,19 +133,24 @@ class ProcessWorkers:
             start_timer(kill)
 
         outcome: Outcome | None = None
+        ending = ""
         logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # A worker that is cancelled while it sends may have sent half a message.
         with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
             worker.drain([lambda data: None] * 2)  # output of processes that an earlier node left behind
-            outcome = worker.request(order, feeds, self._calls)
+            try:
+                outcome = worker.request(order, feeds, self._calls, self._take_seconds)
+            except TimeoutError:
+                worker.kill()
+                ending = f"its worker process has not taken the attempt within {self._take_seconds:g} s"
             if cancel_token.cancelled:
                 worker.wait_for_group(self._runner.grace)
         kill.cancel()
         with suppress(OSError):
             worker.drain(feeds)
         if outcome is None:
-            return self._lost(worker, order, cancel_token)
+            return self._lost(worker, order, cancel_token, ending)
         was_terminated = outcome.failure is not None and outcome.failure.cause is Cause.CANCELLED
         if cancel_token.cancelled or was_terminated:  # its state is unknown
             worker.kill()
@@ -151,14 +162,14 @@ class ProcessWorkers:
             return Outcome(outcome.node, outcome.attempt, lost)
         return outcome
 
-    def _lost(self, worker: pool.Worker, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
+    def _lost(self, worker: pool.Worker, order: AttemptOrder, cancel_token: CancelToken, ending: str) -> Outcome:
         """Discard a worker that ended without an outcome. Its attempt fails, as cancelled if that was asked for."""
         node, attempt = order.node.id, order.start.attempt
-        ending = _ending(self._pool.discard(worker))
+        status = self._pool.discard(worker)
         self._remove_files(order.node.output_ids, attempt)  # it may have written some of its outputs
         if cancel_token.cancelled:
             return Outcome(node, attempt, CANCELLED)
-        return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending))
+        return Outcome(node, attempt, Failure(Cause.LOST, "WorkerLost", ending or _ending(status)))
 
     def _register_files(self, outcome: Outcome) -> dict[str, OutputRef]:
         """Register the outputs of a worker in the store. If one fails, removes them all and raises HandoffError."""

@@ -6,9 +6,11 @@ import os
 import signal
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -149,6 +151,7 @@ class Trial:
     mode: str = "auto"
     ahead: int = 1
     grace: float = 5.0
+    take_seconds: float = 1000.0
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
     workers: ProcessWorkers | None = None
@@ -192,7 +195,9 @@ class Trial:
                 return worker
 
         with patch("nfrun.engine.executors.pool.WorkerPool", Watched):
-            self.workers = ProcessWorkers(work, self.store, self.run_folder, self.on_begun, self.ahead)
+            self.workers = ProcessWorkers(
+                work, self.store, self.run_folder, self.on_begun, self.ahead, self.take_seconds
+            )
         return self.workers
 
     def run(
@@ -261,9 +266,9 @@ def test_an_attempt_without_a_worker_or_its_inputs_has_not_begun(trial: Trial, m
         seen.append(len(trial.begun))
         return real_file(ref)
 
-    def take(pool: WorkerPool) -> Any:
+    def take(pool: WorkerPool, seconds: float) -> Any:
         seen.append(len(trial.begun))
-        return real_take(pool)
+        return real_take(pool, seconds)
 
     monkeypatch.setattr(trial.store, "file", file)
     monkeypatch.setattr(WorkerPool, "take", take)
@@ -418,6 +423,39 @@ def test_a_worker_that_dies_is_lost_and_replaced(
     assert first == Outcome("node", 1, lost(message))
     assert second.failure == lost(message)
     assert len(set(trial.pids())) == 2
+
+
+def test_a_worker_that_does_not_take_its_attempt_is_killed_and_lost(trial: Trial) -> None:
+    trial.run("where")
+    assert trial.workers
+    os.kill(trial.pids()[0], signal.SIGSTOP)
+    trial.workers._take_seconds = 0.1
+    assert trial.run_once("where").failure == lost("its worker process has not taken the attempt within 0.1 s")
+    assert not trial.started[0].alive
+    trial.workers._take_seconds = 1000.0
+    assert trial.table(trial.run_once("where")) == [{"pid": trial.pids()[1], "main": True}]
+
+
+def test_a_worker_that_has_taken_its_attempt_has_no_deadline(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1e6 * len(trial.begun))
+    monkeypatch.setattr("nfrun.engine.executors.pool.time", clock)
+    assert trial.table(trial.run_once("where")) == [{"pid": trial.pids()[0], "main": True}]
+
+
+def test_an_attempt_does_not_wait_for_ever_for_a_worker_to_start(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def hang(*arguments: Any) -> None:
+        release.wait(20)
+        raise OSError("too late")
+
+    monkeypatch.setattr("nfrun.engine.executors.pool.Worker", hang)
+    trial.take_seconds = 0.1
+    failure = trial.run_once("where").failure
+    release.set()
+    assert failure is not None
+    assert (failure.cause, failure.type) == (Cause.LOST, "TimeoutError")
+    assert failure.message == "no worker process could be started: none has started within 0.1 s"
 
 
 def test_a_worker_that_ends_in_the_middle_of_a_message_is_lost(trial: Trial) -> None:
