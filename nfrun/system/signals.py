@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # The reason that is shown for each.
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -23,10 +24,19 @@ def cancel_on_signals(cancel: Callable[[str], None]) -> Iterator[list[int]]:
     # An ignored signal stays ignored: under nohup, closing the terminal does not end the run.
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in handled}
-    # A signal to a child that a node forked has to end that child.
-    os.register_at_fork(after_in_child=lambda: [signal.signal(*pair) for pair in before.items()])
+    _REPLACED.append(before)
     try:
         yield caught
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)
+        _REPLACED.remove(before)
+
+
+def _put_back(before: dict[signal.Signals, Any]) -> None:
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+_REPLACED: list[dict[signal.Signals, Any]] = []  # the handlers to put back, last in first out
+# A signal to a child that a node forked has to end that child.
+os.register_at_fork(after_in_child=lambda: [*map(_put_back, reversed(_REPLACED))])
