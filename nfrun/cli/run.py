@@ -60,8 +60,8 @@ def run_pipeline(
     Events go to the `reporters` and to the file of `options.events`. The options `json`, `color`, `quiet` and `verbose`
     are those of the command's reports: they do nothing here. Nodes run inside of `around(run)`: a program can keep
     `run`, and call its `cancel` from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)`
-    cancels the run on Ctrl-C. A node that fails is no error of this function. Raises SpecError, WorkDirLocked,
-    HandoffError and OSError.
+    cancels the run on Ctrl-C. A node that fails is no error of this function. Raises UsageError, SpecError,
+    WorkDirLocked, HandoffError and OSError.
 
     Nothing of the process changes for good. While runs are under way, and until a print after the end of detached
     nodes, `sys.stdout` and `sys.stderr` route what nodes print to the logs of their runs (see `capture_prints`, also

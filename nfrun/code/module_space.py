@@ -4,8 +4,12 @@ Each module is in `sys.modules` under a name of its own, such as `nfrun_run_1.st
 statements of the project find it by its short name, because its modules have an `__import__` of their own. Whatever
 looks up a class or a function by its `__module__` works, too: dataclasses, type hints, pickle within the process.
 
-In this space a module's `__name__` has the prefix, and only the run finds a pickled object of the project again.
-Libraries, `unittest.mock.patch` and `multiprocessing` with a new Python cannot import the project by its short names.
+Limits, for what works in the command: a module's `__name__` and `__package__` have the prefix, and so have loggers
+that are named by them. What imports the project by its short names from outside of it fails, such as a library,
+`importlib.util.find_spec`, `importlib.resources`, `pkgutil.get_data`, `unittest.mock.patch` and `multiprocessing` with
+a new Python. An object of a class of the project that is pickled can be loaded only in this process and until the run
+ends: not in a node in another process, and not from an output that a later run reuses. Code that runs on after the end
+of the run, such as that of a detached node, imports no more modules of the project.
 """
 
 from __future__ import annotations
@@ -69,7 +73,11 @@ class ModuleSpace:
         """Import a module as `importlib.import_module` does: one of the project from here, any other as usual."""
         if name.startswith("."):
             name = resolve_name(name, package)
-        return importlib.import_module(f"{self._name}.{name}" if self._is_ours(name) else name)
+        try:
+            return importlib.import_module(f"{self._name}.{name}" if self._is_ours(name) else name)
+        except ImportError as error:
+            _shorten(error)
+            raise
 
     def find_spec(self, name: str, places: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
         """Find a module of this space. Python calls this, as the space is in `sys.meta_path`."""
@@ -86,11 +94,19 @@ class ModuleSpace:
         self, name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] | None = (), level: int = 0
     ) -> ModuleType:
         """Replace `__import__` for the modules of the project."""
-        if level or not self._is_ours(name):
-            found = builtins.__import__(name, globals, locals, fromlist or (), level)
-            return self._importlib if found is importlib else found
-        found = builtins.__import__(f"{self._name}.{name}", globals, locals, fromlist or (), 0)
-        return found if fromlist else sys.modules[f"{self._name}.{name.partition('.')[0]}"]
+        package = (globals or {}).get("__package__") or ""
+        if level and f"{package}.".startswith(f"{self._name}.") and package.count(".") < level:
+            where = "beyond top-level package" if "." in package else "with no known parent package"
+            raise ImportError(f"attempted relative import {where}")  # as in a process that has only this run
+        try:
+            if level or not self._is_ours(name):
+                found = builtins.__import__(name, globals, locals, fromlist or (), level)
+                return self._importlib if found is importlib else found
+            found = builtins.__import__(f"{self._name}.{name}", globals, locals, fromlist or (), 0)
+            return found if fromlist else sys.modules[f"{self._name}.{name.partition('.')[0]}"]
+        except ImportError as error:
+            _shorten(error)
+            raise
 
     def _is_ours(self, name: str) -> bool:
         """Whether the project has the top-level module of `name`."""
@@ -112,6 +128,12 @@ class ModuleSpace:
     def _is_in_project(self, place: str) -> bool:
         path = Path(place)
         return path.is_relative_to(self._folder) and not is_installed(path, self._folder)
+
+
+def _shorten(error: ImportError) -> None:
+    """Give the error the names that modules have in their project."""
+    if error.name and error.name.startswith(_PREFIX):
+        error.name, error.msg = with_short_names(error.name), with_short_names(str(error.msg))
 
 
 def with_short_names(text: str) -> str:

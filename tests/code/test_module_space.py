@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 import threading
@@ -173,3 +174,42 @@ def test_a_folder_of_the_project_on_the_path_belongs_to_it(tmp_path: Path, monke
     monkeypatch.syspath_prepend(tmp_path / "src")
     assert call(tmp_path).startswith("nfrun_run_")
     assert "inner_of_src" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("files", "text", "name"),
+    [
+        (
+            {"steps.py": "from . import helpers", "helpers.py": ""},
+            "attempted relative import with no known parent package",
+            None,
+        ),
+        (
+            {"steps.py": "import a.b", "a/__init__.py": "", "a/b.py": "from .. import helpers", "helpers.py": ""},
+            "attempted relative import beyond top-level package",
+            None,
+        ),
+        (
+            {"steps.py": "import a.missing", "a.py": ""},
+            "No module named 'a.missing'; 'a' is not a package",
+            "a.missing",
+        ),
+        ({"steps.py": "import a.b", "a/b.py": "from .missing import c"}, "No module named 'a.missing'", "a.missing"),
+        (
+            {"steps.py": "import importlib\nimportlib.import_module('a.no')", "a.py": ""},
+            "No module named 'a.no'",
+            "a.no",
+        ),
+        ({"steps.py": "raise ImportError(5)"}, "5", None),
+    ],
+)
+def test_an_error_of_an_import_is_that_of_a_process_with_one_run(
+    tmp_path: Path, files: dict[str, str], text: str, name: str | None
+) -> None:
+    with pytest.raises(ImportError) as error:
+        call(write(tmp_path, files))
+    assert (str(error.value).startswith(text), error.value.name) == (True, name), str(error.value)
+    alone = subprocess.run(
+        [sys.executable, "-c", "import steps"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    assert alone.stderr.splitlines()[-1].endswith(f"Error: {error.value}")
