@@ -42,19 +42,15 @@ class OutputStore(Protocol):
 
     def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
         """Store an output. Raises HandoffError."""
-        ...
 
     def open(self, ref: OutputRef) -> Any:
         """Return the table. Raises HandoffError."""
-        ...
 
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the Arrow IPC file, once it is written. Raises HandoffError."""
-        ...
 
     def discard(self, ref: OutputRef) -> None:
         """Remove an output whose attempt does not count."""
-        ...
 
 
 @dataclass(frozen=True)
