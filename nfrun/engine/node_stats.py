@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
 from nfrun.core.pipeline import NOTHING
+from nfrun.engine.executors.registry import WORKER_PROCESSES
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 _CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
@@ -48,7 +49,9 @@ class NodeStats:
             # Falls at once, rises by half the difference: next to other nodes a node takes longer than it needs.
             durations[name] = value if known is None or value <= known else (value + known) / 2
         on_threads = [name for name in {**self.thread, **gil_waits} if name in seconds and name not in placement]
-        in_processes = [name for name, executor in placement.items() if executor == "process" and name in seconds]
+        in_processes = [
+            name for name, executor in placement.items() if executor in WORKER_PROCESSES and name in seconds
+        ]
         return NodeStats(
             durations,
             {**self.thread, **{name: seconds[name] for name in on_threads}},

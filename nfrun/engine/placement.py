@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import Pipeline
+from nfrun.engine.executors.registry import WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 
@@ -21,9 +22,9 @@ def place_nodes(pipeline: Pipeline, requested: str, recorded: NodeStats) -> dict
     for name, spec in pipeline.nodes.items():
         executor = (spec.executor if requested == "file" else requested) or DEFAULT_EXECUTOR
         if executor == "auto":
-            executor = "process" if gains_from_process(name, recorded) else DEFAULT_EXECUTOR
+            executor = WORKER_PROCESSES[0] if gains_from_process(name, recorded) else DEFAULT_EXECUTOR
         in_worker = spec.kind in BUILT_IN and not KINDS[spec.kind].is_process
-        if executor != DEFAULT_EXECUTOR and (in_worker or executor != "process"):
+        if executor != DEFAULT_EXECUTOR and (in_worker or executor not in WORKER_PROCESSES):
             placement[name] = executor
     return placement
 

@@ -41,6 +41,14 @@ def test_the_option_applies_to_all_nodes_but_no_script_runs_in_a_worker_process(
     assert place_nodes(nodes, requested, stats(2.0, 1.0)) == dict.fromkeys(found, name)
 
 
+def test_any_executor_may_be_one_of_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("placement", "node_stats"):
+        monkeypatch.setattr(f"nfrun.engine.{module}.WORKER_PROCESSES", ("toy",))
+    nodes = pipeline(a="", script="")
+    assert place_nodes(nodes, "auto", stats(2.0, 1.0)) == place_nodes(nodes, "toy", NONE) == {"a": "toy"}
+    assert NONE.with_run({"a": 1.5}, {}, {"a": "toy"}).process == {"a": 1.5}
+
+
 def test_the_schema_has_the_executors_of_the_registry() -> None:
     schema = json.loads((Path(__file__).parents[2] / "schemas" / "pipeline.schema.json").read_text())
     assert schema["$defs"]["executor"]["enum"] == [*EXECUTORS, "auto"]

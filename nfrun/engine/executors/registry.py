@@ -25,3 +25,7 @@ def _process() -> MakeExecutor:
 
 # Each imports an executor, starts what takes time in the background, and returns what makes the executor of a run.
 EXECUTORS: dict[str, Callable[[], MakeExecutor]] = {"thread": _thread, "process": _process}
+
+# Those that run a node in a Python process of this machine: it has a GIL of its own, and only the built-in kinds. Nodes
+# that `auto` places in a process run on the first.
+WORKER_PROCESSES = ("process",)
