@@ -10,6 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +109,7 @@ class Worker:
         Raises EOFError or OSError if no reply will come, TimeoutError if nothing has come after `seconds`.
         """
         until: float | None = time.monotonic() + seconds
-        self.pipe.send(order)
+        self._send(order, seconds)
         # Also the process itself: a child that it forked may hold the pipe open.
         awaited: list[Any] = [self.pipe, self.process.sentinel, *self.streams]
         while True:
@@ -127,6 +129,16 @@ class Worker:
             if not isinstance(answer, Message):
                 return answer
             calls[answer.method](*answer.arguments)
+
+    def _send(self, order: object, seconds: float) -> None:
+        """Send an order. A long one does not fit into the pipe, and waits until the worker reads it."""
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        try:
+            self.pipe.send(order)
+        except BlockingIOError:
+            raise TimeoutError from None
 
     def drain(self, feeds: Sequence[Feed]) -> None:
         """Pass the bytes that wait in its stdout and stderr pipes to `feeds`. Raises OSError if it is discarded."""

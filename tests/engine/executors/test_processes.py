@@ -425,8 +425,9 @@ def test_a_worker_that_dies_is_lost_and_replaced(
     assert len(set(trial.pids())) == 2
 
 
-def test_a_worker_that_does_not_take_its_attempt_is_killed_and_lost(trial: Trial) -> None:
-    trial.run("where")
+@pytest.mark.parametrize("length", [1, 1_000_000])  # a long order does not fit into the pipe
+def test_a_worker_that_does_not_take_its_attempt_is_killed_and_lost(trial: Trial, length: int) -> None:
+    trial.run("where", env={"X": "x" * length})
     assert trial.workers
     os.kill(trial.pids()[0], signal.SIGSTOP)
     trial.workers._take_seconds = 0.1
