@@ -40,7 +40,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     """
     try:
         import duckdb
-    except ImportError:
+    except ModuleNotFoundError:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
     config: dict[str, Any] = {
