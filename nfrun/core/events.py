@@ -29,10 +29,6 @@ def value(cls: type[_Value]) -> type[_Value]:
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-def _nothing() -> Mapping[Any, Any]:
-    return NOTHING
-
-
 @value
 class OutputRef:
     """Refers to an output of a node: describes the table and its file, but does not hold the table.
@@ -109,10 +105,10 @@ class Outcome:
     node: str
     attempt: int
     failure: Failure | None = None
-    outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    outputs: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
     duration: float = 0.0
     publish_wait: float = 0.0
-    input_waits: Mapping[OutputId, float] = field(default_factory=_nothing)
+    input_waits: Mapping[OutputId, float] = field(default_factory=lambda: NOTHING)
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False
@@ -128,86 +124,82 @@ class RunStarted:
 
 
 @value
-class NodeStarted:
+class _NodeEvent:
+    """The fields that all events of a node begin with."""
+
+    at: float
+    node: str
+
+
+@value
+class _AttemptEvent(_NodeEvent):
+    """The fields that all events of an attempt at a node begin with."""
+
+    attempt: int
+
+
+@value
+class NodeStarted(_AttemptEvent):
     """An attempt starts. Executors take it as an order, reporters as a fact.
 
     `inputs` are keyed by output id. `queue_wait` is the seconds between ready and started.
     """
 
-    at: float
-    node: str
-    attempt: int
-    inputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    inputs: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
     queue_wait: float = 0.0
 
 
 @value
-class NodeFinished:
+class NodeFinished(_AttemptEvent):
     """An attempt succeeded. The fields are those of its `Outcome`; `outputs` are keyed by output id.
 
     In a run with a journal, reporters get it when the node is in the journal, possibly after later events.
     """
 
-    at: float
-    node: str
-    attempt: int
-    outputs: Mapping[str, OutputRef] = field(default_factory=_nothing)
+    outputs: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
     duration: float = 0.0
     publish_wait: float = 0.0
-    input_waits: Mapping[OutputId, float] = field(default_factory=_nothing)
+    input_waits: Mapping[OutputId, float] = field(default_factory=lambda: NOTHING)
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False
 
 
 @value
-class NodeRetrying:
+class NodeRetrying(_AttemptEvent):
     """An attempt failed. The next one becomes ready after `delay` seconds."""
 
-    at: float
-    node: str
-    attempt: int
     delay: float
     failure: Failure
     duration: float = 0.0
 
 
 @value
-class NodeFailed:
+class NodeFailed(_AttemptEvent):
     """The last attempt of a node failed, and with it the node."""
 
-    at: float
-    node: str
-    attempt: int
     failure: Failure
     duration: float = 0.0
 
 
 @value
-class NodeSkipped:
+class NodeSkipped(_NodeEvent):
     """A node will not start, since it needs `because`, directly or not, which failed."""
 
-    at: float
-    node: str
     because: str
 
 
 @value
-class NodeCancelled:
+class NodeCancelled(_NodeEvent):
     """A node did not start or did not finish, because the run was cancelled or another node failed."""
 
-    at: float
-    node: str
     why: str
 
 
 @value
-class AttemptStopped:
+class AttemptStopped(_AttemptEvent):
     """Orders the executor to stop an attempt. After a timeout, the outcome of that attempt no longer counts."""
 
-    at: float
-    node: str
-    attempt: int
     why: str
 
 
@@ -230,21 +222,17 @@ class OutputPublished:
 
 
 @value
-class NodeLogged:
+class NodeLogged(_NodeEvent):
     """A node printed or logged a line. `level` is `stdout`, `stderr` or a logging level in lower case."""
 
-    at: float
-    node: str
     level: str
     text: str
 
 
 @value
-class NodeProgressed:
+class NodeProgressed(_NodeEvent):
     """A node reported its progress: `done` of `total`, in its own unit. `total` is None if it is not known."""
 
-    at: float
-    node: str
     done: float
     total: float | None
 
