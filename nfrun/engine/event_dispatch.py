@@ -27,14 +27,12 @@ class Reporter(Protocol):
     """Receives the events of a run, one at a time: keeps what it needs and writes when it can.
 
     Optional attributes: `event_types`, a tuple of the event types that it receives (default: all); `pause()`, called
-    when no event is pending; `name`, shown if it fails.
+    when no event is pending; `close()`, called once, after the last event, to write what is left; `name`, shown if it
+    fails.
     """
 
     def event(self, event: Event) -> None:
         """Process an event. Events are delivered one at a time."""
-
-    def close(self) -> None:
-        """Write what is left. Called once, after the last event."""
 
 
 class EventDispatcher:
@@ -151,6 +149,3 @@ class BackPressure:
     def event(self, event: Event) -> None:
         """Count a delivered line."""
         self._delivered += 1
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to write."""

@@ -115,6 +115,3 @@ class NodeStatsFile:
             with suppress(OSError):  # only the next run's estimates depend on it
                 found = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
                 write_node_stats(self._work, self._pipeline, found)
-
-    def close(self) -> None:
-        """Do nothing: the file is written when the run finishes."""

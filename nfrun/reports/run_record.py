@@ -127,9 +127,6 @@ class RunRecord:
             if name in self.nodes:
                 self._node(self.nodes[name], event)
 
-    def close(self) -> None:
-        """Do nothing: there is nothing to write."""
-
     def _node(self, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
             node.progress = (event.done, event.total)
