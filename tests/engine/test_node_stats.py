@@ -82,7 +82,6 @@ def test_durations_are_written_at_the_end_of_the_run(tmp_path: Path) -> None:
     stats_file.event(NodeFailed(1.0, "b", 1, Failure(Cause.NODE, "", "no"), duration=0.7))
     assert read_node_stats(work, "p.yaml").durations == {}
     stats_file.event(RunFinished(2.0, "failed"))
-    stats_file.close()
     assert read_node_stats(work, "p.yaml") == NodeStats({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
 
 

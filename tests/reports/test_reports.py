@@ -496,6 +496,22 @@ def test_a_reporter_that_raises_is_removed_and_reported_once() -> None:
     assert errors == ["nfrun: the report Bad stopped: RuntimeError: oh"]
 
 
+def test_a_reporter_that_writes_nothing_at_the_end_needs_no_close() -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.seen: list[Event] = []
+
+        def event(self, event: Event) -> None:
+            self.seen.append(event)
+
+    reporter, errors = Seen(), list[str]()
+    dispatcher = EventDispatcher([reporter], errors.append)
+    for event in EVENTS:
+        dispatcher.emit(event)
+    dispatcher.close()
+    assert (reporter.seen, errors, dispatcher.stopped) == (EVENTS, [], [])
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
