@@ -1,6 +1,7 @@
 """Carries out the commands: each function does the work, prints, and returns the exit code.
 
-`fast_args.py` and `typer_app.py` parse the command line and call `execute`, which makes the options (`options.py`).
+`fast_args.py` and `typer_app.py` parse the command line and call `execute`, which makes the options (`options.py`) and
+reports errors. Functions raise them, and set the redactor of `messages` as soon as the secrets are known.
 Each function imports what it needs inside itself, so that a command pays only for its own imports.
 """
 
@@ -18,142 +19,137 @@ from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, 
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
+    from nfrun.system.std_streams import Messages
 
 _LONGEST_PATH = 4096
 
 
-def run(options: RunOptions) -> int:
-    """Run a pipeline and return the exit code. Raises UsageError, and SystemExit for every other error."""
-    with report_errors(as_json=options.json) as messages:
-        from nfrun.cli.run_command import run_command
+def run(options: RunOptions, messages: Messages) -> int:
+    """Run a pipeline and return the exit code."""
+    from nfrun.cli.run_command import run_command
 
-        code, has_detached = run_command(options, messages)
-        if has_detached:
-            # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+    code, has_detached = run_command(options, messages)
+    if has_detached:
+        # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 
-def plan(options: PlanOptions) -> int:
-    """Print the plan of a pipeline, and with `resume` which nodes would run again and why. Raises SystemExit."""
-    with report_errors() as messages:
-        from nfrun.cache.work_dir import WorkDir
-        from nfrun.core.plan import plan_of
-        from nfrun.engine.node_stats import read_node_stats
-        from nfrun.reports.plan_view import plan_view
-        from nfrun.spec.resolve import resolve
+def plan(options: PlanOptions, messages: Messages) -> int:
+    """Print the plan of a pipeline, and with `resume` which nodes would run again and why."""
+    from nfrun.cache.work_dir import WorkDir
+    from nfrun.core.plan import plan_of
+    from nfrun.engine.node_stats import read_node_stats
+    from nfrun.reports.plan_view import plan_view
+    from nfrun.spec.resolve import resolve
 
-        spec = resolve(
-            options.pipeline,
-            given=options.given if options.resume or options.given or options.params_file else None,
-            params_file=options.params_file,
-            environ=os.environ,
-            run_id="plan",
-            to_run=False,
-            set_redactor=messages.set_redactor,
-        ).pipeline
-        folder = WorkDir.of_pipeline(spec, options.work)
-        recorded = read_node_stats(folder.path, spec.file).durations
-        planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
-        decisions = None
-        if options.resume:
-            from nfrun.cache.run_cache import forecast
+    spec = resolve(
+        options.pipeline,
+        given=options.given if options.resume or options.given or options.params_file else None,
+        params_file=options.params_file,
+        environ=os.environ,
+        run_id="plan",
+        to_run=False,
+        set_redactor=messages.set_redactor,
+    ).pipeline
+    folder = WorkDir.of_pipeline(spec, options.work)
+    recorded = read_node_stats(folder.path, spec.file).durations
+    planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
+    decisions = None
+    if options.resume:
+        from nfrun.cache.run_cache import forecast
 
-            decisions = forecast(spec, planned, folder, messages.warn)
-        print(plan_view(spec, planned, options.format, recorded, decisions))
+        decisions = forecast(spec, planned, folder, messages.warn)
+    print(plan_view(spec, planned, options.format, recorded, decisions))
     return EXIT_OK
 
 
-def clean(options: CleanOptions) -> int:
-    """Prune the work folder of a pipeline, by default that of the working directory. Raises SystemExit.
+def clean(options: CleanOptions, messages: Messages) -> int:
+    """Prune the work folder of a pipeline, by default that of the working directory.
 
     With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists.
     """
-    with report_errors():
-        from nfrun.cache.prune import plan_prune
-        from nfrun.cache.work_dir import WORK_DIR, WorkDir
-        from nfrun.core.text import escape_controls
-        from nfrun.reports.format_units import format_count, format_size
-        from nfrun.spec.text_file import read_text
+    from nfrun.cache.prune import plan_prune
+    from nfrun.cache.work_dir import WORK_DIR, WorkDir
+    from nfrun.core.text import escape_controls
+    from nfrun.reports.format_units import format_count, format_size
+    from nfrun.spec.text_file import read_text
 
-        file = options.pipeline
-        if file is not None:
-            read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
-        base = file.absolute().parent if file is not None else Path.cwd()
-        folder = WorkDir(options.work or base / WORK_DIR)
-        if not folder.is_used():
-            why = "no run was ever kept in" if folder.path.is_dir() else "there is no"
-            print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
-            return EXIT_OK
-        with folder.lock():
-            found = plan_prune(folder, everything=options.all)
-            for path in (*found.runs, *found.files) if options.dry_run else ():
-                print(escape_controls(str(path)))
-            if not options.dry_run:
-                found.remove()
-        files = f"{format_count(len(found.runs), 'run')} and {format_count(len(found.files), 'other file')}"
-        total = f"{files}, {format_size(found.size)}"
-        print(
-            f"{'would remove' if options.dry_run else 'removed'} {total}"
-            if found.runs or found.files
-            else "nothing to remove"
-        )
+    file = options.pipeline
+    if file is not None:
+        read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
+    base = file.absolute().parent if file is not None else Path.cwd()
+    folder = WorkDir(options.work or base / WORK_DIR)
+    if not folder.is_used():
+        why = "no run was ever kept in" if folder.path.is_dir() else "there is no"
+        print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
+        return EXIT_OK
+    with folder.lock():
+        found = plan_prune(folder, everything=options.all)
+        for path in (*found.runs, *found.files) if options.dry_run else ():
+            print(escape_controls(str(path)))
+        if not options.dry_run:
+            found.remove()
+    files = f"{format_count(len(found.runs), 'run')} and {format_count(len(found.files), 'other file')}"
+    total = f"{files}, {format_size(found.size)}"
+    print(
+        f"{'would remove' if options.dry_run else 'removed'} {total}"
+        if found.runs or found.files
+        else "nothing to remove"
+    )
     return EXIT_OK
 
 
-def validate(options: ValidateOptions) -> int:
-    """Print all problems of all files. Returns 2 if there are any, otherwise 0. Raises SystemExit."""
+def validate(options: ValidateOptions, messages: Messages) -> int:
+    """Print all problems of all files. Returns 2 if there are any, otherwise 0."""
+    from nfrun.core.errors import SpecError, render_all
+    from nfrun.core.text import ellipsize
+    from nfrun.reports.format_units import format_count
+    from nfrun.spec.loader import read_pipeline
+
     found: list[Diagnostic] = []
     documents = []
-    with report_errors() as messages:
-        from nfrun.core.errors import SpecError, render_all
-        from nfrun.core.text import ellipsize
-        from nfrun.reports.format_units import format_count
-        from nfrun.spec.loader import read_pipeline
-
-        gc.enable()  # it is off during start-up, and there may be any number of files
-        for file in options.files:
-            diagnostics: tuple[Diagnostic, ...] = ()
-            try:
-                spec, _ = read_pipeline(file)
-                if not options.json:
-                    print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
-            except SpecError as error:
-                diagnostics = error.diagnostics
-            found.extend(diagnostics)
-            documents.append(
-                {"file": str(file), "ok": not diagnostics, "problems": [diagnostic_json(p) for p in diagnostics]}
-            )
-        if options.json:
-            print_json({"files": documents})
-        elif found:
-            messages(render_all(found))
+    gc.enable()  # it is off during start-up, and there may be any number of files
+    for file in options.files:
+        diagnostics: tuple[Diagnostic, ...] = ()
+        try:
+            spec, _ = read_pipeline(file)
+            if not options.json:
+                print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
+        except SpecError as error:
+            diagnostics = error.diagnostics
+        found.extend(diagnostics)
+        documents.append(
+            {"file": str(file), "ok": not diagnostics, "problems": [diagnostic_json(p) for p in diagnostics]}
+        )
+    if options.json:
+        print_json({"files": documents})
+    elif found:
+        messages(render_all(found))
     return EXIT_USAGE if found else EXIT_OK
 
 
-def bench(options: BenchOptions) -> int:
-    """Compare ways to run a pipeline, or the two bundled pipelines if it is None. Raises as `run` does."""
+def bench(options: BenchOptions, messages: Messages) -> int:
+    """Compare ways to run a pipeline, or the two bundled pipelines if it is None."""
     if options.given and options.pipeline is None:
         raise UsageError("the pipelines that nfrun brings along have no parameters: name a PIPELINE", "-p")
-    with report_errors(as_json=options.json) as messages:
-        from nfrun.cli.bench import bench
+    from nfrun.cli.bench import bench
 
-        return bench(options, messages)
+    return bench(options, messages)
 
 
-def schema(options: Options) -> int:
-    """Print the JSON Schema of pipeline files. Raises SystemExit."""
-    with report_errors():
-        from nfrun.spec.schema import schema_text
+def schema(options: Options, messages: Messages) -> int:
+    """Print the JSON Schema of pipeline files."""
+    from nfrun.spec.schema import schema_text
 
-        print(schema_text(), end="")
+    print(schema_text(), end="")
     return EXIT_OK
 
 
 # The function of each command, the class of its options, and its help.
-COMMANDS: Mapping[str, tuple[Callable[[Any], int], type[Options], str]] = {
+COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]] = {
     "run": (run, RunOptions, "Run a pipeline."),
     "plan": (plan, PlanOptions, "Show the stages of a pipeline, without running anything."),
     "clean": (clean, CleanOptions, "Remove runs and files that are no longer needed."),
@@ -168,5 +164,7 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
 
     Raises UsageError if an option is wrong, and SystemExit for every other error.
     """
-    command, options, _ = COMMANDS[name]
-    return command(options(**given))
+    command, kind, _ = COMMANDS[name]
+    options = kind(**given)
+    with report_errors(as_json=getattr(options, "json", False)) as messages:
+        return command(options, messages)

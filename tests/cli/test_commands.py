@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from nfrun import __version__
 from nfrun.__main__ import main
 from nfrun.cache import work_dir
-from nfrun.cli.commands import COMMANDS
+from nfrun.cli import typer_app
 from nfrun.cli.exit_codes import EXIT_CODES, report_errors
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import Cause, HandoffError
@@ -188,10 +188,10 @@ def test_a_usage_error_is_reported_as_json_too(
 def test_an_unanswered_question_ends_the_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, expected: str
 ) -> None:
-    def ask(options: object) -> int:
+    def ask(name: str, given: object) -> int:
         raise error
 
-    monkeypatch.setitem(COMMANDS, "bench", (ask, *COMMANDS["bench"][1:]))
+    monkeypatch.setattr(typer_app, "execute", ask)
     monkeypatch.setattr(sys, "argv", ["nfrun", "bench", "--repeat", "3"])  # typer parses a number
     with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)

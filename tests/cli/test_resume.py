@@ -19,7 +19,6 @@ from conftest import Here
 
 from nfrun.cache.journal import Journal, read_journal
 from nfrun.cli import commands
-from nfrun.cli.options import RunOptions
 
 STEPS = """
 import os, signal, time
@@ -751,7 +750,7 @@ def test_a_journal_that_cannot_be_written_ends_the_run(
     monkeypatch.chdir(trial.path)
     (trial.path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    assert commands.run(RunOptions(Path("p.yaml"))) == 74
+    assert commands.execute("run", {"pipeline": "p.yaml"}) == 74
     assert {number: signal.getsignal(number) for number in before} == before
     err = capfd.readouterr().err
     (run,) = (trial.path / ".nfrun/runs").iterdir()
