@@ -24,9 +24,12 @@ class LineReporter:
         """Write the buffered lines and flush the stream."""
         if self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write("".join(lines))
-            self._stream.flush()
+            self._write("".join(lines))
 
     def close(self) -> None:
         """Write the last lines."""
         self.pause()
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -11,17 +11,18 @@ from rich.text import Text
 from nfrun.core.events import AttemptStopped, Event, NodeLogged
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_seconds
+from nfrun.reports.line_reporter import LineReporter
 from nfrun.reports.run_record import RunRecord, StageRecord
 
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted of each, at most 16
 _BAR_WIDTH = 24
-_MAX_LINES = 500  # buffered log lines: at this number they are printed at once
 
 
-class LiveView:
+class LiveView(LineReporter):
     """A reporter that redraws the state of the run until it ends. After that only the log lines of nodes remain."""
 
     def __init__(self, record: RunRecord, console: Console, name: str) -> None:
+        super().__init__(console.file)
         self._record = record
         self._console = console
         self._name = name
@@ -36,28 +37,23 @@ class LiveView:
         )
         self._clock = console.get_time
         self._began = self._clock()
-        self._lines: list[str] = []
         self._live.start()
 
     def event(self, event: Event) -> None:
-        """Buffer the line that a node logged, or that its attempt was stopped."""
+        """Add the line that a node logged, or that its attempt was stopped."""
         if isinstance(event, NodeLogged):
-            self._lines.append(f"{event.node} | {ellipsize(event.text, 2_000)}")
+            self.add(f"{event.node} | {ellipsize(event.text, 2_000)}")
         elif isinstance(event, AttemptStopped):
-            self._lines.append(f"{event.node} told to stop: {escape_controls(event.why)}")
-        if len(self._lines) >= _MAX_LINES:
-            self.pause()
-
-    def pause(self) -> None:
-        """Print the buffered lines, all at once, because the view below is redrawn for each print."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._console.print(Text("\n".join(lines)), soft_wrap=True)
+            self.add(f"{event.node} told to stop: {escape_controls(event.why)}")
 
     def close(self) -> None:
         """Print the last lines and remove the view."""
-        self.pause()
+        super().close()
         self._live.stop()
+
+    def _write(self, text: str) -> None:
+        # Lines are buffered because the view below is redrawn for each print.
+        self._console.print(Text(text), soft_wrap=True, end="")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # Runs on rich's thread while the record changes. That is safe: its nodes are never added or removed.
