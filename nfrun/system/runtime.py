@@ -31,11 +31,9 @@ def peak_rss() -> int:
 
     Reads `/proc` where it exists: the value of `getrusage` includes memory of the parent at the time of the fork.
     """
-    try:
+    with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

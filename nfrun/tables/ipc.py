@@ -128,11 +128,8 @@ def _reserve(path: str, size: int) -> int:
     with suppress(OSError):
         # With O_APPEND, the C library fails if the file system has no fallocate. Without it, the C library would write
         # into every block, which takes longer than the reservation saves.
-        file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.posix_fallocate(file, 0, size)
-        finally:
-            os.close(file)
+        with Path(path).open("ab", buffering=0) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
         return size
     return 0
 
