@@ -43,8 +43,7 @@ def json_values(array: pa.Array, form: Form) -> list[Any]:
     if array.type != form.kind:
         array = array.cast(form.kind)
     values: list[Any] = array.to_pylist()
-    convert = form.convert
-    return values if convert is None else [None if v is None else convert(v) for v in values]
+    return values if form.convert is None else _each_item(form.convert, values)
 
 
 def json_form(kind: pa.DataType) -> Form:
@@ -52,7 +51,8 @@ def json_form(kind: pa.DataType) -> Form:
     if pt.is_dictionary(kind):
         return json_form(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
-        return Form(kind.storage_type, _uuid) if kind == pa.uuid() else json_form(kind.storage_type)
+        is_uuid = kind == pa.uuid()
+        return Form(kind.storage_type, lambda v: str(uuid.UUID(bytes=v))) if is_uuid else json_form(kind.storage_type)
     if pt.is_floating(kind):
         return Form(kind, lambda v: v if math.isfinite(v) else None)
     if is_bytes(kind):
@@ -95,10 +95,6 @@ def _each_field(converts: Mapping[str, Callable[[Any], Any]], row: Mapping[str, 
 
 def _each_item(convert: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     return [None if v is None else convert(v) for v in items]
-
-
-def _uuid(value: bytes) -> str:
-    return str(uuid.UUID(bytes=value))
 
 
 def _iso(text: str) -> str:
