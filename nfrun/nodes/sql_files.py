@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from glob import glob, has_magic
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,6 @@ def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
         return  # no file name, or a pattern for all files of the machine
     if folder and (base / name).is_dir():
         name = os.path.join(name, "**")  # noqa: PTH118  (a Path drops a leading ./)
-    if not has_magic(name):
-        return
     # DuckDB reads hidden files too. root_dir: brackets in the name of the base folder are not a pattern.
     for match in sorted(glob(name, root_dir=base, recursive=True, include_hidden=True)):  # noqa: PTH207
         if (base / match).is_file():
