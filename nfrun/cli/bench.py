@@ -46,6 +46,7 @@ from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 from nfrun.system.std_streams import Messages
 
+_SO = "; nothing is compared"  # the end of a message when a run has failed
 _MAX_INTERRUPTS = 2  # signals after which a child process is killed
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
 # first node or handoff would pay for the import, and which one that is differs between variants.
@@ -190,22 +191,18 @@ class _BenchRuns:
             self.messages("")  # ends the progress line
         if self.child.caught:
             number = self.child.caught[0]
-            raise self.stopped(f"stopped by {SIGNALS[signal.Signals(number)]}", EXIT_SIGNAL + number)
+            raise BenchStopped(f"stopped by {SIGNALS[signal.Signals(number)]}{_SO}", EXIT_SIGNAL + number)
         if code:
             text = err.read_text(encoding="utf-8", errors="backslashreplace")
             # `bench` has no such options.
             self.messages(text.replace(KEEP_GOING, "").replace(RESUME, ""), end="")
-            raise self.stopped(f"{which} {describe_exit(code)}", code if code in _SAME_CODES else EXIT_FAILED)
+            raise BenchStopped(f"{which} {describe_exit(code)}{_SO}", code if code in _SAME_CODES else EXIT_FAILED)
         try:
             document: Document = json.loads(out.read_bytes())
         except ValueError:  # a node has ended the process
             self.messages("")
-            raise self.stopped(f"{which} ended without a result", EXIT_FAILED) from None
+            raise BenchStopped(f"{which} ended without a result{_SO}", EXIT_FAILED) from None
         return document
-
-    def stopped(self, what: str, code: int) -> BenchStopped:
-        """Return the error to raise."""
-        return BenchStopped(f"{what}; nothing is compared", code)
 
     def command(self, variant: Variant) -> list[str]:
         """Return the command line of a run."""
