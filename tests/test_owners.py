@@ -75,7 +75,6 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         {
             "system.pipes": "owns pipes",
             "system.supervisor": "messages of the runner",
-            "system.checksums": "files",
         },
     ),
     "renames a file": (
