@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -139,9 +140,7 @@ def _path_state(path: str) -> str:
 def _checksum_if_any(path: str) -> str:
     """Return the checksum of a file; "" if there is none or it cannot be read."""
     # Checked first, as most of these paths do not exist: an exception takes three times as long.
-    if not os.access(path, os.F_OK):
-        return ""
-    try:
-        return file_checksum(path) if Path(path).is_file() else ""
-    except OSError:
-        return ""
+    if os.access(path, os.F_OK):
+        with suppress(OSError):
+            return file_checksum(path) if Path(path).is_file() else ""
+    return ""

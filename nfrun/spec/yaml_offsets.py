@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -302,11 +303,9 @@ def parse_with_offsets(source: Source, text: str) -> Seq:
     """Parse `text` into values with offsets and keeps them in `source`. Raises SpecError with all problems."""
     builder = _Builder(source)
     top = Seq()
-    with gc_paused():
+    with gc_paused(), suppress(_SearchEnded):
         try:
             top = builder.build(CParser(_clean(builder, text)).get_event)
-        except _SearchEnded:
-            pass
         except YAMLError as error:
             start, length, what, hint = explain(error, source.text)
             builder.diagnostics.append(Diagnostic(source.span(start << 32 | length), what, hint))

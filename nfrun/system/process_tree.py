@@ -43,11 +43,9 @@ def _kill_once() -> int:
     """Kill all descendants that are found now. Returns how many were killed or had ended."""
     killed = 0
     for process, ended in descendants():
-        if ended:
-            killed += 1
-            continue
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+            if not ended:
+                os.kill(process, signal.SIGKILL)
             killed += 1
     return killed
 

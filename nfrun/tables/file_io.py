@@ -105,8 +105,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
             pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as sink,
         ):
             _WRITERS[kind](table, sink, path)
-        size = os.stat(partial).st_size  # noqa: PTH116
-    return size
+        return os.stat(partial).st_size  # noqa: PTH116
 
 
 # ------------------------------------------------------------------ which files
