@@ -52,7 +52,7 @@ class Scheduler:
     Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, `set_capacity`
     when there is more or less of a resource, and `cancel` to stop. Each takes the time in seconds and returns the
     resulting events in order. The caller must carry out each `NodeStarted` and `AttemptStopped`. When `done`, call
-    `finish` for the last event. It is not thread-safe.
+    `finish` for the last event. It is not thread-safe. `running` is the number of running attempts.
 
     With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
     `seed` makes the jitter of retries repeatable. Attempts at the nodes `begins_later` begin when `begun` is called,
@@ -104,7 +104,7 @@ class Scheduler:
         self._timers: list[tuple[float, int, int, bool]] = []
         self._detached: set[tuple[int, int]] = set()
         self._left = count
-        self._running = 0
+        self.running = 0
         self._stop_reason: str | None = None  # why nothing new starts; None while nodes may start
         self._cancelled = False
         self._causes: dict[Cause, None] = {}  # of the nodes that failed; a dict, for its fixed order
@@ -113,11 +113,6 @@ class Scheduler:
     def done(self) -> bool:
         """Whether every node has ended."""
         return self._left == 0
-
-    @property
-    def running(self) -> int:
-        """The number of running attempts."""
-        return self._running
 
     @property
     def wake_at(self) -> float | None:
@@ -264,7 +259,7 @@ class Scheduler:
         node = self._nodes[i]
         self._state[i] = _RUNNING
         self._attempt[i] += 1
-        self._running += 1
+        self.running += 1
         for resource, amount in self._demand[i]:
             self._free[resource] -= amount
         if node.timeout is not None and node.name not in self._begins_later:
@@ -273,7 +268,7 @@ class Scheduler:
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
 
     def _free_resources(self, i: int) -> None:
-        self._running -= 1
+        self.running -= 1
         for resource, amount in self._demand[i]:
             self._free[resource] += amount
 
