@@ -108,12 +108,14 @@ class PipelineRun:
         with_cache: WithCache | None = None,
     ) -> RunFinished:
         """Run to the end, inside of `around(run)`. `with_cache(run_attempt, store, on_error)` adds a cache."""
-
-        def cached(run_attempt: RunAttempt) -> RunAttempt:
-            return with_cache(run_attempt, self.store, self.run.abort) if with_cache else run_attempt
-
         context = ExecutorContext(
-            self._runner, cached, self.store, self._folder, self._slots, self._placement, self.run.begun
+            self._runner,
+            lambda run_attempt: with_cache(run_attempt, self.store, self.run.abort) if with_cache else run_attempt,
+            self.store,
+            self._folder,
+            self._slots,
+            self._placement,
+            self.run.begun,
         )
         with around(self.run):
             return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
