@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.cached_attempts import ObservedFiles
@@ -105,13 +106,11 @@ class JournalWriter:
         lacking, self._ended = self._ended, {}
         self._admitted += [NodeCancelled(ended.at, node, _WHY) for node, ended in lacking.items()]
         try:
-            try:
+            with closing(self._journal):
                 if not self.error:
                     if lacking and event.status == "ok":
                         raise LookupError(f"it lacks {', '.join(lacking)}")
                     self._journal.ended(event.status)
-            finally:
-                self._journal.close()
         except Exception as error:
             self._fail(error)
         self.end = event.with_error(self.error) if self.error else event
