@@ -115,7 +115,8 @@ class _ReuseDecider:
         if name not in self._allowed:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
         definition = self._keys.definition(name)
-        ends = self._keyed_ends(name)
+        # The key inputs of all others are unknown.
+        ends = [end for end in self._history.of_node(name) if end.key is not None]
         if ends and not any(definition.items() <= end.key_inputs.items() for end in ends):
             before = {part: value for part, value in ends[0].key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
@@ -133,11 +134,7 @@ class _ReuseDecider:
                 self._match[name] = found
                 self._reader_digests.update((output.id, reader_digest(output)) for output in found.outputs)
                 return ""
-        return self._what_changed(name, key_inputs)
-
-    def _keyed_ends(self, name: str) -> list[FinishedNode]:
-        """Return the journal entries that have a cache key. The key inputs of all others are unknown."""
-        return [end for end in self._history.of_node(name) if end.key is not None]
+        return self._what_changed(name, ends, key_inputs)
 
     def _is_usable(self, spec: NodeSpec, found: FinishedNode) -> bool:
         """Return whether a journal entry has all outputs that are read, and the files it wrote are unchanged."""
@@ -146,8 +143,7 @@ class _ReuseDecider:
             return False
         return not found.wrote or self._wrote(spec) == found.wrote
 
-    def _what_changed(self, name: str, key_inputs: KeyInputs) -> str:
-        ends = self._keyed_ends(name)
+    def _what_changed(self, name: str, ends: list[FinishedNode], key_inputs: KeyInputs) -> str:
         if not ends and self._history.of_node(name):
             return "its code or inputs changed while it last ran"
         if not ends:
