@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
@@ -138,10 +138,6 @@ class Pipeline:
     outputs: Mapping[str, OutputId]
     secrets: tuple[str, ...] = ()
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-
-    def with_nodes(self, nodes: Mapping[str, NodeSpec]) -> Pipeline:
-        """Return the same pipeline with other nodes."""
-        return replace(self, nodes=nodes)
 
 
 def has_expression(text: str) -> bool:

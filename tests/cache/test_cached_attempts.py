@@ -216,7 +216,7 @@ def test_a_node_with_a_changed_definition_waits_for_no_digest(trial: Trial, monk
     inputs, digest = input_of(trial)
     trial.add_finished(replace(B, id="b"), {"a": digest})
     nodes = {**trial.pipeline.nodes, "b": replace(B, body="select other")}
-    trial.pipeline = trial.pipeline.with_nodes(nodes)
+    trial.pipeline = replace(trial.pipeline, nodes=nodes)
     trial.keys = CacheKeys(trial.pipeline)
 
     def digest_of(ref: OutputRef) -> OutputRef:

@@ -70,7 +70,7 @@ class Trial:
 
     def change(self, name: str, **what: Any) -> None:
         nodes = {**self.pipeline.nodes, name: replace(self.pipeline.nodes[name], **what)}
-        self.pipeline = self.pipeline.with_nodes(nodes)
+        self.pipeline = replace(self.pipeline, nodes=nodes)
 
     def lose(self, *outputs: str) -> None:
         for output in outputs:

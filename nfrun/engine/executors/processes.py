@@ -76,7 +76,7 @@ class ProcessWorkers:
         self._store = store
         self._outputs = outputs
         self._take_seconds = take_seconds
-        shared = runner.pipeline.with_nodes({})
+        shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
         self._pool = pool.WorkerPool(serve, config, PRELOAD, ahead)
         self._calls: dict[str, Callable[..., object]] = {

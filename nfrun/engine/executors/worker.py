@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -161,7 +161,7 @@ class _Worker:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
         config, spec = self._config, order.node
         runner = AttemptRunner(
-            config.pipeline.with_nodes({spec.id: spec}),
+            replace(config.pipeline, nodes={spec.id: spec}),
             WorkerStore(config.outputs, fsync=config.fsync),
             config.run_id,
             config.scratch,
