@@ -195,5 +195,14 @@ class JournalWriter:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
         # There is none if the store could not read the file: this raises that error.
         checksum = ref.checksum or file_checksum(ref.path or "")
-        digest, size, schema_digest = ref.digest or "", ref.size or 0, ref.schema_digest or ""
-        return FinishedOutput(ref.id, ref.rows, ref.bytes, ref.schema, digest, size, checksum, file, schema_digest)
+        return FinishedOutput(
+            ref.id,
+            ref.rows,
+            ref.bytes,
+            ref.schema,
+            ref.digest or "",
+            ref.size or 0,
+            checksum,
+            file,
+            ref.schema_digest or "",
+        )
