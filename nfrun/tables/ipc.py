@@ -149,13 +149,6 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
         raise HandoffError(f"cannot open {path.name}: {reason(error)}", error) from error
 
 
-def open_bytes(whole: pa.Buffer) -> pa.Table:
-    """Return the table in the bytes of an Arrow IPC file, without copying them."""
-    import pyarrow as pa
-
-    return pa.ipc.open_file(whole).read_all()
-
-
 def schema_line(schema: pa.Schema) -> str:
     """Return the schema on one line: `name: type, …`."""
     return ", ".join(f"{column.name}: {column.type}" for column in schema)

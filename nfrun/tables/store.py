@@ -23,7 +23,7 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import quarter_of_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.ipc import has_dictionary, open_bytes, open_file, schema_line, size_of, write_file
+from nfrun.tables.ipc import has_dictionary, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
 
@@ -335,6 +335,8 @@ class TableStore:
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: StoredOutput) -> None:
+        import pyarrow as pa
+
         error: HandoffError | None = None
         written, mapped, ref = False, None, entry.ref
         path = self._path_of(entry.ref)
@@ -355,7 +357,8 @@ class TableStore:
                 # writing the file, and uses one of the 65,530 maps that Linux allows a process. Drop the published
                 # table even so: it may be a view of a larger object, or of one that its node goes on to change.
                 if not entry.no_readers:
-                    mapped = open_file(Path(path), file.size) if file.whole is None else open_bytes(file.whole)
+                    whole = file.whole
+                    mapped = open_file(Path(path), file.size) if whole is None else pa.ipc.open_file(whole).read_all()
             else:
                 from nfrun.tables.digest import table_digest
 
