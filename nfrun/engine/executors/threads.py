@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
-from nfrun.engine.attempt import CANCELLED, RunAttempt, RunCoroutine
+from nfrun.engine.attempt import CANCELLED, RunAttempt
 from nfrun.engine.executors.base import OnOutcome
 from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
@@ -83,7 +83,8 @@ class ThreadExecutor:
 
     def close(self, grace: float = 0.0) -> None:
         """End the idle threads and the event loop. Child processes are killed after `grace` seconds."""
-        self._run_attempt = _refuse  # of those that wait for a thread; a check in each attempt would cost more
+        # For attempts that wait for a thread. A check in each attempt would cost more.
+        self._run_attempt = lambda start, *_: Outcome(start.node, start.attempt, CANCELLED)
         with self._lock:
             self._closing = True
             self._lock.wait_for(
@@ -156,10 +157,6 @@ class ThreadExecutor:
             with self._lock:
                 self._lock.notify_all()
         return self._on_outcome(outcome)
-
-
-def _refuse(start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
-    return Outcome(start.node, start.attempt, CANCELLED)
 
 
 class _Loop:
