@@ -118,7 +118,7 @@ def bench(options: BenchOptions, messages: Messages) -> int:
             environ=os.environ,
             run_id="bench",
             set_redactor=messages.set_redactor,
-        )[0]
+        ).pipeline
         for file in files
     ]
     child, measured_on = Child(), machine()

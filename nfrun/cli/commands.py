@@ -45,7 +45,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     from nfrun.reports.plan_view import plan_view
     from nfrun.spec.resolve import resolve
 
-    spec, _ = resolve(
+    spec = resolve(
         options.pipeline,
         given=options.given if options.resume or options.given or options.params_file else None,
         params_file=options.params_file,
@@ -53,7 +53,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         run_id="plan",
         to_run=False,
         set_redactor=messages.set_redactor,
-    )
+    ).pipeline
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.path, spec.file).durations
     planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)

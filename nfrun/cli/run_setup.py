@@ -57,7 +57,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
     """
     _check_events_file(options.events)
     run_id = new_run_id()
-    pipeline, redactor = resolve(
+    resolved = resolve(
         options.pipeline,
         given=options.given,
         params_file=options.params_file,
@@ -65,6 +65,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
         run_id=run_id,
         set_redactor=messages.set_redactor,
     )
+    pipeline = resolved.pipeline
     work = WorkDir.of_pipeline(pipeline, options.work)
     with work.lock() as lock, ExitStack() as stack:
         number = next_number(lock.number, work)
@@ -87,7 +88,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
             started=RunHeader(run_id, work.pipeline_name(pipeline), number),
             recorded=recorded,
             events=events,
-            redactor=redactor,
+            redactor=resolved.redactor,
             messages=messages,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.pipeline import Pipeline
@@ -10,6 +11,14 @@ from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.parameters import read_params_file
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A pipeline whose parameters are bound and whose expressions are evaluated. `redactor` masks its secrets."""
+
+    pipeline: Pipeline
+    redactor: Redactor
 
 
 def resolve(
@@ -21,8 +30,8 @@ def resolve(
     run_id: str,
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
-) -> tuple[Pipeline, Redactor]:
-    """Read, check and bind the pipeline in `file`. Returns it, and the redactor that masks its secrets.
+) -> Resolved:
+    """Read, check and bind the pipeline in `file`.
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are. `bind` in `binder.py` describes the others. Calls `set_redactor(redactor)` before it
@@ -35,4 +44,4 @@ def resolve(
     if given is not None:
         typed = read_params_file(params_file)
         pipeline = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
-    return pipeline, redactor
+    return Resolved(pipeline, redactor)

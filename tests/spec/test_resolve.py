@@ -28,12 +28,10 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_pipeline_is_bound_and_comes_with_its_redactor(file: Path, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("{n: 3, m: 4}")
-    pipeline, redactor = resolve(
-        file, given={"n": "5"}, params_file=tmp_path / "params.yaml", environ=ENVIRON, run_id="r1"
-    )
-    assert pipeline.nodes["a"].with_ == {"sum": "5 4 r1"}
-    assert pipeline.nodes["a"].source.line == 4
-    assert redactor("it is s3cret-value") == "it is ***"
+    found = resolve(file, given={"n": "5"}, params_file=tmp_path / "params.yaml", environ=ENVIRON, run_id="r1")
+    assert found.pipeline.nodes["a"].with_ == {"sum": "5 4 r1"}
+    assert found.pipeline.nodes["a"].source.line == 4
+    assert found.redactor("it is s3cret-value") == "it is ***"
 
 
 def test_the_redactor_is_set_before_an_error_of_binding(file: Path) -> None:
@@ -55,8 +53,8 @@ def test_a_file_with_problems_sets_no_redactor(file: Path) -> None:
 
 
 def test_to_look_at_a_pipeline_its_secrets_need_no_value(file: Path) -> None:
-    pipeline, _ = resolve(file, given={}, params_file=None, environ={}, run_id="plan", to_run=False)
-    assert pipeline.nodes["a"].with_ == {"sum": "1 2 plan"}
+    found = resolve(file, given={}, params_file=None, environ={}, run_id="plan", to_run=False)
+    assert found.pipeline.nodes["a"].with_ == {"sum": "1 2 plan"}
     with pytest.raises(SpecError):
         resolve(file, given={}, params_file=None, environ={}, run_id="r")
 
@@ -65,11 +63,11 @@ def test_nothing_is_bound_if_no_parameters_are_given(file: Path) -> None:
     file.write_text(
         TEXT.replace("TOKEN", "TOKEN, NOT_SET").replace("n: {type: integer, default: 1}", "n: {type: integer}")
     )
-    pipeline, redactor = resolve(file, given=None, params_file=None, environ=ENVIRON, run_id="plan")
-    assert pipeline.nodes["a"].with_ == {"sum": "${{ params.n }} ${{ params.m }} ${{ run.id }}"}
-    assert redactor("it is s3cret-value") == "it is ***"
+    found = resolve(file, given=None, params_file=None, environ=ENVIRON, run_id="plan")
+    assert found.pipeline.nodes["a"].with_ == {"sum": "${{ params.n }} ${{ params.m }} ${{ run.id }}"}
+    assert found.redactor("it is s3cret-value") == "it is ***"
 
 
 def test_a_pipeline_without_secrets_has_nothing_to_mask(file: Path) -> None:
     file.write_text(TEXT.replace("secrets: [TOKEN]", ""))
-    assert not resolve(file, given={}, params_file=None, environ=ENVIRON, run_id="r")[1]
+    assert not resolve(file, given={}, params_file=None, environ=ENVIRON, run_id="r").redactor
