@@ -42,7 +42,7 @@ def caught() -> Iterator[list[Options]]:
     """Yield the options with which commands are called. They do nothing."""
     calls: list[Options] = []
 
-    def catch(options: Options) -> int:
+    def catch(options: Options, messages: object) -> int:
         calls.append(options)
         return 0
 
