@@ -309,6 +309,7 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
         module = {"store": "tables.store", "dispatcher": "engine.event_dispatch"}[broken_part]
         monkeypatch.setattr(f"nfrun.{module}.start_thread", raise_broken)
     events = file.parent / "events.jsonl"
+    before = threading.enumerate()  # other tests may have left some
     with pytest.raises(LookupError, match="broken") as error:
         run_pipeline(RunOptions(file, events=events, fsync=True), **more)
     descriptors = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
@@ -316,7 +317,8 @@ def test_a_run_that_raises_leaves_no_open_file_and_no_thread(
     for thread in threading.enumerate():
         if thread.name == "nfrun-checksums":
             thread.join(10)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("nfrun-")]
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert not [name for name in left if name.startswith("nfrun-")]
 
 
 def test_the_events_file_has_every_event(file: Path) -> None:
