@@ -29,7 +29,7 @@ _SIGNS = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the results: what was measured, the ratio of `measured` to `against`, and the limit for it.
+    """One row of the results: its name, the ratio of `measured` to `against`, and the limit of the ratio.
 
     `bar` is the limit, such as `<= 1.0`, empty if there is none. `holds` says whether the ratio meets it. `low` and
     `high` are the smallest and the largest ratio of a single round. Where both clocks were read, `cpu` and `wall` are

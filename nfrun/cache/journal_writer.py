@@ -27,7 +27,7 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
-_WHY = "its outputs, or those of a node that it depends on, were not written"
+_NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
 
 
 class JournalWriter:
@@ -104,7 +104,7 @@ class JournalWriter:
     def _end(self, event: RunFinished) -> None:
         """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
         lacking, self._ended = self._ended, {}
-        self._admitted += [NodeCancelled(ended.at, node, _WHY) for node, ended in lacking.items()]
+        self._admitted += [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
         try:
             with closing(self._journal):
                 if not self.error:

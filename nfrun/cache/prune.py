@@ -1,4 +1,4 @@
-"""Finds and removes what is no longer needed in a work folder, by the journals of its runs.
+"""Finds and removes old runs and unneeded outputs in a work folder. Decides by the journals of the runs.
 
 For each pipeline it keeps the last run that ended with `ok` and all later runs, which can be resumed, each with the
 outputs that are there. It also keeps the outputs of `cache: true` nodes: for each cache key, those of the latest run
@@ -40,7 +40,7 @@ class PrunePlan:
 
 
 def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
-    """Plan the removal of what is no longer needed, or with `everything` of all runs. Removes nothing itself.
+    """Plan the removal of old runs and unneeded outputs, or with `everything` of all runs. Removes nothing itself.
 
     The caller must hold the lock of the work folder. Raises OSError if the run folders cannot be listed, and
     PermissionError if a journal cannot be read.

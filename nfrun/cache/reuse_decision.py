@@ -102,7 +102,7 @@ class _ReuseDecider:
 
     def _decision(self, name: str) -> ReuseDecision:
         if name in self._reasons:
-            # An order-only upstream hands on no content that could turn out unchanged.
+            # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
             ordered = any(need in self._reasons for need in self._nodes[name].needs)
             return ReuseDecision(self._reasons[name], pending=name in self._pending and not ordered)
         return ReuseDecision("", self._match[name], self._files.get(name, {}))

@@ -42,7 +42,7 @@ def _option(
 
 @dataclass_transform(frozen_default=True)
 def _options(cls: type[_Command]) -> type[_Command]:
-    """Make a dataclass that is frozen for the type checker only, with what is needed of one.
+    """Make a dataclass that is frozen for the type checker only, with fewer generated methods.
 
     What Python generates for a frozen dataclass with slots, `repr` and `==` delays every command by 2 ms.
     """

@@ -93,7 +93,7 @@ class EventDispatcher:
         return [event.with_error(failed) if isinstance(event, RunFinished) else event for event in events]
 
     def _next_events(self) -> list[Event]:
-        """Wait for an event and return all that are queued. After `close`, ignores what was emitted later."""
+        """Wait for an event and return all queued events. Ignores events that are emitted after `close`."""
         events: list[Event] = []
         for _ in range(max(1, self._queue.qsize())):  # not until it is empty: others may fill it as fast
             event = self._queue.get()

@@ -121,7 +121,7 @@ class PipelineRun:
             return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
 
     def close(self, take_tables: Callable[[], object]) -> None:
-        """Deliver all events, and write what is left. Calls `take_tables` before the store drops its tables."""
+        """Close logs, reporters and store. Calls `take_tables` before the store drops its tables."""
         self._logs.close()
         self.dispatcher.close()
         take_tables()

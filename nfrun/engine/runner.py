@@ -127,7 +127,7 @@ class Run:
         try:
             for name, make_executor in make_executors.items():
                 # A partial function costs more than a method, several times a node.
-                on_outcome = self._on_outcome if name == DEFAULT_EXECUTOR else partial(self._on_outcome, keeper=name)
+                on_outcome = self._on_outcome if name == DEFAULT_EXECUTOR else partial(self._on_outcome, caller=name)
                 self._executors[name] = make_executor(on_outcome)
             self._scheduler = self._make_scheduler()
             self._run_to_end()
@@ -220,15 +220,15 @@ class Run:
 
     # -- on the thread that ended an attempt -----------------------------------------------------------------------
 
-    def _on_outcome(self, outcome: Outcome, keeper: str = DEFAULT_EXECUTOR) -> NodeStarted | None:
+    def _on_outcome(self, outcome: Outcome, caller: str = DEFAULT_EXECUTOR) -> NodeStarted | None:
         self._outcomes.append(outcome)
-        return self._apply_outcomes(keeper)
+        return self._apply_outcomes(caller)
 
-    def _apply_outcomes(self, keeper: str = "") -> NodeStarted | None:
+    def _apply_outcomes(self, caller: str = "") -> NodeStarted | None:
         """Apply all pending outcomes. If another thread holds the lock, leave them to it.
 
-        Returns an attempt on the executor `keeper` for this thread to run next. Waiting for the lock would make the
-        threads take turns from then on: each would find it held by a thread that waits for the GIL.
+        Returns the attempt that this thread, one of the executor `caller`, runs next. Waiting for the lock would make
+        the threads take turns from then on: each would find it held by a thread that waits for the GIL.
         """
         next_start: NodeStarted | None = None
         try:
@@ -236,7 +236,7 @@ class Run:
             while self._outcomes and self._lock.acquire(blocking=False):
                 try:
                     while self._outcomes:
-                        next_start = self._apply_outcome(self._outcomes.popleft(), next_start, keeper)
+                        next_start = self._apply_outcome(self._outcomes.popleft(), next_start, caller)
                 finally:
                     self._lock.release()
         except BaseException as error:
@@ -259,8 +259,8 @@ class Run:
             amount = self._executors[name].capacity(self.now()) or 0.0
             self._execute(self._scheduler.set_capacity(self.now(), slots_of(name), amount))
 
-    def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None, keeper: str) -> NodeStarted | None:
-        """Apply one outcome. Returns the attempt for this thread, one of the executor `keeper`, to run next.
+    def _apply_outcome(self, outcome: Outcome, next_start: NodeStarted | None, caller: str) -> NodeStarted | None:
+        """Apply one outcome. Returns the attempt that this thread, one of the executor `caller`, runs next.
 
         That is `next_start` if given, or else the first attempt on that executor; all others are started here.
         """
@@ -270,18 +270,18 @@ class Run:
             self.detached -= 1
             for ref in outcome.outputs.values():
                 self._store.discard(ref)
-        next_start = self._execute(events, next_start, keeper)
+        next_start = self._execute(events, next_start, caller)
         wake_at = scheduler.wake_at
         if scheduler.done or (wake_at is not None and (self._wake_at is None or wake_at < self._wake_at)):
             self._requests.put(lambda: None)
         return next_start
 
     def _execute(
-        self, events: Iterable[Event], kept: NodeStarted | None = None, keeper: str = ""
+        self, events: Iterable[Event], next_start: NodeStarted | None = None, caller: str = ""
     ) -> NodeStarted | None:
         """Emit the events and execute them: start and stop attempts, commit and release outputs.
 
-        The first attempt on the executor `keeper` is returned instead of started, unless one is given in `kept`.
+        The first attempt on the executor `caller` is returned instead of started, unless one is given in `next_start`.
         """
         placement = self._placement
         for event in events:
@@ -292,8 +292,8 @@ class Run:
                         self._store.commit(ref)
             elif isinstance(event, NodeStarted):
                 name = placement.get(event.node, DEFAULT_EXECUTOR) if placement else DEFAULT_EXECUTOR
-                if kept is None and name == keeper:
-                    kept = event
+                if next_start is None and name == caller:
+                    next_start = event
                 else:
                     self._executors[name].start(event)
             elif isinstance(event, OutputReleased):
@@ -304,7 +304,7 @@ class Run:
                     self._on_timeout(event.node, event.attempt)
                 name = placement.get(event.node, DEFAULT_EXECUTOR)
                 self._executors[name].stop(event.node, event.attempt)
-        return kept
+        return next_start
 
 
 def _raise(error: BaseException) -> None:

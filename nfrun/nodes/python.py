@@ -38,23 +38,23 @@ class Context:
     attempt: int
     env: Mapping[str, str]
     log: logging.Logger
-    _job: NodeContext
+    _node_context: NodeContext
 
     @property
     def scratch(self) -> Path:
         """A folder of this attempt's own, removed when it ends. Raises HandoffError."""
-        return self._job.scratch()
+        return self._node_context.scratch()
 
     @property
     def stopped(self) -> bool:
         """Whether the attempt was told to stop. A long loop that checks this ends sooner."""
-        return self._job.cancel_token.cancelled
+        return self._node_context.cancel_token.cancelled
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Report progress, in units of the node's own. Raises ValueError or TypeError unless the numbers are finite."""
         if not math.isfinite(done) or not math.isfinite(total or 0):
             raise ValueError("progress is told in finite numbers")
-        self._job.progress(float(done), None if total is None else float(total))
+        self._node_context.progress(float(done), None if total is None else float(total))
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:

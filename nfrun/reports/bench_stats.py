@@ -61,7 +61,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured of one variant.
+    """The measurements of one variant.
 
     `wall` is the seconds from the start of the run to its end, without the start of the process. `peak` is the peak
     memory of the process in bytes. `handoff` is the seconds that a node and its readers waited for its outputs to be

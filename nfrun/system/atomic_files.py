@@ -78,7 +78,7 @@ def atomic_write(path: Path | str, *, private: bool = False, fsync: bool = False
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove the temporary files of `private` files in a folder. Ignores errors. Nobody may write there any more."""
+    """Remove the temporary files of `private` files in a folder. Ignores errors. No thread may be writing there."""
     for partial in folder.glob(f"*{PARTIAL}"):
         with suppress(OSError):
             partial.unlink()

@@ -28,7 +28,7 @@ class ByteFilter(Protocol):
 
 @contextmanager
 def pumping(pipes: Mapping[int, Feed]) -> Iterator[None]:
-    """Pump the pipes on a thread while inside. At the end, pass on what is in them by then.
+    """Read the pipes on a thread inside the `with` block. At its end, pass on the bytes that are still in them.
 
     Raises OSError or HandoffError if no pipe or thread is available.
     """

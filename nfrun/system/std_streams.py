@@ -236,7 +236,7 @@ class StrayOutput:
             self.close()
 
     def relay(self) -> None:
-        """Start writing what comes through the pipe to fd 2, on a thread."""
+        """Start a thread that copies the bytes of the pipe to fd 2."""
         if self._pipe:
             os.close(self._pipe[1])
             self._done.acquire()

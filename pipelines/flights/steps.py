@@ -60,7 +60,7 @@ def hourly(weather: pa.Table) -> pa.Table:
 def join(
     clean: pa.Table, hourly: pa.Table, planes: pa.Table, airports: pa.Table, airlines: pa.Table
 ) -> dict[str, pa.Table]:
-    """Every flight with what is known of its weather, plane, destination and airline; null where nothing is.
+    """Join each flight with its weather, plane, destination and airline. Columns without a match are null.
 
     `scheduled` has all flights in the order of `clean`, `arrived` those that reached their destination.
     """

@@ -325,7 +325,7 @@ def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:
     source = """
         def f(context):
             assert not context.stopped
-            context._job.cancel_token.cancel()
+            context._node_context.cancel_token.cancel()
             assert context.stopped
             raise ValueError("as I was told to stop")
     """
@@ -333,7 +333,7 @@ def test_a_stopped_attempt_that_raises_is_cancelled(trial: Trial) -> None:
 
 
 def test_a_stopped_attempt_may_end_well(trial: Trial) -> None:
-    outcome = trial.python("def f(context):\n    context._job.cancel_token.cancel()\n    return {'n': 1}")
+    outcome = trial.python("def f(context):\n    context._node_context.cancel_token.cancel()\n    return {'n': 1}")
     assert outcome.failure is None
 
 
