@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex, listing_name
@@ -40,6 +41,17 @@ _BELOW = "**"
 Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
 
 
+class Piece(NamedTuple):
+    """A top-level statement of a module, other than an import, that a function may reach.
+
+    `name` is a name that it defines; it is "import" if the statement is no definition and runs with the import.
+    """
+
+    module: str
+    name: str
+    definition: Definition
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """A module of the project. Without a `tree`, the code cannot be analysed and has one `digest` as a whole.
@@ -52,14 +64,16 @@ class _Source:
     digest: str = ""
     words: Iterable[str] = ()
     is_package: bool = False
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The digest of an item, "" if it has no code of its own, and the items that it leads to."""
+    """The digest of an item, "" if it has no code of its own, the items that it leads to, and its statements."""
 
     digest: str = ""
     following: Sequence[Item] = ()
+    definitions: Sequence[Definition] = ()
 
 
 class Fingerprints:
@@ -73,6 +87,7 @@ class Fingerprints:
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
+        self._reached: dict[Item, Sequence[Piece]] = {}
         self._lookups: dict[Item, list[str]] = {}  # the modules and lists that were looked up, found or not
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
@@ -88,6 +103,31 @@ class Fingerprints:
             self._lookups[start] = [*(name for name in names if name in self._sources), *map(listing_name, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
+
+    def reached(self, module: str, function: str) -> Sequence[Piece]:
+        """Return the statements that the function may reach, by module and position. The result is cached.
+
+        A module that counts as a whole has all its statements here, and none if it cannot be parsed.
+        """
+        start = module, function
+        if start not in self._reached:
+            found: dict[int, Piece] = {}
+            for item, step in self._reach([start]):
+                for piece in self._pieces(*item, step):
+                    if piece.name == _ON_IMPORT or id(piece.definition.body) not in found:
+                        found[id(piece.definition.body)] = piece
+            self._reached[start] = sorted(found.values(), key=lambda piece: (piece.module, piece.definition.at))
+        return self._reached[start]
+
+    def file_of(self, module: str) -> Path | None:
+        """Return the file of a module of the project; None if it has no file or is not of the project."""
+        source = self._source(module)
+        return source.file if source is not None else None
+
+    def symbols_of(self, module: str) -> Symbols | None:
+        """Return the definitions and imports at the top of a module; None if it is not of the project."""
+        source = self._source(module)
+        return source.symbols if source is not None else None
 
     def is_current(self, module: str, function: str) -> bool:
         """Return whether no file behind the result of `of` has changed, appeared or disappeared.
@@ -113,6 +153,17 @@ class Fingerprints:
                 yield item, self._steps[item]
                 left.extend(self._steps[item].following)
 
+    def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
+        """Yield the statements that an item stands for, without those that it leads to."""
+        source = self._source(module) if name == _WHOLE else None
+        if source is not None:
+            for defined, definitions in source.symbols.definitions.items():
+                yield from (Piece(module, defined, definition) for definition in definitions)
+            yield from (Piece(module, _ON_IMPORT, definition) for definition in source.symbols.module_body)
+        for definition in step.definitions:  # registered definitions have a name although the import leads to them
+            named = getattr(definition.body, "name", _ON_IMPORT) if name == _ON_IMPORT else name
+            yield Piece(module, named, definition)
+
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _step(self, module: str, name: str) -> _Step:
@@ -128,7 +179,8 @@ class Fingerprints:
             )
             step = self._digest_definitions(module, symbols, definitions)
             loads = [(load, _ON_IMPORT) for load in (*symbols.loads, module.rpartition(".")[0])]
-            return _Step(step.digest, [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())])
+            following = [*step.following, *loads, *([(module, _WHOLE)] if source.tree is None else ())]
+            return replace(step, following=following)
         if source.tree is None:
             named = _named(source.words, symbols.package)
             return _Step(source.digest if name == _WHOLE else "", [(module, _ON_IMPORT), *named])
@@ -142,9 +194,8 @@ class Fingerprints:
         step = self._digest_definitions(module, symbols, symbols.definitions.get(name, ()))
         found = [item for item in self._resolve(module, name) if item != (module, name)]  # imports may go in circles
         lost = not found and name not in symbols.definitions
-        return _Step(
-            step.digest, [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
-        )
+        following = [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
+        return replace(step, following=following)
 
     def _step_below(self, package: str) -> _Step:
         if package and self._source(package) is None:
@@ -166,7 +217,8 @@ class Fingerprints:
                 if len(bound) > 1:  # which binding is in effect depends on the order
                     text.append(f"{name} {sum(other.at < definition.at for other in bound)}")
             following.extend(self._follow(module, symbols, used))
-        return _Step(text_checksum("\n".join(text)) if text else "", list(dict.fromkeys(following)))
+        digest = text_checksum("\n".join(text)) if text else ""
+        return _Step(digest, list(dict.fromkeys(following)), definitions)
 
     def _follow(self, module: str, symbols: Symbols, used: Uses) -> Iterator[Item]:
         """Yield the items that the used names, imports and computed module names lead to."""
@@ -268,11 +320,12 @@ class Fingerprints:
         nothing = ast.Module([], [])
         if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
             return _Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
-        whole = _Source(symbols_of(nothing, package), digest="unreadable", is_package=is_package)
+        path = Path(spec.origin)
+        whole = _Source(symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path)
         try:
-            if not spec.origin.endswith(".py"):
-                return replace(whole, digest=file_checksum(spec.origin))
-            text = Path(spec.origin).read_bytes()
+            if path.suffix != ".py":
+                return replace(whole, digest=file_checksum(path))
+            text = path.read_bytes()
             with ignored_warnings():
                 tree = ast.parse(text)
         except (OSError, SyntaxError, ValueError):
@@ -280,7 +333,7 @@ class Fingerprints:
         except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
             words = dict.fromkeys(re.findall(r"[.\w]+", text.decode("latin-1")))
             return replace(whole, digest=text_checksum(text.decode("latin-1")), words=words)
-        return _Source(symbols_of(tree, package), tree, is_package=is_package)
+        return _Source(symbols_of(tree, package), tree, is_package=is_package, file=path)
 
 
 def _targets(imported: Imported, rest: str) -> Iterator[Item]:

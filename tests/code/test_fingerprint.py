@@ -612,3 +612,49 @@ def test_a_module_too_deep_to_parse_counts_by_its_text(trial: Trial) -> None:
 def test_long_chains_of_branches(trial: Trial) -> None:
     text = "if x == 0: A = 0\n" + "".join(f"elif x == {i}: A = {i}\n" for i in range(1, 90)) + "def f(): return A\n"
     assert list(trial.fingerprint_of(text)) == ["steps:A", "steps:f", "steps:import"]
+
+
+def test_the_statements_that_a_function_reaches_are_given_with_their_trees(trial: Trial) -> None:
+    files = {
+        "steps.py": "import helpers, p.a, r, other\nA = 1\nprint(1)\nfor x in []: A = x\n@r.add\ndef g(): ...\n"
+        "def f(): return helpers.g(A), x, p.a\ndef unused(): return other\n",
+        "helpers.py": G + "def unused(): ...\n",
+        "other.py": G,
+        "p/__init__.py": "",
+        "p/a.py": "'''1'''\nimport deep\nB = C = 1\nclass D: ...\nB.x = 1\n",
+        "deep.py": "",
+        "r.py": "ALL = []\ndef add(g): ALL.append(g)",
+    }
+    trial.fingerprint_of(files)
+    fingerprints = Fingerprints(trial.path / "1")
+    found = fingerprints.reached("steps", "f")
+    assert [(module, name, definition.body.lineno) for module, name, definition in found] == [
+        ("helpers", "g", 1),
+        ("p.a", "__doc__", 1),
+        ("p.a", "B", 3),
+        ("p.a", "D", 4),
+        ("p.a", "import", 5),
+        ("r", "ALL", 1),
+        ("r", "add", 2),
+        ("steps", "A", 2),
+        ("steps", "import", 3),
+        ("steps", "import", 4),
+        ("steps", "g", 6),
+        ("steps", "f", 7),
+    ]
+    assert fingerprints.reached("steps", "f") is found
+    assert fingerprints.file_of("p.a") == trial.path / "1" / "p" / "a.py"
+    assert fingerprints.file_of("json") is fingerprints.file_of("no_such_module") is None
+    symbols = fingerprints.symbols_of("p.a")
+    assert symbols is not None
+    assert [*symbols.imports] == ["deep"]
+    assert fingerprints.symbols_of("json") is None
+    assert fingerprints.reached("json", "loads") == []
+
+
+def test_reading_the_statements_parses_no_file_again(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.fingerprint_of(F + G)
+    fingerprints = Fingerprints(trial.path / "1")
+    fingerprints.of("steps", "f")
+    monkeypatch.delattr(Path, "read_bytes")
+    assert [piece.name for piece in fingerprints.reached("steps", "f")] == ["f", "g"]
