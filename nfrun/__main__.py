@@ -14,12 +14,15 @@ def main(*, guarded: bool = True) -> NoReturn:
     """
     import gc
 
+    report_code = None
+    at_once = False
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
             from nfrun.core.text import RESUME_HINT
             from nfrun.system.supervisor import supervise
 
-            supervise(RESUME_HINT if sys.argv[1] == "run" else "")
+            hint = RESUME_HINT if sys.argv[1] == "run" else ""
+            report_code = supervise(hint, as_json="--json" in sys.argv)
         _main()
     except KeyboardInterrupt:  # also during imports
         from nfrun.system.std_streams import Messages
@@ -28,10 +31,13 @@ def main(*, guarded: bool = True) -> NoReturn:
         code = 130
     except SystemExit as end:
         code = int(end.code or 0)
+        at_once = hasattr(end, "at_once")
+    if report_code is not None:
+        report_code(code)
     if gc.isenabled():  # `run` turns it on when nodes start, so nodes may have run
         from nfrun.system.process_exit import leave_process
 
-        leave_process(code)
+        leave_process(code, at_once=at_once)
     sys.exit(code)
 
 

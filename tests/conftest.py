@@ -159,7 +159,9 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["nfrun", *arguments])
             patch.setattr(sys, "path", [*sys.path])
-            patch.setattr("nfrun.system.process_exit.leave_process", sys.exit)  # this process must not exit
+            patch.setattr(
+                "nfrun.system.process_exit.leave_process", lambda code, at_once: sys.exit(code)
+            )  # this process must not exit
             patch.delitem(sys.modules, "steps", raising=False)  # another test may have imported its own
             with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)

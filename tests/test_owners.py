@@ -36,7 +36,7 @@ def prints_to(*, given: bool) -> Rule:
 
 
 def writes_to_a_standard_stream(node: ast.AST) -> bool:
-    return calls("os.write")(node) and isinstance(node.args[0], ast.Constant)  # type: ignore[attr-defined]
+    return calls("os.write", "write_fd")(node) and isinstance(node.args[0], ast.Constant)  # type: ignore[attr-defined]
 
 
 def renames(node: ast.AST) -> bool:
@@ -69,7 +69,10 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         {"system.std_streams": "messages", "reports.summary": "the stream that it is given"},
     ),
     "redirects a descriptor": (calls("os.dup", "os.dup2"), {"system.std_streams": "owns them"}),
-    "writes to a descriptor": (writes_to_a_standard_stream, {"system.std_streams": "owns them"}),
+    "writes to a descriptor": (
+        writes_to_a_standard_stream,
+        {"system.std_streams": "owns them", "system.supervisor": "says that the run was killed"},
+    ),
     "reads a descriptor": (
         calls("os.read"),
         {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
 from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
+from nfrun.system.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
@@ -31,9 +32,8 @@ def run(options: RunOptions, messages: Messages) -> int:
     code, has_detached = run_command(options, messages)
     if has_detached:
         # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        sys.stdout.flush()  # here, where a full disk can still be reported
+        raise ImmediateExit(code)
     return code
 
 

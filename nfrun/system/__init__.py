@@ -12,7 +12,7 @@ Other packages use:
 - `exit_status`: `describe_exit`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
-- `process_exit`: `leave_process`
+- `process_exit`: `leave_process`, `ImmediateExit`
 - `process_tree`: `wait_group_exit`
 - `runtime`: `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`, `quarter_of_memory`,
   `set_allocator`

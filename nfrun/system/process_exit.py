@@ -12,10 +12,17 @@ _LEFT_SECONDS = 0.5  # for threads and processes left by nodes to end, as idle p
 _HOOKS_SECONDS = 5.0  # for exit hooks of libraries
 
 
-def leave_process(code: int) -> NoReturn:
+class ImmediateExit(SystemExit):
+    """Asks `main` to leave without waiting for anything, not even for exit hooks: a detached node may hang for ever."""
+
+    at_once = True
+
+
+def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
     """Exit with this code soon, although nodes may have left threads or processes that Python waits for at exit.
 
-    Exit hooks run, for 5 seconds at most (0.5 if something was left running), or until a signal comes.
+    Exit hooks run, for 5 seconds at most (0.5 if something was left running), or until a signal comes; with `at_once`
+    not at all.
     """
     import signal
     import threading
@@ -23,6 +30,8 @@ def leave_process(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    if at_once:
+        os._exit(code)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)

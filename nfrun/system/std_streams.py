@@ -107,12 +107,12 @@ class Messages:
         self(f"nfrun: warning: {text}")
 
 
-def write_fd_2(text: str) -> None:
-    """Write text to fd 2 at once, past all streams of Python. Ignores errors."""
+def write_fd(fd: int, text: str) -> None:
+    """Write text to a descriptor at once, past all streams of Python. Ignores errors."""
     data = text.encode()
     with suppress(OSError):
         while data:
-            data = data[os.write(2, data) :]
+            data = data[os.write(fd, data) :]
 
 
 # ------------------------------------------------------------------ during a run
@@ -257,7 +257,7 @@ class StrayOutput:
 
         def write(data: bytes) -> None:
             # Each step of a progress bar becomes a line: nothing overwrites text on the terminal.
-            write_fd_2(escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n")))
+            write_fd(2, escape_controls(decode(data).replace("\r\n", "\n").replace("\r", "\n")))
 
         pump({self._pipe[0]: write})
         self._done.release()

@@ -4,6 +4,9 @@ The *supervisor* is the process that the user started. It waits, passes signals 
 and exits with the status of the run. The *runner* does the work. The *reaper* between them has a session of its own, so
 that signals to the group do not reach it. Supervisor and reaper adopt orphans. Each kills all its descendants when the
 process below it or above it is gone: nothing is left, whichever of the three is killed.
+
+The runner reports its exit code before it leaves. If it ends without that, a node has ended it, as `os._exit` does:
+whatever its status is, the run has failed.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import NoReturn
 
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.process_tree import kill_descendants
-from nfrun.system.std_streams import StrayOutput, write_fd_2
+from nfrun.system.std_streams import StrayOutput, write_fd
 
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -28,6 +31,7 @@ _REPORT_SECONDS = 0.02  # for the runner to report that a signal reached it too
 _LOOK_SECONDS = 0.001
 _SHOW_CURSOR = "\x1b[?25h"
 _PID_BYTES = 8
+_ENDED_BY_NODE = 128 + signal.SIGKILL  # the exit code of a run that is killed
 _REACTED = 0  # the runner's answer to _ASK; its other messages are numbers of signals that reached it
 _ASK = signal.SIGURG  # ignored by default
 _GONE = signal.SIGUSR1  # sent to the reaper when the supervisor is gone
@@ -35,14 +39,15 @@ _GONE = signal.SIGUSR1  # sent to the reaper when the supervisor is gone
 Prctl = Callable[[int, int], int]
 
 
-def supervise(hint: str = "") -> None:
+def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]:
     """Split this process into three, and return in the runner only.
 
-    Call it before any thread starts. `hint` tells the user what to do after the run was killed. Where `prctl` is not
-    available, this process goes on alone.
+    Call it before any thread starts, and the function that it returns with the exit code before the runner leaves.
+    `hint` tells the user what to do after the run was killed; with `as_json` stdout then gets a JSON document. Where
+    `prctl` is not available, this process goes on alone.
     """
     if sys.platform != "linux" or (prctl := _prctl()) is None or prctl(_ADOPTS_ORPHANS, 1):
-        return
+        return lambda code: None
     while (file := os.open(os.devnull, os.O_RDWR)) <= 2:  # a standard stream was closed: no pipe may get its number
         pass
     os.close(file)
@@ -53,6 +58,7 @@ def supervise(hint: str = "") -> None:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, *stop_signals])
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the status of a child could not be read
     status_read, status_write = os.pipe()
+    code_read, code_write = os.pipe()  # not the same: signals may fill that one
     stray_output = StrayOutput()
     supervisor = os.getpid()
     try:
@@ -61,25 +67,29 @@ def supervise(hint: str = "") -> None:
         signal.signal(signal.SIGCHLD, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         stray_output.close()
-        return
+        return lambda code: None
     if reaper:
         os.close(status_write)
+        os.close(code_write)
         stray_output.relay()
-        _leave(_Supervisor(reaper, status_read, stop_signals, hint, stray_output).wait(), prctl)
+        supervising = _Supervisor(reaper, status_read, code_read, stop_signals, hint, stray_output, as_json=as_json)
+        _leave(supervising.wait(), prctl)
     os.close(status_read)
+    os.close(code_read)
     runner = 0
     with suppress(OSError):  # if there are too many processes, the reaper is the runner
         runner = os.fork()
     if runner:
         os.close(status_write)
+        os.close(code_write)
         stray_output.close()
         _leave(_reap(runner, supervisor, prctl), prctl)
     signal.signal(signal.SIGCHLD, before)
     stray_output.divert()
 
-    def report(what: bytes) -> None:
+    def report(what: bytes, pipe: int = status_write) -> None:
         with suppress(OSError):  # the supervisor may be gone
-            os.write(status_write, what)
+            os.write(pipe, what)
 
     report(os.getpid().to_bytes(_PID_BYTES, "big"))
     os.set_blocking(status_write, False)
@@ -87,6 +97,7 @@ def supervise(hint: str = "") -> None:
     signal.set_wakeup_fd(status_write, warn_on_full_buffer=False)
     signal.signal(_ASK, lambda number, frame: report(bytes([_REACTED])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return lambda code: report(bytes([code]), code_write)
 
 
 def _prctl() -> Prctl | None:
@@ -132,29 +143,37 @@ def _reap(runner: int, supervisor: int, prctl: Prctl) -> int:
 class _Supervisor:
     """Runs in the supervisor: passes signals on and waits for the end of the run.
 
-    `status_read` is the pipe from the runner. `stop_signals` are the signals that ask the run to stop.
+    `status_read` is the pipe from the runner, and `code_read` the one for its exit code. `stop_signals` are the signals
+    that ask the run to stop.
     """
 
     def __init__(
         self,
         reaper: int,
         status_read: int,
+        code_read: int,
         stop_signals: Sequence[int],
         hint: str,
         stray_output: StrayOutput,
+        *,
+        as_json: bool = False,
     ) -> None:
         self._reaper = reaper
         self._stray_output = stray_output
         self._status_read = status_read
+        self._code_read = code_read
+        self._as_json = as_json
         self._stop_signals = stop_signals
         self._hint = hint
         self._runner = int.from_bytes(os.read(status_read, _PID_BYTES), "big")  # 0 if it has ended already
+        self._reported: int | None = None  # the exit code of the runner, None if it did not come to its end
         self._requests: list[int] = []
         self._reacted = False
         # How often each signal reached the runner, except those sent by `_send`.
         self._received = dict.fromkeys(stop_signals, 0)
         self._deadline: float | None = None  # for a reaction, or for the end
         os.set_blocking(status_read, False)
+        os.set_blocking(code_read, False)
 
     def wait(self) -> int:
         """Wait until everything has ended. Returns the code for `_leave`."""
@@ -162,14 +181,20 @@ class _Supervisor:
         while code is None:
             number = self._signal()
             if number is None:
-                code = self._look()
+                if (killed := self._look()) is not None:
+                    return killed
             elif number == signal.SIGCHLD:
                 ended, status = os.waitpid(self._reaper, os.WNOHANG)
                 code = os.waitstatus_to_exitcode(status) if ended else None
             else:
                 self._request(number)
         self._end()
-        if code < 0 and -code not in self._requests:
+        if code >= 0:
+            if self._reported is not None:
+                return self._reported  # not its status, which an exit hook may have changed
+            self._print(f"a node ended the process of the run with status {code}, as os._exit and exec do")
+            return _ENDED_BY_NODE
+        if -code not in self._requests:
             self._print(f"the run {describe_exit(code)}")
         return 128 - code if code == -signal.SIGKILL else code
 
@@ -215,9 +240,11 @@ class _Supervisor:
         return 128 + self._requests[0]
 
     def _end(self) -> None:
-        """Kill all descendants, and wait until their output is relayed."""
+        """Kill all descendants, wait until their output is relayed, and read the exit code that the runner reported."""
         kill_descendants()
         self._stray_output.end()
+        with suppress(BlockingIOError):
+            self._reported = next(iter(os.read(self._code_read, 1)), None)
 
     def _read_messages(self) -> None:
         """Read the messages of the runner."""
@@ -233,8 +260,13 @@ class _Supervisor:
                 os.kill(self._runner, number)
 
     def _print(self, what: str) -> None:
-        """Print one line to stderr, after the run was killed."""
+        """Print one line to stderr after the run was killed, and a JSON document if the run cannot have printed one."""
         hint = f"; {self._hint}" if self._hint else ""
         # A live view may have hidden the cursor and left it in the middle of a line.
         begin = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
-        write_fd_2(f"{begin}nfrun: {what}{hint}\n")
+        write_fd(2, f"{begin}nfrun: {what}{hint}\n")
+        if self._as_json and self._reported is None:
+            import json
+
+            document = json.dumps({"status": "failed", "error": what, "problems": []}, indent=2)
+            write_fd(1, f"{document}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,11 +26,12 @@ PROGRAM = """
 import os, re, signal, sys, threading
 from nfrun.system.supervisor import supervise
 
-supervise("it can be mended")
+report_code = supervise("it can be mended")
 parent = int(open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()[1])
 print(parent, os.getppid(), os.getpid(), flush=True)
 for line in sys.stdin:
     exec(line)
+report_code(0)
 """
 TWICE = "nfrun: the run was asked twice to stop and was killed; it can be mended\n"
 KILLED = "nfrun: the run was killed by SIGKILL; the system does that when memory runs out; it can be mended\n"
@@ -100,16 +102,53 @@ def test_three_processes_of_which_two_share_a_group() -> None:
 @pytest.mark.parametrize("code", [0, 1, 75, 130])
 def test_the_supervisor_exits_with_the_code_of_the_runner(code: int) -> None:
     with started() as program:
-        program.do(f"sys.exit({code})")
+        program.do(f"report_code({code}); sys.exit({code})")
         assert program.end() == (code, "", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("os._exit(0)", 0),
+        ("os._exit(3)", 3),
+        ("import ctypes; ctypes.CDLL(None).exit(0)", 0),
+        ("os.execv('/bin/true', ['true'])", 0),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_runner_that_ends_before_its_end_is_a_failure(line: str, status: int, as_json: bool) -> None:
+    with started(PROGRAM.replace('mended"', f'mended", as_json={as_json}')) as program:
+        program.do(line)
+        code, out, err = program.end()
+        what = f"a node ended the process of the run with status {status}, as os._exit and exec do"
+        assert (code, err) == (137, f"nfrun: {what}; it can be mended\n")
+        assert (json.loads(out) if as_json else out) == (
+            {"status": "failed", "error": what, "problems": []} if as_json else ""
+        )
+
+
+def test_the_code_that_the_runner_reported_counts_whatever_an_exit_hook_does() -> None:
+    with started() as program:
+        program.do("import atexit; atexit.register(os._exit, 0); report_code(74); sys.exit(74)")
+        assert program.end() == (74, "", "")
+
+
+def test_a_killed_run_leaves_one_json_document() -> None:
+    with started(PROGRAM.replace('mended"', 'mended", as_json=True')) as program:
+        os.kill(program.runner, signal.SIGKILL)
+        code, out, err = program.end()
+        assert (code, err, json.loads(out)["status"]) == (137, KILLED, "failed")
+    with started(PROGRAM.replace('mended"', 'mended", as_json=True')) as program:
+        program.do("report_code(0); print('its own', flush=True); os.kill(os.getpid(), 9)")
+        assert program.end() == (137, "its own\n", KILLED)
 
 
 def test_exit_handlers_and_tracebacks_of_the_runner_work() -> None:
     with started() as program:
         program.do("import atexit; atexit.register(print, 'left'); raise RuntimeError('broken')")
         code, out, err = program.end()
-        assert (code, out) == (1, "left\n")
-        assert err.endswith("RuntimeError: broken\n")
+        assert (code, out) == (137, "left\n")
+        assert "RuntimeError: broken\nnfrun: a node ended" in err
 
 
 @pytest.mark.parametrize("number", [11, 6, 15, 40])
@@ -156,7 +195,9 @@ def gone(process: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_supervisor_reaches_the_runner(number: signal.Signals, group: bool) -> None:
     with started() as program:
-        program.output_of(f"signal.signal({number}, lambda n, frame: os._exit(100 + n)); print('ready', flush=True)")
+        program.output_of(
+            f"signal.signal({number}, lambda n, frame: [report_code(100 + n), os._exit(0)]); print('ready', flush=True)"
+        )
         (os.killpg if group else os.kill)(program.supervisor, number)
         assert program.end(close_stdin=False) == (100 + number, "", "")
 
@@ -223,7 +264,7 @@ os.fork = fork
 """
     with started(refusing + PROGRAM) as program:
         assert program.reaper == program.process.pid
-        program.do("sys.exit(3)")
+        program.do("report_code(3); sys.exit(3)")
         assert program.end() == (3, "", "")
 
 
@@ -266,7 +307,8 @@ class SupervisorWithMessages:
         os.write(self.writing, (1 << 40).to_bytes(_PID_BYTES, "big") + message)
         self.sent: list[int] = []
         monkeypatch.setattr(os, "kill", lambda process, number: self.sent.append(number))
-        self.supervisor = _Supervisor(0, reading, [signal.SIGINT, signal.SIGTERM], "", StrayOutput())
+        code_reading, _ = os.pipe()
+        self.supervisor = _Supervisor(0, reading, code_reading, [signal.SIGINT, signal.SIGTERM], "", StrayOutput())
 
 
 def test_a_signal_to_the_whole_group_is_not_forwarded(monkeypatch: pytest.MonkeyPatch) -> None:
