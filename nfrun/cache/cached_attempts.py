@@ -15,7 +15,7 @@ from pathlib import Path
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
-from nfrun.cache.reuse_decision import ReuseDecision
+from nfrun.cache.reuse_decision import ReuseDecision, runs_for_effect
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -131,6 +131,8 @@ class CachedAttempts:
         checksums = self._observed.inputs.snapshot(spec) or {}
         key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=checksums)
         for finished in history.with_key(cache_key(key_inputs)):
+            if runs_for_effect(spec, finished):
+                continue
             if finished.wrote and external_outputs(spec, self._base) != finished.wrote:
                 continue
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}

@@ -44,6 +44,14 @@ def reusable(pipeline: Pipeline, *, resume: bool) -> frozenset[str]:
     )
 
 
+def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
+    """Return whether a node exists for its effect: it gave no output, such as a script that uploads a file.
+
+    Such a node runs in every run, unless it has `cache: true`.
+    """
+    return not found.outputs and spec.cache is not True
+
+
 def decide_reuse(
     pipeline: Pipeline,
     plan: Plan,
@@ -138,6 +146,8 @@ class _ReuseDecider:
 
     def _is_usable(self, spec: NodeSpec, found: FinishedNode) -> bool:
         """Return whether a journal entry has all outputs that are read, and the files it wrote are unchanged."""
+        if runs_for_effect(spec, found):
+            return False
         given = {output.id for output in found.outputs}
         if any(output in self._read and output not in given for output in spec.output_ids):
             return False
@@ -150,6 +160,8 @@ class _ReuseDecider:
             return "it has not finished in any run that is kept"
         last = ends[0]
         if last.key == cache_key(key_inputs):
+            if runs_for_effect(self._nodes[name], last):
+                return "it gave no output, so it runs for its effect"
             return (
                 "the file that it wrote is gone or has changed"
                 if last.wrote

@@ -71,12 +71,8 @@ class Trial:
         ref = before.publish(spec.id, 1, TABLE)
         before.close()
         key_inputs = dict(self.keys.key_inputs(spec.id, inputs=digests, needs={}, files={}))
-        outputs = ()
-        if spec.kind != "write":
-            outputs = (
-                FinishedOutput(spec.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"),
-            )
-            self.history.files[spec.id] = Path(ref.path or "")
+        outputs = (FinishedOutput(spec.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"),)
+        self.history.files[spec.id] = Path(ref.path or "")
         finished = FinishedNode(spec.id, cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0)
         self.history.finished.append(finished)
         return finished
@@ -249,6 +245,15 @@ def test_a_write_node_runs_again_if_its_file_has_changed(trial: Trial) -> None:
     assert not trial.attempt("w", decision, inputs=inputs).reused
     assert trial.observed_files.wrote == {"w": external_outputs(W, trial.path)}
     assert (trial.path / "out.csv").read_text() == "new"
+
+
+def test_a_pending_node_that_gave_no_output_runs_for_its_effect(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    trial.history.finished.append(replace(trial.add_finished(B, {"a": digest}), outputs=()))
+    del trial.history.finished[0]
+    assert not trial.attempt("b", ReuseDecision("why", pending=True), inputs=inputs).reused
+    trial.pipeline = replace(trial.pipeline, nodes={**trial.pipeline.nodes, "b": replace(B, cache=True)})
+    assert trial.attempt("b", ReuseDecision("why", pending=True), inputs=inputs).reused
 
 
 def test_a_failed_write_is_not_recorded(trial: Trial) -> None:

@@ -197,7 +197,7 @@ def test_a_write_node_runs_if_its_file_has_changed() -> None:
 
 
 def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
-    trial = Trial(node("a"), node("b"))
+    trial = Trial(node("a", cache=True), node("b"))
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
     assert trial.why() == {}
     trial.change("b", inputs=(Input("i0", OutputId("a")),))
@@ -205,8 +205,16 @@ def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:
 
 
 def test_a_shown_output_that_was_not_recorded_is_not_required() -> None:
-    trial = Trial(node("a"), shown=("a",))
+    trial = Trial(node("a", cache=True), shown=("a",))
     trial.finished["a"] = replace(trial.finished["a"], outputs=())
+    assert trial.why() == {}
+
+
+def test_a_node_that_gave_no_output_runs_for_its_effect_and_so_do_those_that_need_it() -> None:
+    trial = Trial(node("a"), node("b", needs=("a",)), node("c"))
+    trial.finished["a"] = replace(trial.finished["a"], outputs=())
+    assert trial.why() == {"a": "it gave no output, so it runs for its effect", "b": "it needs 'a', which runs"}
+    trial.change("a", cache=True)
     assert trial.why() == {}
 
 
