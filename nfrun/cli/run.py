@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
+from nfrun.core.errors import Cause
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
@@ -39,14 +40,14 @@ class RunResult:
     """The result of a run. `record` has the nodes and the stages, and in `refs` the references of all outputs.
 
     `end` is the last event, as it was reported: a run whose journal is not complete did not end with `ok`. `detached`
-    nodes still run, each on a thread. `stopped_reporters` names the reporters that failed. `tables` has the outputs of
-    the pipeline by name, None for those that the run does not have.
+    nodes still run, each on a thread. `stopped_reporters` has the cause of each reporter that failed, by its name.
+    `tables` has the outputs of the pipeline by name, None for those that the run does not have.
     """
 
     end: RunFinished
     record: RunRecord
     detached: int
-    stopped_reporters: Sequence[str]
+    stopped_reporters: Mapping[str, Cause]
     tables: Mapping[str, Any]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nfrun.cli.exit_codes import EXIT_IO, EXIT_OK, run_exit_code
+from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_prepared
 from nfrun.cli.run_reports import build_reporters
@@ -47,5 +47,5 @@ def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
                     sys.setswitchinterval(_SWITCH_INTERVAL)
 
             result = run_prepared(setup, lambda *parts: build_reporters(setup, results, *parts), around)
-        code = run_exit_code(result.end, caught) or (EXIT_IO if result.stopped_reporters else EXIT_OK)
-        return code, result.detached > 0
+        stopped = [EXIT_CODES[cause] for cause in result.stopped_reporters.values()]
+        return run_exit_code(result.end, caught) or next(iter(stopped), EXIT_OK), result.detached > 0

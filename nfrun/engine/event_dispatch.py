@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Protocol
 
+from nfrun.core.errors import Cause, cause_of
 from nfrun.core.events import Event, NodeLogged, RunFinished
 from nfrun.system.threads import start_thread
 
@@ -38,7 +39,7 @@ class Reporter(Protocol):
 class EventDispatcher:
     """Delivers every event to every reporter, on a thread of its own: a slow reporter delays no node.
 
-    A reporter that raises receives nothing more, and the run goes on. Its name is added to `stopped` and
+    A reporter that raises receives nothing more, and the run goes on. Its name and the cause are added to `stopped` and
     `on_error(message)` is called once, unless the error is a BrokenPipeError. Events are delivered in batches; with a
     `gate`, each batch goes through the gate first. If the gate raises, `gate_error` is the error, later events pass it
     by, and the run is reported as failed.
@@ -53,7 +54,7 @@ class EventDispatcher:
         self._reporters = list(reporters)
         self._gate = gate
         self._on_error = on_error
-        self.stopped: list[str] = []
+        self.stopped: dict[str, Cause] = {}
         self.gate_error: Exception | None = None
         self._subscribers: dict[type, list[Reporter]] = {}
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
@@ -120,7 +121,7 @@ class EventDispatcher:
         self._subscribers.clear()
         if not isinstance(error, BrokenPipeError):  # its reader has exited, as with `| head`
             name = getattr(reporter, "name", type(reporter).__name__)
-            self.stopped.append(name)
+            self.stopped[name] = cause_of(error)
             why = isinstance(error, OSError) and error.strerror
             self._on_error(f"nfrun: the report {name} stopped: {why or f'{type(error).__name__}: {error}'}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
@@ -23,6 +24,7 @@ _MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that 
 _EXACT = 2**53  # whole numbers below it are exact as floats, so they are shown in full: they may be keys
 _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
+_NO_PREVIEW = "(cannot be shown)"
 _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
 
 
@@ -93,14 +95,16 @@ class Summary:
             self._cpu_before += self._cpu() - before  # the import is not work of the nodes
 
     def close(self) -> None:
-        """Print the summary."""
-        if not self._quiet:
-            used = self._cpu() - self._cpu_before + self._children_cpu() - self._children_cpu_before
-            out, err = self._console(self._out), self._console(self._err)
-            self._print_stages(err)
-            self._print_speed(err, used)
-            self._print_outputs(out)
-        self._print_failures()
+        """Print the summary, and the failures even if the rest of it cannot be printed."""
+        try:
+            if not self._quiet:
+                used = self._cpu() - self._cpu_before + self._children_cpu() - self._children_cpu_before
+                out, err = self._console(self._out), self._console(self._err)
+                self._print_stages(err)
+                self._print_speed(err, used)
+                self._print_outputs(out)
+        finally:
+            self._print_failures()
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
@@ -177,8 +181,14 @@ class Summary:
         found = [(name, id) for name, id in self._outputs.items() if id in self._record.refs]
         for name, id in found[:_MAX_OUTPUTS]:
             table = self._table(id)
-            if table is not None:
+            if table is None:
+                continue
+            try:
                 _print_table(out, name, table, self._record.refs[id].path, self._redact)
+            except OSError:  # of the stream
+                raise
+            except Exception:
+                out.print(f"\n{escape_controls(name)}: {_NO_PREVIEW}")
         if len(found) > _MAX_OUTPUTS:
             out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
 
@@ -273,9 +283,24 @@ def _shortened(names: list[str]) -> str:
 
 def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:
     head = data if data.num_rows <= _MAX_ROWS else data.slice(0, _FIRST_ROWS)
-    cells = [[_cell(value, redact) for value in head.column(i).to_pylist()] for i in range(columns)]
+    cells = [[_cell(value, redact) for value in _values(head.column(i))] for i in range(columns)]
     more = [[""] * head.num_rows] if columns < data.num_columns else []
     return [list(row) for row in zip(*cells, *more, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> Sequence[object]:
+    """Return the values of a column. Those that Python cannot have, such as a date of the year 20,000, are texts."""
+    try:
+        return list(column.to_pylist())
+    except Exception:
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> object:
+    for value in (scalar.as_py, lambda: scalar.cast("string").as_py()):
+        with suppress(Exception):
+            return value()
+    return _NO_PREVIEW
 
 
 def _cell(value: object, redact: Callable[[str], str]) -> str:

@@ -509,7 +509,7 @@ def test_a_reporter_that_writes_nothing_at_the_end_needs_no_close() -> None:
     for event in EVENTS:
         dispatcher.emit(event)
     dispatcher.close()
-    assert (reporter.seen, errors, dispatcher.stopped) == (EVENTS, [], [])
+    assert (reporter.seen, errors, dispatcher.stopped) == (EVENTS, [], {})
 
 
 @pytest.mark.parametrize(
