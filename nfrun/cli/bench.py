@@ -42,6 +42,7 @@ from nfrun.reports.format_units import format_seconds
 from nfrun.reports.summary import KEEP_GOING, RESUME
 from nfrun.spec.resolve import resolve
 from nfrun.system.exit_status import describe_exit
+from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.runtime import cores
 from nfrun.system.signals import SIGNALS, cancel_on_signals
 from nfrun.system.std_streams import Messages
@@ -49,12 +50,18 @@ from nfrun.system.std_streams import Messages
 _SO = "; nothing is compared"  # the end of a message when a run has failed
 _MAX_INTERRUPTS = 2  # signals after which a child process is killed
 # Runs `nfrun` after importing what Arrow imports at first use, including pandas where it is installed. Otherwise the
-# first node or handoff would pay for the import, and which one that is differs between variants.
+# first node or handoff would pay for the import, and which one that is differs between variants. The variables are
+# those that the run sets itself, before such imports.
 _CHILD_CODE = """
+import os
+variables = {variables!r}
+os.environ.update(variables)
 from nfrun.system.runtime import set_allocator
 set_allocator()
 import pyarrow.compute
 pyarrow.array([""])
+for name in variables:
+    del os.environ[name]
 from nfrun.__main__ import main
 main(guarded=False)
 """
@@ -206,10 +213,11 @@ class _BenchRuns:
 
     def command(self, variant: Variant) -> list[str]:
         """Return the command line of a run."""
+        code = _CHILD_CODE.format(variables=default_thread_variables(self.pipeline, os.environ))
         given = [f"--param={name}={value}" for name, value in self.options.given.items()]
         # -P: don't import modules from the working directory in place of ours.
         return [
-            *(sys.executable, "-P", "-c", _CHILD_CODE, "run", "--json", "--quiet", "--jobs", str(self.slots)),
+            *(sys.executable, "-P", "-c", code, "run", "--json", "--quiet", "--jobs", str(self.slots)),
             *("--schedule", variant.schedule, "--handoff", variant.handoff, "--work", str(self.work), *given),
             self.pipeline.file if not self.pipeline.file.startswith("-") else f"./{self.pipeline.file}",
         ]

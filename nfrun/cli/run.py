@@ -26,6 +26,8 @@ from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
+from nfrun.system.native_threads import limits_arrow
+from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
 from nfrun.tables.store import TableStore
@@ -123,7 +125,7 @@ def _run(
         folder=setup.folder,
         logs=setup.folder / LOGS,
         scratch=setup.folder / SCRATCH,
-        environ={**os.environ, **pipeline.env},
+        environ={**os.environ, **setup.thread_variables, **pipeline.env},
         reporters=[
             record,
             *_events_file(setup),
@@ -138,6 +140,7 @@ def _run(
         import_module=import_module,
         keep_going=options.keep_going,
         grace=options.grace,
+        arrow_threads=cores() if limits_arrow(setup.thread_variables) else 0,
     )
     tables: dict[str, Any] = {}
     try:

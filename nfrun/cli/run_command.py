@@ -16,7 +16,8 @@ from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
-from nfrun.system.runtime import collect_rarely, set_allocator
+from nfrun.system.native_threads import limits_arrow
+from nfrun.system.runtime import collect_rarely, cores, set_allocator
 from nfrun.system.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
 
@@ -31,13 +32,18 @@ def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
     """
     caught: list[int] = []
     with set_up_run(options, messages) as setup:
-        os.environ.update(setup.pipeline.env)  # nodes on threads share the environment of this process
+        # Nodes on threads share the environment of this process. Nothing has imported numpy yet.
+        os.environ.update({**setup.thread_variables, **setup.pipeline.env})
         time.tzset()  # otherwise TZ would only affect child processes
         set_allocator()
         with separate_streams(setup.redactor.filter()) as (results, fallback):
 
             @contextmanager
             def around(run: Run) -> Iterator[None]:
+                if limits_arrow(setup.thread_variables):
+                    import pyarrow
+
+                    pyarrow.set_cpu_count(cores())
                 if not gc.isenabled():  # it is off during start-up
                     collect_rarely()
                 with cancel_on_signals(run.cancel) as signals, capture_prints(fallback, lambda: run.detached > 0):

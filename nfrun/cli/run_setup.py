@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.resolve import resolve
 from nfrun.system.atomic_files import name_errors
+from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
 _EVENT = b'{"event"'  # the first bytes of every events file
@@ -33,6 +34,7 @@ class RunSetup:
 
     `pipeline` is bound: its parameters and expressions are evaluated. `folder` is the run folder in the work folder
     `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs.
+    `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
     `events` is the open events file, None without `--events`. `redactor` masks secrets.
     """
 
@@ -43,6 +45,7 @@ class RunSetup:
     folder: Path
     started: RunHeader
     recorded: NodeStats
+    thread_variables: Mapping[str, str]
     events: IO[str] | None
     redactor: Redactor
     messages: Messages
@@ -87,6 +90,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
             folder=work.make_run_folder(run_id),
             started=RunHeader(run_id, work.pipeline_name(pipeline), number),
             recorded=recorded,
+            thread_variables=default_thread_variables(pipeline, os.environ),
             events=events,
             redactor=resolved.redactor,
             messages=messages,

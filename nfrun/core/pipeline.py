@@ -114,6 +114,11 @@ class NodeSpec:
         return tuple([OutputId(self.id, name) for name in self.outputs or ("",)])
 
     @property
+    def cpus(self) -> int:
+        """How many threads native libraries have in this node: its `cpu` as a whole number, at least 1."""
+        return max(1, int(self.cpu))
+
+    @property
     def upstream(self) -> tuple[str, ...]:
         """The nodes it waits for, each once: first those it reads, then those under `needs`."""
         return tuple(dict.fromkeys([*(i.output.node for i in self.inputs), *self.needs]))

@@ -21,6 +21,7 @@ from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
+from nfrun.system.native_threads import thread_variables
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,8 @@ class AttemptRunner:
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
-    `import_module` imports the user's modules; None if this process has only one run.
+    `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
+    `arrow_threads` in worker processes, 0 if it may follow their environment.
     """
 
     pipeline: Pipeline
@@ -76,6 +78,7 @@ class AttemptRunner:
     consumed_here: Mapping[str, Sequence[OutputId]] | None = None
     grace: float = GRACE_SECONDS
     import_module: Callable[[str], Any] | None = None
+    arrow_threads: int = 0
 
     @cached_property
     def folder(self) -> Path:
@@ -186,8 +189,10 @@ class _Attempt:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment of the run, with the node's own on top."""
-        return {**self._runner.environ, **self.node.env}
+        """The environment of the run, with the node's number of threads and its own variables on top."""
+        node, runner = self.node, self._runner
+        threads = thread_variables(node.cpus, runner.pipeline.env) if node.cpus > 1 else {}
+        return {**runner.environ, **threads, **node.env}
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:

@@ -40,6 +40,7 @@ class PipelineRun:
     of the nodes; in this process, only `context.env` shows it. `placement` has the executors of nodes that do not run
     on threads. Events pass through `gate` before the reporters get them. `import_module` imports the user's modules;
     None if this process has only one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
+    `arrow_threads` is that of `AttemptRunner`.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class PipelineRun:
         import_module: Callable[[str], Any] | None = None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
+        arrow_threads: int = 0,
     ) -> None:
-        executors = (DEFAULT_EXECUTOR, *dict.fromkeys(placement.values()))
-        self._makers = {name: EXECUTORS[name]() for name in executors}
+        self._makers = {name: EXECUTORS[name]() for name in (DEFAULT_EXECUTOR, *dict.fromkeys(placement.values()))}
         import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
 
         self._folder = folder
@@ -100,6 +101,7 @@ class PipelineRun:
             contention=contention,
             grace=grace,
             import_module=import_module,
+            arrow_threads=arrow_threads,
         )
 
     def go(

@@ -46,6 +46,11 @@ class Context:
         return self._node_context.scratch()
 
     @property
+    def cpus(self) -> int:
+        """How many threads the node should use: the `cpu` of its `resources`, 1 by default."""
+        return self._node_context.node.cpus
+
+    @property
     def stopped(self) -> bool:
         """Whether the attempt was told to stop. A long loop that checks this ends sooner."""
         return self._node_context.cancel_token.cancelled

@@ -77,7 +77,9 @@ class ProcessWorkers:
         self._outputs = outputs
         self._take_seconds = take_seconds
         shared = replace(runner.pipeline, nodes={})
-        config = WorkerConfig(shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync)
+        config = WorkerConfig(
+            shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync, runner.arrow_threads
+        )
         self._pool = pool.WorkerPool(serve, config, PRELOAD, ahead)
         self._calls: dict[str, Callable[..., object]] = {
             "begun": on_begun,

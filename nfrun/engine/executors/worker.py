@@ -34,7 +34,7 @@ class WorkerConfig:
     """What all attempts of a run share.
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
-    loss.
+    loss. `arrow_threads` is that of `AttemptRunner`.
     """
 
     pipeline: Pipeline
@@ -43,6 +43,7 @@ class WorkerConfig:
     scratch: Path
     environ: Mapping[str, str]
     fsync: bool = False
+    arrow_threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     os.environ.clear()
     os.environ.update(config.environ)
     time.tzset()  # the fork server may have another TZ
+    if config.arrow_threads:
+        import pyarrow as pa  # the fork server has imported it
+
+        pa.set_cpu_count(config.arrow_threads)
     worker_pid = os.getpid()
     worker = _Worker(streams, config)
     signal.signal(signal.SIGTERM, worker.stop)

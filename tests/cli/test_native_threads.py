@@ -1,0 +1,171 @@
+"""Tests of how many threads native libraries get: in the run's process, in worker processes and in scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
+from nfrun.system.runtime import cores
+
+VARIABLES = {
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+}
+# Python imports this module when it starts, in each process of a run. It writes down what the first import of pyarrow
+# and numpy finds in the environment.
+WATCH = """
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("pyarrow", "numpy"):
+            with open(os.environ["IMPORTS"], "a") as log:
+                print(name, os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS"), file=log)
+sys.meta_path.insert(0, Watch())
+"""
+STEPS = """
+import os
+import pyarrow as pa
+
+def seen(context):
+    names = [name for name in os.environ if name.endswith("_THREADS") or name.startswith("TOKEN")]
+    return {**{name: os.environ[name] for name in sorted(names)}, "arrow": pa.cpu_count(), "cpus": context.cpus}
+
+def same(table):
+    return table
+"""
+PRINT = """|
+      echo name,value > $NFRUN_OUTPUT
+      env | grep -E '_THREADS=|^TOKEN' | sed 's/=\\(.*\\)/,"is \\1"/' >> $NFRUN_OUTPUT
+"""
+PIPELINE = f"""\
+nodes:
+  seen: {{python: "steps:seen"}}
+  worker: {{python: "steps:seen", executor: process}}
+  script:
+    format: csv
+    run: {PRINT}
+outputs: {{seen: seen, worker: worker, script: script}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "steps.py").write_text(STEPS)
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    (tmp_path / "alone.yaml").write_text('nodes:\n  seen: {python: "steps:seen"}\n')
+    (tmp_path / "two.yaml").write_text(
+        'nodes: {a: {python: "steps:seen"}, b: {python: "steps:same", inputs: {table: a}}}\n'
+    )
+    return tmp_path
+
+
+def values_of(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Return the variables that PRINT has written, by name."""
+    return {row["name"]: row["value"].removeprefix("is ") for row in rows}
+
+
+def nfrun(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "TOKENIZERS_PARALLELISM"}}
+    command = [sys.executable, "-m", "nfrun", *words]
+    done = subprocess.run(
+        command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def seen(folder: Path, *words: str, **environ: str) -> dict[str, dict[str, Any]]:
+    """Run the pipeline and return what each node saw."""
+    import pyarrow as pa
+
+    document = json.loads(nfrun(folder, "run", *words, "--json", "--keep", **environ).stdout)
+    found = {}
+    for name, output in document["outputs"].items():
+        table = pa.ipc.open_file(output["path"]).read_all()
+        rows = table.to_pylist()
+        found[name] = rows[0] if len(rows) == 1 else values_of(rows)
+    return found
+
+
+def test_native_libraries_have_one_thread_in_nodes_workers_and_scripts(folder: Path) -> None:
+    found = seen(folder, "p.yaml")
+    expected = dict.fromkeys(VARIABLES, "1")
+    for name in ("seen", "worker"):
+        assert found[name] == {**expected, "TOKENIZERS_PARALLELISM": "false", "arrow": cores(), "cpus": 1}
+    assert found["script"] == {**expected, "TOKENIZERS_PARALLELISM": "false"}
+
+
+@pytest.mark.parametrize("slots", ["1", "2"])
+def test_their_number_does_not_depend_on_the_slots(folder: Path, slots: str) -> None:
+    assert seen(folder, "p.yaml", "-j", slots)["seen"]["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_node_that_is_alone_has_as_many_as_it_wants(folder: Path) -> None:
+    assert seen(folder, "alone.yaml") == {"seen": {"arrow": cores(), "cpus": 1}}
+
+
+def test_what_the_user_has_set_stays(folder: Path) -> None:
+    found = seen(folder, "p.yaml", OMP_NUM_THREADS="3,2", MKL_NUM_THREADS="5", TOKENIZERS_PARALLELISM="true")
+    for node in found.values():
+        assert {name: node[name] for name in VARIABLES} == {
+            **dict.fromkeys(VARIABLES, "3"),
+            "OMP_NUM_THREADS": "3,2",
+            "MKL_NUM_THREADS": "5",
+        }
+        assert node["TOKENIZERS_PARALLELISM"] == "true"
+    assert [found[name]["arrow"] for name in ("seen", "worker")] == [3, 3]  # Arrow's pool follows it too
+
+
+def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path) -> None:
+    script = f"  own:\n    format: csv\n    env: {{OPENBLAS_NUM_THREADS: 7}}\n    run: {PRINT}\noutputs: {{own: own, "
+    text = PIPELINE.replace("outputs: {", script)
+    (folder / "p.yaml").write_text(f"env: {{OPENBLAS_NUM_THREADS: 4}}\n{text}")
+    found = seen(folder, "p.yaml")
+    assert {name: node["OPENBLAS_NUM_THREADS"] for name, node in found.items()} == {
+        **dict.fromkeys(("seen", "worker", "script"), "4"),
+        "own": "7",
+    }
+    assert {node["OMP_NUM_THREADS"] for node in found.values()} == {"1"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "two.yaml"],
+        ["run", "two.yaml", "--json"],
+        ["run", "two.yaml", "--handoff", "json"],
+        ["run", "two.yaml", "--handoff", "mmap"],
+        ["run", "two.yaml", "--resume"],
+        ["run", "two.yaml", "--executor", "process"],
+        ["run", "two.yaml", "--executor", "auto"],
+        ["bench", "two.yaml", "--repeat", "1"],
+    ],
+)
+def test_the_variables_are_set_before_anything_imports_numpy(folder: Path, words: list[str]) -> None:
+    (folder / "start").mkdir()
+    (folder / "start" / "sitecustomize.py").write_text(WATCH)
+    log = folder / "imports.log"
+    nfrun(folder, *words, IMPORTS=str(log), PYTHONPATH=str(folder / "start"))
+    lines = log.read_text().splitlines()
+    assert {"pyarrow 1 1", "numpy 1 1"} == set(lines)
+
+
+def test_the_process_of_a_python_program_keeps_its_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES | {"TOKENIZERS_PARALLELISM"}:
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    result = run_pipeline(RunOptions(pipeline=folder / "p.yaml", slots=2))
+    assert result.end.status == "ok"
+    assert dict(os.environ) == before
+    nodes = {name: table.to_pylist() for name, table in result.tables.items()}
+    assert nodes["seen"] == [{"arrow": cores(), "cpus": 1}]
+    assert nodes["worker"][0]["OMP_NUM_THREADS"] == "1"
+    assert values_of(nodes["script"])["OMP_NUM_THREADS"] == "1"
