@@ -1,7 +1,7 @@
 """Computes the cache key of a node from its key inputs: everything that its outputs depend on.
 
-Reads source code and never runs it. Not in the key: how often and where a node may run, the behavior of installed
-packages, the environment that nfrun was started in, and files that only the node's own code names.
+Reads source code and never runs it. Not in the key: how often and where a node may run, the environment that
+nfrun was started in, and files that only the node's own code names. Of installed packages, the versions count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedOutput
+from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -33,6 +34,7 @@ class CacheKeys:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._fingerprints = Fingerprints(Path(pipeline.folder))
+        self._distributions = Distributions()
         self._definitions: dict[str, KeyInputs] = {}
 
     def definition(self, node: str) -> KeyInputs:
@@ -73,6 +75,7 @@ class CacheKeys:
         key_inputs |= kind.key_inputs(spec, self._fingerprints)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
+        key_inputs |= {f"package {name}": self._distributions.version(name) or "" for name in spec.packages}
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}

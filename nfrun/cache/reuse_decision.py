@@ -216,12 +216,16 @@ class _ReuseDecider:
 
 def changes(before: KeyInputs, now: KeyInputs) -> str:
     """Describe the difference between two sets of key inputs in words."""
+    other = [part for part in now if part in before and before[part] != now[part]]
+    shown = [part for part in other if part.partition(" ")[0] in _SHOWN]
     kinds = (
-        ([part for part in now if part in before and before[part] != now[part]], "changed", "changed"),
+        ([part for part in other if part not in shown], "changed", "changed"),
         ([part for part in now if part not in before], "is new", "are new"),
         ([part for part in before if part not in now], "is gone", "are gone"),
     )
-    return ", ".join(filter(None, (_describe(key_inputs, one, several) for key_inputs, one, several in kinds)))
+    parts = [_describe(key_inputs, one, several) for key_inputs, one, several in kinds]
+    parts += [f"{part.partition(' ')[2] or _SHOWN[part]} {before[part]} -> {now[part]}" for part in shown]
+    return ", ".join(filter(None, parts))
 
 
 def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
@@ -241,6 +245,7 @@ def _describe_one(kind: str, name: str) -> str:
 
 
 _GIVEN = ("input", "needs", "file")  # key inputs that are not part of the definition
+_SHOWN = {"package": "", "interpreter": "Python"}  # key inputs whose values are for people
 _PIECES = {
     "*": "the module {}",
     "**": "which modules there are below {}",
@@ -255,6 +260,8 @@ _WORDS = {
     "format": "its format",
     "order": "the order of its inputs or values",
     "code": "the function {}",
+    "package": "the package {}",
+    "interpreter": "the version of Python",
     "value": "the value '{}'",
     "setting": "the setting '{}'",
     "variable": "the variable {}",

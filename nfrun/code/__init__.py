@@ -1,12 +1,13 @@
 """Reads the user's Python code without running it, and imports it from source.
 
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
-digests the project code that a function may reach; it uses `module_index.py` for files and `symbols.py` for syntax
-trees. `source_import.py` makes Python import what the others read; `module_space.py` does so for one run of several in
-a process.
+digests the project code that a function may reach. It uses `module_index.py` for files, `symbols.py`, `uses.py` and
+`bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `source_import.py` makes
+Python import what the others read; `module_space.py` does so for one run of several in a process.
 
 Other packages use:
 
+- `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -17,21 +18,20 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from nfrun.code.bindings import Imported
+from nfrun.code.distributions import Distributions
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
     Definition,
-    Imported,
     Symbols,
-    Uses,
     all_imports,
     dump,
     import_time_receivers,
-    is_by_name,
     may_keep_arguments,
     symbols_of,
-    uses,
 )
+from nfrun.code.uses import Uses, is_by_name, uses
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _WHOLE = "*"
@@ -84,6 +84,7 @@ class Fingerprints:
 
     def __init__(self, folder: Path) -> None:
         self._module_index = ModuleIndex(folder)
+        self._distributions = Distributions()
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
@@ -118,6 +119,20 @@ class Fingerprints:
                         found[id(piece.definition.body)] = piece
             self._reached[start] = sorted(found.values(), key=lambda piece: (piece.module, piece.definition.at))
         return self._reached[start]
+
+    def packages(self, module: str, function: str) -> Mapping[str, str]:
+        """Return the versions of the installed distributions that the code imports that the function may reach.
+
+        A module that no distribution has installed counts by its name, with the checksum of its file for a version.
+        """
+        self.of(module, function)
+        found: dict[str, str] = {}
+        for name in self._lookups[module, function]:
+            file, top = self._module_index.installed.get(name), name.partition(".")[0]
+            if file is not None and top not in sys.stdlib_module_names:
+                owner, version = self._distributions.owner(name, file) or (top, file_checksum(file))
+                found[owner] = version
+        return found
 
     def file_of(self, module: str) -> Path | None:
         """Return the file of a module of the project; None if it has no file or is not of the project."""

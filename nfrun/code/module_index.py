@@ -32,6 +32,7 @@ class ModuleIndex:
         # By package, the folders of the project that its modules may lie in; "" has those of top-level modules.
         self._places: dict[str, Sequence[str]] = {}
         self._seen: dict[str, dict[str, str]] = {}  # by module, the states of its possible paths
+        self.installed: dict[str, str] = {}  # the files of the installed modules that `find` was asked for
         self._listed: dict[str, str] = {}  # by `listing_name(package)`, the digest of the list
         self._unchanged: dict[str, bool] = {}  # by either, the cached result of the last check
 
@@ -49,7 +50,10 @@ class ModuleIndex:
         paths = [f"{place}{os.sep}{name}" for place in self._places.get(package, ())]
         seen = self._seen[module] = {path: _path_state(path) for path in paths}
         spec = find_module(module, self._folder)
-        if spec is None or (spec.has_location and spec.origin and is_installed(Path(spec.origin), self._folder)):
+        if spec is None:
+            return None
+        if spec.has_location and spec.origin and is_installed(Path(spec.origin), self._folder):
+            self.installed[module] = spec.origin
             return None
         self._places[module] = self._ours(spec.submodule_search_locations or ())
         if spec.has_location and spec.origin and _without_ending(spec.origin) not in seen:

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,12 +133,14 @@ def _corrections(body: str) -> Iterator[str]:
 
 
 def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
-    """Return digests of all code that the function reaches, and of the order of its arguments."""
+    """Return digests of the code that the function reaches and of the order of its arguments, and the versions."""
     from nfrun.system.checksums import text_checksum
 
     digests = {f"code {name}": digest for name, digest in code.of(*node.body.split(":")).items()}
+    versions = {f"package {name}": version for name, version in code.packages(*node.body.split(":")).items()}
+    versions["interpreter"] = "{}.{}".format(*sys.version_info)
     arguments = [[item.name for item in node.inputs], list(node.with_)]
-    return {**digests, "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
+    return {**digests, **versions, "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
 
 
 async def _awaiting(value: Any) -> Any:

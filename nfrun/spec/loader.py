@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
-from nfrun.core.text import ellipsize
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
@@ -51,6 +52,7 @@ class _Reader(Findings):
     """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind."""
 
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
+    distributions: Distributions = field(default_factory=Distributions)
 
     def read(self, folder: Path) -> Pipeline | None:
         """Return the pipeline, None if the document is not a mapping."""
@@ -158,6 +160,7 @@ class _Reader(Findings):
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
+            packages=tuple(self.packages(path, merged.get("packages", []))),
             source=self.document.start_of_entry("nodes", name),
         )
 
@@ -206,6 +209,24 @@ class _Reader(Findings):
                 what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
                 self.report((*path, "outputs", i), what, "files would clash on some systems: rename one")
         return tuple(names)
+
+    def packages(self, path: Keys, names: list[str]) -> Iterator[str]:
+        """Yield the packages of a node. Rejects those whose versions cannot be known, and names given twice."""
+        seen: dict[str, str] = {}
+        for i, name in enumerate(names):
+            where, key = (*path, "packages", i), normalized(name)
+            if self.distributions.version(name) is None:
+                guess = closest_match(key, self.distributions.names())
+                hint = f"did you mean '{guess}'?" if guess else "install it, or remove it here"
+                self.report(where, f"no package '{ellipsize(name)}' is installed", hint)
+            elif self.distributions.is_editable(name):
+                what = (
+                    f"the package '{name}' is installed from a folder that may be edited, so its version says nothing"
+                )
+                self.report(where, what, "what a Python node imports from it counts without being named")
+            elif seen.setdefault(key, name) != name:
+                self.report(where, f"'{name}' and '{seen[key]}' are the same package", "remove one")
+            yield key
 
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""

@@ -20,6 +20,7 @@ _SYNONYMS = {
     "inputs": ("input", "deps", "in"),
     "outputs": ("output", "outs", "out", "returns"),
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
+    "packages": ("requirements", "libraries", "libs", "pip", "conda"),
     "retries": ("retry", "max_retries", "attempts"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
@@ -68,7 +69,7 @@ KEYS = {
 }
 _KIND_LATER = ("model", "http", "pipeline", "use")
 
-SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "description")
+SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "packages", "description")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     "nodes": "a node",

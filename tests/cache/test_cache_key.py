@@ -51,6 +51,7 @@ def changed_inputs(node: NodeSpec = NODE, **options: Any) -> set[str]:
         ({"format": "csv"}, {"format"}),
         ({"env": {"LEVEL": "3"}}, {"variable LEVEL"}),
         ({"env": {}}, {"variable LEVEL"}),
+        ({"packages": ("pyarrow",)}, {"package pyarrow"}),
     ],
 )
 def test_settings_in_the_file_change_the_key(change: Mapping[str, Any], expected: set[str]) -> None:

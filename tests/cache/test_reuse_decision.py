@@ -270,6 +270,11 @@ def test_a_long_chain_is_decided_without_recursion_errors() -> None:
         ({"scheme": "1", "kind": "run"}, {"scheme": "2", "kind": "sql"}, "how nfrun runs it, its kind changed"),
         ({"node": "a"}, {"node": "b"}, "its name changed"),
         ({"endpoint": "1", "header A": ""}, {"endpoint": "2"}, "its endpoint changed, its header A is gone"),
+        ({"package polars": "1.3"}, {"package polars": "1.4"}, "polars 1.3 -> 1.4"),
+        ({"interpreter": "3.11", "kind": ""}, {"interpreter": "3.12", "kind": "1"},
+         "its kind changed, Python 3.11 -> 3.12"),
+        ({"package a": "1", "package b": "1"}, {"package b": "2", "interpreter": "3.11"},
+         "the version of Python is new, the package a is gone, b 1 -> 2"),
         ({"file a": ""}, {"file b": "", "text": ""}, "the file b, its text are new, the file a is gone"),
     ],
 )  # fmt: skip

@@ -15,9 +15,11 @@ class Edit:
     """A change to a project, and the nodes that it makes run again: True for all, False for none.
 
     `files` are the texts by path, relative to the pipeline's folder. `p.yaml` is the pipeline, by default one node that
-    is called `node` and calls `steps:f`. A folder `../site-packages` is on `sys.path`. The change is made of new texts
-    in `edit` (None removes the file), of `environ` (variables, None removes), of other options than `options` of
-    `RunOptions` (such as `given`), and of `act`, which gets the folder.
+    is called `node` and calls `steps:f`. The folders `../site-packages` and `../src` are on `sys.path`.
+
+    The change is made of new texts in `edit` (None removes the file), of variables in `environ` (None removes), of
+    `options_after` in place of `options` (fields of `RunOptions`, such as `given`), and of `act`, which gets the
+    folder.
 
     `by` says how the change is looked at: `plan` asks before a second run what would run, `run` runs again, and
     `command` does both runs with the command line, each in a process of its own.

@@ -31,8 +31,9 @@ def test_no_row_has_the_name_of_another() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a folder for a project, beside a folder of installed packages, whose modules are forgotten afterwards."""
-    monkeypatch.syspath_prepend(tmp_path / "site-packages")
+    """Give a folder for a project, beside folders of other modules, which are forgotten afterwards."""
+    for name in ("src", "site-packages"):
+        monkeypatch.syspath_prepend(tmp_path / name)
     before = set(sys.modules)
     (tmp_path / "project").mkdir()
     yield tmp_path / "project"

@@ -21,6 +21,42 @@ from nfrun.system.units import to_seconds
 # Pairs of a file and its expected diagnostics.
 REFUSED = r"""
 nodes:
+  a: {run: x, packages: [pyarow, zzzqqq]}
+  b: {run: x, packages: [pyarrow, PyArrow]}
+--
+p.yaml:2:26: no package 'pyarow' is installed
+    2 |   a: {run: x, packages: [pyarow, zzzqqq]}
+      |                          ^^^^^^ did you mean 'pyarrow'?
+p.yaml:2:34: no package 'zzzqqq' is installed
+    2 |   a: {run: x, packages: [pyarow, zzzqqq]}
+      |                                  ^^^^^^ install it, or remove it here
+p.yaml:3:35: 'PyArrow' and 'pyarrow' are the same package
+    3 |   b: {run: x, packages: [pyarrow, PyArrow]}
+      |                                   ^^^^^^^ remove one
+
+nodes:
+  a: {sql: select 1, packages: pyarrow}
+  b: {run: x, packages: [pyarrow, pyarrow]}
+  c: {run: x, packages: [pyarrow==26, 1]}
+  d: {run: x, packages: []}
+--
+p.yaml:2:32: 'packages' must be a list, not 'pyarrow'
+    2 |   a: {sql: select 1, packages: pyarrow}
+      |                                ^^^^^^^ for example packages: [spacy-models]
+p.yaml:3:35: 'packages' has 'pyarrow' twice
+    3 |   b: {run: x, packages: [pyarrow, pyarrow]}
+      |                                   ^^^^^^^
+p.yaml:4:26: an item of 'packages' cannot be 'pyarrow==26'
+    4 |   c: {run: x, packages: [pyarrow==26, 1]}
+      |                          ^^^^^^^^^^^ write the name alone, without a version
+p.yaml:4:39: an item of 'packages' must be a string, not 1
+    4 |   c: {run: x, packages: [pyarrow==26, 1]}
+      |                                       ^ write the name alone, without a version
+p.yaml:5:25: 'packages' is empty
+    5 |   d: {run: x, packages: []}
+      |                         ^^ for example packages: [spacy-models]
+
+nodes:
   a: {run: x}
   b: {run: x, inputs: ab}
 --
@@ -812,7 +848,7 @@ p.yaml:2:23: 'inputs' cannot be 'b\u202ec'
       |                       ^^^^^^^^^^ write node, or node.output
 p.yaml:2:35: 'k\u2066' is not a key of a node
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
-      |                                   ^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, cache, resources, env, description
+      |                                   ^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, format, retries, timeout, executor, cache, resources, env, packages, description
 p.yaml:2:56: 'needs' cannot be '\u200f'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                        ^^^^^^^^ write the name of a node
@@ -1464,3 +1500,19 @@ def test_at_most_ten_errors_are_reported_for_one_string(tmp_path: Path) -> None:
         with pytest.raises(SpecError) as caught:
             read_pipeline(file)
         assert len([diagnostic for diagnostic in caught.value.diagnostics if "module" not in diagnostic.message]) == 10
+
+
+def test_a_package_in_editable_mode_cannot_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "site-packages" / "made_up-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "direct_url.json").write_text('{"dir_info": {"editable": true}, "url": "file:///made/up"}')
+    monkeypatch.syspath_prepend(info.parent)
+    (tmp_path / "p.yaml").write_text("nodes:\n  a: {run: x, packages: [made-up]}\n")
+    with pytest.raises(SpecError) as raised:
+        read_pipeline(tmp_path / "p.yaml")
+    assert render_all(raised.value.diagnostics).endswith(
+        "p.yaml:2:26: the package 'made-up' is installed from a folder that may be edited, "
+        "so its version says nothing\n"
+        "    2 |   a: {run: x, packages: [made-up]}\n"
+        "      |                          ^^^^^^^ what a Python node imports from it counts without being named"
+    )

@@ -1,0 +1,84 @@
+"""Finds the names that statements bind, and the imports that they are bound to. Reads syntax trees only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# Names that may reach anything in a module, whatever the source names. Those in the second set also as attributes.
+DYNAMIC_NAMES = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
+DYNAMIC_NAMES |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
+DYNAMIC_ATTRS = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
+# Functions that import the module that an argument names; modules that load others in any way; exceptions to these.
+IMPORT_FUNCTIONS = {"import_module", "__import__"}
+_LOADERS = {"importlib", "runpy", "pkgutil", "imp"}
+_NO_LOADERS = {"importlib.metadata", "importlib.resources"}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import binds: `module` itself, or its attribute `name`. `first`: `import a.b` without `as` binds `a`."""
+
+    module: str
+    name: str = ""
+    first: bool = False
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """The modules that the import loads; the last one may be an attribute instead of a module."""
+        return (self.module, f"{self.module}.{self.name}") if self.name else (self.module,)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether code that uses the import may reach anything, whatever alias it has."""
+        return self.module.partition(".")[0] in DYNAMIC_NAMES or self.name in DYNAMIC_ATTRS
+
+    def loads_more(self, rest: str) -> bool:
+        """Return whether it may, with the attributes `rest`, load modules that the source does not name."""
+        module = self.module.partition(".")[0] if self.first else self.module
+        path = ".".join(filter(None, (module, self.name, rest))).split(".")
+        return path[0] in _LOADERS and ".".join(path[:2]) not in _NO_LOADERS
+
+
+def declared(body: ast.AST) -> Iterator[str]:
+    return (name for node in ast.walk(body) if isinstance(node, ast.Global) for name in node.names)
+
+
+def scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes of the body that bind names in its scope, without the bodies of functions and classes."""
+    left = list(body)
+    while left:
+        node = left.pop()
+        yield node
+        if isinstance(node, ast.comprehension):
+            left.extend((node.iter, *node.ifs))
+        elif not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            left.extend(ast.iter_child_nodes(node))
+
+
+def binds(node: ast.AST, package: str = "") -> Iterator[tuple[str, Imported | None]]:
+    """Yield the names that the node itself binds, with the import if it is one."""
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id, None
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from imports_of(node, package)
+    elif isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+        yield node.name, None
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest, None
+
+
+def imports_of(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Imported]]:
+    """Yield the names that an import binds, each with its import."""
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            yield alias.asname or alias.name.partition(".")[0], Imported(alias.name, first=not alias.asname)
+        else:
+            above = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            yield alias.asname or alias.name, Imported(".".join(filter(None, [*above, node.module])), alias.name)
