@@ -20,6 +20,7 @@ LAYERS = """
 core
 system
 tables code logs
+watch
 nodes
 spec engine
 cache

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.journal import FinishedOutput
+from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
@@ -21,7 +21,7 @@ from nfrun.system.checksums import text_checksum
 
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
-_SCHEME = "3"  # raise this when a new nfrun gives other outputs for the same definition
+_SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same definition
 
 
 class CacheKeys:
@@ -49,8 +49,8 @@ class CacheKeys:
     ) -> KeyInputs:
         """Return all key inputs of a node.
 
-        `inputs` are reader digests by output (see `reader_digest`), `needs` cache keys by node, and `files`
-        checksums by file name.
+        `inputs` are reader digests by output (see `reader_digest`), `needs` dependency digests by node (see
+        `dependency_digest`), and `files` checksums by file name.
         """
         return {
             **self.definition(node),
@@ -80,6 +80,13 @@ class CacheKeys:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
         return key_inputs
+
+
+def dependency_digest(finished: FinishedNode) -> str:
+    """Return what nodes that need this one see of it: its cache key, and the files that it read and wrote."""
+    if not finished.reads and not finished.wrote:
+        return finished.key or ""
+    return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
 
 
 def reader_digest(output: OutputRef | FinishedOutput) -> str:

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
+from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
-from nfrun.cache.reuse_decision import ReuseDecision, runs_for_effect
+from nfrun.cache.reuse_decision import ReuseDecision, usable_entries
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
@@ -25,19 +26,23 @@ from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import atomic_write, sync
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
+from nfrun.watch.recorded_files import RecordedFiles
 
 
 @dataclass
 class ObservedFiles:
     """Records which files nodes read and wrote, and which journal entries were reused.
 
-    `inputs` has the checksums of the files that nodes read. `used` are the journal entries of cache hits, by node.
-    `wrote` are the checksums of the files that nodes wrote outside of the run, by node and file name.
+    `inputs` has the checksums of the files that the pipeline file names, and `files` those of files that were seen when
+    code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of the files that
+    nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at each node.
     """
 
     inputs: ExternalInputs
+    files: RecordedFiles
     used: dict[str, FinishedNode] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    seen: dict[str, Observation] = field(default_factory=dict)
 
 
 class CachedAttempts:
@@ -88,7 +93,10 @@ class CachedAttempts:
         self._observed.inputs.snapshot(spec)
         outcome = self._run_attempt(start, cancel_token, run_coroutine)
         if outcome.failure is None:
-            if wrote := external_outputs(spec, self._base):
+            seen = outcome.observation
+            if seen is not None:
+                self._observed.seen[spec.id] = seen
+            if wrote := {**external_outputs(spec, self._base), **(seen.writes if seen is not None else {})}:
                 self._observed.wrote[spec.id] = wrote
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
@@ -127,14 +135,10 @@ class CachedAttempts:
         inputs = {
             item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
         }
-        needs = {need: finished.key or "" for need in spec.needs if (finished := self._decisions[need].hit)}
+        needs = {need: dependency_digest(hit) for need in spec.needs if (hit := self._decisions[need].hit)}
         checksums = self._observed.inputs.snapshot(spec) or {}
         key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=checksums)
-        for finished in history.with_key(cache_key(key_inputs)):
-            if runs_for_effect(spec, finished):
-                continue
-            if finished.wrote and external_outputs(spec, self._base) != finished.wrote:
-                continue
+        for finished in usable_entries(spec, history.with_key(cache_key(key_inputs)), self._observed.files.now)[0]:
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
             intact = {output: path for output, path in files.items() if path is not None}
             if len(intact) == len(files):

@@ -10,12 +10,12 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from nfrun.cache.work_dir import JOURNAL, WorkDir
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.system.atomic_files import read_regular_file
 from nfrun.system.checksums import line_checksum
 
@@ -50,8 +50,10 @@ class FinishedNode:
 
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
     determined. `wrote` are the checksums of files that the node wrote outside of the work folder, by their names in the
-    pipeline file. `duration` is in seconds. `reused`: the node was a cache hit. `cached`: the pipeline file says
-    `cache: true`. `folder` is the folder of the run; it is not written to the journal.
+    pipeline file, and `reads` those of the files that its code opened, as in `nfrun.core.observation`. `obstacle` says
+    why the entry is reused only with `cache: true`, "" if nothing is against it. `duration` is in seconds. `reused`:
+    the node was a cache hit. `cached`: the pipeline file says `cache: true`. `folder` is the folder of the run; it is
+    not written to the journal. Older journals have neither `reads` nor `obstacle`.
     """
 
     node: str
@@ -63,6 +65,8 @@ class FinishedNode:
     reused: bool = False
     cached: bool = False
     folder: Path | None = None
+    reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    obstacle: str = ""
 
     def output(self, id: str) -> FinishedOutput | None:
         """Return the output with this id, None where the node has none."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
+from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, reader_digest
 from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
 from nfrun.core.errors import HandoffError
@@ -23,6 +23,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
@@ -57,7 +58,7 @@ class JournalWriter:
         self._redact = redact
         self.on_error: Callable[[Exception], None] = lambda error: None
         self._published: dict[str, OutputRef] = {}
-        self._written_keys: dict[str, str | None] = {}  # of nodes that are in the journal
+        self._written_keys: dict[str, str | None] = {}  # dependency digests of nodes that are in the journal
         # The ended nodes that are not in the journal yet, and the events of their outputs.
         self._ended: dict[str, NodeFinished] = {}
         self._held: dict[str, list[Event]] = {}
@@ -161,7 +162,7 @@ class JournalWriter:
             finished = self._finished(self._ended[node])
             self._journal.finished(finished)
             self._admit((node,))
-            self._written_keys[node] = finished.key
+            self._written_keys[node] = None if finished.key is None else dependency_digest(finished)
             nodes.extend(self._waiting.pop(f":{node}", ()))
 
     # -- journal entries -------------------------------------------------------------------------------------------
@@ -173,12 +174,32 @@ class JournalWriter:
         if end.reused:
             used = self._observed.used[end.node]
             return FinishedNode(
-                end.node, used.key, used.key_inputs, outputs, used.wrote, used.duration, True, spec.cache is True
+                end.node,
+                used.key,
+                used.key_inputs,
+                outputs,
+                used.wrote,
+                used.duration,
+                True,
+                spec.cache is True,
+                reads=used.reads,
+                obstacle=used.obstacle,
             )
         key_inputs = self._key_inputs(spec)
         wrote = self._observed.wrote.get(spec.id, {})
         key = None if key_inputs is None else cache_key(key_inputs)
-        return FinishedNode(end.node, key, key_inputs or {}, outputs, wrote, end.duration, cached=spec.cache is True)
+        seen = self._observed.seen.get(spec.id) or Observation()
+        return FinishedNode(
+            end.node,
+            key,
+            key_inputs or {},
+            outputs,
+            wrote,
+            end.duration,
+            cached=spec.cache is True,
+            reads=seen.reads,
+            obstacle=seen.obstacle,
+        )
 
     def _key_inputs(self, spec: NodeSpec) -> dict[str, str] | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, reader_digest
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -60,14 +60,14 @@ def decide_reuse(
     *,
     allowed: Collection[str],
     sources: FileChecksums,
-    wrote: FileChecksums,
+    now: Callable[[Iterable[str]], Mapping[str, str]],
 ) -> dict[str, ReuseDecision]:
     """Decide for every node, in the order of the stages, whether it is reused.
 
-    `allowed` are the nodes that may be reused. `sources(spec)` and `wrote(spec)` return the checksums of the files
-    that a node reads and has written, by file name, or None where they cannot be determined.
+    `allowed` are the nodes that may be reused. `sources(spec)` returns the checksums of the files that a node reads,
+    by file name, or None where they cannot be determined. `now` returns the checksums of recorded files.
     """
-    return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, wrote).decide()
+    return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, now).decide()
 
 
 class _ReuseDecider:
@@ -79,7 +79,7 @@ class _ReuseDecider:
         history: RunHistory,
         allowed: frozenset[str],
         sources: FileChecksums,
-        wrote: FileChecksums,
+        now: Callable[[Iterable[str]], Mapping[str, str]],
     ) -> None:
         self._nodes = pipeline.nodes
         self._shown = pipeline.outputs
@@ -88,7 +88,7 @@ class _ReuseDecider:
         self._history = history
         self._allowed = allowed
         self._sources = sources
-        self._wrote = wrote
+        self._now = now
         self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
         self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
         for name, spec in self._nodes.items():
@@ -135,39 +135,26 @@ class _ReuseDecider:
         if files is None:
             return "it reads files that nfrun cannot check for changes"
         inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
-        needs = {need: self._match[need].key or "" for need in spec.needs}
+        needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
-        for found in self._history.with_key(cache_key(key_inputs)):
-            if self._is_usable(spec, found):
-                self._match[name] = found
-                self._reader_digests.update((output.id, reader_digest(output)) for output in found.outputs)
+        key = cache_key(key_inputs)
+        found, why = usable_entries(spec, self._history.with_key(key), self._now)
+        for entry in found:
+            given = {output.id for output in entry.outputs}
+            if all(output in given for output in spec.output_ids if output in self._read):
+                self._match[name] = entry
+                self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
+        if ends and ends[0].key == key:
+            return why or "its earlier run lacks an output that is read now"
         return self._what_changed(name, ends, key_inputs)
-
-    def _is_usable(self, spec: NodeSpec, found: FinishedNode) -> bool:
-        """Return whether a journal entry has all outputs that are read, and the files it wrote are unchanged."""
-        if runs_for_effect(spec, found):
-            return False
-        given = {output.id for output in found.outputs}
-        if any(output in self._read and output not in given for output in spec.output_ids):
-            return False
-        return not found.wrote or self._wrote(spec) == found.wrote
 
     def _what_changed(self, name: str, ends: list[FinishedNode], key_inputs: KeyInputs) -> str:
         if not ends and self._history.of_node(name):
             return "its code or inputs changed while it last ran"
         if not ends:
             return "it has not finished in any run that is kept"
-        last = ends[0]
-        if last.key == cache_key(key_inputs):
-            if runs_for_effect(self._nodes[name], last):
-                return "it gave no output, so it runs for its effect"
-            return (
-                "the file that it wrote is gone or has changed"
-                if last.wrote
-                else "its earlier run lacks an output that is read now"
-            )
-        return changes(last.key_inputs, key_inputs)
+        return changes(ends[0].key_inputs, key_inputs)
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
@@ -212,6 +199,37 @@ class _ReuseDecider:
             return True
         self._files.setdefault(name, {})[output] = path
         return False
+
+
+def usable_entries(
+    spec: NodeSpec, entries: Iterable[FinishedNode], now: Callable[[Iterable[str]], Mapping[str, str]]
+) -> tuple[list[FinishedNode], str]:
+    """Return the journal entries with the node's key that can be reused, and why the first one cannot, if it cannot.
+
+    The files that the code read and wrote must be as they were. If they are, an obstacle counts for older entries too.
+    """
+    found: list[FinishedNode] = []
+    reasons: list[str] = []
+    for entry in entries:
+        files = now(entry.reads)
+        if runs_for_effect(spec, entry):
+            reasons.append("it gave no output, so it runs for its effect")
+        elif files != entry.reads:
+            changed = [name for name in entry.reads if files[name] != entry.reads[name]]
+            reasons.append(changes(_as_key_inputs(entry.reads, changed), _as_key_inputs(files, changed)))
+        elif entry.obstacle and spec.cache is not True:
+            reasons.append(entry.obstacle)
+            break
+        elif entry.wrote and now(entry.wrote) != entry.wrote:
+            reasons.append("the file that it wrote is gone or has changed")
+        else:
+            found.append(entry)
+    return found, next(iter(reasons), "")
+
+
+def _as_key_inputs(files: Mapping[str, str], names: Iterable[str]) -> KeyInputs:
+    """Return recorded files that are there as key inputs, for their words."""
+    return {f"file {name}": files[name] for name in names if files[name]}
 
 
 def changes(before: KeyInputs, now: KeyInputs) -> str:

@@ -21,9 +21,10 @@ from nfrun.core.events import OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
-from nfrun.nodes.external_files import ExternalInputs, external_outputs
+from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore
+from nfrun.watch.recorded_files import recorded_files
 
 
 @final
@@ -54,12 +55,13 @@ class RunCache:
         self._folder = folder
         self._keep = keep
         self._keys = CacheKeys(pipeline)
-        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder)))
+        files = recorded_files(Path(pipeline.folder), work.path)
+        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder)), files)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
         if allowed := reusable(pipeline, resume=resume):
             self._history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
-            self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed.inputs)
+            self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
         with ExitStack() as on_error:
@@ -129,8 +131,9 @@ class RunCache:
 def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None]) -> dict[str, ReuseDecision]:
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
-    inputs = ExternalInputs(Path(pipeline.folder))
-    return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), inputs)
+    folder = Path(pipeline.folder)
+    observed = ObservedFiles(ExternalInputs(folder), recorded_files(folder, work.path))
+    return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), observed)
 
 
 def _decide(
@@ -139,7 +142,7 @@ def _decide(
     keys: CacheKeys,
     history: RunHistory,
     allowed: frozenset[str],
-    inputs: ExternalInputs,
+    observed: ObservedFiles,
 ) -> dict[str, ReuseDecision]:
     return decide_reuse(
         pipeline,
@@ -147,6 +150,6 @@ def _decide(
         keys,
         history,
         allowed=allowed,
-        sources=inputs.snapshot,
-        wrote=lambda spec: external_outputs(spec, Path(pipeline.folder)),
+        sources=observed.inputs.snapshot,
+        now=observed.files.now,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, OutputId
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
@@ -99,7 +100,8 @@ class Outcome:
     seconds of work, measured where the work ran; `publish_wait` the seconds waited to publish the outputs;
     `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
-    hit: the node did not run, and the outputs are those of an earlier run.
+    hit: the node did not run, and the outputs are those of an earlier run. `observation` is None if nothing was seen
+    that counts.
     """
 
     node: str
@@ -112,6 +114,7 @@ class Outcome:
     cpu: float = 0.0
     gil_wait: float = 0.0
     reused: bool = False
+    observation: Observation | None = None
 
 
 @value

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader, read_journal, with_checksum
 from nfrun.cache.work_dir import JOURNAL
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.system.checksums import text_checksum
 
 LINES = (
     '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1}',
     '{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5,'
-    ' "reused": false, "cached": true, "outputs": [{"id": "a", "rows": 2, "bytes": 16, "schema": "x: int64",'
+    ' "reused": false, "cached": true, "reads": {"in.csv": "r"}, "obstacle": "o",'
+    ' "outputs": [{"id": "a", "rows": 2, "bytes": 16, "schema": "x: int64",'
     ' "digest": "d", "size": 512, "checksum": "c", "file": "a.1.arrow", "traits": "s"}]}',
     '{"event": "ended", "status": "ok"}',
 )
 HEADER = RunHeader("r", "p.yaml", 3)
 OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", schema_digest="s")
-NODE = FinishedNode("a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, duration=1.5, cached=True)
+NODE = FinishedNode(
+    "a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, duration=1.5, cached=True, reads={"in.csv": "r"}, obstacle="o"
+)
 
 
 def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
@@ -38,3 +44,19 @@ def test_a_journal_with_these_keys_is_read(tmp_path: Path) -> None:
     assert (found.started, found.ended) == (HEADER, "ok")
     (node,) = found.finished
     assert (node.key_inputs, node.duration, node.outputs) == ({"text": "t"}, 1.5, (OUTPUT,))
+    assert (node.reads, node.obstacle) == ({"in.csv": "r"}, "o")
+
+
+def test_a_journal_without_the_files_that_code_opened_is_read(tmp_path: Path) -> None:
+    older = [line.replace(' "reads": {"in.csv": "r"}, "obstacle": "o",', "") for line in LINES]
+    assert older[1] != LINES[1]
+    (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in older))
+    (node,) = read_journal(tmp_path).finished
+    assert (node.key, node.wrote, node.reads, node.obstacle) == ("k", {"out.csv": "w"}, {}, "")
+
+
+def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more() -> None:
+    spec = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
+    keys = CacheKeys(Pipeline("p.yaml", "/nowhere", "p", "", {}, {}, {"a": spec}, {}))
+    older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
+    assert dict(keys.definition("a")) == {**older, "scheme": "4"}

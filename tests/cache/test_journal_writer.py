@@ -31,6 +31,7 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.spec.references import parse_reference
 from nfrun.system.checksums import file_checksum
+from nfrun.watch.recorded_files import recorded_files
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:
@@ -45,7 +46,7 @@ class Trial:
         self.folder = folder
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
         self.keys = CacheKeys(self.pipeline)
-        self.observed_files = ObservedFiles(ExternalInputs(folder))
+        self.observed_files = ObservedFiles(ExternalInputs(folder), recorded_files(folder, folder / "work"))
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []
         self.journal = Journal(folder)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.cache_key import CacheKeys, cache_key
+from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse, reusable
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
@@ -35,7 +35,7 @@ class Trial:
         self.sources: dict[str, Mapping[str, str] | None] = {
             s.id: {s.body: "1"} if s.kind == "read" else {} for s in specs
         }
-        self.wrote: dict[str, Mapping[str, str]] = {s.id: {s.body: "1"} for s in specs}
+        self.now = {s.body: "1" for s in specs}  # the files that nodes write
         self.finished: dict[str, FinishedNode] = {}
         keys = CacheKeys(self.pipeline)
         for stage in plan_of(self.pipeline).stages:
@@ -44,14 +44,14 @@ class Trial:
                 key_inputs = keys.key_inputs(
                     name,
                     inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
-                    needs={need: str(self.finished[need].key) for need in spec.needs},
+                    needs={need: dependency_digest(self.finished[need]) for need in spec.needs},
                     files=self.sources[name] or {} if spec.kind == "read" else {},
                 )
                 outputs = tuple(
                     FinishedOutput(id, 1, 8, "n: int64", f"digest of {id}", 1, "", schema_digest="traits")
                     for id in spec.output_ids
                 )
-                wrote = self.wrote[name] if spec.kind == "write" else {}
+                wrote = {spec.body: "1"} if spec.kind == "write" else {}
                 self.finished[name] = FinishedNode(name, cache_key(key_inputs), key_inputs, outputs, wrote)
                 self.files |= {id: Path(id) for id in spec.output_ids}
 
@@ -84,7 +84,7 @@ class Trial:
             self,  # type: ignore[arg-type]
             allowed=reusable(self.pipeline, resume=resume),
             sources=lambda spec: self.sources[spec.id],
-            wrote=lambda spec: self.wrote[spec.id],
+            now=lambda names: {name: self.now.get(name, "") for name in names},
         )
 
     def why(self, **options: bool) -> dict[str, str]:
@@ -192,7 +192,7 @@ def test_files_that_are_read_are_compared_by_content() -> None:
 def test_a_write_node_runs_if_its_file_has_changed() -> None:
     trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
     assert trial.why() == {}
-    trial.wrote["w"] = {"x.csv": ""}
+    trial.now["x.csv"] = ""
     assert trial.why() == {"w": "the file that it wrote is gone or has changed"}
 
 
@@ -280,3 +280,58 @@ def test_a_long_chain_is_decided_without_recursion_errors() -> None:
 )  # fmt: skip
 def test_changes_are_described(before: dict[str, str], now: dict[str, str], text: str) -> None:
     assert changes(before, now) == text
+
+
+# -- files that code opened --------------------------------------------------------------------------------------------
+
+
+def read_by(trial: Trial, name: str, **more: Any) -> None:
+    """Let the entry of the node say that its code opened two files, of which one was missing."""
+    entry = trial.finished[name]
+    trial.finished[name] = replace(entry, reads={"a.csv": "1", "b.csv": ""}, **more)
+    trial.now |= {"a.csv": "1", "b.csv": ""}
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ({}, None),
+        ({"a.csv": "2"}, "the file a.csv changed"),
+        ({"a.csv": ""}, "the file a.csv is gone"),
+        ({"b.csv": "1"}, "the file b.csv is new"),
+        ({"a.csv": "", "b.csv": "1"}, "the file b.csv is new, the file a.csv is gone"),
+    ],
+)
+def test_a_node_runs_if_a_file_that_its_code_opened_has_changed(now: Mapping[str, str], reason: str | None) -> None:
+    trial = Trial(node("a"))
+    read_by(trial, "a")
+    trial.now |= now
+    assert trial.why() == ({} if reason is None else {"a": reason})
+
+
+def test_an_obstacle_runs_a_node_unless_it_has_cache_true() -> None:
+    trial = Trial(node("a"), node("b", cache=True))
+    read_by(trial, "a", obstacle="it connects to example.com")
+    read_by(trial, "b", obstacle="it connects to example.com")
+    assert trial.why() == {"a": "it connects to example.com"}
+    trial.now["a.csv"] = "2"
+    assert trial.why() == {"a": "the file a.csv changed", "b": "the file a.csv changed"}
+
+
+def test_a_node_runs_if_a_node_that_it_needs_has_read_another_file() -> None:
+    trial = Trial(node("a"), node("b", needs=("a",)))
+    entry = trial.finished["a"]
+    trial.finished["a"] = replace(entry, reads={"a.csv": "1"})
+    trial.now["a.csv"] = "1"
+    assert trial.why() == {"b": "what 'a' depends on changed"}
+
+
+def test_all_entries_with_the_key_are_tried() -> None:
+    trial = Trial(node("a"))
+    older = replace(trial.finished["a"], reads={"a.csv": "1"})
+    newer = replace(trial.finished["a"], reads={"a.csv": "2"})
+    trial.with_key = lambda key: [newer, older]  # type: ignore[method-assign]
+    trial.now["a.csv"] = "1"
+    assert trial.decide()["a"].hit is older
+    trial.now["a.csv"] = "3"
+    assert trial.why() == {"a": "the file a.csv changed"}

@@ -1,0 +1,26 @@
+"""Defines what was seen of an attempt while it ran: files, hosts, and why its result may not be reused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nfrun.core.pipeline import NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one attempt. It is sent between processes.
+
+    `reads` are the checksums of the files that the node's code opened to read, taken when it opened them; "" for a
+    missing file. `writes` are those of the files that it opened to write, taken at the end of the attempt. File names
+    are relative to the folder of the pipeline, or absolute outside of it; `watch/recorded_files.py` has the names of
+    folders and patterns. `hosts` are the addresses that it connected to, and `state` names the process-global state
+    that was changed. `obstacle` says why the result is not reused without `cache: true`, "" if nothing is against it.
+    """
+
+    reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    writes: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    hosts: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    obstacle: str = ""

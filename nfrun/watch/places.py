@@ -1,0 +1,82 @@
+"""Decides which files count as inputs and outputs of a node, by where they lie."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import nfrun
+
+_SYSTEM = ("/usr", "/etc", "/proc", "/sys", "/dev")
+_NAMES = frozenset({".git", "__pycache__", "site-packages", "dist-packages"})  # of folders that never count
+
+
+class Places:
+    """Knows the places whose files do not count for a pipeline in `folder`.
+
+    These are Python and its packages, folders of the system, temporary folders, hidden folders of the home, and those
+    in `excluded`, such as the work folder. Where one of them contains the pipeline, the part of it counts that does.
+    Inside of the pipeline's folder too, `.git`, bytecode and virtual environments do not count.
+    """
+
+    def __init__(self, folder: Path, excluded: Iterable[Path] = ()) -> None:
+        self._pipeline = os.path.abspath(folder)
+        self._excluded = [os.path.abspath(place) for place in excluded]
+        temporary = (tempfile.gettempdir(), "/tmp", "/var/tmp")
+        python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+        own = os.path.dirname(nfrun.__file__)
+        # Both the name and what it leads to: a temporary folder is often a link.
+        named = dict.fromkeys((*_SYSTEM, *temporary, *python, own))
+        self._outside = [place for place in dict.fromkeys((*named, *map(os.path.realpath, named))) if place != "/"]
+        self._home = os.path.expanduser("~")
+        self._known: dict[str, bool] = {}  # by folder
+
+    def counts(self, path: str) -> bool:
+        """Return whether a file counts. `path` is absolute and has no `..`."""
+        folder, name = os.path.split(path)
+        known = self._known.get(folder)
+        if known is None:
+            known = self._known[folder] = self._counts_below(folder)
+        return known and name not in _NAMES and path not in self._excluded
+
+    def _counts_below(self, folder: str) -> bool:
+        if any(_is_below(folder, place) for place in self._excluded):
+            return False
+        if not _is_below(folder, self._pipeline):
+            hidden = [self._hidden(folder)] if _is_below(folder, self._home) else []
+            for place in filter(None, (*self._outside, *hidden)):
+                if _is_below(folder, place) and not _is_below(folder, self._kept(place)):
+                    return False
+        return not any(self._is_left_out(above) for above in _with_parents(folder))
+
+    def _hidden(self, folder: str) -> str:
+        """Return the hidden folder of the home in which `folder` lies; "" if it lies in none."""
+        first = folder[len(self._home) :].lstrip("/").partition("/")[0]
+        return os.path.join(self._home, first) if first.startswith(".") else ""
+
+    def _kept(self, place: str) -> str:
+        """Return the folder directly in `place` that has the pipeline, for it counts; nothing is below "/dev/null"."""
+        if not _is_below(self._pipeline, place):
+            return "/dev/null"
+        first = self._pipeline[len(place) :].lstrip("/").partition("/")[0]
+        return os.path.join(place, first) if first else place
+
+    def _is_left_out(self, folder: str) -> bool:
+        """Whether a folder never counts, unless the pipeline itself lies below it."""
+        if _is_below(self._pipeline, folder):
+            return False
+        return os.path.basename(folder) in _NAMES or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def _is_below(path: str, place: str) -> bool:
+    return path == place or path.startswith(place if place.endswith("/") else f"{place}/")
+
+
+def _with_parents(folder: str) -> Iterable[str]:
+    while folder != "/":
+        yield folder
+        folder = os.path.dirname(folder)

@@ -1,0 +1,63 @@
+"""Names the files that an attempt opened as the journal has them, and takes their checksums.
+
+The name of a file is relative to the folder of the pipeline, or absolute outside of it. That of a folder whose content
+was listed ends in a slash. That of a pattern ends in two, and in `//**` where `**` stood for folders: its checksum is
+that of the files that it finds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.watch.places import Places
+
+
+class RecordedFiles:
+    """Takes checksums of files by their recorded names. Thread-safe.
+
+    Names are relative to `folder`. In the content of folders, only what `counts` counts.
+    """
+
+    def __init__(self, folder: Path, counts: Callable[[str], bool]) -> None:
+        self._folder = os.path.abspath(folder)
+        self._counts = counts
+        self._checksums = FileChecksums()
+
+    def name(self, path: str) -> str:
+        """Return the name under which an absolute path is recorded."""
+        inside = f"{self._folder}/"
+        return path[len(inside) :] if path.startswith(inside) else path
+
+    def checksum(self, name: str, *, recheck: bool = False) -> str:
+        """Return the checksum of what the name stands for now, "" if it is not there."""
+        path = os.path.join(self._folder, name)
+        if name.endswith(("//", "//**")):
+            return self._matches(path.removesuffix("**").rstrip("/"), recursive=name.endswith("**"))
+        if name.endswith("/"):
+            return self._listing(path)
+        return self._checksums.of(Path(path), recheck=recheck)
+
+    def now(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the checksums of these names now."""
+        return {name: self.checksum(name) for name in names}
+
+    def _listing(self, folder: str) -> str:
+        with suppress(OSError):
+            names = sorted(name for name in os.listdir(folder) if self._counts(os.path.join(folder, name)))
+            return text_checksum("\n".join(names))
+        return ""
+
+    def _matches(self, pattern: str, *, recursive: bool) -> str:
+        import glob
+
+        paths = glob.glob(pattern, recursive=recursive)
+        return text_checksum("\n".join(sorted(path for path in paths if self._counts(path.rstrip("/")))))
+
+
+def recorded_files(folder: Path, work: Path) -> RecordedFiles:
+    """Return the checksums of the files that count for the pipeline in `folder` and its work folder."""
+    return RecordedFiles(folder, Places(folder, [work]).counts)
