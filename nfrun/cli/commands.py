@@ -43,6 +43,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     from nfrun.core.plan import plan_of
     from nfrun.engine.node_stats import read_node_stats
     from nfrun.reports.plan_view import plan_view
+    from nfrun.spec.pipeline_warnings import warnings_of
     from nfrun.spec.resolve import resolve
 
     spec = resolve(
@@ -54,6 +55,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         to_run=False,
         set_redactor=messages.set_redactor,
     ).pipeline
+    messages.warn_all(warnings_of(spec))
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.path, spec.file).durations
     planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
@@ -108,6 +110,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
     from nfrun.core.text import ellipsize
     from nfrun.reports.format_units import format_count
     from nfrun.spec.loader import read_pipeline
+    from nfrun.spec.pipeline_warnings import warnings_of
 
     found: list[Diagnostic] = []
     documents = []
@@ -116,6 +119,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         diagnostics: tuple[Diagnostic, ...] = ()
         try:
             spec, _ = read_pipeline(file)
+            messages.warn_all(warnings_of(spec))
             if not options.json:
                 print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
         except SpecError as error:

@@ -20,6 +20,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.redaction import Redactor
+from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import resolve
 from nfrun.system.atomic_files import name_errors
 from nfrun.system.native_threads import default_thread_variables
@@ -69,6 +70,7 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
         set_redactor=messages.set_redactor,
     )
     pipeline = resolved.pipeline
+    messages.warn_all(warnings_of(pipeline))
     work = WorkDir.of_pipeline(pipeline, options.work)
     with work.lock() as lock, ExitStack() as stack:
         number = next_number(lock.number, work)

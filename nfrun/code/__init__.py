@@ -10,7 +10,7 @@ Other packages use:
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`
-- `module_finder`: `find_module`
+- `module_finder`: `find_module`, `hidden_files`
 - `module_space`: `ModuleSpace`, `with_short_names`
 - `source_import`: `import_for_process`
 """

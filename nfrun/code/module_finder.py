@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import BuiltinImporter, ModuleSpec, PathFinder
 from pathlib import Path
 
 # What nfrun imports itself: a project file of such a name is never imported, or is imported by nfrun in its place.
@@ -16,21 +17,43 @@ OURS = frozenset(
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
     """Return the spec that `import module` would use with `folder` first on `sys.path`, or None.
 
-    Imports no parent packages: `importlib.util.find_spec` imports the parents of a dotted name, so this function asks
-    the path finder for one part of the name after the other.
+    As in a run, the standard library comes before the files in `folder`. Imports no parent packages:
+    `importlib.util.find_spec` imports the parents of a dotted name, so this function asks the path finder for one part
+    of the name after the other.
     """
     places = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
     for i, name in enumerate(module.split(".")):
         try:
             # Only the last part of the name: for a dotted name the finder looks for the parent in `sys.modules`.
-            spec = PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
+            spec = None if i else find_in_standard_library(name)
+            spec = spec or PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
         except (ImportError, ValueError, OSError):
             return None
         if spec is None:
             return None
         places = list(spec.submodule_search_locations or ())
     return spec
+
+
+def find_in_standard_library(name: str) -> ModuleSpec | None:
+    """Return the spec of a top-level module of the standard library; None for one of another system, as `winreg`."""
+    if name not in sys.stdlib_module_names:
+        return None
+    places = [sysconfig.get_path(which) for which in ("stdlib", "platstdlib")]
+    places += [f"{place}{os.sep}lib-dynload" for place in places]
+    return PathFinder.find_spec(name, places) or BuiltinImporter.find_spec(name)
+
+
+def hidden_files(folder: Path) -> list[str]:
+    """Return the names of files and packages in `folder` that no import finds: the standard library has the module."""
+    return sorted(
+        name
+        for name in os.listdir(folder)  # noqa: PTH208  (there may be many)
+        if (stem := name.removesuffix(".py")) in sys.stdlib_module_names
+        and (stem != name or (folder / name / "__init__.py").is_file())
+        and find_in_standard_library(stem)
+    )
 
 
 def _find_elsewhere(name: str) -> ModuleSpec | None:

@@ -106,6 +106,11 @@ class Messages:
         """Write a warning."""
         self(f"nfrun: warning: {text}")
 
+    def warn_all(self, texts: Iterable[str]) -> None:
+        """Write several warnings."""
+        for text in texts:
+            self.warn(text)
+
 
 def write_fd(fd: int, text: str) -> None:
     """Write text to a descriptor at once, past all streams of Python. Ignores errors."""
