@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.code.code_facts import CodeFacts
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
@@ -36,6 +37,8 @@ class CacheKeys:
         self._fingerprints = Fingerprints(Path(pipeline.folder))
         self._distributions = Distributions()
         self._definitions: dict[str, KeyInputs] = {}
+        self._facts: dict[str, CodeFacts] = {}
+        self._obstacles: dict[str, str] = {}
 
     def definition(self, node: str) -> KeyInputs:
         """Return the key inputs that come from the pipeline file and the code, by name."""
@@ -58,6 +61,20 @@ class CacheKeys:
             **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
             **{f"file {name}": checksum for name, checksum in files.items()},
         }
+
+    def obstacle(self, node: str) -> str:
+        """Return why the node is never reused without `cache: true`, "" if it is."""
+        if node not in self._obstacles:
+            spec = self._pipeline.nodes[node]
+            self._obstacles[node] = "" if spec.cache else _obstacle(self.facts(node))
+        return self._obstacles[node]
+
+    def facts(self, node: str) -> CodeFacts:
+        """Return what the code or the text of the node shows without being run."""
+        if node not in self._facts:
+            spec = self._pipeline.nodes[node]
+            self._facts[node] = KINDS[spec.kind].code_facts(spec, self._fingerprints)
+        return self._facts[node]
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
@@ -87,6 +104,14 @@ def dependency_digest(finished: FinishedNode) -> str:
     if not finished.reads and not finished.wrote:
         return finished.key or ""
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
+
+
+def _obstacle(facts: CodeFacts) -> str:
+    for fact in facts.network:
+        if fact.is_client:
+            return f"it uses {fact.what}, whose connections nfrun cannot see ({fact.where})"
+        return f"it has the address of {fact.what} ({fact.where})"
+    return ""
 
 
 def reader_digest(output: OutputRef | FinishedOutput) -> str:

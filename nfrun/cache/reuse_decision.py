@@ -122,6 +122,8 @@ class _ReuseDecider:
         spec = self._nodes[name]
         if name not in self._allowed:
             return "it has 'cache: false'" if spec.cache is False else "it is not cached"
+        if obstacle := self._keys.obstacle(name):
+            return obstacle
         definition = self._keys.definition(name)
         # The key inputs of all others are unknown.
         ends = [end for end in self._history.of_node(name) if end.key is not None]

@@ -2,11 +2,13 @@
 
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
 digests the project code that a function may reach. It uses `module_index.py` for files, `symbols.py`, `uses.py` and
-`bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `source_import.py` makes
-Python import what the others read; `module_space.py` does so for one run of several in a process.
+`bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `fact_reader.py` finds
+what that code shows about reuse and timing, with `names.py` and `global_state.py`. `source_import.py` makes Python
+import what the others read; `module_space.py` does so for one run of several in a process.
 
 Other packages use:
 
+- `code_facts`: `CodeFacts`, `NO_FACTS`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from nfrun.code.bindings import Imported
 from nfrun.code.distributions import Distributions
+from nfrun.code.fact_reader import FactReader
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
@@ -85,6 +86,7 @@ class Fingerprints:
     def __init__(self, folder: Path) -> None:
         self._module_index = ModuleIndex(folder)
         self._distributions = Distributions()
+        self.facts = FactReader(self, folder)
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}

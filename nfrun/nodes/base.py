@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nfrun.code.code_facts import NO_FACTS, CodeFacts
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING, NodeSpec
 
@@ -194,6 +195,8 @@ class Kind:
     key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}
     # Whether what `key_inputs` has read is unchanged.
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
+    # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
+    code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
     # Whether the outputs depend on the variables under `env`.
     uses_environment: bool = True
 

@@ -269,5 +269,6 @@ PYTHON = Kind(
     expression_hint="which function runs is fixed; put values under 'with'",
     key_inputs=_key_inputs,
     is_current=lambda node, code: code.is_current(*node.body.split(":")),
+    code_facts=lambda node, code: code.facts.of(*node.body.split(":")),
     has_user_frames=True,
 )

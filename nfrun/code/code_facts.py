@@ -1,0 +1,43 @@
+"""Defines the facts that reading the code behind a node shows; `fact_reader.py` finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFact:
+    """What was found, such as "random.shuffle", and where: "steps.py:12".
+
+    `is_client`: it is a package that connects without Python's sockets.
+    """
+
+    what: str
+    where: str
+    is_client: bool = False
+
+
+def _no_reads(variables: Collection[str]) -> Mapping[str, CodeFact]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeFacts:
+    """What the code behind a node shows without running it.
+
+    `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
+    `network` are hosts and clients whose connections nobody sees. `assigned` are the variables of modules
+    ("steps:CACHE") that functions assign or change, and `read_variables(variables)` returns where the code reads these.
+    """
+
+    global_state: Sequence[CodeFact] = ()
+    warnings: Sequence[CodeFact] = ()
+    network: Sequence[CodeFact] = ()
+    unknown_files: Sequence[CodeFact] = ()
+    files: Sequence[str] = ()
+    assigned: Mapping[str, CodeFact] = field(default_factory=dict)
+    read_variables: Callable[[Collection[str]], Mapping[str, CodeFact]] = _no_reads
+
+
+NO_FACTS = CodeFacts()
