@@ -68,7 +68,13 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         prints_to(given=True),
         {"system.std_streams": "messages", "reports.summary": "the stream that it is given"},
     ),
-    "redirects a descriptor": (calls("os.dup", "os.dup2"), {"system.std_streams": "owns them"}),
+    "redirects a descriptor": (
+        calls("os.dup", "os.dup2"),
+        {
+            "system.std_streams": "owns them",
+            "engine.executors.fork_server": "keeps a pipe by which a worker sees its end",
+        },
+    ),
     "writes to a descriptor": (
         writes_to_a_standard_stream,
         {"system.std_streams": "owns them", "system.supervisor": "says that the run was killed"},

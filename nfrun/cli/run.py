@@ -22,7 +22,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
-from nfrun.engine.placement import place_nodes
+from nfrun.engine.placement import Placement, place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
@@ -70,8 +70,8 @@ def run_pipeline(
     nodes, `sys.stdout` and `sys.stderr` route what nodes print to the logs of their runs (see `capture_prints`, also
     for its limits). The user's modules are in `sys.modules` under other names (see `ModuleSpace`, also for its limits).
     Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker processes have it in
-    their environment. The fork server of the workers stays until the process ends, and as with `multiprocessing`, each
-    worker imports the main module of the program again.
+    their environment. The fork server of the workers stays until the process ends. No worker imports the main module of
+    the program, which may be a notebook or have no `if __name__ == "__main__"`.
     """
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.print_capture import capture_prints
@@ -135,7 +135,7 @@ def _run(
         make_store=lambda run: _store(setup, placement, run),
         redactor=setup.redactor,
         on_error=setup.messages,
-        placement=placement,
+        placement=Placement(placement),
         gate=cache and cache.gate,
         import_module=import_module,
         keep_going=options.keep_going,

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.events import NodeLogged, NodeProgressed, RunFinished
-from nfrun.core.pipeline import NOTHING, Pipeline
+from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ExecutorContext
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.gil_contention import GilContention
-from nfrun.engine.placement import DEFAULT_EXECUTOR
+from nfrun.engine.placement import ON_THREADS, Placement
 from nfrun.engine.runner import Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
@@ -37,10 +37,10 @@ class PipelineRun:
     """One run of a bound pipeline: call `go`, and then `close`. `run` has `cancel` and `detached`.
 
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
-    of the nodes; in this process, only `context.env` shows it. `placement` has the executors of nodes that do not run
-    on threads. Events pass through `gate` before the reporters get them. `import_module` imports the user's modules;
-    None if this process has only one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
-    `arrow_threads` is that of `AttemptRunner`.
+    of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
+    `gate` before the reporters get them. `import_module` imports the user's modules; None if this process has only
+    one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`. `arrow_threads` is that of
+    `AttemptRunner`.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class PipelineRun:
         make_store: Callable[[Run], TableStore],
         redactor: Redactor,
         on_error: Callable[[str], object],
-        placement: Mapping[str, str] = NOTHING,
+        placement: Placement = ON_THREADS,
         gate: EventGate | None = None,
         import_module: Callable[[str], Any] | None = None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
         arrow_threads: int = 0,
     ) -> None:
-        self._makers = {name: EXECUTORS[name]() for name in (DEFAULT_EXECUTOR, *dict.fromkeys(placement.values()))}
+        self._makers = {name: EXECUTORS[name](placement.packages) for name in placement.names}
         import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
 
         self._folder = folder
@@ -78,7 +78,7 @@ class PipelineRun:
         self.run = Run(
             plan,
             self._emit,
-            placement=placement,
+            placement=placement.executors,
             keep_going=keep_going,
             seed=zlib.crc32(run_id.encode()),  # the same for the same run id
             grace=grace,
@@ -116,8 +116,9 @@ class PipelineRun:
             self.store,
             self._folder,
             self._slots,
-            self._placement,
+            self._placement.executors,
             self.run.begun,
+            self._placement.worker_environ,
         )
         with around(self.run):
             return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 from nfrun.core.events import GIL_WAIT_SECONDS
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.engine.executors.registry import WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 
 DEFAULT_EXECUTOR = "thread"
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the nodes of a run run.
+
+    `executors` are the executors by node, without the nodes on threads. The worker process of a node in
+    `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
+    import.
+    """
+
+    executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
+    packages: Sequence[str] = ()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the executors that the run needs."""
+        return [DEFAULT_EXECUTOR, *dict.fromkeys(self.executors.values())]
+
+
+ON_THREADS = Placement()
 
 
 def place_nodes(pipeline: Pipeline, requested: str, recorded: NodeStats) -> dict[str, str]:

@@ -51,7 +51,7 @@ def modules(folder: Path, *words: str) -> set[str]:
 
 
 def test_the_main_module_imports_nothing(folder: Path) -> None:
-    """Every worker process imports the main module of its parent."""
+    """A command imports what it needs once it is known which one runs."""
     code = "import sys; before = set(sys.modules); import nfrun.__main__; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"nfrun", "nfrun.__main__"} == {name for name in done.stdout.split() if name.startswith("nfrun")}

@@ -6,11 +6,12 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from nfrun.core.events import NodeStarted, Outcome
+from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.tables.store import TableStore
 
@@ -56,7 +57,7 @@ class ExecutorContext:
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
     run at once, and `placement` has the executors of nodes that are not on threads. `on_begun(node, attempt)` reports
-    that the work of an attempt begins.
+    that the work of an attempt begins. A Python process for a node in `worker_environ` starts with these variables.
     """
 
     runner: AttemptRunner
@@ -66,6 +67,7 @@ class ExecutorContext:
     slots: int
     placement: Mapping[str, str]
     on_begun: Callable[[str, int], None]
+    worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]

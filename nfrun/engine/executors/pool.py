@@ -1,36 +1,29 @@
 """Starts worker processes, and keeps those that are idle for the next order.
 
-Workers are forked by a fork server that has imported what they need: forking a process that has threads may hang, and
-starting a new Python takes twenty times as long. A worker gets one order at a time and answers it with any number of
-messages and a reply.
+`fork_server.py` starts their processes. A worker gets one order at a time and answers it with any number of messages
+and a reply.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
-from multiprocessing.context import ForkServerContext
+from multiprocessing import connection
 from typing import Any
 
+from nfrun.engine.executors.fork_server import NO_VARIABLES, Serve, make_process
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import wait_group_exit
 from nfrun.system.threads import start_thread
 
 _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit
-
-_STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
-
-# Runs in the worker: takes the pipe for orders and replies, the writing ends for stdout and stderr, and a config.
-Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +32,6 @@ class Message:
 
     method: str
     arguments: tuple[Any, ...]
-
-
-def start_server(preload: list[str]) -> None:
-    """Start the fork server in the background, unless this process has one.
-
-    It imports `preload` and keeps the present environment variables; each worker sets those of its run.
-    """
-    _context(preload)
-    with _STARTING, suppress(Exception), _safe_start():  # starting the first worker reports the error
-        forkserver.ensure_running()
-
-
-def _context(preload: list[str]) -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preload)
-    return context
-
-
-@contextmanager
-def _safe_start() -> Iterator[None]:
-    """Let a Python that starts inside ignore modules in the working directory, and no SIGINT interrupt its start."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class Worker:
@@ -82,13 +43,14 @@ class Worker:
 
     _process_lock = threading.Lock()
 
-    def __init__(self, context: ForkServerContext, serve: Serve, config: Any) -> None:
+    def __init__(self, serve: Serve, config: Any, environ: Mapping[str, str] = NO_VARIABLES) -> None:
         self._pipe_lock = threading.Lock()
-        self.pipe, worker_pipe = context.Pipe()
-        pairs = [context.Pipe(duplex=False) for _ in range(2)]
+        self.environ = environ
+        self.pipe, worker_pipe = connection.Pipe()
+        pairs = [connection.Pipe(duplex=False) for _ in range(2)]
         self.streams = [reading for reading, _ in pairs]
         streams = [writing for _, writing in pairs]
-        self.process = context.Process(target=serve, args=(worker_pipe, streams, config), name="nfrun-worker")
+        self.process = make_process(serve, worker_pipe, streams, config, environ)
         with self._process_lock:
             self.process.start()
         for pipe in (worker_pipe, *streams):
@@ -198,38 +160,39 @@ class Worker:
 class WorkerPool:
     """Starts workers as they are needed, and keeps idle ones. Thread-safe.
 
-    A worker runs `serve` with `config`. `preload` are the modules that the fork server imports. The first `ahead`
-    workers start at once in the background.
+    A worker runs `serve` with `make_config(environ)`, where `environ` are the variables that its Python has from its
+    start; most workers need none. The first `ahead` workers start at once in the background.
     """
 
-    def __init__(self, serve: Serve, config: Any, preload: list[str], ahead: int = 0) -> None:
+    def __init__(self, serve: Serve, make_config: Callable[[Mapping[str, str]], Any], ahead: int = 0) -> None:
         self._serve = serve
-        self._config = config
-        self._context = _context(preload)
+        self._make_config = make_config
         self._change = threading.Condition()
         self._idle: list[Worker] = []
         self._all: list[Worker] = []
-        self._starting = 0
+        self._starting = 0  # of those that have no `environ`
         self._closed = False
         for _ in range(ahead):
             with self._change, suppress(Exception):  # then the order starts its own
                 start_thread(self._start_idle, "nfrun-worker-start")
                 self._starting += 1
 
-    def take(self, seconds: float) -> Worker | None:
-        """Return an idle worker, or a new one if none is idle or starting. None after `close`.
+    def take(self, seconds: float, environ: Mapping[str, str] = NO_VARIABLES) -> Worker | None:
+        """Return an idle worker that has started with `environ`, or a new one. None after `close`.
 
         Raises OSError or EOFError if no worker can be started, TimeoutError if one is still starting after `seconds`.
         """
         while True:
             with self._change:
-                if not self._change.wait_for(lambda: self._idle or not self._starting or self._closed, seconds):
+                if not self._change.wait_for(lambda: self._is_ready(environ), seconds):
                     raise TimeoutError(f"none has started within {seconds:g} s")
                 if self._closed:
                     return None
-                worker = self._idle.pop() if self._idle else None
+                worker = self._find_idle(environ)
+                if worker is not None:
+                    self._idle.remove(worker)
             if worker is None:
-                return self._start()
+                return self._start(environ)
             if worker.alive:
                 return worker
             self.discard(worker)
@@ -259,20 +222,26 @@ class WorkerPool:
         for worker in workers:
             worker.discard()
 
+    def _is_ready(self, environ: Mapping[str, str]) -> bool:
+        return bool(environ or not self._starting or self._closed or self._find_idle(environ))
+
+    def _find_idle(self, environ: Mapping[str, str]) -> Worker | None:
+        return next((worker for worker in reversed(self._idle) if worker.environ == environ), None)
+
     def _start_idle(self) -> None:
         """Start an idle worker in the background."""
         worker = None
         with suppress(Exception):  # the next order starts its own and reports the error
-            worker = self._start()
+            worker = self._start(NO_VARIABLES)
         with self._change:
             self._starting -= 1
             if worker is not None:
                 self._idle.append(worker)
             self._change.notify_all()
 
-    def _start(self) -> Worker | None:
+    def _start(self, environ: Mapping[str, str]) -> Worker | None:
         """Start a worker. Returns None after `close`."""
-        worker = Worker(self._context, self._serve, self._config)
+        worker = Worker(self._serve, self._make_config(environ), environ)
         with self._change:
             if not self._closed:
                 self._all.append(worker)

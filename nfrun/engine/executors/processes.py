@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,11 @@ from pickle import UnpicklingError
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ExecutorContext, OnOutcome
+from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
 from nfrun.logs.node_logs import STREAMS
@@ -34,7 +35,7 @@ from nfrun.tables.store import TableStore
 # worker that needs longer hangs, as at a network mount, and the timeout of the node does not count yet.
 _TAKE_SECONDS = 60.0
 
-PRELOAD = ["pyarrow", "nfrun.engine.executors.worker"]
+PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker"]
 
 
 class ProcessExecutor(ThreadExecutor):
@@ -44,8 +45,11 @@ class ProcessExecutor(ThreadExecutor):
     begins_at_once = False
 
     def __init__(self, context: ExecutorContext, on_outcome: OnOutcome) -> None:
-        ahead = min(context.slots, list(context.placement.values()).count(self.name))
-        self._workers = ProcessWorkers(context.runner, context.store, context.folder, context.on_begun, ahead)
+        ours = [node for node, name in context.placement.items() if name == self.name]
+        ahead = min(context.slots, sum(node not in context.worker_environ for node in ours))
+        self._workers = ProcessWorkers(
+            context.runner, context.store, context.folder, context.on_begun, ahead, environ=context.worker_environ
+        )
         super().__init__(context.with_cache(self._workers), on_outcome)
 
     def close(self, grace: float = 0.0) -> None:
@@ -60,7 +64,8 @@ class ProcessWorkers:
     An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
     when attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files.
     `on_begun(node, attempt)` is called when a worker has taken an attempt. A worker that does not within `take_seconds`
-    is killed. `close` ends the processes. Safe to call from several threads.
+    is killed. `environ` has the variables with which the worker of a node starts, by node. `close` ends the processes.
+    Safe to call from several threads.
     """
 
     def __init__(
@@ -71,16 +76,21 @@ class ProcessWorkers:
         on_begun: Callable[[str, int], None],
         ahead: int = 0,
         take_seconds: float = _TAKE_SECONDS,
+        environ: Mapping[str, Mapping[str, str]] = NOTHING,
     ) -> None:
         self._runner = runner
         self._store = store
         self._outputs = outputs
         self._take_seconds = take_seconds
+        self._environ = environ
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
             shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync, runner.arrow_threads
         )
-        self._pool = pool.WorkerPool(serve, config, PRELOAD, ahead)
+        start_server(PRELOAD)  # unless it was started before
+        self._pool = pool.WorkerPool(
+            serve, lambda environ: replace(config, environ={**config.environ, **environ}), ahead
+        )
         self._calls: dict[str, Callable[..., object]] = {
             "begun": on_begun,
             "log": runner.logs.log,
@@ -124,7 +134,7 @@ class ProcessWorkers:
         return AttemptOrder(spec, replace(start, inputs=inputs), self._runner.consumed.get(spec.id, ()))
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        worker = self._pool.take(self._take_seconds)
+        worker = self._pool.take(self._take_seconds, self._environ.get(order.node.id, NOTHING))
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, CANCELLED)
         kill = threading.Timer(self._runner.grace, worker.kill)

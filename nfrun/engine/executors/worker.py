@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
@@ -72,6 +73,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # blocked when the fork server started
     threading.Thread(target=_exit_with_parent, name="nfrun-parent", daemon=True).start()
     os.environ.clear()
+    os.environ.update(preload.environ)
     os.environ.update(config.environ)
     time.tzset()  # the fork server may have another TZ
     if config.arrow_threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import textwrap
 import threading
 import time
@@ -48,6 +49,10 @@ STEPS = """
         print("begun", end="")
         context.log.info("logged")
         context.progress(1, 2)
+    def started_with():
+        sys.modules.pop("pandas", None)  # Arrow has not looked for it in a new Python, and stumbles over None
+        started = pathlib.Path("/proc/self/environ").read_text().split("\\0")
+        return {"pid": os.getpid(), "own": "OWN=1" in started, "now": os.environ["OWN"], "given": os.environ["GIVEN"]}
     def environment(): return {"value": os.environ["GIVEN"], "cwd": os.getcwd()}
     def for_ever(flag):
         pathlib.Path(flag).write_text("")
@@ -152,6 +157,7 @@ class Trial:
     ahead: int = 1
     grace: float = 5.0
     take_seconds: float = 1000.0
+    environ: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     logged: list[tuple[str, str, str]] = field(default_factory=list)
     progress: list[tuple[str, float, float | None]] = field(default_factory=list)
     workers: ProcessWorkers | None = None
@@ -189,14 +195,14 @@ class Trial:
         started = self.started
 
         class Watched(WorkerPool):
-            def _start(self) -> Any:
-                worker = super()._start()
+            def _start(self, environ: Mapping[str, str]) -> Any:
+                worker = super()._start(environ)
                 started.append(worker)
                 return worker
 
         with patch("nfrun.engine.executors.pool.WorkerPool", Watched):
             self.workers = ProcessWorkers(
-                work, self.store, self.run_folder, self.on_begun, self.ahead, self.take_seconds
+                work, self.store, self.run_folder, self.on_begun, self.ahead, self.take_seconds, self.environ
             )
         return self.workers
 
@@ -266,14 +272,36 @@ def test_an_attempt_without_a_worker_or_its_inputs_has_not_begun(trial: Trial, m
         seen.append(len(trial.begun))
         return real_file(ref)
 
-    def take(pool: WorkerPool, seconds: float) -> Any:
+    def take(pool: WorkerPool, seconds: float, environ: Mapping[str, str]) -> Any:
         seen.append(len(trial.begun))
-        return real_take(pool, seconds)
+        return real_take(pool, seconds, environ)
 
     monkeypatch.setattr(trial.store, "file", file)
     monkeypatch.setattr(WorkerPool, "take", take)
     trial.run("where", {"table": pa.table({"n": [1]})})
     assert (seen, len(trial.begun)) == ([1, 1], 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_with_variables_of_its_own_starts_with_them(trial: Trial) -> None:
+    """Libraries read some variables when they are imported, and the fork server has imported them."""
+    trial.environ = {"node": {"OWN": "1"}}
+    first, second = trial.run("started_with", attempts=2)
+    (row,) = trial.table(first)
+    assert row == {"pid": row["pid"], "own": True, "now": "1", "given": "yes"}
+    assert row["pid"] in trial.pids()
+    assert trial.table(second) == [row], "it stays warm"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_with_variables_of_its_own_is_stopped_like_others(trial: Trial) -> None:
+    trial.environ, trial.ahead = {"node": {"OWN": "1"}}, 0
+    failure = trial.run_once("die", with_={"number": signal.SIGTERM}).failure
+    assert failure == lost("its worker process was told to end by SIGTERM")
+    trial.workers = None
+    outcome = outcome_when_stopped(trial, "for_ever", CancelToken.cancel)
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.CANCELLED
 
 
 @pytest.mark.parametrize("mode", ["auto", "mmap", "memory"])

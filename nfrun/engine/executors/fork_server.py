@@ -1,0 +1,153 @@
+"""Starts worker processes by a fork server, or as a new Python where a worker has variables of its own from its start.
+
+The fork server is a process without threads that has imported what workers need: forking a process that has threads may
+hang, and starting a new Python takes twenty times as long.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, context, forkserver, popen_forkserver, process, reduction, spawn, util
+from typing import Any
+
+_STARTING = threading.Lock()  # of the fork server: its start changes `os.environ` for a moment
+_PRELOAD = "nfrun.engine.executors.preload"
+_PRELOAD_SECONDS = (
+    10.0  # for all packages: an import that takes longer, as from a network mount, is left to the workers
+)
+
+NO_VARIABLES: Mapping[str, str] = {}
+
+# Runs in the worker: takes the pipe for orders and replies, the writing ends for stdout and stderr, and a config.
+Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
+
+
+def start_server(preload: Sequence[str], packages: Sequence[str] = ()) -> None:
+    """Start the fork server in the background, unless this process has one.
+
+    It imports `preload`, then the installed `packages` as far as that is safe (see `preload.py`), and keeps the present
+    environment variables; each worker sets those of its run.
+    """
+    # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
+    changed = {"PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+    if packages:
+        changed["NFRUN_PRELOAD"] = " ".join([str(time.monotonic() + _PRELOAD_SECONDS), *packages])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])
+    with _STARTING, suppress(Exception), _changed_environ(changed):  # starting the first worker reports the error
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _changed_environ(changed: Mapping[str, str]) -> Iterator[None]:
+    """Change variables for a Python that starts inside, and let no SIGINT interrupt its start."""
+    before = {name: os.environ.get(name) for name in changed}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+# Names of the standard library that its type stubs don't have.
+_util: Any = util
+_process: Any = process
+
+
+class _Popen(popen_forkserver.Popen):
+    """Starts a process by the fork server as the standard library does, but without the program's main module.
+
+    No worker needs that module. To import it again would run all of a program that has no `if __name__ == "__main__"`.
+    """
+
+    _fds: list[int]
+
+    def _launch(self, process_obj: process.BaseProcess) -> None:
+        data = spawn.get_preparation_data(process_obj.name)
+        data = {key: value for key, value in data.items() if not key.startswith("init_main")}
+        buffer = io.BytesIO()
+        context.set_spawning_popen(self)
+        try:
+            reduction.dump(data, buffer)
+            reduction.dump(process_obj, buffer)
+        finally:
+            context.set_spawning_popen(None)
+        self.sentinel, written = forkserver.connect_to_new_process(self._fds)
+        parent = os.dup(written)  # the process sees the end of this one by it
+        self.finalizer = _util.Finalize(self, _util.close_fds, (parent, self.sentinel))
+        with os.fdopen(written, "wb") as file:
+            file.write(buffer.getbuffer())
+        self.pid = forkserver.read_signed(self.sentinel)
+
+
+class _Process(context.ForkServerProcess):
+    @staticmethod
+    def _Popen(process_obj: process.BaseProcess) -> _Popen:
+        return _Popen(process_obj)
+
+
+def make_process(
+    serve: Serve,
+    pipe: connection.Connection,
+    streams: Sequence[connection.Connection],
+    config: Any,
+    environ: Mapping[str, str],
+) -> context.ForkServerProcess:
+    """Return a process, not started yet, that runs `serve` with these arguments.
+
+    With `environ`, it becomes a new Python that has these variables from its start, since some libraries read them when
+    they are imported.
+    """
+    if not environ:
+        return _Process(target=serve, args=(pipe, streams, config), name="nfrun-worker")
+    return _Process(target=_restart, args=(serve, pipe, streams, config, environ), name="nfrun-worker")
+
+
+def _restart(
+    serve: Serve,
+    pipe: connection.Connection,
+    streams: Sequence[connection.Connection],
+    config: Any,
+    environ: Mapping[str, str],
+) -> None:
+    """Become a new Python that runs `serve`. The process id stays, and with it what the fork server knows of it."""
+    parent = process.parent_process()
+    numbers = [pipe.fileno(), *(stream.fileno() for stream in streams), parent.sentinel if parent else -1]
+    with tempfile.TemporaryFile() as file:
+        pickle.dump((serve, config), file)
+        file.flush()
+        for number in (file.fileno(), *numbers):
+            os.set_inheritable(number, True)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import resume; resume({file.fileno()}, {numbers})"
+        )
+        arguments = [sys.executable, *_util._args_from_interpreter_flags(), "-P", "-c", code]
+        os.execve(sys.executable, arguments, {**os.environ, **environ})
+
+
+def resume(file: int, numbers: Sequence[int]) -> None:
+    """Run `serve` in the new Python. The arguments are numbers of open files."""
+    with os.fdopen(file, "rb") as config_file:
+        config_file.seek(0)
+        serve, config = pickle.load(config_file)
+    for number in numbers:
+        os.set_inheritable(number, False)
+    *pipes, sentinel = numbers
+    _process._parent_process = _process._ParentProcess("nfrun", os.getppid(), sentinel)
+    pipe, *streams = (connection.Connection(number) for number in pipes)
+    serve(pipe, streams, config)

@@ -1,0 +1,69 @@
+"""Imports installed packages in the fork server. That process imports this module, which imports them at once.
+
+A package that starts threads, fails, or takes too long is left out: forked workers may hang if the fork server has
+threads. As a thread does not end and half of an import stays, the fork server then starts again without that package.
+`environ` are the variables that the packages have changed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+_VARIABLE = "NFRUN_PRELOAD"  # the time by `time.monotonic` until which packages are imported, and their names
+_THREADS = Path("/proc/self/task")  # elsewhere threads are not seen, and no packages are imported
+
+
+class _TooLong(BaseException):
+    pass
+
+
+def preload(until: float, packages: list[str]) -> dict[str, str]:
+    """Import the packages, and return the variables that they have changed.
+
+    Starts the process again without the first one that must be left out.
+    """
+    before, threads = dict(os.environ), _thread_count()
+    for package in packages:
+        if not _imports(package, until) or _thread_count() != threads:
+            _restart(before, until, [other for other in packages if other != package])
+    return {name: value for name, value in os.environ.items() if before.get(name) != value}
+
+
+def _imports(package: str, until: float) -> bool:
+    """Import a package. Returns whether that succeeded in time."""
+    previous = signal.signal(signal.SIGALRM, _on_alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 1e-6))
+        try:
+            __import__(package)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except BaseException:  # a package may raise anything, and the worker that imports it shows that
+        return False
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    return True
+
+
+def _on_alarm(number: int, frame: FrameType | None) -> None:
+    raise _TooLong
+
+
+def _thread_count() -> int:
+    return len(list(_THREADS.iterdir()))
+
+
+def _restart(environ: dict[str, str], until: float, packages: list[str]) -> None:
+    """Replace this process by the same with other packages; by one without any where the time is over."""
+    if packages and time.monotonic() < until:
+        environ[_VARIABLE] = " ".join([str(until), *packages])
+    os.execve(sys.executable, sys.orig_argv, environ)
+
+
+_until, *_packages = os.environ.pop(_VARIABLE, "0").split()
+environ = preload(float(_until), _packages) if _THREADS.exists() else {}
