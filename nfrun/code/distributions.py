@@ -11,8 +11,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.system.checksums import text_checksum
-
 _ENDINGS = (".dist-info", ".egg-info")
 
 
@@ -83,6 +81,8 @@ def _version(info: Path) -> str:
         text = _read(info, "PKG-INFO") or _read(info.parent, info.name)
         version = next(iter(re.findall(rb"^Version: *(\S+)", text, re.MULTILINE)), b"").decode("latin-1")
     if _read(info, "direct_url.json"):
+        from nfrun.system.checksums import text_checksum
+
         version += f" {text_checksum(_read(info, 'RECORD').decode('latin-1'))[:8]}"
     return version
 
