@@ -16,7 +16,7 @@ from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, reade
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
 from nfrun.cache.reuse_decision import ReuseDecision, usable_entries
-from nfrun.core.errors import HandoffError
+from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -91,6 +91,9 @@ class CachedAttempts:
     def _miss(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         spec = self._nodes[start.node]
         self._observed.inputs.snapshot(spec)
+        if missing := self._observed.inputs.missing(spec):
+            what = f"there is no file '{missing}', which 'files' of the node names"
+            return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", what))
         outcome = self._run_attempt(start, cancel_token, run_coroutine)
         if outcome.failure is None:
             seen = outcome.observation

@@ -56,7 +56,7 @@ class RunCache:
         self._keep = keep
         self._keys = CacheKeys(pipeline)
         files = recorded_files(Path(pipeline.folder), work.path)
-        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder)), files)
+        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder), work.path), files)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
         if allowed := reusable(pipeline, resume=resume):
@@ -132,7 +132,7 @@ def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str]
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     folder = Path(pipeline.folder)
-    observed = ObservedFiles(ExternalInputs(folder), recorded_files(folder, work.path))
+    observed = ObservedFiles(ExternalInputs(folder, work.path), recorded_files(folder, work.path))
     return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), observed)
 
 

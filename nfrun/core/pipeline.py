@@ -86,8 +86,8 @@ class NodeSpec:
     in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says in which runs a
     result with the same cache key is reused: in all (True), in none (False), or in those that resume (None).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
-    of its kind have. `packages` are installed packages whose versions count. `source` is where the node's name stands
-    in its file, without the text of the line.
+    of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
+    files that it declares. `source` is where the node's name stands in its file, without the text of the line.
     """
 
     id: str
@@ -108,6 +108,7 @@ class NodeSpec:
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     packages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

@@ -1,11 +1,12 @@
 """The kinds of node: `python`, `sql`, `run`, `read` and `write`, one module each.
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
-`external_files` and `sql_files` find the files outside of a run that nodes read and write.
+`external_files`, `declared_files` and `sql_files` find the files outside of a run that nodes read and write.
 
 Other packages use:
 
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`
+- `declared_files`: `missing_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `registry`: `BUILT_IN`, `KINDS`
 """

@@ -19,6 +19,7 @@ from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.parameters import bind_params, env_text
+from nfrun.spec.references import items
 from nfrun.spec.yaml_document import Document
 
 Names = Mapping[str, Mapping[str, Any]]
@@ -91,14 +92,26 @@ class _Binder:
                 env, lambda key: (*path, "env", key) if key in own else ("defaults", "env", key)
             )
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
-        if body is spec.body and not env and not with_:
+        files = tuple(self.files(spec, path)) if spec.files else ()
+        if body is spec.body and not env and not with_ and not files:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted)
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files)
         if kind.is_template and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
             for found in kind.check(bound, self.functions):
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
+
+    def files(self, spec: NodeSpec, path: tuple[str, ...]) -> Iterator[str]:
+        """Yield the names of the files that the node declares; an expression may give a list of them."""
+        for step, file in items(self.document.root["nodes"][spec.id]["files"]):
+            value = self.value(file, (*path, "files", *step))
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str) and name.strip() and "\0" not in name:
+                    yield name
+                elif value != "":  # this comes of an expression that has failed
+                    what = f"a file has a name, and this is {ellipsize(env_text(name)) or 'empty'}"
+                    self.report(self.document.span(*path, "files", *step), what)
 
     def variables(
         self, env: Mapping[str, str], path_of: Callable[[str], tuple[str, ...]]

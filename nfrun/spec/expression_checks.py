@@ -102,7 +102,7 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, 
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else ""
-    return _is_env(path) or key == "with" or (key in KINDS and KINDS[str(key)].is_template)
+    return _is_env(path) or key in ("with", "files") or (key in KINDS and KINDS[str(key)].is_template)
 
 
 def _is_env(path: Keys) -> bool:
@@ -113,7 +113,7 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] == "nodes" and len(path) > 2 else path[0])
-    *places, last = ["'with'", "'env'", *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template)]
+    *places, last = ["'with'", "'env'", "'files'", *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template)]
     if key == "params":
         return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
     hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)

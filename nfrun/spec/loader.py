@@ -161,6 +161,7 @@ class _Reader(Findings):
             description=str(merged.get("description", "")),
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
             packages=tuple(self.packages(path, merged.get("packages", []))),
+            files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
             source=self.document.start_of_entry("nodes", name),
         )
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import Pipeline
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
+from nfrun.spec.declared_files import check_files
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.parameters import read_params_file
 
@@ -36,7 +38,7 @@ def resolve(
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are. `bind` in `binder.py` describes the others. Calls `set_redactor(redactor)` before it
     binds, because errors of binding may quote values of secrets. Raises SpecError with every problem of the step that
-    found some: reading the pipeline, reading `params_file`, binding.
+    found some: reading the pipeline, reading `params_file`, binding, looking for the files that nodes declare.
     """
     pipeline, document = read_pipeline(file)
     redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
@@ -44,4 +46,6 @@ def resolve(
     if given is not None:
         typed = read_params_file(params_file)
         pipeline = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
+    if missing := list(check_files(pipeline, document)):
+        raise SpecError(missing)
     return Resolved(pipeline, redactor)

@@ -21,6 +21,7 @@ _SYNONYMS = {
     "outputs": ("output", "outs", "out", "returns"),
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
     "packages": ("requirements", "libraries", "libs", "pip", "conda"),
+    "files": ("deps_files", "file_deps", "input_files", "sources", "watch"),
     "retries": ("retry", "max_retries", "attempts"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
@@ -84,7 +85,7 @@ _THINGS = {
 def node_keys() -> list[str]:
     """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
     of_kinds = [key for kind in KINDS.values() for key in kind.settings]
-    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", *SETTINGS, *of_kinds]))
+    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", "files", *SETTINGS, *of_kinds]))
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 `supervisor` and `process_tree` keep a run's processes together. `std_streams` owns stdout and stderr. `signals` and
 `process_exit` end the process of a command, and `exit_status` says how another one ended. `threads` starts threads.
-`atomic_files`, `checksums` and `os_errors` are about files.
+`atomic_files`, `checksums`, `file_search` and `os_errors` are about files.
 
 Other packages use:
 
@@ -11,6 +11,7 @@ Other packages use:
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
 - `native_threads`: `default_thread_variables`, `limits_arrow`, `thread_variables`
+- `file_search`: `find_files`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`

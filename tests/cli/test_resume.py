@@ -178,6 +178,26 @@ def test_a_missing_file_error_names_the_reused_node_that_may_have_made_it(
     assert set(trial.statuses().values()) == {"ok"}
 
 
+def test_a_declared_file_that_no_node_wrote_fails_the_node_that_declares_it(trial: Trial) -> None:
+    trial.write(
+        "p.yaml",
+        "nodes:\n  make: {run: 'false && echo > x.bin || true'}\n  use: {run: 'true', files: x.bin, needs: make}\n",
+    )
+    assert trial.statuses(code=1) == {"make": "ok", "use": "failed"}
+    assert "node 'use' failed: there is no file 'x.bin', which 'files' of the node names" in trial.stderr
+    trial.replace("p.yaml", "false && ", "")
+    assert trial.statuses() == {"make": "ok", "use": "ok"}
+
+
+def test_a_declared_file_that_is_missing_is_an_error_before_the_run(trial: Trial) -> None:
+    trial.write("p.yaml", "nodes:\n  use: {run: 'true', files: x.bin}\n")
+    for command in (["run"], ["plan"], ["plan", "--resume"]):
+        done = trial.nfrun(command[0], "p.yaml", *command[1:])
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "p.yaml:2:29: there is no file 'x.bin'\n" in done.stderr
+    assert not (trial.path / ".nfrun").exists()
+
+
 def test_a_query_with_unchanged_inputs_checks_its_files(trial: Trial) -> None:
     trial.write("s.csv", "n\n1\n")
     trial.write("x.csv", "n\n1\n")

@@ -191,3 +191,15 @@ def test_sql_nodes_have_the_files_of_their_query_and_run_nodes_have_none(tmp_pat
     assert external_inputs.recheck(sql) is None, "it may have been read"
     run = NodeSpec("r", "run", "cat 'x.csv'", (), {}, (), (), {})
     assert external_inputs.recheck(run) == {}
+
+
+def test_many_declared_files_have_one_checksum(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(1_001):
+        (tmp_path / f"many/{number}").touch()
+    spec = replace(read_node(""), kind="run", body="true", files=("many",))
+    before = ExternalInputs(tmp_path).snapshot(spec) or {}
+    assert list(before) == ["many"]
+    (tmp_path / "many/1").write_text("2")
+    after = ExternalInputs(tmp_path).snapshot(spec) or {}
+    assert (list(after), after == before) == (["many"], False)

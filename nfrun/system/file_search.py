@@ -1,0 +1,79 @@
+"""Finds files by path, folder or pattern. Reads no file, and follows no loop of symbolic links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
+from glob import glob, has_magic
+from pathlib import Path
+
+_GENERATED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
+
+
+def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str, Path]:
+    """Return the regular files that `name` stands for, sorted by the names to show.
+
+    `name` is a path relative to `base`, a folder, which stands for all files below it, or a pattern, in which `**`
+    stands for any folders. Folders and `**` leave out what `is_foreign` says, and the folders `skipped`. A `~` at the
+    start is the home folder. Raises OSError and ValueError where the system does not accept the name.
+    """
+    name = os.path.expanduser(name)  # noqa: PTH111
+    path = os.path.join(base, name)  # noqa: PTH118  (a Path drops a leading `./`, which the names then lack)
+    if os.path.isfile(path):  # noqa: PTH113
+        return {name: Path(path)}
+    if os.path.isdir(path):  # noqa: PTH112
+        found: Iterator[str] = (os.path.join(name, inner) for inner in _files_below(path, skipped))  # noqa: PTH118
+    elif not has_magic(name):
+        return {}
+    elif "**" in Path(name).parts:
+        found = _matches_at_any_depth(name, base, skipped)
+    else:  # root_dir: brackets in the name of the base folder are no pattern
+        found = (inner for inner in glob(name, root_dir=base) if os.path.isfile(base / inner))  # noqa: PTH113, PTH207
+    return {inner: base / inner for inner in sorted(found)}
+
+
+def is_foreign(folder: str) -> bool:
+    """Return whether the folder is hidden, generated, of installed packages, or a virtual environment."""
+    name = os.path.basename(folder)  # noqa: PTH119
+    return name.startswith(".") or name in _GENERATED or os.access(f"{folder}{os.sep}pyvenv.cfg", os.F_OK)
+
+
+def _matches_at_any_depth(pattern: str, base: Path, skipped: Collection[str]) -> Iterator[str]:
+    # Not with `glob`: of a few links that lead in circles it makes millions of paths.
+    parts = pattern.split("/")
+    fixed = next(i for i, part in enumerate(parts) if has_magic(part))
+    start = "".join(f"{part}/" for part in parts[:fixed])
+    for inner in _files_below(str(base / start), skipped):
+        if _is_match(parts[fixed:], inner.split("/")):
+            yield start + inner
+
+
+def _is_match(pattern: list[str], parts: list[str]) -> bool:
+    first, rest = pattern[0], pattern[1:]
+    if first == "**":
+        return not rest or any(_is_match(rest, parts[i:]) for i in range(len(parts)))
+    is_hidden = parts[0].startswith(".") and not first.startswith(".")
+    if is_hidden or not fnmatchcase(parts[0], first):
+        return False
+    return _is_match(rest, parts[1:]) if rest and len(parts) > 1 else not rest and len(parts) == 1
+
+
+def _files_below(folder: str, skipped: Collection[str]) -> Iterator[str]:
+    """Yield the files below a folder, relative to it. Each folder is visited once, whatever links lead to it."""
+    seen = set[tuple[int, int]]()
+    for place, inner, files in os.walk(folder, followlinks=True):
+        entry = os.stat(place)  # noqa: PTH116
+        if (entry.st_dev, entry.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((entry.st_dev, entry.st_ino))
+        inner[:] = sorted(name for name in inner if not _is_left_out(os.path.join(place, name), skipped))  # noqa: PTH118
+        for name in files:
+            path = os.path.join(place, name)  # noqa: PTH118
+            if os.path.isfile(path):  # noqa: PTH113
+                yield os.path.relpath(path, folder)
+
+
+def _is_left_out(folder: str, skipped: Collection[str]) -> bool:
+    return is_foreign(folder) or os.path.realpath(folder) in skipped
