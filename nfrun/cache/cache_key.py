@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedNode, FinishedOutput
-from nfrun.code.code_facts import CodeFacts
+from nfrun.code.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
@@ -38,7 +38,7 @@ class CacheKeys:
         self._distributions = Distributions()
         self._definitions: dict[str, KeyInputs] = {}
         self._facts: dict[str, CodeFacts] = {}
-        self._obstacles: dict[str, str] = {}
+        self._shared: Mapping[str, SharedVariable] | None = None
 
     def definition(self, node: str) -> KeyInputs:
         """Return the key inputs that come from the pipeline file and the code, by name."""
@@ -63,11 +63,12 @@ class CacheKeys:
         }
 
     def obstacle(self, node: str) -> str:
-        """Return why the node is never reused without `cache: true`, "" if it is."""
-        if node not in self._obstacles:
-            spec = self._pipeline.nodes[node]
-            self._obstacles[node] = "" if spec.cache else _obstacle(self.facts(node))
-        return self._obstacles[node]
+        """Return why the node is never reused without `cache: true`, "" if it is. The first call reads all code."""
+        if self._shared is None:
+            self._shared = shared_variables({name: self.facts(name) for name in self._pipeline.nodes})
+        if self._pipeline.nodes[node].cache:
+            return ""
+        return str(self._shared.get(node, "")) or _obstacle(self.facts(node))
 
     def facts(self, node: str) -> CodeFacts:
         """Return what the code or the text of the node shows without being run."""

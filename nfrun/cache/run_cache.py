@@ -83,6 +83,16 @@ class RunCache:
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
     @property
+    def obstacles(self) -> Mapping[str, str]:
+        """Why nodes are not reused that may be: what their code shows, or what was seen when they ran."""
+        found = {}
+        for name in self._decisions:
+            seen = self._observed.seen.get(name)
+            if why := self._keys.obstacle(name) or (seen.obstacle if seen is not None else ""):
+                found[name] = why
+        return found
+
+    @property
     def end(self) -> RunFinished | None:
         """The end of the run as it is reported, None before: without a complete journal, it is not `ok`."""
         return self._writer.end

@@ -34,7 +34,9 @@ from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]
-_BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str]], Iterable[Reporter]]
+# Why nodes are not reused, by node: it is asked at the end of the run.
+Obstacles = Callable[[], Mapping[str, str]]
+_BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles], Iterable[Reporter]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def run_prepared(
 ) -> RunResult:
     """Run a prepared pipeline inside of `around(run)`, and return its result.
 
-    `build_reporters(record, table, placement)` gets the executors of nodes that do not run on threads as `placement`.
+    `build_reporters(record, table, placement, obstacles)` gets the executors of nodes that do not run on threads as
+    `placement`, and `obstacles()` returns why nodes are not reused.
     `import_module` imports the user's modules; None if this process has only this run.
     """
     with _open_cache(setup) as cache:
@@ -129,7 +132,7 @@ def _run(
         reporters=[
             record,
             *_events_file(setup),
-            *build_reporters(record, table, placement),
+            *build_reporters(record, table, placement, lambda: cache.obstacles if cache else {}),
             NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, placement),
         ],
         make_store=lambda run: _store(setup, placement, run),

@@ -31,11 +31,13 @@ def build_reporters(
     record: RunRecord,
     table: Callable[[str], Any],
     placement: Mapping[str, str],
+    obstacles: Callable[[], Mapping[str, str]],
 ) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. They show the state in `record`.
 
     `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
-    `results`. `placement` has the executors of nodes that do not run on threads.
+    `results`. `placement` has the executors of nodes that do not run on threads. `obstacles()` returns
+    why nodes are not reused.
     """
     options, pipeline = setup.options, setup.pipeline
     if not options.quiet:
@@ -56,6 +58,7 @@ def build_reporters(
         console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
         table=table,
+        obstacles=obstacles,
         place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),

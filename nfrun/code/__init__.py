@@ -8,7 +8,7 @@ import what the others read; `module_space.py` does so for one run of several in
 
 Other packages use:
 
-- `code_facts`: `CodeFacts`, `NO_FACTS`
+- `code_facts`: `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`
 - `function_lookup`: `FunctionLookup`, `Signature`

@@ -41,3 +41,34 @@ class CodeFacts:
 
 
 NO_FACTS = CodeFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedVariable:
+    """A variable of a module that the code of one node reads, and that of the node `other` assigns or changes."""
+
+    read: CodeFact
+    other: str
+    assigned: CodeFact
+
+    def __str__(self) -> str:
+        name = self.read.what.rpartition(":")[2]
+        return f"it reads {name} ({self.read.where}), which '{self.other}' assigns ({self.assigned.where})"
+
+
+def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
+    """Return the first variable that each node shares with another node which assigns it, by the reading node.
+
+    `facts` are those of all nodes.
+    """
+    writers: dict[str, list[str]] = {}
+    for node, found in facts.items():
+        for variable in found.assigned:
+            writers.setdefault(variable, []).append(node)
+    shared: dict[str, SharedVariable] = {}
+    for node, found in facts.items() if writers else ():
+        for variable, read in found.read_variables(writers).items():
+            other = next((writer for writer in writers[variable][:2] if writer != node), None)
+            if other is not None and node not in shared:
+                shared[node] = SharedVariable(read, other, facts[other].assigned[variable])
+    return shared

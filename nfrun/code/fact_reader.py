@@ -130,7 +130,9 @@ class FactReader:
         for name in {**symbols.imports, **symbols.definitions}:
             meaning = self._names.resolve(module, name)
             bodies = [definition.body for definition in symbols.definitions.get(name, ())]
-            if f"{module}:" in meaning:
+            if meaning.endswith(":"):
+                is_word = True
+            elif meaning.startswith(f"{module}:"):
                 is_word = not all(isinstance(body, _FUNCTIONS) or _is_harmless(body) for body in bodies)
             elif ":" in meaning:
                 target = self._names.value_of(meaning)

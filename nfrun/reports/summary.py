@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_COLUMNS, _MAX_FAILURES = 40, 6, 12, 5
+_MAX_OBSTACLES = 6
 KEEP_GOING = "; -k runs what does not depend on it"
 RESUME = f"\n   {RESUME_HINT}"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
@@ -32,11 +33,11 @@ class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
     `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
-    output, and returns None if there is nothing to show. `place(node)` returns the `file:line:column` of a node.
-    `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()` those of scripts and worker
-    processes. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds. With `quiet` only
-    failures are printed. Text from tables goes through `redact(text)`. `resumable` says whether `--resume` can reuse
-    the outputs of this run.
+    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node.
+    `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
+    far, and `children_cpu()` those of scripts and worker processes. `makespan(durations)` estimates the seconds of a
+    run whose nodes take these seconds. With `quiet` only failures are printed. Text from tables goes through
+    `redact(text)`. `resumable` says whether `--resume` can reuse the outputs of this run.
     """
 
     name = "on stdout"
@@ -51,6 +52,7 @@ class Summary:
         outputs: Mapping[str, str],
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
+        obstacles: Callable[[], Mapping[str, str]] = dict,
         cpu: Callable[[], float],
         children_cpu: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
@@ -66,6 +68,7 @@ class Summary:
         self._outputs = outputs
         self._table = table
         self._place = place
+        self._obstacles = obstacles
         self._quiet = quiet
         self._redact = redact
         self._cpu = cpu
@@ -136,6 +139,13 @@ class Summary:
         reused = record.named("reused")
         if reused:
             print_line(err, f"reused {len(reused):,} of {format_count(len(record.nodes), 'node')} from earlier runs")
+        obstacles = self._obstacles()
+        for name in list(obstacles)[:_MAX_OBSTACLES]:
+            print_line(err, f"node '{name}' is not reused: {obstacles[name]}; say 'cache: true' to reuse it", "dim")
+        if len(obstacles) > _MAX_OBSTACLES:
+            more = len(obstacles) - _MAX_OBSTACLES
+            are = "nodes are" if more > 1 else "node is"
+            print_line(err, f"… and {more:,} more {are} not reused: 'nfrun plan --resume' says why", "dim")
         if len(reused) == len(record.nodes):
             return
         path, longest = record.critical_path()

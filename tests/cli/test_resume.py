@@ -812,3 +812,17 @@ def test_metadata_and_categories_seen_by_readers_matter(
     assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "ok"}
     assert document["outputs"]["b"]["digest"] not in (before, ""), "which it sees"
     assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
+
+
+def test_a_resumed_run_says_once_why_a_node_is_not_reused(trial: Trial) -> None:
+    trial.write("steps.py", "URL = 'https://me:secret@api.example.com/v1'\ndef numbers(count): return {'url': URL}\n")
+    trial.write("p.yaml", "nodes:\n  numbers: {python: 'steps:numbers', with: {count: 1}}\n")
+    told = (
+        "node 'numbers' is not reused: it has the address of api.example.com (steps.py:1); "
+        "say 'cache: true' to reuse it\n"
+    )
+    assert "not reused" not in trial.nfrun("run", "p.yaml").stderr
+    done = trial.nfrun("run", "p.yaml", "--resume")
+    assert done.stderr.count(told) == done.stderr.count("not reused") == 1
+    trial.replace("p.yaml", "count: 1}", "count: 1}, cache: true")
+    assert "not reused" not in trial.nfrun("run", "p.yaml", "--resume").stderr

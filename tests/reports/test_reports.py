@@ -322,6 +322,16 @@ def summary(
     return out.getvalue(), err.getvalue()
 
 
+def test_the_summary_says_once_why_nodes_are_not_reused(record: RunRecord) -> None:
+    _, err = summary(record, obstacles=lambda: {f"n{i}": f"it has [b]{i}" for i in range(8)})
+    told = [line for line in err.splitlines() if "not reused" in line]
+    assert told[0] == "node 'n0' is not reused: it has [b]0; say 'cache: true' to reuse it"
+    assert told[5:] == [
+        "node 'n5' is not reused: it has [b]5; say 'cache: true' to reuse it",
+        "… and 2 more nodes are not reused: 'nfrun plan --resume' says why",
+    ]
+
+
 def test_the_summary_of_a_good_run(record: RunRecord) -> None:
     out, err = summary(record, pa.table({"n": [1, None], "[b]x[/b]": ["\x1b[1m", "[red]"]}))
     assert [line.split() for line in err.strip().splitlines() if line.strip()] == [

@@ -64,4 +64,56 @@ QUIET = [
         runs_again=False,
     ),
 ]
-ROWS = [*CONNECTING, *QUIET]
+TWO = "nodes:\n  a: {python: 'steps:a'}\n  b: {python: 'steps:b', needs: [a]}\n"
+
+
+def shared(name: str, steps: str, again: str, reason: str = "", pipeline: str = TWO, **more: str) -> Edit:
+    """Return the row of two nodes, of which those in `again` run again although nothing has changed."""
+    files = {"p.yaml": pipeline, "steps.py": steps, **{f"{module}.py": text for module, text in more.items()}}
+    return Edit(name=name, files=files, runs_again=frozenset(again), reason=reason)
+
+
+SHARED = [
+    shared(
+        "a variable that another node assigns",
+        "N = 0\ndef a():\n  global N\n  N = 1\n  return {'a': 1}\ndef b(): return {'b': N}",
+        "b",
+        "it reads N (steps.py:6), which 'a' assigns (steps.py:4)",
+    ),
+    shared(
+        "a list that another node appends to",
+        "ALL = []\ndef a():\n  ALL.append(1)\n  return {'a': 1}\ndef b(): return {'b': len(ALL)}",
+        "b",
+        "it reads ALL (steps.py:5), which 'a' assigns (steps.py:3)",
+    ),
+    shared(
+        "a list that both append to and read",
+        "ALL = []\ndef g():\n  ALL.append(1)\n  return {'n': len(ALL)}\ndef a(): return g()\ndef b(): return g()",
+        "ab",
+        "it reads ALL (steps.py:4), which 'b' assigns (steps.py:3)",
+    ),
+    shared(
+        "a variable of another module",
+        "import state\ndef a():\n  state.N = 1\n  return {'a': 1}\ndef b(): return {'b': state.get()}",
+        "b",
+        "it reads N (state.py:2), which 'a' assigns (steps.py:3)",
+        state="N = 0\ndef get(): return N",
+    ),
+    shared(
+        "a variable that only its own node changes",
+        "ALL = []\ndef a():\n  ALL.append(1)\n  return {'a': len(ALL)}\ndef b(): return {'b': 1}",
+        "",
+    ),
+    shared(
+        "results that functools keeps",
+        "import functools\n@functools.cache\ndef g(): return {'n': 1}\ndef a(): return g()\ndef b(): return g()",
+        "",
+    ),
+    shared(
+        "a variable that another node assigns, with 'cache: true'",
+        "N = 0\ndef a():\n  global N\n  N = 1\n  return {'a': 1}\ndef b(): return {'b': N}",
+        "",
+        pipeline=TWO.replace("needs: [a]", "needs: [a], cache: true"),
+    ),
+]
+ROWS = [*CONNECTING, *QUIET, *SHARED]
