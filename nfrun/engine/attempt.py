@@ -63,7 +63,8 @@ class AttemptRunner:
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
     `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
-    `arrow_threads` in worker processes, 0 if it may follow their environment.
+    `arrow_threads` in worker processes, 0 if it may follow their environment. Queries in this process may take
+    `memory_share` of the memory that queries may take.
     """
 
     pipeline: Pipeline
@@ -79,6 +80,7 @@ class AttemptRunner:
     grace: float = GRACE_SECONDS
     import_module: Callable[[str], Any] | None = None
     arrow_threads: int = 0
+    memory_share: float = 1.0
 
     @cached_property
     def folder(self) -> Path:
@@ -193,6 +195,14 @@ class _Attempt:
         node, runner = self.node, self._runner
         threads = thread_variables(node.cpus, runner.pipeline.env) if node.cpus > 1 else {}
         return {**runner.environ, **threads, **node.env}
+
+    @property
+    def run_scratch(self) -> Path:
+        return self._runner.scratch
+
+    @property
+    def memory_share(self) -> float:
+        return self._runner.memory_share
 
     @property
     def import_module(self) -> Callable[[str], Any] | None:

@@ -125,6 +125,14 @@ class NodeContext(Protocol):
         """The whole environment of a child process."""
 
     @property
+    def run_scratch(self) -> Path:
+        """The folder for what `memo` keeps. It need not exist, and is removed after the run."""
+
+    @property
+    def memory_share(self) -> float:
+        """The share of the memory of all queries that those in this process may take."""
+
+    @property
     def import_module(self) -> Callable[[str], Any] | None:
         """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.duckdb_instances import DuckDBInstances
 from nfrun.system.os_errors import os_error_in
 
 INSTALL = "install it with: pip install 'nfrun[sql]'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
+_BROKEN = "database has been invalidated"  # by an error before this one
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -35,23 +38,17 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     """Run the statements; the result of the last one is the output.
 
     Each input is a table of its name, each `with` value a parameter `$name`: values are never pasted into the query.
-    Rows have DuckDB's order unless the query says `order by`. Raises NodeError with DuckDB's message, and HandoffError
-    for errors of the system, such as a full disk while DuckDB spills to it.
+    Rows have DuckDB's order unless the query says `order by`, and with one thread it is always the same. Raises
+    NodeError with DuckDB's message, and HandoffError for errors of the system, such as a full disk while DuckDB spills
+    to it.
     """
     try:
         import duckdb
     except ModuleNotFoundError:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
-    config: dict[str, Any] = {
-        # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
-        "python_enable_replacements": "false",
-        "file_search_path": str(context.folder),  # so that read_csv('…') finds paths relative to the pipeline file
-        "temp_directory": str(context.scratch()),  # where DuckDB spills; the default is the working directory
-    }
     try:
-        with duckdb.connect(":memory:", config=config) as connection:
-            return {output_name(context.node): _table(context, connection)}
+        return {output_name(context.node): _result(context, _instances(context))}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
         if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
@@ -62,12 +59,47 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         raise NodeError(first, rest.strip("\n")) from None
 
 
-def _table(context: NodeContext, connection: Any) -> Any:
+def _instances(context: NodeContext) -> DuckDBInstances:
+    """Return the instances of this process."""
+    found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
+    if found is None:
+        config = {
+            # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
+            "python_enable_replacements": "false",
+            "file_search_path": str(context.folder),  # so that read_csv('…') finds paths relative to the pipeline file
+        }
+        # DuckDB would spill to the working directory.
+        made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
+        found = context.memo.setdefault(DuckDBInstances, made)
+    return found
+
+
+def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
+    """Run the statements on the shared instance if they are queries, else on one of their own.
+
+    Raises NodeError, `duckdb.Error`.
+    """
+    import duckdb
+
+    try:
+        with instances.cursor() as cursor:
+            statements = cursor.extract_statements(context.node.body)
+            only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
+            if only_queries and context.node.cpus == 1:
+                return _table(context, cursor, statements)
+    except duckdb.FatalException as error:
+        if _BROKEN not in str(error):  # then the query of another node broke the instance
+            raise
+        return _result(context, instances)
+    with instances.own(context.node.cpus, context.scratch()) as connection:
+        return _table(context, connection, statements)
+
+
+def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
     """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
     for item in context.node.inputs:
         connection.register(item.name, context.table(item.name))
     with context.cancel_token.on_cancel(connection.interrupt):
-        statements = connection.extract_statements(context.node.body)
         if not statements:
             raise NodeError("the query is empty")
         for statement in statements:

@@ -16,7 +16,7 @@ Other packages use:
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`
 - `process_tree`: `wait_group_exit`
-- `runtime`: `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`, `quarter_of_memory`,
+- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`,
   `set_allocator`
 - `signals`: `cancel_on_signals`, `SIGNALS`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`

@@ -79,12 +79,12 @@ def collect_rarely() -> None:
     gc.enable()
 
 
-def quarter_of_memory() -> int:
-    """Return a quarter of the memory of the machine or the container, in bytes; 1 GiB if unknown."""
+def available_memory() -> int:
+    """Return the memory of the machine or the container in bytes; 4 GiB if unknown."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
-        return 1 << 30
+        return 1 << 32
     with suppress(OSError, ValueError):  # the file says "max" if there is no limit
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory // 4
+    return memory

@@ -21,7 +21,7 @@ from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
-from nfrun.system.runtime import quarter_of_memory
+from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
 from nfrun.tables.ipc import has_dictionary, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
@@ -74,7 +74,7 @@ class TableStore:
         self._on_error = on_error
         self._entries: dict[Key, StoredOutput] = {}
         self._write_queue = WriteQueue(
-            quarter_of_memory() if budget is None else budget, retained | write_first, persistent=persistent
+            available_memory() // 4 if budget is None else budget, retained | write_first, persistent=persistent
         )
         self._busy = False
         self._closed = False

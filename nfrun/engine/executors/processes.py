@@ -85,7 +85,14 @@ class ProcessWorkers:
         self._environ = environ
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
-            shared, runner.run_id, outputs, runner.scratch, runner.environ, store.fsync, runner.arrow_threads
+            shared,
+            runner.run_id,
+            outputs,
+            runner.scratch,
+            runner.environ,
+            store.fsync,
+            runner.arrow_threads,
+            memory_share=1 / max(1, ahead),
         )
         start_server(PRELOAD)  # unless it was started before
         self._pool = pool.WorkerPool(

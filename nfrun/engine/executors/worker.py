@@ -35,7 +35,7 @@ class WorkerConfig:
     """What all attempts of a run share.
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
-    loss. `arrow_threads` is that of `AttemptRunner`.
+    loss. `arrow_threads` and `memory_share` are those of `AttemptRunner`.
     """
 
     pipeline: Pipeline
@@ -45,6 +45,7 @@ class WorkerConfig:
     environ: Mapping[str, str]
     fsync: bool = False
     arrow_threads: int = 0
+    memory_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ class _Worker:
             lambda node, done, total: outbox.send("progress", node, done, total),
             memo=self._memo,
             consumed_here={spec.id: order.consumed},
+            memory_share=config.memory_share,
         )
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
