@@ -22,6 +22,7 @@ from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
 from nfrun.system.native_threads import thread_variables
+from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -322,7 +323,7 @@ class _Attempt:
     def _describe_failure(self, error: BaseException) -> Failure:
         if self.cancel_token.cancelled:
             return CANCELLED
-        if self._in_nfrun and not isinstance(error, NodeError):
+        if self._in_nfrun and not isinstance(error, NodeError | FormatError):
             return nfrun_failure(error)
         try:
             from nfrun.engine.failures import failure_of

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         return {}
     if inspect.isawaitable(result):
         result = context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
-    return _outputs(node, result)
+    return _outputs(node, result, [arguments[item.name] for item in node.inputs])
 
 
 def _corrections(body: str) -> Iterator[str]:
@@ -170,9 +170,9 @@ def _takes_context(function: Any) -> bool:
         return False
 
 
-def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
+def _outputs(node: NodeSpec, result: Any, inputs: Sequence[Any]) -> dict[str, Any]:
     if len(node.outputs) < 2:
-        return {} if result is None else {output_name(node): to_table(result)}
+        return {} if result is None else {output_name(node): _frozen(result, inputs)}
     listed = _listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(
@@ -183,7 +183,18 @@ def _outputs(node: NodeSpec, result: Any) -> dict[str, Any]:
     if unknown or missing:
         what = f"it also returned {_listed(unknown)}" if unknown else f"it did not return {_listed(missing)}"
         raise NodeError(f"the node has the outputs {listed}, but {what}")
-    return {name: to_table(result[name]) for name in node.outputs if result[name] is not None}
+    return {name: _frozen(result[name], inputs) for name in node.outputs if result[name] is not None}
+
+
+def _frozen(value: Any, inputs: Sequence[Any]) -> Any:
+    """Convert a value to a table that its node can no longer change. The inputs are such tables already."""
+    table = to_table(value)
+    is_reader = not hasattr(table, "columns")  # its batches are copied when they are read
+    if is_reader or isinstance(value, Mapping | list | tuple) or any(table is item for item in inputs):
+        return table
+    from nfrun.tables.frozen import frozen
+
+    return frozen(table, inputs)
 
 
 def to_table(value: Any) -> Any:
@@ -191,12 +202,15 @@ def to_table(value: Any) -> Any:
 
     Takes anything with `__arrow_c_stream__` or `__arrow_c_array__` (pyarrow, polars, pandas, duckdb), a list of
     mappings (rows; a key that a row lacks is null) and a mapping of scalars (one row). Raises NodeError otherwise.
+    Of a pandas index, levels with a name become columns.
     """
     import pyarrow as pa
 
     if isinstance(value, pa.Table | pa.RecordBatchReader):
         return value
     try:
+        if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+            return _frame_table(value)
         if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
             return pa.table(value)
         if isinstance(value, Mapping):
@@ -211,6 +225,20 @@ def to_table(value: Any) -> Any:
         f"the function returned {_a(value)}, which is not a table",
         "return an Arrow table (pyarrow, polars, pandas, duckdb), a list of mappings, a mapping of scalars, or None",
     )
+
+
+def _frame_table(frame: Any) -> Any:
+    """Convert a DataFrame. Levels of its index become columns if they have a name that no column has."""
+    import pyarrow as pa
+
+    taken, dropped = {str(name) for name in frame.columns}, []
+    for i, name in enumerate(frame.index.names):
+        if name is None or str(name) in taken:
+            dropped.append(i)
+        taken.add(str(name))
+    if len(dropped) == frame.index.nlevels:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    return pa.Table.from_pandas(frame.droplevel(dropped), preserve_index=True)
 
 
 def _row(value: Mapping[Any, Any]) -> dict[str, Any]:

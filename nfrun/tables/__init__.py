@@ -1,14 +1,15 @@
 """Arrow tables: content digests, file formats, and the stores that pass outputs from node to node.
 
-`store.py` keeps the outputs of a run, `write_queue.py` orders their writes, `ipc.py` and `output_files.py` write
-their Arrow files. `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison;
-`handoffs.py` names the store of each handoff. `file_io.py` reads and writes the user's files: Parquet, CSV, JSON lines,
-Arrow. `digest.py` hashes content.
+`store.py` keeps the outputs of a run, `frozen.py` brings them into the form that all readers get, `write_queue.py`
+orders their writes, `ipc.py` and `output_files.py` write their Arrow files. `worker_store.py` is the store inside a
+worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py`
+reads and writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` hashes content.
 
 Other packages use:
 
 - `file_io`: `read_table`, `write_table`
 - `formats`: `FormatError`
+- `frozen`: `frozen`
 - `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `local_files`: `resolve_files`
 - `output_files`: `output_path`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ from nfrun.core.errors import HandoffError
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
+from nfrun.tables.frozen import as_stored, joined_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nfrun.tables.digest import Digest
 
-MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 LITTLE = 1 << 12  # bytes, one page
 _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
 RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
@@ -54,17 +54,16 @@ def write_file(
 
     Batches of fewer than 65,536 rows are joined. Nothing is compressed, so that the file can be mapped and used in
     place. With `fsync`, the file and its name survive a power loss. Missing folders are created. `before_batch` is
-    called before each batch and may raise to stop writing. Raises OSError, `ArrowException`, and what `before_batch`
-    or a reader raises; then no file is left.
+    called before each batch and may raise to stop writing. Raises OSError, `ArrowException`, FormatError, and what
+    `before_batch` or a reader raises; then no file is left.
     """
     import pyarrow as pa
 
     from nfrun.tables.digest import Digest
 
     reserved = 0
-    content = Digest(value.schema)
-    # Chunks may have different dictionaries, which an IPC file cannot hold.
-    table = value.unify_dictionaries() if isinstance(value, pa.Table) else value
+    table = as_stored(value) if isinstance(value, pa.Table) else value
+    content = Digest(table.schema)
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None
     with atomic_write(path, private=True, fsync=fsync) as partial:
@@ -109,7 +108,7 @@ def _write(
 
     rows = total = 0
     with pa.ipc.new_file(sink, table.schema) as writer:
-        for batch in _batches(table):
+        for batch in joined_batches(table):
             before_batch()
             content.add(batch)
             writer.write_batch(batch)
@@ -154,22 +153,6 @@ def schema_line(schema: pa.Schema) -> str:
     return ", ".join(f"{column.name}: {column.type}" for column in schema)
 
 
-def _batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
-    import pyarrow as pa
-
-    small: list[pa.RecordBatch] = []
-    count = 0
-    for batch in value.to_batches() if isinstance(value, pa.Table) else value:
-        small.append(batch)
-        count += batch.num_rows
-        if count >= MIN_ROWS:
-            yield small[0] if len(small) == 1 else pa.concat_batches(small)
-            small, count = [], 0
-    if small:
-        yield small[0] if len(small) == 1 else pa.concat_batches(small)
-
-
 def size_of(data: pa.Table | pa.RecordBatch) -> int:
     """Return the memory of the data in bytes: `nbytes`, or the size of its whole buffers if that is under a page.
 
@@ -179,13 +162,3 @@ def size_of(data: pa.Table | pa.RecordBatch) -> int:
     """
     held: int = data.get_total_buffer_size()
     return held if held < LITTLE else int(data.nbytes)
-
-
-def has_dictionary(kind: pa.DataType) -> bool:
-    """Return whether the type contains a dictionary. Batches may have different ones, which a file cannot hold."""
-    import pyarrow as pa
-
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    parts = [kind.field(i).type for i in range(kind.num_fields)]
-    return isinstance(kind, pa.DictionaryType) or any(has_dictionary(part) for part in parts)

@@ -12,7 +12,8 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.os_errors import reason
-from nfrun.tables.ipc import has_dictionary, schema_line, write_file
+from nfrun.tables.frozen import has_dictionary, read_all
+from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.write_queue import Key
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def write_output(
     import pyarrow as pa
 
     if isinstance(value, pa.RecordBatchReader) and has_dictionary(pa.struct(value.schema)):
-        value = value.read_all()
+        value = read_all(value)
     received = value.nbytes if isinstance(value, pa.Table) else 0  # bytes so far, for the error message
     reader_errors: list[Exception] = []
 

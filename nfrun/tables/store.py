@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
@@ -23,7 +23,8 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.ipc import has_dictionary, open_file, schema_line, size_of, write_file
+from nfrun.tables.frozen import as_registered, as_stored, has_dictionary, read_all
+from nfrun.tables.ipc import open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
 
@@ -107,7 +108,8 @@ class TableStore:
             self._register(ref)
             return ref
         if is_reader:
-            value = value.read_all()
+            value = read_all(value)
+        value = as_stored(value)
         ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         entry = StoredOutput((output, attempt), ref, value)
         with self._lock:
@@ -155,11 +157,7 @@ class TableStore:
 
         Raises HandoffError if the output is released.
         """
-        entry = self._entries.get((ref.id, ref.attempt))
-        table = entry.table if entry else None
-        if table is None:
-            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
-        return table
+        return as_registered(self._kept(ref))  # the reader may have registered types
 
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the output's Arrow IPC file. Has it written if it is not, and waits until it is complete.
@@ -246,6 +244,12 @@ class TableStore:
         remove_partials(self._folder)  # of attempts that were detached while they wrote
         with suppress(OSError):
             self._folder.rmdir()  # succeeds only if it is empty
+
+    def _kept(self, ref: OutputRef) -> Any:
+        entry = self._entries.get((ref.id, ref.attempt))
+        if entry is None or (table := entry.table) is None:
+            raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
+        return table
 
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or output_path(self._folder, ref.id, ref.attempt)

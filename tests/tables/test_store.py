@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import re
 import stat
 import threading
 import weakref
@@ -21,7 +22,9 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.digest import Digest, table_digest
-from nfrun.tables.ipc import LITTLE, MIN_ROWS, open_file, write_file
+from nfrun.tables.formats import FormatError
+from nfrun.tables.frozen import MIN_ROWS
+from nfrun.tables.ipc import LITTLE, open_file, write_file
 from nfrun.tables.store import TableStore
 
 MODES = ("auto", "mmap", "memory")
@@ -815,14 +818,18 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
     assert open_file(folder / "a.arrow").equals(MANY)
 
 
-def test_dictionaries_too_large_for_their_indices_are_an_error(make: Any) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_dictionaries_too_large_for_their_indices_are_an_error_of_the_node(make: Any, mode: str) -> None:
     chunks = [
         pa.DictionaryArray.from_arrays(pa.array(range(100), pa.int8()), [f"{k}{i}" for i in range(100)]) for k in "ab"
     ]
-    store, _ = make(mode="mmap")
-    with pytest.raises(
-        HandoffError, match=r"^cannot write the output 'a' \([0-9,]+ bytes\): These dictionaries cannot be combined"
-    ):
+    store, _ = make(mode=mode)
+    what = (
+        "the chunks of the column 'd' (dictionary<values=string, indices=int8, ordered=0>) have different "
+        "dictionaries, which cannot be put together (These dictionaries cannot be combined.  The unified dictionary "
+        "requires a larger index type): decode it, or give all chunks the same dictionary"
+    )
+    with pytest.raises(FormatError, match=f"^{re.escape(what)}$"):
         store.publish("a", 1, pa.table({"d": pa.chunked_array(chunks)}))
 
 

@@ -1,0 +1,186 @@
+"""Brings the outputs of nodes into the form that all readers get: immutable, and just as a file would hold them.
+
+Arrow shares the memory of numpy arrays, and so that of pandas objects and of polars objects made of them, instead of
+copying it. Memory that Arrow, polars or DuckDB has allocated is immutable.
+
+A reader of a file gets one chunk per batch, one dictionary per column, and extension types only if they are registered.
+So does a reader of a table in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from nfrun.tables.formats import FormatError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they
+_LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
+
+
+def frozen(table: pa.Table, known: Iterable[pa.Table] = ()) -> pa.Table:
+    """Return the table with copies of the columns whose memory may belong to an object that can change.
+
+    Not copied are texts, booleans and decimals, which have another form in numpy, and memory of the `known` tables,
+    which are frozen already. Raises FormatError if a file cannot hold a dictionary of the table.
+    """
+    if "numpy" not in sys.modules:
+        return table
+    import pyarrow as pa
+
+    types = table.schema.types
+    shared = [i for i, kind in enumerate(types) if _is_shareable(kind)]
+    if shared and table.get_total_buffer_size() >= _LARGE:
+        safe = {address for other in known for column in other.columns for address in _addresses(column)}
+        shared = [i for i in shared if has_dictionary(types[i]) or not safe >= {*_addresses(table.column(i))}]
+    if not shared:
+        return table
+    if any(has_dictionary(types[i]) for i in shared):
+        table = _with_one_dictionary_each(table)
+    columns = table.columns
+    for i, column in zip(shared, copied(table.select(shared)).columns, strict=True):
+        columns[i] = column if column.type == types[i] else column.cast(types[i])  # a type that is not registered
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def copied(table: pa.Table) -> pa.Table:
+    """Return the table in new memory, with the extension types that are registered now."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def read_all(reader: pa.RecordBatchReader) -> pa.Table:
+    """Read all batches into memory. Each is copied at once: a node may reuse its arrays for the next batch."""
+    import pyarrow as pa
+
+    tables = [frozen(pa.Table.from_batches([batch])) for batch in joined_batches(reader)]
+    return pa.concat_tables(tables) if tables else reader.schema.empty_table()
+
+
+def as_stored(table: pa.Table) -> pa.Table:
+    """Return the table as a reader of its file gets it. Copies only what the file would not hold as it is.
+
+    Raises FormatError if a file cannot hold a dictionary of the table.
+    """
+    import pyarrow as pa
+
+    types = str(table.schema.types)
+    if "extension<" in types:
+        table = as_registered(table)
+    if "dictionary<" in types:
+        table = _with_one_dictionary_each(table)
+    if not table.num_columns or (table.num_rows and all(column.num_chunks == 1 for column in table.itercolumns())):
+        return table
+    return pa.Table.from_batches(list(joined_batches(table)), table.schema)
+
+
+def as_registered(table: pa.Table) -> pa.Table:
+    """Return the table with the extension types that are registered now, and with the storage of the others."""
+    import pyarrow as pa
+
+    text = table.schema.serialize()
+    if b"ARROW:extension:name" not in text.to_pybytes() or pa.ipc.read_schema(text).equals(table.schema):
+        return table
+    return copied(table)
+
+
+def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
+    import pyarrow as pa
+
+    small: list[pa.RecordBatch] = []
+    count = 0
+    for batch in value.to_batches() if isinstance(value, pa.Table) else value:
+        count += batch.num_rows
+        if count >= MIN_ROWS:
+            yield pa.concat_batches([*small, batch]) if small else batch
+            small, count = [], 0
+        elif batch.num_rows:
+            # The node that makes the batches of a reader may reuse its arrays for the next one.
+            kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
+            small.append(kept)
+    if small:
+        yield pa.concat_batches(small) if len(small) > 1 else small[0]
+
+
+def has_dictionary(kind: pa.DataType) -> bool:
+    """Return whether the type contains a dictionary. Batches may have different ones, which a file cannot hold."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    parts = [kind.field(i).type for i in range(kind.num_fields)]
+    return isinstance(kind, pa.DictionaryType) or any(has_dictionary(part) for part in parts)
+
+
+def _with_one_dictionary_each(table: pa.Table) -> pa.Table:
+    """Give the chunks of each column the same dictionary. Raises FormatError."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        column, kind = table.column(i), field.type
+        if not has_dictionary(kind):
+            continue
+        if isinstance(kind, pa.DictionaryType) and has_dictionary(kind.value_type):
+            raise FormatError(
+                f"the values of the dictionary column '{field.name}' contain dictionaries ({kind}), "
+                "which an Arrow file cannot hold: decode the column with dictionary_decode()"
+            )
+        try:
+            column = pa.table([column], pa.schema([field])).unify_dictionaries().column(0)
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # of lists and structs, or with nulls
+            found = _merged(column) if isinstance(kind, pa.DictionaryType) else None
+            if found is None:
+                raise FormatError(
+                    f"the chunks of the column '{field.name}' ({kind}) have different dictionaries, which cannot be "
+                    f"put together ({str(error).rstrip('.')}): decode it, or give all chunks the same dictionary"
+                ) from None
+            column = found
+        table = table.set_column(i, field, column)
+    return table
+
+
+def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Put the dictionaries of the chunks one behind the other; None if the type of the indices is too small."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    dictionaries: list[pa.Array] = []
+    moved: list[pa.Array] = []
+    for chunk in column.chunks:
+        place = next((i for i, known in enumerate(dictionaries) if known.equals(chunk.dictionary)), len(dictionaries))
+        if place == len(dictionaries):
+            dictionaries.append(chunk.dictionary)
+        moved.append(pc.add(chunk.indices.cast(pa.int64()), sum(map(len, dictionaries[:place]))))
+    whole = pa.concat_arrays(dictionaries)
+    with suppress(pa.ArrowInvalid):
+        chunks = [
+            pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), whole, ordered=kind.ordered)
+            for indices in moved
+        ]
+        return pa.chunked_array(chunks, kind)
+    return None
+
+
+def _is_shareable(kind: pa.DataType) -> bool:
+    """Return whether an array of the type may share the memory of a numpy array."""
+    import pyarrow.types as pt
+
+    texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+    return not (texts or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_decimal(kind))
+
+
+def _addresses(column: pa.ChunkedArray) -> Iterator[int]:
+    """Yield the addresses of the column's buffers, without those of dictionaries."""
+    for chunk in column.chunks:
+        yield from (buffer.address for buffer in chunk.buffers() if buffer)

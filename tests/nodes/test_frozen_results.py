@@ -1,0 +1,188 @@
+"""What a Python node returned does not change when its arrays, data frames or series change afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import Here, Trial, failed
+
+from nfrun.core.errors import Cause
+from nfrun.tables.digest import Digest, table_digest
+
+HEAD = """
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+
+kept = {}
+"""
+# What a function may return that shares memory with `array`, of [0, 1, 2, 3] as floats, and how to change it later.
+RESULTS = {
+    "array": ("pa.table({'x': pa.array(array)})", "array[:] = 9"),
+    "table": ("pa.table({'x': array})", "array[:] = 9"),
+    "batch": ("pa.record_batch({'x': pa.array(array)})", "array[:] = 9"),
+    "polars": ("pl.DataFrame({'x': pl.Series(array)})", "array[:] = 9"),
+    "frame": ("frame", "frame.iloc[:, 0] = 9"),
+    "frame by column": ("frame", "frame.loc[frame.x > 1, 'x'] = 9"),
+    "from pandas": ("pa.Table.from_pandas(frame)", "frame.iloc[:, 0] = 9"),
+    "Arrow dtype": ("pd.DataFrame({'x': pd.arrays.ArrowExtensionArray(pa.array(array))})", "array[:] = 9"),
+    "nullable": ("frame.astype('Float64').pipe(hold)", "kept['held'].iloc[:, 0] = 9"),
+    "category": ("frame.astype('category').pipe(hold)", "kept['held'].iloc[0, 0] = 3.0"),
+    "reader": ("pa.table({'x': array}).to_reader()", "array[:] = 9"),
+}
+SOURCE = """
+def hold(value):
+    kept["held"] = value
+    return value
+
+def make():
+    array = kept["array"] = np.arange(4.0)
+    frame = kept["frame"] = pd.DataFrame({"x": np.arange(4.0)})
+    return RESULT
+
+def change():
+    array, frame = kept["array"], kept["frame"]
+    CHANGE
+"""
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_does_not_change_with_what_it_was_made_of(trial: Trial, name: str) -> None:
+    result, change = RESULTS[name]
+    module = trial.module(HEAD + SOURCE.replace("RESULT", result).replace("CHANGE", change))
+    made = trial.table(trial.run("python", f"{module}:make"))
+    before = made.to_pylist()
+    assert [row["x"] for row in before] == [0, 1, 2, 3]
+    assert trial.run("python", f"{module}:change").failure is None
+    assert made.to_pylist() == before
+
+
+def test_each_of_several_outputs_is_frozen(trial: Trial) -> None:
+    source = """
+        def make():
+            array = kept["array"] = np.arange(3)
+            return {"a": pa.table({"x": array}), "b": pa.table({"x": array[1:]})}
+        def change():
+            kept["array"][:] = 9
+    """
+    module = trial.module(HEAD + source.replace("\n        ", "\n"))
+    tables = trial.tables(trial.run("python", f"{module}:make", outputs=("a", "b")))
+    trial.run("python", f"{module}:change")
+    assert [table["x"].to_pylist() for table in tables.values()] == [[0, 1, 2], [1, 2]]
+
+
+def test_a_thread_that_was_left_running_cannot_change_the_result(trial: Trial) -> None:
+    source = """
+        import threading
+        go, done = threading.Event(), threading.Event()
+        def change(array):
+            go.wait(10)
+            array[:] = 9
+            done.set()
+        def make():
+            array = np.arange(3)
+            threading.Thread(target=change, args=(array,), daemon=True).start()
+            return pa.table({"x": array})
+        def free():
+            go.set()
+            done.wait(10)
+    """
+    module = trial.module(HEAD + source.replace("\n        ", "\n"))
+    made = trial.table(trial.run("python", f"{module}:make"))
+    assert trial.run("python", f"{module}:free").failure is None
+    assert made["x"].to_pylist() == [0, 1, 2]
+
+
+def test_an_input_is_handed_on_without_a_copy(trial: Trial) -> None:
+    table = pa.table({"x": range(300_000)})
+    source = HEAD + "def f(table):\n    return table.append_column('y', pa.array(np.ones(len(table))))"
+    address = table["x"].chunk(0).buffers()[1].address
+    assert trial.table(trial.python(source, {"table": table}))["x"].chunk(0).buffers()[1].address == address
+    same = trial.table(trial.python(HEAD + "def f(table): return table", {"table": table}))
+    assert same["x"].chunk(0).buffers()[1].address == address
+
+
+PIPELINE = """
+nodes:
+  make: {python: steps:make}
+  change: {python: steps:change, needs: make}
+  read: {python: steps:read, inputs: {table: make}, needs: change}
+outputs: {make: make, read: read}
+"""
+
+
+@pytest.mark.parametrize("handoff", ["auto", "mmap", "memory", "json"])
+def test_readers_the_digest_and_the_file_agree(tmp_path: Path, here: Here, handoff: str) -> None:
+    (tmp_path / "p.yaml").write_text(PIPELINE)
+    source = SOURCE.replace("RESULT", "frame").replace("CHANGE", "frame.iloc[:, 0] += 1")
+    (tmp_path / "steps.py").write_text(HEAD + source + "\ndef read(table):\n    return table.select(['x'])\n")
+    done = here(tmp_path, "run", "p.yaml", "--json", "--handoff", handoff)
+    assert done.returncode == 0, done.stderr
+    outputs = json.loads(done.stdout)["outputs"]
+    expected = table_digest(pa.table({"x": [0.0, 1.0, 2.0, 3.0]}))
+    assert {output["digest"] for output in outputs.values()} == {expected}
+    if handoff in ("auto", "mmap"):
+        for output in outputs.values():
+            assert table_digest(pa.ipc.open_file(output["path"]).read_all()) == expected
+
+
+def test_a_dictionary_that_no_file_holds_fails_its_node_alone(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "p.yaml").write_text("nodes:\n  bad: {python: steps:bad}\n  good: {python: steps:good}\n")
+    (tmp_path / "steps.py").write_text(
+        "import pyarrow as pa\n"
+        "def bad():\n"
+        "    inner = pa.array(['a']).dictionary_encode()\n"
+        "    return pa.table({'x': pa.DictionaryArray.from_arrays([0], inner)})\n"
+        "def good():\n"
+        "    chunks = [pa.DictionaryArray.from_arrays([0], pa.array([[i]])) for i in range(2)]\n"
+        "    return pa.table({'x': pa.chunked_array(chunks)})\n"
+    )
+    done = here(tmp_path, "run", "p.yaml", "-k", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 1, done.stderr
+    assert {name: node["status"] for name, node in document["nodes"].items()} == {"bad": "failed", "good": "ok"}
+
+
+def test_such_a_dictionary_is_the_fault_of_the_node(trial: Trial) -> None:
+    source = """
+        import pyarrow as pa
+        def f():
+            return pa.table({"x": pa.DictionaryArray.from_arrays([0], pa.array(["a"]).dictionary_encode())})
+    """
+    failure = failed(trial.python(source))
+    assert failure.cause is Cause.NODE
+    assert failure.type == ""
+    assert failure.message.startswith("the values of the dictionary column 'x' contain dictionaries (")
+
+
+FRAMES = {
+    "a range": ("pd.DataFrame({'x': [1, 2]})", ["x"]),
+    "filtered": ("pd.DataFrame({'x': [1, 2, 3]}).query('x != 2')", ["x"]),
+    "named range": ("pd.DataFrame({'x': [1, 2]}).rename_axis('k')", ["x", "k"]),
+    "named and filtered": ("pd.DataFrame({'x': [1, 2, 3]}).rename_axis('k').query('x != 2')", ["x", "k"]),
+    "grouped": ("pd.DataFrame({'x': [1], 'j': [2], 'k': [3]}).groupby(['j', 'k']).sum()", ["x", "j", "k"]),
+    "partly named": ("pd.DataFrame({'x': [1], 'j': [2], 'k': [3]}).set_index([[7], 'k'])", ["x", "j", "k"]),
+    "named as a column": ("pd.DataFrame({'x': [1]}).set_index('x', drop=False)", ["x"]),
+    "named as a number": ("pd.DataFrame({'x': [1]}, index=pd.Index(['a'], name='5')).assign(**{'5': 1})", ["x", "5"]),
+    "named twice": ("pd.DataFrame({'x': [1]}, pd.MultiIndex.from_arrays([[1]] * 2, names=['k'] * 2))", ["x", "k"]),
+    "no columns": ("pd.DataFrame(index=pd.Index([1, 2], name='k'))", ["k"]),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_only_named_levels_of_an_index_become_columns(trial: Trial, name: str) -> None:
+    code, columns = FRAMES[name]
+    table = trial.table(trial.python(f"{HEAD}def f():\n    return {code}\n"))
+    assert table.column_names == columns
+    frame = table.to_pandas()  # the metadata fits the columns
+    assert [*frame.columns, *filter(None, frame.index.names)] == columns
+
+
+def test_frames_that_differ_in_an_unnamed_index_alone_are_equal(trial: Trial) -> None:
+    source = HEAD + "def f(index):\n    return pd.DataFrame({'x': [1, 2]}, index=index)\n"
+    tables = [trial.table(trial.python(source, with_={"index": index})) for index in (None, [4, 7], ["a", "b"])]
+    assert len({(table_digest(table), Digest(table.schema).schema_digest(table)) for table in tables}) == 1

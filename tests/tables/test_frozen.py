@@ -1,0 +1,257 @@
+"""The form of stored tables: copies of shared memory, and the same chunks, dictionaries and types for all readers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from nfrun.core.pipeline import OutputId
+from nfrun.tables.digest import table_digest
+from nfrun.tables.formats import FormatError
+from nfrun.tables.frozen import MIN_ROWS, frozen
+from nfrun.tables.store import TableStore
+from nfrun.tables.worker_store import WorkerStore
+
+OUTPUT = OutputId("a")
+MODES = ("auto", "mmap", "memory")
+
+
+def seen(table: pa.Table) -> tuple[Any, ...]:
+    """Return all that a reader can see: the schema, the chunks of each column, and the rows."""
+    chunks = [[len(chunk) for chunk in column.chunks] for column in table.columns]
+    return str(table.schema), chunks, table.to_pylist()
+
+
+def address(table: pa.Table, column: str) -> int:
+    """Return where the data of a column is."""
+    found: int = table.column(column).chunk(0).buffers()[1].address
+    return found
+
+
+# ------------------------------------------------------------------ memory of numpy
+
+SHARED: dict[str, Callable[[Any], pa.Array | pa.ChunkedArray]] = {
+    "floats": pa.array,
+    "a slice": lambda array: pa.array(array).slice(1, 2),
+    "times": lambda array: pa.array(array.view("M8[us]")),
+    "durations": lambda array: pa.array(array.view("m8[ns]")),
+    "bytes": lambda array: pa.Array.from_buffers(pa.binary(8), 4, [None, pa.py_buffer(array)]),
+    "nulls": lambda array: pa.array(array, mask=np.array([False, True, False, False])),
+    "lists": lambda array: pa.ListArray.from_arrays([0, 1, 4], pa.array(array)),
+    "large lists": lambda array: pa.LargeListArray.from_arrays([0, 1, 4], pa.array(array)),
+    "lists of one size": lambda array: pa.FixedSizeListArray.from_arrays(pa.array(array), 2),
+    "list views": lambda array: pa.ListViewArray.from_arrays([0, 2], [2, 2], pa.array(array)),
+    "structs": lambda array: pa.StructArray.from_arrays([pa.array(array)], ["x"]),
+    "maps": lambda array: pa.MapArray.from_arrays([0, 2, 4], pa.array(["a", "b", "c", "d"]), pa.array(array)),
+    "dictionaries": lambda array: pa.DictionaryArray.from_arrays([0, 1, 2, 3], pa.array(array)),
+    "indices": lambda array: pa.DictionaryArray.from_arrays(pa.array(array.view("i8")), list("abcd")),
+    "runs": lambda array: pa.RunEndEncodedArray.from_arrays(pa.array([1, 2, 3, 4], pa.int32()), pa.array(array)),
+    "unions": lambda array: pa.UnionArray.from_sparse(pa.array([0] * 4, pa.int8()), [pa.array(array)]),
+    "tensors": lambda array: pa.FixedShapeTensorArray.from_numpy_ndarray(array.reshape(2, 2)),
+    "chunks": lambda array: pa.chunked_array([pa.array(array), pa.array(array)]),
+    "polars": lambda array: pa.table(pl.DataFrame({"x": pl.Series(array)})).column(0),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_frozen_table_does_not_change_with_the_array(name: str) -> None:
+    array = np.arange(4).view("f8")  # as integers: 0, 1, 2, 3
+    table = pa.table({"t": SHARED[name](array)})
+    before, digest = seen(table), table_digest(table)
+    kept = frozen(table)
+    array[:] = array[::-1].copy()
+    assert table_digest(table) != digest, "the memory is not shared: this proves nothing"
+    kept.validate(full=True)
+    assert (seen(kept), table_digest(kept)) == (before, digest)
+    assert kept.schema.equals(table.schema)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.bool_(), pa.decimal128(9, 2)])
+def test_columns_that_are_never_shared_are_not_copied(kind: pa.DataType) -> None:
+    table = pa.table({"t": pa.nulls(3, kind), "n": np.arange(3)})
+    kept = frozen(table)
+    assert address(kept, "t") == address(table, "t")
+    assert address(kept, "n") != address(table, "n")
+
+
+def test_without_numpy_nothing_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"n": [1, 2, 3]})
+    monkeypatch.delitem(sys.modules, "numpy")
+    assert frozen(table) is table
+
+
+def test_the_memory_of_known_tables_is_not_copied() -> None:
+    count = 200_000
+    words = pa.array(["x"] * count).dictionary_encode()
+    known = pa.table({"a": pa.array(range(count)), "s": [{"x": i} for i in range(count)], "d": words})
+    new = known.append_column("new", pa.array(np.arange(count))).append_column("again", known["a"]).slice(7)
+    kept = frozen(new, [known])
+    assert address(kept, "a") == address(kept, "again") == address(known, "a")
+    assert kept["s"].chunk(0).buffers()[2].address == known["s"].chunk(0).buffers()[2].address
+    assert address(kept, "new") != address(new, "new")
+    assert kept.equals(new)
+
+
+def test_another_dictionary_for_known_indices_is_copied() -> None:
+    values = np.arange(2.0)
+    indices = pa.array([0, 1] * 200_000)
+    known = pa.table({"d": pa.DictionaryArray.from_arrays(indices, pa.array([5.0, 6.0]))})
+    kept = frozen(pa.table({"d": pa.DictionaryArray.from_arrays(indices, pa.array(values))}), [known])
+    values[:] = 9
+    assert kept["d"].slice(0, 2).to_pylist() == [0.0, 1.0]
+
+
+# ------------------------------------------------------------------ readers that reuse an array
+
+
+@pytest.mark.parametrize("rows", [1000, MIN_ROWS - 1, MIN_ROWS])
+@pytest.mark.parametrize("dictionary", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_reader_may_fill_the_same_array_for_each_batch(
+    tmp_path: Path, mode: str, dictionary: bool, rows: int
+) -> None:
+    array = np.zeros(rows)
+    extra = {"d": pa.array(["x"] * rows).dictionary_encode()} if dictionary else {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for i in range(3):
+            array[:] = i
+            yield pa.record_batch({"n": pa.array(array), **extra})
+
+    schema = pa.schema([("n", pa.float64()), *((name, data.type) for name, data in extra.items())])
+    stores = TableStore(tmp_path / "run", mode=mode), WorkerStore(tmp_path / "worker")
+    for store in stores:
+        ref = store.publish(OUTPUT, 1, pa.RecordBatchReader.from_batches(schema, batches()))
+        assert store.open(ref).column("n").to_pylist() == [i for i in (0.0, 1.0, 2.0) for _ in range(rows)]
+    stores[0].close()
+
+
+# ------------------------------------------------------------------ what readers see
+
+
+class Celsius(pa.ExtensionType):
+    def __init__(self) -> None:
+        super().__init__(pa.float64(), "test.celsius")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: Any, serialized: bytes) -> Celsius:
+        return cls()
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[[], None]]:
+    """Registers the type `Celsius`, until the end of the test."""
+    done: list[None] = []
+
+    def register() -> None:
+        pa.register_extension_type(Celsius())
+        done.append(None)
+
+    yield register
+    if done:
+        pa.unregister_extension_type("test.celsius")
+
+
+def temperatures(count: int = 3) -> pa.Table:
+    column = pa.ExtensionArray.from_storage(Celsius(), pa.array([1.5] * count))
+    inner = pa.StructArray.from_arrays([column], ["t"])
+    return pa.table({"t": column, "s": inner, "l": pa.ListArray.from_arrays(range(count + 1), column)})
+
+
+def column_of(*chunks: Any) -> pa.Table:
+    return pa.table({"x": pa.chunked_array(list(chunks))})
+
+
+def dictionary(indices: list[int | None], values: Any) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int8()), pa.array(values))
+
+
+TABLES: dict[str, pa.Table] = {
+    "one chunk": pa.table({"x": [1, 2, 3]}),
+    "no rows": pa.table({"x": pa.array([], pa.int64())}),
+    "no chunks": pa.table({"x": pa.chunked_array([], pa.int64())}),
+    "empty chunks": column_of(*[pa.array(part, pa.int64()) for part in ([], [1], [])]),
+    "small chunks": column_of([1], [2, 3]),
+    "many rows": column_of(*[pa.array(range(MIN_ROWS - i)) for i in (0, 1, 2, 3)]),
+    "chunks that do not line up": pa.Table.from_arrays(
+        [pa.chunked_array([range(MIN_ROWS), range(MIN_ROWS)]), pa.chunked_array([range(5), range(2 * MIN_ROWS - 5)])],
+        ["a", "b"],
+    ),
+    "no columns": pa.table({"x": [1, 2]}).select([]),
+    "dictionaries": column_of(dictionary([0, 1], ["a", "b"]), dictionary([0, None], ["b"])),
+    "nested dictionaries": column_of(*[pa.array([[w]], pa.list_(dictionary([0], ["a"]).type)) for w in "xyx"]),
+    "dictionaries of lists": column_of(dictionary([0, 1], [[1], [2]]), dictionary([1, None, 0], [[3], [2]])),
+    "dictionaries of structs": column_of(dictionary([0], [{"a": 1}]), dictionary([0], [{"a": 2}])),
+    "dictionaries with nulls": column_of(dictionary([0, 1], ["a", None]), dictionary([0, 1], [None, "c"])),
+    "an extension type": temperatures(),
+    "the own types of Arrow": pa.table({"u": pa.array([b"0" * 16], pa.uuid()), "b": pa.array([1], pa.bool8())}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_all_readers_see_the_same(tmp_path: Path, name: str) -> None:
+    table = TABLES[name]
+    found, digests = {}, set()
+    for mode in MODES:
+        store = TableStore(tmp_path / mode, mode=mode, retained=frozenset({OUTPUT}))
+        ref = store.publish(OUTPUT, 1, table)
+        found[f"{mode}, at once"] = seen(store.open(ref))
+        path = store.file(ref)
+        found[f"{mode}, written"] = seen(store.open(ref))
+        found[f"{mode}, file"] = seen(pa.ipc.open_file(path).read_all())
+        digests.add(store.wait_digest(ref).digest)
+        store.close()
+    worker = WorkerStore(tmp_path / "worker")
+    ref = worker.publish(OUTPUT, 1, table)
+    found["worker"] = seen(worker.open(ref))
+    run = TableStore(tmp_path / "worker")
+    found["from a worker"] = seen(run.open(run.register_file(ref)))
+    run.close()
+    wrong = {where: read for where, read in found.items() if read != found["worker"]}
+    assert not wrong
+    assert digests == {ref.digest}
+    assert found["worker"][2] == table.to_pylist()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("when", ["before", "between", "never"])
+def test_an_extension_type_is_itself_where_it_is_registered(
+    tmp_path: Path, registered: Callable[[], None], mode: str, when: str
+) -> None:
+    if when == "before":
+        registered()
+    store, worker = TableStore(tmp_path / "run", mode=mode), WorkerStore(tmp_path / "worker")
+    ref, other = store.publish(OUTPUT, 1, temperatures()), worker.publish(OUTPUT, 1, temperatures())
+    if when == "between":  # the reader's module registers it
+        registered()
+    expected = pa.float64() if when == "never" else Celsius()
+    for table in (store.open(ref), worker.open(other)):
+        assert table.schema.types == [expected, pa.struct([("t", expected)]), table.schema.field("l").type]
+        assert table.schema.field("l").type.value_type == expected
+        assert table["t"].to_pylist() == [1.5] * 3
+    store.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_dictionaries_of_dictionaries_are_an_error_of_the_node(tmp_path: Path, mode: str) -> None:
+    inner = dictionary([0, 1], ["a", "b"])
+    table = pa.table({"x": pa.DictionaryArray.from_arrays(pa.array([0, 1]), inner)})
+    store = TableStore(tmp_path / "run", mode=mode)
+    with pytest.raises(FormatError) as caught:
+        store.publish(OUTPUT, 1, table)
+    store.close()
+    assert str(caught.value) == (
+        "the values of the dictionary column 'x' contain dictionaries (dictionary<values=dictionary<values=string, "
+        "indices=int8, ordered=0>, indices=int64, ordered=0>), which an Arrow file cannot hold: decode the column with "
+        "dictionary_decode()"
+    )
