@@ -21,6 +21,7 @@ OTHER_MEANINGS = {
     ("engine/attempt.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
     ("cli/bench.py", "dict key", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
+    ("code/uses.py", "set", "sql"): "a function of libraries that runs a query",
     ("cache/work_dir.py", "dict key", "run"): "the id of a run",
     ("cache/work_dir.py", "tuple", "run"): "the id of a run",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",

@@ -10,11 +10,19 @@ from typing import TypeAlias
 # Names that may reach anything in a module, whatever the source names. Those in the second set also as attributes.
 DYNAMIC_NAMES = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
 DYNAMIC_NAMES |= {"__builtins__", "builtins", "importlib", "runpy", "pkgutil"}
-DYNAMIC_ATTRS = {"__dict__", "__globals__", "__subclasses__", "__import__", "import_module", "modules"}
-# Functions that import the module that an argument names; modules that load others in any way; exceptions to these.
+DYNAMIC_ATTRS = {"__dict__", "__globals__", "f_globals", "f_locals", "__import__", "import_module", "modules"}
+# Attributes that may reach any module that some code has loaded.
+ANYWHERE_ATTRS = {"__subclasses__", "f_back"}
+# Functions that import the module that an argument names. What loads or finds modules in any way, and exceptions to it.
 IMPORT_FUNCTIONS = {"import_module", "__import__"}
-_LOADERS = {"importlib", "runpy", "pkgutil", "imp"}
-_NO_LOADERS = {"importlib.metadata", "importlib.resources"}
+_LOADERS = {"importlib", "importlib.metadata.entry_points", "pkg_resources", "runpy", "pkgutil", "imp", "pydoc", "gc"}
+_LOADERS |= {"sys.modules", "sys.path", "sys.meta_path", "sys.path_hooks", "sys.executable", "inspect.stack"}
+_LOADERS |= {"pickle", "_pickle", "cloudpickle", "dill", "shelve", "joblib.load", "pandas.read_pickle", "torch.load"}
+_LOADERS |= {"timeit", "code", "codeop", "trace", "cProfile", "profile"}
+_NO_LOADERS = {"importlib.metadata", "importlib.resources", "timeit.default_timer", "pickle.PickleError"}
+_NO_LOADERS |= {f"{module}.{name}" for module in ("pickle", "cloudpickle", "dill") for name in ("dump", "dumps")}
+_NO_LOADERS |= {"pickle.HIGHEST_PROTOCOL", "pickle.DEFAULT_PROTOCOL", "pickle.PicklingError"}
+_NO_LOADERS |= {f"gc.{name}" for name in ("collect", "enable", "disable", "isenabled", "freeze", "unfreeze")}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -42,8 +50,10 @@ class Imported:
     def loads_more(self, rest: str) -> bool:
         """Return whether it may, with the attributes `rest`, load modules that the source does not name."""
         module = self.module.partition(".")[0] if self.first else self.module
-        path = ".".join(filter(None, (module, self.name, rest))).split(".")
-        return path[0] in _LOADERS and ".".join(path[:2]) not in _NO_LOADERS
+        path = ".".join(filter(None, (module, self.name, rest)))
+        while path and path not in _LOADERS and path not in _NO_LOADERS:
+            path = path.rpartition(".")[0]
+        return path in _LOADERS
 
 
 def declared(body: ast.AST) -> Iterator[str]:

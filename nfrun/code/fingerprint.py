@@ -32,12 +32,14 @@ from nfrun.code.symbols import (
     may_keep_arguments,
     symbols_of,
 )
-from nfrun.code.uses import Uses, is_by_name, uses
+from nfrun.code.uses import Uses, is_by_name, is_query, uses
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _WHOLE = "*"
 _ON_IMPORT = "import"  # a keyword, so no definition has this name
 _BELOW = "**"
+
+_PATH = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)+")  # the path of something in a module
 
 Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
 
@@ -244,13 +246,16 @@ class Fingerprints:
         for name in used.names:
             yield from self._resolve(module, name)
             bound = symbols.imports.get(name.partition(".")[0], ())
-            anywhere = anywhere or any(imported.is_dynamic for imported, _ in bound)
+            anywhere = anywhere or any(imported.is_dynamic or is_query(imported.name) for imported, _ in bound)
             if not is_by_name(name) and any(imported.loads_more(name.partition(".")[2]) for imported, _ in bound):
                 packages[""] = None
         for imported, rest in used.imports:
             yield from _targets(imported, rest)
             anywhere = anywhere or imported.is_dynamic
         yield from ((load, _ON_IMPORT) for load in used.loads)
+        for text in filter(_PATH.fullmatch, used.texts):  # "helpers.Handler" in a configuration
+            first, rest = re.split("[.:]", text, maxsplit=1)
+            yield first, rest.replace(":", ".")
         if anywhere:
             yield module, _WHOLE
             yield from _named(used.texts, symbols.package)

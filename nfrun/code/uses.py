@@ -6,12 +6,14 @@ Nested code is walked with a list of pending nodes: code may be nested deeper th
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nfrun.code.bindings import (
+    ANYWHERE_ATTRS,
     COMPREHENSIONS,
     DYNAMIC_ATTRS,
     DYNAMIC_NAMES,
@@ -24,6 +26,9 @@ from nfrun.code.bindings import (
     imports_of,
     scope,
 )
+
+_QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
+_STARTS_PYTHON = re.compile(r"^-[mc]$|\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)  # with a module or code by text
 
 _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the imports that they may be bound to
 
@@ -70,14 +75,22 @@ def uses(body: ast.AST, package: str) -> Uses:
                     found.imports[imported, ""] = None
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.texts[node.value] = None
+            if _STARTS_PYTHON.search(node.value):
+                found.dynamic_packages[""] = None
         else:
             left.extend((part, local) for part in ast.iter_child_nodes(node))
         if isinstance(node, ast.Call):
             calls[node.func] = node
+            _take_query(node, local, found)
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in scope(node.body) for _, imported in binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
     return found
+
+
+def is_query(name: str) -> bool:
+    """Return whether a function or method of this dotted name may look up variables that its argument names."""
+    return name.rpartition(".")[2] in _QUERIES
 
 
 def is_by_name(name: str) -> bool:
@@ -97,13 +110,35 @@ def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call:
     rest, bound = ".".join(path), local.get(head, ())
     if is_by_name(rest or head) or any(imported.name in IMPORT_FUNCTIONS for imported in bound):
         found.dynamic_packages.update(dict.fromkeys(_named_below(call)))
-    elif any(imported.loads_more(rest) for imported in bound) or (head == "exec" and head not in local):
+    elif (
+        any(imported.loads_more(rest) for imported in bound)
+        or (head in ("exec", "eval") and head not in local and not _is_literal(call))
+        or not ANYWHERE_ATTRS.isdisjoint(path)
+    ):
         found.dynamic_packages[""] = None
     if head in local:
         found.imports.update(((imported, rest), None) for imported in bound)
     elif head:
         found.names[".".join([head, *path])] = None
     return [] if head else [part]
+
+
+def _take_query(call: ast.Call, local: _Local, found: Uses) -> None:
+    """Record the names in the text of a query, as pandas, polars and DuckDB look them up among the variables."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if not is_query(name) or not (call.args or call.keywords):
+        return
+    found.is_dynamic |= not _is_literal(call)
+    for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
+        for text in (part.value for part in ast.walk(argument) if isinstance(part, ast.Constant)):
+            words = re.findall(r"[^\W\d][\w.]*", text) if isinstance(text, str) else []
+            found.names.update((word, None) for word in words if word.partition(".")[0] not in local)
+
+
+def _is_literal(call: ast.Call | None) -> bool:
+    """Return whether the first argument of a call stands in the code, so that all names in it are seen."""
+    first = [*call.args, *(keyword.value for keyword in call.keywords)][:1] if call is not None else []
+    return any(isinstance(part, ast.Constant) for part in first)
 
 
 def _named_below(call: ast.Call | None) -> list[str]:

@@ -378,7 +378,7 @@ def test_a_function_that_is_not_found_counts_as_the_whole_module(trial: Trial) -
 
 def test_installed_modules_do_not_count(trial: Trial) -> None:
     imports = "import ast, sys, pytest, os.path, no_such_module"
-    text = f"{imports}\ndef f(): ast.parse(''), sys.path, pytest.x, os.path.join, os, no_such_module.x\n"
+    text = f"{imports}\ndef f(): ast.parse(''), sys.argv, pytest.x, os.path.join, os, no_such_module.x\n"
     assert list(trial.fingerprint_of(text)) == ["steps:f"]
     assert trial.fingerprint_of("", "join", "os.path") == {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,9 @@ class Edit:
     `options_after` in place of `options` (fields of `RunOptions`, such as `given`), and of `act`, which gets the
     folder.
 
-    `by` says how the change is looked at: `plan` asks before a second run what would run, `run` runs again, and
-    `command` does both runs with the command line, each in a process of its own.
+    `by` says how the change is looked at. `plan` asks before a second run what would run, and so does `main`, but there
+    the first run has the process to itself: modules have their own names in it. `run` runs again, and `command` does
+    both runs with the command line, each in a process of its own.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Edit:
     options: Mapping[str, Any] = field(default_factory=dict)
     options_after: Mapping[str, Any] | None = None
     act: Callable[[Path], object] = lambda folder: None
-    by: Literal["plan", "run", "command"] = "plan"
+    by: Literal["plan", "main", "run", "command"] = "plan"
     reason: str = ""  # a part of the reason that `plan --resume` gives for a node, if it matters
 
 
@@ -45,3 +46,17 @@ def edited(
     edit = {file: text.replace(old, new) for file, text in files.items() if old in text}
     assert edit, f"{name}: '{old}' stands nowhere"
     return Edit(name=name, files=files, edit=edit, runs_again=runs_again, **more)
+
+
+def edits(table: str, old: str, new: str, *, runs_again: bool, **more: Any) -> Iterator[Edit]:
+    """Yield the rows of a table of texts. All replace `old` by `new`, unless a row names others after its name.
+
+    A row is separated by an empty line, and begins with its name. Then come `steps.py` and, after a line with the name
+    of each, other files.
+    """
+    for row in table.strip().split("\n\n"):
+        head, _, rest = f"{row}\n".partition("\n")
+        name, *replaced = (part.encode().decode("unicode_escape") for part in head.removeprefix("## ").split(" | "))
+        files = {file: text for file, _, text in (part.partition("\n") for part in f"steps.py\n{rest}".split("-- "))}
+        name = name if runs_again else f"not {name}"
+        yield edited(name, files, *(replaced or (old, new)), runs_again=runs_again, **more)

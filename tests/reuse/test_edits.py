@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Here
 from edit import PIPELINE, Edit
 
 from nfrun.cache.run_cache import forecast
@@ -44,16 +45,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_an_edit_runs_the_nodes_again_that_it_concerns(
-    row: Edit, folder: Path, monkeypatch: pytest.MonkeyPatch
+    row: Edit, folder: Path, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(folder, {"p.yaml": PIPELINE, **row.files})
-    nodes = run(folder, row, row.options)
+    nodes = run(folder, row, row.options, here)
     write(folder, row.edit)
     set_environ(row.environ, monkeypatch)
     row.act(folder)
     importlib.invalidate_caches()
     options = row.options if row.options_after is None else row.options_after
-    ran = planned(folder, options) if row.by == "plan" else run(folder, row, {**options, "resume": True})
+    if row.by in ("plan", "main"):
+        ran = planned(folder, options)
+    else:
+        ran = run(folder, row, {**options, "resume": True}, here)
     again = nodes if row.runs_again is True else row.runs_again or ()
     assert {name for name, reason in ran.items() if reason} == {*again}
     assert any(row.reason in reason for reason in ran.values())
@@ -77,21 +81,25 @@ def set_environ(variables: Mapping[str, str | None], monkeypatch: pytest.MonkeyP
             monkeypatch.setenv(name, value)
 
 
-def run(folder: Path, row: Edit, options: Mapping[str, Any]) -> dict[str, str]:
+def run(folder: Path, row: Edit, options: Mapping[str, Any], here: Here) -> dict[str, str]:
     """Run the pipeline. Returns the nodes, each with "" if it was reused."""
-    if row.by == "command":
-        return run_command(folder, options)
+    if row.by in ("command", "main"):
+        return run_command(folder, options, here if row.by == "main" else in_a_process)
     nodes = run_pipeline(RunOptions(folder / "p.yaml", keep=True, **options)).record.nodes
     assert [node.failure for node in nodes.values() if node.failure] == []
     return {name: "" if node.status == "reused" else node.status for name, node in nodes.items()}
 
 
-def run_command(folder: Path, options: Mapping[str, Any]) -> dict[str, str]:
-    """Do what `run` does with a command of its own, which takes the options `given` and `resume`."""
+def in_a_process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "nfrun", *words]
+    return subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def run_command(folder: Path, options: Mapping[str, Any], nfrun: Here) -> dict[str, str]:
+    """Do what `run` does with a command, which takes the options `given` and `resume`."""
     words = [word for name, value in options.get("given", {}).items() for word in ("-p", f"{name}={value}")]
     words += ["--resume"] if options.get("resume") else []
-    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--json", "--keep", *words]
-    done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = nfrun(folder, "run", "p.yaml", "--json", "--keep", *words)
     assert done.returncode == 0, done.stderr
     nodes = json.loads(done.stdout)["nodes"]
     return {name: "" if node["status"] == "reused" else node["status"] for name, node in nodes.items()}

@@ -1,0 +1,665 @@
+"""Edits of the modules that a node's code imports, also in ways that cannot be followed."""
+
+from __future__ import annotations
+
+from edit import Edit, edits
+
+WITH_HELPERS = "import helpers\ndef f(): return {'a': helpers.g()}\n"
+HELPERS = {"helpers.py": "def g(): return 1\n"}
+PLUG_INS = "import p, pkgutil\ndef f(): return {'a': len([*pkgutil.iter_modules(p.__path__)])}\n"
+FAST = "try:\n import fast as h\nexcept ImportError:\n import helpers as h\ndef f(): return {'a': h.g()}\n"
+
+# The edit replaces 1 by 2, unless the row says otherwise.
+RUNS_AGAIN = r"""
+## a helper
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+def g(): return 1
+
+## a helper by name
+from helpers import g
+def f(): return {'a': g()}
+-- helpers.py
+def g(): return 1
+
+## a helper under another name
+import helpers as h
+g = h.g
+def f(): return {'a': g()}
+-- helpers.py
+def g(): return 1
+
+## a helper imported inside
+def f():
+ from helpers import g
+ return {'a': g()}
+-- helpers.py
+def g(): return 1
+
+## a helper by star
+from helpers import *
+def f(): return {'a': g()}
+-- helpers.py
+def g(): return 1
+
+## a helper by stars
+from more import *
+def f(): return {'a': g()}
+-- more.py
+from helpers import *
+-- helpers.py
+def g(): return 1
+
+## what a star hands on | ['M'] | ['M', 'N']
+from helpers import *
+N = 0
+def f(): return {'a': M if N else len(dir())}
+-- helpers.py
+__all__ = ['M']
+N = 3
+M = 1
+
+## a helper's constant
+import helpers
+def f(): return {'a': helpers.N}
+-- helpers.py
+N = 1
+
+## a helper's class
+import helpers
+def f(): return {'a': helpers.C.x}
+-- helpers.py
+class C: x = 1
+
+## what a helper's constant is made of
+from helpers import N
+def f(): return {'a': N}
+-- helpers.py
+def g(): return 1
+N = g()
+
+## the helper of a helper
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+from deep import g
+-- deep.py
+def g(): return 1
+
+## a module in a package
+import p.a
+def f(): return {'a': p.a.g()}
+-- p/__init__.py
+-- p/a.py
+def g(): return 1
+
+## by a relative import
+from p.b import g
+def f(): return {'a': g()}
+-- p/b.py
+from . import a
+def g(): return a.g()
+-- p/__init__.py
+-- p/a.py
+def g(): return 1
+
+## by a relative import from above
+from p.q.b import g
+def f(): return {'a': g()}
+-- p/q/__init__.py
+-- p/q/b.py
+from ..a import g
+-- p/__init__.py
+-- p/a.py
+def g(): return 1
+
+## what a package hands on
+from p import g
+def f(): return {'a': g()}
+-- p/__init__.py
+from .a import g
+-- p/a.py
+def g(): return 1
+
+## a folder that is no package
+from p import a
+def f(): return {'a': a.g()}
+-- p/a.py
+def g(): return 1
+
+## what a package does on import
+import p.a
+import r
+def f(): return {'a': r.N}
+-- r.py
+N = 0
+-- p/__init__.py
+import r
+r.N = 1
+-- p/a.py
+
+## another module's attribute set on import
+import patch
+import helpers
+def f(): return {'a': helpers.g()}
+-- patch.py
+import helpers
+helpers.g = lambda: 1
+-- helpers.py
+def g(): return 3
+
+## another module's attribute set by setattr
+import patch
+import helpers
+def f(): return {'a': helpers.g()}
+-- patch.py
+import helpers
+setattr(helpers, 'g', lambda: 1)
+-- helpers.py
+def g(): return 3
+
+## what replaces another module's attribute
+import patch
+import helpers
+def f(): return {'a': helpers.g()}
+-- patch.py
+import helpers
+def g(): return 1
+helpers.g = g
+-- helpers.py
+def g(): return 3
+
+## a registry filled by another module
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+@helpers.add
+def g(): return 1
+
+## a registry that is a class
+import more, helpers
+def f(): return {'a': helpers.R.T[0]()}
+-- helpers.py
+class R:
+ T = []
+ @classmethod
+ def add(c, g): c.T.append(g)
+-- more.py
+from helpers import R
+@R.add
+def g(): return 1
+
+## a registry that is an object
+import more
+from helpers import app
+def f(): return {'a': app.t['g']()}
+-- helpers.py
+class App:
+ def __init__(self): self.t = {}
+ def task(self, g): self.t[g.__name__] = g
+app = App()
+-- more.py
+from helpers import app
+@app.task
+def g(): return 1
+
+## a registry filled by a call
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+def g(): return 1
+helpers.add(g)
+
+## a variant for a type in another module
+import more
+from helpers import g
+def f(): return {'a': g(5)}
+-- helpers.py
+from functools import singledispatch
+@singledispatch
+def g(x): ...
+-- more.py
+from helpers import g
+@g.register
+def _(x: int): return 1
+
+## a subclass in another module
+import more
+from helpers import B
+def f(): return {'a': B.__subclasses__()[0].x}
+-- helpers.py
+class B: ...
+-- more.py
+from helpers import B
+class C(B): x = 1
+
+## a subclass that a base knows
+import more
+from helpers import T
+def f(): return {'a': T[0].x}
+-- helpers.py
+T = []
+class B:
+ def __init_subclass__(c): T.append(c)
+-- more.py
+from helpers import B
+class C(B): x = 1
+
+## a module's attribute on demand
+import helpers
+def f(): return {'a': helpers.N}
+-- helpers.py
+def __getattr__(n): return 1
+
+## a module on demand
+import p
+def f(): return {'a': p.a.g()}
+-- p/__init__.py
+import importlib
+def __getattr__(n): return importlib.import_module(f'.{n}', __name__)
+-- p/a.py
+def g(): return 1
+
+## a module by text
+import importlib
+def f(): return {'a': importlib.import_module('helpers').g()}
+-- helpers.py
+def g(): return 1
+
+## a module by a computed text
+import importlib
+def f(): return {'a': importlib.import_module('help' + 'ers').g()}
+-- helpers.py
+def g(): return 1
+
+## a module that is reloaded
+import importlib, helpers
+def f(): return {'a': importlib.reload(helpers).g()}
+-- helpers.py
+def g(): return 1
+
+## a fallback
+try:
+ import no_such as h
+except ImportError:
+ import helpers as h
+def f(): return {'a': h.g()}
+-- helpers.py
+def g(): return 1
+
+## a type alias of another module | int | float
+from helpers import N
+def f(): return {'a': N('3')}
+-- helpers.py
+N = int
+
+## a name in a frame's query
+import pandas as pd
+N = 1
+def f(): return pd.DataFrame({'a': [1, 2, 3]}).query('a > @N')
+
+## a name in a frame's eval
+import pandas as pd
+N = 1
+def f(): return pd.DataFrame({'a': [3]}).eval('b = a * @N')
+
+## a name in pandas' eval
+import pandas as pd
+N = 1
+def f(): return {'a': float(pd.eval('N + 3'))}
+
+## a helper's name in a frame's query
+import pandas as pd
+import helpers
+def f(): return pd.DataFrame({'a': [1, 2, 3]}).query('a > @helpers.N')
+-- helpers.py
+N = 1
+
+## a query that a constant is | N = 1 | N = 2
+import pandas as pd
+N = 1
+Q = 'a > @N'
+def f(): return pd.DataFrame({'a': [1, 2, 3]}).query(Q)
+
+## a query that is handed on | N = 1 | N = 2
+import pandas as pd
+N = 1
+def g(q): return pd.DataFrame({'a': [1, 2, 3]}).query(q)
+def f(): return g('a > @N')
+
+## a query with a format
+import pandas as pd
+N = 1
+C = 'a'
+def f(): return pd.DataFrame({'a': [1, 2, 3]}).query(f'{C} > @N')
+
+## a table in a query | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f(): return duckdb.connect().sql('select * from T').to_arrow_table()
+
+## a table in a query of the module | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f(): return duckdb.sql('select * from T').to_arrow_table()
+
+## a table in a query by name | [1] | [2]
+from duckdb import sql as q
+import pyarrow as pa
+T = pa.table({'a': [1]})
+def f(): return q('select * from T').to_arrow_table()
+
+## a table in a query that is executed | [1] | [2]
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+def f(): return duckdb.connect().execute('select * from T').to_arrow_table()
+
+## a module beside those that were searched
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent / 'lib'))
+import made_up_lib as h
+def f(): return {'a': h.g()}
+-- lib/made_up_lib.py
+def g(): return 1
+
+## a subclass that only another node's code loads
+from helpers import B
+import importlib as i
+def f(): return {'a': sum(c.x for c in B.__subclasses__())}
+def load():
+ i.import_module('more')
+ return {'a': 0}
+-- helpers.py
+class B: ...
+-- more.py
+from helpers import B
+class C(B): x = 1
+-- p.yaml
+nodes:
+  load: {python: "steps:load"}
+  node: {python: "steps:f", needs: load}
+"""
+
+# As above, in a run that has its process to itself, where modules are found by their own names.
+OF_MODULES = r"""
+## a module among the loaded ones
+import sys, helpers
+def f(): return {'a': sys.modules[helpers.__name__].g()}
+-- helpers.py
+def g(): return 1
+
+## a module that is run
+import runpy
+def f(): return {'a': runpy.run_path('helpers.py')['g']()}
+-- helpers.py
+def g(): return 1
+
+## a helper that is patched in a test's way
+from unittest import mock
+import helpers
+def f():
+ with mock.patch('helpers.N', 5): return {'a': helpers.g()}
+-- helpers.py
+N = 3
+def g(): return N + 1
+
+## a module that pickle names
+import pickle
+from pathlib import Path
+def f(): return {'a': pickle.loads(DATA)}
+DATA = b'chelpers\ng\n)R.'
+-- helpers.py
+def g(): return 1
+
+## a module that pickle names, under another name
+from pickle import loads as l
+DATA = b'chelpers\ng\n)R.'
+def f(): return {'a': l(DATA)}
+-- helpers.py
+def g(): return 1
+
+## a module that an unpickler names
+import io, pickle
+DATA = b'chelpers\ng\n)R.'
+def f(): return {'a': pickle.Unpickler(io.BytesIO(DATA)).load()}
+-- helpers.py
+def g(): return 1
+
+## a module that pydoc finds
+import pydoc
+def f(): return {'a': pydoc.locate('.'.join(['helpers', 'g']))()}
+-- helpers.py
+def g(): return 1
+
+## a module that pydoc finds, by name
+from pydoc import locate
+def f(): return {'a': locate('.'.join(['helpers', 'g']))()}
+-- helpers.py
+def g(): return 1
+
+## a module that pkgutil finds
+import pkgutil
+def f(): return {'a': pkgutil.resolve_name('helpers:' + 'g')()}
+-- helpers.py
+def g(): return 1
+
+## a module that a process runs
+import subprocess, sys
+def f(): return {'a': subprocess.check_output([sys.executable, '-m', 'help' + 'ers']).decode()}
+-- helpers.py
+print(1)
+
+## a module that a process runs, by text
+import subprocess
+def f(): return {'a': subprocess.getoutput('python3 -m help"ers"')}
+-- helpers.py
+print(1)
+
+## a module that a process imports
+import subprocess, sys
+def f(): return {'a': subprocess.check_output([sys.executable, '-c', 'import help' + 'ers']).decode()}
+-- helpers.py
+print(1)
+
+## a module that the shell runs
+import os
+def f(): return {'a': os.popen('python3 -m help"ers"').read()}
+-- helpers.py
+print(1)
+
+## an object that the collector finds
+import gc, helpers
+def f(): return {'a': [o for o in gc.get_objects() if getattr(o, 'tag', 0) == 'made-up'][0].x}
+-- helpers.py
+from more import C
+-- more.py
+class C:
+ tag = 'made-up'
+ x = 1
+
+## a handler that a configuration names
+import logging.config
+def f():
+ handlers = {'h': {'()': 'made_up_handlers.make'}}
+ logging.config.dictConfig({'version': 1, 'disable_existing_loggers': False, 'handlers': handlers})
+ return {'a': 3}
+-- made_up_handlers.py
+import logging
+def make(): return logging.NullHandler(1)
+
+## what timeit runs
+import timeit
+T = []
+def f():
+ timeit.timeit('T.append(helpers.g())', 'import helpers', number=1, globals={'T': T})
+ return {'a': T[0]}
+-- helpers.py
+def g(): return 1
+"""
+
+# The edit replaces 3 by 4, unless the row says otherwise.
+STAYS = r"""
+## a module that is not imported
+def f(): return {'a': 1}
+-- other.py
+N = 3
+
+## a helper's comment
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+# 3
+def g(): return 1
+
+## a helper's other function
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+def g(): return 1
+def h(): return 3
+
+## a helper's other constant
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+def g(): return 1
+N = 3
+
+## a helper's docstring
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+'''3'''
+def g(): return 1
+
+## a helper of another function
+import helpers
+def f(): return {'a': 1}
+def h(): return helpers.h()
+-- helpers.py
+def h(): return 3
+
+## another module of a package
+import p.a
+def f(): return {'a': p.a.g()}
+-- p/b.py
+N = 3
+-- p/__init__.py
+-- p/a.py
+def g(): return 1
+
+## a module that type checkers load
+from typing import TYPE_CHECKING
+if TYPE_CHECKING: import helpers
+def f(): return {'a': 1}
+-- helpers.py
+N = 3
+
+## a module beside one that is named in full
+import importlib
+def f(): return {'a': importlib.import_module('helpers').g()}
+-- helpers.py
+def g(): return 1
+-- other.py
+N = 3
+
+## a name that stands in no query | K = 3 | K = 4
+import pandas as pd
+N, M = 1, 5
+K = 3
+def f(): return pd.DataFrame({'a': [1, 2]}).query('a > @N')
+
+## a test
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+def g(): return 1
+-- test_steps.py
+import steps
+assert 3
+
+## a text file
+import helpers
+def f(): return {'a': helpers.g()}
+-- helpers.py
+def g(): return 1
+-- notes.txt
+3
+
+## what a message says of a module
+def f():
+ print('helpers says')
+ return {'a': 1}
+-- helpers.py
+N = 3
+
+## a module that a process does not run
+import subprocess
+def f(): return {'a': subprocess.check_output(['echo', 'x']).decode()}
+-- helpers.py
+N = 3
+"""
+
+ROWS: list[Edit] = [
+    *edits(RUNS_AGAIN, "1", "2", runs_again=True),
+    *edits(OF_MODULES, "1", "2", runs_again=True, by="main"),
+    *edits(STAYS, "3", "4", runs_again=False),
+    Edit(
+        name="a module that comes before another",
+        files={"steps.py": FAST, **HELPERS},
+        edit={"fast.py": "def g(): return 2\n"},
+        runs_again=True,
+    ),
+    Edit(
+        name="a module that is gone",
+        files={"steps.py": FAST, **HELPERS, "fast.py": "def g(): return 2\n"},
+        edit={"fast.py": None},
+        runs_again=True,
+    ),
+    Edit(
+        name="a module that hides an installed one",
+        files={"steps.py": WITH_HELPERS, "../src/helpers.py": "def g(): return 1\n"},
+        edit={"helpers.py": "def g(): return 2\n"},
+        runs_again=True,
+    ),
+    Edit(
+        name="a package in the place of a module",
+        files={"steps.py": WITH_HELPERS, **HELPERS},
+        edit={"helpers/__init__.py": "def g(): return 2\n"},
+        runs_again=True,
+    ),
+    Edit(
+        name="a new module that a plug-in folder has",
+        files={"steps.py": PLUG_INS, "p/__init__.py": "", "p/a.py": ""},
+        edit={"p/b.py": ""},
+        runs_again=True,
+    ),
+    Edit(
+        name="a module is renamed and nothing reads it",
+        files={"steps.py": WITH_HELPERS, **HELPERS, "other.py": "N = 3\n"},
+        edit={"other.py": None, "another.py": "N = 3\n"},
+        runs_again=False,
+    ),
+    Edit(
+        name="a new module that nothing imports",
+        files={"steps.py": WITH_HELPERS, **HELPERS},
+        edit={"new.py": "N = 3\n"},
+        runs_again=False,
+    ),
+    Edit(
+        name="the function is imported from elsewhere",
+        files={"steps.py": "from helpers import f\n", "helpers.py": "def f(): return {'a': 1}\n"},
+        edit={"helpers.py": "def f(): return {'a': 2}\n"},
+        runs_again=True,
+    ),
+]  # fmt: skip
