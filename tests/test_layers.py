@@ -20,7 +20,7 @@ LAYERS = """
 core
 system
 tables code logs
-watch
+facts watch
 nodes
 spec engine
 cache
@@ -36,6 +36,7 @@ PURE_ELSEWHERE = ("logs.redaction", "reports.bench_stats", "tables.write_queue")
 # Who may split a text at a dot. An `OutputId` has its parts: ids of nodes may contain dots.
 SPLITS_AT_DOTS = {
     "code": "names of modules",
+    "facts": "names of modules",
     "nodes.python": "names of modules",
     "spec.references": "references in a pipeline file",
     "spec.suggestions": "texts that are no references, to guess what they mean",

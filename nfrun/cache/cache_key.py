@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedNode, FinishedOutput
-from nfrun.code.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
 

@@ -2,15 +2,14 @@
 
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
 digests the project code that a function may reach. It uses `module_index.py` for files, `symbols.py`, `uses.py` and
-`bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `fact_reader.py` finds
-what that code shows about reuse and timing, with `names.py` and `global_state.py`. `source_import.py` makes Python
-import what the others read; `module_space.py` does so for one run of several in a process.
+`bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `source_import.py` makes
+Python import what the others read; `module_space.py` does so for one run of several in a process.
 
 Other packages use:
 
-- `code_facts`: `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
+- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
-- `fingerprint`: `Fingerprints`
+- `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`, `hidden_files`
 - `module_space`: `ModuleSpace`, `with_short_names`

@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nfrun.code.bindings import Imported
 from nfrun.code.distributions import Distributions
-from nfrun.code.fact_reader import FactReader
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
@@ -82,13 +81,15 @@ class _Step:
 class Fingerprints:
     """Computes fingerprints of functions, and reads each module once.
 
-    `folder` is the pipeline's; it is searched before `sys.path`. Has no lock.
+    `folder` is the pipeline's; it is searched before `sys.path`. Has no lock. Who computes something else from the same
+    code keeps it in `memo`.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._module_index = ModuleIndex(folder)
         self._distributions = Distributions()
-        self.facts = FactReader(self, folder)
+        self.memo: dict[str, Any] = {}
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._found: dict[Item, Mapping[str, str]] = {}

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nfrun.code.code_facts import NO_FACTS, CodeFacts
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import logging
 
     from nfrun.code.fingerprint import Fingerprints
+    from nfrun.facts.code_facts import CodeFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,12 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
     versions["interpreter"] = "{}.{}".format(*sys.version_info)
     arguments = [[item.name for item in node.inputs], list(node.with_)]
     return {**digests, **versions, "order": text_checksum(json.dumps(arguments, ensure_ascii=False))}
+
+
+def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
+    from nfrun.facts.fact_reader import facts_of
+
+    return facts_of(code).of(*node.body.split(":"))
 
 
 async def _awaiting(value: Any) -> Any:
@@ -297,6 +304,6 @@ PYTHON = Kind(
     expression_hint="which function runs is fixed; put values under 'with'",
     key_inputs=_key_inputs,
     is_current=lambda node, code: code.is_current(*node.body.split(":")),
-    code_facts=lambda node, code: code.facts.of(*node.body.split(":")),
+    code_facts=_code_facts,
     has_user_frames=True,
 )

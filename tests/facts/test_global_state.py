@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.facts.fact_reader import facts_of
 
 # A module with a function `f` that uses global state, what is found, and a module like it where nothing is found.
 SPELLINGS = [
@@ -284,7 +285,7 @@ def sample(): return 1
 def found(folder: Path, text: str) -> list[str]:
     (folder / "steps.py").write_text(text)
     (folder / "helpers.py").write_text(HELPERS)
-    return [fact.what for fact in Fingerprints(folder).facts.of("steps", "f").global_state]
+    return [fact.what for fact in facts_of(Fingerprints(folder)).of("steps", "f").global_state]
 
 
 @pytest.mark.parametrize(("text", "name", "other"), SPELLINGS)
@@ -298,7 +299,7 @@ def test_a_fact_has_the_file_and_the_line(tmp_path: Path) -> None:
     (tmp_path / "p" / "steps.py").write_text(
         "import os\n\n\ndef f():\n    x = 1\n    os.chdir('/')\n    os.chdir('.')\n"
     )
-    (fact,) = Fingerprints(tmp_path).facts.of("p.steps", "f").global_state
+    (fact,) = facts_of(Fingerprints(tmp_path)).of("p.steps", "f").global_state
     assert (fact.what, fact.where) == ("os.chdir", "p/steps.py:6")
 
 
@@ -325,6 +326,6 @@ WARNED = [
 def test_what_only_deserves_a_warning(text: str, name: str, other: str, tmp_path: Path) -> None:
     for code, expected in ((text, [name]), (other, [])):
         (tmp_path / "steps.py").write_text(code)
-        facts = Fingerprints(tmp_path).facts.of("steps", "f")
+        facts = facts_of(Fingerprints(tmp_path)).of("steps", "f")
         assert [fact.what for fact in facts.warnings] == expected
         assert facts.global_state == []

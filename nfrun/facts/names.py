@@ -9,39 +9,21 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, Imported, binds, scope
-from nfrun.code.symbols import Definition, Symbols
+from nfrun.code.fingerprint import Fingerprints
 
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
 
 _LONGEST = 20  # steps from one alias to the next, which may go in circles
 
 
-class Piece(Protocol):
-    """A statement that a function reaches, and its module."""
-
-    @property
-    def module(self) -> str: ...
-    @property
-    def definition(self) -> Definition: ...
-
-
-class Code(Protocol):
-    """The code of a project, as `Fingerprints` reads it."""
-
-    def reached(self, module: str, function: str) -> Sequence[Piece]: ...
-    def symbols_of(self, module: str) -> Symbols | None: ...
-    def file_of(self, module: str) -> Path | None: ...
-
-
 class Names:
     """Resolves dotted names, and keeps what it has found."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Fingerprints) -> None:
         self._code = code
         self._found: dict[tuple[str, str], str] = {}
 

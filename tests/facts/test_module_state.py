@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.code.code_facts import shared_variables
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.facts.code_facts import shared_variables
+from nfrun.facts.fact_reader import facts_of
 
 SHARED = {
     "global": "X = 0\ndef a():\n  global X\n  X = 1\ndef b(): return X",
@@ -56,7 +57,7 @@ STATE = "X = {}\nN = 0\ndef put(x): X['k'] = x\n"
 def shared(folder: Path, text: str) -> dict[str, str]:
     (folder / "steps.py").write_text(text)
     (folder / "state.py").write_text(STATE)
-    facts = Fingerprints(folder).facts
+    facts = facts_of(Fingerprints(folder))
     return {name: str(found) for name, found in shared_variables({n: facts.of("steps", n) for n in "ab"}).items()}
 
 
