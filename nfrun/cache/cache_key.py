@@ -97,6 +97,7 @@ class CacheKeys:
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
+            key_inputs["cpus"] = str(spec.cpus)
         return key_inputs
 
 

@@ -285,6 +285,7 @@ _WORDS = {
     "value": "the value '{}'",
     "setting": "the setting '{}'",
     "variable": "the variable {}",
+    "cpus": "its number of threads",
     "input": "the input '{}'",
     "needs": "what '{}' depends on",
     "file": "the file {}",

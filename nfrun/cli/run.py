@@ -22,7 +22,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
-from nfrun.engine.placement import Placement, place_nodes
+from nfrun.engine.placement import Placement, place_nodes, worker_environ
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
@@ -138,7 +138,7 @@ def _run(
         make_store=lambda run: _store(setup, placement, run),
         redactor=setup.redactor,
         on_error=setup.messages,
-        placement=Placement(placement),
+        placement=Placement(placement, worker_environ(pipeline, placement)),
         gate=cache and cache.gate,
         import_module=import_module,
         keep_going=options.keep_going,

@@ -28,6 +28,7 @@ from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
+from nfrun.system.native_threads import given_thread_variables
 from nfrun.tables.store import TableStore
 
 WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
@@ -64,12 +65,11 @@ class PipelineRun:
         grace: float = GRACE_SECONDS,
         arrow_threads: int = 0,
     ) -> None:
-        self._makers = {name: EXECUTORS[name](placement.packages) for name in placement.names}
+        needs = placement.packages, given_thread_variables(environ)
+        self._makers = {name: EXECUTORS[name](*needs) for name in placement.names}
         import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
 
-        self._folder = folder
-        self._placement = placement
-        self._slots = plan.slots
+        self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure = BackPressure()
         self.dispatcher = EventDispatcher([*reporters, self._back_pressure], on_error, gate)
         self._emit = redact_events(redactor, self.dispatcher.emit)
@@ -129,6 +129,7 @@ class PipelineRun:
         self.dispatcher.close()
         take_tables()
         self.store.close()
+        self._runner.memo.clear()  # so that what kinds keep there, such as a DuckDB instance, is freed now
         shutil.rmtree(self._runner.scratch, ignore_errors=True)
         with suppress(OSError):
             self._folder.rmdir()  # only if the run kept nothing

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nfrun.core.events import GIL_WAIT_SECONDS
-from nfrun.core.pipeline import NOTHING, Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.registry import WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
+from nfrun.system.native_threads import thread_variables
 
 DEFAULT_EXECUTOR = "thread"
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
@@ -41,17 +42,35 @@ def place_nodes(pipeline: Pipeline, requested: str, recorded: NodeStats) -> dict
     """Return the executors by node, without the nodes on threads.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts. Nodes that are
-    processes of their own, and nodes of registered kinds, are never in worker processes.
+    processes of their own, and nodes of registered kinds, are never in worker processes. A node with its own number of
+    threads is in one, unless it shall run on a thread.
     """
     placement = {}
     for name, spec in pipeline.nodes.items():
-        executor = (spec.executor if requested == "file" else requested) or DEFAULT_EXECUTOR
-        if executor == "auto":
-            executor = WORKER_PROCESSES[0] if gains_from_process(name, recorded) else DEFAULT_EXECUTOR
+        executor = spec.executor if requested == "file" else requested
+        if executor in ("", "auto"):
+            in_process = _has_own_threads(spec) or (executor == "auto" and gains_from_process(name, recorded))
+            executor = WORKER_PROCESSES[0] if in_process else DEFAULT_EXECUTOR
         in_worker = spec.kind in BUILT_IN and not KINDS[spec.kind].is_process
         if executor != DEFAULT_EXECUTOR and (in_worker or executor not in WORKER_PROCESSES):
             placement[name] = executor
     return placement
+
+
+def worker_environ(pipeline: Pipeline, executors: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """Return the variables with which the worker processes of nodes start, for the nodes that need others than the run.
+
+    Variables of the file stay.
+    """
+    return {
+        name: thread_variables(spec.cpus, pipeline.env)
+        for name, spec in pipeline.nodes.items()
+        if executors.get(name) in WORKER_PROCESSES and _has_own_threads(spec)
+    }
+
+
+def _has_own_threads(spec: NodeSpec) -> bool:
+    return spec.cpus > 1 and KINDS[spec.kind].loads_libraries
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:

@@ -205,8 +205,11 @@ class Kind:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
-    # Whether the outputs depend on the variables under `env`.
+    # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True
+    # Whether libraries in a node take their number of threads from variables that they read when they are loaded. Then
+    # a node with another number than the others needs a process of its own.
+    loads_libraries: bool = False
 
     # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.
     is_process: bool = False

@@ -305,5 +305,6 @@ PYTHON = Kind(
     key_inputs=_key_inputs,
     is_current=lambda node, code: code.is_current(*node.body.split(":")),
     code_facts=_code_facts,
+    loads_libraries=True,
     has_user_frames=True,
 )

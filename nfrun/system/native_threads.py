@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from nfrun.core.pipeline import Pipeline
 
+_TOKENIZERS = "TOKENIZERS_PARALLELISM"
 _OPENMP = "OMP_NUM_THREADS"
 _VARIABLES = (
     _OPENMP,
@@ -28,7 +29,7 @@ def thread_variables(count: int, given: Mapping[str, str]) -> dict[str, str]:
     If `OMP_NUM_THREADS` is given, its number counts for all: without the other variables, most libraries take it.
     """
     number = given.get(_OPENMP, "").partition(",")[0].strip() or str(count)
-    wanted = dict.fromkeys(_VARIABLES, number) | {"TOKENIZERS_PARALLELISM": "true" if count > 1 else "false"}
+    wanted = dict.fromkeys(_VARIABLES, number) | {_TOKENIZERS: "true" if count > 1 else "false"}
     return {name: value for name, value in wanted.items() if name not in given}
 
 
@@ -38,6 +39,11 @@ def default_thread_variables(pipeline: Pipeline, environ: Mapping[str, str]) -> 
     They get one thread each, whatever runs beside them, but a node that is alone in its file as many as it wants.
     """
     return thread_variables(1, {**environ, **pipeline.env}) if len(pipeline.nodes) > 1 else {}
+
+
+def given_thread_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the variables that an environment has."""
+    return {name: environ[name] for name in (*_VARIABLES, _TOKENIZERS) if name in environ}
 
 
 def limits_arrow(variables: Mapping[str, str]) -> bool:

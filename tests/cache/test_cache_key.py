@@ -52,13 +52,14 @@ def changed_inputs(node: NodeSpec = NODE, **options: Any) -> set[str]:
         ({"env": {"LEVEL": "3"}}, {"variable LEVEL"}),
         ({"env": {}}, {"variable LEVEL"}),
         ({"packages": ("pyarrow",)}, {"package pyarrow"}),
+        ({"cpu": 2.0}, {"cpus"}),
     ],
 )
 def test_settings_in_the_file_change_the_key(change: Mapping[str, Any], expected: set[str]) -> None:
     assert changed_inputs(replace(NODE, **change)) == expected
 
 
-@pytest.mark.parametrize("change", [{"cpu": 2.0}, {"timeout": 5.0}, {"cache": True}, {"executor": "process"}])
+@pytest.mark.parametrize("change", [{"cpu": 1.5}, {"timeout": 5.0}, {"cache": True}, {"executor": "process"}])
 def test_settings_of_how_a_node_runs_do_not_change_the_key(change: Mapping[str, Any]) -> None:
     assert changed_inputs(replace(NODE, **change)) == set()
 

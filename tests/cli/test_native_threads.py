@@ -169,3 +169,81 @@ def test_the_process_of_a_python_program_keeps_its_environment(folder: Path, mon
     assert nodes["seen"] == [{"arrow": cores(), "cpus": 1}]
     assert nodes["worker"][0]["OMP_NUM_THREADS"] == "1"
     assert values_of(nodes["script"])["OMP_NUM_THREADS"] == "1"
+
+
+OWN = f"""\
+nodes:
+  seen: {{python: "steps:seen", resources: {{cpu: 3}}}}
+  thread: {{python: "steps:seen", resources: {{cpu: 3}}, executor: thread}}
+  half: {{python: "steps:seen", resources: {{cpu: 0.5}}}}
+  query: {{sql: "select current_setting('threads')::int as threads", resources: {{cpu: 2.5}}}}
+  script:
+    format: csv
+    resources: {{cpu: 3}}
+    run: {PRINT}
+outputs: {{seen: seen, thread: thread, half: half, query: query, script: script}}
+"""
+
+
+def test_a_node_gets_the_threads_that_it_asks_for(folder: Path) -> None:
+    pytest.importorskip("duckdb")
+    (folder / "p.yaml").write_text(OWN)
+    found = seen(folder, "p.yaml", "-j", "2", OMP_NUM_THREADS="2")
+    assert {name: node.get("OMP_NUM_THREADS") for name, node in found.items()} == {
+        "seen": "3",
+        "thread": "2",
+        "half": "2",
+        "query": None,
+        "script": "3",
+    }
+    assert [found[name]["cpus"] for name in ("seen", "thread", "half")] == [3, 3, 1]
+    assert found["query"] == {"threads": 2}
+    for name in ("seen", "script"):
+        assert {found[name][variable] for variable in VARIABLES} == {"3"}
+        assert found[name]["TOKENIZERS_PARALLELISM"] == "true"
+
+
+def test_a_variable_of_the_file_stays_in_a_node_with_its_own_number(folder: Path) -> None:
+    (folder / "p.yaml").write_text(f"env: {{MKL_NUM_THREADS: 7}}\n{OWN}")
+    found = seen(folder, "p.yaml")
+    for name in ("seen", "script"):
+        assert {variable: found[name][variable] for variable in VARIABLES} == {
+            **dict.fromkeys(VARIABLES, "3"),
+            "MKL_NUM_THREADS": "7",
+        }
+
+
+def test_numpy_is_loaded_with_the_threads_that_the_node_asks_for(folder: Path) -> None:
+    """The first import of numpy in the worker finds them in the environment."""
+    (folder / "start").mkdir()
+    (folder / "start" / "sitecustomize.py").write_text(WATCH)
+    (folder / "p.yaml").write_text(
+        'nodes: {a: {python: "steps:seen", resources: {cpu: 3}}, b: {python: "steps:seen"}}\n'
+    )
+    log = folder / "imports.log"
+    nfrun(folder, "run", "p.yaml", IMPORTS=str(log), PYTHONPATH=str(folder / "start"))
+    assert set(log.read_text().splitlines()) == {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in (1, 3)}
+
+
+PROGRAM = """
+import os
+from pathlib import Path
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
+before = dict(os.environ)
+result = run_pipeline(RunOptions(Path("two.yaml"), executor="process"))
+assert result.end.status == "ok" and dict(os.environ) == before
+"""
+
+
+def test_workers_of_a_python_program_load_numpy_with_one_thread(folder: Path) -> None:
+    (folder / "start").mkdir()
+    (folder / "start" / "sitecustomize.py").write_text(WATCH)
+    (folder / "program.py").write_text(PROGRAM)
+    log = folder / "imports.log"
+    kept = {name: value for name, value in os.environ.items() if name not in {*VARIABLES, "TOKENIZERS_PARALLELISM"}}
+    environ = {**kept, "IMPORTS": str(log), "PYTHONPATH": str(folder / "start")}
+    subprocess.run([sys.executable, "program.py"], cwd=folder, env=environ, timeout=60, check=True)
+    both = {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in ("None", "1")}
+    assert set(log.read_text().splitlines()) == both
+    assert log.read_text().count("numpy None") == 1  # that of the program itself

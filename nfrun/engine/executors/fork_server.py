@@ -32,14 +32,16 @@ NO_VARIABLES: Mapping[str, str] = {}
 Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
 
 
-def start_server(preload: Sequence[str], packages: Sequence[str] = ()) -> None:
+def start_server(
+    preload: Sequence[str], packages: Sequence[str] = (), variables: Mapping[str, str] = NO_VARIABLES
+) -> None:
     """Start the fork server in the background, unless this process has one.
 
-    It imports `preload`, then the installed `packages` as far as that is safe (see `preload.py`), and keeps the present
-    environment variables; each worker sets those of its run.
+    It imports `preload`, then the installed `packages` as far as that is safe (see `preload.py`). It keeps the present
+    environment variables and `variables`, which these imports read; each worker sets those of its run.
     """
     # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
-    changed = {"PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+    changed = {**variables, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
     if packages:
         changed["NFRUN_PRELOAD"] = " ".join([str(time.monotonic() + _PRELOAD_SECONDS), *packages])
     multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])
