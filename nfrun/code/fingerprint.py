@@ -18,17 +18,16 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nfrun.code.bindings import Imported
+from nfrun.code.bindings import Imported, declared
 from nfrun.code.distributions import Distributions
 from nfrun.code.function_lookup import ignored_warnings
+from nfrun.code.import_effects import changed_names, is_changeable, keeps_classes, run_on_import
 from nfrun.code.module_index import ModuleIndex, listing_name
 from nfrun.code.symbols import (
     Definition,
     Symbols,
     all_imports,
     dump,
-    import_time_receivers,
-    may_keep_arguments,
     symbols_of,
 )
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
@@ -92,6 +91,7 @@ class Fingerprints:
         self.memo: dict[str, Any] = {}
         self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
+        self._changing: dict[Item, bool] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
         self._reached: dict[Item, Sequence[Piece]] = {}
         self._lookups: dict[Item, list[str]] = {}  # the modules and lists that were looked up, found or not
@@ -301,25 +301,41 @@ class Fingerprints:
         return found
 
     def _registered(self, module: str, symbols: Symbols) -> Iterator[Definition]:
-        """Yield the definitions that a decorator or base class may register, so that no name has to lead to them."""
+        """Yield the definitions that change something of other code on import, so that no name has to lead to them."""
         for definition in dict.fromkeys(
             definition for definitions in symbols.definitions.values() for definition in definitions
         ):
-            for receiver in import_time_receivers(definition.body):
-                used = uses(receiver, symbols.package)
-                items = [*self._follow(module, symbols, used), *((module, name) for name in used.names if "." in name)]
-                if any(self._remembers(*item) for item, _ in self._reach(items, skip=_ON_IMPORT)):
+            for part in run_on_import(definition.body):
+                items = self._follow(module, symbols, uses(part, symbols.package))
+                reached = (item for item, _ in self._reach(items, skip=_ON_IMPORT))
+                if self._changes(module, part) or any(self._changes_when_used(*item) for item in reached):
                     yield definition
                     break
 
-    def _remembers(self, module: str, name: str) -> bool:
-        """Return whether the item may keep a reference to its arguments; a whole module of the project may."""
+    def _changes_when_used(self, module: str, name: str) -> bool:
+        """Return whether code that an import uses may change something of other code; a whole module may."""
         source = self._source(module)
-        head, _, rest = name.partition(".")
         if source is None or name == _WHOLE:
             return source is not None
-        bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
-        return any(may_keep_arguments(body) or (rest and not isinstance(body, ast.Assign)) for body in bodies)
+        if (module, name) not in self._changing:
+            bodies = [definition.body for definition in source.symbols.definitions.get(name, ())]
+            self._changing[module, name] = any(keeps_classes(body) or self._changes(module, body) for body in bodies)
+        return self._changing[module, name]
+
+    def _changes(self, module: str, code: ast.AST) -> bool:
+        """Return whether code of the module may itself change something that other code uses."""
+        return any(declared(code)) or any(self._is_shared(module, *change) for change in changed_names(code))
+
+    def _is_shared(self, module: str, name: str, getter: str | None) -> bool:
+        """Return whether other code may see a change that `changed_names` found."""
+        own = not getter or any(self._source(owner) is not None for owner, _ in self._resolve(module, getter))
+        for owner, path in [*self._resolve(module, name), (module, name)]:
+            if (source := self._source(owner)) is not None:
+                head, _, rest = path.partition(".")
+                bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
+                if path == _WHOLE or any(is_changeable(body, rest, getter, own=own) for body in bodies):
+                    return True
+        return False
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from nfrun.code.bindings import COMPREHENSIONS, FUNCTIONS, Imported, binds, declared, imports_of, scope
+from nfrun.code.bindings import FUNCTIONS, Imported, binds, declared, imports_of, scope
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _TYPING = {"typing", "typing_extensions"}
@@ -105,29 +105,6 @@ def dump(body: ast.AST) -> str:
         else:
             text.append(f"{item:#x}" if type(item) is int else repr(item))  # Python refuses long decimal numbers
     return " ".join(text)
-
-
-def import_time_receivers(body: ast.AST) -> list[ast.AST]:
-    """Return the expressions that receive a definition on import, before its first use: decorators, bases, keywords."""
-    if not isinstance(body, (*FUNCTIONS, ast.ClassDef)):
-        return []
-    return [*body.decorator_list, *getattr(body, "bases", ()), *getattr(body, "keywords", ())]
-
-
-def may_keep_arguments(body: ast.AST) -> bool:
-    """Return whether the code may keep references to its arguments: a function with `global`, a list, an object."""
-    if isinstance(body, FUNCTIONS):
-        return any(declared(body))
-    if isinstance(body, ast.ClassDef):
-        hooks = {"__init_subclass__", "__set_name__"}
-        inner = [part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign)]
-        hooked = any(isinstance(part, FUNCTIONS) and part.name in hooks for part in body.body)
-        return hooked or bool(body.keywords) or any(may_keep_arguments(part) for part in inner)
-    match body:
-        case ast.Assign(value=ast.Call(ast.Name("getLogger") | ast.Attribute(ast.Name("logging"), "getLogger"))):
-            return False  # many decorators use loggers, which change no result
-    kept = (ast.Call, ast.List, ast.Dict, ast.Set, *COMPREHENSIONS)
-    return not _is_definition(body) or any(isinstance(part, kept) for part in ast.walk(body))
 
 
 # -- the top of a module ----------------------------------------------------------------------------------------------

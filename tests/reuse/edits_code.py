@@ -595,6 +595,74 @@ class C:
 class D:
  def m(self): return 3
 def f(): return {'a': C().m()}
+
+## another constant that a mapping gives
+T = {'x': 3}
+N = T.get('x')
+def f(): return {'a': 1}
+
+## another constant that a call makes of a list
+T = ['x']
+N = dict(zip(T, [3]))
+def f(): return {'a': len(T)}
+
+## another constant that a library makes of a list
+import pyarrow as pa
+T = ['x', 'y']
+N = pa.schema([(x, pa.int64()) for x in T], {'a': '3'})
+def f(): return {'a': len(T)}
+
+## another pattern
+import re
+N = re.compile('3')
+def f(): return {'a': 1}
+
+## another path
+from pathlib import Path
+R = Path('x')
+N = R.joinpath('3')
+def f(): return {'a': R.name}
+
+## another constant that a function makes
+def make(n):
+ t = []
+ t.append(n)
+ return t
+N = make(3)
+def f(): return {'a': 1}
+
+## another object
+class C:
+ def __init__(self, n): self.n = n
+N = C(3)
+def f(): return {'a': C(1).n}
+
+## another dataclass with a factory
+from dataclasses import dataclass, field
+@dataclass
+class C:
+ x: list = field(default_factory=list)
+ y: int = 3
+def f(): return {'a': 1}
+
+## another function with a decorator of the module
+import functools
+def d(g):
+ calls = []
+ @functools.wraps(g)
+ def w():
+  calls.append(1)
+  return g()
+ return w
+@d
+def f(): return {'a': 1}
+@d
+def g(): return 3
+
+## another named tuple
+from collections import namedtuple
+C = namedtuple('C', 'x3')
+def f(): return {'a': 1}
 """
 
 ROWS: list[Edit] = [

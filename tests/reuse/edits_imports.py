@@ -219,6 +219,75 @@ import helpers
 def g(): return 1
 helpers.add(g)
 
+## a registry filled by a default
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+def g(): return 1
+def h(x=helpers.add(g)): ...
+
+## a registry filled by an assignment
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+def g(): return 1
+_ = helpers.add(g)
+
+## a registry filled in a class body
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+def g(): return 1
+class C:
+ helpers.add(g)
+
+## a registry filled by a decorator of a method
+import more, helpers
+def f(): return {'a': helpers.T[0](0)}
+-- helpers.py
+T = []
+def add(g): T.append(g)
+-- more.py
+import helpers
+class C:
+ @helpers.add
+ def g(self): return 1
+
+## a registry filled by a making of a class
+import more, helpers
+def f(): return {'a': helpers.T[0].x}
+-- helpers.py
+T = []
+class B:
+ def __init_subclass__(c): T.append(c)
+-- more.py
+import helpers
+C = type('C', (helpers.B,), {'x': 1})
+
+## a registry filled by an enumeration
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+def add(x):
+ T.append(x)
+ return x
+-- more.py
+import enum, helpers
+class C(enum.Enum): X = helpers.add(1)
+
 ## a variant for a type in another module
 import more
 from helpers import g
@@ -361,7 +430,7 @@ def f(): return q('select * from T').to_arrow_table()
 ## a table in a query that is executed | [1] | [2]
 import duckdb, pyarrow as pa
 T = pa.table({'a': [1]})
-def f(): return duckdb.connect().execute('select * from T').to_arrow_table()
+def f(): return {'a': duckdb.connect().execute('select * from T').fetchall()[0][0]}
 
 ## a module beside those that were searched
 import sys

@@ -1,0 +1,136 @@
+"""Finds code that may change objects of other code while its module is imported, such as a registry. Reads trees only.
+
+If unsure, code counts as changing them: running a node too often is better than reusing a stale result.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+
+from nfrun.code.bindings import COMPREHENSIONS, FUNCTIONS
+from nfrun.code.uses import uses
+
+# Functions and methods that change none of their arguments, and those whose results cannot be changed.
+_READING = {"len", "sorted", "list", "tuple", "set", "dict", "frozenset", "sum", "min", "max", "zip", "enumerate"}
+_READING |= {"str", "int", "float", "bool", "bytes", "map", "filter", "any", "all", "reversed", "isinstance", "repr"}
+_READING |= {"get", "keys", "values", "items", "index", "count", "copy", "deepcopy", "join", "joinpath", "split"}
+_READING |= {"strip", "format", "lower", "upper", "replace", "startswith", "endswith", "encode", "decode", "union"}
+_READING |= {
+    "resolve",
+    "absolute",
+    "with_suffix",
+    "with_name",
+    "exists",
+    "is_file",
+    "is_dir",
+    "read_text",
+    "read_bytes",
+}
+_READING |= {"debug", "info", "warning", "error", "exception", "log", "print"}
+_CONSTANTS = {"getLogger", "compile", "Path", "PurePath", "namedtuple", "TypeVar", "ParamSpec", "NewType", "frozenset"}
+_CONSTANTS |= {"tuple", "str", "int", "float", "bool", "bytes", "Decimal", "Fraction", "date", "datetime", "timedelta"}
+_CONSTANTS |= {"timezone", "ZoneInfo", "getenv", "attrgetter", "itemgetter", "len", "sum", "min", "max", "range"}
+_CONSTANTS |= {"join", "joinpath", "resolve", "absolute", "with_suffix", "with_name", "read_text", "read_bytes"}
+
+_CONTAINERS = (ast.List, ast.Dict, ast.Set, *COMPREHENSIONS)
+_CONDITIONS = (ast.If, ast.While, ast.IfExp, ast.Assert, ast.comprehension)
+_OPERANDS = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue, ast.Starred, ast.ExceptHandler, ast.Raise)
+
+
+def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a definition that may do something on import: decorators, bases, keywords, and calls."""
+    left = [definition]
+    while left:
+        node = left.pop()
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
+            yield from getattr(node, "decorator_list", ())
+            left.extend([*node.args.defaults, *filter(None, node.args.kw_defaults)])
+        elif isinstance(node, ast.ClassDef):
+            yield from (*node.decorator_list, *node.bases, *node.keywords)
+            left.extend(node.body)
+        elif isinstance(node, ast.Call):
+            yield node
+        else:
+            left.extend(ast.iter_child_nodes(node))
+
+
+def changed_names(code: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """Yield the names, with attributes, of what code of the module may change or hand on.
+
+    With each comes the name of the function that gets it, "" if it is none, and None if the name is the code itself.
+    """
+    outer = {name.partition(".")[0] for name in uses(code, "").names}
+    parents = {part: node for node in ast.walk(code) for part in ast.iter_child_nodes(node)}
+    for node in parents.keys() | {code}:
+        if isinstance(node, ast.Name) and node.id in outer and isinstance(node.ctx, ast.Load):
+            found = _change(node, parents)
+            if found is not None:
+                yield found
+
+
+def _change(name: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, str | None] | None:
+    """Return the name with its attributes and the function that gets it, None if the code only reads it."""
+    part: ast.AST = name
+    path, is_item = [name.id], False
+    while isinstance(around := parents.get(part), ast.Attribute | ast.Subscript) and around.value is part:
+        is_item |= isinstance(around, ast.Subscript)
+        if isinstance(around, ast.Attribute) and not is_item:
+            path.append(around.attr)
+        part = around
+    dotted = ".".join(path)
+    if around is None:
+        return dotted, None
+    if not isinstance(getattr(part, "ctx", None), ast.Load):
+        return dotted, ""
+    match around:
+        case ast.Call(func=func) if func is part:
+            reads = isinstance(func, ast.Name) or getattr(func, "attr", "") in _READING
+            return None if reads else (dotted, "")
+        case ast.keyword() if not is_item:
+            call = parents.get(around)
+            return dotted, _name(call.func) if isinstance(call, ast.Call) else ""
+        case ast.Call(func=func) if not is_item:
+            callee = _name(func)
+            return None if callee.rpartition(".")[2] in _READING else (dotted, callee)
+    only_read = is_item or isinstance(around, (*_OPERANDS, *_CONDITIONS, ast.For, ast.AsyncFor, ast.Subscript))
+    return None if only_read else (dotted, "")
+
+
+def _name(function: ast.expr) -> str:
+    return ast.unparse(function) if isinstance(function, ast.Name | ast.Attribute) else "?"
+
+
+def keeps_classes(body: ast.AST) -> bool:
+    """Return whether a class may keep references to its subclasses and to what its methods get."""
+    if not isinstance(body, ast.ClassDef):
+        return False
+    hooks = {"__init_subclass__", "__set_name__"}
+    hooked = any(isinstance(part, FUNCTIONS) and part.name in hooks for part in body.body)
+    assigned = (part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign))
+    return hooked or bool(body.keywords) or any(_is_object(part) or _is_container(part) for part in assigned)
+
+
+def is_changeable(body: ast.AST, attribute: str, getter: str | None, *, own: bool) -> bool:
+    """Return whether what a definition binds can be changed by a change of `changed_names`.
+
+    `attribute` is what follows the name. `own`: the function that gets it is code of the project, so that it may keep
+    a list; that of others is taken to read it.
+    """
+    if isinstance(body, FUNCTIONS):
+        return bool(attribute)
+    if isinstance(body, ast.ClassDef):
+        return bool(attribute) and (getter is None or keeps_classes(body))
+    return _is_object(body) or (own and _is_container(body))
+
+
+def _is_object(body: ast.AST) -> bool:
+    """Return whether this binds something that a call has made and that may be changed."""
+    made = (part.func for part in ast.walk(body) if isinstance(part, ast.Call))
+    return not isinstance(body, ast.Assign | ast.AnnAssign) or any(
+        getattr(func, "attr", getattr(func, "id", "")) not in _CONSTANTS for func in made
+    )
+
+
+def _is_container(body: ast.AST) -> bool:
+    return any(isinstance(part, _CONTAINERS) for part in ast.walk(body))
