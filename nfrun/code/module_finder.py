@@ -45,13 +45,17 @@ def find_in_standard_library(name: str) -> ModuleSpec | None:
     return PathFinder.find_spec(name, places) or BuiltinImporter.find_spec(name)
 
 
-def hidden_files(folder: Path) -> list[str]:
-    """Return the names of files and packages in `folder` that no import finds: the standard library has the module."""
+def hidden_files(folder: Path, module: str = "") -> list[str]:
+    """Return the names of files and packages in `folder` that no import finds: the standard library has the module.
+
+    With `module`, only those of this name.
+    """
     return sorted(
         name
         for name in os.listdir(folder)  # noqa: PTH208  (there may be many)
         if (stem := name.removesuffix(".py")) in sys.stdlib_module_names
         and (stem != name or (folder / name / "__init__.py").is_file())
+        and module in ("", stem)
         and find_in_standard_library(stem)
     )
 

@@ -198,6 +198,8 @@ class Kind:
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
+    # Yields paths and glob patterns, relative to the folder, of files that a node reads, whether they exist or not.
+    named_files: Callable[[NodeSpec], Iterable[str]] = lambda node: ()
     # Returns what else the outputs depend on, by name: beside the body, values, settings, inputs, files and variables.
     # If one has changed, it is called "its <name>"; `cache/reuse_decision.py` has other texts for some first words.
     key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup, Signature
-from nfrun.code.module_finder import find_module
+from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
@@ -159,7 +159,8 @@ def _function(module: str, name: str, context: NodeContext) -> Any:
     load = context.import_module
     loaded = import_for_process(module, context.folder) if load is None else load(module)
     origin = getattr(loaded, "__file__", None)
-    if found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py"):
+    is_other = found and found.origin and origin and Path(found.origin) != Path(origin) and found.origin.endswith(".py")
+    if is_other or (not hasattr(loaded, name) and hidden_files(context.folder, module.partition(".")[0])):
         what = f"the module '{module}' beside the pipeline file is hidden by another of that name ({origin})"
         raise NodeError(what, "give it another name")
     function = getattr(loaded, name, None)

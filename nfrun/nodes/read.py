@@ -76,6 +76,14 @@ def _files(node: NodeSpec, folder: Path) -> Mapping[str, Path] | None:
         return {node.body: folder / node.body}
 
 
+def _named(node: NodeSpec) -> Iterator[str]:
+    from nfrun.tables.local_files import local_source
+
+    source = local_source(node.body)
+    if source is not None:
+        yield source
+
+
 READ = Kind(
     name="read",
     schema={
@@ -92,5 +100,6 @@ READ = Kind(
     synonyms=("source", "load", "path", "file"),
     is_template=True,
     external_inputs=_files,
+    named_files=_named,
     uses_environment=False,
 )

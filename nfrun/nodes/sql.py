@@ -121,6 +121,12 @@ def _named_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
     return sql_files(node.body, node.with_, folder)
 
 
+def _names(node: NodeSpec) -> Iterator[str]:
+    from nfrun.nodes.sql_files import named_in_sql
+
+    return named_in_sql(node.body, node.with_)
+
+
 SQL = Kind(
     name="sql",
     schema={
@@ -135,4 +141,5 @@ SQL = Kind(
     synonyms=("query", "duckdb", "select"),
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
     external_inputs=_named_files,
+    named_files=_names,
 )

@@ -10,9 +10,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
+
+from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
 _TOKEN = re.compile(
@@ -42,6 +44,17 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Pat
     return found
 
 
+def named_in_sql(text: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the paths in strings of the text and in the values, whether there is such a file or not.
+
+    Of patterns, only those for a known format: others may be regular expressions.
+    """
+    strings = (token for token in _TOKEN.finditer(text) if token.lastgroup in (*_QUOTES, "dollars"))
+    for string in (*(_string(token) for token in strings), *_texts(dict(values))):
+        if string and len(string) <= _LONGEST and (format_of(string) or not has_magic(string)):
+            yield _URI.sub("", string, count=1)
+
+
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Yield possible names, and whether each may be a folder, which stands for all files below it."""
     for token in _TOKEN.finditer(text):
@@ -52,8 +65,13 @@ def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
         if kind == "value":
             yield from ((name, folder) for name in _texts(values.get(token[kind])))
         else:
-            quote = _QUOTES.get(kind)
-            yield token[kind].replace(quote * 2, quote) if quote else token[kind], folder
+            yield _string(token), folder
+
+
+def _string(token: re.Match[str]) -> str:
+    kind = str(token.lastgroup)
+    quote = _QUOTES.get(kind)
+    return token[kind].replace(quote * 2, quote) if quote else token[kind]
 
 
 def _texts(value: Any) -> Iterator[str]:

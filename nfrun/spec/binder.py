@@ -18,6 +18,7 @@ from nfrun.core.text import ellipsize
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
+from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
 from nfrun.spec.yaml_document import Document
@@ -57,6 +58,9 @@ def bind(
     visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
     binder.names = {**names, "env": visible}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
+    if not diagnostics:
+        for path, what, hint in file_conflicts(nodes, Path(pipeline.folder), document.span):
+            binder.report(document.span(*path), what, hint)
     if diagnostics:
         raise SpecError(list(dict.fromkeys(diagnostics)))  # a default is evaluated once per node
     return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted)

@@ -20,6 +20,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
+from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.references import input_refs, items, report_cycles, resolve_references, shown_outputs
@@ -68,6 +69,7 @@ class _Reader(Findings):
         resolve_references(self, nodes)
         report_cycles(self, nodes)
         self.kinds(nodes, folder)
+        self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
         if "name" in root and ("name",) not in self.bad and not name.isprintable():
             self.report(("name",), "a pipeline's name is printable text on one line")
@@ -246,9 +248,8 @@ class _Reader(Findings):
             yield Input(name, ref)
 
     def kinds(self, nodes: Mapping[str, NodeSpec], folder: Path) -> None:
-        """Run the checks of each node's kind, and reject nodes that write the same file."""
+        """Run the checks of each node's kind."""
         functions = FunctionLookup(folder)
-        writers: dict[str, str] = {}
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
             if not spec.kind or (*path, spec.kind) in self.bad:
@@ -261,10 +262,11 @@ class _Reader(Findings):
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
                 self.report(where, diagnostic.message, diagnostic.hint, at_key=named)
-            for file in KINDS[spec.kind].external_outputs(spec, folder):
-                if (first := writers.setdefault(os.path.normpath(file), name)) != name:
-                    line = self.document.key_span("nodes", first).line
-                    self.report((*path, spec.kind), f"node '{first}' (line {line}) writes this file too", "rename one")
+
+    def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
+        """Reject conflicts about files, as far as fixed paths and the defaults of the parameters tell them."""
+        for path, what, hint in file_conflicts(with_default_paths(nodes, params), folder, self.document.span):
+            self.report(path, what, hint)
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""

@@ -8,10 +8,10 @@ reads and writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` 
 Other packages use:
 
 - `file_io`: `read_table`, `write_table`
-- `formats`: `FormatError`
+- `formats`: `FormatError`, `format_of`
 - `frozen`: `frozen`
 - `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
-- `local_files`: `resolve_files`
+- `local_files`: `local_source`, `resolve_files`
 - `output_files`: `output_path`
 - `store`: `TableStore`
 - `worker_store`: `WorkerStore`

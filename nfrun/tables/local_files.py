@@ -10,17 +10,24 @@ from nfrun.core.text import closest_match
 from nfrun.tables.formats import URI, FormatError
 
 
+def local_source(source: str) -> str | None:
+    """Return the path or pattern that `source` names, None for a URI that is not a file."""
+    uri = URI.match(source)
+    if uri and uri[1].lower() != "file":
+        return None
+    return unquote(source[uri.end() :]) if uri else source
+
+
 def resolve_files(source: str, base: Path) -> dict[str, Path] | None:
     """Return the local files that `source` names, keyed by display name; None for a URI that is not a file.
 
     Paths are relative to `base`; the files of a glob are sorted. Raises FormatError if there is no such file or the
     path is a folder, and OSError.
     """
-    uri = URI.match(source)
-    if uri and uri[1].lower() != "file":
+    named = local_source(source)
+    if named is None:
         return None
-    if uri:
-        source = unquote(source[uri.end() :])
+    source = named
     path = base / source
     if path.is_dir():
         raise FormatError(f"{source} is a folder: name its files, as in {source.rstrip('/')}/*.parquet")

@@ -398,9 +398,9 @@ def test_two_nodes_that_write_one_file() -> None:
     message = diagnostics_of("  b: {write: out/x.csv, inputs: a}", "  c: {write: ./out//x.csv, inputs: a}")
     assert message == "\n".join(
         [
-            "p.yaml:6:14: node 'b' (line 5) writes this file too",
+            "p.yaml:6:14: node 'b' (p.yaml:5:14) writes this file too",
             "    6 |   c: {write: ./out//x.csv, inputs: a}",
-            "      |              ^^^^^^^^^^^^ rename one",
+            "      |              ^^^^^^^^^^^^ './out//x.csv' and 'out/x.csv' are one file: rename one",
         ]
     )
     assert "writes this file too" in diagnostics_of(

@@ -241,9 +241,9 @@ def test_what_it_writes_and_what_else_it_depends_on_counts(here: Here, pipeline:
 def test_two_nodes_do_not_write_the_same_file(here: Here, pipeline: Path, versions: list[str]) -> None:
     pipeline.write_text("nodes:\n  a: {touch_file: out.txt}\n  b: {touch_file: ./out.txt}\n")
     assert here(pipeline.parent, "validate", "p.yaml").stderr == (
-        "p.yaml:3:19: node 'a' (line 2) writes this file too\n"
+        "p.yaml:3:19: node 'a' (p.yaml:2:19) writes this file too\n"
         "    3 |   b: {touch_file: ./out.txt}\n"
-        "      |                   ^^^^^^^^^ rename one\n"
+        "      |                   ^^^^^^^^^ './out.txt' and 'out.txt' are one file: rename one\n"
     )
 
 

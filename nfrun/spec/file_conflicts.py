@@ -1,0 +1,103 @@
+"""Finds nodes that use one file in no fixed order: two that write it, or one that reads what another may be writing.
+
+A file is told by its real path, whatever a node calls it: through `..`, an absolute path or a symbolic link. Files
+need not exist.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from glob import has_magic
+from pathlib import Path
+
+from nfrun.core.errors import SourceSpan
+from nfrun.core.pipeline import NodeSpec, Param, has_expression
+from nfrun.core.text import ellipsize
+from nfrun.nodes.registry import KINDS
+from nfrun.spec.expressions import ExpressionError, evaluate
+from nfrun.spec.yaml_document import Keys
+
+_Writers = dict[str, tuple[str, str]]  # by real path: the node, and the path as the node has it
+
+
+def with_default_paths(nodes: Mapping[str, NodeSpec], params: Mapping[str, Param]) -> dict[str, NodeSpec]:
+    """Return the nodes with the paths that they have if every parameter has its default, as far as these tell them."""
+    names = {"params": {name: param.default for name, param in params.items() if not param.required}}
+    found = dict(nodes)
+    for name, spec in nodes.items():
+        if has_expression(spec.body) and spec.kind and KINDS[spec.kind].is_template:
+            with suppress(ExpressionError):
+                found[name] = replace(spec, body=str(evaluate(spec.body, names)))
+    return found
+
+
+def file_conflicts(
+    nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan]
+) -> Iterator[tuple[Keys, str, str]]:
+    """Yield the path of a node's body, a message and a hint for each conflict. `span` is that of the document.
+
+    Nodes without a valid body are left out. Two texts with the same expressions are one path. Paths are relative to
+    `folder`.
+    """
+
+    def place(name: str) -> SourceSpan:
+        return span("nodes", name, nodes[name].kind)
+
+    writers: _Writers = {}
+    known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
+    for name, spec in known.items():
+        for file, path in KINDS[spec.kind].external_outputs(spec, folder).items():
+            first, same = writers.setdefault(os.path.realpath(path), (name, file))
+            if first != name:
+                one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
+                yield (
+                    ("nodes", name, spec.kind),
+                    f"node '{first}' ({place(first)}) writes this file too",
+                    f"{one}rename one",
+                )
+    for name, spec in known.items() if writers else ():
+        found = [pair for named in KINDS[spec.kind].named_files(spec) for pair in _written(named, folder, writers)]
+        for writer, file in dict(found).items():
+            if name not in (writer, *_needed(writer, nodes)) and writer not in _needed(name, nodes):
+                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
+                yield ("nodes", name, spec.kind), f"{what} before or after that", f"make it wait: needs: [{writer}]"
+
+
+def _written(named: str, folder: Path, writers: _Writers) -> Iterator[tuple[str, str]]:
+    """Yield the writers of the files that are meant by a path or a glob pattern."""
+    if (real := os.path.realpath(folder / named)) in writers:
+        yield writers[real]
+    elif has_magic(named):
+        parts = Path(named).parts
+        first = next(i for i, part in enumerate(parts) if has_magic(part))
+        above = Path(os.path.realpath(folder.joinpath(*parts[:first])))
+        for path, writer in writers.items():
+            inside = Path(path).is_relative_to(above) and not has_expression(writer[1])
+            if inside and _matches(Path(path).relative_to(above).parts, parts[first:]):
+                yield writer
+
+
+def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the names of a path match the parts of a pattern, as in `glob`."""
+    if not names or not pattern:
+        return not names and not pattern
+    if pattern[0] == "**":
+        is_hidden = names[0].startswith(".")
+        return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
+    is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
+    return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+
+
+def _needed(node: str, nodes: Mapping[str, NodeSpec]) -> set[str]:
+    """Return the nodes that a node needs, directly or not."""
+    found: set[str] = set()
+    pending = [node]
+    while pending:
+        new = [name for name in nodes[pending.pop()].upstream if name in nodes and name not in found]
+        found.update(new)
+        pending += new
+    return found

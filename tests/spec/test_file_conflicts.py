@@ -1,0 +1,126 @@
+"""Tests of the check that no two nodes use one file in no fixed order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nfrun.core.errors import SpecError, render
+from nfrun.core.text import ellipsize
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.resolve import resolve
+
+HEAD = """\
+params: {dir: out, name: {type: string}}
+nodes:
+  a: {sql: select 1 as n}
+  w: {write: out/x.csv, inputs: [a]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("linked").symlink_to("out")
+    Path("link.csv").symlink_to("out/x.csv")  # leads to nothing
+    return Path.cwd()
+
+
+def diagnostics(text: str) -> list[str]:
+    Path("p.yaml").write_text(HEAD + text)
+    try:
+        read_pipeline("p.yaml")
+    except SpecError as error:
+        return [render(diagnostic) for diagnostic in error.diagnostics]
+    return []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["./out/x.csv", "out/../out/x.csv", "HERE/out/x.csv", "linked/x.csv", "link.csv", "${{ params.dir }}/./x.csv"],
+)
+def test_two_writers_of_one_file(folder: Path, path: str) -> None:
+    path = path.replace("HERE", str(folder))
+    found = diagnostics(f'  v: {{write: "{path}", inputs: [a], needs: [w]}}\n')
+    assert [line.splitlines()[0] for line in found] == ["p.yaml:5:14: node 'w' (p.yaml:4:14) writes this file too"]
+    shown = path.replace("${{ params.dir }}", "out")
+    assert found[0].endswith(f"^ '{ellipsize(shown)}' and 'out/x.csv' are one file: rename one")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "read: out/x.csv",
+        "read: linked/x.csv",
+        "read: link.csv",
+        'read: "${{ params.dir }}/x.csv"',
+        "read: file://HERE/out/x.csv",
+        "read: out/*.csv",
+        "read: linked/[a-x].csv",
+        "read: HERE/*/?.csv",
+        'read: "**/x.csv"',
+        'read: "out/**/**/*.csv"',
+        "sql: select * from 'out/x.csv'",
+        "sql: select * from read_csv(['./out/*.csv'])",
+        "sql: select * from read_csv($f)\n    with: {f: linked/x.csv}",
+    ],
+)
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_reader_of_what_another_node_writes(folder: Path, node: str, exists: bool) -> None:
+    if exists:
+        (folder / "out" / "x.csv").touch()
+    node = node.replace("HERE", str(folder))
+    node = f"  r:\n    {node}\n"
+    found = diagnostics(node)
+    column = 5 + node.index(": ") - node.index("    ") - 2
+    message = "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"
+    assert [line.splitlines()[0] for line in found] == [f"p.yaml:6:{column}: {message}"]
+    assert found[0].endswith("^ make it wait: needs: [w]")
+    assert diagnostics(f"{node}    needs: [w]\n") == []
+    assert diagnostics(f"  m: {{sql: select 1, needs: [w]}}\n{node}    needs: [m]\n") == []
+
+
+def test_brackets_in_the_name_of_the_folder_are_no_pattern(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("[x]").mkdir()
+    monkeypatch.chdir("[x]")
+    assert len(diagnostics("  r: {read: 'out/*.csv'}\n")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  r: {read: out/y.csv}\n",
+        "  r: {read: out/.*.csv}\n",
+        "  r: {read: '*.csv'}\n",
+        "  r: {read: 'o/**/*.csv'}\n",
+        "  r: {read: 's3://out/x.csv'}\n",
+        "  r: {read: '${{ params.name }}/x.csv'}\n",
+        "  r: {sql: \"select x.csv, 'x.csv' from a as x where regexp_matches(n, '[a-z]*/x')\", inputs: [a]}\n",
+        # Updated in place: the writer waits for the reader.
+        "  r: {read: out/z.csv}\n  z: {write: out/z.csv, inputs: [r]}\n",
+        "  r: {read: out/z.csv}\n  m: {sql: from r, inputs: [r]}\n  z: {write: out/z.csv, inputs: [m]}\n",
+        "  v: {write: out/X.csv, inputs: [a]}\n",
+    ],
+)
+def test_no_conflict(folder: Path, text: str) -> None:
+    assert diagnostics(text) == []
+
+
+@pytest.mark.parametrize("given", ["out", "./linked", "HERE/out"])
+def test_conflicts_through_parameters_are_found_when_they_are_bound(folder: Path, given: str) -> None:
+    given = given.replace("HERE", str(folder))
+    text = '  v: {write: "${{ params.name }}/x.csv", inputs: [a]}\n  r: {read: "${{ params.name | string }}/x.csv"}'
+    assert diagnostics(text) == []
+
+    def bind(name: str) -> None:
+        resolve(Path("p.yaml"), given={"name": name}, params_file=None, environ=os.environ, run_id="r", to_run=False)
+
+    with pytest.raises(SpecError) as error:
+        bind(given)
+    assert [(str(d.span), d.message) for d in error.value.diagnostics] == [
+        ("p.yaml:5:14", "node 'w' (p.yaml:4:14) writes this file too"),
+        ("p.yaml:6:13", "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"),
+    ]
