@@ -214,7 +214,10 @@ def test_nodes_run_again_if_the_expression_of_a_secret_changes_and_not_if_its_va
         secrets: [SECRET_ONE, SECRET_MORE]
         params: {user: me}
         nodes:
-          a: {run: 'echo "$T" | wc -c > /dev/null', env: {T: "${{ params.user }}:${{ secrets.SECRET_ONE }}"}}
+          a:
+            run: 'echo "$T" | wc -c > $NFRUN_OUTPUT'
+            format: csv
+            env: {T: "${{ params.user }}:${{ secrets.SECRET_ONE }}"}
     """
     trial.pipeline(text)
     assert trial.statuses() == {"a": "ok"}
