@@ -38,6 +38,7 @@ SPLITS_AT_DOTS = {
     "code": "names of modules",
     "facts": "names of modules",
     "nodes.python": "names of modules",
+    "nodes.script_files": "names of modules",
     "spec.references": "references in a pipeline file",
     "spec.suggestions": "texts that are no references, to guess what they mean",
     "system.units": "numbers",

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, reader_digest
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
-from nfrun.cache.reuse_decision import ReuseDecision, usable_entries
+from nfrun.cache.reuse_decision import ReuseDecision, entries_with_key, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.observation import Observation
@@ -99,7 +99,8 @@ class CachedAttempts:
             seen = outcome.observation
             if seen is not None:
                 self._observed.seen[spec.id] = seen
-            if wrote := {**external_outputs(spec, self._base), **(seen.writes if seen is not None else {})}:
+            named = {**external_outputs(spec, self._base), **self._observed.inputs.written(spec)}
+            if wrote := {**named, **(seen.writes if seen is not None else {})}:
                 self._observed.wrote[spec.id] = wrote
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
@@ -139,9 +140,15 @@ class CachedAttempts:
             item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
         }
         needs = {need: dependency_digest(hit) for need in spec.needs if (hit := self._decisions[need].hit)}
-        checksums = self._observed.inputs.snapshot(spec) or {}
-        key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=checksums)
-        for finished in usable_entries(spec, history.with_key(cache_key(key_inputs)), self._observed.files.now)[0]:
+        checksums = self._observed.inputs.snapshot(spec)
+        if checksums is None:
+            return None
+
+        def key_inputs_of(files: Mapping[str, str]) -> KeyInputs:
+            return self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=files)
+
+        entries = entries_with_key(history, spec.id, checksums, key_inputs_of)
+        for finished in usable_entries(spec, entries, self._observed.files.now)[0]:
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
             intact = {output: path for output, path in files.items() if path is not None}
             if len(intact) == len(files):

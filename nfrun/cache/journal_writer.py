@@ -203,7 +203,7 @@ class JournalWriter:
 
     def _key_inputs(self, spec: NodeSpec) -> dict[str, str] | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
-        files = self._observed.inputs.recheck(spec)
+        files = self._observed.inputs.recheck(spec, self._observed.wrote.get(spec.id, ()))
         needs = {need: self._written_keys[need] for need in spec.needs}
         known = {need: key for need, key in needs.items() if key is not None}
         # If the code has changed since, the node may have run either the old or the new code.

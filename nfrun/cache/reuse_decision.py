@@ -60,14 +60,16 @@ def decide_reuse(
     *,
     allowed: Collection[str],
     sources: FileChecksums,
+    unchecked: Callable[[NodeSpec], str],
     now: Callable[[Iterable[str]], Mapping[str, str]],
 ) -> dict[str, ReuseDecision]:
     """Decide for every node, in the order of the stages, whether it is reused.
 
     `allowed` are the nodes that may be reused. `sources(spec)` returns the checksums of the files that a node reads,
-    by file name, or None where they cannot be determined. `now` returns the checksums of recorded files.
+    by file name, or None where they cannot be determined; `unchecked(spec)` says why then. `now` returns the checksums
+    of recorded files.
     """
-    return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, now).decide()
+    return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, unchecked, now).decide()
 
 
 class _ReuseDecider:
@@ -79,6 +81,7 @@ class _ReuseDecider:
         history: RunHistory,
         allowed: frozenset[str],
         sources: FileChecksums,
+        unchecked: Callable[[NodeSpec], str],
         now: Callable[[Iterable[str]], Mapping[str, str]],
     ) -> None:
         self._nodes = pipeline.nodes
@@ -88,6 +91,7 @@ class _ReuseDecider:
         self._history = history
         self._allowed = allowed
         self._sources = sources
+        self._unchecked = unchecked
         self._now = now
         self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
         self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
@@ -135,19 +139,22 @@ class _ReuseDecider:
             return self._upstream_reason(name, runs)
         files = self._sources(spec)
         if files is None:
-            return "it reads files that nfrun cannot check for changes"
+            return self._unchecked(spec)
         inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
-        key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
-        key = cache_key(key_inputs)
-        found, why = usable_entries(spec, self._history.with_key(key), self._now)
+
+        def key_inputs_of(files: Mapping[str, str]) -> KeyInputs:
+            return self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
+
+        found, why = usable_entries(spec, entries_with_key(self._history, name, files, key_inputs_of), self._now)
         for entry in found:
             given = {output.id for output in entry.outputs}
             if all(output in given for output in spec.output_ids if output in self._read):
                 self._match[name] = entry
                 self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
-        if ends and ends[0].key == key:
+        key_inputs = key_inputs_of(without_written(files, ends[0].wrote) if ends else files)
+        if ends and ends[0].key == cache_key(key_inputs):
             return why or "its earlier run lacks an output that is read now"
         return self._what_changed(name, ends, key_inputs)
 
@@ -201,6 +208,31 @@ class _ReuseDecider:
             return True
         self._files.setdefault(name, {})[output] = path
         return False
+
+
+def entries_with_key(
+    history: RunHistory, node: str, files: Mapping[str, str], key_inputs_of: Callable[[Mapping[str, str]], KeyInputs]
+) -> list[FinishedNode]:
+    """Return the journal entries of a node with the key that it has now, the latest run first.
+
+    `files` are the checksums of the files that it names. Those that an entry's node wrote are not in that entry's key.
+    """
+    if not files:
+        return history.with_key(cache_key(key_inputs_of(files)))
+    keys: dict[frozenset[str], str] = {}
+    found = []
+    for entry in history.of_node(node):
+        written = frozenset(files.keys() & entry.wrote.keys())
+        if written not in keys:
+            keys[written] = cache_key(key_inputs_of(without_written(files, written)))
+        if entry.key == keys[written]:
+            found.append(entry)
+    return found
+
+
+def without_written(files: Mapping[str, str], wrote: Collection[str]) -> Mapping[str, str]:
+    """Return the files that a node names without those that it wrote: these are its outputs."""
+    return {name: checksum for name, checksum in files.items() if name not in wrote}
 
 
 def usable_entries(

@@ -17,6 +17,7 @@ from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.events import OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
@@ -55,12 +56,15 @@ class RunCache:
         self._folder = folder
         self._keep = keep
         self._keys = CacheKeys(pipeline)
-        files = recorded_files(Path(pipeline.folder), work.path)
-        self._observed = ObservedFiles(ExternalInputs(Path(pipeline.folder), work.path), files)
+        self._observed = _observed_files(pipeline, work, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
+
+        def read_history() -> RunHistory:
+            return RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
+
         if allowed := reusable(pipeline, resume=resume):
-            self._history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
+            self._history = read_history()
             self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
@@ -88,7 +92,8 @@ class RunCache:
         found = {}
         for name in self._decisions:
             seen = self._observed.seen.get(name)
-            if why := self._keys.obstacle(name) or (seen.obstacle if seen is not None else ""):
+            why = self._keys.obstacle(name) or (seen.obstacle if seen is not None else "")
+            if why := why or self._observed.inputs.obstacle(self._pipeline.nodes[name]):
                 found[name] = why
         return found
 
@@ -141,9 +146,16 @@ class RunCache:
 def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None]) -> dict[str, ReuseDecision]:
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
-    folder = Path(pipeline.folder)
-    observed = ObservedFiles(ExternalInputs(folder, work.path), recorded_files(folder, work.path))
+    observed = _observed_files(pipeline, work, lambda: history)
     return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), observed)
+
+
+def _observed_files(pipeline: Pipeline, work: WorkDir, read_history: Callable[[], RunHistory]) -> ObservedFiles:
+    folder = Path(pipeline.folder)
+    env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
+    observed = ObservedFiles(ExternalInputs(folder, work.path, env), recorded_files(folder, work.path))
+    observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
+    return observed
 
 
 def _decide(
@@ -161,5 +173,6 @@ def _decide(
         history,
         allowed=allowed,
         sources=observed.inputs.snapshot,
+        unchecked=observed.inputs.obstacle,
         now=observed.files.now,
     )

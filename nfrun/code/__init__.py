@@ -4,6 +4,7 @@
 digests the project code that a function may reach. It uses `module_index.py` for files, `symbols.py`, `uses.py` and
 `bindings.py` for syntax trees, and `distributions.py` for the versions of installed packages. `source_import.py` makes
 Python import what the others read; `module_space.py` does so for one run of several in a process.
+`script_names.py` reads what a script that a node starts names and imports.
 
 Other packages use:
 
@@ -13,5 +14,6 @@ Other packages use:
 - `function_lookup`: `FunctionLookup`, `Signature`
 - `module_finder`: `find_module`, `hidden_files`
 - `module_space`: `ModuleSpace`, `with_short_names`
+- `script_names`: `ScriptNames`, `script_names`
 - `source_import`: `import_for_process`
 """

@@ -158,6 +158,20 @@ class NodeContext(Protocol):
         """Report progress in units of the node; `total` is None if unknown."""
 
 
+class NamedFiles(dict[str, Path]):
+    """Files that a text names, by the names to show.
+
+    `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to. An
+    `obstacle` says why they are not all known, which `files:` of the node makes good.
+    """
+
+    def __init__(self, files: Mapping[str, Path] = NOTHING, obstacle: str = "") -> None:
+        super().__init__(files)
+        self.by_pattern: set[str] = set()
+        self.written: set[str] = set()
+        self.obstacle = obstacle
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Kind:
     """A kind of node: what it is, how it is checked, and how it runs. `nodes/registry.py` lists the kinds.
@@ -194,7 +208,8 @@ class Kind:
     expression_hint: str = ""
 
     # Returns the files outside of the run that a node reads, by the names to show; paths are relative to the folder.
-    # None if they are not on this machine: then the node is never reused. A path may lead nowhere: then the node fails.
+    # Of `NamedFiles`, those that appear while the node runs are its outputs. None if they are not on this machine: then
+    # the node is never reused. A path may lead nowhere: then the node fails.
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums, text_checksum
@@ -15,39 +18,99 @@ from nfrun.system.checksums import FileChecksums, text_checksum
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
 
+class WrittenFiles(Protocol):
+    """Which files nodes have written, by their names relative to the folder of the pipeline."""
+
+    def by_node(self, node: str) -> Collection[str]:
+        """Return the files that a node has written in earlier runs."""
+
+    def by_others(self, spec: NodeSpec) -> set[str]:
+        """Return the files that nodes write for which this one does not wait."""
+
+
 class ExternalInputs:
     """Checksums of the files that nodes read, taken before the node runs: `Kind.external_inputs` and `NodeSpec.files`.
 
     A file that several nodes read is read once for its checksum. File names are relative to the folder `base`. Files in
-    the folder `work` are left out of folders and patterns.
+    the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
     """
 
-    def __init__(self, base: Path, work: Path | None = None) -> None:
+    def __init__(self, base: Path, work: Path | None = None, env: Mapping[str, str] = NOTHING) -> None:
         self._base = base
+        self._env = env
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = FileChecksums()
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
+        self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
+        self.written_files: WrittenFiles | None = None
 
     def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Return checksums by file name, "" for a missing file; None if the source is not on this machine."""
+        """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`."""
         if spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
-        return self._snapshots[spec.id]
+        return self._without_others(spec, self._snapshots[spec.id])
 
-    def recheck(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Return the snapshot, or None if a file has changed since. Reads files again that may have changed."""
+    def recheck(self, spec: NodeSpec, wrote: Collection[str] = ()) -> Mapping[str, str] | None:
+        """Return the snapshot without what the node `wrote`, or None if another file has changed since.
+
+        Reads files again that may have changed.
+        """
+        after = self._without_others(spec, self._look(spec, recheck=True))
+        before = self.snapshot(spec)  # what other nodes write may have become known since
+        if before is None or after is None:
+            return None
+        kept, now = ({name: files[name] for name in files if name not in wrote} for files in (before, after))
+        return kept if now == kept else None
+
+    def written(self, spec: NodeSpec) -> Mapping[str, str]:
+        """Return the checksums of the files named in the text of a node that has just run and written them.
+
+        These are the files that have appeared, and those that have changed and that the text seems to write, or that
+        the node has written before. Any other that has changed may have been edited meanwhile.
+        """
         before = self.snapshot(spec)
-        return before if self._look(spec, recheck=True) == before else None
+        named = self._named.get(spec.id)
+        if before is None or named is None:
+            return NOTHING
+        after = self._without_others(spec, self._look(spec, recheck=True)) or {}
+        named = self._named[spec.id]  # now with the files that have appeared
+        changed = {name: checksum for name, checksum in after.items() if before.get(name) != checksum}
+        known = {*named.written, *(self.written_files.by_node(spec.id) if changed and self.written_files else ())}
+        return {
+            name: checksum
+            for name, checksum in changed.items()
+            if name in named and (name not in before or os.path.normpath(name) in known)
+        }
 
     def missing(self, spec: NodeSpec) -> str:
         """Return the first entry of `files` of which there was no file when the snapshot was taken, "" if none."""
         before = (self.snapshot(spec) or {}) if spec.files else {}
         return next((entry for entry in spec.files if before.get(entry) == ""), "")
 
+    def obstacle(self, spec: NodeSpec) -> str:
+        """Return why a node is not reused whose files cannot all be checked, "" if they can."""
+        if self._snapshots.get(spec.id, NOTHING) is not None:
+            return ""
+        named = self._named.get(spec.id)
+        return (named.obstacle if named is not None else "") or "it reads files that nfrun cannot check for changes"
+
+    def _without_others(self, spec: NodeSpec, files: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        named = self._named.get(spec.id)
+        if not files or named is None or not named.by_pattern or self.written_files is None:
+            return files
+        others = self.written_files.by_others(spec) & named.by_pattern
+        return {name: checksum for name, checksum in files.items() if name not in others}
+
     def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, str] | None:
-        files, checksum = KINDS[spec.kind].external_inputs(spec, self._base), self._checksums.of
-        if files is None:
-            return None
+        kind, checksum = KINDS[spec.kind], self._checksums.of
+        if self._env and kind.uses_environment:
+            spec = replace(spec, env={**self._env, **spec.env})
+        files = kind.external_inputs(spec, self._base)
+        if isinstance(files, NamedFiles):
+            self._named[spec.id] = files
+        unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
+        if files is None or unknown:
+            return {} if spec.cache else None
         found = {name: checksum(path, recheck=recheck) for name, path in files.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
 
@@ -56,6 +119,8 @@ class ExternalInputs:
             found = {name: self._checksums.of(path, recheck=recheck) for name, path in files.items()}
             if not found or len(found) > _MANY:
                 found = {entry: text_checksum(json.dumps(found)) if found else ""}
+            for name in found.keys() & self._named.get(spec.id, NOTHING).keys():
+                del self._named[spec.id][name]  # a declared file is an input, whatever the text does with it
             yield from found.items()
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import HandoffError
-from nfrun.nodes.base import Kind, NodeContext, NodeError
+from nfrun.core.pipeline import NodeSpec
+from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeError
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
@@ -43,7 +44,8 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     outer = {
         name: value for name, value in context.environ.items() if not name.startswith(_GIVEN)
     }  # nfrun inside nfrun
-    environ = {**outer, **_values(context), **_input_files(context, scratch)}
+    own = {"NFRUN_RUN": context.run, "NFRUN_NODE": node.id, "NFRUN_ATTEMPT": str(context.attempt)}
+    environ = {**outer, **own, **_values(node), **_input_files(context, scratch)}
     environ |= {_variable(name): str(path) for name, path in outputs.items()}
     if len(node.outputs) == 1:
         environ["NFRUN_OUTPUT"] = str(outputs[node.outputs[0]])
@@ -172,12 +174,20 @@ def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
     return files
 
 
-def _values(context: NodeContext) -> dict[str, str]:
-    values = {"NFRUN_RUN": context.run, "NFRUN_NODE": context.node.id, "NFRUN_ATTEMPT": str(context.attempt)}
-    for name, value in context.node.with_.items():
-        text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-        values[f"NFRUN_WITH_{name}"] = text
-    return values
+def _values(node: NodeSpec) -> dict[str, str]:
+    """Return the environment variables with the `with` values of a node."""
+    texts = {
+        name: value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+        for name, value in node.with_.items()
+    }
+    return {f"NFRUN_WITH_{name}": text for name, text in texts.items()}
+
+
+def _named_files(node: NodeSpec, folder: Path) -> NamedFiles:
+    from nfrun.nodes.script_files import script_files
+
+    public = {name: value for name, value in node.env.items() if name not in node.redacted_env}
+    return script_files(node.body, {**public, **_values(node)}, folder)
 
 
 def _end_of(errors: StreamLog) -> str:
@@ -209,6 +219,7 @@ RUN = Kind(
     },
     synonyms=("command", "cmd", "shell", "script", "bash", "bash_command"),
     expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
+    external_inputs=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
     is_process=True,
     reads_files=lambda node: node.format == "arrow",

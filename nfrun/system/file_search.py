@@ -18,24 +18,24 @@ def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str
     stands for any folders. Folders and `**` leave out what `is_foreign` says, and the folders `skipped`. A `~` at the
     start is the home folder. Raises OSError and ValueError where the system does not accept the name.
     """
-    name = os.path.expanduser(name)  # noqa: PTH111
-    path = os.path.join(base, name)  # noqa: PTH118  (a Path drops a leading `./`, which the names then lack)
-    if os.path.isfile(path):  # noqa: PTH113
+    name = os.path.expanduser(name)
+    path = os.path.join(base, name)  # a Path drops a leading `./`, which the names then lack
+    if os.path.isfile(path):
         return {name: Path(path)}
-    if os.path.isdir(path):  # noqa: PTH112
-        found: Iterator[str] = (os.path.join(name, inner) for inner in _files_below(path, skipped))  # noqa: PTH118
+    if os.path.isdir(path):
+        found: Iterator[str] = (os.path.join(name, inner) for inner in _files_below(path, skipped))
     elif not has_magic(name):
         return {}
     elif "**" in Path(name).parts:
         found = _matches_at_any_depth(name, base, skipped)
     else:  # root_dir: brackets in the name of the base folder are no pattern
-        found = (inner for inner in glob(name, root_dir=base) if os.path.isfile(base / inner))  # noqa: PTH113, PTH207
+        found = (inner for inner in glob(name, root_dir=base) if os.path.isfile(base / inner))
     return {inner: base / inner for inner in sorted(found)}
 
 
 def is_foreign(folder: str) -> bool:
     """Return whether the folder is hidden, generated, of installed packages, or a virtual environment."""
-    name = os.path.basename(folder)  # noqa: PTH119
+    name = os.path.basename(folder)
     return name.startswith(".") or name in _GENERATED or os.access(f"{folder}{os.sep}pyvenv.cfg", os.F_OK)
 
 
@@ -63,15 +63,15 @@ def _files_below(folder: str, skipped: Collection[str]) -> Iterator[str]:
     """Yield the files below a folder, relative to it. Each folder is visited once, whatever links lead to it."""
     seen = set[tuple[int, int]]()
     for place, inner, files in os.walk(folder, followlinks=True):
-        entry = os.stat(place)  # noqa: PTH116
+        entry = os.stat(place)
         if (entry.st_dev, entry.st_ino) in seen:
             inner.clear()
             continue
         seen.add((entry.st_dev, entry.st_ino))
-        inner[:] = sorted(name for name in inner if not _is_left_out(os.path.join(place, name), skipped))  # noqa: PTH118
+        inner[:] = sorted(name for name in inner if not _is_left_out(os.path.join(place, name), skipped))
         for name in files:
-            path = os.path.join(place, name)  # noqa: PTH118
-            if os.path.isfile(path):  # noqa: PTH113
+            path = os.path.join(place, name)
+            if os.path.isfile(path):
                 yield os.path.relpath(path, folder)
 
 

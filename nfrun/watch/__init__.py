@@ -5,5 +5,6 @@ checksums.
 
 Other packages use:
 
+- `places`: `Places`
 - `recorded_files`: `RecordedFiles`, `recorded_files`
 """

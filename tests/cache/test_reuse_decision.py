@@ -84,6 +84,7 @@ class Trial:
             self,  # type: ignore[arg-type]
             allowed=reusable(self.pipeline, resume=resume),
             sources=lambda spec: self.sources[spec.id],
+            unchecked=lambda spec: "it cannot be checked",
             now=lambda names: {name: self.now.get(name, "") for name in names},
         )
 
@@ -186,7 +187,7 @@ def test_files_that_are_read_are_compared_by_content() -> None:
     trial.sources["a"] = {"x.csv": "1", "y.csv": "1"}
     assert trial.why() == {"a": "the file y.csv is new"}
     trial.sources["a"] = None
-    assert trial.why() == {"a": "it reads files that nfrun cannot check for changes"}
+    assert trial.why() == {"a": "it cannot be checked"}
 
 
 def test_a_write_node_runs_if_its_file_has_changed() -> None:

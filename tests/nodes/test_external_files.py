@@ -181,7 +181,7 @@ def test_a_named_pipe_is_not_opened(tmp_path: Path) -> None:
     assert ExternalInputs(tmp_path).snapshot(read_node("x.csv")) == {"x.csv": ""}
 
 
-def test_sql_nodes_have_the_files_of_their_query_and_run_nodes_have_none(tmp_path: Path) -> None:
+def test_sql_and_run_nodes_have_the_files_that_their_text_names(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("n\n1\n")
     sql = NodeSpec("q", "sql", "select * from 'x.csv' where a <> 'y.csv'", (), {}, (), (), {})
     external_inputs = ExternalInputs(tmp_path)
@@ -190,7 +190,7 @@ def test_sql_nodes_have_the_files_of_their_query_and_run_nodes_have_none(tmp_pat
     (tmp_path / "y.csv").write_text("n\n1\n")
     assert external_inputs.recheck(sql) is None, "it may have been read"
     run = NodeSpec("r", "run", "cat 'x.csv'", (), {}, (), (), {})
-    assert external_inputs.recheck(run) == {}
+    assert set(external_inputs.recheck(run) or {}) == {"x.csv"}
 
 
 def test_many_declared_files_have_one_checksum(tmp_path: Path) -> None:
@@ -203,3 +203,80 @@ def test_many_declared_files_have_one_checksum(tmp_path: Path) -> None:
     (tmp_path / "many/1").write_text("2")
     after = ExternalInputs(tmp_path).snapshot(spec) or {}
     assert (list(after), after == before) == (["many"], False)
+
+
+class Written:
+    """Files that nodes have written before: this node, and others for which it does not wait."""
+
+    def __init__(self, *own: str, others: tuple[str, ...] = ()) -> None:
+        self.own, self.others = set(own), set(others)
+
+    def by_node(self, node: str) -> set[str]:
+        return self.own
+
+    def by_others(self, spec: NodeSpec) -> set[str]:
+        return self.others
+
+
+def script(body: str, **more: Any) -> NodeSpec:
+    return NodeSpec("s", "run", body, (), {}, (), (), {}, **more)
+
+
+def test_a_file_that_appears_while_a_script_runs_is_written_by_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("open('model.bin', 'w')")
+    spec, inputs = script("python train.py && cp model.bin copy.bin"), ExternalInputs(tmp_path)
+    assert set(inputs.snapshot(spec) or {}) == {"train.py"}
+    for name in ("model.bin", "copy.bin", "unrelated.bin"):
+        (tmp_path / name).write_text("1")
+    wrote = inputs.written(spec)
+    assert set(wrote) == {"model.bin", "copy.bin"}
+    assert set(inputs.recheck(spec, wrote) or {}) == {"train.py"}
+
+
+def test_a_file_that_changes_while_a_script_runs_may_have_been_edited(tmp_path: Path) -> None:
+    for name in ("train.py", "in.csv", "out.csv", "state.json"):
+        (tmp_path / name).write_text("1")
+    spec, inputs = script("python train.py in.csv state.json > out.csv"), ExternalInputs(tmp_path)
+    assert set(inputs.snapshot(spec) or {}) == {"train.py", "in.csv", "out.csv", "state.json"}
+    (tmp_path / "out.csv").write_text("2")
+    (tmp_path / "state.json").write_text("2")
+    assert set(inputs.written(spec)) == {"out.csv"}, "nobody knows who changed the other one"
+    assert inputs.recheck(spec, {"out.csv"}) is None
+    inputs.written_files = Written("state.json")
+    wrote = inputs.written(spec)
+    assert set(wrote) == {"out.csv", "state.json"}, "the node has written it before"
+    assert set(inputs.recheck(spec, wrote) or {}) == {"train.py", "in.csv"}
+    (tmp_path / "train.py").write_text("2")
+    assert set(inputs.written(spec)) == {"out.csv", "state.json"}
+    assert inputs.recheck(spec, wrote) is None
+
+
+def test_a_declared_file_is_an_input_also_if_the_script_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("1")
+    spec, inputs = script("x > state.json", files=("state.json",)), ExternalInputs(tmp_path)
+    assert set(inputs.snapshot(spec) or {}) == {"state.json"}
+    (tmp_path / "state.json").write_text("2")
+    assert inputs.written(spec) == {}
+    assert inputs.recheck(spec) is None
+
+
+def test_what_other_nodes_write_is_left_out_of_patterns_alone(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("1")
+    inputs = ExternalInputs(tmp_path)
+    inputs.written_files = Written(others=("b.csv",))
+    assert set(inputs.snapshot(script("cat *.csv")) or {}) == {"a.csv"}
+    assert set(inputs.snapshot(replace(script("cat b.csv *.csv"), id="t")) or {}) == {"a.csv", "b.csv"}
+
+
+def test_a_script_that_names_too_many_files_is_not_reused_unless_it_declares_them(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(1_001):
+        (tmp_path / f"many/{number}").touch()
+    inputs, spec = ExternalInputs(tmp_path), script("cat many/*")
+    assert inputs.snapshot(spec) is None
+    assert inputs.obstacle(spec) == "its script names more than 1,000 files: name them with 'files'"
+    declared = replace(spec, id="t", files=("many",))
+    assert list(inputs.snapshot(declared) or {}) == ["many"]
+    assert inputs.obstacle(declared) == ""
+    assert inputs.snapshot(replace(spec, id="u", cache=True)) == {}

@@ -22,6 +22,26 @@ nodes:
 }
 MODEL = frozenset({"model"})
 
+
+def script(text: str, **files: str) -> dict[str, str]:
+    """Return a project of one script, `node`, and one beside it; `__` in the name of a file is a dot."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    nodes = f'node: {{run: "{text}; echo n > $NFRUN_OUTPUT", format: csv}}\n  other: {{{ECHO}}}\n'
+    return {"p.yaml": f"nodes:\n  {nodes}", **{name.replace("__", "."): text for name, text in files.items()}}
+
+
+NODE = frozenset({"node"})
+TRAIN = script("python3 train.py", train__py="import helpers", helpers__py="A = 'conf.json'", conf__json="1", x__py="1")
+SHELL = script("bash w.sh", w__sh=". ./lib.sh\ncat in.csv", lib__sh="cat deep.txt", in__csv="1", deep__txt="1")
+COPY = script("mkdir -p out && cat in.csv > model.bin && cp model.bin out/model.bin", in__csv="1")
+SHARED = {
+    "p.yaml": "nodes:\n"
+    "  a: {run: 'python3 w.py a > $NFRUN_OUTPUT', format: csv}\n"
+    "  b: {run: 'python3 w.py b > $NFRUN_OUTPUT', format: csv}\n",
+    "w.py": "import os, sys\nos.makedirs('out', exist_ok=True)\n"
+    "open(f'out/{sys.argv[1]}.txt', 'w').write('1')\nprint('n')",
+}
+
 ROWS: list[Edit] = [
     Edit(
         name="a declared file",
@@ -69,6 +89,106 @@ ROWS: list[Edit] = [
         name="a declared file that is written again with the same content",
         files=DECLARED,
         edit={"train.py": "1"},
+        runs_again=False,
+    ),
+    Edit(
+        name="a script's file",
+        files=TRAIN,
+        edit={"train.py": "import helpers; 1"},
+        runs_again=NODE,
+        reason="the file train.py changed",
+    ),
+    Edit(name="a module that a script imports", files=TRAIN, edit={"helpers.py": "A = 2"}, runs_again=NODE),
+    Edit(name="a file that a module of a script names", files=TRAIN, edit={"conf.json": "2"}, runs_again=NODE),
+    Edit(name="a script's file, by the command", files=TRAIN, edit={"conf.json": "2"}, runs_again=NODE, by="command"),
+    Edit(name="a script that is gone", files=TRAIN, edit={"helpers.py": None}, runs_again=NODE),
+    Edit(name="a module that no script imports", files=TRAIN, edit={"x.py": "2", "y.py": "3"}, runs_again=False),
+    Edit(name="nothing, of a script in Python", files=TRAIN, runs_again=False, by="command"),
+    Edit(name="a sourced shell file", files=SHELL, edit={"lib.sh": "cat deep.txt; true"}, runs_again=NODE),
+    Edit(name="a file that a shell script names", files=SHELL, edit={"in.csv": "2"}, runs_again=NODE),
+    Edit(name="a file that a sourced shell file names", files=SHELL, edit={"deep.txt": "2"}, runs_again=NODE),
+    Edit(
+        name="a file that an option of a script names",
+        files=script("true --config=conf.yaml", conf__yaml="1"),
+        edit={"conf.yaml": "2"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a file that a variable names",
+        files={"p.yaml": f"env: {{CONF: conf.yaml}}\nnodes:\n  node: {{{ECHO}}}\n", "conf.yaml": "1"},
+        edit={"conf.yaml": "2"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a file that a value names",
+        files={"p.yaml": f"nodes:\n  node: {{{ECHO}, with: {{conf: conf.yaml}}}}\n", "conf.yaml": "1"},
+        edit={"conf.yaml": "2"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="one more file of a pattern in a script",
+        files={**script("cat conf/*.yaml"), "conf/a.yaml": "1"},
+        edit={"conf/b.yaml": "1"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a file in a folder that a script names",
+        files={**script("tar c conf | wc -c"), "conf/a.yaml": "1"},
+        edit={"conf/a.yaml": "2"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a package that a script runs",
+        files={**script("python3 -m pkg"), "pkg/__main__.py": "", "pkg/x.py": "1"},
+        edit={"pkg/x.py": "2"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a file that a script has copied",
+        files=COPY,
+        edit={"out/model.bin": "edited"},
+        runs_again=NODE,
+        reason="the file that it wrote is gone or has changed",
+    ),
+    Edit(name="a file that a script has written", files=COPY, edit={"model.bin": "edited"}, runs_again=NODE),
+    Edit(
+        name="a file that a script has copied and that is gone",
+        files=COPY,
+        edit={"out/model.bin": None},
+        runs_again=NODE,
+    ),
+    Edit(name="what a script copies", files=COPY, edit={"in.csv": "2"}, runs_again=NODE),
+    Edit(name="nothing, where a script has written files", files=COPY, runs_again=False),
+    Edit(name="nothing, where a script has written files, by the command", files=COPY, runs_again=False, by="command"),
+    Edit(
+        name="nothing, where a script has written over a file",
+        files={**COPY, "model.bin": "old", "out/model.bin": "old"},
+        runs_again=False,
+    ),
+    Edit(name="nothing, where scripts write into one folder", files=SHARED, options={"slots": 1}, runs_again=False),
+    Edit(
+        name="the file of one of the scripts that write into one folder",
+        files=SHARED,
+        options={"slots": 1},
+        edit={"out/a.txt": "2"},
+        runs_again=frozenset({"a"}),
+    ),
+    Edit(
+        name="a comment in the pipeline file",
+        files=TRAIN,
+        edit={"p.yaml": "# a comment\n" + TRAIN["p.yaml"]},
+        runs_again=False,
+    ),
+    Edit(
+        name="the times of a script's files",
+        files=TRAIN,
+        act=lambda folder: [os.utime(path, (1, 1)) for path in folder.rglob("*.*")],
+        runs_again=False,
+    ),
+    Edit(
+        name="a file outside of the folder that no script names",
+        files=SHELL,
+        act=lambda folder: (folder.parent / "in.csv").write_text("2"),
         runs_again=False,
     ),
     Edit(

@@ -1,0 +1,62 @@
+"""Knows which files nodes have written outside of the work folder, in earlier runs and in this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+
+from nfrun.cache.history import RunHistory
+from nfrun.core.pipeline import NodeSpec
+
+
+class WrittenFiles:
+    """Which node writes which file. `wrote` fills up with the files of this run.
+
+    `read_history` reads the journals of earlier runs. It is called when they matter first: in most runs, never.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, NodeSpec],
+        read_history: Callable[[], RunHistory],
+        wrote: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._nodes = nodes
+        self._read_history = read_history
+        self._wrote = wrote
+        self._before: dict[str, set[str]] = {}
+
+    @cached_property
+    def _earlier(self) -> Mapping[str, list[Mapping[str, str]]]:
+        history = self._read_history()
+        return {name: [end.wrote for end in history.of_node(name)] for name in self._nodes}
+
+    def by_node(self, node: str) -> set[str]:
+        """Return the files that a node has written in earlier runs."""
+        return _names(self._earlier[node])
+
+    def by_others(self, spec: NodeSpec) -> set[str]:
+        """Return the files that nodes write for which this one does not wait.
+
+        A pattern of this node that finds such a file finds it by chance: the file is there, or not yet.
+        """
+        before = self._before.get(spec.id)
+        if before is None:
+            before = self._before[spec.id] = self._ancestors(spec)
+        others = [name for name in self._nodes if name not in before]
+        return _names(
+            files for name in others for files in (*self._earlier[name][:1], self._wrote.get(name, {})) if files
+        )
+
+    def _ancestors(self, spec: NodeSpec) -> set[str]:
+        found, left = {spec.id}, [spec.id]
+        while left:
+            new = [need for need in self._nodes[left.pop()].upstream if need not in found]
+            found.update(new)
+            left.extend(new)
+        return found
+
+
+def _names(wrote: Iterable[Iterable[str]]) -> set[str]:
+    return {os.path.normpath(name) for files in wrote for name in files}

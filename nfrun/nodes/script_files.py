@@ -1,0 +1,195 @@
+"""Finds the files that a script names, and those that its own scripts name or import in turn. Runs nothing.
+
+It may find a file too many, rather than miss one. It misses names that are computed as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from glob import has_magic
+from pathlib import Path
+
+from nfrun.code.script_names import ScriptNames, script_names
+from nfrun.nodes.base import NamedFiles
+from nfrun.nodes.shell_words import Command, commands, here_documents
+from nfrun.system.file_search import find_files
+from nfrun.watch.places import Places
+
+MOST_FILES = 1_000
+_LONGEST = 4_096  # bytes of a path
+_LARGEST = 4_000_000  # bytes of a script that is read for names
+_SHELL_ENDINGS = (".sh", ".bash", ".zsh", ".ksh")
+_SHELL = re.compile(r"(?:ba|z|da|k|)sh|source|\.")
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
+_WRITERS = re.compile(r"tee|touch|truncate")  # what these commands name they write
+_COPIERS = re.compile(r"cp|mv|ln|install|rsync")  # of these, the last word
+_OUTPUT = re.compile(r"-o|-O|--out[\w-]*|of")
+_SPLIT = re.compile(r"[=:,@\[\]{}]")
+_OWN = re.compile(r"\$\{?NFRUN_(?:INPUT|OUTPUT)")
+
+
+class _TooManyFiles(Exception):
+    """A script names more files than are looked at."""
+
+
+def script_files(text: str, variables: Mapping[str, str], folder: Path) -> NamedFiles:
+    """Return the files that the text of a script names, with an obstacle if there are too many.
+
+    `variables` are those of its environment that are known; their values may name files too. Names are relative to the
+    folder of the pipeline, and absolute outside of it.
+    """
+    search = _Search(folder, variables)
+    try:
+        search.search(text)
+    except _TooManyFiles:
+        return NamedFiles(obstacle=f"its script names more than {MOST_FILES:,} files: name them with 'files'")
+    return search.found
+
+
+class _Search:
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self.folder = os.path.abspath(folder)
+        self.variables = {**variables, "PWD": "."}
+        self.found = NamedFiles()
+        self.left: list[tuple[str, str]] = []  # scripts that were not read yet, each with its language, "" if unknown
+        self.places = [self.folder]  # where names are looked for: where the script starts, and where it changes to
+
+    @cached_property
+    def counts(self) -> Callable[[str], bool]:  # only made for scripts that name files
+        return Places(Path(self.folder), [Path(self.folder, ".nfrun")]).counts
+
+    def search(self, text: str) -> None:
+        self.shell(text, None)
+        for value in self.variables.values():
+            self.shell(value, None)
+        for document in here_documents(text):
+            if names := script_names(document):
+                self.python(names, None)
+        while self.left:
+            self.follow(*self.left.pop())
+
+    def shell(self, text: str, script: str | None) -> None:
+        """Look for the names in a shell script, which is the file `script`, or None for the node's own text."""
+        beside = [os.path.dirname(script)] if script else []
+        for command in commands(text, self.variables):
+            language = ""
+            for previous, word in zip(["", *command.words], command.words, strict=False):
+                if previous in ("cd", "pushd", "-C"):
+                    self._enter(word)
+                name = word.rpartition("/")[2]
+                if language == "python" and previous == "-m":
+                    self._module(word, self.places, whole=True)
+                elif language == "python" and previous == "-c" and (names := script_names(word)):
+                    self.python(names, None)
+                language = "python" if _PYTHON.fullmatch(name) else "shell" if _SHELL.fullmatch(word) else language
+                self._name(word, [*self.places, *beside], language)
+            self.found.written.update(map(os.path.normpath, _written(command)))
+
+    def python(self, names: ScriptNames, script: str | None) -> None:
+        """Look for what a Python script names, which is the file `script`, or None for code in the node's own text."""
+        beside = [os.path.dirname(script)] if script else []
+        places = list(dict.fromkeys([*self.places, *beside]))
+        for text in names.texts:
+            self._name(text, places, "")
+            if " " in text.strip():  # may be a command
+                for command in commands(text, self.variables):
+                    for word in command.words:
+                        self._name(word, places, "", folders=False)
+        for module in names.modules:
+            dots = len(module) - len(module.lstrip("."))
+            above = [str(Path(script).parents[dots - 1])] if dots and script else [*beside, *self.places]
+            self._module(module[dots:], above)
+
+    def follow(self, path: str, language: str) -> None:
+        """Read a file, and look for the names in it if it is a script."""
+        try:
+            if os.stat(path).st_size > _LARGEST:
+                return
+            content = Path(path).read_bytes()
+        except OSError:
+            return
+        first = content.partition(b"\n")[0].decode("latin-1") if content.startswith(b"#!") else ""
+        names = script_names(content) if path.endswith(".py") or "python" in first or language == "python" else None
+        if names:
+            self.python(names, path)
+        elif path.endswith((*_SHELL_ENDINGS, ".py")) or re.search(r"sh\b", first) or language == "shell":
+            self.shell(content.decode(errors="surrogateescape"), path)
+
+    def _enter(self, word: str) -> None:
+        for place in list(self.places):
+            folder = os.path.normpath(os.path.join(place, word))
+            if os.path.isdir(folder) and folder not in self.places:
+                self.places.append(folder)
+
+    def _name(self, word: str, places: Iterable[str], language: str, *, folders: bool = True) -> None:
+        """Add the files that a word names: as a whole, or in a part, such as `--config=conf.yaml`."""
+        if _OWN.search(word):
+            return
+        for name in dict.fromkeys((word, *_SPLIT.split(word))) if _SPLIT.search(word) else (word,):
+            if len(name) <= _LONGEST and re.search(r"\w", name) and name[0] != "-" and "\n" not in name:
+                for place in places:
+                    with suppress(OSError, ValueError):
+                        self._find(name, place, language, folders)
+
+    def _find(self, name: str, place: str, language: str, folders: bool) -> None:
+        path = os.path.join(place, os.path.expanduser(name))
+        if os.path.isfile(path):
+            self._add(path, language)
+        elif not os.path.normpath(path).startswith(f"{self.folder}/"):
+            return  # folders are looked into only below that of the pipeline
+        elif os.path.isdir(path):
+            if folders:
+                self._add_all(find_files(path, Path(place)).values(), language)
+        elif has_magic(name) and re.search(r"[^\W_]", name):
+            self._add_all(find_files(name, Path(place)).values(), language)
+
+    def _add_all(self, paths: Collection[Path], language: str) -> None:
+        if len(paths) > MOST_FILES:
+            raise _TooManyFiles
+        for path in paths:
+            self._add(str(path), language, by_pattern=True)
+
+    def _add(self, path: str, language: str, *, by_pattern: bool = False) -> None:
+        path = os.path.normpath(path)
+        name = path.removeprefix(f"{self.folder}/")
+        if name not in self.found and self.counts(path):
+            self.found[name] = Path(path)
+            self.left.append((path, language))
+            if by_pattern:
+                self.found.by_pattern.add(name)
+            if len(self.found) > MOST_FILES:
+                raise _TooManyFiles
+        elif not by_pattern:
+            self.found.by_pattern.discard(name)
+
+    def _module(self, module: str, places: Iterable[str], *, whole: bool = False) -> None:
+        """Add the files of a module and of the packages around it; with `whole`, all modules of its first package."""
+        steps = [step for step in module.split(".") if step]
+        for place in places:
+            if whole and steps and os.path.isdir(package := os.path.join(place, steps[0])):
+                self._add_all(find_files("**/*.py", Path(package)).values(), "python")
+            for length in range(len(steps) + 1):
+                path = os.path.join(place, *steps[:length])
+                for file in (f"{path}.py",) * (length > 0) + (os.path.join(path, "__init__.py"),):
+                    if os.path.isfile(file):
+                        self._add(file, "python")
+
+
+def _written(command: Command) -> Iterator[str]:
+    """Yield the words of a command that it seems to write to."""
+    yield from command.written
+    words = command.words
+    name = words[0].rpartition("/")[2] if words else ""
+    if _WRITERS.fullmatch(name) or (name == "sed" and any(word.startswith("-i") for word in words)):
+        yield from words[1:]
+    elif _COPIERS.fullmatch(name):
+        yield words[-1]
+        yield from (os.path.join(words[-1], word.rpartition("/")[2]) for word in words[1:-1])
+    for option, word in zip(words, [*words[1:], ""], strict=False):
+        first, is_set, value = option.partition("=")
+        if _OUTPUT.fullmatch(first):
+            yield value if is_set else word

@@ -1,0 +1,35 @@
+"""Which files nodes have written: in earlier runs, and in this one."""
+
+from __future__ import annotations
+
+from nfrun.cache.journal import FinishedNode
+from nfrun.cache.written_files import WrittenFiles
+from nfrun.core.pipeline import Input, NodeSpec, OutputId
+
+
+def node(name: str, *reads: str, needs: tuple[str, ...] = ()) -> NodeSpec:
+    return NodeSpec(name, "run", "x", tuple(Input(other, OutputId(other)) for other in reads), {}, (), needs, {})
+
+
+class History:
+    def __init__(self, **wrote: tuple[str, ...]) -> None:
+        self.wrote = wrote
+
+    def of_node(self, node: str) -> list[FinishedNode]:
+        return [FinishedNode(node, "k", {}, (), {name: "c"}) for name in self.wrote.get(node, ())]
+
+
+def test_files_of_a_node_and_of_others() -> None:
+    nodes = {spec.id: spec for spec in (node("a"), node("b", "a"), node("c", needs=("b",)), node("d"), node("e", "c"))}
+    history = History(a=("a1", "./a2"), b=("b1",), d=("d1", "d2"), e=("e1",))
+    written = WrittenFiles(nodes, lambda: history, {"d": {"d3": "c"}, "c": {"c1": "c"}})  # type: ignore[arg-type, return-value]
+    assert written.by_node("a") == {"a1", "a2"}
+    assert written.by_others(nodes["c"]) == {"d1", "d3", "e1"}, "of earlier runs the last one counts"
+    assert written.by_others(nodes["a"]) == {"b1", "c1", "d1", "d3", "e1"}
+
+
+def test_the_history_is_read_when_it_matters_first() -> None:
+    def fail() -> None:
+        raise AssertionError("nobody asked")
+
+    WrittenFiles({}, fail, {})  # type: ignore[arg-type]
