@@ -2,20 +2,25 @@
 
 Python does not report GIL waits, so they are estimated from samples. A thread that wants the GIL while Python code
 holds it waits for a whole switch interval (5 ms). So if a sleeping thread wakes up that late, either the GIL was held
-or all cores were busy; the CPU time of the threads shows which. The threads that used CPU since the last sample compete
-for the GIL, and the rest of the time that passed is the GIL wait of each.
+or all cores were busy, with these threads or with others of the machine; the CPU time of the threads and the idle time
+of the cores show which. The threads that used CPU since the last sample compete for the GIL, and the rest of the time
+that passed is the GIL wait of each.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
+
+from nfrun.system.runtime import idle_seconds
 
 _BUSY_SECONDS = 0.001  # of CPU between two samples; a thread that used less was asleep
 _LATE_SHARE = 0.8  # of a switch interval
 _ONE_CORE = 1.2  # of the time that passed: more CPU than this means that several cores were used
+_IDLE_CORE = 0.5  # of the time that passed: if cores were idle for less, no thread had a core to run on but for the GIL
 
 
 @dataclass(slots=True)
@@ -29,9 +34,14 @@ class _Thread:
 
 
 class GilContention:
-    """Measures the attempts on the threads of a run. GIL waits are 0 if the system has no CPU clocks for threads."""
+    """Measures the attempts on the threads of a run. GIL waits are 0 if the system has no CPU clocks for threads.
 
-    def __init__(self) -> None:
+    `idle()` returns the seconds for which the cores were idle so far, None if that is unknown.
+    """
+
+    def __init__(self, idle: Callable[[], float | None] = idle_seconds) -> None:
+        self._idle = idle
+        self._idled: float | None = None  # at the last sample
         self._threads: dict[int, _Thread] = {}
         self._sampled_at = time.monotonic()
         self._has_clocks = hasattr(time, "pthread_getcpuclockid")  # not on macOS
@@ -61,8 +71,10 @@ class GilContention:
 
     def look(self, late: float) -> None:
         """Take a sample. Called several times a second by a thread that slept and woke up `late` seconds too late."""
-        now = time.monotonic()
+        now, idled = time.monotonic(), self._idle()
         seconds, self._sampled_at = now - self._sampled_at, now
+        before, self._idled = self._idled, idled
+        had_idle_core = before is not None and idled is not None and idled - before >= _IDLE_CORE * seconds
         threads = []
         for ident, thread in list(self._threads.items()):
             if thread.clock is None:
@@ -80,6 +92,6 @@ class GilContention:
                 threads.append((thread, used))
         # Threads that used more than one core together did not wait for the GIL, but perhaps for a core.
         one_core = sum(used for _, used in threads) < _ONE_CORE * seconds
-        if late > _LATE_SHARE * sys.getswitchinterval() and len(threads) > 1 and one_core:
+        if late > _LATE_SHARE * sys.getswitchinterval() and len(threads) > 1 and one_core and had_idle_core:
             for thread, used in threads:
                 thread.waited += max(0.0, seconds - used)

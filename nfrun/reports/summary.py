@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
@@ -25,6 +25,9 @@ _MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that 
 _EXACT = 2**53  # whole numbers below it are exact as floats, so they are shown in full: they may be keys
 _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
+_SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
+_OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
+_FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 _NO_PREVIEW = "(cannot be shown)"
 _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
 
@@ -153,19 +156,25 @@ class Summary:
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
         print_line(err, f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
-            ratio = record.sequential / wall
-            print_line(
-                err, f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
-            )
+            for text, style in self._speed(wall, cpu):
+                print_line(err, text, style)
             for line in self._gil_waits(wall):
                 print_line(err, line, "dim")
-            # Nodes that compute at the same time slow each other down, so the sum of their durations is too large.
-            if ratio > 1.1 and cpu > _COMPUTING * wall:
-                print_line(
-                    err,
-                    "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential",
-                    "dim",
-                )
+
+    def _speed(self, wall: float, cpu: float) -> Iterator[tuple[str, str]]:
+        """Yield a line that compares the run with one node at a time, where that can be known."""
+        record = self._record
+        if record.sequential < _SHORTEST_WORK:
+            return
+        # Nodes that compute at the same time slow each other down, unless each had a core: then the CPU time of their
+        # threads makes up their durations. If not, the sum of the durations is too large.
+        own = sum(node.cpu for node in record.nodes.values())
+        ratio = record.sequential / wall
+        if cpu <= _COMPUTING * wall or record.sequential <= _OWN_CORE * own:
+            yield f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
+        elif ratio > _FASTER:
+            what = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
+            yield what, "dim"
 
     def _gil_waits(self, wall: float) -> list[str]:
         """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""

@@ -16,8 +16,8 @@ Other packages use:
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`
 - `process_tree`: `wait_group_exit`
-- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `peak_rss`,
-  `set_allocator`
+- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`,
+  `peak_rss`, `set_allocator`
 - `signals`: `cancel_on_signals`, `SIGNALS`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `supervisor`: `supervise`

@@ -110,7 +110,7 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(folder: Folder) -> N
     assert "numbers | making 3" in done.stderr
     assert "double finished in" in done.stderr
     assert "critical path" in done.stderr
-    assert "sequential" in done.stderr
+    assert "sequential" not in done.stderr, "there was too little work to compare"
     assert "\x1b" not in done.stdout + done.stderr
 
 

@@ -358,6 +358,35 @@ def test_a_speed_up_inflated_by_contention_gets_a_note(record: RunRecord) -> Non
 
 
 @pytest.mark.parametrize(
+    ("cpu", "own", "line"),
+    [
+        (0.5, 0.5, "sequential 4.70 s -> 3.20 s (1.5x)\n"),  # the nodes waited, as for the network
+        (4.7, 4.7, "sequential 4.70 s -> 3.20 s (1.5x)\n"),  # each computed on a core of its own
+        (4.7, 4.3, "sequential 4.70 s -> 3.20 s (1.5x)\n"),
+        (3.2, 3.2, "the nodes shared the processor"),  # they computed, and waited for a core
+        (4.7, 0.5, "the nodes shared the processor"),  # they computed on threads of their own, which share the cores
+    ],
+)
+def test_a_speed_up_is_shown_only_if_the_nodes_did_not_share_the_processor(
+    record: RunRecord, cpu: float, own: float, line: str
+) -> None:
+    record.nodes["a"].cpu = own
+    err = summary(record, cpu=(0.0, cpu))[1]
+    assert line in err
+    assert ("sequential 4" in err) is line.startswith("sequential")
+
+
+@pytest.mark.parametrize("cpu", [0.0, 2.0])
+def test_less_than_a_second_of_work_is_not_compared(record: RunRecord, cpu: float) -> None:
+    for node in record.nodes.values():
+        node.duration /= 5
+    err = summary(record, cpu=(0.0, cpu))[1]
+    assert "critical path 560 ms" in err
+    assert "sequential" not in err
+    assert "processor" not in err
+
+
+@pytest.mark.parametrize(
     ("cpu", "imported"),
     [((0.0, 0.4, 0.6, 0.7), True), ((0.0, 0.6, 0.6, 0.7, 0.7), True), ((0.0, 0.6, 1.1, 1.2), False)],
 )

@@ -546,6 +546,10 @@ p.yaml:5:32: 'cpu' must be more than 0, not -1
     5 |   b: {run: x, resources: {cpu: -1}}
       |                                ^^
 
+p.yaml:5:32: 'cpu' must be at most 1024, not 1025
+    5 |   b: {run: x, resources: {cpu: 1025}}
+      |                                ^^^^
+
 p.yaml:5:26: 'resources' must be a mapping, not 2
     5 |   b: {run: x, resources: 2}
       |                          ^ for example resources: {cpu: 2}
