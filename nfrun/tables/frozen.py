@@ -73,7 +73,7 @@ def as_stored(table: pa.Table) -> pa.Table:
     """
     import pyarrow as pa
 
-    types = str(table.schema.types)
+    types = str(table.schema)
     if "extension<" in types:
         table = as_registered(table)
     if "dictionary<" in types:
