@@ -18,7 +18,7 @@ import pyarrow.types as pt
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
-from nfrun.tables.frozen import read_all
+from nfrun.tables.frozen import as_stored, read_all
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.json_values import encode_json, is_bytes
 from nfrun.tables.output_files import StoredOutput, failed_write
@@ -41,7 +41,7 @@ class JsonStore(TableStore):
 
         Raises HandoffError if the store is closed; exceptions of a `RecordBatchReader` pass through.
         """
-        table = read_all(value) if isinstance(value, pa.RecordBatchReader) else value
+        table = as_stored(read_all(value) if isinstance(value, pa.RecordBatchReader) else value)
         digest = table_digest(table) if output in self._with_digest else None
         ref = OutputRef(output, table.num_rows, table.nbytes, schema_line(table.schema), None, digest, attempt)
         entry = StoredOutput((output, attempt), ref, to_json(table))
@@ -52,7 +52,7 @@ class JsonStore(TableStore):
 
     def open(self, ref: OutputRef) -> pa.Table:
         """Return the parsed table. Raises HandoffError if the output is released."""
-        return from_json(self._kept(ref))
+        return as_stored(from_json(self._kept(ref)))
 
     def file(self, ref: OutputRef) -> Path:
         """Write the output to an Arrow IPC file and return its path.
