@@ -37,6 +37,8 @@ PURE_ELSEWHERE = ("logs.redaction", "reports.bench_stats", "tables.write_queue")
 SPLITS_AT_DOTS = {
     "code": "names of modules",
     "facts": "names of modules",
+    "engine.executors.preload": "names of modules",
+    "engine.placement": "names of modules",
     "nodes.python": "names of modules",
     "nodes.script_files": "names of modules",
     "spec.references": "references in a pipeline file",

@@ -29,12 +29,12 @@ class CacheKeys:
     """Computes the key inputs of the nodes of a bound pipeline, in which no expressions are left.
 
     Has no lock. First, one thread calls `definition` for every node, which reads all code. From then on, any thread
-    may call `definition` and `key_inputs`. Only one thread may call `is_current` and `refresh`.
+    may call `definition` and `key_inputs`. Only one thread may call `is_current` and `refresh`. `code` reads the code.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._fingerprints = Fingerprints(Path(pipeline.folder))
+        self.code = Fingerprints(Path(pipeline.folder))
         self._distributions = Distributions()
         self._definitions: dict[str, KeyInputs] = {}
         self._facts: dict[str, CodeFacts] = {}
@@ -74,23 +74,23 @@ class CacheKeys:
         """Return what the code or the text of the node shows without being run."""
         if node not in self._facts:
             spec = self._pipeline.nodes[node]
-            self._facts[node] = KINDS[spec.kind].code_facts(spec, self._fingerprints)
+            self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code)
         return self._facts[node]
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
         spec = self._pipeline.nodes[node]
-        return KINDS[spec.kind].is_current(spec, self._fingerprints)
+        return KINDS[spec.kind].is_current(spec, self.code)
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the source files again."""
-        self._fingerprints.refresh()
+        self.code.refresh()
 
     def _define(self, spec: NodeSpec) -> KeyInputs:
         kind = KINDS[spec.kind]
         key_inputs = {"scheme": _SCHEME, "node": spec.id, "kind": spec.kind, "text": text_checksum(spec.body)}
         key_inputs["outputs"] = ",".join(spec.outputs)
-        key_inputs |= kind.key_inputs(spec, self._fingerprints)
+        key_inputs |= kind.key_inputs(spec, self.code)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
         key_inputs |= {f"package {name}": self._distributions.version(name) or "" for name in spec.packages}

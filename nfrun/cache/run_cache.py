@@ -5,7 +5,7 @@ There is one `RunCache` for a run. `cli/run.py` connects it to the event dispatc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import final
@@ -56,6 +56,7 @@ class RunCache:
         self._folder = folder
         self._keep = keep
         self._keys = CacheKeys(pipeline)
+        self.code = self._keys.code
         self._observed = _observed_files(pipeline, work, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
@@ -87,10 +88,15 @@ class RunCache:
         return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
 
     @property
+    def changed_state(self) -> Collection[str]:
+        """The nodes that changed process-global state, or ran beside one that did."""
+        return [name for name, seen in list(self._observed.seen.items()) if seen.state]
+
+    @property
     def obstacles(self) -> Mapping[str, str]:
         """Why nodes are not reused that may be: what their code shows, or what was seen when they ran."""
         found = {}
-        for name in self._decisions:
+        for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
             seen = self._observed.seen.get(name)
             why = self._keys.obstacle(name) or (seen.obstacle if seen is not None else "")
             if why := why or self._observed.inputs.obstacle(self._pipeline.nodes[name]):

@@ -16,13 +16,14 @@ from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.errors import Cause
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
-from nfrun.engine.placement import Placement, place_nodes, worker_environ
+from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
@@ -111,9 +112,9 @@ def _run(
     import_module: Callable[[str], Any] | None,
 ) -> RunResult:
     options, pipeline = setup.options, setup.pipeline
-    placement = place_nodes(pipeline, options.executor, setup.recorded)
-    if cache is not None:
-        placement = {node: name for node, name in placement.items() if node not in cache.reused_nodes}
+    code, reused = (cache.code, cache.reused_nodes) if cache else (Fingerprints(Path(pipeline.folder)), ())
+    placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused)
+    executors = placement.executors
     record = RunRecord(setup.plan)
 
     def table(output: OutputId) -> Any:
@@ -132,13 +133,15 @@ def _run(
         reporters=[
             record,
             *_events_file(setup),
-            *build_reporters(record, table, placement, lambda: cache.obstacles if cache else {}),
-            NodeStatsFile(setup.work.path, pipeline.file, setup.recorded, placement),
+            *build_reporters(record, table, executors, lambda: cache.obstacles if cache else {}),
+            NodeStatsFile(
+                setup.work.path, pipeline.file, setup.recorded, executors, lambda: cache.changed_state if cache else ()
+            ),
         ],
-        make_store=lambda run: _store(setup, placement, run),
+        make_store=lambda run: _store(setup, executors, run),
         redactor=setup.redactor,
         on_error=setup.messages,
-        placement=Placement(placement, worker_environ(pipeline, placement)),
+        placement=placement,
         gate=cache and cache.gate,
         import_module=import_module,
         keep_going=options.keep_going,

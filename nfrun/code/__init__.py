@@ -8,11 +8,11 @@ Python import what the others read; `module_space.py` does so for one run of sev
 
 Other packages use:
 
-- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `scope`
+- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `imports_of`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `Signature`
-- `module_finder`: `find_module`, `hidden_files`
+- `module_finder`: `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `ModuleSpace`, `with_short_names`
 - `script_names`: `ScriptNames`, `script_names`
 - `source_import`: `import_for_process`

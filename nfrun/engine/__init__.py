@@ -11,6 +11,6 @@ Other packages use:
 - `executors.registry`: `EXECUTORS`
 - `node_stats`: `NodeStats`, `NodeStatsFile`, `read_node_stats`
 - `pipeline_run`: `PipelineRun`
-- `placement`: `Placement`, `place_nodes`, `worker_environ`
+- `placement`: `place_nodes`
 - `runner`: `Run`
 """

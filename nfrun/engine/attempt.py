@@ -8,13 +8,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
@@ -26,6 +27,8 @@ from nfrun.tables.formats import FormatError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from nfrun.watch.process_state import Marks, ProcessState
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -66,6 +69,7 @@ class AttemptRunner:
     `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
     `arrow_threads` in worker processes, 0 if it may follow their environment. Queries in this process may take
     `memory_share` of the memory that queries may take.
+    `process_state` sees what attempts change in the process; None if no node is expected to.
     """
 
     pipeline: Pipeline
@@ -82,6 +86,7 @@ class AttemptRunner:
     import_module: Callable[[str], Any] | None = None
     arrow_threads: int = 0
     memory_share: float = 1.0
+    process_state: ProcessState | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -121,8 +126,9 @@ class _Attempt:
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_progress_at", "_read_seconds", "_runner", "_start",
-        "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run", "run_coroutine",
+        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_marks", "_progress_at", "_read_seconds", "_runner",
+        "_start", "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run",
+        "run_coroutine",
     )  # fmt: skip
 
     def __init__(
@@ -136,6 +142,7 @@ class _Attempt:
         self._complete_sent = False
         self._ended = False
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
+        self._marks: Marks | None = None
         self.failure: Failure | None = None
         self.input_waits: dict[OutputId, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
@@ -152,6 +159,9 @@ class _Attempt:
         outputs: dict[str, OutputRef] = {}
         publish_wait = 0.0
         clock = time.perf_counter
+        state = self._runner.process_state
+        if state is not None:
+            self._marks = state.reset()
         self._runner.contention.begin()
         began = clock()
         try:
@@ -174,17 +184,25 @@ class _Attempt:
                 store.discard(ref)
             outputs, publish_wait = {}, 0.0
         self._ended = True
+        changed = state.changed(self._marks) if state is not None and self._marks is not None else ()
         if self.input_waits:
             duration = max(0.0, duration - sum(self.input_waits.values()))
         cpu, gil_wait = self._runner.contention.end()
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
-        return Outcome(
+        outcome = Outcome(
             spec.id, self.attempt, self.failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
         )
+        if state is not None and changed:
+            return replace(outcome, observation=Observation(state=changed, obstacle=state.obstacle(changed)))
+        return outcome
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self._marks is not None and self._runner.process_state is not None:
+            self._marks = self._runner.process_state.begin(self._marks)
 
     @property
     def fsync(self) -> bool:

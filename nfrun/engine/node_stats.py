@@ -7,7 +7,7 @@ estimated durations and the placement of nodes from them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from nfrun.system.atomic_files import atomic_write, read_regular_file
 
 _CENTURY = 3.2e15  # in microseconds; a larger value is not a duration, and infinity would spoil every priority
 _KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the fields of `NodeStats` in order
+_CHANGED_STATE = "state"  # the key of `NodeStats.changed_state`; older files have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +28,26 @@ class NodeStats:
 
     `durations` has the estimated duration of every node that has finished. `thread` and `gil_waits` have the last
     duration and GIL wait on a thread of nodes that have ever waited `GIL_WAIT_SECONDS`. `process` has the last duration
-    of nodes in a worker process.
+    of nodes in a worker process. `changed_state` are the nodes that changed process-global state when they last ran.
     """
 
     durations: dict[str, float]
     thread: dict[str, float]
     gil_waits: dict[str, float]
     process: dict[str, float]
+    changed_state: frozenset[str] = frozenset()
 
     def with_run(
-        self, seconds: Mapping[str, float], gil_waits: Mapping[str, float], placement: Mapping[str, str]
+        self,
+        seconds: Mapping[str, float],
+        gil_waits: Mapping[str, float],
+        placement: Mapping[str, str],
+        changed_state: Collection[str] = (),
     ) -> NodeStats:
         """Return the statistics with those of another run added.
 
         `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `placement` the executors
-        of nodes that did not run on threads.
+        of nodes that did not run on threads. `changed_state` are its nodes that changed process-global state.
         """
         durations = dict(self.durations)
         for name, value in seconds.items():
@@ -57,6 +63,7 @@ class NodeStats:
             {**self.thread, **{name: seconds[name] for name in on_threads}},
             {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in on_threads}},
             {**self.process, **{name: seconds[name] for name in in_processes}},
+            (self.changed_state - seconds.keys()).union(changed_state),
         )
 
 
@@ -64,7 +71,10 @@ def read_node_stats(work: Path, pipeline: str) -> NodeStats:
     """Read the statistics of a pipeline from the work folder. Returns empty ones if the file is missing or damaged."""
     try:
         found = json.loads(read_regular_file(_file(work, pipeline)))
-        return NodeStats(*({k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS))
+        took, thread, locked, process = (
+            {k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS
+        )
+        return NodeStats(took, thread, locked, process, frozenset(map(str, found.get(_CHANGED_STATE, ()))))
     except (OSError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
         return NodeStats({}, {}, {}, {})
 
@@ -75,9 +85,8 @@ def write_node_stats(work: Path, pipeline: str, stats: NodeStats) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Integers are written three times as fast as fractions of a second.
     fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
-    text = json.dumps(
-        {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
-    )
+    seconds = {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
+    text = json.dumps({**seconds, _CHANGED_STATE: sorted(stats.changed_state)})
     with atomic_write(path, private=True) as partial:
         Path(partial).write_text(text)
 
@@ -89,16 +98,25 @@ def _file(work: Path, pipeline: str) -> Path:
 class NodeStatsFile:
     """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
 
-    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted.
+    `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted. `changed_state()`
+    returns the nodes that changed process-global state.
     """
 
     event_types = (NodeFinished, RunFinished)
 
-    def __init__(self, work: Path, pipeline: str, recorded: NodeStats, placement: Mapping[str, str] = NOTHING) -> None:
+    def __init__(
+        self,
+        work: Path,
+        pipeline: str,
+        recorded: NodeStats,
+        placement: Mapping[str, str] = NOTHING,
+        changed_state: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._work = work
         self._pipeline = pipeline
         self._recorded = recorded
         self._placement = placement
+        self._changed_state = changed_state
         # Numbers only: keeping every event alive costs time in the garbage collector.
         self._durations: dict[str, float] = {}
         self._gil_waits: dict[str, float] = {}
@@ -113,5 +131,7 @@ class NodeStatsFile:
                 self._gil_waits[event.node] = event.gil_wait
         elif isinstance(event, RunFinished) and self._durations:
             with suppress(OSError):  # only the next run's estimates depend on it
-                found = self._recorded.with_run(self._durations, self._gil_waits, self._placement)
+                found = self._recorded.with_run(
+                    self._durations, self._gil_waits, self._placement, self._changed_state()
+                )
                 write_node_stats(self._work, self._pipeline, found)

@@ -102,6 +102,7 @@ class PipelineRun:
             grace=grace,
             import_module=import_module,
             arrow_threads=arrow_threads,
+            process_state=placement.process_state(),
         )
 
     def go(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import GIL_WAIT_SECONDS
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.registry import WORKER_PROCESSES
@@ -12,7 +14,11 @@ from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.native_threads import thread_variables
 
+if TYPE_CHECKING:
+    from nfrun.watch.process_state import ProcessState
+
 DEFAULT_EXECUTOR = "thread"
+_HARMLESS = frozenset({"pyarrow", "numpy"})  # change no state that reading a node's own code would not show
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
@@ -22,42 +28,70 @@ class Placement:
 
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
     `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
-    import.
+    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share.
     """
 
     executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
     packages: Sequence[str] = ()
+    watches_threads: bool = False
 
     @property
     def names(self) -> Sequence[str]:
         """The names of the executors that the run needs."""
         return [DEFAULT_EXECUTOR, *dict.fromkeys(self.executors.values())]
 
+    def process_state(self) -> ProcessState | None:
+        """Return what sees changes of state in this process; None if no node on a thread is expected to make any."""
+        if not self.watches_threads:
+            return None
+        from nfrun.watch.process_state import ProcessState
+
+        return ProcessState()
+
 
 ON_THREADS = Placement()
 
 
-def place_nodes(pipeline: Pipeline, requested: str, recorded: NodeStats) -> dict[str, str]:
-    """Return the executors by node, without the nodes on threads.
+def place_nodes(
+    pipeline: Pipeline, requested: str, recorded: NodeStats, code: Fingerprints, reused: Collection[str] = ()
+) -> Placement:
+    """Decide where the nodes run that are not `reused`.
 
-    `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts. Nodes that are
-    processes of their own, and nodes of registered kinds, are never in worker processes. A node with its own number of
-    threads is in one, unless it shall run on a thread.
+    `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
+    it has none. Nodes that are processes of their own, and nodes of registered kinds, are never in worker processes. A
+    node with its own number of threads is in one, unless it shall run on a thread.
     """
-    placement = {}
+    executors: dict[str, str] = {}
+    packages: dict[str, None] = {}
+    watches_threads = False
     for name, spec in pipeline.nodes.items():
-        executor = spec.executor if requested == "file" else requested
-        if executor in ("", "auto"):
-            in_process = _has_own_threads(spec) or (executor == "auto" and gains_from_process(name, recorded))
-            executor = WORKER_PROCESSES[0] if in_process else DEFAULT_EXECUTOR
-        in_worker = spec.kind in BUILT_IN and not KINDS[spec.kind].is_process
+        executor = (spec.executor if requested == "file" else requested) or "auto"
+        kind = KINDS[spec.kind]
+        in_worker = spec.kind in BUILT_IN and not kind.is_process
+        if name in reused:
+            continue
+        if executor == "auto":
+            needs_process = in_worker and (
+                _has_own_threads(spec) or changes_state(spec, recorded, code) or gains_from_process(name, recorded)
+            )
+            executor = WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
+        if executor in WORKER_PROCESSES and in_worker and not _has_own_threads(spec):
+            packages.update(dict.fromkeys(kind.imports(spec, code)))
         if executor != DEFAULT_EXECUTOR and (in_worker or executor not in WORKER_PROCESSES):
-            placement[name] = executor
-    return placement
+            executors[name] = executor
+        elif not watches_threads:
+            tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
+            watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
+    return Placement(executors, _worker_environ(pipeline, executors), tuple(packages), watches_threads)
 
 
-def worker_environ(pipeline: Pipeline, executors: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:
+    """Whether the node uses state that all nodes of a process share, by its code or by what an earlier run saw."""
+    return spec.id in recorded.changed_state or bool(KINDS[spec.kind].code_facts(spec, code).global_state)
+
+
+def _worker_environ(pipeline: Pipeline, executors: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     """Return the variables with which the worker processes of nodes start, for the nodes that need others than the run.
 
     Variables of the file stay.

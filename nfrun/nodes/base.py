@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +145,9 @@ class NodeContext(Protocol):
     def scratch(self) -> Path:
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
 
+    def begin(self) -> None:
+        """Say that the user's code begins, with its modules imported: what it changes in the process is seen."""
+
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end and returns its result."""
 
@@ -218,6 +221,8 @@ class Kind:
     # Returns what else the outputs depend on, by name: beside the body, values, settings, inputs, files and variables.
     # If one has changed, it is called "its <name>"; `cache/reuse_decision.py` has other texts for some first words.
     key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}
+    # Returns the installed modules that the node's code may import.
+    imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
     # Whether what `key_inputs` has read is unchanged.
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.

@@ -119,6 +119,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         arguments["context"] = Context(
             context.run, node.id, context.attempt, context.environ, _logger(context), context
         )
+    context.begin()
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
         return {}
@@ -148,6 +149,12 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     from nfrun.facts.fact_reader import facts_of
 
     return facts_of(code).of(*node.body.split(":"))
+
+
+def _imports(node: NodeSpec, code: Fingerprints) -> Sequence[str]:
+    from nfrun.facts.installed_imports import installed_imports
+
+    return installed_imports(code, *node.body.split(":"))
 
 
 async def _awaiting(value: Any) -> Any:
@@ -307,5 +314,6 @@ PYTHON = Kind(
     is_current=lambda node, code: code.is_current(*node.body.split(":")),
     code_facts=_code_facts,
     loads_libraries=True,
+    imports=_imports,
     has_user_frames=True,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.node_stats import NodeStats
@@ -23,13 +25,17 @@ def pipeline(**executors: str) -> Pipeline:
     return Pipeline("p.yaml", ".", "p", "", {}, {}, nodes, {})
 
 
+def place(nodes: Pipeline, requested: str, recorded: NodeStats) -> Mapping[str, str]:
+    return place_nodes(nodes, requested, recorded, Fingerprints(Path(nodes.folder))).executors
+
+
 def stats(duration: float, gil_wait: float, process: float | None = None) -> NodeStats:
     return NodeStats({"a": duration}, {"a": duration}, {"a": gil_wait}, {} if process is None else {"a": process})
 
 
 def test_without_an_option_the_file_decides() -> None:
     nodes = pipeline(a="process", b="thread", c="", script="process")
-    assert place_nodes(nodes, "file", NONE) == {"a": "process"}
+    assert place(nodes, "file", NONE) == {"a": "process"}
 
 
 @pytest.mark.parametrize(
@@ -38,14 +44,14 @@ def test_without_an_option_the_file_decides() -> None:
 def test_the_option_applies_to_all_nodes_but_no_script_runs_in_a_worker_process(requested: str, found: str) -> None:
     nodes = pipeline(a="thread", b="process", c="", script="")
     name = "process" if requested == "auto" else requested
-    assert place_nodes(nodes, requested, stats(2.0, 1.0)) == dict.fromkeys(found, name)
+    assert place(nodes, requested, stats(2.0, 1.0)) == dict.fromkeys(found, name)
 
 
 def test_any_executor_may_be_one_of_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("placement", "node_stats"):
         monkeypatch.setattr(f"nfrun.engine.{module}.WORKER_PROCESSES", ("toy",))
     nodes = pipeline(a="", script="")
-    assert place_nodes(nodes, "auto", stats(2.0, 1.0)) == place_nodes(nodes, "toy", NONE) == {"a": "toy"}
+    assert place(nodes, "auto", stats(2.0, 1.0)) == place(nodes, "toy", NONE) == {"a": "toy"}
     assert NONE.with_run({"a": 1.5}, {}, {"a": "toy"}).process == {"a": 1.5}
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -28,9 +29,10 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
     Starts the process again without the first one that must be left out.
     """
     before, threads = dict(os.environ), _thread_count()
-    for package in packages:
+    installed = [package for package in packages if find_spec(package.partition(".")[0]) is not None]
+    for package in installed:
         if not _imports(package, until) or _thread_count() != threads:
-            _restart(before, until, [other for other in packages if other != package])
+            _restart(before, until, [other for other in installed if other != package])
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 

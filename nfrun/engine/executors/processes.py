@@ -153,13 +153,15 @@ class ProcessWorkers:
 
         outcome: Outcome | None = None
         ending = ""
+        spent: list[None] = []
+        calls = {**self._calls, "spent": lambda: spent.append(None)}
         logs, node, attempt = self._runner.logs, order.node.id, order.start.attempt
         feeds = [logs.of(node, attempt, name).feed for name in STREAMS]
         # A worker that is cancelled while it sends may have sent half a message.
         with suppress(EOFError, OSError, UnpicklingError), cancel_token.on_cancel(end, worker.kill):
             worker.drain([lambda data: None] * 2)  # output of processes that an earlier node left behind
             try:
-                outcome = worker.request(order, feeds, self._calls, self._take_seconds)
+                outcome = worker.request(order, feeds, calls, self._take_seconds)
             except TimeoutError:
                 worker.kill()
                 ending = f"its worker process has not taken the attempt within {self._take_seconds:g} s"
@@ -171,7 +173,7 @@ class ProcessWorkers:
         if outcome is None:
             return self._lost(worker, order, cancel_token, ending)
         was_terminated = outcome.failure is not None and outcome.failure.cause is Cause.CANCELLED
-        if cancel_token.cancelled or was_terminated:  # its state is unknown
+        if cancel_token.cancelled or was_terminated or spent:  # its state is unknown, or not that of its start
             worker.kill()
             self._pool.discard(worker)
         else:

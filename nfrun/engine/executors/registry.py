@@ -19,7 +19,8 @@ def _process(packages: Sequence[str], variables: Mapping[str, str]) -> MakeExecu
     from nfrun.engine.executors.fork_server import start_server
     from nfrun.engine.executors.processes import PRELOAD, ProcessExecutor
 
-    start_server(PRELOAD, packages, variables)
+    # Arrow imports pandas to make most tables, where it is installed.
+    start_server(PRELOAD, [*packages, "pandas"], variables)
     return ProcessExecutor
 
 

@@ -6,6 +6,7 @@ Orders, log lines, progress and outcomes go through one pipe. Tables go through 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.tables.worker_store import WorkerStore
+from nfrun.watch.process_state import WorkerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
                 outcome = Outcome(order.node.id, order.start.attempt, nfrun_failure(error))
             if os.getpid() != worker_pid:
                 os._exit(1)  # this is a child that the node forked: only its parent may report an outcome
+            if worker.state.spent:
+                outbox.send("spent")  # the run ends this process
             outbox.finish(outcome)
 
 
@@ -155,6 +159,13 @@ class _Logs(Logs):
         self._outbox.send("log", node, attempt, level, line)
 
 
+def _seed(node: NodeSpec) -> str | None:
+    """Return the text that seeds the generators: the same in every run and attempt, whatever the node reads."""
+    if node.cache is False:
+        return None
+    return json.dumps([node.id, node.kind, node.body, dict(node.with_)])
+
+
 class _Worker:
     """Makes attempts in this process, on the main thread. `memo` is kept from one attempt to the next."""
 
@@ -163,6 +174,7 @@ class _Worker:
         self._config = config
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
+        self.state = WorkerState()
         self._redirect_output()
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
@@ -179,7 +191,9 @@ class _Worker:
             memo=self._memo,
             consumed_here={spec.id: order.consumed},
             memory_share=config.memory_share,
+            process_state=self.state,
         )
+        self.state.seed = _seed(spec)
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         try:

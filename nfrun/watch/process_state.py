@@ -1,0 +1,256 @@
+"""Sees which state of the whole process changed while a node ran, and sets that state before the attempts of a worker.
+
+On threads all nodes share this state, so that their results depend on who changes it when. A worker process makes one
+attempt at a time, and each begins with the same state.
+"""
+
+from __future__ import annotations
+
+import _locale
+import _random
+import ctypes
+import os
+import random
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from typing import Any, NamedTuple
+
+RANDOM = "random's generator"
+NUMPY = "numpy's global random generator"
+DIRECTORY = "the working directory"
+ENVIRON = "the environment variables"
+LOCALE = "the locale"
+FIGURES = "pyplot's figures"
+
+_STATE_BYTES = 624 * 4 + 4  # of a Mersenne Twister: its words and its position
+_OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # set while a fork server starts
+_SEEDED_ON_IMPORT = ("numpy.random", "torch")
+
+
+class Marks(NamedTuple):
+    """The states of both generators, and the number of imported modules, when an attempt or the node's code began.
+
+    Without numpy's module, its state is empty: Arrow imports numpy where it is installed.
+    """
+
+    random: bytes
+    numpy: bytes
+    modules: int
+
+
+class ProcessState:
+    """Sees changes of process-global state since it was made, and of both random generators since `begin`.
+
+    What an import changes counts as there from the start: variables, and for `begin` the directory and the locale too.
+    Safe to call from several threads.
+    """
+
+    _directory: str
+    _environ: dict[bytes, bytes]
+    _locale: str
+
+    def __init__(self) -> None:
+        self._adopt()
+        self._figures = _figures()
+        self._random = _random_reader()
+        if "numpy" in sys.modules:  # so that the first use of its generator is seen
+            import numpy.random  # noqa: F401
+        self._numpy: tuple[object, Callable[[], bytes]] = (None, bytes)
+
+    def reset(self) -> Marks:
+        """Call this when an attempt begins."""
+        return Marks(self._random(), self._numpy_state(), len(sys.modules))
+
+    def begin(self, marks: Marks) -> Marks:
+        """Call this when the attempt has imported the node's modules, with what `reset` returned."""
+        if len(sys.modules) != marks.modules:
+            self._adopt()
+        return ProcessState.reset(self)
+
+    def changed(self, marks: Marks) -> tuple[str, ...]:
+        """Return the names of what has changed: the generators since `marks` were taken, all else ever."""
+        found = [RANDOM] if self._random() != marks.random else []
+        if marks.numpy and self._numpy_state() != marks.numpy:
+            found.append(NUMPY)
+        if _directory() != self._directory:
+            found.append(DIRECTORY)
+        environ = _environ()
+        if environ != self._environ and _without_ours(environ) != _without_ours(self._environ):
+            if len(sys.modules) == marks.modules:
+                found.append(ENVIRON)
+            else:
+                self._environ = dict(environ)
+        if _locale.setlocale(_locale.LC_ALL) != self._locale:
+            found.append(LOCALE)
+        if _figures() != self._figures:
+            found.append(FIGURES)
+        return tuple(found)
+
+    def obstacle(self, changed: Sequence[str]) -> str:
+        """Return why the result of an attempt is not reused while which this state has changed."""
+        return f"it ran on a thread while {listed(changed)} changed"
+
+    def _adopt(self) -> None:
+        self._directory = _directory()
+        self._environ = dict(_environ())
+        self._locale = _locale.setlocale(_locale.LC_ALL)
+
+    def _numpy_state(self) -> bytes:
+        module = sys.modules.get("numpy.random.mtrand")
+        if module is None:
+            return b""
+        generator = module._rand._bit_generator
+        known, read = self._numpy
+        if known is not generator:
+            read = _numpy_reader(generator)
+            self._numpy = generator, read
+        return read()
+
+
+class WorkerState(ProcessState):
+    """The state of a worker process, which is the same at the beginning of each attempt.
+
+    `seed` is the text that seeds the generators for the node's code; None takes the system's randomness.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings = _pyplot_settings()
+        self._seeded: str | None = ""
+        self._first_locale = self._locale
+        self.seed: str | None = ""
+        sys.meta_path.insert(0, _SeedOnImport(self._seed_module))
+
+    def reset(self) -> Marks:
+        """Put back directory and variables. What modules draw on their import is the same for all nodes."""
+        if _directory() != self._directory:
+            with suppress(OSError):  # it may have been removed
+                os.chdir(self._directory)
+        if _environ() != self._environ:
+            before = {os.fsdecode(name): os.fsdecode(value) for name, value in self._environ.items()}
+            os.environ.clear()
+            os.environ.update(before)
+            time.tzset()
+        self._seed_all("")
+        return super().reset()
+
+    def begin(self, marks: Marks) -> Marks:
+        """Seed the generators for the code of the node."""
+        self._seed_all(self.seed)
+        return super().begin(marks)
+
+    def obstacle(self, changed: Sequence[str]) -> str:
+        """Return "": no other node was there."""
+        return ""
+
+    @property
+    def spent(self) -> bool:
+        """Whether something has changed that cannot be put back, so that the worker must not make another attempt."""
+        locale = _locale.setlocale(_locale.LC_ALL)
+        return bool(_figures()) or locale != self._first_locale or _pyplot_settings() != self._settings
+
+    def _seed_all(self, seed: str | None) -> None:
+        self._seeded = seed
+        random.seed(seed)
+        for name in _SEEDED_ON_IMPORT:
+            if name in sys.modules:
+                self._seed_module(name)
+
+    def _seed_module(self, name: str) -> None:
+        module: Any = sys.modules[name]
+        numbers = random.Random(self._seeded)  # of its own: both generators begin as if the other were not there
+        with suppress(Exception):  # a module that has this name only
+            if name == "torch":
+                module.manual_seed(numbers.getrandbits(63))
+            else:
+                module.seed([numbers.getrandbits(32) for _ in range(4)])
+
+
+class _SeedOnImport(MetaPathFinder):
+    """Seeds a module when it is imported: a node may import it late, and another node in the same worker early."""
+
+    def __init__(self, seed: Callable[[str], None]) -> None:
+        self._seed = seed
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        others = [finder for finder in sys.meta_path if finder is not self] if name in _SEEDED_ON_IMPORT else []
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_seed(module: Any) -> None:
+                execute(module)
+                self._seed(name)
+
+            spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
+        return spec
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
+
+
+def _environ() -> Mapping[bytes, bytes]:
+    """Return the variables as `os.environ` keeps them: to compare these costs a hundredth."""
+    environ: Any = os.environ
+    data: Mapping[bytes, bytes] = environ._data
+    return data
+
+
+def _without_ours(environ: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {name: value for name, value in list(environ.items()) if name not in _OURS}
+
+
+def _figures() -> list[int]:
+    """Return the numbers of the open figures."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    list_figures: Callable[[], list[int]] = getattr(pyplot, "get_fignums", list)
+    return list_figures()
+
+
+def _pyplot_settings() -> dict[str, Any] | None:
+    """Return the settings of all figures to come; None without pyplot."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dict(getattr(sys.modules.get("matplotlib"), "rcParams", {}))
+
+
+def _random_reader() -> Callable[[], bytes]:
+    """Return what reads the state of the generator behind `random.random` and the like.
+
+    `random.getstate` makes 625 numbers of it, which takes sixty times as long.
+    """
+    generator: Any = random.seed.__self__  # type: ignore[attr-defined]
+    header, padding = object.__basicsize__, 4
+    if _random.Random.__basicsize__ == header + _STATE_BYTES + padding:
+        read = _reader(id(generator) + header)
+        if int.from_bytes(read()[:4], sys.byteorder) == generator.getstate()[1][-1]:
+            return read
+    return lambda: repr(generator.getstate()).encode()
+
+
+def _numpy_reader(generator: Any) -> Callable[[], bytes]:
+    if type(generator).__name__ == "MT19937":
+        return _reader(generator.ctypes.state_address)
+    return lambda: repr(generator.state).encode()
+
+
+def _reader(address: int) -> Callable[[], bytes]:
+    memory = (ctypes.c_char * _STATE_BYTES).from_address(address)
+    return lambda: memory.raw
