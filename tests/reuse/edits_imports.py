@@ -52,9 +52,9 @@ from helpers import *
 def g(): return 1
 
 ## what a star hands on | ['M'] | ['M', 'N']
+N = 5
 from helpers import *
-N = 0
-def f(): return {'a': M if N else len(dir())}
+def f(): return {'a': N}
 -- helpers.py
 __all__ = ['M']
 N = 3
@@ -556,15 +556,17 @@ class C:
  tag = 'made-up'
  x = 1
 
-## a handler that a configuration names
+## a filter that a configuration names | 5 | 6
 import logging.config
 def f():
- handlers = {'h': {'()': 'made_up_handlers.make'}}
- logging.config.dictConfig({'version': 1, 'disable_existing_loggers': False, 'handlers': handlers})
- return {'a': 3}
--- made_up_handlers.py
+ logging.config.dictConfig({'version': 1, 'incremental': False, 'disable_existing_loggers': False,
+  'filters': {'x': {'()': 'made_up_filters.make'}}})
+ return {'a': logging.made_up}
+-- made_up_filters.py
 import logging
-def make(): return logging.NullHandler(1)
+def make():
+ logging.made_up = 5
+ return logging.Filter()
 
 ## what timeit runs
 import timeit
