@@ -25,7 +25,9 @@ def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
     not at all.
     """
     import signal
-    import threading
+
+    from nfrun.core.errors import HandoffError
+    from nfrun.system.threads import start_thread
 
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -41,8 +43,8 @@ def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
         # Not by handlers: the main thread may be in C code that calls none.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         seconds = _LEFT_SECONDS if _has_background_work() else _HOOKS_SECONDS
-        threading.Thread(target=_leave_later, args=[code, seconds, reading], name="nfrun-leave", daemon=True).start()
-    except (OSError, RuntimeError):  # too many open files or threads
+        start_thread(_leave_later, "nfrun-leave", code, seconds, reading)
+    except (OSError, HandoffError):  # too many open files or threads
         _leave_now(code)
     sys.exit(code)
 

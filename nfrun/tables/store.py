@@ -305,7 +305,7 @@ class TableStore:
 
     def _take_checksums(self) -> None:
         while (entry := self._unchecked.get()) is not None:
-            with suppress(OSError):  # the journal writer, which needs the checksum, reports this error
+            with suppress(Exception):  # the journal writer, which needs the checksum, reports this error
                 entry.ref = replace(entry.ref, checksum=file_checksum(self._path_of(entry.ref)))
             with self._lock:
                 self._unchecked_count -= 1
@@ -316,7 +316,9 @@ class TableStore:
     def _run_writer(self) -> None:
         import pyarrow as pa
 
-        import nfrun.tables.digest  # noqa: F401  (import it now, not while the end of the run waits for it)
+        with suppress(Exception):  # too many open files, for instance: then each write fails
+            # Imported now, not while the end of the run waits for it.
+            import nfrun.tables.digest  # noqa: F401
 
         while True:
             with self._lock:

@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import stat
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -863,3 +864,11 @@ def test_many_threads(make: Any, mode: str) -> None:
     assert retained == {"k0", "k1"}
     store.close()
     assert files(store) == ([] if mode == "memory" else ["k0.1.arrow", "k1.1.arrow"])
+
+
+def test_a_writer_that_cannot_import_reports_it_and_ends(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nfrun.tables.digest", None)  # as if there were too many open files
+    store, emitted = make(persistent=True)
+    store.publish("a", 1, MANY)
+    assert store.flushed(10)
+    assert len(emitted.published + emitted.errors) == 1
