@@ -13,13 +13,14 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup
+from bench import blog, digits, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup
 from bench.measure import Line, machine
 
 SUITES = {
     "noop": noop.measure,
     "blog": blog.measure,
     "metg": metg.measure,
+    "digits": digits.measure,
     "flights": flights.measure,
     "handoff": handoff.measure,
     "journal": journal.measure,

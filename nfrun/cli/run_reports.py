@@ -18,7 +18,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.run_record import RunRecord
-from nfrun.system.runtime import children_time, cores, peak_rss
+from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def build_reporters(
         obstacles=obstacles,
         place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
+        idle=idle_seconds,
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,

@@ -27,6 +27,7 @@ _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
 _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
+_IDLE_CORE = 0.5  # of the wall time: if cores were idle for less, nodes may have waited for a core
 _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 _NO_PREVIEW = "(cannot be shown)"
 _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
@@ -38,9 +39,10 @@ class Summary:
     `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
     output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node.
     `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
-    far, and `children_cpu()` those of scripts and worker processes. `makespan(durations)` estimates the seconds of a
-    run whose nodes take these seconds. With `quiet` only failures are printed. Text from tables goes through
-    `redact(text)`. `resumable` says whether `--resume` can reuse the outputs of this run.
+    far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which cores of the
+    machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes
+    take these seconds. With `quiet` only failures are printed. Text from tables goes through `redact(text)`.
+    `resumable` says whether `--resume` can reuse the outputs of this run.
     """
 
     name = "on stdout"
@@ -59,6 +61,7 @@ class Summary:
         cpu: Callable[[], float],
         children_cpu: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
+        idle: Callable[[], float | None],
         quiet: bool = False,
         redact: Callable[[str], str] = str,
         resumable: bool = False,
@@ -76,6 +79,8 @@ class Summary:
         self._redact = redact
         self._cpu = cpu
         self._makespan = makespan
+        self._idle = idle
+        self._idle_before = idle()
         self._cpu_before = cpu()
         self._children_cpu = children_cpu
         self._children_cpu_before = children_cpu()
@@ -170,11 +175,17 @@ class Summary:
         # threads makes up their durations. If not, the sum of the durations is too large.
         own = sum(node.cpu for node in record.nodes.values())
         ratio = record.sequential / wall
-        if cpu <= _COMPUTING * wall or record.sequential <= _OWN_CORE * own:
+        computed = cpu > _COMPUTING * wall
+        if record.sequential <= _OWN_CORE * own or (not computed and self._had_idle_core(wall)):
             yield f"sequential {format_seconds(record.sequential)} -> {format_seconds(wall)} ({ratio:.1f}x)", "bold"
-        elif ratio > _FASTER:
+        elif computed and ratio > _FASTER:
             what = "the nodes shared the processor, so one node at a time may be faster: try --schedule sequential"
             yield what, "dim"
+
+    def _had_idle_core(self, wall: float) -> bool:
+        """Whether a node that wanted a core got one. Other programs may have used the cores that the nodes did not."""
+        idle = self._idle()
+        return idle is None or self._idle_before is None or idle - self._idle_before >= _IDLE_CORE * wall
 
     def _gil_waits(self, wall: float) -> list[str]:
         """Return lines with the nodes that waited for the GIL, and the estimated duration of a run in processes."""

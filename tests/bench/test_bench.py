@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from bench import blog, compare, metg, noop, peers
+from bench import blog, compare, digits, metg, noop, peers
 from bench.measure import Sample, clocked, holds, interleaved, versus
 from bench.nodes import steps
 from bench.peers import Engine, Shape
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.plan import make_stages
+from nfrun.nodes.registry import KINDS
+from nfrun.spec.loader import read_pipeline
 
 
 def test_variants_are_interleaved() -> None:
@@ -106,6 +109,15 @@ def test_chain_and_fan_out() -> None:
 def test_the_blog_pipelines_have_the_times_of_the_blog_post() -> None:
     assert blog.bounds("blog-5") == pytest.approx((0.8, 0.24, 0.38))
     assert blog.bounds("blog-20") == pytest.approx((3.2, 0.68, 1.12))
+
+
+def test_the_fits_draw_by_seeds_of_their_own_so_that_they_run_on_threads(tmp_path: Path) -> None:
+    pipeline, _ = read_pipeline(digits.write(tmp_path))
+    assert len(pipeline.nodes) == 22
+    code = Fingerprints(tmp_path)
+    facts = [KINDS[spec.kind].code_facts(spec, code) for spec in pipeline.nodes.values()]
+    assert [found.global_state for found in facts if found.global_state] == []
+    compile((tmp_path / "loop.py").read_text(), "loop.py", "exec")
 
 
 @pytest.fixture
