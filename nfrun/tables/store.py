@@ -317,8 +317,7 @@ class TableStore:
         import pyarrow as pa
 
         with suppress(Exception):  # too many open files, for instance: then each write fails
-            # Imported now, not while the end of the run waits for it.
-            import nfrun.tables.digest  # noqa: F401
+            import nfrun.tables.digest  # noqa: F401  (now, not while the end of the run waits for it)
 
         while True:
             with self._lock:
