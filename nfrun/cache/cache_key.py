@@ -7,13 +7,13 @@ nfrun was started in, and files that only the node's own code names. Of installe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.code.distributions import Distributions
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.fingerprint import Fingerprints, Piece
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
@@ -76,6 +76,15 @@ class CacheKeys:
             spec = self._pipeline.nodes[node]
             self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code)
         return self._facts[node]
+
+    def pieces(self, node: str) -> Sequence[Piece]:
+        """Return the statements of the project's code that the node reaches."""
+        spec = self._pipeline.nodes[node]
+        return KINDS[spec.kind].pieces(spec, self.code)
+
+    def file_of(self, module: str) -> Path | None:
+        """Return the file of a module of the project."""
+        return self.code.file_of(module)
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""

@@ -26,6 +26,7 @@ from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.atomic_files import atomic_write, sync
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
+from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles
 
 
@@ -33,13 +34,15 @@ from nfrun.watch.recorded_files import RecordedFiles
 class ObservedFiles:
     """Records which files nodes read and wrote, and which journal entries were reused.
 
-    `inputs` has the checksums of the files that the pipeline file names, and `files` those of files that were seen when
-    code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of the files that
-    nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at each node.
+    `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that were
+    seen when code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
+    the files that nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at
+    each node, and `code` what was seen of code that nodes share.
     """
 
     inputs: ExternalInputs
     files: RecordedFiles
+    code: Attribution
     used: dict[str, FinishedNode] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)

@@ -23,7 +23,6 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
-from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
@@ -186,9 +185,10 @@ class JournalWriter:
                 obstacle=used.obstacle,
             )
         key_inputs = self._key_inputs(spec)
-        wrote = self._observed.wrote.get(spec.id, {})
+        seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
+        self._observed.seen[spec.id] = seen
+        wrote = {**self._observed.wrote.get(spec.id, {}), **seen.writes}
         key = None if key_inputs is None else cache_key(key_inputs)
-        seen = self._observed.seen.get(spec.id) or Observation()
         return FinishedNode(
             end.node,
             key,

@@ -25,7 +25,8 @@ from nfrun.engine.attempt import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.tables.store import TableStore
-from nfrun.watch.recorded_files import recorded_files
+from nfrun.watch.attribution import Attribution
+from nfrun.watch.run_watch import RunWatch
 
 
 @final
@@ -35,7 +36,7 @@ class RunCache:
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
     `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss. `warn`
     is called with warnings about damaged files. Errors of the journal go through `redact`. `gate` is that of the run's
-    event dispatcher: it writes the journal.
+    event dispatcher: it writes the journal. `watch` sees what attempts open.
     """
 
     def __init__(
@@ -57,7 +58,8 @@ class RunCache:
         self._keep = keep
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
-        self._observed = _observed_files(pipeline, work, lambda: self._history or read_history())
+        self.watch = RunWatch(Path(pipeline.folder), work.path)
+        self._observed = _observed_files(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
@@ -97,9 +99,11 @@ class RunCache:
         """Why nodes are not reused that may be: what their code shows, or what was seen when they ran."""
         found = {}
         for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
-            seen = self._observed.seen.get(name)
+            spec, seen = self._pipeline.nodes[name], self._observed.seen.get(name)
+            if spec.cache is True:
+                continue
             why = self._keys.obstacle(name) or (seen.obstacle if seen is not None else "")
-            if why := why or self._observed.inputs.obstacle(self._pipeline.nodes[name]):
+            if why := why or self._observed.inputs.obstacle(spec):
                 found[name] = why
         return found
 
@@ -152,14 +156,17 @@ class RunCache:
 def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None]) -> dict[str, ReuseDecision]:
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
-    observed = _observed_files(pipeline, work, lambda: history)
-    return _decide(pipeline, plan, CacheKeys(pipeline), history, reusable(pipeline, resume=True), observed)
+    keys = CacheKeys(pipeline)
+    observed = _observed_files(pipeline, keys, RunWatch(Path(pipeline.folder), work.path), lambda: history)
+    return _decide(pipeline, plan, keys, history, reusable(pipeline, resume=True), observed)
 
 
-def _observed_files(pipeline: Pipeline, work: WorkDir, read_history: Callable[[], RunHistory]) -> ObservedFiles:
-    folder = Path(pipeline.folder)
+def _observed_files(
+    pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
+) -> ObservedFiles:
     env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
-    observed = ObservedFiles(ExternalInputs(folder, work.path, env), recorded_files(folder, work.path))
+    code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take)
+    observed = ObservedFiles(ExternalInputs(Path(pipeline.folder), watch.work, env), watch.files, code)
     observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
     return observed
 

@@ -150,7 +150,7 @@ def _run(
     )
     tables: dict[str, Any] = {}
     try:
-        end = run.go(around, cache and cache.with_cache)
+        end = run.go(around, cache and cache.with_cache, cache and cache.watch)
     finally:
         run.close(lambda: tables.update({name: table(output) for name, output in pipeline.outputs.items()}))
     if cache is not None:

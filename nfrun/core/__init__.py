@@ -10,7 +10,7 @@ Other packages use:
 - `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`,
   `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
   `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
-- `observation`: `Observation`
+- `observation`: `Observation`, `SharedObservation`
 - `pipeline`: `EXPRESSION_START`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`,
   `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`, `slots_of`,

@@ -17,6 +17,7 @@ class Observation:
     are relative to the folder of the pipeline, or absolute outside of it; `watch/recorded_files.py` has the names of
     folders and patterns. `hosts` are the addresses that it connected to, and `state` names the process-global state
     that was changed. `obstacle` says why the result is not reused without `cache: true`, "" if nothing is against it.
+    `shared` is what a worker process has seen that may concern other nodes too; it counts even if the attempt failed.
     """
 
     reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -24,3 +25,20 @@ class Observation:
     hosts: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     obstacle: str = ""
+    shared: tuple[SharedObservation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedObservation:
+    """What was seen of code that may run for several nodes: they may all have got to see what one of them read.
+
+    `places` are files and lines: the first line of each function of the project that was running, the innermost first;
+    if `imported`, the last is the line of a module that was being imported. `nodes` are those that may have caused it.
+    `of_attempt`: it was an attempt at the only one of these, whose own observation has it, too.
+    """
+
+    places: tuple[tuple[str, int], ...]
+    imported: bool
+    nodes: tuple[str, ...]
+    of_attempt: bool
+    seen: Observation

@@ -24,6 +24,7 @@ from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.registry import KINDS
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
+from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,8 +69,8 @@ class AttemptRunner:
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
     `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
     `arrow_threads` in worker processes, 0 if it may follow their environment. Queries in this process may take
-    `memory_share` of the memory that queries may take.
-    `process_state` sees what attempts change in the process; None if no node is expected to.
+    `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what they
+    change in the process; None if no node is expected to.
     """
 
     pipeline: Pipeline
@@ -87,6 +88,7 @@ class AttemptRunner:
     arrow_threads: int = 0
     memory_share: float = 1.0
     process_state: ProcessState | None = None
+    watch: RunWatch | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -119,7 +121,8 @@ class AttemptRunner:
                 attempt.remove_scratch()
         except BaseException as error:  # in nfrun, after the node has ended
             failure = CANCELLED if cancel_token.cancelled else nfrun_failure(error, attempt.failure)
-            return Outcome(start.node, start.attempt, failure)
+            seen = None if self.watch is None else self.watch.end(start.node, start.attempt)
+            return Outcome(start.node, start.attempt, failure, observation=seen)
 
 
 class _Attempt:
@@ -155,13 +158,15 @@ class _Attempt:
         self.run_coroutine = run_coroutine
 
     def make(self) -> Outcome:
-        spec, store, kind = self.node, self._runner.store, KINDS[self.node.kind]
+        spec, store, kind, watch = self.node, self._runner.store, KINDS[self.node.kind], self._runner.watch
         outputs: dict[str, OutputRef] = {}
         publish_wait = 0.0
         clock = time.perf_counter
         state = self._runner.process_state
         if state is not None:
             self._marks = state.reset()
+        if watch is not None:
+            watch.begin(spec.id, self.attempt)
         self._runner.contention.begin()
         began = clock()
         try:
@@ -191,12 +196,11 @@ class _Attempt:
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
-        outcome = Outcome(
-            spec.id, self.attempt, self.failure, outputs, duration, publish_wait, self.input_waits, cpu, gil_wait
+        seen = self._observation(changed)
+        waits = self.input_waits
+        return Outcome(
+            spec.id, self.attempt, self.failure, outputs, duration, publish_wait, waits, cpu, gil_wait, False, seen
         )
-        if state is not None and changed:
-            return replace(outcome, observation=Observation(state=changed, obstacle=state.obstacle(changed)))
-        return outcome
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
@@ -279,6 +283,15 @@ class _Attempt:
     def remove_scratch(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _observation(self, changed: tuple[str, ...]) -> Observation | None:
+        """Return what was seen of the attempt. `changed` names the process-global state that has changed."""
+        watch, state = self._runner.watch, self._runner.process_state
+        seen = None if watch is None else watch.end(self.node.id, self.attempt)
+        if state is None or not changed:
+            return seen
+        seen = seen or Observation()
+        return replace(seen, state=changed, obstacle=state.obstacle(changed) or seen.obstacle)
 
     def _input(self, name: str) -> OutputRef:
         for item in self.node.inputs:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.system.native_threads import given_thread_variables
 from nfrun.tables.store import TableStore
+from nfrun.watch.run_watch import RunWatch
 
 WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
 
@@ -109,10 +111,14 @@ class PipelineRun:
         self,
         around: Callable[[Run], AbstractContextManager[object]],
         with_cache: WithCache | None = None,
+        watch: RunWatch | None = None,
     ) -> RunFinished:
-        """Run to the end, inside of `around(run)`. `with_cache(run_attempt, store, on_error)` adds a cache."""
+        """Run to the end, inside of `around(run)`.
+
+        `with_cache(run_attempt, store, on_error)` adds a cache, and `watch` sees what attempts open.
+        """
         context = ExecutorContext(
-            self._runner,
+            replace(self._runner, watch=watch),
             lambda run_attempt: with_cache(run_attempt, self.store, self.run.abort) if with_cache else run_attempt,
             self.store,
             self._folder,
@@ -121,7 +127,7 @@ class PipelineRun:
             self.run.begun,
             self._placement.worker_environ,
         )
-        with around(self.run):
+        with around(self.run), nullcontext() if watch is None else watch.watching():
             return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
 
     def close(self, take_tables: Callable[[], object]) -> None:

@@ -14,7 +14,7 @@ from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
-    from nfrun.code.fingerprint import Fingerprints
+    from nfrun.code.fingerprint import Fingerprints, Piece
     from nfrun.logs.node_logs import StreamLog
 
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
@@ -227,6 +227,8 @@ class Kind:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
+    # Returns the statements of the project's code that a node reaches: what one of them opens may concern the node.
+    pieces: Callable[[NodeSpec, Fingerprints], Sequence[Piece]] = lambda node, code: ()
     # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True
     # Whether libraries in a node take their number of threads from variables that they read when they are loaded. Then

@@ -313,6 +313,7 @@ PYTHON = Kind(
     key_inputs=_key_inputs,
     is_current=lambda node, code: code.is_current(*node.body.split(":")),
     code_facts=_code_facts,
+    pieces=lambda node, code: code.reached(*node.body.split(":")),
     loads_libraries=True,
     imports=_imports,
     has_user_frames=True,

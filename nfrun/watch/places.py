@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,7 +25,7 @@ class Places:
     def __init__(self, folder: Path, excluded: Iterable[Path] = ()) -> None:
         self._pipeline = os.path.abspath(folder)
         self._excluded = [os.path.abspath(place) for place in excluded]
-        temporary = (tempfile.gettempdir(), "/tmp", "/var/tmp")
+        temporary = ("/tmp", "/var/tmp", *filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))))
         python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
         own = os.path.dirname(nfrun.__file__)
         # Both the name and what it leads to: a temporary folder is often a link.

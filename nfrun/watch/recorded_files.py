@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.system.checksums import FileChecksums, text_checksum
-from nfrun.watch.places import Places
 
 
 class RecordedFiles:
@@ -56,8 +55,3 @@ class RecordedFiles:
 
         paths = glob.glob(pattern, recursive=recursive)
         return text_checksum("\n".join(sorted(path for path in paths if self._counts(path.rstrip("/")))))
-
-
-def recorded_files(folder: Path, work: Path) -> RecordedFiles:
-    """Return the checksums of the files that count for the pipeline in `folder` and its work folder."""
-    return RecordedFiles(folder, Places(folder, [work]).counts)

@@ -21,7 +21,8 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.tables.store import TableStore
-from nfrun.watch.recorded_files import recorded_files
+from nfrun.watch.attribution import Attribution
+from nfrun.watch.run_watch import RunWatch
 
 A = NodeSpec("a", "sql", "select", (), {}, (), (), {})
 B = NodeSpec("b", "sql", "select", (Input("t", OutputId("a")),), {}, (), (), {})
@@ -52,7 +53,11 @@ class Trial:
         self.pipeline = Pipeline("p.yaml", str(path), "p", "", {}, {}, {s.id: s for s in (A, B, W)}, {})
         self.store = TableStore(path / "now", mode="auto", persistent=True)
         self.keys = CacheKeys(self.pipeline)
-        self.observed_files = ObservedFiles(ExternalInputs(path), recorded_files(path, path / "work"))
+        self.observed_files = ObservedFiles(
+            ExternalInputs(path),
+            RunWatch(path, path / "work").files,
+            Attribution((), lambda node: (), lambda module: None, lambda: ()),
+        )
         self.history = FakeHistory()
         self.attempts: list[tuple[str, int]] = []
         (path / "now").mkdir()

@@ -31,7 +31,8 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.spec.references import parse_reference
 from nfrun.system.checksums import file_checksum
-from nfrun.watch.recorded_files import recorded_files
+from nfrun.watch.attribution import Attribution
+from nfrun.watch.run_watch import RunWatch
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:
@@ -46,7 +47,11 @@ class Trial:
         self.folder = folder
         self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
         self.keys = CacheKeys(self.pipeline)
-        self.observed_files = ObservedFiles(ExternalInputs(folder), recorded_files(folder, folder / "work"))
+        self.observed_files = ObservedFiles(
+            ExternalInputs(folder),
+            RunWatch(folder, folder / "work").files,
+            Attribution((), lambda node: (), lambda module: None, lambda: ()),
+        )
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []
         self.journal = Journal(folder)

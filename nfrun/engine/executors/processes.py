@@ -93,6 +93,7 @@ class ProcessWorkers:
             store.fsync,
             runner.arrow_threads,
             memory_share=1 / max(1, ahead),
+            work=None if runner.watch is None else runner.watch.work,
         )
         start_server(PRELOAD)  # unless it was started before
         self._pool = pool.WorkerPool(
@@ -177,6 +178,9 @@ class ProcessWorkers:
             worker.kill()
             self._pool.discard(worker)
         else:
+            if outcome.observation is not None and self._runner.watch is not None:
+                # Before another attempt in this worker can use what this one has left in it.
+                self._runner.watch.receive(outcome.observation.shared)
             self._pool.give_back(worker)
         if was_terminated and not cancel_token.cancelled:  # by someone else
             lost = Failure(Cause.LOST, "WorkerLost", "its worker process was told to end by SIGTERM")

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
+from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import preload
@@ -30,6 +31,7 @@ from nfrun.nodes.base import CancelToken
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.process_state import WorkerState
+from nfrun.watch.run_watch import RunWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class WorkerConfig:
     """What all attempts of a run share.
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
-    loss. `arrow_threads` and `memory_share` are those of `AttemptRunner`.
+    loss. `arrow_threads` and `memory_share` are those of `AttemptRunner`. With the work folder `work`, the worker
+    watches what nodes open.
     """
 
     pipeline: Pipeline
@@ -48,6 +51,7 @@ class WorkerConfig:
     fsync: bool = False
     arrow_threads: int = 0
     memory_share: float = 1.0
+    work: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     worker = _Worker(streams, config)
     signal.signal(signal.SIGTERM, worker.stop)
     os.register_at_fork(after_in_child=lambda: _reset_forked_child(pipe))
-    with suppress(EOFError, OSError, Cancelled):
+    with suppress(EOFError, OSError, Cancelled), worker.watching():
         while True:
             order: AttemptOrder = pipe.recv()
             outbox = Outbox(pipe)
@@ -174,8 +178,13 @@ class _Worker:
         self._config = config
         self._memo: dict[Any, Any] = {}
         self._cancel_token: CancelToken | None = None
+        self._watch = None if config.work is None else RunWatch(Path(config.pipeline.folder), config.work)
         self.state = WorkerState()
         self._redirect_output()
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Watch what nodes open, if the run has a work folder."""
+        return nullcontext() if self._watch is None else self._watch.watching()
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
@@ -190,6 +199,7 @@ class _Worker:
             lambda node, done, total: outbox.send("progress", node, done, total),
             memo=self._memo,
             consumed_here={spec.id: order.consumed},
+            watch=self._watch,
             memory_share=config.memory_share,
             process_state=self.state,
         )
@@ -197,12 +207,19 @@ class _Worker:
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         try:
-            return runner(order.start, self._cancel_token, asyncio.run)
+            return self._with_shared(runner(order.start, self._cancel_token, asyncio.run))
         finally:
             self._cancel_token = None
             for stream in streams:
                 with suppress(ValueError, OSError):
                     stream.flush()
+
+    def _with_shared(self, outcome: Outcome) -> Outcome:
+        """Add what was seen of code that nodes share: the run's process cannot ask for it."""
+        shared = () if self._watch is None else tuple(self._watch.take())
+        if not shared:
+            return outcome
+        return replace(outcome, observation=replace(outcome.observation or Observation(), shared=shared))
 
     def _redirect_output(self) -> tuple[TextIO, TextIO]:
         """Redirect stdout and stderr to the streams. Done for each attempt: the previous one may have closed them."""

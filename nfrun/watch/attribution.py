@@ -1,0 +1,174 @@
+"""Finds the nodes to which something belongs that project code opened: all that may have got to see it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from nfrun.code.fingerprint import Piece
+from nfrun.core.observation import Observation, SharedObservation
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_MUTATORS = ("append", "appendleft", "extend", "insert", "add", "update", "setdefault", "put", "put_nowait")
+_MOST_HOSTS = 3  # that are told
+_NOTHING = Observation()
+
+
+class _Statement(NamedTuple):
+    """The lines of a statement, whether it may remember what it opened, and the nodes that reach it."""
+
+    first: int
+    last: int
+    remembers: bool
+    nodes: set[str]
+
+
+@dataclass
+class _Module:
+    statements: list[_Statement] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)  # that reach anything in it
+
+
+class Attribution:
+    """Adds to what was seen of nodes what they may have got to see by code that they share. Not thread-safe.
+
+    `pieces(node)` returns the statements that a node of `nodes` reaches, and `file_of(module)` the file of a module.
+    `take()` returns what was seen of such code since it was called last.
+    """
+
+    def __init__(
+        self,
+        nodes: Iterable[str],
+        pieces: Callable[[str], Sequence[Piece]],
+        file_of: Callable[[str], Path | None],
+        take: Callable[[], Iterable[SharedObservation]],
+    ) -> None:
+        self._names = list(nodes)
+        self._pieces = pieces
+        self._file_of = file_of
+        self._take = take
+        self._seen: dict[str, list[SharedObservation]] = {}
+        self._modules: Mapping[str, _Module] | None = None
+
+    def complete(self, node: str, own: Observation | None) -> Observation:
+        """Return what was seen of an attempt at the node, with what it may have got to see by code that it shares."""
+        for shared in self._take():
+            for name in self._concerned(shared):
+                self._seen.setdefault(name, []).append(shared)
+        others = self._seen.get(node, ())
+        if own is None and not others:
+            return _NOTHING
+        own = own or _NOTHING
+        reads, writes, hosts, obstacle = dict(own.reads), dict(own.writes), dict.fromkeys(own.hosts), own.obstacle
+        for shared in others:
+            other, is_own = shared.seen, shared.of_attempt and node in shared.nodes
+            for name, checksum in other.reads.items():
+                if name not in own.writes and reads.setdefault(name, checksum) != checksum and not is_own:
+                    obstacle = obstacle or f"{name} changed while it ran"
+            writes |= other.writes
+            hosts |= dict.fromkeys(other.hosts)
+            obstacle = obstacle or other.obstacle
+        if hosts and not obstacle:
+            obstacle = f"it connects to {', '.join(list(hosts)[:_MOST_HOSTS])}"
+        return Observation(reads, writes, tuple(hosts), own.state, obstacle)
+
+    def _concerned(self, shared: SharedObservation) -> set[str]:
+        """Return the nodes that may have got to see what was opened."""
+        if not shared.places:
+            return set(shared.nodes)
+        if self._modules is None:
+            self._modules = self._index()
+        found: set[str] = set()
+        is_known = False
+        for i, (file, line) in enumerate(shared.places):
+            module = self._modules.get(file)
+            if module is None:
+                continue
+            is_known = True
+            on_import = shared.imported and i == len(shared.places) - 1
+            statements = [statement for statement in module.statements if statement.first <= line <= statement.last]
+            for statement in statements:
+                everyone = on_import or statement.remembers
+                found |= statement.nodes if everyone else statement.nodes.intersection(shared.nodes)
+            if not statements:
+                found |= module.nodes
+            if on_import:  # a node that does not reach the module imported it in a way that was not followed
+                found.update(node for node in shared.nodes if node not in module.nodes)
+        return found if is_known else set(shared.nodes)
+
+    def _index(self) -> dict[str, _Module]:
+        """Return the modules by file."""
+        groups: dict[int, tuple[Sequence[Piece], list[str]]] = {}
+        for node in self._names:  # nodes that call the same function have the same pieces
+            pieces = self._pieces(node)
+            groups.setdefault(id(pieces), (pieces, []))[1].append(node)
+        wrapped = {
+            name for pieces, _ in groups.values() for piece in pieces for name in _wrapped(piece.definition.body)
+        }
+        found: dict[str, _Module] = {}
+        statements: dict[int, _Statement] = {}
+        for pieces, nodes in groups.values():
+            for piece in pieces:
+                module = found.setdefault(str(self._file_of(piece.module)), _Module())
+                module.nodes.update(nodes)
+                body = piece.definition.body
+                statement = statements.get(id(body))
+                if statement is None:
+                    remembers = may_remember(body) or getattr(body, "name", None) in wrapped
+                    statement = statements[id(body)] = _Statement(*_lines(body), remembers, set())
+                    module.statements.append(statement)
+                statement.nodes.update(nodes)
+        return found
+
+
+def may_remember(body: ast.AST) -> bool:
+    """Return whether a function or class may keep what it has opened, for a later call by another node.
+
+    It may if it has a decorator, `global`, or changes an object that it has not made itself.
+    """
+    if not isinstance(body, _FUNCTIONS):
+        return True
+    if body.decorator_list:
+        return True
+    made = {part.id for part in ast.walk(body) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    made -= {part.arg for part in ast.walk(body.args) if isinstance(part, ast.arg)}
+    return any(isinstance(part, ast.Global) for part in ast.walk(body)) or any(
+        not isinstance(root, ast.Name) or root.id not in made for root in _changed(body)
+    )
+
+
+def _changed(body: ast.AST) -> Iterator[ast.AST]:
+    """Yield what the changed objects begin with: the name `cache` of `cache.rows["a"] = 1`."""
+    for part in ast.walk(body):
+        match part:
+            case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
+                yield _root(part)
+            case ast.Call(ast.Attribute(value, method)) if method in _MUTATORS:
+                yield _root(value)
+            case ast.Call(ast.Name("setattr"), [first, *_]):
+                yield _root(first)
+
+
+def _root(expression: ast.AST) -> ast.AST:
+    while isinstance(expression, ast.Attribute | ast.Subscript):
+        expression = expression.value
+    return expression
+
+
+def _wrapped(body: ast.AST) -> Iterator[str]:
+    """Yield the names in an assignment that calls something: `load = lru_cache(_load)`."""
+    if isinstance(body, ast.Assign | ast.AnnAssign) and body.value is not None:
+        for call in ast.walk(body.value):
+            if isinstance(call, ast.Call):
+                for part in (part for argument in call.args for part in ast.walk(argument)):
+                    if isinstance(part, ast.Name | ast.Attribute):
+                        yield part.id if isinstance(part, ast.Name) else part.attr
+
+
+def _lines(body: ast.AST) -> tuple[int, int]:
+    """Return the first line of a statement, that of its first decorator if it has one, and the last."""
+    first = [getattr(part, "lineno", 0) for part in (body, *getattr(body, "decorator_list", ()))]
+    return min(first), getattr(body, "end_lineno", None) or 0

@@ -1,0 +1,126 @@
+"""Watches the attempts of a run in this process: collects what their code opens, writes and connects to.
+
+What an attempt opened is known by the context that it runs in. What functions of the project opened is collected beside
+that, with their places: threads of a node's own have no such context, and what a function remembers, such as one with
+`lru_cache`, reaches other nodes without being opened again. `attribution.py` finds the nodes that this concerns.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nfrun.core.observation import Observation, SharedObservation
+from nfrun.logs.print_capture import current_attempt
+from nfrun.watch.audit_hook import listening
+from nfrun.watch.connections import Connections
+from nfrun.watch.file_access import Access, Use, accesses
+from nfrun.watch.places import Places
+from nfrun.watch.recorded_files import RecordedFiles
+from nfrun.watch.seen_files import SeenFiles
+from nfrun.watch.stack import Caller, Stacks
+
+
+class RunWatch:
+    """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
+
+    `files` takes checksums of the files that were recorded.
+    """
+
+    def __init__(self, folder: Path, work: Path) -> None:
+        self._places = Places(folder, [work])
+        self.work = work
+        self.files = RecordedFiles(folder, self._places.counts)
+        self._stacks = Stacks(folder)
+        self._connections = Connections()
+        self._received: deque[SharedObservation] = deque()
+        self._lock = threading.Lock()
+        self._error = ""
+        self._running: dict[tuple[str, int], None] = {}
+        self._attempts: dict[tuple[str, int], SeenFiles] = {}
+        self._shared: dict[tuple[Caller, tuple[str, ...], bool], SeenFiles] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch this process."""
+        with listening(self._see):
+            yield
+
+    def begin(self, node: str, attempt: int) -> None:
+        """Note that an attempt runs in this process from now on."""
+        self._running[node, attempt] = None
+
+    def end(self, node: str, attempt: int) -> Observation | None:
+        """Return what was seen of an attempt that has ended, None if nothing was seen that counts."""
+        self._running.pop((node, attempt), None)
+        seen = self._attempts.pop((node, attempt), None) if self._attempts else None
+        if seen is None and not self._error:
+            return None
+        found = Observation() if seen is None else seen.settled()
+        return replace(found, obstacle=found.obstacle or self._error)
+
+    def receive(self, shared: Iterable[SharedObservation]) -> None:
+        """Take over what a worker process has seen of code that nodes share."""
+        self._received.extend(shared)
+
+    def take(self) -> list[SharedObservation]:
+        """Return what was seen of code that nodes share, and what was received, since this was called last."""
+        found: list[SharedObservation] = []
+        while self._received:
+            found.append(self._received.popleft())
+        if self._shared:
+            with self._lock:
+                shared, self._shared = self._shared, {}
+            for (caller, nodes, of_attempt), files in shared.items():
+                seen = files.as_opened() if of_attempt else files.settled()
+                found.append(SharedObservation(*caller, nodes, of_attempt, seen))
+        return found
+
+    # -- in the audit hook -----------------------------------------------------------------------------------------
+
+    def _see(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+        """Record an event. An error would be raised in the code of the node: it prevents every reuse instead."""
+        try:
+            self._record(event, args, frame)
+        except Exception as error:
+            self._error = f"nfrun could not see what it opened ({type(error).__name__}: {error})"
+
+    def _record(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+        if event.startswith("socket."):
+            with suppress(OSError, TypeError, ValueError, LookupError):  # the call raises it, too
+                if host := self._connections.host(event, args):
+                    self._add(frame, host)
+            return
+        try:
+            found = list(accesses(event, args))
+        except (OSError, TypeError, ValueError):  # the call raises it, too
+            return
+        for access in found:
+            if self._places.counts(os.path.join(access.path, "x") if access.use is Use.LIST else access.path):
+                self._add(frame, access)
+
+    def _add(self, frame: FrameType, what: Access | str) -> None:
+        """Record an access, or a host, for the attempt and for the functions whose code is running in the frame."""
+        is_file = isinstance(what, Access) and what.use is not Use.LIST
+        caller = self._stacks.caller(frame, what.path if isinstance(what, Access) and is_file else None)
+        if caller is None:
+            return
+        writes = isinstance(what, Access) and what.use.writes
+        attempt = current_attempt.get()
+        key = None if attempt is None or attempt[:2] not in self._running else attempt[:2]
+        checksum: str | None = None
+        of_attempt = key is not None and (writes or not caller.imported)
+        if key is not None and of_attempt:
+            checksum = self._attempts.setdefault(key, SeenFiles(self.files)).add(what)
+            if checksum is None or not caller.places:
+                return
+        nodes = tuple(node for node, _ in ([*self._running] if key is None else [key]))
+        with self._lock:  # so that it is taken with what is added, or later
+            self._shared.setdefault((caller, nodes, of_attempt), SeenFiles(self.files)).add(what, checksum)

@@ -1,0 +1,86 @@
+"""Reads from the stack whose code opened a file: that of a node, of a library, or nfrun's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import nfrun
+from nfrun.code.module_finder import is_installed
+
+_NFRUN = os.path.dirname(nfrun.__file__)
+# Where nfrun calls the code of a node. Everything else on the stack of such a call counts as the node's.
+_CALLERS = frozenset(os.path.join(_NFRUN, name) for name in ("nodes/python.py", "engine/executors/threads.py"))
+_LIBRARY, _PROJECT, _CALLER, _OURS = range(4)
+_CODE = (".py", ".pyc", ".pyi", ".so", ".pth")
+_SOURCE_READERS = ("linecache.py", "tokenize.py")  # which tracebacks and warnings use
+
+
+class CodePlace(NamedTuple):
+    """A line of the project's code that was running: the first line of a function, or that of an import."""
+
+    file: str
+    line: int
+
+
+class Caller(NamedTuple):
+    """Whose code opened a file.
+
+    `places` are the project's functions on the stack, the innermost first. `imported`: the last of them is the line of
+    a module that was being imported. Both are empty where only a library ran.
+    """
+
+    places: tuple[CodePlace, ...]
+    imported: bool = False
+
+
+class Stacks:
+    """Reads stacks. `folder` is that of the pipeline."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kinds: dict[str, int] = {}  # by file
+
+    def caller(self, frame: FrameType, path: str | None) -> Caller | None:
+        """Return whose code is running in `frame`. None if it is nfrun's own, or if Python loads code from `path`."""
+        if _loads_code(frame, path):
+            return None
+        places: list[CodePlace] = []
+        above: FrameType | None = frame
+        while above is not None:
+            code = above.f_code
+            kind = self._kinds.get(code.co_filename)
+            if kind is None:
+                kind = self._kinds[code.co_filename] = self._kind(code.co_filename)
+            if kind == _PROJECT:
+                imported = code.co_name == "<module>"
+                place = CodePlace(code.co_filename, above.f_lineno if imported else code.co_firstlineno)
+                if place not in places:
+                    places.append(place)
+                if imported:
+                    return Caller(tuple(places), True)
+            elif kind == _OURS and not places:
+                return None
+            elif kind in (_OURS, _CALLER):
+                break
+            above = above.f_back
+        return Caller(tuple(places))
+
+    def _kind(self, file: str) -> int:
+        if file in _CALLERS:
+            return _CALLER
+        if file.startswith(f"{_NFRUN}/"):
+            return _OURS
+        if file.startswith("<") or is_installed(Path(os.path.abspath(file)), self._folder):
+            return _LIBRARY
+        return _PROJECT
+
+
+def _loads_code(frame: FrameType, path: str | None) -> bool:
+    """Return whether Python looks for a module, or reads source code or bytecode."""
+    file = frame.f_code.co_filename
+    if file.startswith(("<frozen importlib", "<frozen zipimport")):
+        return path is None or path.endswith(_CODE)
+    return path is not None and path.endswith(".py") and file.endswith(_SOURCE_READERS)
