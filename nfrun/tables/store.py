@@ -66,8 +66,7 @@ class TableStore:
         on_published: Callable[[OutputRef], None] = lambda ref: None,
         on_error: Callable[[HandoffError], None] = lambda error: None,
     ) -> None:
-        self._folder = folder
-        self._mode = mode
+        self._folder, self._mode = folder, mode
         self._retained = retained
         self.persistent = persistent
         self.fsync = fsync
