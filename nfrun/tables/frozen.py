@@ -33,19 +33,19 @@ def frozen(table: pa.Table, known: Iterable[pa.Table] = ()) -> pa.Table:
         return table
     import pyarrow as pa
 
-    types = table.schema.types
-    shared = [i for i, kind in enumerate(types) if _is_shareable(kind)]
+    fields = list(table.schema)
+    shared = [i for i, field in enumerate(fields) if _is_shareable(field.type)]
     if shared and table.get_total_buffer_size() >= _LARGE:
         safe = {address for other in known for column in other.columns for address in _addresses(column)}
-        shared = [i for i in shared if has_dictionary(types[i]) or not safe >= {*_addresses(table.column(i))}]
+        shared = [i for i in shared if has_dictionary(fields[i].type) or not safe >= {*_addresses(table.column(i))}]
     if not shared:
         return table
-    if any(has_dictionary(types[i]) for i in shared):
+    if any(has_dictionary(fields[i].type) for i in shared):
         table = _with_one_dictionary_each(table)
-    columns = table.columns
-    for i, column in zip(shared, copied(table.select(shared)).columns, strict=True):
-        columns[i] = column if column.type == types[i] else column.cast(types[i])  # a type that is not registered
-    return pa.Table.from_arrays(columns, schema=table.schema)
+    columns, copy = table.columns, copied(table.select(shared))
+    for i, column, field in zip(shared, copy.columns, copy.schema, strict=True):
+        columns[i], fields[i] = column, field
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
 
 
 def copied(table: pa.Table) -> pa.Table:
@@ -62,8 +62,9 @@ def read_all(reader: pa.RecordBatchReader) -> pa.Table:
     """Read all batches into memory. Each is copied at once: a node may reuse its arrays for the next batch."""
     import pyarrow as pa
 
-    tables = [frozen(pa.Table.from_batches([batch])) for batch in joined_batches(reader)]
-    return pa.concat_tables(tables) if tables else reader.schema.empty_table()
+    reader = registered_reader(reader)
+    tables = (frozen(pa.Table.from_batches([batch])) for batch in joined_batches(reader))
+    return pa.Table.from_batches([batch for table in tables for batch in table.to_batches()], reader.schema)
 
 
 def as_stored(table: pa.Table) -> pa.Table:
@@ -85,12 +86,19 @@ def as_stored(table: pa.Table) -> pa.Table:
 
 def as_registered(table: pa.Table) -> pa.Table:
     """Return the table with the extension types that are registered now, and with the storage of the others."""
+    schema = table.schema
+    return table if _registered(schema).equals(schema) else copied(table)
+
+
+def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Return a reader of the same batches, each as `as_registered` returns it."""
     import pyarrow as pa
 
-    text = table.schema.serialize()
-    if b"ARROW:extension:name" not in text.to_pybytes() or pa.ipc.read_schema(text).equals(table.schema):
-        return table
-    return copied(table)
+    schema = _registered(reader.schema)
+    if schema.equals(reader.schema):
+        return reader
+    tables = (copied(pa.Table.from_batches([batch])) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
 
 
 def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -102,14 +110,32 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
     for batch in value.to_batches() if isinstance(value, pa.Table) else value:
         count += batch.num_rows
         if count >= MIN_ROWS:
-            yield pa.concat_batches([*small, batch]) if small else batch
+            yield from _joined([*small, batch])
             small, count = [], 0
         elif batch.num_rows:
             # The node that makes the batches of a reader may reuse its arrays for the next one.
             kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
             small.append(kept)
-    if small:
-        yield pa.concat_batches(small) if len(small) > 1 else small[0]
+    yield from _joined(small)
+
+
+def _registered(schema: pa.Schema) -> pa.Schema:
+    """Return the schema as a file's reader gets it."""
+    import pyarrow as pa
+
+    text = schema.serialize()
+    return pa.ipc.read_schema(text) if b"ARROW:extension:name" in text.to_pybytes() else schema
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    import pyarrow as pa
+
+    if len(batches) < 2:
+        return batches
+    try:
+        return [pa.concat_batches(batches)]
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # sparse unions, or more than 2 GB of text
+        return batches
 
 
 def has_dictionary(kind: pa.DataType) -> bool:

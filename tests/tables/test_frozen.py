@@ -70,7 +70,7 @@ def test_a_frozen_table_does_not_change_with_the_array(name: str) -> None:
     assert table_digest(table) != digest, "the memory is not shared: this proves nothing"
     kept.validate(full=True)
     assert (seen(kept), table_digest(kept)) == (before, digest)
-    assert kept.schema.equals(table.schema)
+    assert kept.schema.equals(table.schema, check_metadata=True)
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.bool_(), pa.decimal128(9, 2)])
@@ -193,18 +193,22 @@ TABLES: dict[str, pa.Table] = {
     "dictionaries of lists": column_of(dictionary([0, 1], [[1], [2]]), dictionary([1, None, 0], [[3], [2]])),
     "dictionaries of structs": column_of(dictionary([0], [{"a": 1}]), dictionary([0], [{"a": 2}])),
     "dictionaries with nulls": column_of(dictionary([0, 1], ["a", None]), dictionary([0, 1], [None, "c"])),
+    "sparse unions": column_of(
+        *[pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([i])]) for i in range(3)]
+    ),
     "an extension type": temperatures(),
     "the own types of Arrow": pa.table({"u": pa.array([b"0" * 16], pa.uuid()), "b": pa.array([1], pa.bool8())}),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_all_readers_see_the_same(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("batches", [False, True])
+def test_all_readers_see_the_same(tmp_path: Path, name: str, batches: bool) -> None:
     table = TABLES[name]
     found, digests = {}, set()
     for mode in MODES:
         store = TableStore(tmp_path / mode, mode=mode, retained=frozenset({OUTPUT}))
-        ref = store.publish(OUTPUT, 1, table)
+        ref = store.publish(OUTPUT, 1, table.to_reader() if batches else table)
         found[f"{mode}, at once"] = seen(store.open(ref))
         path = store.file(ref)
         found[f"{mode}, written"] = seen(store.open(ref))
@@ -212,7 +216,7 @@ def test_all_readers_see_the_same(tmp_path: Path, name: str) -> None:
         digests.add(store.wait_digest(ref).digest)
         store.close()
     worker = WorkerStore(tmp_path / "worker")
-    ref = worker.publish(OUTPUT, 1, table)
+    ref = worker.publish(OUTPUT, 1, table.to_reader() if batches else table)
     found["worker"] = seen(worker.open(ref))
     run = TableStore(tmp_path / "worker")
     found["from a worker"] = seen(run.open(run.register_file(ref)))
@@ -239,6 +243,26 @@ def test_an_extension_type_is_itself_where_it_is_registered(
         assert table.schema.types == [expected, pa.struct([("t", expected)]), table.schema.field("l").type]
         assert table.schema.field("l").type.value_type == expected
         assert table["t"].to_pylist() == [1.5] * 3
+    store.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batches", [False, True])
+def test_another_class_of_a_registered_type_becomes_the_registered_one(
+    tmp_path: Path, registered: Callable[[], None], mode: str, batches: bool
+) -> None:
+    class Again(Celsius):  # as when the module of the type is imported a second time
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Again)
+
+        __hash__ = Celsius.__hash__
+
+    registered()
+    column = pa.ExtensionArray.from_storage(Again(), pa.array([1.5]))
+    table = frozen(pa.table({"t": column, "n": np.arange(1)}))
+    store = TableStore(tmp_path / "run", mode=mode)
+    ref = store.publish(OUTPUT, 1, pa.table({"t": column}).to_reader() if batches else table)
+    assert type(store.open(ref).schema.field("t").type) is Celsius
     store.close()
 
 
