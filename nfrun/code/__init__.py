@@ -1,10 +1,11 @@
 """Reads the user's Python code without running it, and imports it from source.
 
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
-digests the project code that a function may reach. It uses `module_index.py` for files, `symbols.py`, `uses.py` and
-`bindings.py` for syntax trees, `import_effects.py` for what an import changes elsewhere, and `distributions.py` for the
-versions of installed packages. `source_import.py` makes Python import what the others read; `module_space.py` does so
-for one run of several in a process. `script_names.py` reads what a script that a node starts names and imports.
+digests the project code that a function may reach. It uses `sources.py` and `module_index.py` for files, `symbols.py`,
+`uses.py` and `bindings.py` for syntax trees, `import_effects.py` for what an import changes elsewhere, and
+`distributions.py` for the versions of installed packages. `source_import.py` makes Python import what the others read;
+`module_space.py` does so for one run of several in a process. `script_names.py` reads what a script that a node starts
+names and imports.
 
 Other packages use:
 

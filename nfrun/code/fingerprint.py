@@ -13,22 +13,20 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nfrun.code.bindings import Imported, declared
 from nfrun.code.distributions import Distributions
-from nfrun.code.function_lookup import ignored_warnings
-from nfrun.code.import_effects import changed_names, is_changeable, keeps_classes, run_on_import
-from nfrun.code.module_index import ModuleIndex, listing_name
+from nfrun.code.import_effects import changed_names, is_changeable, keeps, registers, run_on_import
+from nfrun.code.module_index import listing_name
+from nfrun.code.sources import Sources, with_packages
 from nfrun.code.symbols import (
     Definition,
     Symbols,
     all_imports,
     dump,
-    symbols_of,
 )
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
 from nfrun.system.checksums import file_checksum, text_checksum
@@ -54,21 +52,6 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A module of the project. Without a `tree`, the code cannot be analysed and has one `digest` as a whole.
-
-    `words` are then the words in the text, which may be names of modules.
-    """
-
-    symbols: Symbols
-    tree: ast.Module | None = None
-    digest: str = ""
-    words: Iterable[str] = ()
-    is_package: bool = False
-    file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Step:
     """The digest of an item, "" if it has no code of its own, the items that it leads to, and its statements."""
 
@@ -86,10 +69,9 @@ class Fingerprints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._module_index = ModuleIndex(folder)
+        self._sources = Sources(folder)
         self._distributions = Distributions()
         self.memo: dict[str, Any] = {}
-        self._sources: dict[str, _Source | None] = {}
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
@@ -104,9 +86,9 @@ class Fingerprints:
         start = module, function
         if start not in self._found:
             reached = sorted(self._reach([start]), key=itemgetter(0))
-            names = dict.fromkeys(name for (module, _), _ in reached for name in _with_packages(module))
+            names = dict.fromkeys(name for (module, _), _ in reached for name in with_packages(module))
             lists = (module for (module, name), _ in reached if name == _BELOW)
-            self._lookups[start] = [*(name for name in names if name in self._sources), *map(listing_name, lists)]
+            self._lookups[start] = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
             self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
         return self._found[start]
 
@@ -133,7 +115,7 @@ class Fingerprints:
         self.of(module, function)
         found: dict[str, str] = {}
         for name in self._lookups[module, function]:
-            file, top = self._module_index.installed.get(name), name.partition(".")[0]
+            file, top = self._sources.index.installed.get(name), name.partition(".")[0]
             if file is not None and top not in sys.stdlib_module_names:
                 owner, version = self._distributions.owner(name, file) or (top, file_checksum(file))
                 found[owner] = version
@@ -141,12 +123,12 @@ class Fingerprints:
 
     def file_of(self, module: str) -> Path | None:
         """Return the file of a module of the project; None if it has no file or is not of the project."""
-        source = self._source(module)
+        source = self._sources.get(module)
         return source.file if source is not None else None
 
     def symbols_of(self, module: str) -> Symbols | None:
         """Return the definitions and imports at the top of a module; None if it is not of the project."""
-        source = self._source(module)
+        source = self._sources.get(module)
         return source.symbols if source is not None else None
 
     def is_current(self, module: str, function: str) -> bool:
@@ -154,11 +136,11 @@ class Fingerprints:
 
         True if `of` was not called for the function. Each file is checked once after each `refresh`.
         """
-        return self._module_index.are_unchanged(self._lookups.get((module, function), ()))
+        return self._sources.index.are_unchanged(self._lookups.get((module, function), ()))
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""
-        self._module_index.refresh()
+        self._sources.index.refresh()
 
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """Yield the items and all items that they lead to, except those whose name is `skip`."""
@@ -175,7 +157,7 @@ class Fingerprints:
 
     def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
         """Yield the statements that an item stands for, without those that it leads to."""
-        source = self._source(module) if name == _WHOLE else None
+        source = self._sources.get(module) if name == _WHOLE else None
         if source is not None:
             for defined, definitions in source.symbols.definitions.items():
                 yield from (Piece(module, defined, definition) for definition in definitions)
@@ -189,7 +171,7 @@ class Fingerprints:
     def _step(self, module: str, name: str) -> _Step:
         if name == _BELOW:
             return self._step_below(module)
-        source = self._source(module)
+        source = self._sources.get(module)
         if source is None:
             return _Step()
         symbols = source.symbols
@@ -213,14 +195,18 @@ class Fingerprints:
             )
         step = self._digest_definitions(module, symbols, symbols.definitions.get(name, ()))
         found = [item for item in self._resolve(module, name) if item != (module, name)]  # imports may go in circles
-        lost = not found and name not in symbols.definitions
-        following = [(module, _ON_IMPORT), *step.following, *found, *([(module, _WHOLE)] if lost else ())]
+        following = [(module, _ON_IMPORT), *step.following, *found]
+        if not found and name not in symbols.definitions:  # the package may load it when it is asked for
+            following += [
+                (module, _WHOLE),
+                *([(module, _BELOW)] if source.is_package and not name.startswith("__") else ()),
+            ]
         return replace(step, following=following)
 
     def _step_below(self, package: str) -> _Step:
-        if package and self._source(package) is None:
+        if package and self._sources.get(package) is None:
             return _Step()
-        modules, digest = self._module_index.modules_below(package)
+        modules, digest = self._sources.index.modules_below(package)
         return _Step(digest, [(module, _WHOLE) for module in (*modules, package) if module])
 
     def _digest_definitions(self, module: str, symbols: Symbols, definitions: Sequence[Definition]) -> _Step:
@@ -275,7 +261,7 @@ class Fingerprints:
 
     def _resolve_own(self, module: str, name: str) -> list[Item]:
         """Resolve a name as `_resolve` does, without star imports."""
-        source = self._source(module)
+        source = self._sources.get(module)
         if source is None:
             return []
         head, _, rest = name.partition(".")
@@ -285,7 +271,7 @@ class Fingerprints:
         for imported in bound:
             found.extend(_targets(imported, rest))
         inner = f"{module}.{head}"
-        if source.is_package and all(imported.module != inner for imported in bound) and self._source(inner):
+        if source.is_package and all(imported.module != inner for imported in bound) and self._sources.get(inner):
             found.append((inner, rest or _WHOLE))
         return found
 
@@ -294,7 +280,7 @@ class Fingerprints:
         found: dict[str, None] = {}
         left = [module]
         while left:
-            source = self._source(left.pop())
+            source = self._sources.get(left.pop())
             new = [imported.module for imported in source.symbols.star_imports] if source is not None else []
             left.extend(star for star in new if star not in found)
             found.update(dict.fromkeys(new))
@@ -308,18 +294,22 @@ class Fingerprints:
             for part in run_on_import(definition.body):
                 items = self._follow(module, symbols, uses(part, symbols.package))
                 reached = (item for item, _ in self._reach(items, skip=_ON_IMPORT))
-                if self._changes(module, part) or any(self._changes_when_used(*item) for item in reached):
+                if (
+                    registers(part)
+                    or self._changes(module, part)
+                    or any(self._changes_when_used(*item) for item in reached)
+                ):
                     yield definition
                     break
 
     def _changes_when_used(self, module: str, name: str) -> bool:
         """Return whether code that an import uses may change something of other code; a whole module may."""
-        source = self._source(module)
+        source = self._sources.get(module)
         if source is None or name == _WHOLE:
             return source is not None
         if (module, name) not in self._changing:
             bodies = [definition.body for definition in source.symbols.definitions.get(name, ())]
-            self._changing[module, name] = any(keeps_classes(body) or self._changes(module, body) for body in bodies)
+            self._changing[module, name] = any(keeps(body) or self._changes(module, body) for body in bodies)
         return self._changing[module, name]
 
     def _changes(self, module: str, code: ast.AST) -> bool:
@@ -328,51 +318,14 @@ class Fingerprints:
 
     def _is_shared(self, module: str, name: str, getter: str | None) -> bool:
         """Return whether other code may see a change that `changed_names` found."""
-        own = not getter or any(self._source(owner) is not None for owner, _ in self._resolve(module, getter))
+        own = not getter or any(self._sources.get(owner) is not None for owner, _ in self._resolve(module, getter))
         for owner, path in [*self._resolve(module, name), (module, name)]:
-            if (source := self._source(owner)) is not None:
+            if (source := self._sources.get(owner)) is not None:
                 head, _, rest = path.partition(".")
                 bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
                 if path == _WHOLE or any(is_changeable(body, rest, getter, own=own) for body in bodies):
                     return True
         return False
-
-    # -- reading -----------------------------------------------------------------------------------------------------
-
-    def _source(self, module: str) -> _Source | None:
-        """Return the module if it and all packages around it belong to the project, else None."""
-        source = None
-        for name in _with_packages(module):
-            if name not in self._sources:
-                self._sources[name] = self._read(name)
-            source = self._sources[name]
-            if source is None:
-                break
-        return source
-
-    def _read(self, module: str) -> _Source | None:
-        spec = self._module_index.find(module)
-        if spec is None:
-            return None
-        is_package = spec.submodule_search_locations is not None
-        package = module if is_package else module.rpartition(".")[0]
-        nothing = ast.Module([], [])
-        if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
-            return _Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
-        path = Path(spec.origin)
-        whole = _Source(symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path)
-        try:
-            if path.suffix != ".py":
-                return replace(whole, digest=file_checksum(path))
-            text = path.read_bytes()
-            with ignored_warnings():
-                tree = ast.parse(text)
-        except (OSError, SyntaxError, ValueError):
-            return whole
-        except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
-            words = dict.fromkeys(re.findall(r"[.\w]+", text.decode("latin-1")))
-            return replace(whole, digest=text_checksum(text.decode("latin-1")), words=words)
-        return _Source(symbols_of(tree, package), tree, is_package=is_package, file=path)
 
 
 def _targets(imported: Imported, rest: str) -> Iterator[Item]:
@@ -393,8 +346,3 @@ def _named(words: Iterable[str], package: str) -> Iterator[Item]:
     for word in words:
         if word.replace(".", "_").isidentifier():
             yield from ((word, _WHOLE), (f"{package}.{word.lstrip('.')}", _WHOLE))
-
-
-def _with_packages(module: str) -> Iterator[str]:
-    """Yield the packages around a module, outermost first, then the module itself."""
-    return accumulate(module.split("."), "{}.{}".format)

@@ -6,6 +6,7 @@ If unsure, code counts as changing them: running a node too often is better than
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 
 from nfrun.code.bindings import COMPREHENSIONS, FUNCTIONS
@@ -33,6 +34,9 @@ _CONSTANTS |= {"tuple", "str", "int", "float", "bool", "bytes", "Decimal", "Frac
 _CONSTANTS |= {"timezone", "ZoneInfo", "getenv", "attrgetter", "itemgetter", "len", "sum", "min", "max", "range"}
 _CONSTANTS |= {"join", "joinpath", "resolve", "absolute", "with_suffix", "with_name", "read_text", "read_bytes"}
 
+_REGISTERING = re.compile(
+    "regist|listen|hook|overload|subscri|implement|plugin|exten[ds]|route|(^|[._])(on|task|add)([._]|$)"
+)
 _CONTAINERS = (ast.List, ast.Dict, ast.Set, *COMPREHENSIONS)
 _CONDITIONS = (ast.If, ast.While, ast.IfExp, ast.Assert, ast.comprehension)
 _OPERANDS = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue, ast.Starred, ast.ExceptHandler, ast.Raise)
@@ -48,7 +52,11 @@ def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
             left.extend([*node.args.defaults, *filter(None, node.args.kw_defaults)])
         elif isinstance(node, ast.ClassDef):
             yield from (*node.decorator_list, *node.bases, *node.keywords)
-            left.extend(node.body)
+            for part in node.body:
+                if isinstance(part, (*FUNCTIONS, ast.ClassDef)) or _binds_names(part):
+                    left.append(part)
+                else:
+                    yield part
         elif isinstance(node, ast.Call):
             yield node
         else:
@@ -97,12 +105,24 @@ def _change(name: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, st
     return None if only_read else (dotted, "")
 
 
-def _name(function: ast.expr) -> str:
+def _name(function: ast.AST) -> str:
     return ast.unparse(function) if isinstance(function, ast.Name | ast.Attribute) else "?"
 
 
-def keeps_classes(body: ast.AST) -> bool:
-    """Return whether a class may keep references to its subclasses and to what its methods get."""
+def _binds_names(statement: ast.AST) -> bool:
+    targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+    return isinstance(statement, ast.Assign | ast.AnnAssign) and all(isinstance(name, ast.Name) for name in targets)
+
+
+def registers(part: ast.AST) -> bool:
+    """Return whether a decorator has a name by which libraries take a function or class to use it later."""
+    return bool(_REGISTERING.search(_name(part.func if isinstance(part, ast.Call) else part)))
+
+
+def keeps(body: ast.AST) -> bool:
+    """Return whether a function or class may keep what it gets: a class in its attributes, a function in a default."""
+    if isinstance(body, FUNCTIONS):
+        return any(map(_is_container, filter(None, [*body.args.defaults, *body.args.kw_defaults])))
     if not isinstance(body, ast.ClassDef):
         return False
     hooks = {"__init_subclass__", "__set_name__"}
@@ -120,7 +140,7 @@ def is_changeable(body: ast.AST, attribute: str, getter: str | None, *, own: boo
     if isinstance(body, FUNCTIONS):
         return bool(attribute)
     if isinstance(body, ast.ClassDef):
-        return bool(attribute) and (getter is None or keeps_classes(body))
+        return bool(attribute) and (getter is None or keeps(body))
     return _is_object(body) or (own and _is_container(body))
 
 

@@ -136,9 +136,11 @@ def _take_query(call: ast.Call, local: _Local, found: Uses) -> None:
 
 
 def _is_literal(call: ast.Call | None) -> bool:
-    """Return whether the first argument of a call stands in the code, so that all names in it are seen."""
-    first = [*call.args, *(keyword.value for keyword in call.keywords)][:1] if call is not None else []
-    return any(isinstance(part, ast.Constant) for part in first)
+    """Return whether the text that a call gets stands in the code, so that all names in it are seen."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)] if call is not None else []
+    if len(given) > 1 and isinstance(given[1], ast.Name | ast.JoinedStr):  # relation.query("t", text)
+        return False
+    return any(isinstance(part, ast.Constant) for part in given[:1])
 
 
 def _named_below(call: ast.Call | None) -> list[str]:

@@ -288,6 +288,74 @@ def add(x):
 import enum, helpers
 class C(enum.Enum): X = helpers.add(1)
 
+## a registry filled in a class body, without a call
+import more, helpers
+def f(): return {'a': helpers.T['x']}
+-- helpers.py
+T = {}
+-- more.py
+import helpers
+class C:
+ helpers.T['x'] = 1
+
+## a registry that is a default
+import more, helpers
+def f(): return {'a': helpers.add(None)[0]()}
+-- helpers.py
+def add(g, t=[]):
+ t.append(g)
+ return t
+-- more.py
+import helpers
+@helpers.add
+def g(): return 1
+
+## a registry that is an attribute of a function
+import more, helpers
+def f(): return {'a': helpers.add.t[0]()}
+-- helpers.py
+def add(g): add.t = [g]
+-- more.py
+import helpers
+@helpers.add
+def g(): return 1
+
+## a registry that a function has around it
+import more, helpers
+def f(): return {'a': helpers.T[0]()}
+-- helpers.py
+def make():
+ t = []
+ def add(g): t.append(g)
+ return t, add
+T, add = make()
+-- more.py
+from helpers import add
+@add
+def g(): return 1
+
+## a class that pandas registers
+import more
+import pandas as pd
+def f(): return {'a': pd.DataFrame({'x': [5]}).made_up.g()}
+-- more.py
+import pandas as pd
+@pd.api.extensions.register_dataframe_accessor('made_up')
+class C:
+ def __init__(self, frame): ...
+ def g(self): return 1
+
+## a class that polars registers
+import more
+import polars as pl
+def f(): return {'a': pl.DataFrame({'x': [5]}).made_up.g()}
+-- more.py
+import polars as pl
+@pl.api.register_dataframe_namespace('made_up')
+class C:
+ def __init__(self, frame): ...
+ def g(self): return 1
+
 ## a variant for a type in another module
 import more
 from helpers import g
@@ -337,6 +405,19 @@ import importlib
 def __getattr__(n): return importlib.import_module(f'.{n}', __name__)
 -- p/a.py
 def g(): return 1
+
+## a name that a package gives on demand
+import p_lazy
+def f(): return {'a': p_lazy.g()}
+-- p_lazy/__init__.py
+import made_up_loader
+__getattr__ = made_up_loader.attach(__name__, {'g': 'a'})
+-- p_lazy/a.py
+def g(): return 1
+-- ../site-packages/made_up_loader.py
+import importlib
+def attach(package, names):
+ return lambda name: getattr(importlib.import_module(f'{package}.{names[name]}'), name)
 
 ## a module by text
 import importlib
@@ -415,6 +496,14 @@ def f(): return pd.DataFrame({'a': [1, 2, 3]}).query(f'{C} > @N')
 import duckdb, pyarrow as pa
 T = pa.table({'a': [1]})
 def f(): return duckdb.connect().sql('select * from T').to_arrow_table()
+
+## a table in a query of a relation
+import duckdb, pyarrow as pa
+T = pa.table({'a': [1]})
+Q = 'select * from T'
+def f():
+ con = duckdb.connect()
+ return {'a': con.sql('select 5').query('r', Q).fetchall()[0][0]}
 
 ## a table in a query of the module | [1] | [2]
 import duckdb, pyarrow as pa

@@ -1,0 +1,78 @@
+"""Reads and parses the modules of a project, each once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+
+from nfrun.code.function_lookup import ignored_warnings
+from nfrun.code.module_index import ModuleIndex
+from nfrun.code.symbols import Symbols, symbols_of
+from nfrun.system.checksums import file_checksum, text_checksum
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module of the project. Without a `tree`, the code cannot be analysed and has one `digest` as a whole.
+
+    `words` are then the words in the text, which may be names of modules.
+    """
+
+    symbols: Symbols
+    tree: ast.Module | None = None
+    digest: str = ""
+    words: Iterable[str] = ()
+    is_package: bool = False
+    file: Path | None = None
+
+
+class Sources:
+    """Reads the modules of a project. `folder` is the pipeline's. `read` has what was asked for, None if not ours."""
+
+    def __init__(self, folder: Path) -> None:
+        self.index = ModuleIndex(folder)
+        self.read: dict[str, Source | None] = {}
+
+    def get(self, module: str) -> Source | None:
+        """Return the module if it and all packages around it belong to the project, else None."""
+        source = None
+        for name in with_packages(module):
+            if name not in self.read:
+                self.read[name] = self._read(name)
+            source = self.read[name]
+            if source is None:
+                break
+        return source
+
+    def _read(self, module: str) -> Source | None:
+        spec = self.index.find(module)
+        if spec is None:
+            return None
+        is_package = spec.submodule_search_locations is not None
+        package = module if is_package else module.rpartition(".")[0]
+        nothing = ast.Module([], [])
+        if not spec.has_location or spec.origin is None:  # built-in, or a folder without an __init__.py
+            return Source(symbols_of(nothing, package), nothing, is_package=True) if is_package else None
+        path = Path(spec.origin)
+        whole = Source(symbols_of(nothing, package), digest="unreadable", is_package=is_package, file=path)
+        try:
+            if path.suffix != ".py":
+                return replace(whole, digest=file_checksum(path))
+            text = path.read_bytes()
+            with ignored_warnings():
+                tree = ast.parse(text)
+        except (OSError, SyntaxError, ValueError):
+            return whole
+        except (RecursionError, MemoryError):  # nested too deeply for the parser, but perhaps not for an import
+            words = dict.fromkeys(re.findall(r"[.\w]+", text.decode("latin-1")))
+            return replace(whole, digest=text_checksum(text.decode("latin-1")), words=words)
+        return Source(symbols_of(tree, package), tree, is_package=is_package, file=path)
+
+
+def with_packages(module: str) -> Iterator[str]:
+    """Yield the packages around a module, outermost first, then the module itself."""
+    return accumulate(module.split("."), "{}.{}".format)
