@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -9,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Here
 
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
 from nfrun.engine.node_stats import read_node_stats
 
-STEPS = """
-import os, pathlib, random, time
-import numpy as np
-
+WAIT_FOR = """
 def wait_for(flag):
     path = pathlib.Path(flag)
     for _ in range(10_000):
@@ -25,7 +24,12 @@ def wait_for(flag):
             return
         time.sleep(0.001)
     raise TimeoutError(flag)
+"""
+STEPS = """
+import os, pathlib, random, time
+import numpy as np
 
+WAIT_FOR
 def seed_and_draw(seed): random.seed(seed); return [{"n": random.random()} for _ in range(3)]
 def seed_numpy(seed): np.random.seed(seed); return {"n": np.random.rand(), "m": np.random.rand()}
 def draw(): return {"n": random.random(), "m": np.random.rand(), "word": random.choice(list({"a", "b", "c", "d", "e"}))}
@@ -59,10 +63,21 @@ nodes:
 # A package of which only its use shows that it has drawn from the global generator.
 NOISY = "import random\ndef noise(): return random.random()\ndef silence(): return 0.0\n"
 USES_NOISY = """
-import os
+import os, pathlib, time
 import noisy_package
+
+WAIT_FOR
 def loud(): return {"n": noisy_package.noise(), "pid": os.getpid()}
 def quiet(): return {"n": noisy_package.silence(), "pid": os.getpid()}
+
+# The one draws while the other runs.
+def draws(folder):
+    wait_for(f"{folder}/begun")
+    noisy_package.noise()
+    pathlib.Path(folder, "drawn").touch()
+def is_beside(folder):
+    pathlib.Path(folder, "begun").touch()
+    wait_for(f"{folder}/drawn")
 """
 
 
@@ -72,7 +87,7 @@ class Project:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self._capsys = capsys
-        (folder / "steps.py").write_text(STEPS)
+        (folder / "steps.py").write_text(STEPS.replace("WAIT_FOR", WAIT_FOR))
 
     def run(self, text: str, **options: Any) -> Mapping[str, list[dict[str, Any]]]:
         (self.folder / "p.yaml").write_text(text.replace("FOLDER", str(self.folder)))
@@ -138,7 +153,7 @@ def test_where_a_node_runs_follows_its_code_and_the_file(project: Project) -> No
 def noisy(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     (project.folder / "site-packages").mkdir()
     (project.folder / "site-packages" / "noisy_package.py").write_text(NOISY)
-    (project.folder / "steps.py").write_text(USES_NOISY)
+    (project.folder / "steps.py").write_text(USES_NOISY.replace("WAIT_FOR", WAIT_FOR))
     monkeypatch.syspath_prepend(project.folder / "site-packages")
     monkeypatch.delitem(sys.modules, "noisy_package", raising=False)
     return project
@@ -162,5 +177,33 @@ def test_a_package_that_draws_is_seen_and_its_node_runs_in_a_process_from_then_o
 def test_a_node_that_no_longer_changes_state_returns_to_a_thread(noisy: Project) -> None:
     text = "nodes: {node: {python: 'steps:loud'}}\n"
     assert [noisy.placed(text), noisy.placed(text)] == [False, True]
-    (noisy.folder / "steps.py").write_text(USES_NOISY.replace("noise()", "silence()"))
+    steps = noisy.folder / "steps.py"
+    steps.write_text(steps.read_text().replace("noise()", "silence()"))
     assert [noisy.placed(text), noisy.placed(text)] == [True, False]
+
+
+def test_a_node_beside_one_that_draws_is_not_reused_either_and_both_are_told(noisy: Project, here: Here) -> None:
+    text = """
+nodes:
+  draws: {python: 'steps:draws', with: {folder: FOLDER}}
+  beside: {python: 'steps:is_beside', with: {folder: FOLDER}}
+  later: {python: 'steps:quiet', needs: [draws, beside]}
+"""
+    (noisy.folder / "p.yaml").write_text(text.replace("FOLDER", str(noisy.folder)))
+    done = here(noisy.folder, "run", "p.yaml", "-j", "2")
+    told = [line for line in done.stderr.splitlines() if "is not reused" in line]
+    why = "is not reused: it ran on a thread while random's generator changed; say 'cache: true' to reuse it"
+    assert sorted(told) == [f"node 'beside' {why}", f"node 'draws' {why}"]
+    assert read_node_stats(noisy.folder / ".nfrun", "p.yaml").changed_state == {"draws", "beside"}
+
+
+def test_statistics_without_such_nodes_are_read_and_damaged_ones_are_left(noisy: Project) -> None:
+    text = "nodes: {node: {python: 'steps:loud'}}\n"
+    noisy.run(text)
+    file = noisy.folder / ".nfrun" / "timings" / "p.yaml.json"
+    stats = json.loads(file.read_text())
+    assert stats.pop("state") == ["node"]
+    for content, durations in [(json.dumps(stats), {"node"}), (json.dumps({**stats, "state": 3}), set()), ("{", set())]:
+        file.write_text(content)
+        found = read_node_stats(noisy.folder / ".nfrun", "p.yaml")
+        assert (found.durations.keys(), found.changed_state) == (durations, frozenset())
