@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.engine.attempt import CANCELLED, RunAttempt
 from nfrun.engine.executors.base import OnOutcome
+from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import CancelToken
 from nfrun.system.threads import start_thread
 
@@ -160,11 +162,16 @@ class ThreadExecutor:
 
 
 class _Loop:
-    """An event loop on a thread of its own. The first coroutine starts it and imports asyncio."""
+    """An event loop on a thread of its own. The first coroutine starts it and imports asyncio.
+
+    All nodes share it, so code in a node cannot stop it or cancel the tasks of another node: that is an error there.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: set[object] = set()  # the attempts whose coroutines have not ended, by `current_attempt`
+        self._closed = False
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any], cancel_token: CancelToken) -> Any:
         """Run a coroutine to its end and return its result. If cancelled, waits until the coroutine has ended too."""
@@ -188,11 +195,14 @@ class _Loop:
             # Not the future's cancel(): that returns while the coroutine is still in its `finally`.
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks if task])
 
+        attempt = current_attempt.get()
+        self._running.add(attempt)
         future = asyncio.run_coroutine_threadsafe(run(), loop)
         try:
             with cancel_token.on_cancel(cancel):
                 return future.result()
         finally:
+            self._running.discard(attempt)
             # An error refers to this frame: a reference cycle would keep the coroutine's tables alive.
             tasks.clear()
             del future
@@ -200,8 +210,9 @@ class _Loop:
     def close(self) -> None:
         """Stop the event loop, if it was started. Does not wait."""
         with self._lock:
+            self._closed = True
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop.call_soon_threadsafe(type(self._loop).stop, self._loop)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         import asyncio
@@ -209,19 +220,41 @@ class _Loop:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                start_thread(_serve, "nfrun-loop", loop)
+                loop.set_task_factory(_task_factory(self._running))
+                with suppress(AttributeError):  # of loops written in C
+                    loop.stop = _refuse_stop  # type: ignore[method-assign]
+                start_thread(self._serve, "nfrun-loop", loop)
                 self._loop = loop
             return self._loop
 
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    import asyncio
-
-    while True:
-        try:
-            loop.run_forever()
-        except (SystemExit, KeyboardInterrupt):
-            continue  # in asyncio these end the whole loop, which other nodes still need
+        while not self._closed:
+            # In asyncio, SystemExit and KeyboardInterrupt end the whole loop, which other nodes still need.
+            with suppress(SystemExit, KeyboardInterrupt):
+                loop.run_forever()
         if not asyncio.all_tasks(loop):  # those of detached nodes may still be called by other threads
             loop.close()
-        return
+
+
+def _refuse_stop() -> NoReturn:
+    raise RuntimeError("a node cannot stop the event loop: other nodes use it too")
+
+
+def _task_factory(running: Collection[object]) -> Callable[..., asyncio.Task[Any]]:
+    """Return a factory of tasks that are cancelled by their own attempt only, as long as it is among the `running`."""
+    import asyncio
+
+    class Task(asyncio.Task[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._attempt = current_attempt.get()
+
+        def cancel(self, msg: Any = None) -> bool:
+            caller = current_attempt.get()  # None if nfrun cancels it
+            if self._attempt in running and self._attempt and caller and caller != self._attempt:
+                raise RuntimeError(f"a node cannot cancel a task of another one ('{self._attempt[0]}')")
+            return super().cancel(msg)
+
+    return lambda loop, coroutine, **options: Task(coroutine, loop=loop, **options)
