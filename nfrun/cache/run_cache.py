@@ -16,7 +16,7 @@ from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
-from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.events import OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
@@ -24,6 +24,8 @@ from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.atomic_files import name_errors, sync
+from nfrun.system.checksums import FileChecksums
+from nfrun.system.remembered_checksums import RememberedChecksums
 from nfrun.tables.store import TableStore
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.run_watch import RunWatch
@@ -36,7 +38,8 @@ class RunCache:
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
     `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss. `warn`
     is called with warnings about damaged files. Errors of the journal go through `redact`. `gate` is that of the run's
-    event dispatcher: it writes the journal. `watch` sees what attempts open.
+    event dispatcher: it writes the journal. `watch` sees what attempts open. With `verify`, no checksum of an earlier
+    run is believed.
     """
 
     def __init__(
@@ -52,13 +55,15 @@ class RunCache:
         fsync: bool,
         warn: Callable[[str], None],
         redact: Callable[[str], str] = str,
+        verify: bool = False,
     ) -> None:
         self._pipeline = pipeline
         self._folder = folder
         self._keep = keep
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
-        self.watch = RunWatch(Path(pipeline.folder), work.path)
+        self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
+        self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
         self._observed = _observed_files(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
@@ -82,7 +87,13 @@ class RunCache:
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact)
         self.gate = self._writer.admit
-        self.close = journal.close  # for a run that had no end
+        self._journal = journal
+
+    def close(self) -> None:
+        """Close the journal of a run that had no end, and keep what was learned of large files."""
+        self._journal.close()
+        with suppress(OSError):  # the next run reads them again
+            self._checksums.save()
 
     @property
     def reused_nodes(self) -> frozenset[str]:
@@ -153,11 +164,15 @@ class RunCache:
                 path.unlink()
 
 
-def forecast(pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None]) -> dict[str, ReuseDecision]:
+def forecast(
+    pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None], *, verify: bool = False
+) -> dict[str, ReuseDecision]:
     """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     keys = CacheKeys(pipeline)
-    observed = _observed_files(pipeline, keys, RunWatch(Path(pipeline.folder), work.path), lambda: history)
+    checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
+    watch = RunWatch(Path(pipeline.folder), work.path, checksums)
+    observed = _observed_files(pipeline, keys, watch, lambda: history)
     return _decide(pipeline, plan, keys, history, reusable(pipeline, resume=True), observed)
 
 
@@ -166,7 +181,8 @@ def _observed_files(
 ) -> ObservedFiles:
     env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
     code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take)
-    observed = ObservedFiles(ExternalInputs(Path(pipeline.folder), watch.work, env), watch.files, code)
+    inputs = ExternalInputs(Path(pipeline.folder), watch.work, env, watch.checksums)
+    observed = ObservedFiles(inputs, watch.files, code)
     observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
     return observed
 

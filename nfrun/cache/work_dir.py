@@ -24,6 +24,7 @@ from nfrun.system.atomic_files import is_same_file, make_folders, name_errors, r
 
 WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
+CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
@@ -65,7 +66,8 @@ class WorkDir:
     """The work folder, created readable only by its owner.
 
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
-    `timings/<pipeline>.json` has the durations of nodes in seconds. `lock` names the holder of the lock. The attribute
+    `timings/<pipeline>.json` has the durations of nodes in seconds, and `checksums.json` the checksums of large files
+    outside of the folder. `lock` names the holder of the lock. The attribute
     `above` lists the folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
     """
 

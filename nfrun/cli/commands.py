@@ -63,7 +63,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     if options.resume:
         from nfrun.cache.run_cache import forecast
 
-        decisions = forecast(spec, planned, folder, messages.warn)
+        decisions = forecast(spec, planned, folder, messages.warn, verify=options.verify)
     print(plan_view(spec, planned, options.format, recorded, decisions))
     return EXIT_OK
 

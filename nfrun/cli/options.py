@@ -132,6 +132,7 @@ _work = partial(
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
 )
+_verify = partial(_flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.")
 _json = partial(_flag, "--json", help="One JSON document on stdout, and nothing else.")
 _color = partial(
     _option, "--color", default="auto", choices=("auto", "always", "never"), help="Colours in what is printed."
@@ -184,6 +185,7 @@ class RunOptions(Options):
     verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start.")
     resume: bool = _flag("--resume", help="Reuse what earlier runs have finished, and run the rest.")
     keep: bool = _flag("--keep", help="Keep the tables between nodes too when the run has ended well.")
+    verify: bool = _verify()
     fsync: bool = _flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
     grace: float = _option(
         "--grace",
@@ -213,6 +215,7 @@ class PlanOptions(Options):
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
     resume: bool = _flag("--resume", help="Also show which nodes a resumed run would run again, and why.")
+    verify: bool = _verify()
     work: Path | None = _work()
 
 

@@ -185,6 +185,7 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         resume=options.resume,
         keep=options.keep,
         fsync=options.fsync,
+        verify=options.verify,
         warn=setup.messages.warn,
         redact=setup.redactor,
     )

@@ -35,11 +35,17 @@ class ExternalInputs:
     the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
     """
 
-    def __init__(self, base: Path, work: Path | None = None, env: Mapping[str, str] = NOTHING) -> None:
+    def __init__(
+        self,
+        base: Path,
+        work: Path | None = None,
+        env: Mapping[str, str] = NOTHING,
+        checksums: FileChecksums | None = None,
+    ) -> None:
         self._base = base
         self._env = env
         self._skipped = () if work is None else (os.path.realpath(work),)
-        self._checksums = FileChecksums()
+        self._checksums = checksums or FileChecksums()
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None

@@ -2,7 +2,7 @@
 
 `supervisor` and `process_tree` keep a run's processes together. `std_streams` owns stdout and stderr. `signals` and
 `process_exit` end the process of a command, and `exit_status` says how another one ended. `threads` starts threads.
-`atomic_files`, `checksums`, `file_search` and `os_errors` are about files.
+`atomic_files`, `checksums`, `remembered_checksums`, `file_search` and `os_errors` are about files.
 
 Other packages use:
 
@@ -16,6 +16,7 @@ Other packages use:
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`
 - `process_tree`: `wait_group_exit`
+- `remembered_checksums`: `RememberedChecksums`
 - `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`,
   `peak_rss`, `set_allocator`
 - `signals`: `cancel_on_signals`, `SIGNALS`

@@ -14,6 +14,12 @@ from typing import Any
 
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
+from nfrun.system.remembered_checksums import FileId, FileState, RememberedChecksums
+
+LARGE = 64_000_000  # bytes; of larger files the checksums are remembered across runs
+_MADE_UP = ("/proc/", "/sys/", "/dev/")
+_MEMORY = "/dev/shm/"  # has ordinary files
+_PAGE = 4_096
 _CHUNK = 1 << 20
 # A file that was changed so short a time before it is read may be changed again without getting another time.
 _FRESH_NANOSECONDS = 2_000_000_000
@@ -23,14 +29,16 @@ class FileChecksums:
     """Takes checksums of files and remembers them: a file is read again only if it may have changed. Thread-safe.
 
     A file has not changed if its device, inode, size, mtime and ctime are the same, and if these proved something when
-    it was read: it had not just been written, and nobody had it open for writing. Threads that ask for the same file
-    wait for one reading of it; other files do not wait for that.
+    it was read: it had not just been written, it did not change meanwhile, and nobody had it open for writing. Threads
+    that ask for the same file wait for one reading of it; other files do not wait for that. Those of large files can be
+    `remembered` from earlier runs.
     """
 
-    def __init__(self) -> None:
-        self._locks: dict[tuple[int, int], threading.Lock] = {}
-        # By device and inode: size and times before the reading, whether they prove nothing, and the checksum.
-        self._known: dict[tuple[int, int], tuple[tuple[int, int, int], bool, str]] = {}
+    def __init__(self, remembered: RememberedChecksums | None = None) -> None:
+        self._remembered = remembered
+        self._locks: dict[FileId, threading.Lock] = {}
+        # By file: its state before the reading, whether that proves nothing, and the checksum.
+        self._known: dict[FileId, tuple[FileState, bool, str]] = {}
 
     def of(self, path: Path, *, recheck: bool = False) -> str:
         """Return the checksum of a file, "" if there is no regular file or it cannot be read.
@@ -39,33 +47,64 @@ class FileChecksums:
         """
         with suppress(OSError):
             found = path.stat()
-            if stat.S_ISREG(found.st_mode):  # reading a pipe would block
-                file, state = (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if stat.S_ISREG(found.st_mode) and not _is_made_up(path, found):  # reading a pipe would block
+                file = (found.st_dev, found.st_ino)
                 with self._locks.setdefault(file, threading.Lock()):
                     known = self._known.get(file)
-                    if known is None or known[0] != state or (recheck and known[1]):
-                        is_fresh = time.time_ns() - found.st_ctime_ns < _FRESH_NANOSECONDS
-                        known = self._known[file] = (state, is_fresh or _may_be_open(path), file_checksum(path))
+                    if known is None or known[0] != _state(found) or (recheck and known[1]):
+                        known = self._known[file] = self._take(path, file, _state(found))
                     return known[2]
         return ""
 
+    def _take(self, path: Path, file: FileId, state: FileState) -> tuple[FileState, bool, str]:
+        memory = self._remembered if state[0] > LARGE else None
+        if memory is not None and (checksum := memory.get(file, state)):
+            return state, False, checksum
+        is_fresh = time.time_ns() - state[2] < _FRESH_NANOSECONDS
+        is_open = _may_be_open(path)
+        checksum = file_checksum(path)
+        proves_nothing = is_fresh or _state(path.stat()) != state
+        # Whether a large file of another user is open is not known. It counts as closed: to read it takes too long.
+        if memory is not None and not proves_nothing and is_open is not True:
+            memory.put(file, state, checksum)
+            return state, False, checksum
+        return state, proves_nothing or is_open is not False, checksum
 
-def _may_be_open(path: Path) -> bool:
-    """Return whether somebody may have the file open for writing: a write through a mapping may change no times.
 
-    Only a read lease proves that nobody has. The system refuses it for some files, such as those of another user.
+def _state(found: os.stat_result) -> FileState:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_made_up(path: Path, found: os.stat_result) -> bool:
+    """Return whether the system makes up the content of a file while it is read, which may never end.
+
+    Such files have no size, or that of a page.
+    """
+    if found.st_size not in (0, _PAGE):
+        return False
+    real = os.path.realpath(path)
+    return real.startswith(_MADE_UP) and not real.startswith(_MEMORY)
+
+
+def _may_be_open(path: Path) -> bool | None:
+    """Return whether somebody has the file open for writing: a write through a mapping may change no times.
+
+    Only a read lease proves that nobody has. The system refuses it for some files, such as those of another user: None.
     """
     with suppress(OSError, AttributeError):  # there are no leases outside of Linux
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             # Sent to this process if the file is opened now. Ignored, while SIGIO would kill it.
             fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            except BlockingIOError:
+                return True
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)  # closing is not enough if a fork has a copy
             return False
         finally:
             os.close(file)
-    return True
+    return None
 
 
 def file_checksum(path: Path | str) -> str:

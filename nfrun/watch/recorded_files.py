@@ -21,10 +21,10 @@ class RecordedFiles:
     Names are relative to `folder`. In the content of folders, only what `counts` counts.
     """
 
-    def __init__(self, folder: Path, counts: Callable[[str], bool]) -> None:
+    def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums | None = None) -> None:
         self._folder = os.path.abspath(folder)
         self._counts = counts
-        self._checksums = FileChecksums()
+        self._checksums = checksums or FileChecksums()
 
     def name(self, path: str) -> str:
         """Return the name under which an absolute path is recorded."""

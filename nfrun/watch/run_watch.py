@@ -19,6 +19,7 @@ from typing import Any
 
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.logs.print_capture import current_attempt
+from nfrun.system.checksums import FileChecksums
 from nfrun.watch.audit_hook import listening
 from nfrun.watch.connections import Connections
 from nfrun.watch.file_access import Access, Use, accesses
@@ -31,13 +32,14 @@ from nfrun.watch.stack import Caller, Stacks
 class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
-    `files` takes checksums of the files that were recorded.
+    `files` takes checksums of the files that were recorded, with `checksums`.
     """
 
-    def __init__(self, folder: Path, work: Path) -> None:
+    def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
         self._places = Places(folder, [work])
         self.work = work
-        self.files = RecordedFiles(folder, self._places.counts)
+        self.checksums = checksums or FileChecksums()
+        self.files = RecordedFiles(folder, self._places.counts, self.checksums)
         self._stacks = Stacks(folder)
         self._connections = Connections()
         self._received: deque[SharedObservation] = deque()
