@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.duckdb_instances import DuckDBInstances
 from nfrun.system.os_errors import os_error_in
+from nfrun.system.working_directory import thread_directory
 
+START_THERE = "start nfrun in the folder of the pipeline"
 INSTALL = "install it with: pip install 'nfrun[sql]'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
@@ -48,7 +51,8 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         raise NodeError("a sql node needs DuckDB, which is not installed", INSTALL) from None
 
     try:
-        return {output_name(context.node): _result(context, _instances(context))}
+        with _in_folder(context):
+            return {output_name(context.node): _result(context, _instances(context))}
     except duckdb.Error as error:
         first, _, rest = str(error).partition("\n")
         if isinstance(error, duckdb.OutOfMemoryException) and _NO_ROOM in rest:
@@ -59,15 +63,45 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         raise NodeError(first, rest.strip("\n")) from None
 
 
+@contextmanager
+def _in_folder(context: NodeContext) -> Iterator[None]:
+    """Let DuckDB find relative names in the folder of the pipeline, as far as the query does not need another.
+
+    DuckDB looks in the working directory first, and some statements look nowhere else. Raises NodeError for a query
+    that would read another file than the one beside the pipeline.
+    """
+    from nfrun.nodes.sql_files import files_elsewhere
+
+    if _is_working_directory(context.folder):
+        yield
+        return
+    only_here, in_both = files_elsewhere(context.node.body, context.node.with_, context.folder)
+    with nullcontext(False) if only_here else thread_directory(context.folder) as moved:
+        if in_both and not moved:
+            what = f"DuckDB would read {in_both[0]} of the working directory, and not that of the pipeline's folder"
+            raise NodeError(what, f"{START_THERE}, or give the query the whole path")
+        if "," in str(context.folder) and not moved:
+            what = "DuckDB finds no files relative to a folder that has a comma in its name"
+            raise NodeError(what, f"{START_THERE}, or rename it")
+        yield
+
+
+def _is_working_directory(folder: Path) -> bool:
+    """Return whether the folder is the working directory, or there is none any more."""
+    try:
+        return os.path.samefile(".", folder)  # noqa: PTH121
+    except OSError:
+        return True
+
+
 def _instances(context: NodeContext) -> DuckDBInstances:
     """Return the instances of this process."""
     found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
     if found is None:
-        config = {
-            # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
-            "python_enable_replacements": "false",
-            "file_search_path": str(context.folder),  # so that read_csv('…') finds paths relative to the pipeline file
-        }
+        # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
+        config = {"python_enable_replacements": "false"}
+        if "," not in str(context.folder):  # DuckDB splits at commas
+            config["file_search_path"] = str(context.folder)
         # DuckDB would spill to the working directory.
         made = DuckDBInstances(config, context.run_scratch / f"duckdb.{os.getpid()}", context.memory_share)
         found = context.memo.setdefault(DuckDBInstances, made)

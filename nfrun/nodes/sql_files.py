@@ -14,6 +14,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+from nfrun.nodes.base import NamedFiles
 from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
@@ -26,22 +27,44 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _QUOTES = {"escaped": "'", "text": "'", "quoted": '"'}  # doubled inside of the string
-_FOLDER = re.compile(r"\b(?:read_\w+|\w+_scan)\s*\(\s*\[?\s*$", re.IGNORECASE)  # what precedes the name of a folder
+# What precedes the name of a folder, of a database, and of what is written.
+_FOLDER = re.compile(r"\b(?:(?:read_\w+|\w+_scan)\s*\(\s*\[?|(?:im|ex)port\s+database)\s*$", re.IGNORECASE)
+_ATTACH = re.compile(r"\battach\s+(?:or\s+replace\s+)?(?:database\s+)?(?:if\s+not\s+exists\s+)?$", re.IGNORECASE)
+_WRITTEN = re.compile(r"\b(?:to|export\s+database)\s*$", re.IGNORECASE)
 _URI = re.compile("file:(?://(?:localhost)?)?(?=/)")
 _LONGEST = 4096  # bytes of a path
 
 
-def sql_files(text: str, values: Mapping[str, Any], base: Path) -> dict[str, Path]:
+def sql_files(text: str, values: Mapping[str, Any], base: Path) -> NamedFiles:
     """Return the existing files that are named in the text or in the values, by these names.
 
-    A name is a path or a glob pattern, relative to `base`. Like DuckDB, this looks in the working directory first.
+    A name is a path or a glob pattern, relative to `base`, or else to the working directory. A database counts with its
+    log of changes (`.wal`), a folder with all its files where a database is imported or a table is read from it.
     """
-    found: dict[str, Path] = {}
-    for name, folder in dict.fromkeys(_names(text, values)):
+    found = NamedFiles()
+    for name, before in dict.fromkeys(_names(text, values)):
         if len(name) <= _LONGEST:
             with suppress(OSError, ValueError):
-                found.update(_files(_URI.sub("", name, count=1), base, folder))
+                named = os.path.expanduser(_URI.sub("", name, count=1))  # noqa: PTH111
+                found.update(_files(named, base, _FOLDER.search(before) is not None))
+                if _ATTACH.search(before):
+                    for log in (f"{named}.wal", f"{named}-wal", f"{named}-journal"):  # DuckDB's, and two of SQLite
+                        found.update(_files(log, base, False))
+                if _WRITTEN.search(before):
+                    found.written.add(os.path.normpath(named))
     return found
+
+
+def files_elsewhere(text: str, values: Mapping[str, Any], base: Path) -> tuple[list[str], list[str]]:
+    """Return the names of files in the working directory: those that `base` does not have, and those that it has."""
+    only_here: list[str] = []
+    in_both: list[str] = []
+    for name, _ in dict.fromkeys(_names(text, values)):
+        if len(name) <= _LONGEST and not os.path.isabs(name):  # noqa: PTH117
+            with suppress(OSError, ValueError):
+                if Path(name).is_file():
+                    (in_both if (base / name).exists() else only_here).append(name)
+    return only_here, in_both
 
 
 def named_in_sql(text: str, values: Mapping[str, Any]) -> Iterator[str]:
@@ -55,17 +78,17 @@ def named_in_sql(text: str, values: Mapping[str, Any]) -> Iterator[str]:
             yield _URI.sub("", string, count=1)
 
 
-def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yield possible names, and whether each may be a folder, which stands for all files below it."""
+def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield possible names, and the end of the text before each."""
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind is None:
             continue
-        folder = _FOLDER.search(text[max(0, token.start() - 80) : token.start()]) is not None
+        before = text[max(0, token.start() - 80) : token.start()]
         if kind == "value":
-            yield from ((name, folder) for name in _texts(values.get(token[kind])))
+            yield from ((name, before) for name in _texts(values.get(token[kind])))
         else:
-            yield _string(token), folder
+            yield _string(token), before
 
 
 def _string(token: re.Match[str]) -> str:
@@ -83,7 +106,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _files(name: str, base: Path, folder: bool) -> Iterator[tuple[str, Path]]:
-    for path in (Path(name), base / name):
+    for path in (base / name, Path(name)):
         if path.is_file():
             yield name, path
             return

@@ -1,7 +1,8 @@
 """The operating system: files, processes, pipes, signals, memory and units.
 
 `supervisor` and `process_tree` keep a run's processes together. `std_streams` owns stdout and stderr. `signals` and
-`process_exit` end the process of a command, and `exit_status` says how another one ended. `threads` starts threads.
+`process_exit` end the process of a command, and `exit_status` says how another one ended. `threads` starts threads, and
+`working_directory` gives one a directory of its own.
 `atomic_files`, `checksums`, `remembered_checksums`, `file_search` and `os_errors` are about files.
 
 Other packages use:
@@ -23,5 +24,6 @@ Other packages use:
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `supervisor`: `supervise`
 - `threads`: `start_thread`, `start_timer`
+- `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nfrun.nodes.sql_files import sql_files
+from nfrun.nodes.sql_files import files_elsewhere, sql_files
 
-FILES = ("a.csv", "b.csv", "it's.csv", "x[1].csv", ".hidden.csv", "sub/c.csv", "sub/.h/d.csv", "elsewhere/e.csv")
+FILES = (
+    "a.csv",
+    "b.csv",
+    "it's.csv",
+    "x[1].csv",
+    ".hidden.csv",
+    "sub/c.csv",
+    "sub/.h/d.csv",
+    "elsewhere/e.csv",
+    "db/x.db",
+    "db/x.db.wal",
+)
 
 
 @pytest.fixture
@@ -47,6 +59,12 @@ CASES: dict[str, set[str]] = {
     "select $folder, $none, $absent": set(),
     "from 's3://bucket/a.csv'": set(),
     "select '\0', 'a\0*'": set(),
+    "attach 'db/x.db'": {"db/x.db", "db/x.db.wal"},
+    "ATTACH OR REPLACE DATABASE 'db/x.db' as x (type sqlite)": {"db/x.db", "db/x.db.wal"},
+    "attach if not exists 'db/x.db'": {"db/x.db", "db/x.db.wal"},
+    "select 'db/x.db'": {"db/x.db"},
+    "import database 'elsewhere'": {"elsewhere/e.csv"},
+    "IMPORT  DATABASE\n'elsewhere/'": {"elsewhere/e.csv"},
 }
 VALUES: dict[str, Any] = {
     "file": "b.csv", "many": ["a.csv", {"x": "b.csv"}, 1], "folder": "sub", "none": None, "unused": "elsewhere/e.csv"
@@ -72,10 +90,38 @@ def test_a_string_too_long_for_a_path_is_no_file(base: Path) -> None:
         }
 
 
-def test_the_working_directory_comes_first(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.csv").write_text("n\n2\n")
+def test_the_folder_comes_before_the_working_directory(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "z.csv"):
+        (tmp_path / name).write_text("n\n2\n")
     monkeypatch.chdir(tmp_path)
-    assert sql_files("from 'a.csv' join '[b].csv'", {}, base) == {"a.csv": Path("a.csv"), "b.csv": base / "b.csv"}
+    found = {"a.csv": base / "a.csv", "b.csv": base / "b.csv", "z.csv": Path("z.csv")}
+    assert sql_files("from 'a.csv' join '[b].csv' join 'z.csv'", {}, base) == found
+    assert files_elsewhere("from 'a.csv' join '[b].csv' join 'z.csv'", {}, base) == (["z.csv"], ["a.csv"])
+
+
+def test_a_tilde_is_the_home_folder(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(base))
+    assert set(sql_files("from read_csv('~/a.csv')", {}, Path("/nowhere"))) == {f"{base}/a.csv"}
+
+
+def test_devices_and_pipes_are_no_files(base: Path) -> None:
+    os.mkfifo(base / "pipe")
+    assert sql_files("from 'pipe', '/dev/zero', 'p*e'", {}, base) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("copy (select 1) to 'out/x.csv'", {"out/x.csv"}),
+        ("COPY t TO './x.csv' (header)", {"x.csv"}),
+        ("export database 'dump'", {"dump"}),
+        ("from 'a.csv'", set()),
+    ],
+)
+def test_what_a_query_writes(base: Path, text: str, written: set[str]) -> None:
+    assert sql_files(text, {}, base).written == written
 
 
 _DIFFERENT = ("absent", "s3:", "'.'", " join ", "-- or")  # DuckDB cannot run these, or reads other files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from edit import Edit
 
@@ -30,6 +31,19 @@ def script(text: str, **files: str) -> dict[str, str]:
     return {"p.yaml": f"nodes:\n  {nodes}", **{name.replace("__", "."): text for name, text in files.items()}}
 
 
+def query(text: str) -> dict[str, str]:
+    """Return a project of one query, `node`, one beside it, and `x.csv`."""
+    return {"p.yaml": f'nodes:\n  node: {{sql: "{text}"}}\n  other: {{sql: select 1 as n}}\n', "x.csv": "n\n1\n"}
+
+
+def execute(database: Path, statement: str) -> None:
+    import duckdb
+
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(statement)
+
+
+WRITE = "nodes:\n  node: {sql: \"from 'x.csv'\"}\n  save: {write: out.csv, inputs: node}\n"
 NODE = frozenset({"node"})
 TRAIN = script("python3 train.py", train__py="import helpers", helpers__py="A = 'conf.json'", conf__json="1", x__py="1")
 SHELL = script("bash w.sh", w__sh=". ./lib.sh\ncat in.csv", lib__sh="cat deep.txt", in__csv="1", deep__txt="1")
@@ -172,6 +186,75 @@ ROWS: list[Edit] = [
         options={"slots": 1},
         edit={"out/a.txt": "2"},
         runs_again=frozenset({"a"}),
+    ),
+    Edit(
+        name="a file of a query",
+        files=query("from 'x.csv'"),
+        edit={"x.csv": "n\n2\n"},
+        runs_again=NODE,
+        reason="the file x.csv changed",
+    ),
+    Edit(
+        name="one more file of a pattern of a query",
+        files=query("from '*.csv'"),
+        edit={"y.csv": "n\n2\n"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="a table of an attached database",
+        files=query("attach 'x.db' as x; create table if not exists x.t (n int); from x.t"),
+        act=lambda folder: execute(folder / "x.db", "insert into t values (1)"),
+        runs_again=NODE,
+    ),
+    Edit(
+        name="the log of an attached database",
+        files=query("attach 'x.db' as x; create table if not exists x.t (n int); from x.t"),
+        act=lambda folder: (folder / "x.db.wal").write_text("1"),
+        runs_again=NODE,
+    ),
+    Edit(
+        name="an imported database",
+        files={
+            **query("import database 'dump'; from t"),
+            "dump/schema.sql": "create table t (n int);",
+            "dump/load.sql": "copy t from 'dump/t.csv';",
+            "dump/t.csv": "1\n",
+        },
+        edit={"dump/t.csv": "2\n"},
+        runs_again=NODE,
+        by="command",
+    ),
+    Edit(
+        name="a file that a query has copied",
+        files=query("copy (select 1) to 'out.csv'; select 1 as n"),
+        edit={"out.csv": "2"},
+        runs_again=NODE,
+        by="command",
+    ),
+    Edit(
+        name="nothing, of a query that copies",
+        files=query("copy (select 1) to 'out.csv'; select 1 as n"),
+        runs_again=False,
+        by="command",
+    ),
+    Edit(name="a file that no query names", files=query("from 'x.csv'"), edit={"y.csv": "n\n2\n"}, runs_again=False),
+    Edit(
+        name="one more file of a pattern that is read",
+        files={"p.yaml": "nodes:\n  node: {read: '*.csv'}\n  other: {sql: select 1 as n}\n", "x.csv": "n\n1\n"},
+        edit={"y.csv": "n\n2\n"},
+        runs_again=NODE,
+    ),
+    Edit(
+        name="the file of a write node",
+        files={**query("from 'x.csv'"), "p.yaml": WRITE},
+        edit={"out.csv": "2"},
+        runs_again=frozenset({"save"}),
+    ),
+    Edit(
+        name="the file of a write node that is gone",
+        files={**query("from 'x.csv'"), "p.yaml": WRITE},
+        edit={"out.csv": None},
+        runs_again=frozenset({"save"}),
     ),
     Edit(
         name="a comment in the pipeline file",
