@@ -22,9 +22,9 @@ class DuckDBInstances:
     """The DuckDB instances of one process. Thread-safe.
 
     `config` has the settings of every instance. The shared one spills to `spill_folder`, which DuckDB makes when it
-    needs it. All instances together may take 80 % of `share` of the memory: each one of its own gets half of what the
-    shared one has, and gives it back. A query runs on the thread that asks for it: with several threads DuckDB returns
-    the rows in another order each time, and sums that differ in the last bits.
+    needs it. All instances together may take 80 % of `share` of the memory, and each the same part of it. A query on
+    the shared one runs on the thread that asks for it: with several threads DuckDB returns the rows in another order
+    each time, and sums that differ in the last bits.
     """
 
     def __init__(self, config: Mapping[str, Any], spill_folder: Path, share: float) -> None:
@@ -32,7 +32,10 @@ class DuckDBInstances:
         self._spill_folder = spill_folder
         self._lock = threading.Lock()
         self._shared: Any = None
-        self._memory = _MEMORY_SHARE * share * available_memory()  # of the shared instance
+        self._memory = _MEMORY_SHARE * share * available_memory()  # of all instances
+        self._limit = int(self._memory)  # of each instance
+        # What DuckDB tells of it, by a connection that only this class uses, with the lock held.
+        self._limits: dict[Any, str] = {}
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
@@ -45,7 +48,7 @@ class DuckDBInstances:
         with self._lock:
             if self._shared is None:
                 self._make_room()
-                self._shared = self._connect(1, self._spill_folder, self._memory)
+                self._shared = self._connect(1, self._spill_folder)
             shared = self._shared
             cursor = shared.cursor()
         try:
@@ -55,20 +58,26 @@ class DuckDBInstances:
             with self._lock:
                 if self._shared is shared:
                     self._shared = None
+                    del self._limits[shared]
             raise
 
     @contextmanager
     def own(self, threads: int, spill_folder: Path) -> Iterator[Any]:
         """Open an instance for one node. Raises `duckdb.Error`."""
-        with self._lock:
-            memory = self._memory / 2
-            self._resize(-memory)
+        instance = None
         try:
-            with self._connect(threads, spill_folder, memory) as connection:
-                yield connection
+            with self._lock:
+                self._share_memory(one_more=1)
+                instance = self._connect(threads, spill_folder)
+                cursor = instance.cursor()
+            with cursor:
+                yield cursor
         finally:
             with self._lock:
-                self._resize(memory)
+                if instance is not None:
+                    del self._limits[instance]
+                    instance.close()
+                self._share_memory()
 
     def _make_room(self) -> None:
         """Make the folder around the spill folder: DuckDB makes only the last one. Raises HandoffError."""
@@ -78,21 +87,28 @@ class DuckDBInstances:
         except OSError as error:
             raise HandoffError(f"cannot make the folder {folder} for queries: {error.strerror}", error) from error
 
-    def _resize(self, change: float) -> None:
-        """Change the memory limit of the shared instance. If it cannot free so much now, it keeps the old limit."""
+    def _share_memory(self, one_more: int = 0) -> None:
+        """Give all instances the same part of the memory, but for those where a node has set its limit itself.
+
+        An instance that cannot free so much now keeps its limit.
+        """
         import duckdb
 
-        self._memory += change
-        if self._shared is not None:
-            with suppress(duckdb.Error), self._shared.cursor() as cursor:
-                cursor.execute(f"set memory_limit = '{int(self._memory)}B'")
+        self._limit = int(self._memory / max(1, len(self._limits) + one_more))
+        for instance, limit in self._limits.items():
+            with suppress(duckdb.Error):
+                if _memory_limit(instance) == limit:
+                    instance.execute(f"set memory_limit = '{self._limit}B'")
+                    self._limits[instance] = _memory_limit(instance)
 
-    def _connect(self, threads: int, spill_folder: Path, memory: float) -> Any:
+    def _connect(self, threads: int, spill_folder: Path) -> Any:
         import duckdb
 
-        config: dict[str, Any] = {
-            "temp_directory": str(spill_folder),
-            "memory_limit": f"{int(memory)}B",
-            "threads": threads,
-        }
-        return duckdb.connect(":memory:", config={**self._config, **config})
+        config: dict[str, Any] = {"temp_directory": str(spill_folder), "memory_limit": f"{self._limit}B"}
+        instance = duckdb.connect(":memory:", config={**self._config, **config, "threads": threads})
+        self._limits[instance] = _memory_limit(instance)
+        return instance
+
+
+def _memory_limit(connection: Any) -> str:
+    return str(connection.sql("select current_setting('memory_limit')").fetchall()[0][0])

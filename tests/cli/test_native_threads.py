@@ -14,6 +14,7 @@ import pytest
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
 from nfrun.system.runtime import cores
+from nfrun.system.units import parse_size
 
 VARIABLES = {
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
@@ -247,3 +248,14 @@ def test_workers_of_a_python_program_load_numpy_with_one_thread(folder: Path) ->
     both = {f"{name} {n} {n}" for name in ("pyarrow", "numpy") for n in ("None", "1")}
     assert set(log.read_text().splitlines()) == both
     assert log.read_text().count("numpy None") == 1  # that of the program itself
+
+
+def test_the_queries_of_all_worker_processes_share_the_memory(folder: Path) -> None:
+    pytest.importorskip("duckdb")
+    limit = "select current_setting('memory_limit') as 'limit'"
+    nodes = "".join(f'  {name}: {{sql: "{limit}", executor: process}}\n' for name in "abcd")
+    (folder / "p.yaml").write_text(f'nodes:\n  thread: {{sql: "{limit}"}}\n{nodes}')
+    found = {name: parse_size(node["limit"]) for name, node in seen(folder, "p.yaml", "-j", "2").items()}
+    assert found.keys() == {"thread", *"abcd"}
+    for name in "abcd":
+        assert found[name] == pytest.approx(found["thread"] / 2, rel=0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,23 @@ def test_the_option_applies_to_all_nodes_but_no_script_runs_in_a_worker_process(
     nodes = pipeline(a="thread", b="process", c="", script="")
     name = "process" if requested == "auto" else requested
     assert place(nodes, requested, stats(2.0, 1.0)) == dict.fromkeys(found, name)
+
+
+@pytest.mark.parametrize(("requested", "found"), [("file", "ab"), ("auto", "abc"), ("thread", ""), ("process", "abcd")])
+def test_a_function_with_its_own_number_of_threads_runs_in_a_worker_that_starts_with_them(
+    requested: str, found: str
+) -> None:
+    nodes = {**pipeline(a="", b="auto", c="thread", script="").nodes}
+    nodes["d"] = NodeSpec("d", "sql", "select 1", (), {}, (), (), {})
+    nodes = {name: replace(spec, cpu=3.0) for name, spec in nodes.items()}
+    environ = {"MKL_NUM_THREADS": "8"}
+    placed = Pipeline("p.yaml", ".", "p", "", {}, environ, nodes, {})
+    placement = place_nodes(placed, requested, NONE, Fingerprints(Path(placed.folder)))
+    assert placement.executors == dict.fromkeys(found, "process")
+    assert placement.worker_environ.keys() == {*found} - {"d"}
+    for variables in placement.worker_environ.values():
+        assert variables["OMP_NUM_THREADS"] == "3"
+        assert "MKL_NUM_THREADS" not in variables
 
 
 def test_any_executor_may_be_one_of_worker_processes(monkeypatch: pytest.MonkeyPatch) -> None:

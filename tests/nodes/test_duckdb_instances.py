@@ -154,10 +154,19 @@ def test_all_instances_together_take_no_more_memory_than_one(tmp_path: Path, mon
     instances = DuckDBInstances({}, tmp_path / "spill", 1.0)
     with instances.cursor() as cursor:
         assert setting(cursor, "memory_limit") == "800.0 MiB"
-        with instances.own(1, tmp_path / "a") as first, instances.own(1, tmp_path / "b") as second:
-            limits = [setting(connection, "memory_limit") for connection in (cursor, first, second)]
-            assert limits == ["200.0 MiB", "400.0 MiB", "200.0 MiB"]
+        with instances.own(1, tmp_path / "a") as first:
+            assert [setting(one, "memory_limit") for one in (cursor, first)] == ["400.0 MiB"] * 2
+            with instances.own(1, tmp_path / "b") as second, instances.own(1, tmp_path / "c") as third:
+                limits = [setting(one, "memory_limit") for one in (cursor, first, second, third)]
+                assert limits == ["200.0 MiB"] * 4
         assert setting(cursor, "memory_limit") == "800.0 MiB"
+
+
+def test_a_memory_limit_that_a_node_sets_stays(instances: DuckDBInstances, tmp_path: Path) -> None:
+    with instances.own(1, tmp_path / "a") as first:
+        first.execute("set memory_limit = '50MB'")
+        with instances.own(1, tmp_path / "b"):
+            assert setting(first, "memory_limit") == "47.6 MiB"
 
 
 def test_an_instance_that_cannot_be_opened_gives_its_memory_back(
@@ -166,7 +175,7 @@ def test_an_instance_that_cannot_be_opened_gives_its_memory_back(
     with instances.cursor() as cursor:
         before = setting(cursor, "memory_limit")
         with monkeypatch.context() as patch, pytest.raises(duckdb.Error):
-            patch.setattr(duckdb, "connect", lambda *_, **__: duckdb.sql("select error('no')").fetchall())
+            patch.setattr(duckdb, "connect", lambda *_, **__: cursor.sql("select error('no')").fetchall())
             with instances.own(1, tmp_path):
                 pass
         assert setting(cursor, "memory_limit") == before
