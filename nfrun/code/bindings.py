@@ -15,7 +15,8 @@ DYNAMIC_ATTRS = {"__dict__", "__globals__", "f_globals", "f_locals", "__import__
 ANYWHERE_ATTRS = {"__subclasses__", "f_back"}
 # Functions that import the module that an argument names. What loads or finds modules in any way, and exceptions to it.
 IMPORT_FUNCTIONS = {"import_module", "__import__"}
-_LOADERS = {"importlib", "importlib.metadata.entry_points", "pkg_resources", "runpy", "pkgutil", "imp", "pydoc", "gc"}
+_LOADERS = {"importlib", "importlib.metadata.entry_points", "importlib.metadata.EntryPoint", "pkg_resources", "imp"}
+_LOADERS |= {"runpy", "pkgutil", "pydoc", "gc"}
 _LOADERS |= {"sys.modules", "sys.path", "sys.meta_path", "sys.path_hooks", "sys.executable", "inspect.stack"}
 _LOADERS |= {"pickle", "_pickle", "cloudpickle", "dill", "shelve", "joblib.load", "pandas.read_pickle", "torch.load"}
 _LOADERS |= {"hydra", "stevedore", "lazy_loader", "django.utils.module_loading", "werkzeug.utils.import_string"}

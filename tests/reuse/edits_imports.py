@@ -605,6 +605,12 @@ def f(): return {'a': locate('.'.join(['helpers', 'g']))()}
 -- helpers.py
 def g(): return 1
 
+## a module that an entry point names
+from importlib.metadata import EntryPoint
+def f(): return {'a': EntryPoint('x', 'help' + 'ers:g', 'y').load()()}
+-- helpers.py
+def g(): return 1
+
 ## a module that pkgutil finds
 import pkgutil
 def f(): return {'a': pkgutil.resolve_name('helpers:' + 'g')()}
@@ -767,6 +773,39 @@ N = 3
 import subprocess
 def f(): return {'a': subprocess.check_output(['echo', 'x']).decode()}
 -- helpers.py
+N = 3
+
+## what the versions of packages are asked for
+import importlib.metadata
+def f(): return {'a': importlib.metadata.version('pytest')}
+-- other.py
+N = 3
+
+## what pickle writes
+import pickle
+def f(): return {'a': len(pickle.dumps([1], pickle.HIGHEST_PROTOCOL))}
+-- other.py
+N = 3
+
+## what the collector does
+import gc
+def f():
+ gc.collect()
+ return {'a': 1}
+-- other.py
+N = 3
+
+## what a shell runs
+import subprocess
+def f(): return {'a': subprocess.run(['sh', '-ec', 'echo x'], capture_output=True).stdout.decode()}
+-- other.py
+N = 3
+
+## a package's own name
+import p
+def f(): return {'a': p.__name__}
+-- p/__init__.py
+-- p/b.py
 N = 3
 """
 

@@ -15,17 +15,25 @@ def installed(version: str, code: str = "def g(): return 1\n") -> dict[str, str]
     return {f"{SITE}made_up.py": code, f"{info}/RECORD": f"made_up.py,,\n{info}/RECORD,,\n", f"{info}/METADATA": ""}
 
 
-def upgraded(version: str = "1.4") -> dict[str, str | None]:
-    return {**dict.fromkeys(installed("1.3")), **installed(version)}
+def upgraded(version: str, code: str) -> dict[str, str | None]:
+    return {**dict.fromkeys(installed("1.3")), **installed(version, code)}
 
 
-def edit(name: str, files: dict[str, str] | str, *, runs_again: bool, version: str = "1.4", reason: str = "") -> Edit:
-    """Return the row in which `made-up` is upgraded."""
+def edit(
+    name: str,
+    files: dict[str, str] | str,
+    *,
+    runs_again: bool,
+    version: str = "1.4",
+    reason: str = "",
+    code: str = "def g(): return 1\n",
+) -> Edit:
+    """Return the row in which `made-up` is upgraded, whose module has this code."""
     files = {"steps.py": files} if isinstance(files, str) else files
     return Edit(
         name=name,
-        files={**installed("1.3"), **files},
-        edit=upgraded(version),
+        files={**installed("1.3", code), **files},
+        edit=upgraded(version, code),
         act=without_old_folder,
         runs_again=runs_again,
         reason=reason,
@@ -40,6 +48,7 @@ def without_old_folder(folder: Path) -> None:
 
 WORDS = "made-up 1.3 -> 1.4"
 IMPORTED = "import made_up\ndef f(): return {'a': made_up.g()}\n"
+OWN = "def f(): return {'a': 1}\n"
 NOTHING = "def f(): return {'a': 1}\n"
 A = "nodes:\n  node: {%s}\n"
 
@@ -91,6 +100,18 @@ ROWS: list[Edit] = [
         edit={"p.yaml": PIPELINE.replace('"}', '", packages: [made-up]}')},
         runs_again=True,
         reason="the package made-up is new",
+    ),
+    edit("the package of the function", {"p.yaml": A % 'python: "made_up:f"'}, runs_again=True, reason=WORDS, code=OWN),
+    Edit(
+        name="a package of the same version that was installed again from a folder",
+        files={
+            **installed("1.3"),
+            f"{SITE}made_up-1.3.dist-info/direct_url.json": '{"dir_info": {}}',
+            "steps.py": IMPORTED,
+        },
+        edit={f"{SITE}made_up-1.3.dist-info/RECORD": "made_up.py,sha256=x,\n"},
+        runs_again=True,
+        reason="made-up 1.3 ",
     ),
     Edit(
         name="a module that no package has installed",
