@@ -207,9 +207,9 @@ def _frozen(value: Any, inputs: Sequence[Any]) -> Any:
     is_reader = not hasattr(table, "columns")  # its batches are copied when they are read
     if is_reader or isinstance(value, Mapping | list | tuple) or any(table is item for item in inputs):
         return table
-    from nfrun.tables.frozen import frozen
+    from nfrun.tables.frozen import frozen_output
 
-    return frozen(table, inputs)
+    return frozen_output(table, inputs)
 
 
 def to_table(value: Any) -> Any:

@@ -9,7 +9,7 @@ Other packages use:
 
 - `file_io`: `read_table`, `write_table`
 - `formats`: `FormatError`, `format_of`
-- `frozen`: `frozen`
+- `frozen`: `frozen_output`
 - `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `local_files`: `local_source`, `resolve_files`
 - `output_files`: `output_path`

@@ -10,7 +10,7 @@ So does a reader of a table in memory.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they
 _LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
+_HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
 
 
-def frozen(table: pa.Table, known: Iterable[pa.Table] = ()) -> pa.Table:
+def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table | pa.RecordBatchReader:
+    """Return the output of a node as `frozen` does, but as a reader if the copies would take 1 GiB or more.
+
+    A reader is written to its file at once, batch by batch. The memory of the `inputs` is frozen already.
+    """
+    shared = _shared_columns(table)
+    if shared and table.get_total_buffer_size() >= _LARGE:
+        safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
+        shared = [i for i in shared if not _is_within(table.column(i), safe)]
+        if sum(table.column(i).nbytes for i in shared) >= _HUGE:
+            return table.to_reader()
+    return _with_copies(table, shared) if shared else table
+
+
+def frozen(table: pa.Table) -> pa.Table:
     """Return the table with copies of the columns whose memory may belong to an object that can change.
 
-    Not copied are texts, booleans and decimals, which have another form in numpy, and memory of the `known` tables,
-    which are frozen already. Raises FormatError if a file cannot hold a dictionary of the table.
+    Texts, booleans and decimals are not copied: numpy has another form for them. Raises FormatError if a file cannot
+    hold a dictionary of the table.
     """
-    if "numpy" not in sys.modules:
-        return table
-    import pyarrow as pa
-
-    fields = list(table.schema)
-    shared = [i for i, field in enumerate(fields) if _is_shareable(field.type)]
-    if shared and table.get_total_buffer_size() >= _LARGE:
-        safe = {address for other in known for column in other.columns for address in _addresses(column)}
-        shared = [i for i in shared if has_dictionary(fields[i].type) or not safe >= {*_addresses(table.column(i))}]
-    if not shared:
-        return table
-    if any(has_dictionary(fields[i].type) for i in shared):
-        table = _with_one_dictionary_each(table)
-    columns, copy = table.columns, copied(table.select(shared))
-    for i, column, field in zip(shared, copy.columns, copy.schema, strict=True):
-        columns[i], fields[i] = column, field
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+    shared = _shared_columns(table)
+    return _with_copies(table, shared) if shared else table
 
 
 def copied(table: pa.Table) -> pa.Table:
@@ -198,12 +198,34 @@ def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return None
 
 
+def _shared_columns(table: pa.Table) -> list[int]:
+    """Return the positions of the columns that may share the memory of numpy arrays."""
+    return [i for i, kind in enumerate(table.schema.types) if _is_shareable(kind)] if "numpy" in sys.modules else []
+
+
+def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
+    import pyarrow as pa
+
+    fields = list(table.schema)
+    if any(has_dictionary(fields[i].type) for i in shared):
+        table = _with_one_dictionary_each(table)
+    columns, copy = table.columns, copied(table.select(shared))
+    for i, column, field in zip(shared, copy.columns, copy.schema, strict=True):
+        columns[i], fields[i] = column, field
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields, table.schema.metadata))
+
+
 def _is_shareable(kind: pa.DataType) -> bool:
     """Return whether an array of the type may share the memory of a numpy array."""
     import pyarrow.types as pt
 
     texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
     return not (texts or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_decimal(kind))
+
+
+def _is_within(column: pa.ChunkedArray, safe: Set[int]) -> bool:
+    """Return whether all buffers of the column are at safe addresses. Unknown for dictionaries, so they are not."""
+    return not has_dictionary(column.type) and safe >= {*_addresses(column)}
 
 
 def _addresses(column: pa.ChunkedArray) -> Iterator[int]:

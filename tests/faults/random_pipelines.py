@@ -201,6 +201,7 @@ def one(trial: Trial) -> None:
             "handoff": trial.random.choice(("auto", "auto", "mmap", "memory", "json")),
             "executor": trial.random.choice(("thread", "thread", "process", "auto")),
             "slots": trial.random.randrange(1, 5),
+            "memory": trial.random.choice((None, None, 1000)),  # bytes that may wait to be written
         }
         options["keep"] = options["handoff"] in ("auto", "mmap") and trial.random.random() < 0.3
         resumed = options["handoff"] in ("auto", "mmap") and trial.random.random() < 0.4

@@ -186,7 +186,7 @@ def make(names: list[str], rows: int, seed: int, chunks: int, form: str, context
         case "array":
             return table.append_column("x", pa.array(array))
         case "frame":
-            frame = pd.DataFrame({"id": np.arange(rows), "x": array.copy(), "w": ["w"] * rows})
+            frame = pd.DataFrame({"id": np.arange(rows), "w": ["w"] * rows, "x": array.copy()})
             arrays[context.node].append(frame)
             return frame[frame["x"] != 2] if seed % 2 else frame
         case "rows":
@@ -217,7 +217,7 @@ def disturb(output: str) -> None:
     """Change the arrays that the table of an output was made of: its node has ended."""
     for value in arrays.get(output, ()):
         if isinstance(value, pd.DataFrame):
-            value.iloc[:, 1] = -1
+            value.iloc[:, -1] = -1
         else:
             value[:] = -1
 

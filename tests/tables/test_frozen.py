@@ -15,7 +15,7 @@ import pytest
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
-from nfrun.tables.frozen import MIN_ROWS, frozen
+from nfrun.tables.frozen import MIN_ROWS, frozen, frozen_output
 from nfrun.tables.store import TableStore
 from nfrun.tables.worker_store import WorkerStore
 
@@ -92,7 +92,7 @@ def test_the_memory_of_known_tables_is_not_copied() -> None:
     words = pa.array(["x"] * count).dictionary_encode()
     known = pa.table({"a": pa.array(range(count)), "s": [{"x": i} for i in range(count)], "d": words})
     new = known.append_column("new", pa.array(np.arange(count))).append_column("again", known["a"]).slice(7)
-    kept = frozen(new, [known])
+    kept = frozen_output(new, [known])
     assert address(kept, "a") == address(kept, "again") == address(known, "a")
     assert kept["s"].chunk(0).buffers()[2].address == known["s"].chunk(0).buffers()[2].address
     assert address(kept, "new") != address(new, "new")
@@ -103,9 +103,25 @@ def test_another_dictionary_for_known_indices_is_copied() -> None:
     values = np.arange(2.0)
     indices = pa.array([0, 1] * 200_000)
     known = pa.table({"d": pa.DictionaryArray.from_arrays(indices, pa.array([5.0, 6.0]))})
-    kept = frozen(pa.table({"d": pa.DictionaryArray.from_arrays(indices, pa.array(values))}), [known])
+    kept = frozen_output(pa.table({"d": pa.DictionaryArray.from_arrays(indices, pa.array(values))}), [known])
     values[:] = 9
     assert kept["d"].slice(0, 2).to_pylist() == [0.0, 1.0]
+
+
+def test_what_would_take_too_much_memory_to_copy_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nfrun.tables.frozen._HUGE", 1 << 20)
+    known = pa.table({"a": pa.array(range(200_000))})
+    assert isinstance(frozen_output(known, [known]), pa.Table)
+    array = np.arange(200_000)
+    reader = frozen_output(known.append_column("b", pa.array(array)), [known])
+    assert isinstance(reader, pa.RecordBatchReader)
+    store = TableStore(tmp_path)
+    ref = store.publish(OUTPUT, 1, reader)
+    array[:] = 0
+    assert store.open(ref)["b"].to_pylist() == list(range(200_000))
+    store.close()
 
 
 # ------------------------------------------------------------------ readers that reuse an array
