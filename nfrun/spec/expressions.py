@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
+from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,14 @@ SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 _SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
 _MAX_SIZE = 1_000_000  # characters or items that one operation may produce
-# These filters keep small values small: none of them pads, repeats or formats.
+# These filters keep small values small, but for `join`, `replace` and `round`, which `_bounded_filters` limits.
 _FILTERS = (
     *("abs", "capitalize", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower"),
     *("max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim", "unique", "upper"),
 )
+_MAX_DIGITS = 400
+_SIZED = (str, list, tuple)
+_PLAIN = (str, int, float, list, tuple, dict, type(None))
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
 _WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
 # Names that users of other tools expect, with the hint for each.
@@ -119,6 +123,7 @@ def _check_one(
     code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the message and hint of each problem of one expression; `code` is the text between the braces."""
+    from jinja2 import nodes
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
@@ -126,7 +131,12 @@ def _check_one(
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-        yield from dict.fromkeys(_check_tree(tree, code, names, withheld))
+        found = dict.fromkeys(_check_tree(tree, code, names, withheld))
+        yield from found
+        if not found and not list(tree.find_all(nodes.Name)):  # its value is fixed
+            _value(code, {})
+    except ExpressionError as error:
+        yield str(error), ""
     except RecursionError:
         yield f"'{ellipsize(code)}' is nested too deeply", ""
     except TemplateSyntaxError as error:
@@ -240,24 +250,100 @@ def _environment() -> SandboxedEnvironment:
                 raise SecurityError("this power is too large")
             if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
                 raise SecurityError("this format is too wide")
+            if operator == "%" and isinstance(left, str) and left.count("%") * _size(right) > _MAX_SIZE:
+                raise SecurityError("this text is too large")
             if operator == "*":
                 for one, other in ((left, right), (right, left)):
-                    if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > _MAX_SIZE:
+                    if isinstance(one, _SIZED) and isinstance(other, int) and _size(one) * other > _MAX_SIZE:
                         raise SecurityError("this product is too large")
             return super().call_binop(context, operator, left, right)
 
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            """Return the value of a mapping before its method of that name: a parameter may be called `items`."""
+            is_key = isinstance(obj, Mapping) and attribute in obj
+            return obj[attribute] if is_key else super().getattr(obj, attribute)
+
         def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
-            # Only string methods with a width can produce a large value from a small one.
             if any(isinstance(arg, int) and abs(arg) > 9_999 for arg in (*args, *kwargs.values())):
                 raise SecurityError("this width is too large")
+            if isinstance(text := getattr(obj, "__self__", None), str):
+                args = tuple([arg if isinstance(arg, _PLAIN) else list(arg) for arg in args])  # an iterator
+                if _result_size(text, obj.__name__, args, kwargs) > _MAX_SIZE:
+                    raise SecurityError("this text is too large")
+            if getattr(obj, "__name__", "") in ("encode", "to_bytes"):
+                raise SecurityError("bytes are no value")
             return super().call(context, obj, *args, **kwargs)
 
         def wrap_str_format(self, value: Any) -> Any:
-            if isinstance(text := getattr(value, "__self__", None), str) and _WIDE.search(text):
+            text, wrapped = getattr(value, "__self__", None), super().wrap_str_format(value)
+            if wrapped is None or not isinstance(text, str):
+                return wrapped
+            if _WIDE.search(text):
                 raise SecurityError("this format is too wide")
-            return super().wrap_str_format(value)
+
+            def bounded(*args: Any, **kwargs: Any) -> str:
+                if any("{" in (spec or "") for _, _, spec, _ in Formatter().parse(text)):  # a width from the values
+                    raise SecurityError("this format is too wide")
+                if text.count("{") * _size([*args, *kwargs.values()]) > _MAX_SIZE:
+                    raise SecurityError("this text is too large")
+                return str(wrapped(*args, **kwargs))
+
+            return bounded
 
     environment = Bounded(undefined=StrictUndefined, autoescape=False)
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    known = {**environment.filters, **_bounded_filters(environment.filters)}
+    environment.filters = {name: known[name] for name in _FILTERS}
     return environment
+
+
+def _bounded_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """Return the filters that can make a large value from small ones, with limits."""
+    from jinja2.exceptions import SecurityError
+
+    @wraps(filters["join"])
+    def join(context: Any, value: Any, d: Any = "", *more: Any, **options: Any) -> Any:
+        items = list(value)
+        if _size(items) + len(items) * len(str(d)) > _MAX_SIZE:
+            raise SecurityError("this text is too large")
+        return filters["join"](context, items, d, *more, **options)
+
+    @wraps(filters["replace"])
+    def replace(context: Any, text: Any, old: Any, new: Any, *more: Any, **options: Any) -> Any:
+        if _result_size(str(text), "replace", (str(old), str(new)), {}) > _MAX_SIZE:
+            raise SecurityError("this text is too large")
+        return filters["replace"](context, text, old, new, *more, **options)
+
+    @wraps(filters["round"])
+    def round_(value: Any, precision: Any = 0, *more: Any, **options: Any) -> Any:
+        if isinstance(precision, int) and abs(precision) > _MAX_DIGITS:
+            raise SecurityError("this precision is too large")
+        return filters["round"](value, precision, *more, **options)
+
+    return {"join": join, "replace": replace, "round": round_}
+
+
+def _result_size(text: str, method: str, args: Sequence[Any], options: Mapping[str, Any]) -> int:
+    """Return a limit of the size of what a method of a text makes; 0 if that is not larger than what it is given."""
+    if method == "expandtabs":
+        width = next((value for value in (*args, *options.values()) if isinstance(value, int)), 8)
+        return len(text) + text.count("\t") * width
+    if method == "replace" and len(args) > 1 and isinstance(args[0], str):
+        return len(text) + text.count(args[0]) * _size(args[1])
+    if method == "join" and args and isinstance(args[0], (*_SIZED, dict)):
+        return _size(args[0]) + len(args[0]) * len(text)
+    return len(text) * _size(args[0]) if method == "translate" and args else 0
+
+
+def _size(value: Any) -> int:
+    """Return the number of characters and items in a value. Stops counting at the limit."""
+    if isinstance(value, str):
+        return max(1, len(value))
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    total = 1
+    for item in value if isinstance(value, list | tuple) else ():
+        total += _size(item)
+        if total > _MAX_SIZE:
+            break
+    return total

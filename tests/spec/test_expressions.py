@@ -88,12 +88,25 @@ def test_value(text: str, value: Any) -> None:
         ("9 ** 9 ** 9", "'9 ** 9 ** 9': this power is too large"),
         ("'a' * 10000000", "''a' * 10000000': this product is too large"),
         ("10000000 * [0]", "'10000000 * [0]': this product is too large"),
-        ("[[0] * 1000000] * 1000000", "'[[0] * 1000000] * 1000000' is too large"),
+        ("[[0] * 1000000] * 1000000", "'[[0] * 1000000] * 1000000': this product is too large"),
         ("'%99999d' % 1", "''%99999d' % 1': this format is too wide"),
         ("'%*d' % (99999, 1)", "''%*d' % (99999, 1)': this format is too wide"),
         ("'a'.ljust(99999)", "''a'.ljust(99999)': this width is too large"),
         ("'{:>99999}'.format(1)", "''{:>99999}'.format(1)': this format is too wide"),
         ("'{:>{w}}'.format(1, w=99999)", "''{:>{w}}'.format(1, w=99999)': this width is too large"),
+        ("'{:>{w}}'.format(1, w='99999')", "''{:>{w}}'.format(1, w='99999')': this format is too wide"),
+        ("'{:{a}{b}}'.format(1, a=999, b=999)", "''{:{a}{b}}'.format(1, a=999, b=999)': this format is too wide"),
+        ("'{:{w}}'.format_map({'w': '99999'})", "''{:{w}}'.format_map({'w': '99999'})': this format is too wide"),
+        ("('{0}' * 9999).format('x' * 999)", "'('{0}' * 9999).format('x' * 999)': this text is too large"),
+        ("('%s' * 9999) % (('x' * 99,) * 9999)", "'('%s' * 9999) % (('x' * 99,) * 9999)': this text is too large"),
+        (r"('\t' * 9999).expandtabs(9999)", r"'('\t' * 9999).expandtabs(9999)': this text is too large"),
+        ("('x' * 9999).replace('x', 'y' * 999)", "'('x' * 9999).replace('x', 'y' * 999)': this text is too large"),
+        ("('x' * 9999) | replace('x', 'y' * 999)", "'('x' * 9999) | replace('x', 'y' * 999)': this text is too large"),
+        ("('x' * 999).join('y' * 9999)", "'('x' * 999).join('y' * 9999)': this text is too large"),
+        ("('y' * 9999) | join('x' * 999)", "'('y' * 9999) | join('x' * 999)': this text is too large"),
+        ("('x' * 999).translate({9: 'y' * 9999})", "'('x' * 999).translate({9: 'y' * 9999})': this text is too large"),
+        ("1 | round(9999, 'ceil')", "'1 | round(9999, 'ceil')': this precision is too large"),
+        ("'x'.encode()", "''x'.encode()': bytes are no value"),
         ("'a' | center(99999)", "''a' | center(99999)': No filter named 'center'."),
     ],
 )  # fmt: skip
@@ -173,3 +186,41 @@ def test_a_file_without_params() -> None:
 def test_has_expression() -> None:
     assert has_expression("a ${{ x }}")
     assert not has_expression("a {{ x }} ${x} $x")
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        ("'-'.join(['a', 'b'] | unique)", "a-b"),
+        ("'-'.join('abc' | reverse)", "c-b-a"),
+        ("[1, 2] | join('-')", "1-2"),
+        ("'a.b'.replace('.', '/', 1)", "a/b"),
+        ("'a.b' | replace('.', '/')", "a/b"),
+        ("'{}-{:>5}'.format('12345', 1)", "12345-    1"),
+        ("'{{{a}}}'.format(a=1)", "{1}"),
+        ("'%s-%05.1f' % ('a', 2)", "a-002.0"),
+        ("'a\\tb'.expandtabs(4)", "a   b"),
+        ("2.345 | round(1)", 2.3),
+    ],
+)
+def test_what_makes_a_small_value_is_allowed(code: str, value: object) -> None:
+    assert evaluate(f"${{{{ {code} }}}}", {}) == value
+
+
+def test_an_expression_of_fixed_values_is_evaluated_by_the_check() -> None:
+    text = "${{ ('x' * 9999).join('y' * 9999) }} ${{ 1 + 1 }} ${{ params.n * 10 ** 99 }}"
+    assert [(d.start, d.message) for d in check(text, {"params": ["n"]})] == [
+        (0, "'('x' * 9999).join('y' * 9999)': this text is too large")
+    ]
+
+
+@pytest.mark.parametrize("name", ["items", "keys", "values", "get", "copy", "pop", "update"])
+def test_a_parameter_may_have_the_name_of_a_method(name: str) -> None:
+    names = {"params": {name: "mine", "nested": {name: [1], "other": 2}}, "env": {name: "text"}}
+    assert evaluate(f"${{{{ params.{name} }}}}", names) == "mine"
+    assert evaluate(f"${{{{ params.nested.{name} }}}}", names) == [1]
+    assert evaluate(f"${{{{ params['{name}'] ~ env.{name} }}}}", names) == "minetext"
+
+
+def test_methods_of_mappings_work_where_no_key_hides_them() -> None:
+    assert evaluate("${{ params.m.get('a', 1) + params.m.keys() | length }}", {"params": {"m": {"b": 2}}}) == 2
