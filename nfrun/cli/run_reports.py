@@ -62,6 +62,9 @@ def build_reporters(
         place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
         idle=idle_seconds,
+        kept_on_threads=lambda node: (
+            (pipeline.nodes[node].executor if options.executor == "file" else options.executor) == "thread"
+        ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,

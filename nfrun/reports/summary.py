@@ -41,7 +41,8 @@ class Summary:
     `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
     far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which cores of the
     machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes
-    take these seconds. With `quiet` only failures are printed. Text from tables goes through `redact(text)`.
+    take these seconds. `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run
+    moves it to a process. With `quiet` only failures are printed. Text from tables goes through `redact(text)`.
     `resumable` says whether `--resume` can reuse the outputs of this run.
     """
 
@@ -62,6 +63,7 @@ class Summary:
         children_cpu: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
         idle: Callable[[], float | None],
+        kept_on_threads: Callable[[str], bool] = lambda node: False,
         quiet: bool = False,
         redact: Callable[[str], str] = str,
         resumable: bool = False,
@@ -80,6 +82,7 @@ class Summary:
         self._cpu = cpu
         self._makespan = makespan
         self._idle = idle
+        self._kept_on_threads = kept_on_threads
         self._idle_before = idle()
         self._cpu_before = cpu()
         self._children_cpu = children_cpu
@@ -200,9 +203,10 @@ class Summary:
             f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited[:4]
         )
         more = f" and {len(waited) - 4:,} more" if len(waited) > 4 else ""
+        how = "--executor auto" if all(map(self._kept_on_threads, waited)) else "the next run does that"
         return [
             f"waited for Python's lock: {shown}{more}",
-            f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: --executor auto",
+            f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: {how}",
         ]
 
     # -- results ---------------------------------------------------------------------------------------------------

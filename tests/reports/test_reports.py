@@ -434,9 +434,11 @@ def test_gil_waits_are_shown_if_processes_would_be_faster(record: RunRecord) -> 
     record.nodes["a"].gil_wait, record.nodes["c"].gil_wait = 0.2, 0.6
     expected = (
         "\nwaited for Python's lock: c 600 ms of 1.90 s, a 200 ms of 900 ms\n"
-        "in processes about 2.50 s instead of 3.20 s: --executor auto\n"
+        "in processes about 2.50 s instead of 3.20 s: "
     )
-    assert expected in summary(record, makespan=2.5)[1]
+    assert f"{expected}the next run does that\n" in summary(record, makespan=2.5)[1]
+    assert f"{expected}the next run does that\n" in summary(record, makespan=2.5, kept_on_threads="a".__eq__)[1]
+    assert f"{expected}--executor auto\n" in summary(record, makespan=2.5, kept_on_threads=lambda node: True)[1]
     assert "lock" not in summary(record, makespan=3.0)[1]
 
 
