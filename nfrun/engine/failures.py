@@ -8,6 +8,7 @@ import importlib
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError
 
 _MOST_FRAMES = 12
+_MOST_CAUSES, _CAUSE_FRAMES = 3, 2
 
 
 def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], folder: Path) -> Failure:
@@ -39,7 +41,7 @@ def failure_of(error: BaseException, spec: NodeSpec, inputs: tuple[str, ...], fo
         return Failure(cause, type(error).__name__, _text(error), inputs=inputs, errno=number)
     frames = _user_frames(error, folder)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
-    details = "\n".join([*notes, *(f"caused by {type(e).__name__}: {_text(e)}" for e in _causes(error))])
+    details = "\n".join([*notes, *(line for cause in _causes(error) for line in _cause_lines(cause, folder))])
     return Failure(cause, type(error).__name__, _text(error), frames, details, inputs, number)
 
 
@@ -77,15 +79,29 @@ def _relative(file: str, folder: Path) -> str:
     return str(Path(file).relative_to(folder)) if Path(file).is_relative_to(folder) else file
 
 
+def _cause_lines(cause: BaseException, folder: Path) -> Iterator[str]:
+    """Yield the lines of a cause: its type and message, and its innermost frames as those of the error are shown."""
+    yield f"caused by {type(cause).__name__}: {_text(cause)}"
+    for frame in _user_frames(cause, folder)[-_CAUSE_FRAMES:]:
+        yield f"  {frame.file}:{frame.line} in {frame.function}"
+        if frame.source:
+            yield f"    {frame.source}"
+
+
 def _causes(error: BaseException) -> list[BaseException]:
-    """Return up to 3 causes: the first members of an exception group, then the chain of causes, nearest first."""
-    causes = list(error.exceptions[:3]) if isinstance(error, BaseExceptionGroup) else []
-    step: BaseException | None = error
-    while step is not None and len(causes) < 3:
-        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
-        if step is not None:
-            causes.append(step)
-    return causes
+    """Return up to 3 causes, nearest first: members of exception groups, causes and contexts, and those of these."""
+    found: list[BaseException] = []
+    pending = [error]
+    while pending and len(found) < _MOST_CAUSES:
+        step = pending.pop(0)
+        before = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
+        members = step.exceptions if isinstance(step, BaseExceptionGroup) else ()
+        new = [
+            cause for cause in (*members, before) if cause is not None and all(cause is not other for other in found)
+        ]
+        found += new
+        pending += new
+    return found[:_MOST_CAUSES]
 
 
 def _text(error: BaseException) -> str:

@@ -156,12 +156,53 @@ def test_any_exception_becomes_a_failure(trial: Trial, raised: str, kind: str, m
         ),
         (
             "\n    try: 1 / 0\n    except Exception: raise ValueError('a')",
-            "caused by ZeroDivisionError: division by zero",
+            "caused by ZeroDivisionError: division by zero\n  FILE:3 in f\n    try: 1 / 0",
+        ),
+        (
+            "g()\n\ndef h(): return {}['k']\n\ndef g():\n    try: h()\n"
+            "    except Exception as error: raise ValueError('a') from error",
+            "caused by KeyError: 'k'\n  FILE:7 in g\n    try: h()\n  FILE:4 in h\n    def h(): return {}['k']",
+        ),
+        (
+            "\n    try:\n        try: 1 / 0\n        except Exception: {}['k']\n"
+            "    except Exception: raise ValueError('a')",
+            "caused by KeyError: 'k'\n  FILE:5 in f\n    except Exception: {}['k']\n"
+            "caused by ZeroDivisionError: division by zero\n  FILE:4 in f\n    try: 1 / 0",
+        ),
+        (
+            "\n    try: raise OSError('o')\n    except OSError as e: one = e\n"
+            "    try: raise LookupError('l') from one\n    except LookupError as e: two = e\n"
+            "    raise ExceptionGroup('several', [two])",
+            "caused by LookupError: l\n  FILE:5 in f\n    try: raise LookupError('l') from one\n"
+            "caused by OSError: o\n  FILE:3 in f\n    try: raise OSError('o')",
         ),
     ],
 )
 def test_causes_are_shown(trial: Trial, body: str, details: str) -> None:
-    assert failed(trial.python(f"def f():\n    {body}")).details == details
+    failure = failed(trial.python(f"def f():\n    {body}"))
+    assert failure.details == details.replace("FILE", failure.frames[0].file)
+
+
+def test_a_circle_of_causes_and_a_deep_one_are_shown_in_short(trial: Trial) -> None:
+    source = """
+        def f(n=40):
+            if n:
+                return f(n - 1)
+            first, second = ValueError("a"), KeyError("b")
+            first.__cause__, second.__cause__ = second, first
+            raise first
+    """
+    assert failed(trial.python(source)).details.count("caused by") == 2
+    source = """
+        def f():
+            try: g(40)
+            except Exception: raise OSError("b")
+
+        def g(n):
+            if n: return g(n - 1)
+            raise ValueError("a")
+    """
+    assert len(failed(trial.python(source)).details.splitlines()) == 5
 
 
 @pytest.mark.parametrize(
