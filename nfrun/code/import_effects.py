@@ -14,7 +14,7 @@ from nfrun.code.uses import uses
 
 # Functions and methods that change none of their arguments, and those whose results cannot be changed.
 _READING = {"len", "sorted", "list", "tuple", "set", "dict", "frozenset", "sum", "min", "max", "zip", "enumerate"}
-_READING |= {"str", "int", "float", "bool", "bytes", "map", "filter", "any", "all", "reversed", "isinstance", "repr"}
+_READING |= {"str", "int", "float", "bool", "bytes", "any", "all", "reversed", "isinstance", "repr"}
 _READING |= {"get", "keys", "values", "items", "index", "count", "copy", "deepcopy", "join", "joinpath", "split"}
 _READING |= {"strip", "format", "lower", "upper", "replace", "startswith", "endswith", "encode", "decode", "union"}
 _READING |= {
@@ -29,6 +29,7 @@ _READING |= {
     "read_bytes",
 }
 _READING |= {"debug", "info", "warning", "error", "exception", "log", "print"}
+_CHANGING = {"iadd", "ior", "setitem", "delitem", "heappush", "heappop", "heapify", "insort", "shuffle", "setattr"}
 _CONSTANTS = {"getLogger", "compile", "Path", "PurePath", "namedtuple", "TypeVar", "ParamSpec", "NewType", "frozenset"}
 _CONSTANTS |= {"tuple", "str", "int", "float", "bool", "bytes", "Decimal", "Fraction", "date", "datetime", "timedelta"}
 _CONSTANTS |= {"timezone", "ZoneInfo", "getenv", "attrgetter", "itemgetter", "len", "sum", "min", "max", "range"}
@@ -49,7 +50,7 @@ def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
         node = left.pop()
         if isinstance(node, (*FUNCTIONS, ast.Lambda)):
             yield from getattr(node, "decorator_list", ())
-            left.extend([*node.args.defaults, *filter(None, node.args.kw_defaults)])
+            left.extend([node.args, *filter(None, [getattr(node, "returns", None)])])  # defaults, annotations
         elif isinstance(node, ast.ClassDef):
             yield from (*node.decorator_list, *node.bases, *node.keywords)
             for part in node.body:
@@ -66,7 +67,7 @@ def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
 def changed_names(code: ast.AST) -> Iterator[tuple[str, str | None]]:
     """Yield the names, with attributes, of what code of the module may change or hand on.
 
-    With each comes the name of the function that gets it, "" if it is none, and None if the name is the code itself.
+    With each comes the name of the function that gets it: "" if none does, and None if it is changed or is the code.
     """
     outer = {name.partition(".")[0] for name in uses(code, "").names}
     parents = {part: node for node in ast.walk(code) for part in ast.iter_child_nodes(node)}
@@ -87,10 +88,8 @@ def _change(name: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, st
             path.append(around.attr)
         part = around
     dotted = ".".join(path)
-    if around is None:
+    if around is None or not isinstance(getattr(part, "ctx", None), ast.Load):
         return dotted, None
-    if not isinstance(getattr(part, "ctx", None), ast.Load):
-        return dotted, ""
     match around:
         case ast.Call(func=func) if func is part:
             reads = isinstance(func, ast.Name) or getattr(func, "attr", "") in _READING
@@ -100,7 +99,8 @@ def _change(name: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, st
             return dotted, _name(call.func) if isinstance(call, ast.Call) else ""
         case ast.Call(func=func) if not is_item:
             callee = _name(func)
-            return None if callee.rpartition(".")[2] in _READING else (dotted, callee)
+            last = callee.rpartition(".")[2]
+            return None if last in _READING else (dotted, None if last in _CHANGING else callee)
     only_read = is_item or isinstance(around, (*_OPERANDS, *_CONDITIONS, ast.For, ast.AsyncFor, ast.Subscript))
     return None if only_read else (dotted, "")
 
@@ -128,7 +128,15 @@ def keeps(body: ast.AST) -> bool:
     hooks = {"__init_subclass__", "__set_name__"}
     hooked = any(isinstance(part, FUNCTIONS) and part.name in hooks for part in body.body)
     assigned = (part for part in body.body if isinstance(part, ast.Assign | ast.AnnAssign))
+    hooked |= any(isinstance(part, ast.Attribute) and _sets_own_class(part) for part in ast.walk(body))
     return hooked or bool(body.keywords) or any(_is_object(part) or _is_container(part) for part in assigned)
+
+
+def _sets_own_class(target: ast.Attribute) -> bool:
+    match target.value:
+        case ast.Name("cls" | "mcs") | ast.Call(ast.Name("type")) | ast.Attribute(attr="__class__"):
+            return isinstance(target.ctx, ast.Store)
+    return False
 
 
 def is_changeable(body: ast.AST, attribute: str, getter: str | None, *, own: bool) -> bool:
@@ -141,7 +149,8 @@ def is_changeable(body: ast.AST, attribute: str, getter: str | None, *, own: boo
         return bool(attribute)
     if isinstance(body, ast.ClassDef):
         return bool(attribute) and (getter is None or keeps(body))
-    return _is_object(body) or (own and _is_container(body))
+    handed_method = attribute.rpartition(".")[2] not in ("", *_READING)
+    return _is_object(body) or (_is_container(body) and (own or handed_method))
 
 
 def _is_object(body: ast.AST) -> bool:

@@ -356,6 +356,102 @@ class C:
  def __init__(self, frame): ...
  def g(self): return 1
 
+## a registry filled by an annotation
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+def add(x): T.append(x)
+-- more.py
+import helpers
+def h(x: helpers.add(1)): ...
+
+## a registry filled by a library's function
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+-- more.py
+import heapq, helpers
+_ = heapq.heappush(helpers.T, 1)
+
+## a registry filled by a method that is handed on
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+-- more.py
+import helpers
+_ = list(map(helpers.T.append, [1]))
+
+## a class's attribute set by an object
+import more, helpers
+def f(): return {'a': helpers.C.n}
+-- helpers.py
+class C:
+ n = 0
+ def __init__(self, x): type(self).n = x
+-- more.py
+import helpers
+c = helpers.C(1)
+
+## a class's attribute set by name
+import more, helpers
+def f(): return {'a': helpers.C.n}
+-- helpers.py
+class C:
+ n = 0
+ def __init__(self, x): C.n = x
+-- more.py
+import helpers
+c = helpers.C(1)
+
+## a class's attribute set by a method
+import more, helpers
+def f(): return {'a': helpers.C.n}
+-- helpers.py
+class C:
+ n = 0
+ @classmethod
+ def set(cls, x): cls.n = x
+-- more.py
+import helpers
+_ = helpers.C.set(1)
+
+## a registry that a function's argument is
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+def add(t, x): t.append(x)
+-- more.py
+import helpers
+_ = helpers.add(helpers.T, 1)
+
+## a registry under another name
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+T = []
+add = T.append
+-- more.py
+import helpers
+_ = helpers.add(1)
+
+## a registry that a dataclass fills
+import more, helpers
+def f(): return {'a': helpers.T[0]}
+-- helpers.py
+from dataclasses import dataclass
+T = []
+@dataclass
+class C:
+ x: int
+ def __post_init__(self): T.append(self.x)
+-- more.py
+import helpers
+c = helpers.C(1)
+
 ## a variant for a type in another module
 import more
 from helpers import g
