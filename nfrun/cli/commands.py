@@ -64,6 +64,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         from nfrun.cache.run_cache import forecast
 
         decisions = forecast(spec, planned, folder, messages.warn, verify=options.verify)
+        gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
     print(plan_view(spec, planned, options.format, recorded, decisions))
     return EXIT_OK
 

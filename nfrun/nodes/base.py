@@ -214,6 +214,9 @@ class Kind:
     # Of `NamedFiles`, those that appear while the node runs are its outputs. None if they are not on this machine: then
     # the node is never reused. A path may lead nowhere: then the node fails.
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
+    # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
+    # version that the service gives for the file.
+    remote_input: Callable[[NodeSpec], str] = lambda node: ""
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
     # Yields paths and glob patterns, relative to the folder, of files that a node reads, whether they exist or not.

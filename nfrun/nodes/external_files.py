@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.tables.remote_versions import RemoteVersions
 
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
@@ -46,6 +48,7 @@ class ExternalInputs:
         self._env = env
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = checksums or FileChecksums()
+        self._remote_versions = RemoteVersions()
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
@@ -115,6 +118,8 @@ class ExternalInputs:
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
+        if files is None and (version := self._remote_versions.of(uri := kind.remote_input(spec))):
+            return {_public(uri): text_checksum(version), **dict(self._declared(spec, recheck))}
         if files is None or unknown:
             return {} if spec.cache else None
         found = {name: checksum(path, recheck=recheck) for name, path in files.items()}
@@ -128,6 +133,11 @@ class ExternalInputs:
             for name in found.keys() & self._named.get(spec.id, NOTHING).keys():
                 del self._named[spec.id][name]  # a declared file is an input, whatever the text does with it
             yield from found.items()
+
+
+def _public(uri: str) -> str:
+    """Return a URI without what may be secret: user name, password and parameters."""
+    return re.sub("://[^/@]*@", "://", uri).partition("?")[0]
 
 
 def external_outputs(spec: NodeSpec, base: Path) -> Mapping[str, str]:

@@ -100,6 +100,7 @@ READ = Kind(
     synonyms=("source", "load", "path", "file"),
     is_template=True,
     external_inputs=_files,
+    remote_input=lambda node: node.body,
     named_files=_named,
     uses_environment=False,
 )

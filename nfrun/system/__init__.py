@@ -23,7 +23,7 @@ Other packages use:
 - `signals`: `cancel_on_signals`, `SIGNALS`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `supervisor`: `supervise`
-- `threads`: `start_thread`, `start_timer`
+- `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`
 """

@@ -22,17 +22,19 @@ def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
     """Exit with this code soon, although nodes may have left threads or processes that Python waits for at exit.
 
     Exit hooks run, for 5 seconds at most (0.5 if something was left running), or until a signal comes; with `at_once`
-    not at all.
+    not at all, nor if a thread is left in a library whose hook would wait for it (`ABANDONED`).
     """
     import signal
+    import threading
 
     from nfrun.core.errors import HandoffError
-    from nfrun.system.threads import start_thread
+    from nfrun.system.threads import ABANDONED, start_thread
 
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    if at_once:
+    # A hook may hold the lock of the interpreter for as long as it waits: then nothing here could end it.
+    if at_once or any(thread.name == ABANDONED for thread in threading.enumerate()):
         os._exit(code)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -11,6 +11,7 @@ from functools import partial
 
 from nfrun.core.errors import HandoffError
 
+ABANDONED = "nfrun-abandoned"  # the name of a thread that asks a service which may never answer
 _LOOK_SECONDS = 0.05
 
 

@@ -4,6 +4,7 @@
 orders their writes, `ipc.py` and `output_files.py` write their Arrow files. `worker_store.py` is the store inside a
 worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py`
 reads and writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` hashes content.
+`remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
@@ -13,6 +14,7 @@ Other packages use:
 - `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `local_files`: `local_source`, `resolve_files`
 - `output_files`: `output_path`
+- `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
 - `worker_store`: `WorkerStore`
 """
