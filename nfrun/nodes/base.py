@@ -25,7 +25,7 @@ class NodeDiagnostic:
     """An error in a node, found without running anything.
 
     `path` leads from the node to the value, or to its key if `at_key`. `counts`: the error is about the number of
-    inputs or values, such as a missing one.
+    inputs or values, such as a missing one. With a `mark`, the error is at its `nth` place in the value, from 0.
     """
 
     path: tuple[str | int, ...]
@@ -33,6 +33,8 @@ class NodeDiagnostic:
     hint: str = ""
     at_key: bool = False
     counts: bool = False
+    mark: str = ""
+    nth: int = 0
 
 
 class NodeError(Exception):

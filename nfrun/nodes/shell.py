@@ -6,14 +6,15 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeError
+from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
@@ -29,6 +30,15 @@ _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
+
+
+def check(node: NodeSpec, lookup: FunctionLookup) -> Iterable[NodeDiagnostic]:
+    """Check that the script reads no variables of nfrun that the node does not have."""
+    if "NFRUN_" not in node.body:
+        return ()
+    from nfrun.nodes.script_names import check_names
+
+    return check_names(node)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -208,6 +218,7 @@ RUN = Kind(
         "pattern": r"\S",
         "examples": ["sort $NFRUN_INPUT_flights > $NFRUN_OUTPUT"],
     },
+    check=check,
     run=run,
     settings={"format": {"$ref": "#/$defs/format"}, "env": {"$ref": "#/$defs/env"}},
     misplaced_settings={

@@ -22,9 +22,13 @@ class Findings:
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
 
-    def report(self, path: Keys, what: str, hint: str = "", *, at_key: bool = False) -> None:
-        """Add a problem with the value at `path`, or with its key if `at_key`."""
+    def report(
+        self, path: Keys, what: str, hint: str = "", *, at_key: bool = False, mark: str = "", nth: int = 0
+    ) -> None:
+        """Add a problem with the value at `path`, with its key if `at_key`, or with the `nth` `mark` in the value."""
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
+        if mark:
+            where = self.document.span_within(path, mark, nth, len(mark))
         self.diagnostics.append(Diagnostic(where, what, hint))
         self.mark_wrong(path)
 

@@ -261,7 +261,9 @@ class _Reader(Findings):
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
-                self.report(where, diagnostic.message, diagnostic.hint, at_key=named)
+                self.report(
+                    where, diagnostic.message, diagnostic.hint, at_key=named, mark=diagnostic.mark, nth=diagnostic.nth
+                )
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
         """Reject conflicts about files, as far as fixed paths and the defaults of the parameters tell them."""

@@ -1,0 +1,73 @@
+"""Finds variables of nfrun that a script reads although its node does not have them: the shell takes them as empty.
+
+It reads the script as text. A name counts wherever a shell, awk, Python or the like would read it, also in single
+quotes, as in `bash -c '… $NFRUN_INPUT_x'`. Comments, names with a default and names that the script sets do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.base import NodeDiagnostic
+
+_OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
+_GIVEN = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
+# `$NAME`, `${NAME…}` without a default, `ENVIRON["NAME"]`, `os.environ['NAME']`, `getenv("NAME")` and the like.
+_READ = re.compile(
+    r"""(?<!\\)\$ (?: (?P<bare>NFRUN_\w*) | \{[#!]? (?P<braced>NFRUN_\w*+) (?!:?[-=+?]) )
+    | (?: \b(?:environb?|env|ENV|ENVIRON)[{.\[]\s* | \b[gG]etenv\s*\(\s* ) b?["']? (?P<other>NFRUN_\w*)""",
+    re.ASCII | re.VERBOSE,
+)
+_SET = re.compile(r"(?<![\w${#!])(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII)  # by `=`, `for` or `read`
+
+
+def check_names(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+    """Yield an error for each place where the script of a node reads such a variable."""
+    text = node.body
+    outputs = [f"NFRUN_OUTPUT_{name}" for name in node.outputs]
+    inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
+    values = [f"NFRUN_WITH_{name}" for name in node.with_]
+    known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
+    code = "".join(map(_without_comment, text.splitlines(keepends=True)))
+    has = {*known, *_OURS, *_SET.findall(code)}
+    for found in _READ.finditer(code):
+        kind = str(found.lastgroup)
+        name = found[kind]
+        if name in has or name.endswith("_"):  # more of the name follows, as in `eval`
+            continue
+        guess = _meant(name, known)
+        if not guess and not name.startswith((*_GIVEN, "NFRUN_OUTPUT")):
+            continue  # a variable of the user's
+        message = f"the script reads ${ellipsize(name)}, which is not set for this node"
+        hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
+        nth = text.count(name, 0, found.start(kind))
+        yield NodeDiagnostic(("run",), message, hint, counts=True, mark=name, nth=nth)
+
+
+def _meant(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that is meant, if one is likely."""
+    prefix = next((prefix for prefix in _GIVEN if name.startswith(prefix)), "NFRUN_")
+    rest = name.removeprefix(prefix)
+    for others in ([prefix], _GIVEN):  # of the same sort; then the same name of another sort
+        names = {n.removeprefix(p): n for p in others for n in (*known, *_OURS) if n.startswith(p)}
+        guess = rest if rest in names else closest_match(rest, names) if others == [prefix] else None
+        if guess and name != "NFRUN_OUTPUT":
+            return names[guess]
+    return None
+
+
+def _without_comment(line: str) -> str:
+    """Return a line with its comment replaced by spaces. Quotes count from its start, whatever is open before it."""
+    quote = ""
+    if "#" not in line:
+        return line
+    for at, letter in enumerate(line):
+        if quote or letter in "'\"":
+            if letter in (quote or "'\"") and not line[:at].endswith("\\"):
+                quote = "" if quote else letter
+        elif letter == "#" and (not at or line[at - 1] in " \t;&|("):
+            return line[:at] + " " * (len(line.rstrip("\n")) - at) + line[len(line.rstrip("\n")) :]
+    return line
