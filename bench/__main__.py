@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, digits, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup
+from bench import blog, digits, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup, watch
 from bench.measure import Line, machine
 
 SUITES = {
@@ -28,6 +28,7 @@ SUITES = {
     "processes": processes.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "watch": watch.measure,
 }
 
 

@@ -27,6 +27,7 @@ from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.logs.redaction import Redactor
 from nfrun.reports.run_record import RunRecord
 from nfrun.tables.store import TableStore
+from nfrun.watch.run_watch import RunWatch
 
 WORKERS = 2
 _NODES = Path(__file__).parent / "nodes"
@@ -35,19 +36,27 @@ _MAX_NODES = {"pipefunc": 200}
 
 
 def nfrun(
-    shape: Shape, workers: int, *, work: Path, schedule: str = "eager", handoff: str = "auto", journal: bool = False
+    shape: Shape,
+    workers: int,
+    *,
+    work: Path,
+    schedule: str = "eager",
+    handoff: str = "auto",
+    journal: bool = False,
+    watched: bool = False,
 ) -> Callable[[], float]:
     """Prepare a run as `nfrun run -q` makes it. `work` is the work folder.
 
-    With `journal` it leaves what `--resume` needs. Calling the result runs it and returns the seconds by the run's own
-    clock, without its start and end. That call raises RuntimeError if the run fails.
+    With `journal` it leaves what `--resume` needs; if `watched`, it sees what nodes open, as it does with a journal.
+    Calling the result runs it and returns the seconds by the run's own clock, without its start and end. That call
+    raises RuntimeError if the run fails.
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    return partial(_run, pipeline, plan, work, handoff, journal)
+    return partial(_run, pipeline, plan, work, handoff, journal, watched)
 
 
-def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool) -> float:
+def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool, watched: bool) -> float:
     run_id = new_run_id()
     work_dir = WorkDir(work)
     folder = work_dir.make_run_folder(run_id)
@@ -78,7 +87,8 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         gate=cache and cache.gate,
     )
     try:
-        end = run.go(nullcontext, cache and cache.with_cache)
+        watch = cache.watch if cache else RunWatch(Path(pipeline.folder), work) if watched else None
+        end = run.go(nullcontext, cache and cache.with_cache, watch)
     finally:
         run.close(lambda: None)
         if not journal:  # otherwise there is a file per node, and removing them would slow down the next run

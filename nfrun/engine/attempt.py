@@ -112,17 +112,21 @@ class AttemptRunner:
         """
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         try:
-            token = current_attempt.set((start.node, start.attempt, self.logs))
+            mark = (start.node, start.attempt, self.logs)
+            token = current_attempt.set(mark)
+            if self.watch is not None:
+                self.watch.running[mark] = None
             try:
                 return attempt.make()
             finally:
                 current_attempt.reset(token)
+                if self.watch is not None:
+                    del self.watch.running[mark]
                 self.logs.end(start.node, start.attempt)
                 attempt.remove_scratch()
         except BaseException as error:  # in nfrun, after the node has ended
             failure = CANCELLED if cancel_token.cancelled else nfrun_failure(error, attempt.failure)
-            seen = None if self.watch is None else self.watch.end(start.node, start.attempt)
-            return Outcome(start.node, start.attempt, failure, observation=seen)
+            return Outcome(start.node, start.attempt, failure)
 
 
 class _Attempt:
@@ -158,15 +162,13 @@ class _Attempt:
         self.run_coroutine = run_coroutine
 
     def make(self) -> Outcome:
-        spec, store, kind, watch = self.node, self._runner.store, KINDS[self.node.kind], self._runner.watch
+        spec, store, kind = self.node, self._runner.store, KINDS[self.node.kind]
         outputs: dict[str, OutputRef] = {}
         publish_wait = 0.0
         clock = time.perf_counter
         state = self._runner.process_state
         if state is not None:
             self._marks = state.reset()
-        if watch is not None:
-            watch.begin(spec.id, self.attempt)
         self._runner.contention.begin()
         began = clock()
         try:
@@ -196,7 +198,8 @@ class _Attempt:
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
-        seen = self._observation(changed)
+        watch = self._runner.watch
+        seen = self._observation(changed) if changed or (watch is not None and watch.seen) else None
         waits = self.input_waits
         return Outcome(
             spec.id, self.attempt, self.failure, outputs, duration, publish_wait, waits, cpu, gil_wait, False, seen
@@ -287,7 +290,7 @@ class _Attempt:
     def _observation(self, changed: tuple[str, ...]) -> Observation | None:
         """Return what was seen of the attempt. `changed` names the process-global state that has changed."""
         watch, state = self._runner.watch, self._runner.process_state
-        seen = None if watch is None else watch.end(self.node.id, self.attempt)
+        seen = None if watch is None else watch.end(current_attempt.get())
         if state is None or not changed:
             return seen
         seen = seen or Observation()

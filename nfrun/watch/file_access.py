@@ -63,6 +63,8 @@ def _opened(path: str, flags: int) -> Iterator[Access]:
     if mode == os.O_RDONLY:
         if not flags & (os.O_DIRECTORY | getattr(os, "O_PATH", 0)):
             yield Access(Use.READ, path)
+    elif mode == os.O_WRONLY and flags & os.O_APPEND and not flags & os.O_TRUNC:
+        pass  # a log: what is in it does not matter to the node, nor what becomes of it
     elif mode == os.O_WRONLY or flags & (os.O_TRUNC | os.O_EXCL) or not os.path.exists(path):
         yield Access(Use.WRITE, path)
     else:

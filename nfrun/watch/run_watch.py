@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from nfrun.core.observation import Observation, SharedObservation
+from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
 from nfrun.system.checksums import FileChecksums
 from nfrun.watch.audit_hook import listening
@@ -28,11 +29,15 @@ from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.seen_files import SeenFiles
 from nfrun.watch.stack import Caller, Stacks
 
+# The value of `current_attempt`.
+Attempt = tuple[str, int, Logs]
+
 
 class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
-    `files` takes checksums of the files that were recorded, with `checksums`.
+    `files` takes checksums of the files that were recorded, with `checksums`. The runner of attempts keeps `running`:
+    those under way, as in `current_attempt`. Where `seen` is empty, `end` has nothing to return.
     """
 
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
@@ -45,8 +50,8 @@ class RunWatch:
         self._received: deque[SharedObservation] = deque()
         self._lock = threading.Lock()
         self._error = ""
-        self._running: dict[tuple[str, int], None] = {}
-        self._attempts: dict[tuple[str, int], SeenFiles] = {}
+        self.running: dict[Attempt, None] = {}
+        self.seen: dict[Attempt | None, SeenFiles] = {}
         self._shared: dict[tuple[Caller, tuple[str, ...], bool], SeenFiles] = {}
 
     @contextmanager
@@ -55,14 +60,9 @@ class RunWatch:
         with listening(self._see):
             yield
 
-    def begin(self, node: str, attempt: int) -> None:
-        """Note that an attempt runs in this process from now on."""
-        self._running[node, attempt] = None
-
-    def end(self, node: str, attempt: int) -> Observation | None:
+    def end(self, attempt: Attempt | None) -> Observation | None:
         """Return what was seen of an attempt that has ended, None if nothing was seen that counts."""
-        self._running.pop((node, attempt), None)
-        seen = self._attempts.pop((node, attempt), None) if self._attempts else None
+        seen = self.seen.pop(attempt, None)
         if seen is None and not self._error:
             return None
         found = Observation() if seen is None else seen.settled()
@@ -92,6 +92,7 @@ class RunWatch:
         try:
             self._record(event, args, frame)
         except Exception as error:
+            self.seen[None] = SeenFiles(self.files)  # so that each attempt asks
             self._error = f"nfrun could not see what it opened ({type(error).__name__}: {error})"
 
     def _record(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
@@ -116,13 +117,13 @@ class RunWatch:
             return
         writes = isinstance(what, Access) and what.use.writes
         attempt = current_attempt.get()
-        key = None if attempt is None or attempt[:2] not in self._running else attempt[:2]
+        own = attempt is not None and attempt in self.running
         checksum: str | None = None
-        of_attempt = key is not None and (writes or not caller.imported)
-        if key is not None and of_attempt:
-            checksum = self._attempts.setdefault(key, SeenFiles(self.files)).add(what)
+        of_attempt = own and (writes or not caller.imported)
+        if of_attempt:
+            checksum = self.seen.setdefault(attempt, SeenFiles(self.files)).add(what)
             if checksum is None or not caller.places:
                 return
-        nodes = tuple(node for node, _ in ([*self._running] if key is None else [key]))
+        nodes = (attempt[0],) if attempt is not None and own else tuple(node for node, _, _ in list(self.running))
         with self._lock:  # so that it is taken with what is added, or later
             self._shared.setdefault((caller, nodes, of_attempt), SeenFiles(self.files)).add(what, checksum)

@@ -192,6 +192,8 @@ ROWS = [
         "    before = os.listdir(HERE / 'out')\n    (HERE / 'out/x').write_text('1')\n    return {'n': 1}", {}, False),
     row("the listing of the pipeline's folder, in which the work folder is made", f"{HERE}import os\n"
         "def f(): return {'n': len(os.listdir(HERE))}", {}, False),
+    row("a log to which it only appends", f"{HERE}def f():\n    with open(HERE / 'log', 'a') as file: file.write('1')\n"
+        "    return {'n': 1}", {"log": ""}, False),
     row("a virtual environment", f"{HERE}def f(): return {{'n': (HERE / 'env/x').read_text()}}",
         {"env/x": "2"}, False, **{"env/x": "1", "env/pyvenv.cfg": ""}),
     row("what the function reads for another node, as it remembers nothing",
