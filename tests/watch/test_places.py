@@ -1,0 +1,73 @@
+"""Tests of the places whose files count."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nfrun.watch.places import Places
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/data/project/a.csv",
+        "/data/other/a.csv",
+        "/home/me/data/a.csv",
+        "/mnt/share/.hidden/a.csv",
+        "/data/project/.config/a.toml",
+        "/opt/models/net.onnx",
+        "/data/project/tmp/a.csv",
+    ],
+)
+def test_these_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/share/zoneinfo/UTC",
+        "/etc/hosts",
+        "/proc/self/status",
+        "/sys/devices/x",
+        "/dev/shm/x",
+        "/tmp/tmpabc/x",
+        "/var/tmp/x",
+        "/scratch/me/x",
+        f"{sys.prefix}/etc/x",
+        "/data/lib/python3.11/site-packages/pandas/data.json",
+        "/home/me/.cache/x",
+        "/data/project/.nfrun/runs/x/a.arrow",
+        "/data/project/.nfrun",
+        "/data/project/.git/HEAD",
+        "/data/project/.git",
+        "/data/project/__pycache__/steps.cpython-311.pyc",
+        "/data/project/site-packages/x",
+    ],
+)
+def test_these_do_not_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    assert not Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
+
+
+@pytest.mark.parametrize("folder", ["/tmp/a/project", "/home/me/.work/a/project", "/usr/src/project"])
+def test_a_place_that_contains_the_pipeline_counts_in_part(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    places = Places(Path(folder))
+    assert places.counts(f"{folder}/a.csv")
+    assert places.counts(f"{Path(folder).parent}/data/a.csv")
+    assert not places.counts("/tmp/b/a.csv")
+    assert not places.counts("/usr/share/a.csv")
+
+
+def test_a_virtual_environment_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "env/lib").mkdir(parents=True)
+    (tmp_path / "env/pyvenv.cfg").touch()
+    places = Places(tmp_path)
+    assert not places.counts(str(tmp_path / "env/lib/x"))
+    assert places.counts(str(tmp_path / "lib/x"))

@@ -1,0 +1,199 @@
+"""Tests of what a `RunWatch` sees of attempts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nfrun.core.observation import Observation
+from nfrun.logs.node_logs import Logs
+from nfrun.logs.print_capture import current_attempt
+from nfrun.system.checksums import bytes_checksum
+from nfrun.watch import seen_files
+from nfrun.watch.run_watch import RunWatch
+
+ONE = bytes_checksum(b"1")
+
+
+class Trial:
+    """A project in a folder, whose functions are called as attempts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.watch = RunWatch(folder, folder / ".nfrun")
+        (folder / "a.csv").write_text("1")
+
+    def module(self, text: str) -> Any:
+        """Return a module of the project with these functions."""
+        module = ModuleType("steps")
+        exec(compile(text, str(self.folder / "steps.py"), "exec"), vars(module))
+        return module
+
+    def attempt(self, call: Callable[[], object], node: str = "a") -> Observation | None:
+        """Return what is seen of an attempt that makes this call."""
+        mark = (node, 1, Logs())
+        token = current_attempt.set(mark)
+        self.watch.running[mark] = None
+        try:
+            with self.watch.watching():
+                call()
+            return self.watch.end(mark)
+        finally:
+            del self.watch.running[mark]
+            current_attempt.reset(token)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+
+
+def test_nothing_is_seen_of_an_attempt_that_opens_nothing(trial: Trial) -> None:
+    steps = trial.module("def f(): return 1")
+    assert trial.attempt(steps.f) is None
+    assert trial.watch.take() == []
+
+
+def test_a_file_is_named_relative_to_the_folder_and_has_its_checksum(trial: Trial) -> None:
+    steps = trial.module("def f(): return open('a.csv').read()")
+    assert trial.attempt(steps.f) == Observation({"a.csv": ONE})
+
+
+def test_a_file_outside_has_its_absolute_path(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other") / "b.csv"
+    other.write_text("1")
+    steps = trial.module(f"def f(): return open({str(other)!r}).read()")
+    assert trial.attempt(steps.f) == Observation({str(other): ONE})
+
+
+def test_paths_as_bytes_and_path_objects_and_with_dots_are_one_file(trial: Trial) -> None:
+    (trial.folder / "sub").mkdir()
+    steps = trial.module(
+        "from pathlib import Path\ndef f():\n    open(b'a.csv')\n    open(Path('a.csv'))\n    open('./sub/../a.csv')"
+    )
+    assert trial.attempt(steps.f) == Observation({"a.csv": ONE})
+
+
+def test_dots_after_a_link_are_followed(trial: Trial, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "in").mkdir()
+    (other / "a.csv").write_text("1")
+    (trial.folder / "link").symlink_to(other / "in")
+    steps = trial.module("def f(): return open('link/../a.csv').read()")
+    assert trial.attempt(steps.f) == Observation({str(other / "a.csv"): ONE})
+
+
+@pytest.mark.parametrize("call", ["open(chr(0))", "open(None)", "open('')", "open(object())", "open(99)"])
+def test_wrong_arguments_raise_what_they_always_raise(trial: Trial, call: str) -> None:
+    steps = trial.module(f"def f(): return {call}")
+    with pytest.raises((OSError, TypeError, ValueError)) as expected:
+        steps.f()
+    with pytest.raises(expected.type) as found:
+        trial.attempt(steps.f)
+    assert str(found.value).partition(" object at ")[0] == str(expected.value).partition(" object at ")[0]
+
+
+def test_an_error_of_the_watch_is_no_error_of_the_node(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen_files.SeenFiles, "add", lambda *args: 1 / 0)
+    steps = trial.module("def f(): return open('a.csv').read()")
+    found = trial.attempt(steps.f)
+    assert found is not None
+    assert found.obstacle == "nfrun could not see what it opened (ZeroDivisionError: division by zero)"
+    assert trial.attempt(lambda: None) == found, "what others do later may rest on it"
+
+
+def test_too_many_files_are_an_obstacle(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen_files, "MOST_FILES", 2)
+    steps = trial.module("def f():\n    for name in '123': open(name, 'w').close()\ndef g():\n"
+                         "    for name in '123': open(name).close()")  # fmt: skip
+    steps.f()
+    found = trial.attempt(steps.g)
+    assert found is not None
+    assert (len(found.reads), found.obstacle) == (2, "its code reads more than 2 files, which 'files' can name")
+
+
+def test_too_many_bytes_are_an_obstacle_and_are_not_read(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seen_files, "MOST_BYTES", 3 * 10**9)
+    with (trial.folder / "large").open("wb") as file:
+        file.truncate(3 * 10**9 + 1)
+    steps = trial.module("def f(): open('large').close()")
+    found = trial.attempt(steps.f)
+    assert found == Observation(obstacle="its code reads more than 3 GB, which 'files' can name")
+
+
+def test_a_file_that_changes_after_it_was_opened_is_an_obstacle(trial: Trial) -> None:
+    steps = trial.module("def f(change):\n    open('a.csv').read()\n    change()")
+    found = trial.attempt(lambda: steps.f(lambda: os.system("printf 2 > a.csv")))
+    assert found == Observation({"a.csv": ONE}, obstacle="a.csv changed while it ran")
+
+
+def test_pipes_and_folders_are_no_files(trial: Trial) -> None:
+    os.mkfifo(trial.folder / "pipe")
+    steps = trial.module("import os\ndef f():\n    os.close(os.open('pipe', os.O_RDONLY | os.O_NONBLOCK))\n"
+                         "    os.close(os.open('.', os.O_RDONLY))")  # fmt: skip
+    assert trial.attempt(steps.f) in (None, Observation())
+
+
+def test_a_removed_file_that_was_there_counts_as_written(trial: Trial) -> None:
+    steps = trial.module("import os\ndef f(): os.remove('a.csv')")
+    assert trial.attempt(steps.f) == Observation(writes={"a.csv": ""})
+
+
+def test_code_that_nobody_remembers_is_seen_with_its_place(trial: Trial) -> None:
+    steps = trial.module("\n\ndef f(): return g()\n\ndef g(): return open('a.csv').read()")
+    trial.attempt(steps.f)
+    (shared,) = trial.watch.take()
+    file = str(trial.folder / "steps.py")
+    assert (shared.places[:2], shared.imported, shared.nodes) == (((file, 5), (file, 3)), False, ("a",))
+    assert (shared.of_attempt, shared.seen) == (True, Observation({"a.csv": ONE}))
+
+
+def test_a_thread_of_a_node_is_seen_by_its_code(trial: Trial) -> None:
+    steps = trial.module("def f(): open('a.csv').read()")
+
+    def call() -> None:
+        thread = threading.Thread(target=steps.f)
+        thread.start()
+        thread.join()
+
+    assert trial.attempt(call) is None
+    (shared,) = trial.watch.take()
+    assert (shared.of_attempt, shared.nodes, dict(shared.seen.reads)) == (False, ("a",), {"a.csv": ONE})
+
+
+def test_nothing_is_seen_without_a_run(trial: Trial) -> None:
+    steps = trial.module("def f(): return open('a.csv').read()")
+    trial.attempt(lambda: None)
+    steps.f()
+    assert (trial.watch.seen, trial.watch.take()) == ({}, [])
+
+
+def test_nothing_is_seen_in_a_forked_child(trial: Trial) -> None:
+    steps = trial.module("import os\ndef f():\n    child = os.fork()\n    if not child:\n"
+                         "        open('a.csv').read()\n        os._exit(0)\n    os.waitpid(child, 0)")  # fmt: skip
+    assert trial.attempt(steps.f) is None
+
+
+def test_the_hook_is_installed_by_the_first_run_only() -> None:
+    """Importing it, as every command does that plans a run, installs none."""
+    code = (
+        "import sys\ninstalled = []\nsys.addaudithook = installed.append\n"
+        "import nfrun.cli.run, nfrun.cli.commands, nfrun.watch.audit_hook as hook\n"
+        "assert not installed\n"
+        "for _ in range(2):\n    with hook.listening(print): pass\n"
+        "assert len(installed) == 1"
+    )
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
