@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.engine.node_stats import NodeStats
-from nfrun.engine.placement import DEFAULT_EXECUTOR, gains_from_process, place_nodes
+from nfrun.engine.placement import DEFAULT_EXECUTOR, ON_THREADS, Placement, gains_from_process, place_nodes
+from nfrun.spec.resolve import resolve
 
 NONE = NodeStats({}, {}, {}, {})
 
@@ -92,3 +94,68 @@ def test_the_schema_has_the_executors_of_the_registry() -> None:
 )
 def test_a_node_gains_if_it_waited_long_for_the_gil(recorded: NodeStats, gain: bool) -> None:
     assert gains_from_process("a", recorded) is gain
+
+
+STEPS = """
+import random
+import pyarrow
+import pyarrow.compute
+def draws(): random.random()
+def plain(): return pyarrow.compute.add(1, 2)
+def with_package(): import pandas.api as api; from numpy import add
+"""
+
+
+def placed(folder: Path, *functions: str, recorded: NodeStats = NONE, requested: str = "file") -> Placement:
+    """Place a node for each of the functions, which has its name."""
+    (folder / "steps.py").write_text(STEPS)
+    nodes = {name: NodeSpec(name, "python", f"steps:{name}", (), {}, (), (), {}) for name in functions}
+    return place_nodes(
+        Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {}), requested, recorded, Fingerprints(folder)
+    )
+
+
+def test_a_node_whose_code_uses_global_state_runs_in_a_process(tmp_path: Path) -> None:
+    assert placed(tmp_path, "draws", "plain").executors == {"draws": "process"}
+    assert placed(tmp_path, "draws", requested="thread").executors == {}
+
+
+def test_a_node_that_changed_global_state_in_an_earlier_run_runs_in_a_process(tmp_path: Path) -> None:
+    recorded = NodeStats({}, {}, {}, {}, frozenset({"plain"}))
+    assert placed(tmp_path, "plain", recorded=recorded).executors == {"plain": "process"}
+    assert recorded.with_run({"other": 1.0}, {}, {}).changed_state == {"plain"}
+    assert recorded.with_run({"other": 1.0}, {}, {}, ["other"]).changed_state == {"plain", "other"}
+    assert recorded.with_run({"plain": 1.0}, {}, {}).changed_state == frozenset()
+
+
+def test_installed_modules_that_nodes_in_processes_import_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    named = placed(tmp_path, "with_package", requested="process").packages
+    assert named == ("pyarrow", "pyarrow.compute", "pandas.api", "numpy")
+    assert placed(tmp_path, "with_package").packages == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "requested", "watched"),
+    [
+        ("plain", "file", False),
+        ("draws", "file", False),
+        ("draws", "thread", True),
+        ("with_package", "file", True),
+        ("with_package", "process", False),
+    ],
+)
+def test_threads_are_watched_where_code_or_packages_may_change_state(
+    tmp_path: Path, function: str, requested: str, watched: bool
+) -> None:
+    pytest.importorskip("pandas")
+    assert placed(tmp_path, function, requested=requested).watches_threads is watched
+
+
+@pytest.mark.parametrize("file", ["flights/flights.yaml", "bench/blog-20.yaml", "hello.yaml"])
+def test_the_pipelines_of_nfrun_run_on_threads(file: str) -> None:
+    path = Path(__file__).parents[2] / "pipelines" / file
+    pipeline = resolve(
+        path, given={}, params_file=None, environ=os.environ, run_id="run-1", set_redactor=lambda redactor: None
+    ).pipeline
+    assert place_nodes(pipeline, "file", NONE, Fingerprints(Path(pipeline.folder))) == ON_THREADS
