@@ -20,6 +20,7 @@ _LOADERS |= {"runpy", "pkgutil", "pydoc", "gc"}
 _LOADERS |= {"sys.modules", "sys.path", "sys.meta_path", "sys.path_hooks", "sys.executable", "inspect.stack"}
 _LOADERS |= {"pickle", "_pickle", "cloudpickle", "dill", "shelve", "joblib.load", "pandas.read_pickle", "torch.load"}
 _LOADERS |= {"hydra", "stevedore", "lazy_loader", "django.utils.module_loading", "werkzeug.utils.import_string"}
+_LOADERS |= {"yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.UnsafeLoader", "yaml.Loader", "yaml.full_load"}
 _LOADERS |= {"timeit", "code", "codeop", "trace", "cProfile", "profile"}
 _NO_LOADERS = {"importlib.metadata", "importlib.resources", "timeit.default_timer", "pickle.PickleError"}
 _NO_LOADERS |= {f"{module}.{name}" for module in ("pickle", "cloudpickle", "dill") for name in ("dump", "dumps")}

@@ -230,6 +230,8 @@ class Fingerprints:
         """Yield the items that the used names, imports and computed module names lead to."""
         anywhere = used.is_dynamic
         packages = dict(used.dynamic_packages)
+        if any(imported.loads_more("") for imported in symbols.star_imports):
+            packages[""] = None
         for name in used.names:
             yield from self._resolve(module, name)
             bound = symbols.imports.get(name.partition(".")[0], ())

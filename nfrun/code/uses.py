@@ -28,6 +28,8 @@ from nfrun.code.bindings import (
 )
 
 _QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
+_QUERIES |= {"executemany"}
+_TABLES = {"table", "view", "filter"}  # of DuckDB; the texts may be values, not to be taken for queries elsewhere
 _STARTS_PYTHON = re.compile(r"^-[mc]$|\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)  # with a module or code by text
 
 _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the imports that they may be bound to
@@ -73,6 +75,8 @@ def uses(body: ast.AST, package: str) -> Uses:
                 found.loads.update(dict.fromkeys(imported.loads))
                 if name not in local:  # bound in the module by a loop or `global`: any code may use it
                     found.imports[imported, ""] = None
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            found.dynamic_packages[""] = None
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.texts[node.value] = None
             if _STARTS_PYTHON.search(node.value):
@@ -126,13 +130,18 @@ def _take_name(node: ast.Attribute | ast.Name, local: _Local, found: Uses, call:
 def _take_query(call: ast.Call, local: _Local, found: Uses) -> None:
     """Record the names in the text of a query, as pandas, polars and DuckDB look them up among the variables."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if not is_query(name) or not (call.args or call.keywords):
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if not given or not (is_query(name) or name in _TABLES):
         return
-    found.is_dynamic |= not _is_literal(call)
-    for argument in (*call.args, *(keyword.value for keyword in call.keywords)):
-        for text in (part.value for part in ast.walk(argument) if isinstance(part, ast.Constant)):
-            words = re.findall(r"[^\W\d][\w.]*", text) if isinstance(text, str) else []
-            found.names.update((word, None) for word in words if word.partition(".")[0] not in local)
+    found.is_dynamic |= is_query(name) and not _is_literal(call)
+    for argument in given:
+        parts = ast.walk(argument) if is_query(name) else [argument]
+        for text in (part.value for part in parts if isinstance(part, ast.Constant)):
+            for word in re.findall(r"[^\W\d][\w.]*", text) if isinstance(text, str) else ():
+                head, _, rest = word.partition(".")
+                found.imports.update(((imported, rest), None) for imported in local.get(head, ()))
+                if head not in local:
+                    found.names[word] = None
 
 
 def _is_literal(call: ast.Call | None) -> bool:
@@ -178,8 +187,12 @@ def _beginning(expression: ast.expr) -> str:
                 return ""
 
 
-def _quoted(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield the expressions in string annotations of the node."""
+def _quoted(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the code in string annotations of the node, and in a text that it hands to `eval` or `exec`."""
+    match node:
+        case ast.Call(ast.Name("eval" | "exec"), [ast.Constant(str() as text), *_]):
+            with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                yield ast.parse(text.strip())
     annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
     for part in ast.walk(annotation) if annotation is not None else ():
         if isinstance(part, ast.Constant) and isinstance(part.value, str):

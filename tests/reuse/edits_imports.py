@@ -601,6 +601,28 @@ def f():
  con = duckdb.connect()
  return {'a': con.sql('select 5').query('r', Q).fetchall()[0][0]}
 
+## a name in a query that the function imports
+import pandas as pd
+def f():
+ from helpers import N
+ return pd.DataFrame({'a': [1, 2, 3]}).query('a > @N')
+-- helpers.py
+N = 1
+
+## a module that a text of code imports
+def f(): return {'a': eval('__import__("helpers").g()')}
+-- helpers.py
+def g(): return 1
+
+## what a text of code runs
+import helpers
+def f():
+ found = {'helpers': helpers}
+ exec('x = helpers.g()', found)
+ return {'a': found['x']}
+-- helpers.py
+def g(): return 1
+
 ## a table in a query of the module | [1] | [2]
 import duckdb, pyarrow as pa
 T = pa.table({'a': [1]})
@@ -679,6 +701,13 @@ def g(): return 1
 from pickle import loads as l
 DATA = b'chelpers\ng\n)R.'
 def f(): return {'a': l(DATA)}
+-- helpers.py
+def g(): return 1
+
+## a module that pickle names, by star
+from pickle import *
+DATA = b'chelpers\ng\n)R.'
+def f(): return {'a': loads(DATA)}
 -- helpers.py
 def g(): return 1
 
