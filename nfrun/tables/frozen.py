@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they
+LITTLE = 1 << 12  # bytes, one page
 _LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
 _HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
 
@@ -29,23 +30,29 @@ def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table 
 
     A reader is written to its file at once, batch by batch. The memory of the `inputs` is frozen already.
     """
-    shared = _shared_columns(table)
-    if shared and table.get_total_buffer_size() >= _LARGE:
-        safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
-        shared = [i for i in shared if not _is_within(table.column(i), safe)]
-        if sum(table.column(i).nbytes for i in shared) >= _HUGE:
-            return table.to_reader()
-    return _with_copies(table, shared) if shared else table
+    if "numpy" not in sys.modules or table.get_total_buffer_size() < _LARGE:
+        return frozen(table)
+    safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
+    shared = [i for i in _shareable_columns(table) if not _is_within(table.column(i), safe)]
+    if sum(table.column(i).nbytes for i in shared) >= _HUGE:
+        return table.to_reader()
+    return _with_copies(table, shared)
 
 
 def frozen(table: pa.Table) -> pa.Table:
     """Return the table with copies of the columns whose memory may belong to an object that can change.
 
-    Texts, booleans and decimals are not copied: numpy has another form for them. Raises FormatError if a file cannot
+    Texts, booleans and decimals need no copies: numpy has another form for them. Raises FormatError if a file cannot
     hold a dictionary of the table.
     """
-    shared = _shared_columns(table)
-    return _with_copies(table, shared) if shared else table
+    if "numpy" not in sys.modules:
+        return table
+    if table.get_total_buffer_size() < LITTLE:  # a tenth of the time, but it would copy all of what slices belong to
+        import pyarrow as pa
+
+        memory = pa.default_cpu_memory_manager()
+        return pa.Table.from_batches([batch.copy_to(memory) for batch in table.to_batches()], table.schema)
+    return _with_copies(table, _shareable_columns(table))
 
 
 def copied(table: pa.Table) -> pa.Table:
@@ -198,14 +205,16 @@ def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     return None
 
 
-def _shared_columns(table: pa.Table) -> list[int]:
+def _shareable_columns(table: pa.Table) -> list[int]:
     """Return the positions of the columns that may share the memory of numpy arrays."""
-    return [i for i, kind in enumerate(table.schema.types) if _is_shareable(kind)] if "numpy" in sys.modules else []
+    return [i for i, kind in enumerate(table.schema.types) if _is_shareable(kind)]
 
 
 def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
     import pyarrow as pa
 
+    if not shared:
+        return table
     fields = list(table.schema)
     if any(has_dictionary(fields[i].type) for i in shared):
         table = _with_one_dictionary_each(table)

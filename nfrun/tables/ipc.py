@@ -13,14 +13,13 @@ from nfrun.core.errors import HandoffError
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.frozen import as_stored, joined_batches, registered_reader
+from nfrun.tables.frozen import LITTLE, as_stored, joined_batches, registered_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nfrun.tables.digest import Digest
 
-LITTLE = 1 << 12  # bytes, one page
 _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
 RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
 

@@ -55,12 +55,13 @@ class Result:
     files: Mapping[str, bytes]
     seen: Mapping[str, Any]
 
-    def differences(self, other: Result) -> str:
-        """Describe how `other` differs; "" if it does not."""
+    def differences(self, other: Result, *, dictionaries: bool = True) -> str:
+        """Describe how `other` differs; "" if it does not. Without `dictionaries`, columns may have other ones."""
+        skipped = [] if dictionaries else [name for name, rows in self.seen.items() if "dictionary<" in str(rows)]
         found = []
         for what in ("states", "failures", "digests", "files", "seen"):
             mine, its = getattr(self, what), getattr(other, what)
-            keys = [key for key in dict.fromkeys([*mine, *its]) if mine.get(key) != its.get(key)]
+            keys = [key for key in dict.fromkeys([*mine, *its]) if mine.get(key) != its.get(key) and key not in skipped]
             found += [f"{what} of {key}: {mine.get(key)!r:.300} became {its.get(key)!r:.300}" for key in keys[:4]]
         return "; ".join(found)
 
@@ -214,7 +215,7 @@ def one(trial: Trial) -> None:
     for how, start in runs.items():
         found = start()
         trial.count("runs")
-        wrong = plain.differences(found)
+        wrong = plain.differences(found, dictionaries="'json'" not in how)  # JSON has the values alone
         trial.check(not wrong, f"{how}: {wrong}")
 
 

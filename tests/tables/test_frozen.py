@@ -61,7 +61,9 @@ SHARED: dict[str, Callable[[Any], pa.Array | pa.ChunkedArray]] = {
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_frozen_table_does_not_change_with_the_array(name: str) -> None:
+@pytest.mark.parametrize("little", [0, 1 << 12])
+def test_a_frozen_table_does_not_change_with_the_array(monkeypatch: pytest.MonkeyPatch, name: str, little: int) -> None:
+    monkeypatch.setattr("nfrun.tables.frozen.LITTLE", little)  # small tables are copied in another way
     array = np.arange(4).view("f8")  # as integers: 0, 1, 2, 3
     table = pa.table({"t": SHARED[name](array)})
     before, digest = seen(table), table_digest(table)
@@ -75,7 +77,7 @@ def test_a_frozen_table_does_not_change_with_the_array(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.bool_(), pa.decimal128(9, 2)])
 def test_columns_that_are_never_shared_are_not_copied(kind: pa.DataType) -> None:
-    table = pa.table({"t": pa.nulls(3, kind), "n": np.arange(3)})
+    table = pa.table({"t": pa.nulls(1000, kind), "n": np.arange(1000)})
     kept = frozen(table)
     assert address(kept, "t") == address(table, "t")
     assert address(kept, "n") != address(table, "n")

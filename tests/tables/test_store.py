@@ -24,8 +24,8 @@ from nfrun.core.events import OutputRef
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.digest import Digest, table_digest
 from nfrun.tables.formats import FormatError
-from nfrun.tables.frozen import MIN_ROWS
-from nfrun.tables.ipc import LITTLE, open_file, write_file
+from nfrun.tables.frozen import LITTLE, MIN_ROWS
+from nfrun.tables.ipc import open_file, write_file
 from nfrun.tables.store import TableStore
 
 MODES = ("auto", "mmap", "memory")
