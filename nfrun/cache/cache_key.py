@@ -28,8 +28,8 @@ _SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same de
 class CacheKeys:
     """Computes the key inputs of the nodes of a bound pipeline, in which no expressions are left.
 
-    Has no lock. First, one thread calls `definition` for every node, which reads all code. From then on, any thread
-    may call `definition` and `key_inputs`. Only one thread may call `is_current` and `refresh`. `code` reads the code.
+    Has no lock. First, one thread calls `definition` and `facts` for every node, which read all code. From then on, any
+    thread may call these and `key_inputs`. Only one thread may call `is_current` and `refresh`. `code` reads the code.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -66,9 +66,8 @@ class CacheKeys:
         """Return why the node is never reused without `cache: true`, "" if it is. The first call reads all code."""
         if self._shared is None:
             self._shared = shared_variables({name: self.facts(name) for name in self._pipeline.nodes})
-        if self._pipeline.nodes[node].cache:
-            return ""
-        return str(self._shared.get(node, "")) or _obstacle(self.facts(node))
+        spec = self._pipeline.nodes[node]
+        return "" if spec.cache else str(self._shared.get(node, "")) or _obstacle(spec, self.facts(node))
 
     def facts(self, node: str) -> CodeFacts:
         """Return what the code or the text of the node shows without being run."""
@@ -117,11 +116,13 @@ def dependency_digest(finished: FinishedNode) -> str:
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))
 
 
-def _obstacle(facts: CodeFacts) -> str:
+def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     for fact in facts.network:
         if fact.is_client:
             return f"it uses {fact.what}, whose connections nfrun cannot see ({fact.where})"
         return f"it has the address of {fact.what} ({fact.where})"
+    for fact in facts.unknown_files if not spec.files else ():
+        return f"it is not known which files {fact.what} reads ({fact.where}), and 'files' names none"
     return ""
 
 

@@ -76,6 +76,7 @@ class RunCache:
             self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
+            self._keys.facts(name)
         with ExitStack() as on_error:
             with name_errors(folder / JOURNAL):
                 journal = Journal(folder, fsync=fsync)
@@ -183,7 +184,8 @@ def _observed_files(
     code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take)
     inputs = ExternalInputs(Path(pipeline.folder), watch.work, env, watch.checksums)
     observed = ObservedFiles(inputs, watch.files, code)
-    observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
+    inputs.code_files = lambda spec: keys.facts(spec.id).files
+    inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
     return observed
 
 

@@ -111,7 +111,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
     from nfrun.core.text import ellipsize
     from nfrun.reports.format_units import format_count
     from nfrun.spec.loader import read_pipeline
-    from nfrun.spec.pipeline_warnings import warnings_of
+    from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
 
     found: list[Diagnostic] = []
     documents = []
@@ -120,7 +120,7 @@ def validate(options: ValidateOptions, messages: Messages) -> int:
         diagnostics: tuple[Diagnostic, ...] = ()
         try:
             spec, _ = read_pipeline(file)
-            messages.warn_all(warnings_of(spec))
+            messages.warn_all([*warnings_of(spec), *code_warnings(spec)])
             if not options.json:
                 print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
         except SpecError as error:

@@ -17,4 +17,5 @@ Other packages use:
 - `module_space`: `ModuleSpace`, `with_short_names`
 - `script_names`: `ScriptNames`, `script_names`
 - `source_import`: `import_for_process`
+- `symbols`: `Definition`
 """

@@ -27,8 +27,10 @@ class CodeFacts:
     """What the code behind a node shows without running it.
 
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
-    `network` are hosts and clients whose connections nobody sees. `assigned` are the variables of modules
-    ("steps:CACHE") that functions assign or change, and `read_variables(variables)` returns where the code reads these.
+    `network` are hosts and clients whose connections nobody sees. `unknown_files` are calls that read files unseen
+    whose paths cannot be put together; `files` are the paths and patterns of the others, relative to the pipeline's
+    folder. `assigned` are the variables of modules ("steps:CACHE") that functions assign or change, and
+    `read_variables(variables)` returns where the code reads these.
     """
 
     global_state: Sequence[CodeFact] = ()
@@ -51,9 +53,13 @@ class SharedVariable:
     other: str
     assigned: CodeFact
 
+    @property
+    def variable(self) -> str:
+        """The name of the variable in its module."""
+        return self.read.what.rpartition(":")[2]
+
     def __str__(self) -> str:
-        name = self.read.what.rpartition(":")[2]
-        return f"it reads {name} ({self.read.where}), which '{self.other}' assigns ({self.assigned.where})"
+        return f"it reads {self.variable} ({self.read.where}), which '{self.other}' assigns ({self.assigned.where})"
 
 
 def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:

@@ -9,17 +9,27 @@ import ast
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from nfrun.code.bindings import FUNCTIONS
 from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.facts import global_state
+from nfrun.core.pipeline import NOTHING
+from nfrun.facts import global_state, unseen_calls
+from nfrun.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.facts.code_facts import CodeFact, CodeFacts
+from nfrun.facts.named_files import named_files
 from nfrun.facts.names import Names
-from nfrun.facts.statement_reader import CLIENTS, Findings, StatementReader
+from nfrun.facts.statement_reader import Findings, StatementReader
 
 _HARMLESS = "compile getLogger frozenset Path PurePath namedtuple TypeVar NewType Lock RLock"
-_WORDS = rf"global|grpc|psycopg2?|pyodbc|oracledb|connectorx|adbc_\w+|pyarrow|{global_state.WORDS}"
+_WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}"
+
+
+_SUSPECTS = (global_state.is_suspect, unseen_calls.is_suspect, client_of)
+
+_MANY = 200  # words: then every line counts as having one
 
 
 def facts_of(code: Fingerprints) -> FactReader:
@@ -36,17 +46,24 @@ class FactReader:
         self._code = code
         self._names = Names(code)
         self._lines: dict[str, _Lines] = {}
-        self._found: dict[int, Findings | None] = {}  # by the id of the definition's body
-        self._facts: dict[tuple[str, str], CodeFacts] = {}
+        self._found: dict[int, Findings] = {}  # by the id of the definition's body
+        self._facts: dict[tuple[str, str], CodeFacts] = {}  # without files
+        self._unseen: dict[tuple[str, str], bool] = {}  # whether the functions read files unseen
 
-    def of(self, module: str, function: str) -> CodeFacts:
-        """Return the facts of all project code that the function may reach. The result is cached."""
+    def of(self, module: str, function: str, arguments: Mapping[str, Any] = NOTHING) -> CodeFacts:
+        """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
         start = module, function
         if start not in self._facts:
             found = [self._findings(piece) for piece in self._code.reached(module, function)]
             some = [findings for findings in found if findings is not None]
             self._facts[start] = self._merged(start, some)
-        return self._facts[start]
+            self._unseen[start] = any(findings.unseen for findings in some)
+        facts = self._facts[start]
+        if self._unseen[start]:
+            everything = [self._read(piece) for piece in self._code.reached(module, function)]
+            files, unknown = named_files(self._code, self._names, everything, f"{module}:{function}", arguments)
+            facts = replace(facts, files=files, unknown_files=unknown)
+        return facts
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
         def merged(lists: Iterator[list[CodeFact]]) -> Sequence[CodeFact]:
@@ -74,19 +91,19 @@ class FactReader:
         return found
 
     def _findings(self, piece: Piece) -> Findings | None:
-        key = id(piece.definition.body)
-        if key not in self._found:
-            has_words = self._lines_of(piece.module).have_words(piece.definition.body)
-            self._found[key] = self._read(piece) if has_words else None
-        return self._found[key]
+        """Return what a statement shows, None if it has no word that could lead to a fact."""
+        has_words = self._lines_of(piece.module).have_words(piece.definition.body)
+        return self._read(piece) if has_words else None
 
     def _read(self, piece: Piece) -> Findings:
-        symbols = self._code.symbols_of(piece.module)
-        reader = StatementReader(
-            piece.module, symbols.package if symbols else "", self._lines_of(piece.module).shown, self._names
-        )
-        reader.read(piece.definition.body)
-        return reader.found
+        key = id(piece.definition.body)
+        if key not in self._found:
+            symbols = self._code.symbols_of(piece.module)
+            shown = self._lines_of(piece.module).shown
+            reader = StatementReader(piece.module, symbols.package if symbols else "", shown, self._names)
+            reader.read(piece.definition.body)
+            self._found[key] = reader.found
+        return self._found[key]
 
     def _lines_of(self, module: str) -> _Lines:
         if module not in self._lines:
@@ -124,7 +141,7 @@ class FactReader:
                 target = self._names.value_of(meaning)
                 is_word = target is None or not isinstance(target[1], ast.Constant)
             else:
-                is_word = global_state.is_suspect(meaning) or CLIENTS.fullmatch(meaning) is not None
+                is_word = any(is_suspect(meaning) for is_suspect in _SUSPECTS)
             found += [re.escape(name)] if is_word else []
         return found
 
@@ -136,8 +153,9 @@ class _Lines:
         self._text = text
         self.shown = shown
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
-        self._with_words = self._matching(rf"://|\b(?:{'|'.join([_WORDS, *words])})\b")
-        self._mentions: dict[str, list[int]] = {}
+        self._words = set(re.findall(r"\w+", text))
+        self._with_words = self._lines_with(f"{'|'.join([_WORDS, *words])}", "://")
+        self._mentions: dict[str, Sequence[int]] = {}
 
     def have_words(self, body: ast.AST) -> bool:
         """Return whether a statement has such a word."""
@@ -145,16 +163,19 @@ class _Lines:
 
     def mention(self, body: ast.AST, names: Collection[str]) -> bool:
         """Return whether a statement has one of the names."""
-        pattern = rf"\b(?:{'|'.join(sorted(names))})\b"
+        pattern = "|".join(sorted(names))
         if pattern not in self._mentions:
-            self._mentions[pattern] = self._matching(pattern)
+            self._mentions[pattern] = self._lines_with(pattern)
         return _any_within(self._mentions[pattern], body)
 
-    def _matching(self, pattern: str) -> list[int]:
-        found: dict[int, None] = {}
-        for match in re.finditer(pattern, self._text):
-            found[bisect_left(self._starts, match.start() + 1)] = None
-        return list(found)
+    def _lines_with(self, pattern: str, *others: str) -> Sequence[int]:
+        """Return the sorted lines with a word that matches the pattern, or with one of the other texts."""
+        # Not one search for all words: it takes ten times as long as a search for each word that is there.
+        words = [*filter(re.compile(pattern).fullmatch, self._words), *others]
+        if len(words) > _MANY:
+            return range(len(self._starts) + 1)
+        starts = [match.start() for word in words for match in re.finditer(word, self._text)]
+        return sorted({bisect_left(self._starts, start + 1) for start in starts})
 
 
 def _any_within(lines: Sequence[int], body: ast.AST) -> bool:

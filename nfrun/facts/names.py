@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, Imported, binds, scope
@@ -18,6 +19,15 @@ from nfrun.code.fingerprint import Fingerprints
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
 
 _LONGEST = 20  # steps from one alias to the next, which may go in circles
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an expression stands: its module, the functions around it, outermost first, and their local names."""
+
+    module: str
+    functions: tuple[ast.AST, ...]
+    scope: Scope
 
 
 class Names:

@@ -7,14 +7,12 @@ import re
 from dataclasses import dataclass, field, replace
 
 from nfrun.facts import global_state
+from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
-from nfrun.facts.names import Names, Scope, inner_scope
+from nfrun.facts.names import Names, Place, Scope, inner_scope
+from nfrun.facts.unseen_calls import kind_of_call
 
-CLIENTS = re.compile(
-    r"(grpc|psycopg|psycopg2|pyodbc|oracledb|connectorx|adbc_\w+)(\..*)?"
-    r"|(pyarrow\.fs\.(?:S3|Gcs|Hadoop|AzureFile)\w+)(\..*)?"
-)
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*|\}|%s|\0)://(?:[^\s/?#'\"\0]*@)?([^\s/?#'\"\0@{}%,;()<>]*)")
+_PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
     difference_update intersection_update symmetric_difference_update appendleft extendleft popleft rotate
     subtract move_to_end __setitem__ put put_nowait get_nowait"""
@@ -23,15 +21,29 @@ _VARIABLE = re.compile(r"([\w.]+):(\w+)((?:\.\w+|\[\])*)")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
+@dataclass(frozen=True, slots=True)
+class UnseenCall:
+    """A call that reads files unseen: `kind` is that of `kind_of_call`. Without `call`, the function is a value."""
+
+    kind: str
+    fact: CodeFact
+    call: ast.Call | None
+    place: Place
+
+
 @dataclass
 class Findings:
-    """What one statement shows; each list and mapping as in `CodeFacts`."""
+    """What one statement shows; some lists and mappings are as in `CodeFacts`."""
 
     global_state: list[CodeFact] = field(default_factory=list)
     warnings: list[CodeFact] = field(default_factory=list)
     network: list[CodeFact] = field(default_factory=list)
     assigned: dict[str, CodeFact] = field(default_factory=dict)
     read: dict[str, CodeFact] = field(default_factory=dict)
+    unseen: list[UnseenCall] = field(default_factory=list)
+    calls: list[tuple[str, ast.Call, Place]] = field(default_factory=list)  # of functions of the project
+    values: set[str] = field(default_factory=set)  # names that are used without being called
+    texts: list[tuple[str, str]] = field(default_factory=list)  # which may be paths, with the module
 
 
 class StatementReader:
@@ -46,26 +58,29 @@ class StatementReader:
 
     def read(self, body: ast.AST) -> None:
         """Collect what the statement shows in `found`."""
-        left: list[tuple[ast.AST, Scope, bool]] = [(body, {}, False)]
+        left: list[tuple[ast.AST, Place, bool]] = [(body, Place(self._module, (), {}), False)]
         while left:
-            node, scope, inside = left.pop()
+            node, place, inside = left.pop()
             if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
                 runs_later = node.body if isinstance(node.body, list) else [node.body]
-                own = inner_scope(node, scope, self._module, self._names, self._package)
+                own = place
+                if not isinstance(node, ast.ClassDef):
+                    scope = inner_scope(node, place.scope, self._module, self._names, self._package)
+                    own = Place(self._module, (*place.functions, node), scope)
                 later = {id(part) for part in runs_later}
                 for part in reversed(list(ast.iter_child_nodes(node))):
                     is_body = id(part) in later
-                    left.append((part, own if is_body else scope, is_body and not isinstance(node, ast.ClassDef)))
+                    left.append((part, own if is_body else place, is_body and not isinstance(node, ast.ClassDef)))
                 continue
-            parts = self._part(node, scope, inside)
-            left.extend((part, scope, inside) for part in reversed(parts))
+            parts = self._part(node, place, inside)
+            left.extend((part, place, inside) for part in reversed(parts))
 
-    def _part(self, node: ast.AST, scope: Scope, inside: bool) -> list[ast.AST]:
+    def _part(self, node: ast.AST, place: Place, inside: bool) -> list[ast.AST]:
         """Take one node. Returns the nodes in it that are left to read."""
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             return []  # a docstring
         if isinstance(node, ast.Constant):
-            if isinstance(node.value, str) and "://" in node.value:
+            if isinstance(node.value, str):
                 self._text(node.value, node)
             return []
         if isinstance(node, ast.JoinedStr):
@@ -73,23 +88,25 @@ class StatementReader:
             self._text("".join(map(str, parts)), node)
             return [part for part in node.values if not isinstance(part, ast.Constant)]
         if isinstance(node, ast.Call):
-            self._call(node, scope, inside)
+            self._call(node, place, inside)
             keywords = [keyword.value for keyword in node.keywords]
             return [*_within(node.func), *node.args, *keywords]
         if isinstance(node, ast.Attribute | ast.Name | ast.Subscript):
             if isinstance(node.ctx, ast.Load):
-                self._use(node, scope, inside, None)
+                self._use(node, place, inside, None)
             elif inside:
-                self._store(node, scope)
+                self._store(node, place.scope)
             return _within(node)
         if isinstance(node, ast.AugAssign) and inside:
-            read = self._variable(node.target, scope)
+            read = self._variable(node.target, place.scope)
             if read:
                 self.found.read.setdefault(read, self._fact(read, node))
         return list(ast.iter_child_nodes(node))
 
-    def _call(self, node: ast.Call, scope: Scope, inside: bool) -> None:
-        name = self._use(node.func, scope, inside, node)
+    def _call(self, node: ast.Call, place: Place, inside: bool) -> None:
+        name, scope = self._use(node.func, place, inside, node), place.scope
+        if ":" in name:
+            self.found.calls.append((name, node, place))
         if not inside:
             return
         if isinstance(node.func, ast.Attribute):
@@ -108,21 +125,24 @@ class StatementReader:
         elif name == "next" and node.args and (variable := self._variable(node.args[0], scope)):
             self.found.assigned.setdefault(variable, self._fact(variable, node))
 
-    def _use(self, node: ast.expr, scope: Scope, inside: bool, call: ast.Call | None) -> str:
+    def _use(self, node: ast.expr, place: Place, inside: bool, call: ast.Call | None) -> str:
         """Take the use of a name, and return what it stands for."""
-        name = self._names.of(node, self._module, scope)
+        name = self._names.of(node, self._module, place.scope)
         if not name:
             return ""
-        client = CLIENTS.fullmatch(name)
-        if client:
-            self.found.network.append(replace(self._fact(client[1] or client[3], node), is_client=True))
+        if kind := kind_of_call(name):
+            self.found.unseen.append(UnseenCall(kind, self._fact(name, node), call, place))
+        if call is None:
+            self.found.values.add(name)
+        if client := client_of(name):
+            self.found.network.append(replace(self._fact(client, node), is_client=True))
         if inside:
             if used := global_state.used_state(name, call):
                 self.found.global_state.append(self._fact(used, node))
             elif used := global_state.warned_use(name):
                 self.found.warnings.append(self._fact(used, node))
             is_written = call is not None and getattr(node, "attr", "") in _ONLY_WRITES.split()
-            if not is_written and (variable := self._variable(node, scope)):
+            if not is_written and (variable := self._variable(node, place.scope)):
                 self.found.read.setdefault(variable, self._fact(variable, node))
         return name
 
@@ -144,9 +164,9 @@ class StatementReader:
         return f"{found[1]}:{found[2]}" if found else ""
 
     def _text(self, text: str, node: ast.AST) -> None:
-        for match in _URL.finditer(text):
-            if match[1].lower() != "file":
-                self.found.network.append(self._fact(match[2] or f"{match[1]}://".lstrip("\0}%s"), node))
+        if _PATH.fullmatch(text):
+            self.found.texts.append((text.replace("\0", "*"), self._module))
+        self.found.network += [self._fact(host, node) for host in hosts_in(text)]
 
     def _fact(self, what: str, node: ast.AST) -> CodeFact:
         return CodeFact(what, f"{self._shown}:{getattr(node, 'lineno', 0)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,7 @@ from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.system.file_search import find_files
 from nfrun.tables.remote_versions import RemoteVersions
 
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
@@ -35,6 +37,7 @@ class ExternalInputs:
 
     A file that several nodes read is read once for its checksum. File names are relative to the folder `base`. Files in
     the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
+    `code_files` returns the paths, folders and patterns that the code of a node names.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class ExternalInputs:
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
+        self.code_files: Callable[[NodeSpec], Sequence[str]] = lambda spec: ()
 
     def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
         """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`."""
@@ -115,6 +119,8 @@ class ExternalInputs:
         if self._env and kind.uses_environment:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
+        if files is not None and (names := self.code_files(spec)):
+            files = self._named_by_code(files, names)
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
@@ -124,6 +130,20 @@ class ExternalInputs:
             return {} if spec.cache else None
         found = {name: checksum(path, recheck=recheck) for name, path in files.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
+
+    def _named_by_code(self, files: Mapping[str, Path], names: Sequence[str]) -> NamedFiles:
+        """Return the files with those that the code of a node names: paths, folders and patterns."""
+        named = NamedFiles(files)
+        for name in names:
+            found: Mapping[str, Path] = {}
+            with suppress(OSError, ValueError):
+                found = find_files(name, self._base, self._skipped)
+            if len(found) > _MANY:
+                named.obstacle = f"its code names more than {_MANY:,} files ('{name}'), and 'files' names none"
+            else:
+                named.update(found)
+                named.by_pattern.update(inner for inner in found if inner != name)
+        return named
 
     def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, str]]:
         for entry, files in declared_files(spec, self._base, self._skipped).items():

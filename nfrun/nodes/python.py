@@ -148,7 +148,8 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     from nfrun.facts.fact_reader import facts_of
 
-    return facts_of(code).of(*node.body.split(":"))
+    module, _, function = node.body.partition(":")
+    return facts_of(code).of(module, function, node.with_)
 
 
 def _imports(node: NodeSpec, code: Fingerprints) -> Sequence[str]:

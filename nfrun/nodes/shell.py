@@ -15,6 +15,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NamedFiles, NodeContext, NodeDiagnostic, NodeError
+from nfrun.nodes.text_facts import text_facts
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import is_out_of_resources, reason
 from nfrun.system.process_tree import wait_group_exit
@@ -232,6 +233,7 @@ RUN = Kind(
     expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
     external_inputs=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
+    code_facts=text_facts,
     is_process=True,
     reads_files=lambda node: node.format == "arrow",
     has_side_effects=True,

@@ -14,6 +14,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.duckdb_instances import DuckDBInstances
+from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
 from nfrun.system.working_directory import thread_directory
 
@@ -176,4 +177,5 @@ SQL = Kind(
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
     external_inputs=_named_files,
     named_files=_names,
+    code_facts=text_facts,
 )

@@ -7,7 +7,7 @@ all of it. Each step raises one SpecError with all the problems it found, as dia
 Other packages use:
 
 - `loader`: `read_pipeline`
-- `pipeline_warnings`: `warnings_of`
+- `pipeline_warnings`: `code_warnings`, `warnings_of`
 - `resolve`: `resolve`
 - `schema`: `schema_text`
 - `text_file`: `read_text`

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nfrun.code.module_finder import hidden_files
 from nfrun.core.pipeline import Pipeline
+from nfrun.facts.code_facts import shared_variables
 from nfrun.nodes.registry import KINDS
 
 
@@ -16,3 +17,24 @@ def warnings_of(pipeline: Pipeline) -> Iterator[str]:
         for name in hidden_files(Path(pipeline.folder)):
             file, module = Path(pipeline.file).parent / name, name.removesuffix(".py")
             yield f"{file} is never imported, as the standard library has a module '{module}': rename it"
+
+
+def code_warnings(pipeline: Pipeline) -> Iterator[str]:
+    """Yield the warnings about the code that the nodes reach, each one line. Reads all code."""
+    nodes = {name: spec for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_user_frames}
+    if not nodes:
+        return
+    from nfrun.code.fingerprint import Fingerprints
+
+    code = Fingerprints(Path(pipeline.folder))
+    facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
+    for name, found in facts.items():
+        spec = nodes[name]
+        for fact in found.global_state if spec.executor == "thread" else ():
+            what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
+            yield f"{spec.source}: {what}: without 'executor' it runs in a process"
+        for fact in found.warnings:
+            yield f"{fact.where}: {fact.what} in '{name}' changes the whole process, and so other nodes"
+    for name, shared in shared_variables(facts).items():
+        what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
+        yield f"{shared.read.where}: {what}: it is never reused, and what it reads may depend on timing"

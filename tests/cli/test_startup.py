@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "hello.yaml").write_text(HELLO)
     (tmp_path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id }}'}}\n")
     (tmp_path / "async.yaml").write_text("nodes:\n  c: {python: 'steps:c'}\n")
+    (tmp_path / "script.yaml").write_text("nodes:\n  c: {run: 'true'}\n")
     (tmp_path / "steps.py").write_text(STEPS)
     return tmp_path
 
@@ -75,8 +76,12 @@ def test_run_imports_the_supervisor(folder: Path) -> None:
 
 
 def test_validate_and_plan_import_yaml_alone(folder: Path) -> None:
-    assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"yaml"}
+    assert imported(folder, "validate", "script.yaml") == {"yaml"}
     assert imported(folder, "plan", "hello.yaml") == {"yaml"}
+
+
+def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:
+    assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"xxhash", "yaml"}
 
 
 def test_expressions_import_jinja_and_a_script_that_does_not_run_imports_nothing(folder: Path) -> None:

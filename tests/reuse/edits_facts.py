@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edit import Edit
 
 ADDRESS = "it has the address of api.example.com (steps.py:%d)"
@@ -64,6 +66,152 @@ QUIET = [
         runs_again=False,
     ),
 ]
+
+
+def text(name: str, node: str, *, runs_again: bool, reason: str = "") -> Edit:
+    """Return the row of a node that is a script or a query, in line 2 of the pipeline."""
+    return Edit(name=name, files={"p.yaml": f"nodes:\n  node: {node}\n"}, runs_again=runs_again, reason=reason)
+
+
+LINE = "it has the address of %s (p.yaml:2)"
+TEXTS = [
+    text(
+        "a URL in a script",
+        "{run: 'echo a,https://x.org/y > $NFRUN_OUTPUT', format: csv}",
+        runs_again=True,
+        reason=LINE % "x.org",
+    ),
+    text(
+        "a URL in a value of a script",
+        "{run: 'echo $NFRUN_WITH_u > $NFRUN_OUTPUT', format: csv, with: {u: 'ftp://x.org'}}",
+        runs_again=True,
+        reason=LINE % "x.org",
+    ),
+    text("a URL in a query", "{sql: \"select 's3://bucket/a.csv' as a\"}", runs_again=True, reason=LINE % "bucket"),
+    text(
+        "a URL in a comment of a script",
+        '{run: "# https://x.org\\necho a > $NFRUN_OUTPUT", format: csv}',
+        runs_again=False,
+    ),
+    text("a URL in a comment of a query", '{sql: "-- https://x.org\\nselect 1 as a"}', runs_again=False),
+]
+CSV = {"d/a.csv": "a\n1\n", "d/b.csv": "a\n1\n", "e/a.csv": "a\n1\n"}
+NODE = "nodes:\n  node: {python: 'steps:f'%s}\n"
+IMPORTS = "import glob, os, subprocess, pyarrow as pa, pyarrow.dataset\nfrom pathlib import Path\n"
+IMPORTS += "from pyarrow.csv import read_csv\nHERE = Path(__file__).parent\n"
+UNKNOWN = "it is not known which files pyarrow.csv.read_csv reads (steps.py:5), and 'files' names none"
+
+
+def unseen(
+    name: str, steps: str, edited: str, *, runs_again: bool = True, node: str = "", reason: str = "", **more: str
+) -> Edit:
+    """Return the row of a function that reads files unseen, of which one is `edited` or made."""
+    files = {"steps.py": IMPORTS + steps, "p.yaml": NODE % node, **CSV}
+    files |= {f"{module}.py": text for module, text in more.items()}
+    reason = reason or (f"the file {edited} " if runs_again else "")
+    return Edit(name=name, files=files, edit={edited: "a\n2\n"}, runs_again=runs_again, reason=reason)
+
+
+def named(name: str, steps: str, edited: str, **more: str) -> Edit:
+    """Return the row of a function that reads files by paths relative to the working directory."""
+    row = unseen(name, steps, edited, **more)
+    return replace(row, by="command", reason="")
+
+
+UNSEEN = [
+    unseen("a path beside the module", "def f(): return read_csv(HERE / 'd/a.csv')", "d/a.csv"),
+    unseen(
+        "os.path.join",
+        "D = os.path.dirname(__file__)\ndef f(): return read_csv(os.path.join(D, 'd', 'a.csv'))",
+        "d/a.csv",
+    ),
+    unseen(
+        "a pattern",
+        "def f(): return pa.concat_tables([read_csv(HERE / f'd/{m}.csv') for m in open_all()])\n"
+        "def open_all(): return [chr(97), chr(98)]",
+        "d/b.csv",
+    ),
+    unseen(
+        "one more file of a pattern",
+        "def f(): return [read_csv(HERE / f'd/{chr(n)}.csv') for n in (97,)][0]",
+        "d/c.csv",
+        reason="the file d/c.csv is new",
+    ),
+    unseen("a sum", "def f(): return read_csv(str(HERE) + '/d/' + chr(97) + '.csv')", "d/a.csv"),
+    unseen("a folder", "def f(): return pa.dataset.dataset(str(HERE / 'd'), format='csv').to_table()", "d/b.csv"),
+    unseen("a folder and a computed name", "def f(): return read_csv(HERE / 'd' / (chr(97) + '.csv'))", "d/a.csv"),
+    unseen("a value", "def f(path): return read_csv(HERE / path)", "d/a.csv", node=", with: {path: d/a.csv}"),
+    unseen("a part of a value", "def f(m): return read_csv(HERE / f'd/{m}.csv')", "d/a.csv", node=", with: {m: a}"),
+    unseen(
+        "values",
+        "def f(paths): return [read_csv(HERE / p) for p in paths][0]",
+        "d/b.csv",
+        node=", with: {paths: [d/a.csv, d/b.csv]}",
+    ),
+    unseen("an argument of a helper", "def g(p): return read_csv(HERE / p)\ndef f(): return g('d/a.csv')", "d/a.csv"),
+    unseen("a default", "def f(p=HERE / 'd' / 'a.csv'): return read_csv(p)", "d/a.csv"),
+    unseen(
+        "what a helper returns", "def g(n): return HERE / 'd' / f'{n}.csv'\ndef f(): return read_csv(g('a'))", "d/a.csv"
+    ),
+    unseen(
+        "a constant of another module",
+        "import paths\ndef f(): return read_csv(paths.HERE / paths.NAME)",
+        "d/a.csv",
+        paths="from pathlib import Path\nHERE = Path(__file__).parent\nNAME = 'd/a.csv'",
+    ),
+    unseen("glob", "def f(): return pa.concat_tables([read_csv(p) for p in glob.glob(f'{HERE}/d/*.csv')])", "d/b.csv"),
+    unseen(
+        "Path.glob", "def f(): return pa.concat_tables([read_csv(p) for p in (HERE / 'd').glob('*.csv')])", "d/b.csv"
+    ),
+    unseen(
+        "a child process",
+        "def f(): return {'a': subprocess.check_output(['cat', HERE / 'd' / 'a.csv']).decode()}",
+        "d/a.csv",
+    ),
+    named("a path", "def f(): return read_csv('d/a.csv')", "d/a.csv"),
+    named(
+        "a query", "import duckdb\ndef f(): return duckdb.connect().sql(\"from 'd/*.csv'\").to_arrow_table()", "d/b.csv"
+    ),
+    named("polars", "import polars as pl\ndef f(): return pl.scan_csv('d/a.csv').collect()", "d/a.csv"),
+    named("a line for a shell", "def f(): return {'a': subprocess.getoutput('cat <d/a.csv | sort')}", "d/a.csv"),
+    unseen(
+        "a path that cannot be put together",
+        "def f(): return read_csv(os.environ.get('NO_CSV', HERE / 'd/a.csv'))",
+        "e/a.csv",
+        reason=UNKNOWN,
+    ),
+    unseen("another file", "def f(): return read_csv(HERE / 'd/a.csv')", "d/b.csv", runs_again=False),
+    unseen(
+        "a file in another folder",
+        "def f(n=97): return read_csv(HERE / f'd/{chr(n)}.csv')",
+        "e/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a file that its own code writes",
+        "def f():\n  with pa.OSFile(str(HERE / 'o.csv'), 'wb') as file: file.write(b'a')\n"
+        "  return read_csv(HERE / 'd/a.csv')",
+        "e/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a path that cannot be put together, with 'files'",
+        "def f(n=97): return read_csv(os.environ.get('NO_CSV', HERE / 'd/a.csv'))",
+        "d/b.csv",
+        node=", files: d/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a path that cannot be put together, with 'cache: true'",
+        "def f(n=97): return read_csv(os.environ.get('NO_CSV', HERE / 'd/a.csv'))",
+        "d/b.csv",
+        node=", cache: true",
+        runs_again=False,
+    ),
+    unseen(
+        "a table in memory", "import io\ndef f(): return read_csv(io.BytesIO(b'a\\n1\\n'))", "d/a.csv", runs_again=False
+    ),
+]
 TWO = "nodes:\n  a: {python: 'steps:a'}\n  b: {python: 'steps:b', needs: [a]}\n"
 
 
@@ -116,4 +264,4 @@ SHARED = [
         pipeline=TWO.replace("needs: [a]", "needs: [a], cache: true"),
     ),
 ]
-ROWS = [*CONNECTING, *QUIET, *SHARED]
+ROWS = [*CONNECTING, *QUIET, *TEXTS, *UNSEEN, *SHARED]

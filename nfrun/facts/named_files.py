@@ -1,0 +1,129 @@
+"""Finds the files that code reads unseen: what it calls of libraries and child processes, and with which paths."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.facts.code_facts import CodeFact
+from nfrun.facts.names import Names, Place
+from nfrun.facts.path_values import INPUT, Paths, PathValues, texts_in
+from nfrun.facts.statement_reader import Findings, UnseenCall
+
+_PATH_ARGUMENTS = {
+    "source",
+    "path",
+    "paths",
+    "path_or_paths",
+    "path_or_buf",
+    "where",
+    "file",
+    "io",
+    "input_file",
+    "database",
+}
+_COMMAND_ARGUMENTS = {"args", "query", "cmd", "command", "program", "path_or_model"}
+_QUOTED = re.compile(r"""(\b(?:from|join)\s+|\b\w+\s*\(\s*\[?\s*)?(?:'([^']*)'|"([^"]*)")""", re.IGNORECASE)
+_COMPUTED_TABLE = re.compile(r"\b(?:from|join)\s+\*", re.IGNORECASE)
+_NO_FILE = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
+_LONGEST = 4096  # bytes of a path
+
+
+def named_files(
+    code: Fingerprints, names: Names, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]
+) -> tuple[list[str], list[CodeFact]]:
+    """Return the files that a function may read unseen, and the calls whose paths cannot be put together.
+
+    Files are paths, folders and patterns, relative to the pipeline's folder; some of them may not exist. `found` is
+    what all statements that the function reaches show, and `arguments` are the values that it is called with.
+    """
+    calls: dict[str, list[tuple[ast.Call, Place]]] = {}
+    for findings in found:
+        for name, call, place in findings.calls:
+            calls.setdefault(name, []).append((call, place))
+    values = {name for findings in found for name in findings.values}
+    paths = PathValues(code, names, start, arguments, lambda name: None if name in values else calls.get(name, ()))
+    files: dict[str, None] = {}
+    unknown: list[CodeFact] = []
+    for findings in found:
+        for unseen in findings.unseen:
+            named = _named(unseen, paths)
+            known = named is not None and not any(name[:1] == "*" or INPUT in name for name in named if name != INPUT)
+            if not known and unseen.fact not in unknown:
+                unknown.append(unseen.fact)
+            files.update((name, None) for name in _beside(named or (), code, unseen.place.module))
+        for text, module in findings.texts:
+            files.update((name, None) for name in _beside([text], code, module))
+    files.update((name, None) for name in _beside(texts_in(arguments), code, ""))
+    return list(files), unknown
+
+
+def _beside(names: Sequence[str], code: Fingerprints, module: str) -> Iterator[str]:
+    """Yield the names, and where they lead from the folder of a module and from the working directory."""
+    file = code.file_of(module) if module else None
+    folders = {code.folder, Path.cwd(), file.parent if file is not None else code.folder} - {code.folder}
+    for name in names:
+        if name and len(name) <= _LONGEST and not name.startswith("*") and not _NO_FILE.search(name):
+            paths = [name] if PurePath(name).is_absolute() else [name, *(str(folder / name) for folder in folders)]
+            yield from (path.removeprefix(f"{code.folder}/") for path in paths)
+
+
+def _named(unseen: UnseenCall, values: PathValues) -> Paths:
+    """Return the paths in a call, None if some cannot be put together."""
+    call, place = unseen.call, unseen.place
+    if call is None:
+        return None
+    accepted = _PATH_ARGUMENTS if unseen.kind == "reader" else _COMMAND_ARGUMENTS
+    arguments = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in accepted]
+    if not arguments:
+        return [] if unseen.fact.what == "duckdb.connect" else None
+    if unseen.kind == "command":
+        parts = call.args if "exec" in unseen.fact.what or "spawn" in unseen.fact.what else arguments
+        return _words([value for part in parts for value in _elements(part)], call, values, place)
+    if any(isinstance(argument, ast.Constant) and str(argument.value)[:1] == "w" for argument in call.args[1:]):
+        return []  # opened for writing
+    found = values.of(arguments[0], place)
+    return found if unseen.kind == "reader" or found is None else _in_queries(found)
+
+
+def _in_queries(queries: Sequence[str]) -> Paths:
+    found = []
+    for query in queries:
+        if _COMPUTED_TABLE.search(query):
+            return None
+        for match in _QUOTED.finditer(query):
+            name = match[2] or match[3] or ""
+            if match[1] is not None or re.search(r"^[^*]+[./]", name):
+                found.append(name)
+    return found
+
+
+def _words(parts: Sequence[ast.expr], call: ast.Call, values: PathValues, place: Place) -> Paths:
+    """Return the words of a command, and what they are in the folder that it runs in."""
+    folders = [values.of(keyword.value, place) for keyword in call.keywords if keyword.arg == "cwd"]
+    found: list[str] = []
+    for part in parts:
+        texts = values.of(part, place)
+        if texts is None:
+            return None
+        found += [word for text in texts for word in re.split(r"[\s;|&<>()'\"=]+", text)]
+    return found + [str(PurePath(folder, word)) for folder in (folders[0] or () if folders else ()) for word in found]
+
+
+def _elements(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield the parts of lists that are put together."""
+    match node:
+        case ast.List(parts) | ast.Tuple(parts):
+            for part in parts:
+                yield from _elements(part)
+        case ast.BinOp(ast.List() as left, ast.Add(), right) | ast.BinOp(left, ast.Add(), ast.List() as right):
+            yield from _elements(left)
+            yield from _elements(right)
+        case ast.Starred(value):
+            yield value
+        case _:
+            yield node
