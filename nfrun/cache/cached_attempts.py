@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, dependency_digest, reader_digest
@@ -151,7 +152,8 @@ class CachedAttempts:
             return self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=files)
 
         entries = entries_with_key(history, spec.id, checksums, key_inputs_of)
-        for finished in usable_entries(spec, entries, self._observed.files.now)[0]:
+        now = partial(self._observed.files.now, recheck=True)  # nodes that have ended may have changed them
+        for finished in usable_entries(spec, entries, now)[0]:
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
             intact = {output: path for output, path in files.items() if path is not None}
             if len(intact) == len(files):

@@ -288,6 +288,9 @@ def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
 
 def _describe_one(kind: str, name: str) -> str:
     """Describe a key input in words. `code/fingerprint.py` lists the names of pieces of code."""
+    if kind == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
+        place = name.removesuffix("**").rstrip("/")
+        return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {place}"
     module, _, piece = name.partition(":")
     if kind == "code" and piece in _PIECES:
         return _PIECES[piece].format(module or "the folder")

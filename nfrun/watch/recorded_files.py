@@ -28,6 +28,8 @@ class RecordedFiles:
 
     def name(self, path: str) -> str:
         """Return the name under which an absolute path is recorded."""
+        if path == self._folder:
+            return "."
         inside = f"{self._folder}/"
         return path[len(inside) :] if path.startswith(inside) else path
 
@@ -40,9 +42,9 @@ class RecordedFiles:
             return self._listing(path)
         return self._checksums.of(Path(path), recheck=recheck)
 
-    def now(self, names: Iterable[str]) -> dict[str, str]:
-        """Return the checksums of these names now."""
-        return {name: self.checksum(name) for name in names}
+    def now(self, names: Iterable[str], *, recheck: bool = False) -> dict[str, str]:
+        """Return the checksums of these names now. `recheck` as for `FileChecksums.of`."""
+        return {name: self.checksum(name, recheck=recheck) for name in names}
 
     def _listing(self, folder: str) -> str:
         with suppress(OSError):
@@ -54,4 +56,4 @@ class RecordedFiles:
         import glob
 
         paths = glob.glob(pattern, recursive=recursive)
-        return text_checksum("\n".join(sorted(path for path in paths if self._counts(path.rstrip("/")))))
+        return text_checksum("\n".join(sorted(self.name(path) for path in paths if self._counts(path.rstrip("/")))))

@@ -79,8 +79,10 @@ class Stacks:
 
 
 def _loads_code(frame: FrameType, path: str | None) -> bool:
-    """Return whether Python looks for a module, or reads source code or bytecode."""
+    """Return whether Python looks for a module or a distribution, or reads source code or bytecode."""
     file = frame.f_code.co_filename
     if file.startswith(("<frozen importlib", "<frozen zipimport")):
         return path is None or path.endswith(_CODE)
+    if path is None and file.endswith("/importlib/metadata/__init__.py"):
+        return True
     return path is not None and path.endswith(".py") and file.endswith(_SOURCE_READERS)

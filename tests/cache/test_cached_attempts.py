@@ -20,6 +20,7 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_fa
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
+from nfrun.system.checksums import bytes_checksum
 from nfrun.tables.store import TableStore
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.run_watch import RunWatch
@@ -251,6 +252,25 @@ def test_a_write_node_runs_again_if_its_file_has_changed(trial: Trial) -> None:
     assert not trial.attempt("w", decision, inputs=inputs).reused
     assert trial.observed_files.wrote == {"w": external_outputs(W, trial.path)}
     assert (trial.path / "out.csv").read_text() == "new"
+
+
+def test_a_pending_node_runs_if_a_file_that_its_code_opened_has_changed(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    (trial.path / "data.csv").write_text("1")
+    finished = trial.add_finished(B, {"a": digest})
+    trial.history.finished[:] = [replace(finished, reads={"data.csv": bytes_checksum(b"1")})]
+    decision = ReuseDecision("it reads 'a', which runs", pending=True)
+    assert trial.attempt("b", decision, inputs=inputs).reused
+    (trial.path / "data.csv").write_text("2")
+    assert not trial.attempt("b", decision, inputs=inputs).reused
+
+
+def test_a_pending_node_with_an_obstacle_is_reused_with_cache_true_only(trial: Trial) -> None:
+    inputs, digest = input_of(trial)
+    trial.history.finished[:] = [replace(trial.add_finished(B, {"a": digest}), obstacle="it connects to a.com")]
+    assert not trial.attempt("b", ReuseDecision("why", pending=True), inputs=inputs).reused
+    trial.pipeline = replace(trial.pipeline, nodes={**trial.pipeline.nodes, "b": replace(B, cache=True)})
+    assert trial.attempt("b", ReuseDecision("why", pending=True), inputs=inputs).reused
 
 
 def test_a_pending_node_that_gave_no_output_runs_for_its_effect(trial: Trial) -> None:

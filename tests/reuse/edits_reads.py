@@ -13,12 +13,22 @@ TWO = 'nodes:\n  a: {python: "steps:f"}\n  b: {python: "steps:g"}\n'
 PROCESS = 'nodes:\n  node: {python: "steps:f", executor: process}\n'
 
 
-def row(name: str, code: str, edit: Any, runs_again: Any, *, p: str = PIPELINE, reason: str = "", **files: str) -> Edit:
+def row(
+    name: str,
+    code: str,
+    edit: Any,
+    runs_again: Any,
+    *,
+    p: str = PIPELINE,
+    reason: str = "",
+    options: dict[str, Any] | None = None,
+    **files: str,
+) -> Edit:
     """Return a row: `code` is that of `steps.py`, `edit` the new texts of data files, or a function of the folder."""
     given = {"steps.py": code, "p.yaml": p, "data/a.csv": "x\n1\n", **files}
     more: dict[str, Any] = {"act": edit} if callable(edit) else {"edit": edit}
-    again = frozenset(runs_again) if isinstance(runs_again, (list, tuple)) else runs_again
-    return Edit(name=name, files=given, runs_again=again, reason=reason, **more)
+    again = frozenset(runs_again) if isinstance(runs_again, list | tuple) else runs_again
+    return Edit(name=name, files=given, runs_again=again, reason=reason, options=options or {}, **more)
 
 
 def reads(name: str, code: str, *, runs_again: Any = True, text: str | None = "x\n2\n", **more: Any) -> Edit:
@@ -120,14 +130,16 @@ ROWS = [
     reads("read when a module is imported late", "def f():\n    import settings\n    return {'n': settings.TEXT}",
           **{"settings.py": f"{HERE}TEXT = open(HERE / 'data/a.csv').read()"}),
     row("a listed folder gains a file", f"{HERE}import os\ndef f(): return {{'n': len(os.listdir(HERE / 'data'))}}",
-        {"data/b.csv": ""}, True, reason="the file data/ changed"),
+        {"data/b.csv": ""}, True, reason="the list of files in data changed"),
     row("a folder listed by iterdir loses a file", f"{HERE}def f(): return {{'n': len([*(HERE / 'data').iterdir()])}}",
         {"data/a.csv": None}, True),
     row("a folder is walked", f"{HERE}import os\ndef f(): return {{'n': sum(len(files) for _, _, files in "
         "os.walk(HERE / 'data'))}", {"data/deep/er/b.csv": ""}, True, **{"data/deep/er/a.csv": ""}),
     row("glob finds another file",
         f"{HERE}import glob\ndef f(): return {{'n': len(glob.glob(f'{{HERE}}/data/*.csv'))}}",
-        {"data/b.csv": ""}, True),
+        {"data/b.csv": ""}, True, reason="the list of files that match data/*.csv"),
+    row("the pipeline's folder gains a file", f"{HERE}import os\ndef f(): return {{'n': len(os.listdir(HERE))}}",
+        {"b.csv": ""}, True, reason="the list of files in . changed"),
     row("glob finds a file in a folder that was there",
         f"{HERE}import glob\ndef f(): return {{'n': len(glob.glob('data/*/x.csv', root_dir=HERE))}}",
         {"data/two/x.csv": ""}, True, **{"data/one/x.csv": "", "data/two/y.csv": ""}),
@@ -146,6 +158,8 @@ ROWS = [
     reads("in a coroutine", f"{HERE}import asyncio\nasync def f():\n    await asyncio.sleep(0)\n"
           "    return {'n': await asyncio.to_thread((HERE / 'data/a.csv').read_text)}"),
     reads("in a process", OPEN, p=PROCESS, reason="the file data/a.csv changed"),
+    reads("two nodes and one lru_cache in a process", HERE + CACHED, p=THREE.replace('"}', '", executor: process}')
+          .replace("[b]}", "[b], executor: process}"), runs_again=["a", "b", "c"], options={"slots": 1}),
     reads("by a reader of batches", f"{HERE}import pyarrow as pa\ndef f():\n"
           "    schema = pa.schema({'n': pa.string()})\n    def batches():\n"
           "        yield pa.record_batch({'n': [open(HERE / 'data/a.csv').read()]}, schema)\n"
@@ -171,6 +185,8 @@ ROWS = [
         "    text = path.read_text()\n    path.write_text(text + '1')\n    return {'n': 1}", {}, True,
         reason="data/a.csv changed while it ran"),
     # -- what must not run it again
+    row("the distributions that are installed", "import importlib.metadata\n"
+        "def f(): return {'n': len([*importlib.metadata.distributions()]) > 0}", {"b.txt": ""}, False),
     row("a touched file", OPEN, touch, False),
     row("the same content by another file", OPEN, {"data/a.csv": "x\n1\n"}, False),
     row("another file in the folder", OPEN, {"data/b.csv": "1"}, False),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,16 @@ def f():
         return {{"n": 0}}
 """
         assert reasons(tmp_path, steps) == {"a": f"it connects to 127.0.0.1:{port}"}
+
+
+def test_it_is_told_once_why_a_node_is_not_reused(tmp_path: Path, port: int, here: Any) -> None:
+    (tmp_path / "steps.py").write_text(KEPT.format(port=port))
+    (tmp_path / "p.yaml").write_text(THREE)
+    done = here(tmp_path, "run", "p.yaml", "--resume")
+    assert done.returncode == 0
+    for name in "ab":
+        told = f"node '{name}' is not reused: it connects to localhost:{port}; say 'cache: true' to reuse it\n"
+        assert done.stderr.count(told) == 1
+    assert "node 'c' is not reused" not in done.stderr
+    plan = here(tmp_path, "plan", "p.yaml", "--resume").stdout
+    assert plan.count(f"\n         it connects to localhost:{port}\n") == 2
