@@ -69,7 +69,7 @@ def one(trial: Trial) -> None:
 def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str]) -> list[int]:
     """Make a run during which the clock jumps one or more times; it keeps all outputs."""
     keep = ("--keep",) if trial.again else ()
-    log = trial.folder / "log.0"
+    log = trial.logs / "log.0"
     started = place.start("run", mixed.FILE, "--json", *keep, **env, **{LOG: str(log)})
     jumps = [trial.random.choice(SHIFTS) for _ in range(trial.random.randrange(1, 4))]
     for shift in jumps:
@@ -89,17 +89,18 @@ def taken_up(trial: Trial, place: Place, clock: Clock, env: dict[str, str], told
         clock.set(shift)
         touched = trial.random.choice(("nothing", "all to old", "all to new", "each to another"))
         touch(trial, place.folder, touched)
-        log = trial.folder / f"log.{number}"
+        log = trial.logs / f"log.{number}"
         now = f"{told}, then taken up with the clock off by {shift} and {touched} touched"
         planned = place.run("plan", mixed.FILE, *trial.again, **env)
         trial.check(planned.code == 0, f"{now}, planned: {planned}")
         ended = place.run("run", mixed.FILE, "--json", *trial.again, "--keep", **env, **{LOG: str(log)})
         judge(trial, place, ended, now)
-        again = mixed.log_of(log).started
+        again = [name for name in mixed.log_of(log).started if name not in mixed.EFFECTS]
         trial.check(not again, f"{now}: ran again: {', '.join(again)}")
-        ran = [name for name, node in ended.document.get("nodes", {}).items() if node["status"] != "reused"]
+        nodes = ended.document.get("nodes", {})
+        ran = [name for name in nodes if nodes[name]["status"] != "reused" and name not in mixed.EFFECTS]
         trial.check(not ran, f"{now}: not reused: {', '.join(ran)}")
-        trial.count("nodes reused", len(ended.document.get("nodes", {})) - len(ran))
+        trial.count("nodes reused", len(nodes) - len(ran))
 
 
 def touch(trial: Trial, folder: Path, which: str) -> None:

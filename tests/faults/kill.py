@@ -71,7 +71,8 @@ def one(trial: Trial) -> None:
     moments = [moment(trial.random, known.seconds) for _ in range(kills)]
     finished: set[str] = set()
     for number, when in enumerate([*moments, None]):
-        events, log, mark = (trial.folder / f"{what}.{number}" for what in ("events", "log", "mark"))
+        events, mark = (trial.folder / f"{what}.{number}" for what in ("events", "mark"))
+        log = trial.logs / f"log.{number}"
         again = trial.again if number else ()
         started = place.start(
             "run", mixed.FILE, "--json", "--events", str(events), *again, **{LOG: str(log), MARK: str(mark)}
@@ -133,7 +134,7 @@ def judge_log(trial: Trial, log: Path, events: Path, finished: set[str], told: s
     """Check in the log of the nodes and in the events that no node in `finished` ran again."""
     found = rig.events_of(events)
     ran = {e["node"] for e in found if e["event"] == "node_finished" and not e.get("reused")}
-    twice = sorted(finished & (ran | set(mixed.log_of(log).started)))
+    twice = sorted((finished - mixed.EFFECTS) & (ran | set(mixed.log_of(log).started)))
     trial.check(not twice, f"{told}: had finished before and ran again: {', '.join(twice)}")
 
 

@@ -222,7 +222,7 @@ def one(trial: Trial) -> None:
 def killed(trial: Trial, folder: Path) -> Result:
     """Kill some runs of the pipeline in processes of their own, and resume in this one."""
     work = trial.folder / "killed"
-    place = Place(folder, {LOG: str(trial.folder / "log"), MARK: str(trial.folder)})
+    place = Place(folder, {LOG: str(trial.logs / "log"), MARK: str(trial.folder)})
     for _ in range(trial.random.choice((1, 1, 2))):
         handoff = trial.random.choice(("auto", "mmap"))
         started = place.start("run", FILE, "-k", "-q", "--handoff", handoff, "--resume", "--work", str(work))

@@ -123,12 +123,15 @@ class Place:
 class Trial:
     """One trial: its folder, its random generator, and its complaints, counts and measurements.
 
+    `logs` is a folder for what nodes record. It lies in the temporary folder, and not beside the pipeline: there, the
+    files would be outputs of the nodes, which run again when these change.
     `again` are the arguments that resume a run; `prepared` is the result of `prepare` of the script.
     """
 
     number: int
     random: random.Random
     folder: Path
+    logs: Path
     again: tuple[str, ...]
     prepared: Any
     complaints: list[str] = field(default_factory=list)
@@ -188,7 +191,8 @@ def main(
     counts: Counter[str] = Counter()
     measured: dict[str, list[float]] = {}
     wrong = 0
-    with tempfile.TemporaryDirectory(prefix="nfrun-faults-") as scratch:
+    temporary = tempfile.TemporaryDirectory
+    with temporary(prefix="nfrun-faults-") as scratch, temporary(prefix="nfrun-logs-") as logs:
         again = tuple(shlex.split(given.again))
         own = {name: getattr(given, name) for name in options}
         prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), again, own))
@@ -196,10 +200,11 @@ def main(
         numbers = range(wanted) if given.only is None else [given.only]
 
         def make(number: int) -> Trial:
-            folder = Path(scratch, str(number))
+            folder, own_logs = Path(scratch, str(number)), Path(logs, str(number))
             folder.mkdir()
+            own_logs.mkdir()
             chance = random.Random(f"{given.seed} {number}")
-            trial = Trial(number, chance, folder, again, prepared)
+            trial = Trial(number, chance, folder, own_logs, again, prepared)
             try:
                 one(trial)
             except Exception:
