@@ -94,7 +94,7 @@ class CachedAttempts:
 
     def _miss(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         spec = self._nodes[start.node]
-        self._observed.inputs.snapshot(spec)
+        self._observed.inputs.snapshot(spec, anew=start.attempt == 1)
         if missing := self._observed.inputs.missing(spec):
             what = f"there is no file '{missing}', which 'files' of the node names"
             return Outcome(start.node, start.attempt, Failure(Cause.NODE, "", what))

@@ -57,9 +57,12 @@ class ExternalInputs:
         self.written_files: WrittenFiles | None = None
         self.code_files: Callable[[NodeSpec], Sequence[str]] = lambda spec: ()
 
-    def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
-        """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`."""
-        if spec.id not in self._snapshots:
+    def snapshot(self, spec: NodeSpec, *, anew: bool = False) -> Mapping[str, str] | None:
+        """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`.
+
+        They are taken once, and again with `anew`: when a node starts, nodes before it may have written files.
+        """
+        if anew or spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
         return self._without_others(spec, self._snapshots[spec.id])
 
@@ -116,7 +119,7 @@ class ExternalInputs:
 
     def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, str] | None:
         kind, checksum = KINDS[spec.kind], self._checksums.of
-        if self._env and kind.uses_environment:
+        if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
         if files is not None and (names := self.code_files(spec)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from nfrun.code.module_finder import hidden_files
 from nfrun.core.pipeline import Pipeline
 from nfrun.facts.code_facts import shared_variables
+from nfrun.nodes.declared_files import missing_files
 from nfrun.nodes.registry import KINDS
 
 
@@ -17,6 +18,10 @@ def warnings_of(pipeline: Pipeline) -> Iterator[str]:
         for name in hidden_files(Path(pipeline.folder)):
             file, module = Path(pipeline.file).parent / name, name.removesuffix(".py")
             yield f"{file} is never imported, as the standard library has a module '{module}': rename it"
+    # Errors when parameters are bound: a file may be made until then.
+    for node in pipeline.nodes.values():
+        for _, what, hint in missing_files(node, pipeline.nodes, Path(pipeline.folder)) if node.files else ():
+            yield f"{node.source}: {what}, which 'files' of the node names: {hint}"
 
 
 def code_warnings(pipeline: Pipeline) -> Iterator[str]:

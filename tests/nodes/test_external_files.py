@@ -280,3 +280,15 @@ def test_a_script_that_names_too_many_files_is_not_reused_unless_it_declares_the
     assert list(inputs.snapshot(declared) or {}) == ["many"]
     assert inputs.obstacle(declared) == ""
     assert inputs.snapshot(replace(spec, id="u", cache=True)) == {}
+
+
+def test_a_snapshot_is_taken_again_when_the_node_starts(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1")
+    inputs, spec = ExternalInputs(tmp_path), script("cat x.csv")
+    before = inputs.snapshot(spec)
+    (tmp_path / "x.csv").write_text("2")  # by a node before it
+    assert inputs.snapshot(spec) == before
+    now = inputs.snapshot(spec, anew=True)
+    assert now != before
+    assert inputs.written(spec) == {}
+    assert inputs.recheck(spec) == now

@@ -9,6 +9,8 @@ import pytest
 
 from nfrun.core.errors import SpecError, render_all
 from nfrun.core.pipeline import Pipeline
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import resolve
 
 
@@ -118,3 +120,12 @@ def test_what_a_node_before_may_write_need_not_be_there(folder: Path, before: st
         if "cp" not in before or files != "out":
             assert read(folder, f"nodes:\n{before}  a: {{run: x, files: {files}, needs: b}}\n")
     assert "there is no file 'y'" in problems(folder, f"nodes:\n{before}  a: {{run: x, files: y}}\n")
+
+
+def test_validate_warns_of_files_that_are_missing_now(folder: Path) -> None:
+    text = "params: {n: 1}\nnodes:\n  a: {run: x, files: [train.py, tran.py, '${{ params.n }}']}\n"
+    (folder / "p.yaml").write_text(text)
+    pipeline, _ = read_pipeline(folder / "p.yaml")
+    [warning] = warnings_of(pipeline)
+    what = "there is no file 'tran.py', which 'files' of the node names: did you mean 'train.py'?"
+    assert warning == f"{folder}/p.yaml:3:3: {what}"
