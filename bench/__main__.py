@@ -13,7 +13,22 @@ from typing import Annotated
 
 import typer
 
-from bench import blog, digits, flights, handoff, journal, memory, metg, noop, peers, processes, scale, startup, watch
+from bench import (
+    blog,
+    digits,
+    flights,
+    handoff,
+    journal,
+    memory,
+    metg,
+    noop,
+    peers,
+    processes,
+    reuse,
+    scale,
+    startup,
+    watch,
+)
 from bench.measure import Line, machine
 
 SUITES = {
@@ -26,6 +41,7 @@ SUITES = {
     "journal": journal.measure,
     "memory": memory.measure,
     "processes": processes.measure,
+    "reuse": reuse.measure,
     "scale": scale.measure,
     "startup": startup.measure,
     "watch": watch.measure,

@@ -1,0 +1,49 @@
+"""Measures what it costs to find out that nothing has to run: `--resume` in a fresh process, after a run of all nodes.
+
+It computes the keys of all nodes, from their code, versions and files. Beside it are a first run and `nfrun plan`,
+which reads the same pipeline and computes no keys. CPU time is that of the whole process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from bench.flights import FLIGHTS
+from bench.measure import Line, Sample, interleaved, versus
+from bench.startup import fresh
+
+_NODES = 1_000
+_FUNCTION = "def f{0}(n):\n    total = sum(x * {0} for x in range(n))\n    return {{'n': n, 'total': total}}\n\n\n"
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """Measure 1,000 nodes with a function each, which return one row, and the flights pipeline."""
+    (folder / "steps.py").write_text("".join(_FUNCTION.format(i) for i in range(_NODES)), encoding="utf-8")
+    nodes = (f'  n{i}: {{python: "steps:f{i}", with: {{n: {i % 7}}}}}\n' for i in range(_NODES))
+    (folder / "many.yaml").write_text("nodes:\n" + "".join(nodes), encoding="utf-8")
+    yield from _of_pipeline(f"{_NODES:,} one-row nodes", folder / "many.yaml", folder / "many", repeat)
+    yield from _of_pipeline("flights", FLIGHTS / "flights.yaml", folder / "flights", repeat)
+
+
+def _of_pipeline(name: str, pipeline: Path, works: Path, repeat: int) -> Iterator[Line]:
+    numbers = count()
+    run = [sys.executable, "-m", "nfrun", "run", str(pipeline), "--json", "--work"]
+
+    def first() -> Sample:
+        return fresh([*run, str(works / str(next(numbers)))], os.environ)
+
+    variants: Mapping[str, Callable[[], Sample]] = {
+        "reused": partial(fresh, [*run, str(works / "0"), "--resume"], os.environ),
+        "a first run": first,
+        "plan": partial(fresh, [sys.executable, "-m", "nfrun", "plan", str(pipeline)], os.environ),
+    }
+    first()  # what is reused
+    interleaved(variants, 1)
+    found = interleaved(variants, repeat)
+    for against, bar in (("a first run", "<= 1.0"), ("plan", "")):
+        yield versus(f"{name}: all reused / {against}", found["reused"], found[against], bar)
