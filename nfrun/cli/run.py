@@ -74,7 +74,9 @@ def run_pipeline(
     for its limits). The user's modules are in `sys.modules` under other names (see `ModuleSpace`, also for its limits).
     Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker processes have it in
     their environment. The fork server of the workers stays until the process ends. No worker imports the main module of
-    the program, which may be a notebook or have no `if __name__ == "__main__"`.
+    the program, which may be a notebook or have no `if __name__ == "__main__"`. Nodes that use state that all nodes of
+    a process share run in workers, unless the file or `options.executor` says `thread`: what the program has seeded
+    does not reach them.
     """
     from nfrun.code.module_space import ModuleSpace
     from nfrun.logs.print_capture import capture_prints
@@ -135,7 +137,11 @@ def _run(
             *_events_file(setup),
             *build_reporters(record, table, executors, lambda: cache.obstacles if cache else {}),
             NodeStatsFile(
-                setup.work.path, pipeline.file, setup.recorded, executors, lambda: cache.changed_state if cache else ()
+                setup.work.path,
+                pipeline.file,
+                setup.recorded,
+                executors,
+                lambda: cache.changed_state if cache else None,
             ),
         ],
         make_store=lambda run: _store(setup, executors, run),

@@ -42,12 +42,13 @@ class NodeStats:
         seconds: Mapping[str, float],
         gil_waits: Mapping[str, float],
         placement: Mapping[str, str],
-        changed_state: Collection[str] = (),
+        changed_state: Collection[str] | None = None,
     ) -> NodeStats:
         """Return the statistics with those of another run added.
 
         `seconds` are the durations of its nodes, `gil_waits` the long waits among them, and `placement` the executors
-        of nodes that did not run on threads. `changed_state` are its nodes that changed process-global state.
+        of nodes that did not run on threads. `changed_state` are its nodes that changed process-global state, None if
+        nobody looked.
         """
         durations = dict(self.durations)
         for name, value in seconds.items():
@@ -63,7 +64,7 @@ class NodeStats:
             {**self.thread, **{name: seconds[name] for name in on_threads}},
             {**self.gil_waits, **{name: gil_waits.get(name, 0.0) for name in on_threads}},
             {**self.process, **{name: seconds[name] for name in in_processes}},
-            (self.changed_state - seconds.keys()).union(changed_state),
+            self.changed_state if changed_state is None else (self.changed_state - seconds.keys()).union(changed_state),
         )
 
 
@@ -99,7 +100,7 @@ class NodeStatsFile:
     """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
 
     `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted. `changed_state()`
-    returns the nodes that changed process-global state.
+    returns the nodes that changed process-global state, None if nobody looked.
     """
 
     event_types = (NodeFinished, RunFinished)
@@ -110,7 +111,7 @@ class NodeStatsFile:
         pipeline: str,
         recorded: NodeStats,
         placement: Mapping[str, str] = NOTHING,
-        changed_state: Callable[[], Collection[str]] = tuple,
+        changed_state: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
         self._work = work
         self._pipeline = pipeline

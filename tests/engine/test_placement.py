@@ -123,9 +123,10 @@ def test_a_node_whose_code_uses_global_state_runs_in_a_process(tmp_path: Path) -
 def test_a_node_that_changed_global_state_in_an_earlier_run_runs_in_a_process(tmp_path: Path) -> None:
     recorded = NodeStats({}, {}, {}, {}, frozenset({"plain"}))
     assert placed(tmp_path, "plain", recorded=recorded).executors == {"plain": "process"}
-    assert recorded.with_run({"other": 1.0}, {}, {}).changed_state == {"plain"}
+    assert recorded.with_run({"plain": 1.0}, {}, {}).changed_state == {"plain"}, "nobody looked"
+    assert recorded.with_run({"other": 1.0}, {}, {}, []).changed_state == {"plain"}
     assert recorded.with_run({"other": 1.0}, {}, {}, ["other"]).changed_state == {"plain", "other"}
-    assert recorded.with_run({"plain": 1.0}, {}, {}).changed_state == frozenset()
+    assert recorded.with_run({"plain": 1.0}, {}, {}, []).changed_state == frozenset()
 
 
 def test_installed_modules_that_nodes_in_processes_import_are_named(tmp_path: Path) -> None:

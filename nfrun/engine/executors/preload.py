@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 _VARIABLE = "NFRUN_PRELOAD"  # the time by `time.monotonic` until which packages are imported, and their names
+_STARTS_THREADS = frozenset({"polars"})  # known to: to find that out takes another start
 _THREADS = Path("/proc/self/task")  # elsewhere threads are not seen, and no packages are imported
 
 
@@ -29,7 +30,8 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
     Starts the process again without the first one that must be left out.
     """
     before, threads = dict(os.environ), _thread_count()
-    installed = [package for package in packages if find_spec(package.partition(".")[0]) is not None]
+    tops = {package: package.partition(".")[0] for package in packages}
+    installed = [package for package, top in tops.items() if top not in _STARTS_THREADS and find_spec(top) is not None]
     for package in installed:
         if not _imports(package, until) or _thread_count() != threads:
             _restart(before, until, [other for other in installed if other != package])

@@ -39,6 +39,7 @@ def serve(pipe, streams, packages):
 PACKAGES = {
     "plain": "import os; os.environ['PLAIN'] = 'set'",
     "other": "",
+    "polars": "",
     "threads": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
     "broken": "raise SystemExit('no good')",
     "hangs": "import threading; threading.Event().wait()",
@@ -75,7 +76,7 @@ def test_packages_are_imported_before_a_worker_starts(folder: Path) -> None:
     assert found["environ"] == {"PLAIN": "set"}, "the worker sets what an import has set"
 
 
-@pytest.mark.parametrize("package", ["threads", "broken"])
+@pytest.mark.parametrize("package", ["threads", "broken", "polars"])
 def test_a_package_that_starts_a_thread_or_fails_is_left_out(folder: Path, package: str) -> None:
     found = run(folder, "plain", package, "other")
     assert (found["imported"], found["threads"]) == (["plain", "other"], 1)
