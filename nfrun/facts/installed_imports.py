@@ -11,34 +11,71 @@ from nfrun.code.bindings import imports_of
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.module_finder import find_module, is_installed
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # the statements inside of a statement
+
 
 def installed_imports(code: Fingerprints, module: str, function: str) -> Sequence[str]:
     """Return the modules that the code imports that the function may reach, without the standard library.
 
     Only those of installed packages. The result is cached.
     """
-    known: dict[tuple[str, str], list[str]] = code.memo.setdefault("installed imports", {})
-    start = module, function
-    if start not in known:
-        names = dict.fromkeys(_imports(code, *start))
-        known[start] = [name for name in names if _is_installed(name, code.folder)]
-    return known[start]
+    found: _Imports = code.memo.setdefault("installed imports", None) or _Imports(code)
+    code.memo["installed imports"] = found
+    return found.of(module, function)
 
 
-def _imports(code: Fingerprints, module: str, function: str) -> Iterator[str]:
-    """Yield the names of the modules that are imported at the top of modules, and inside of functions."""
-    seen: set[str] = set()
-    for piece in code.reached(module, function):
-        symbols = code.symbols_of(piece.module)
-        if symbols is None:
-            continue
-        if piece.module not in seen:
-            seen.add(piece.module)
-            yield from symbols.loads
-        for node in ast.walk(piece.definition.body):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for _, imported in imports_of(node, symbols.package):
-                    yield from imported.loads
+class _Imports:
+    """Looks each statement and each module up once."""
+
+    def __init__(self, code: Fingerprints) -> None:
+        self._code = code
+        self._found: dict[tuple[str, str], list[str]] = {}
+        self._inside: dict[int, Sequence[str]] = {}  # by the id of a statement
+        self._installed: dict[str, bool] = {}
+
+    def of(self, module: str, function: str) -> Sequence[str]:
+        start = module, function
+        if start not in self._found:
+            names = dict.fromkeys(self._names(*start))
+            self._found[start] = [name for name in names if self._is_installed(name)]
+        return self._found[start]
+
+    def _names(self, module: str, function: str) -> Iterator[str]:
+        """Yield the names of the modules that are imported at the top of modules, and inside of functions."""
+        loaded: dict[str, None] = {module: None}
+        for piece in self._code.reached(module, function):
+            symbols, body = self._code.symbols_of(piece.module), piece.definition.body
+            if symbols is not None:
+                loaded[piece.module] = None
+                if id(body) not in self._inside:
+                    self._inside[id(body)] = list(_inside(body, symbols.package))
+                yield from self._inside[id(body)]
+        left = list(loaded)
+        while left:
+            symbols = self._code.symbols_of(left.pop())
+            for name in symbols.loads if symbols is not None else ():
+                yield name
+                if name not in loaded:
+                    loaded[name] = None
+                    left.append(name)
+
+    def _is_installed(self, module: str) -> bool:
+        if module not in self._installed:
+            self._installed[module] = _is_installed(module, self._code.folder)
+        return self._installed[module]
+
+
+def _inside(statement: ast.AST, package: str) -> Iterator[str]:
+    """Yield the names of the modules that a statement imports, or one in it."""
+    left = [statement]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for _, imported in imports_of(node, package):
+                yield from imported.loads
+        elif isinstance(node, (ast.stmt, ast.ExceptHandler, ast.match_case)):
+            for name in _BLOCKS:
+                left.extend(getattr(node, name, ()))
 
 
 def _is_installed(module: str, folder: Path) -> bool:
