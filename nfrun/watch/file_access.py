@@ -26,7 +26,10 @@ class Use(Enum):
 
 
 class Access(NamedTuple):
-    """An access to the file at an absolute path. That of a pattern is recorded under its path and `suffix`."""
+    """An access to the file at an absolute path. That of a pattern is recorded under its path and `suffix`.
+
+    The `suffix` of a file that goes away is its new path, "" if it is removed.
+    """
 
     use: Use
     path: str
@@ -91,9 +94,11 @@ def _database(name: Any) -> Iterator[Access]:
 def _changed(event: str, args: tuple[Any, ...]) -> Iterator[Access]:
     """Yield the accesses of calls that change a file without opening it."""
     if event in ("os.rename", "os.link"):
-        if event == "os.rename":
-            yield from _named(Use.REMOVE, args[0], args[2])
-        yield from _named(Use.WRITE, args[1], args[3])
+        for access in _named(Use.WRITE, args[1], args[3]):
+            yield access
+            if event == "os.rename":
+                for before in _named(Use.REMOVE, args[0], args[2]):
+                    yield before._replace(suffix=access.path)
     elif event == "os.symlink":
         yield from _named(Use.WRITE, args[1], args[2])
     elif event == "os.remove":

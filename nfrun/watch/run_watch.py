@@ -90,7 +90,8 @@ class RunWatch:
     def _see(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
         """Record an event. An error would be raised in the code of the node: it prevents every reuse instead."""
         try:
-            self._record(event, args, frame)
+            if not self._stacks.is_ours(frame):  # most events are nfrun's own
+                self._record(event, args, frame)
         except Exception as error:
             self.seen[None] = SeenFiles(self.files)  # so that each attempt asks
             self._error = f"nfrun could not see what it opened ({type(error).__name__}: {error})"

@@ -32,10 +32,11 @@ class SeenFiles:
         if isinstance(what, str):
             self._hosts[what] = None
             return ""
-        name = f"{self._files.name(what.path)}{what.suffix}"
+        name = self._files.name(what.path)
         if what.use.writes:
             self._write(name, what)
             return None
+        name += what.suffix
         if name not in self._reads and name not in self._writes and not self._is_over(what):
             self._reads[name] = self._files.checksum(name) if checksum is None else checksum
         return self._reads.get(name)
@@ -43,6 +44,10 @@ class SeenFiles:
     def _write(self, name: str, access: Access) -> None:
         there = os.path.isfile(access.path)
         if access.use is Use.REMOVE and not there:
+            if access.suffix:  # a folder gets another name, and with it what was written below it
+                below = [other for other in self._writes if other.startswith(f"{name}/")]
+                new = self._files.name(access.suffix)
+                self._writes.update((f"{new}{other[len(name) :]}", False) for other in below)
             return
         if access.use is Use.BOTH and name not in self._writes:
             self._obstacle = self._obstacle or f"it opens {name} to read and to write"

@@ -43,6 +43,10 @@ class Stacks:
         self._folder = folder
         self._kinds: dict[str, int] = {}  # by file
 
+    def is_ours(self, frame: FrameType) -> bool:
+        """Return whether the function that is running in the frame is nfrun's own."""
+        return self._kind_of(frame.f_code.co_filename) == _OURS
+
     def caller(self, frame: FrameType, path: str | None) -> Caller | None:
         """Return whose code is running in `frame`. None if it is nfrun's own, or if Python loads code from `path`."""
         if _loads_code(frame, path):
@@ -51,9 +55,7 @@ class Stacks:
         above: FrameType | None = frame
         while above is not None:
             code = above.f_code
-            kind = self._kinds.get(code.co_filename)
-            if kind is None:
-                kind = self._kinds[code.co_filename] = self._kind(code.co_filename)
+            kind = self._kind_of(code.co_filename)
             if kind == _PROJECT:
                 imported = code.co_name == "<module>"
                 place = CodePlace(code.co_filename, above.f_lineno if imported else code.co_firstlineno)
@@ -67,6 +69,12 @@ class Stacks:
                 break
             above = above.f_back
         return Caller(tuple(places))
+
+    def _kind_of(self, file: str) -> int:
+        kind = self._kinds.get(file)
+        if kind is None:
+            kind = self._kinds[file] = self._kind(file)
+        return kind
 
     def _kind(self, file: str) -> int:
         if file in _CALLERS:

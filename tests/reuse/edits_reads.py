@@ -22,13 +22,14 @@ def row(
     p: str = PIPELINE,
     reason: str = "",
     options: dict[str, Any] | None = None,
+    by: Any = "plan",
     **files: str,
 ) -> Edit:
     """Return a row: `code` is that of `steps.py`, `edit` the new texts of data files, or a function of the folder."""
     given = {"steps.py": code, "p.yaml": p, "data/a.csv": "x\n1\n", **files}
     more: dict[str, Any] = {"act": edit} if callable(edit) else {"edit": edit}
     again = frozenset(runs_again) if isinstance(runs_again, list | tuple) else runs_again
-    return Edit(name=name, files=given, runs_again=again, reason=reason, options=options or {}, **more)
+    return Edit(name=name, files=given, runs_again=again, reason=reason, options=options or {}, by=by, **more)
 
 
 def reads(name: str, code: str, *, runs_again: Any = True, text: str | None = "x\n2\n", **more: Any) -> Edit:
@@ -171,6 +172,9 @@ ROWS = [
     row("a file that a node needs", f"{HERE}def f(): (HERE / 'data/a.csv').read_text(); return {{'n': 1}}\n"
         "def g(): return {'n': 2}", {"data/a.csv": "x\n2\n"}, True,
         p='nodes:\n  a: {python: "steps:f"}\n  b: {python: "steps:g", needs: [a]}\n'),
+    reads("by the command, read on import", f"{HERE}TEXT = (HERE / 'data/a.csv').read_text()\n"
+          "def f(): return {'n': TEXT}\ndef g(): return {'n': 1}", p=TWO, runs_again=["a"], by="command"),
+    reads("by the command, two nodes and one lru_cache", HERE + CACHED, p=TWO, by="command"),
     # -- files written
     row("a written file changes", f"{HERE}def f(): (HERE / 'out.txt').write_text('1'); return {{'n': 1}}",
         {"out.txt": "2"}, True, reason="the file that it wrote is gone or has changed"),
@@ -179,6 +183,12 @@ ROWS = [
     row("a file written to another name and renamed goes away", f"{HERE}import os\ndef f():\n"
         "    (HERE / 'out.tmp').write_text('1')\n    os.replace(HERE / 'out.tmp', HERE / 'out.txt')\n"
         "    return {'n': 1}", {"out.txt": None}, True, reason="the file that it wrote is gone or has changed"),
+    row("a file in a folder that is renamed goes away", f"{HERE}import os\ndef f():\n    os.mkdir(HERE / 'tmp')\n"
+        "    (HERE / 'tmp/out.txt').write_text('1')\n    os.rename(HERE / 'tmp', HERE / 'out')\n    return {'n': 1}",
+        {"out/out.txt": None}, True, reason="the file that it wrote is gone or has changed"),
+    row("a folder that is renamed", f"{HERE}import os\ndef f():\n    os.mkdir(HERE / 'tmp')\n"
+        "    (HERE / 'tmp/out.txt').write_text('1')\n    os.rename(HERE / 'tmp', HERE / 'out')\n    return {'n': 1}",
+        {}, False),
     row("a file opened to read and to write", f"{HERE}def f():\n    with open(HERE / 'data/a.csv', 'r+') as file:\n"
         "        return {'n': file.read()}", {}, True, reason="it opens data/a.csv to read and to write"),
     row("a file that it reads and changes", f"{HERE}def f():\n    path = HERE / 'data/a.csv'\n"
