@@ -87,9 +87,16 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
     signal.signal(signal.SIGCHLD, before)
     stray_output.divert()
 
-    def report(what: bytes, pipe: int = status_write) -> None:
+    def report(what: bytes) -> None:
         with suppress(OSError):  # the supervisor may be gone
-            os.write(pipe, what)
+            os.write(status_write, what)
+
+    def report_code(code: int) -> None:
+        pipe = code_write
+        with suppress(OSError):  # not the descriptor: a node may have closed it, and opened a file of that number
+            pipe = os.open(f"/proc/{supervisor}/fd/{code_read}", os.O_WRONLY)
+        with suppress(OSError):
+            os.write(pipe, bytes([code]))
 
     report(os.getpid().to_bytes(_PID_BYTES, "big"))
     os.set_blocking(status_write, False)
@@ -97,7 +104,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
     signal.set_wakeup_fd(status_write, warn_on_full_buffer=False)
     signal.signal(_ASK, lambda number, frame: report(bytes([_REACTED])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return lambda code: report(bytes([code]), code_write)
+    return report_code
 
 
 def _prctl() -> Prctl | None:

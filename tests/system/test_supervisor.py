@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,14 @@ def test_the_code_that_the_runner_reported_counts_whatever_an_exit_hook_does() -
     with started() as program:
         program.do("import atexit; atexit.register(os._exit, 0); report_code(74); sys.exit(74)")
         assert program.end() == (74, "", "")
+
+
+def test_the_code_arrives_although_a_node_has_closed_all_descriptors(tmp_path: Path) -> None:
+    with started() as program:
+        program.do(f"os.closerange(3, 100); held = [os.open({str(tmp_path / 'file')!r}, 66) for _ in range(20)]")
+        program.do("report_code(74); sys.exit(74)")
+        assert program.end() == (74, "", "")
+    assert (tmp_path / "file").read_bytes() == b""
 
 
 def test_a_killed_run_leaves_one_json_document() -> None:
