@@ -13,7 +13,7 @@ Other packages use:
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `Signature`
-- `module_finder`: `find_module`, `hidden_files`, `is_installed`
+- `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `ModuleSpace`, `with_short_names`
 - `script_names`: `ScriptNames`, `script_names`
 - `source_import`: `import_for_process`

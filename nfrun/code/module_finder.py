@@ -8,7 +8,7 @@ import sysconfig
 from importlib.machinery import BuiltinImporter, ModuleSpec, PathFinder
 from pathlib import Path
 
-# What nfrun imports itself: a project file of such a name is never imported, or is imported by nfrun in its place.
+# What nfrun imports itself: a project file of such a name is not imported.
 OURS = frozenset(
     {"nfrun", "typer", "rich", "yaml", "jsonschema", "jsonschema_rs", "jinja2", "pyarrow", "numpy", "xxhash", "duckdb"}
 )
@@ -17,16 +17,16 @@ OURS = frozenset(
 def find_module(module: str, folder: Path) -> ModuleSpec | None:
     """Return the spec that `import module` would use with `folder` first on `sys.path`, or None.
 
-    As in a run, the standard library comes before the files in `folder`. Imports no parent packages:
-    `importlib.util.find_spec` imports the parents of a dotted name, so this function asks the path finder for one part
-    of the name after the other.
+    As in a run, the standard library and what nfrun imports come before the files in `folder`. Imports no parent
+    packages: `importlib.util.find_spec` imports the parents of a dotted name, so this function asks the path finder for
+    one part of the name after the other.
     """
     places = [str(folder), *sys.path]
     spec: ModuleSpec | None = None
     for i, name in enumerate(module.split(".")):
         try:
             # Only the last part of the name: for a dotted name the finder looks for the parent in `sys.modules`.
-            spec = None if i else find_in_standard_library(name)
+            spec = None if i else find_reserved(name, folder)
             spec = spec or PathFinder.find_spec(name, places) or (None if i else _find_elsewhere(name))
         except (ImportError, ValueError, OSError):
             return None
@@ -36,8 +36,13 @@ def find_module(module: str, folder: Path) -> ModuleSpec | None:
     return spec
 
 
-def find_in_standard_library(name: str) -> ModuleSpec | None:
-    """Return the spec of a top-level module of the standard library; None for one of another system, as `winreg`."""
+def find_reserved(name: str, folder: Path) -> ModuleSpec | None:
+    """Return the spec of a top-level module that comes before the files in `folder`; None for any other.
+
+    These are the standard library, without modules of other systems such as `winreg`, and what nfrun imports itself.
+    """
+    if name in OURS:
+        return PathFinder.find_spec(name, [place for place in sys.path if place not in ("", str(folder))])
     if name not in sys.stdlib_module_names:
         return None
     places = [sysconfig.get_path(which) for which in ("stdlib", "platstdlib")]
@@ -46,17 +51,17 @@ def find_in_standard_library(name: str) -> ModuleSpec | None:
 
 
 def hidden_files(folder: Path, module: str = "") -> list[str]:
-    """Return the names of files and packages in `folder` that no import finds: the standard library has the module.
+    """Return the names of files and packages in `folder` that no import finds, because the module is reserved.
 
     With `module`, only those of this name.
     """
     return sorted(
         name
         for name in os.listdir(folder)  # noqa: PTH208  (there may be many)
-        if (stem := name.removesuffix(".py")) in sys.stdlib_module_names
+        if (stem := name.removesuffix(".py")) in sys.stdlib_module_names | OURS
         and (stem != name or (folder / name / "__init__.py").is_file())
         and module in ("", stem)
-        and find_in_standard_library(stem)
+        and find_reserved(stem, folder)
     )
 
 

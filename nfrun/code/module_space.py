@@ -28,7 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nfrun.code.module_finder import OURS, find_in_standard_library, is_installed
+from nfrun.code.module_finder import find_reserved, is_installed
 from nfrun.code.source_import import SourceLoader, source_finder
 
 _PREFIX = "nfrun_run_"
@@ -115,8 +115,8 @@ class ModuleSpace:
             return True
         if not first or first in self._shared:
             return False
-        # As in the command, the standard library and what nfrun has imported hide the project's files.
-        is_taken = find_in_standard_library(first) or (first in sys.modules and first in OURS)
+        # As in the command, the standard library and what nfrun imports hide the project's files.
+        is_taken = find_reserved(first, self._folder)
         spec = None if is_taken else self.find_spec(f"{self._name}.{first}", self._root.__path__)
         # A library hides a folder without an `__init__.py`.
         if spec is not None and (spec.loader or not getattr(PathFinder.find_spec(first), "loader", None)):

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 import nfrun
-from nfrun.code.module_finder import find_in_standard_library, is_installed
+from nfrun.code.module_finder import find_reserved, is_installed
 
 _PACKAGE = Path(nfrun.__file__).parent
 
@@ -69,28 +69,32 @@ class _Hook:
         return source_finder(place)
 
 
-class _StandardLibrary:
-    """Finds the standard library before a project's files of the same names, which nfrun's late imports would load."""
+class _Reserved:
+    """Finds the standard library and nfrun's packages before a project's files of these names.
 
-    @staticmethod
-    def find_spec(name: str, places: object, target: object = None) -> ModuleSpec | None:
-        """Find a top-level module; None for all others."""
-        return find_in_standard_library(name) if places is None else None
+    nfrun and the libraries that it uses import some modules late, when the project's folder is on `sys.path`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, places: object, target: object = None) -> ModuleSpec | None:
+        """Find such a top-level module; None for all others."""
+        return find_reserved(name, self.folder) if places is None else None
 
 
 def import_for_process(module: str, folder: Path) -> ModuleType:
     """Import a module as in a process with one run: `folder`, the project's, is first on `sys.path`, as for a script.
 
-    Unlike for a script, the standard library comes before it. Modules that are not installed are imported from their
-    sources from now on. Changes `sys.path`, `sys.path_hooks` and `sys.meta_path` of this process; several runs in a
-    process need a `ModuleSpace` each.
+    Unlike for a script, the standard library and nfrun's packages come before it. Modules that are not installed are
+    imported from their sources from now on. Changes `sys.path`, `sys.path_hooks` and `sys.meta_path` of this process;
+    several runs in a process need a `ModuleSpace` each.
     """
     if not any(isinstance(hook, _Hook) and hook.folder == folder for hook in sys.path_hooks):
         sys.path_hooks.insert(0, _Hook(folder))
-        sys.path_importer_cache.clear()
-    if _StandardLibrary not in sys.meta_path:
         at = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0
-        sys.meta_path.insert(at, _StandardLibrary)
+        sys.meta_path.insert(at, _Reserved(folder))
+        sys.path_importer_cache.clear()
     if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()

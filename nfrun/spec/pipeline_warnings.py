@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from nfrun.code.module_finder import hidden_files
+from nfrun.code.module_finder import OURS, hidden_files
 from nfrun.core.pipeline import Pipeline
 from nfrun.facts.code_facts import shared_variables
 from nfrun.nodes.declared_files import missing_files
@@ -17,7 +17,12 @@ def warnings_of(pipeline: Pipeline) -> Iterator[str]:
     if any(KINDS[node.kind].has_user_frames for node in pipeline.nodes.values()):
         for name in hidden_files(Path(pipeline.folder)):
             file, module = Path(pipeline.file).parent / name, name.removesuffix(".py")
-            yield f"{file} is never imported, as the standard library has a module '{module}': rename it"
+            why = (
+                f"nfrun uses a package '{module}'"
+                if module in OURS
+                else f"the standard library has a module '{module}'"
+            )
+            yield f"{file} is never imported, as {why}: rename it"
     # Errors when parameters are bound: a file may be made until then.
     for node in pipeline.nodes.values():
         for _, what, hint in missing_files(node, pipeline.nodes, Path(pipeline.folder)) if node.files else ():

@@ -91,20 +91,20 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
         with suppress(OSError):  # the supervisor may be gone
             os.write(status_write, what)
 
-    def report_code(code: int) -> None:
-        pipe = code_write
-        with suppress(OSError):  # not the descriptor: a node may have closed it, and opened a file of that number
-            pipe = os.open(f"/proc/{supervisor}/fd/{code_read}", os.O_WRONLY)
-        with suppress(OSError):
-            os.write(pipe, bytes([code]))
-
     report(os.getpid().to_bytes(_PID_BYTES, "big"))
     os.set_blocking(status_write, False)
     # Python writes the number of each signal here at once, the handler of _ASK only when the main thread runs.
     signal.set_wakeup_fd(status_write, warn_on_full_buffer=False)
     signal.signal(_ASK, lambda number, frame: report(bytes([_REACTED])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return report_code
+    return lambda code: _report_code(code, f"/proc/{supervisor}/fd/{code_read}", code_write)
+
+
+def _report_code(code: int, path: str, pipe: int) -> None:
+    with suppress(OSError):  # not its descriptor, if possible: a node may have closed it, and opened another file
+        pipe = os.open(path, os.O_WRONLY)
+    with suppress(OSError):
+        os.write(pipe, bytes([code]))
 
 
 def _prctl() -> Prctl | None:

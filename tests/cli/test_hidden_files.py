@@ -63,6 +63,18 @@ def test_commands_that_run_nothing_warn_too(folder: Path, here: Here, command: s
     assert (done.returncode, done.stderr) == (0, "".join(WARNING.format(name) for name in NAMES))
 
 
+def test_files_with_the_names_of_nfruns_own_packages(tmp_path: Path) -> None:
+    (tmp_path / "duckdb.py").write_text("raise RuntimeError('the wrong module')")
+    (tmp_path / "steps.py").write_text(STEPS)
+    (tmp_path / "p.yaml").write_text(PIPELINE % "thread")
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-k"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.startswith(
+        "nfrun: warning: duckdb.py is never imported, as nfrun uses a package 'duckdb': rename it\n"
+    )
+    assert "the wrong module" not in done.stderr
+
+
 def test_what_hides_nothing_gives_no_warning(tmp_path: Path, here: Here) -> None:
     (tmp_path / "steps.py").write_text(STEPS)
     (tmp_path / "winreg.py").touch()  # of another system
