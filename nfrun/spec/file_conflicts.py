@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cache
 from glob import has_magic
 from pathlib import Path
 
@@ -47,11 +48,12 @@ def file_conflicts(
     def place(name: str) -> SourceSpan:
         return span("nodes", name, nodes[name].kind)
 
+    real_path = _real_paths()
     writers: _Writers = {}
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
     for name, spec in known.items():
         for file, path in KINDS[spec.kind].external_outputs(spec, folder).items():
-            first, same = writers.setdefault(os.path.realpath(path), (name, file))
+            first, same = writers.setdefault(real_path(path), (name, file))
             if first != name:
                 one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
                 yield (
@@ -60,24 +62,41 @@ def file_conflicts(
                     f"{one}rename one",
                 )
     for name, spec in known.items() if writers else ():
-        found = [pair for named in KINDS[spec.kind].named_files(spec) for pair in _written(named, folder, writers)]
+        found = [
+            pair for named in KINDS[spec.kind].named_files(spec) for pair in _written(named, folder, writers, real_path)
+        ]
+        before = _needed(name, nodes) if found else set()
         for writer, file in dict(found).items():
-            if name not in (writer, *_needed(writer, nodes)) and writer not in _needed(name, nodes):
+            if writer != name and writer not in before and name not in _needed(writer, nodes):
                 what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
                 yield ("nodes", name, spec.kind), f"{what} before or after that", f"make it wait: needs: [{writer}]"
 
 
-def _written(named: str, folder: Path, writers: _Writers) -> Iterator[tuple[str, str]]:
+def _real_paths() -> Callable[[str | os.PathLike[str]], str]:
+    """Return a function that is `os.path.realpath`, but resolves each folder once."""
+    folders = cache(os.path.realpath)
+
+    def real_path(path: str | os.PathLike[str]) -> str:
+        above, name = os.path.split(path)
+        found = os.path.join(folders(above), name)  # noqa: PTH118
+        return os.path.realpath(path) if name in ("", ".", "..") or os.path.islink(found) else found  # noqa: PTH114
+
+    return real_path
+
+
+def _written(
+    named: str, folder: Path, writers: _Writers, real_path: Callable[[str | os.PathLike[str]], str]
+) -> Iterator[tuple[str, str]]:
     """Yield the writers of the files that are meant by a path or a glob pattern."""
-    if (real := os.path.realpath(folder / named)) in writers:
+    if (real := real_path(folder / named)) in writers:
         yield writers[real]
     elif has_magic(named):
         parts = Path(named).parts
         first = next(i for i, part in enumerate(parts) if has_magic(part))
-        above = Path(os.path.realpath(folder.joinpath(*parts[:first])))
+        above = os.path.realpath(folder.joinpath(*parts[:first])).rstrip(os.sep) + os.sep
         for path, writer in writers.items():
-            inside = Path(path).is_relative_to(above) and not has_expression(writer[1])
-            if inside and _matches(Path(path).relative_to(above).parts, parts[first:]):
+            inside = path.startswith(above) and not has_expression(writer[1])
+            if inside and _matches(Path(path[len(above) :]).parts, parts[first:]):
                 yield writer
 
 
