@@ -276,7 +276,8 @@ def changes(before: KeyInputs, now: KeyInputs) -> str:
         ([part for part in before if part not in now], "is gone", "are gone"),
     )
     parts = [_describe(key_inputs, one, several) for key_inputs, one, several in kinds]
-    parts += [f"{part.partition(' ')[2] or _SHOWN[part]} {before[part]} -> {now[part]}" for part in shown]
+    parts += [f"{part.partition(' ')[2] or _SHOWN[part]} {before[part]} -> {now[part]}" for part in shown[:4]]
+    parts += [f"{len(shown) - 4} more packages changed"] if len(shown) > 4 else []
     return ", ".join(filter(None, parts))
 
 

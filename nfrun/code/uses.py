@@ -30,7 +30,9 @@ from nfrun.code.bindings import (
 _QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
 _QUERIES |= {"executemany"}
 _TABLES = {"table", "view", "filter"}  # of DuckDB; the texts may be values, not to be taken for queries elsewhere
-_STARTS_PYTHON = re.compile(r"^-[mc]$|\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)  # with a module or code by text
+# Words of a process of Python that runs a module or code by text: in one text, or the first of several.
+_STARTS_MODULE = re.compile(r"\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)
+_PYTHON = re.compile(r"(.*/)?python[\d.]*")
 
 _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the imports that they may be bound to
 
@@ -79,8 +81,6 @@ def uses(body: ast.AST, package: str) -> Uses:
             found.dynamic_packages[""] = None
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.texts[node.value] = None
-            if _STARTS_PYTHON.search(node.value):
-                found.dynamic_packages[""] = None
         else:
             left.extend((part, local) for part in ast.iter_child_nodes(node))
         if isinstance(node, ast.Call):
@@ -89,6 +89,9 @@ def uses(body: ast.AST, package: str) -> Uses:
         if isinstance(node, ast.ClassDef):  # its imports are used as its attributes
             bound = (imported for part in scope(node.body) for _, imported in binds(part, package))
             found.imports.update(((imported, ""), None) for imported in bound if imported)
+    has_option = not found.texts.keys().isdisjoint(("-m", "-c"))
+    if any(_STARTS_MODULE.search(text) or (has_option and _PYTHON.fullmatch(text)) for text in found.texts):
+        found.dynamic_packages[""] = None
     return found
 
 

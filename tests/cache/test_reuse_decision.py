@@ -272,6 +272,8 @@ def test_a_long_chain_is_decided_without_recursion_errors() -> None:
         ({"node": "a"}, {"node": "b"}, "its name changed"),
         ({"endpoint": "1", "header A": ""}, {"endpoint": "2"}, "its endpoint changed, its header A is gone"),
         ({"package polars": "1.3"}, {"package polars": "1.4"}, "polars 1.3 -> 1.4"),
+        ({f"package {n}": "1" for n in "abcdef"}, {f"package {n}": "2" for n in "abcdef"},
+         "a 1 -> 2, b 1 -> 2, c 1 -> 2, d 1 -> 2, 2 more packages changed"),
         ({"interpreter": "3.11", "kind": ""}, {"interpreter": "3.12", "kind": "1"},
          "its kind changed, Python 3.11 -> 3.12"),
         ({"package a": "1", "package b": "1"}, {"package b": "2", "interpreter": "3.11"},

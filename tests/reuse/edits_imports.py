@@ -754,6 +754,13 @@ def f(): return {'a': subprocess.getoutput('python3 -m help"ers"')}
 -- helpers.py
 print(1)
 
+## a module that a process runs, by words
+import subprocess
+WORDS = ['/usr/bin/env', 'python3', '-m', 'help' + 'ers']
+def f(): return {'a': subprocess.check_output(WORDS).decode()}
+-- helpers.py
+print(1)
+
 ## a module that a process imports
 import subprocess, sys
 def f(): return {'a': subprocess.check_output([sys.executable, '-c', 'import help' + 'ers']).decode()}
@@ -909,6 +916,15 @@ N = 3
 ## what pickle writes
 import pickle
 def f(): return {'a': len(pickle.dumps([1], pickle.HIGHEST_PROTOCOL))}
+-- other.py
+N = 3
+
+## an option of a program
+import argparse
+def f():
+ parser = argparse.ArgumentParser()
+ parser.add_argument('-m')
+ return {'a': parser.parse_args(['-m', 'x']).m}
 -- other.py
 N = 3
 
