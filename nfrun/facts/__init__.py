@@ -1,10 +1,10 @@
 """Finds what the code of nodes shows about reuse and timing, without running it.
 
 `fact_reader.py` collects the facts of all code that a function reaches (`code_facts.py`), and `statement_reader.py`
-reads one statement. `names.py` resolves aliases, `global_state.py` lists uses of process-global state, and
-`addresses.py` finds hosts. `named_files.py` finds the files that code reads unseen: by the calls that
-`unseen_calls.py` lists, with the paths that `path_values.py` puts together. `installed_imports.py`
-lists the modules of installed packages that code imports.
+reads one statement. `names.py` resolves aliases, `global_state.py` lists uses of process-global state, `addresses.py`
+finds hosts, and `memos.py` recognizes functions that keep their results. `named_files.py` finds the files that code
+reads unseen: by the calls that `unseen_calls.py` lists, with the paths that `path_values.py` puts together.
+`installed_imports.py` lists the modules of installed packages that code imports.
 
 Other packages use:
 

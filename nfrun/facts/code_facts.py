@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 
@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 class CodeFact:
     """What was found, such as "random.shuffle", and where: "steps.py:12".
 
-    `is_client`: it is a package that connects without Python's sockets.
+    `is_client`: it is a package that connects without Python's sockets. `memo` is the function that alone uses the
+    variable, to keep its results in it.
     """
 
     what: str
     where: str
     is_client: bool = False
+    memo: str = ""
 
 
-def _no_reads(variables: Collection[str]) -> Mapping[str, CodeFact]:
+def _no_reads(variables: Set[str]) -> Mapping[str, CodeFact]:
     return {}
 
 
@@ -39,10 +41,11 @@ class CodeFacts:
     unknown_files: Sequence[CodeFact] = ()
     files: Sequence[str] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)
-    read_variables: Callable[[Collection[str]], Mapping[str, CodeFact]] = _no_reads
+    read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = _no_reads
 
 
 NO_FACTS = CodeFacts()
+_NO_FACT = CodeFact("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,15 @@ def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable
     for node, found in facts.items():
         for variable in found.assigned:
             writers.setdefault(variable, []).append(node)
+    if not writers:
+        return {}
+    reads = {node: found.read_variables(writers.keys()) for node, found in facts.items()}
     shared: dict[str, SharedVariable] = {}
-    for node, found in facts.items() if writers else ():
-        for variable, read in found.read_variables(writers).items():
-            other = next((writer for writer in writers[variable][:2] if writer != node), None)
-            if other is not None and node not in shared:
-                shared[node] = SharedVariable(read, other, facts[other].assigned[variable])
+    for node, found_reads in reads.items():
+        for variable, read in found_reads.items():
+            others = [other for other in writers[variable] if other != node]
+            if read.memo:  # what the same function keeps for another node is what it would compute here
+                others = [other for other in others if reads[other].get(variable, _NO_FACT).memo != read.memo]
+            if others and node not in shared:
+                shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
     return shared

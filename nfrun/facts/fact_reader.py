@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -19,6 +19,7 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.facts import global_state, unseen_calls
 from nfrun.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.facts.code_facts import CodeFact, CodeFacts
+from nfrun.facts.memos import keeps_results
 from nfrun.facts.named_files import named_files
 from nfrun.facts.names import Names
 from nfrun.facts.statement_reader import Findings, StatementReader
@@ -66,6 +67,9 @@ class FactReader:
         return facts
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
+        if not found:
+            return CodeFacts(read_variables=lambda variables: self._reads(start, variables))
+
         def merged(lists: Iterator[list[CodeFact]]) -> Sequence[CodeFact]:
             facts: dict[str, CodeFact] = {}
             for fact in chain(*lists):
@@ -80,15 +84,19 @@ class FactReader:
             read_variables=lambda variables: self._reads(start, variables),
         )
 
-    def _reads(self, start: tuple[str, str], variables: Collection[str]) -> Mapping[str, CodeFact]:
+    def _reads(self, start: tuple[str, str], variables: Set[str]) -> Mapping[str, CodeFact]:
         """Return where the code that a function reaches reads some of the variables."""
         found: dict[str, CodeFact] = {}
+        users: dict[str, list[Piece]] = {}
         for piece in self._code.reached(*start):
             lines = self._lines_of(piece.module)
             if lines.mention(piece.definition.body, {variable.partition(":")[2] for variable in variables}):
-                read = self._read(piece).read
-                found |= {name: fact for name, fact in read.items() if name in variables and name not in found}
-        return found
+                findings = self._read(piece)
+                for variable in variables & findings.read.keys():
+                    found.setdefault(variable, findings.read[variable])
+                for variable in variables & {**findings.read, **findings.assigned}.keys():
+                    users.setdefault(variable, []).append(piece)
+        return {variable: replace(fact, memo=_memo(variable, users[variable])) for variable, fact in found.items()}
 
     def _findings(self, piece: Piece) -> Findings | None:
         """Return what a statement shows, None if it has no word that could lead to a fact."""
@@ -182,6 +190,14 @@ def _any_within(lines: Sequence[int], body: ast.AST) -> bool:
     first = min([getattr(body, "lineno", 0), *(part.lineno for part in getattr(body, "decorator_list", ()))])
     at = bisect_left(lines, first)
     return at < len(lines) and lines[at] <= (getattr(body, "end_lineno", 0) or 0)
+
+
+def _memo(variable: str, users: Sequence[Piece]) -> str:
+    """Return the function that alone uses a variable, to keep its results in it; "" if it is used otherwise."""
+    module, _, name = variable.partition(":")
+    if len(users) == 1 and users[0].module == module and keeps_results(users[0].definition.body, name):
+        return f"{module}:{users[0].name}"
+    return ""
 
 
 def _is_harmless(body: ast.AST) -> bool:

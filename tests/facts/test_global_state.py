@@ -328,4 +328,4 @@ def test_what_only_deserves_a_warning(text: str, name: str, other: str, tmp_path
         (tmp_path / "steps.py").write_text(code)
         facts = facts_of(Fingerprints(tmp_path)).of("steps", "f")
         assert [fact.what for fact in facts.warnings] == expected
-        assert facts.global_state == []
+        assert not facts.global_state

@@ -140,7 +140,7 @@ def test_paths_are_put_together(name: str, tmp_path: Path) -> None:
     text, files = KNOWN[name]
     arguments = {"month": [5, "v"], "k": {"x": "month", "y": ["d"]}} if "value in" in name else {}
     found = facts(tmp_path, text, arguments)
-    assert found.unknown_files == []
+    assert not found.unknown_files
     assert set(files) <= set(found.files)
 
 
@@ -162,7 +162,7 @@ def test_paths_from_the_file_of_the_module(path: str, file: str, tmp_path: Path)
         f"{PQ}HERE = Path(__file__).resolve().parent\ndef f(x): return pl.read_csv({path})"
     )
     found = facts_of(Fingerprints(tmp_path)).of("p.steps", "f")
-    assert found.unknown_files == []
+    assert not found.unknown_files
     assert file in found.files
 
 

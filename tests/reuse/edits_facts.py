@@ -253,6 +253,12 @@ SHARED = [
         "",
     ),
     shared(
+        "results that a function keeps by its argument",
+        "X = {}\ndef g(k):\n  if k not in X: X[k] = {'n': k}\n  return X[k]\n"
+        "def a(): return g(1)\ndef b(): return g(2)",
+        "",
+    ),
+    shared(
         "results that functools keeps",
         "import functools\n@functools.cache\ndef g(): return {'n': 1}\ndef a(): return g()\ndef b(): return g()",
         "",
