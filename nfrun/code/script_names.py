@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from nfrun.code.function_lookup import ignored_warnings
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`
+_LOGS = frozenset({"FileHandler", "basicConfig"})  # of `logging`
 _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
 
 
@@ -38,6 +39,8 @@ def _names(tree: ast.AST) -> ScriptNames:
     left: list[ast.AST] = [tree]
     while left:
         node = left.pop()
+        if isinstance(node, ast.Call) and _appends(node):
+            continue  # to a log: what is in it does not matter to the script
         text = _text(node) if isinstance(node, ast.expr) else ""
         # Not the parts of a text: the file is `data/x.csv`, and not the folder `data`.
         parts = ast.iter_child_nodes(node)
@@ -54,6 +57,21 @@ def _names(tree: ast.AST) -> ScriptNames:
             if isinstance(node, ast.Constant) and text.replace(".", "_").isidentifier():
                 found.modules[text] = None  # as in import_module("helpers")
     return found
+
+
+def _appends(call: ast.Call) -> bool:
+    """Return whether a call opens a file to append to it, such as `open("x.log", "a")`."""
+    first = 1  # the mode is the second argument
+    match call.func:
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="io" | "codecs" | "gzip" | "bz2" | "lzma"), attr=name):
+            pass
+        case ast.Attribute(attr=name):
+            first = 0  # of a path
+        case _:
+            return False
+    modes = [*call.args[first : first + 1], *(word.value for word in call.keywords if word.arg == "mode")]
+    is_append = any(isinstance(mode, ast.Constant) and mode.value in ("a", "at", "ab") for mode in modes)
+    return (name == "open" and is_append) or name in _LOGS
 
 
 def _text(node: ast.expr) -> str:

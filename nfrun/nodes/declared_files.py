@@ -21,7 +21,8 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
     for entry in spec.files:
         found[entry] = dict[str, Path]()
         with suppress(OSError, ValueError):
-            found[entry] = find_files(entry, base, skipped)
+            if not _is_above(entry, base):
+                found[entry] = find_files(entry, base, skipped)
     return found
 
 
@@ -37,8 +38,17 @@ def missing_files(
             yield entry, *_describe(entry, base)
 
 
+def _is_above(entry: str, base: Path) -> bool:
+    """Return whether an entry stands for all that is below a folder around that of the pipeline, such as `/`."""
+    path = os.path.join(base, os.path.expanduser(entry))  # noqa: PTH118, PTH111
+    fixed, stars, _ = path.partition("**")
+    return bool(stars or not has_magic(path)) and Path(os.path.normpath(fixed)) in base.absolute().parents
+
+
 def _describe(entry: str, base: Path) -> tuple[str, str]:
     path = base / entry
+    if _is_above(entry, base):
+        return f"'{entry}' has the folder of the pipeline in it", "name what the node reads"
     if "://" in entry:
         return f"'{entry}' is a URI: 'files' has paths", "read it with a 'read' node"
     with suppress(OSError):

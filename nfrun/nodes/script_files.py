@@ -76,6 +76,8 @@ class _Search:
         """Look for the names in a shell script, which is the file `script`, or None for the node's own text."""
         beside = [os.path.dirname(script)] if script else []
         for command in commands(text, self.variables):
+            if command.words[:2] == ["tee", "-a"]:
+                continue  # a log
             language = ""
             for previous, word in zip(["", *command.words], command.words, strict=False):
                 if previous in ("cd", "pushd", "-C"):

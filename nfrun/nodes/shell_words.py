@@ -27,7 +27,10 @@ _DEEPEST = 5  # quotes in quotes
 
 @dataclass
 class Command:
-    """The words of one command, without quotes, and which of them redirections write to."""
+    """The words of one command, without quotes, and which of them redirections write to.
+
+    Files that it appends to (`>>`) are left out: they are logs, and what is in them does not matter to the node.
+    """
 
     words: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -49,7 +52,7 @@ def commands(text: str, variables: Mapping[str, str], depth: int = 0) -> Iterato
         elif token.lastgroup == "word":
             plain = _PIECE.sub(lambda piece: next(filter(None, piece.groups()), ""), token[0])
             name, is_set, value = plain.partition("=")
-            for word in _expanded(plain, known):
+            for word in _expanded(plain, known) if ">>" not in redirect else ():
                 command.words.append(word)
                 if ">" in redirect:
                     command.written.append(word)

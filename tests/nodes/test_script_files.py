@@ -35,6 +35,9 @@ FILES = {
     "plain": "import helpers",
     "sub/run.py": "open('beside.txt')",
     "sub/beside.txt": "",
+    "appends.py": "open('in.csv', 'a'); Path('data.csv').open(mode='ab'); logging.basicConfig(filename='in.csv')",
+    "opens.py": "open('a'); io.open('a')",
+    "a": "",
     "circle.py": "import circle\n'circle.py'",
     "venv/pyvenv.cfg": "",
     "venv/bin/tool.py": "",
@@ -78,6 +81,10 @@ CASES = {
     "python calls.py": {"calls.py", "in.csv"},
     "python broken.py": {"broken.py", "in.csv"},
     "python circle.py": {"circle.py"},
+    "python opens.py": {"opens.py", "a"},
+    "python appends.py": {"appends.py"},
+    "echo x >> in.csv; echo y 2>>data.csv; echo z | tee -a in.csv": set(),
+    "echo x >> in.csv; wc -l in.csv": {"in.csv"},
     "x $NFRUN_WITH_file": {"in.csv"},
     "x": {"in.csv"},  # a value names it
     "cat .env": {".env"},
@@ -125,7 +132,7 @@ def test_too_many_files_are_an_obstacle(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "written"),
     [
-        ("x > a.csv 2>>b.log", {"a.csv", "b.log"}),
+        ("x > a.csv 2> b.log >> c.log", {"a.csv", "b.log"}),
         ("x | tee a.csv", {"a.csv"}),
         ("cp x/in.csv out", {"out", "out/in.csv"}),
         ("sort -o a.csv a.csv", {"a.csv"}),

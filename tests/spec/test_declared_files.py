@@ -76,6 +76,12 @@ WRONG = {
     "circle": "p.yaml:2:22: 'circle' is a link that leads nowhere\n"
     "    2 |   a: {run: x, files: circle}\n"
     "      |                      ^^^^^^ a link counts with the file behind it",
+    "/": "p.yaml:2:22: '/' has the folder of the pipeline in it\n"
+    "    2 |   a: {run: x, files: /}\n"
+    "      |                      ^ name what the node reads",
+    "'../**/*.csv'": "p.yaml:2:22: '../**/*.csv' has the folder of the pipeline in it\n"
+    "    2 |   a: {run: x, files: '../**/*.csv'}\n"
+    "      |                      ^^^^^^^^^^^^^ name what the node reads",
     "s3://b/x.csv": "p.yaml:2:22: 's3://b/x.csv' is a URI: 'files' has paths\n"
     "    2 |   a: {run: x, files: s3://b/x.csv}\n"
     "      |                      ^^^^^^^^^^^^ read it with a 'read' node",
