@@ -39,7 +39,7 @@ def with_default_paths(nodes: Mapping[str, NodeSpec], params: Mapping[str, Param
 def file_conflicts(
     nodes: Mapping[str, NodeSpec], folder: Path, span: Callable[..., SourceSpan]
 ) -> Iterator[tuple[Keys, str, str]]:
-    """Yield the path of a node's body, a message and a hint for each conflict. `span` is that of the document.
+    """Yield the path of a value of a node, a message and a hint for each conflict. `span` is that of the document.
 
     Nodes without a valid body are left out. Two texts with the same expressions are one path. Paths are relative to
     `folder`.
@@ -62,14 +62,15 @@ def file_conflicts(
                     f"{one}rename one",
                 )
     for name, spec in known.items() if writers else ():
-        found = [
-            pair for named in KINDS[spec.kind].named_files(spec) for pair in _written(named, folder, writers, real_path)
-        ]
+        # A pattern under 'files' leaves out what other nodes write.
+        named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
+        named += [("files", path) for path in spec.files if not has_magic(path)]
+        found = {pair: key for key, path in named for pair in _written(path, folder, writers, real_path)}
         before = _needed(name, nodes) if found else set()
-        for writer, file in dict(found).items():
+        for (writer, file), key in found.items():
             if writer != name and writer not in before and name not in _needed(writer, nodes):
                 what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
-                yield ("nodes", name, spec.kind), f"{what} before or after that", f"make it wait: needs: [{writer}]"
+                yield ("nodes", name, key), f"{what} before or after that", f"make it wait: needs: [{writer}]"
 
 
 def _real_paths() -> Callable[[str | os.PathLike[str]], str]:

@@ -83,6 +83,13 @@ def test_a_reader_of_what_another_node_writes(folder: Path, node: str, exists: b
     assert diagnostics(f"  m: {{sql: select 1, needs: [w]}}\n{node}    needs: [m]\n") == []
 
 
+def test_a_declared_file_that_another_node_writes(folder: Path) -> None:
+    found = diagnostics("  r:\n    sql: select 1\n    files: [linked/x.csv]\n")
+    message = "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"
+    assert [line.splitlines()[0] for line in found] == [f"p.yaml:7:12: {message}"]
+    assert diagnostics("  r:\n    sql: select 1\n    files: ['out/*.csv']\n") == []  # it leaves the file out
+
+
 def test_brackets_in_the_name_of_the_folder_are_no_pattern(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("[x]").mkdir()
     monkeypatch.chdir("[x]")
