@@ -69,7 +69,8 @@ def run_pipeline(
     cancels the run on Ctrl-C. A node that fails is no error of this function. Raises UsageError, SpecError,
     WorkDirLocked, HandoffError and OSError.
 
-    Nothing of the process changes for good. While runs are under way, and until a print after the end of detached
+    Nothing of the process changes for good, but for an audit hook, which Python cannot remove: it does nothing while no
+    run is under way. While runs are under way, and until a print after the end of detached
     nodes, `sys.stdout` and `sys.stderr` route what nodes print to the logs of their runs (see `capture_prints`, also
     for its limits). The user's modules are in `sys.modules` under other names (see `ModuleSpace`, also for its limits).
     Python nodes on threads see the `env` of the file only in `context.env`; scripts and worker processes have it in

@@ -1,7 +1,8 @@
 """Wires one run together: its store, executor, logs and event dispatcher.
 
 Several runs can be under way in one process, on threads of their own. A run changes nothing that belongs to the
-process: the caller adds what it needs around the nodes, such as signal handlers or the capture of prints.
+process, but for the audit hook of `nfrun.watch`, which stays and does nothing while no run is under way. The caller
+adds what it needs around the nodes, such as signal handlers or the capture of prints.
 """
 
 from __future__ import annotations

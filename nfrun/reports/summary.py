@@ -152,7 +152,8 @@ class Summary:
             print_line(err, f"reused {len(reused):,} of {format_count(len(record.nodes), 'node')} from earlier runs")
         obstacles = self._obstacles()
         for name in list(obstacles)[:_MAX_OBSTACLES]:
-            print_line(err, f"node '{name}' is not reused: {obstacles[name]}; say 'cache: true' to reuse it", "dim")
+            why = escape_controls(obstacles[name])
+            print_line(err, f"node '{name}' is not reused: {why}; say 'cache: true' to reuse it", "dim")
         if len(obstacles) > _MAX_OBSTACLES:
             more = len(obstacles) - _MAX_OBSTACLES
             are = "nodes are" if more > 1 else "node is"

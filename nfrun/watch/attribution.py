@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from nfrun.code.fingerprint import Piece
 from nfrun.core.observation import Observation, SharedObservation
+from nfrun.core.text import ellipsize
+from nfrun.watch.seen_files import MOST_SHOWN
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _MUTATORS = ("append", "appendleft", "extend", "insert", "add", "update", "setdefault", "put", "put_nowait")
@@ -67,12 +69,13 @@ class Attribution:
             other, is_own = shared.seen, shared.of_attempt and node in shared.nodes
             for name, checksum in other.reads.items():
                 if name not in own.writes and reads.setdefault(name, checksum) != checksum and not is_own:
-                    obstacle = obstacle or f"{name} changed while it ran"
+                    obstacle = obstacle or f"{ellipsize(name, MOST_SHOWN)} changed while it ran"
             writes |= other.writes
             hosts |= dict.fromkeys(other.hosts)
             obstacle = obstacle or other.obstacle
         if hosts and not obstacle:
-            obstacle = f"it connects to {', '.join(list(hosts)[:_MOST_HOSTS])}"
+            told = (ellipsize(host, MOST_SHOWN) for host in list(hosts)[:_MOST_HOSTS])
+            obstacle = f"it connects to {', '.join(told)}"
         return Observation(reads, writes, tuple(hosts), own.state, obstacle)
 
     def _concerned(self, shared: SharedObservation) -> set[str]:

@@ -45,9 +45,11 @@ class Places:
     def _counts_below(self, folder: str) -> bool:
         if any(_is_below(folder, place) for place in self._excluded):
             return False
+        hidden = self._hidden(folder) if _is_below(folder, self._home) else ""
+        if hidden and not _is_below(folder, self._kept(hidden)):
+            return False
         if not _is_below(folder, self._pipeline):
-            hidden = [self._hidden(folder)] if _is_below(folder, self._home) else []
-            for place in filter(None, (*self._outside, *hidden)):
+            for place in self._outside:
                 if _is_below(folder, place) and not _is_below(folder, self._kept(place)):
                     return False
         return not any(self._is_left_out(above) for above in _with_parents(folder))

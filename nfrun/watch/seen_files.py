@@ -6,11 +6,13 @@ import os
 import stat
 
 from nfrun.core.observation import Observation
+from nfrun.core.text import ellipsize
 from nfrun.watch.file_access import Access, Use
 from nfrun.watch.recorded_files import RecordedFiles
 
 MOST_FILES = 10_000  # read by an attempt: more are neither recorded nor compared
 MOST_BYTES = 10_000_000_000
+MOST_SHOWN = 100  # characters of a name in an obstacle
 
 
 class SeenFiles:
@@ -50,7 +52,7 @@ class SeenFiles:
                 self._writes.update((f"{new}{other[len(name) :]}", False) for other in below)
             return
         if access.use is Use.BOTH and name not in self._writes:
-            self._obstacle = self._obstacle or f"it opens {name} to read and to write"
+            self._obstacle = self._obstacle or f"it opens {ellipsize(name, MOST_SHOWN)} to read and to write"
         self._writes.setdefault(name, there)
 
     def _is_over(self, access: Access) -> bool:
@@ -84,7 +86,7 @@ class SeenFiles:
             elif name.endswith(("/", "//**")) and self._wrote_below(name):
                 reads[name] = now  # what it found there is its own
             elif name not in self._writes or before:
-                obstacle = obstacle or f"{name} changed while it ran"
+                obstacle = obstacle or f"{ellipsize(name, MOST_SHOWN)} changed while it ran"
                 if name not in self._writes:
                     reads[name] = before
         written = {name: self._files.checksum(name, recheck=True) for name in list(self._writes)}

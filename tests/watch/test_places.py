@@ -65,6 +65,13 @@ def test_a_place_that_contains_the_pipeline_counts_in_part(folder: str, monkeypa
     assert not places.counts("/usr/share/a.csv")
 
 
+def test_hidden_folders_of_the_home_do_not_count_for_a_pipeline_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    places = Places(Path("/home/me"))
+    assert places.counts("/home/me/a.csv")
+    assert not places.counts("/home/me/.cache/a.csv")
+
+
 def test_a_virtual_environment_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "env/lib").mkdir(parents=True)
     (tmp_path / "env/pyvenv.cfg").touch()

@@ -140,6 +140,14 @@ def test_a_file_that_changes_after_it_was_opened_is_an_obstacle(trial: Trial) ->
     assert found == Observation({"a.csv": ONE}, obstacle="a.csv changed while it ran")
 
 
+def test_an_obstacle_is_one_line_without_control_characters(trial: Trial) -> None:
+    (trial.folder / "x\x1b[31m\n.db").touch()
+    steps = trial.module(r"def f(): open('x\x1b[31m\n.db', 'r+').close()")
+    found = trial.attempt(steps.f)
+    assert found is not None
+    assert found.obstacle == r"it opens x\x1b[31m\n.db to read and to write"
+
+
 def test_pipes_and_folders_are_no_files(trial: Trial) -> None:
     os.mkfifo(trial.folder / "pipe")
     steps = trial.module("import os\ndef f():\n    os.close(os.open('pipe', os.O_RDONLY | os.O_NONBLOCK))\n"
