@@ -1,7 +1,8 @@
 """Computes the cache key of a node from its key inputs: everything that its outputs depend on.
 
 Reads source code and never runs it. Not in the key: how often and where a node may run, the environment that
-nfrun was started in, and files that only the node's own code names. Of installed packages, the versions count.
+nfrun was started in, and files that only the node's own code names: those that it opened are in the journal beside the
+key. Of installed packages, the versions count.
 """
 
 from __future__ import annotations

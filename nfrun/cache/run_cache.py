@@ -181,7 +181,7 @@ def _observed_files(
     pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
 ) -> ObservedFiles:
     env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
-    code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take)
+    code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take, Path(pipeline.folder))
     inputs = ExternalInputs(Path(pipeline.folder), watch.work, env, watch.checksums)
     observed = ObservedFiles(inputs, watch.files, code)
     inputs.code_files = lambda spec: keys.facts(spec.id).files

@@ -38,7 +38,7 @@ class Attribution:
     """Adds to what was seen of nodes what they may have got to see by code that they share. Not thread-safe.
 
     `pieces(node)` returns the statements that a node of `nodes` reaches, and `file_of(module)` the file of a module.
-    `take()` returns what was seen of such code since it was called last.
+    `take()` returns what was seen of such code since it was called last. `folder` is that of the pipeline.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Attribution:
         pieces: Callable[[str], Sequence[Piece]],
         file_of: Callable[[str], Path | None],
         take: Callable[[], Iterable[SharedObservation]],
+        folder: Path,
     ) -> None:
         self._names = list(nodes)
         self._pieces = pieces
         self._file_of = file_of
         self._take = take
+        self._inside = f"{folder}/"
         self._seen: dict[str, list[SharedObservation]] = {}
         self._modules: Mapping[str, _Module] | None = None
 
@@ -100,7 +102,10 @@ class Attribution:
                 found |= module.nodes
             if on_import:  # a node that does not reach the module imported it in a way that was not followed
                 found.update(node for node in shared.nodes if node not in module.nodes)
-        return found if is_known else set(shared.nodes)
+        if is_known:
+            return found
+        # Of code that no node is known to reach: what lies elsewhere is that of a program beside the run.
+        return {*shared.nodes} if any(file.startswith(self._inside) for file, _ in shared.places) else set()
 
     def _index(self) -> dict[str, _Module]:
         """Return the modules by file."""

@@ -112,13 +112,15 @@ class RunWatch:
 
     def _add(self, frame: FrameType, what: Access | str) -> None:
         """Record an access, or a host, for the attempt and for the functions whose code is running in the frame."""
-        is_file = isinstance(what, Access) and what.use is not Use.LIST
-        caller = self._stacks.caller(frame, what.path if isinstance(what, Access) and is_file else None)
+        attempt = current_attempt.get()
+        own = attempt is not None and attempt in self.running
+        if attempt is not None and not own and all(other[2] is not attempt[2] for other in list(self.running)):
+            return  # an attempt of another run in this process
+        path = what.path if isinstance(what, Access) and what.use is not Use.LIST else None
+        caller = self._stacks.caller(frame, path, in_attempt=own)
         if caller is None:
             return
         writes = isinstance(what, Access) and what.use.writes
-        attempt = current_attempt.get()
-        own = attempt is not None and attempt in self.running
         checksum: str | None = None
         of_attempt = own and (writes or not caller.imported)
         if of_attempt:

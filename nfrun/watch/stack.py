@@ -47,8 +47,11 @@ class Stacks:
         """Return whether the function that is running in the frame is nfrun's own."""
         return self._kind_of(frame.f_code.co_filename) == _OURS
 
-    def caller(self, frame: FrameType, path: str | None) -> Caller | None:
-        """Return whose code is running in `frame`. None if it is nfrun's own, or if Python loads code from `path`."""
+    def caller(self, frame: FrameType, path: str | None, *, in_attempt: bool) -> Caller | None:
+        """Return whose code is running in `frame`. None if it is nfrun's own, or if Python loads code from `path`.
+
+        None, too, for what nfrun calls outside of attempts, such as a reporter of the program.
+        """
         if _loads_code(frame, path):
             return None
         places: list[CodePlace] = []
@@ -63,7 +66,7 @@ class Stacks:
                     places.append(place)
                 if imported:
                     return Caller(tuple(places), True)
-            elif kind == _OURS and not places:
+            elif kind == _OURS and not (places and in_attempt):
                 return None
             elif kind in (_OURS, _CALLER):
                 break

@@ -57,7 +57,7 @@ class Trial:
         self.observed_files = ObservedFiles(
             ExternalInputs(path),
             RunWatch(path, path / "work").files,
-            Attribution((), lambda node: (), lambda module: None, lambda: ()),
+            Attribution((), lambda node: (), lambda module: None, lambda: (), Path()),
         )
         self.history = FakeHistory()
         self.attempts: list[tuple[str, int]] = []

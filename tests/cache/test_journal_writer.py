@@ -50,7 +50,7 @@ class Trial:
         self.observed_files = ObservedFiles(
             ExternalInputs(folder),
             RunWatch(folder, folder / "work").files,
-            Attribution((), lambda node: (), lambda module: None, lambda: ()),
+            Attribution((), lambda node: (), lambda module: None, lambda: (), Path()),
         )
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []

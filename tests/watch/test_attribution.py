@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -63,7 +64,7 @@ def complete(node: str, own: Observation | None, *shared: SharedObservation) -> 
         taken, new[:] = [*new], []
         return taken
 
-    return Attribution(("a", "b"), lambda node: (), lambda module: None, take).complete(node, own)
+    return Attribution(("a", "b"), lambda node: (), lambda module: None, take, Path("/p")).complete(node, own)
 
 
 def test_what_only_a_library_opened_concerns_all_nodes_that_were_running() -> None:
@@ -88,3 +89,10 @@ def test_a_file_that_two_have_read_with_another_content_is_an_obstacle() -> None
 def test_hosts_are_an_obstacle_and_three_of_them_are_told() -> None:
     hosts = ("a.com", "b.com", "c.com", "d.com")
     assert complete("a", Observation(hosts=hosts)).obstacle == "it connects to a.com, b.com, c.com"
+
+
+def test_unknown_code_concerns_the_nodes_that_were_running_only_if_it_lies_in_the_folder() -> None:
+    inside = SharedObservation((("/p/late.py", 1),), False, ("a",), False, Observation({"x": "1"}))
+    elsewhere = SharedObservation((("/srv/app.py", 1),), False, ("a",), False, Observation({"x": "1"}))
+    assert complete("a", None, inside) == Observation({"x": "1"})
+    assert complete("a", None, elsewhere) == Observation()

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from nfrun.cache.journal import read_journal
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
+from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
@@ -205,3 +209,33 @@ def test_the_hook_is_installed_by_the_first_run_only() -> None:
         "assert len(installed) == 1"
     )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
+
+
+def test_an_attempt_of_another_run_is_not_seen(trial: Trial) -> None:
+    steps = trial.module("def f(): open('a.csv').read()")
+    other = RunWatch(trial.folder, trial.folder / ".nfrun")
+    other.running["b", 1, Logs()] = None
+    with other.watching():
+        assert trial.attempt(steps.f) == Observation({"a.csv": ONE})
+    assert (other.seen, other.take()) == ({}, [])
+
+
+def test_a_reporter_of_the_program_is_not_seen(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("def f(): return {'n': 1}")
+    (tmp_path / "p.yaml").write_text('nodes:\n  a: {python: "steps:f"}\n')
+
+    class Reporter:
+        name = "of the test"
+        event_types = (NodeStarted, NodeFinished)
+
+        def event(self, event: object) -> None:
+            (tmp_path / "progress.txt").write_text(str(event))
+            (tmp_path / "p.yaml").read_text()
+
+        def close(self) -> None:
+            pass
+
+    run_pipeline(RunOptions(tmp_path / "p.yaml"), [Reporter()])
+    (journal,) = (tmp_path / ".nfrun/runs").iterdir()
+    (finished,) = read_journal(journal).finished
+    assert (finished.reads, finished.wrote) == ({}, {})
