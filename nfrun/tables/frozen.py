@@ -19,7 +19,7 @@ from nfrun.tables.formats import FormatError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they
+MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 LITTLE = 1 << 12  # bytes, one page
 _LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
 _HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
