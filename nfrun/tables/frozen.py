@@ -81,14 +81,32 @@ def as_stored(table: pa.Table) -> pa.Table:
     """
     import pyarrow as pa
 
-    types = str(table.schema)
-    if "extension<" in types:
-        table = as_registered(table)
-    if "dictionary<" in types:
-        table = _with_one_dictionary_each(table)
+    table = storable(table)
     if not table.num_columns or (table.num_rows and all(column.num_chunks == 1 for column in table.itercolumns())):
         return table
     return pa.Table.from_batches(list(joined_batches(table)), table.schema)
+
+
+def storable(table: pa.Table) -> pa.Table:
+    """Return the table as `as_stored` does, but with the chunks that it has."""
+    types = str(table.schema)
+    if "extension<" in types:
+        table = as_registered(table)
+    return _with_one_dictionary_each(table) if "dictionary<" in types else table
+
+
+def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
+    """Return whether the batches of an output are written to its file one by one, at once, if it may have a file.
+
+    So are those of a reader. A table of 1 GiB or more with small chunks might need too much memory to join them.
+    """
+    import pyarrow as pa
+
+    if isinstance(value, pa.RecordBatchReader):
+        return not has_dictionary(pa.struct(value.schema))
+    if value.get_total_buffer_size() < _HUGE:
+        return False
+    return any(batch.num_rows < MIN_ROWS for batch in value.to_batches()[:-1])
 
 
 def as_registered(table: pa.Table) -> pa.Table:

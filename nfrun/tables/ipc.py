@@ -13,7 +13,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.frozen import LITTLE, as_stored, joined_batches, registered_reader
+from nfrun.tables.frozen import LITTLE, joined_batches, registered_reader, storable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ def write_file(
     from nfrun.tables.digest import Digest
 
     reserved = 0
-    table = as_stored(value) if isinstance(value, pa.Table) else registered_reader(value)
+    table = storable(value) if isinstance(value, pa.Table) else registered_reader(value)
     content = Digest(table.schema)
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None

@@ -23,7 +23,7 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.frozen import as_registered, as_stored, has_dictionary, read_all
+from nfrun.tables.frozen import as_registered, as_stored, is_streamed, read_all
 from nfrun.tables.ipc import open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
@@ -93,22 +93,19 @@ class TableStore:
     def publish(self, output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader) -> OutputRef:
         """Store an output and return its reference. Waits while the write queue is full.
 
-        A reader is written to the file batch by batch. It is read into memory if the mode is `memory` or it has a
-        dictionary column. Raises HandoffError if the file cannot be written or the store is closed; exceptions of the
-        reader pass through.
+        Some outputs are written to the file at once, batch by batch: `is_streamed`. Other readers, and all if the mode
+        is `memory`, are read into memory. Raises HandoffError if the file cannot be written or the store is closed, and
+        FormatError if it cannot hold a dictionary; exceptions of a reader pass through.
         """
         import pyarrow as pa
 
         self._refuse_if_closed(output)
         path = None if self._mode == "memory" else output_path(self._folder, output, attempt)
-        is_reader = isinstance(value, pa.RecordBatchReader)
-        if path is not None and (self._mode == "mmap" or (is_reader and not has_dictionary(pa.struct(value.schema)))):
+        if path is not None and (self._mode == "mmap" or is_streamed(value)):
             ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
             return ref
-        if is_reader:
-            value = read_all(value)
-        value = as_stored(value)
+        value = as_stored(read_all(value) if isinstance(value, pa.RecordBatchReader) else value)
         ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
         entry = StoredOutput((output, attempt), ref, value)
         with self._lock:

@@ -126,6 +126,21 @@ def test_what_would_take_too_much_memory_to_copy_is_written_at_once(
     store.close()
 
 
+def test_what_would_take_too_much_memory_to_join_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nfrun.tables.frozen._HUGE", 1 << 20)
+    store = TableStore(tmp_path)
+    table = pa.table({"a": pa.array(range(300_000))})
+    joined = [[MIN_ROWS - 1, MIN_ROWS + 1], [MIN_ROWS, 5]]
+    for i, sizes in enumerate(joined):
+        parts = pa.concat_tables([table.slice(0, size) for size in sizes])
+        ref = store.publish(OUTPUT, i, parts)
+        assert (ref.digest is not None) is (i == 0)  # written, and not only queued
+        assert store.open(ref).equals(parts)
+    store.close()
+
+
 # ------------------------------------------------------------------ readers that reuse an array
 
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 
 import nfrun.tables.ipc
-from nfrun.tables.frozen import as_stored
 from nfrun.tables.ipc import RESERVE_BYTES, open_file, write_file
 
 SMALL = pa.table({"n": pa.array([1, 2, 3], pa.int64())})
@@ -61,7 +60,7 @@ def test_space_is_reserved_for_large_files_up_to_their_size_in_memory(
     write_file(LARGE, tmp_path / "large.arrow")
     write_file(SHARED, tmp_path / "shared.arrow")
     assert SHARED.nbytes > 10 * SHARED.get_total_buffer_size()
-    assert reserved.requests == [(LARGE.nbytes, True), (as_stored(SHARED).nbytes, True)]
+    assert reserved.requests == [(LARGE.nbytes, True), (SHARED.get_total_buffer_size(), True)]
     write_file(LARGE.to_reader(), tmp_path / "reader.arrow")  # its size is not known
     assert len(reserved.requests) == 2
 
@@ -116,7 +115,6 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 import pyarrow as pa
-from nfrun.tables.frozen import as_stored
 from nfrun.tables.ipc import write_file
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, resource.RLIM_INFINITY))
 try:
