@@ -325,7 +325,7 @@ class Fingerprints:
             if (source := self._sources.get(owner)) is not None:
                 head, _, rest = path.partition(".")
                 bodies = [definition.body for definition in source.symbols.definitions.get(head, ())]
-                if path == _WHOLE or any(is_changeable(body, rest, getter, own=own) for body in bodies):
+                if path == _WHOLE or any(is_changeable(body, rest, getter, source.symbols, own=own) for body in bodies):
                     return True
         return False
 

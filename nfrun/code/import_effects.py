@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from nfrun.code.bindings import COMPREHENSIONS, FUNCTIONS
+from nfrun.code.symbols import Symbols
 from nfrun.code.uses import uses
 
 # Functions and methods that change none of their arguments, and those whose results cannot be changed.
@@ -38,6 +39,8 @@ _CONSTANTS |= {"join", "joinpath", "resolve", "absolute", "with_suffix", "with_n
 _REGISTERING = re.compile(
     "regist|listen|hook|overload|subscri|implement|plugin|exten[ds]|route|(^|[._])(on|task|add)([._]|$)"
 )
+_DATA = {"numpy", "polars", "pyarrow"}  # their functions and methods return new values
+
 _CONTAINERS = (ast.List, ast.Dict, ast.Set, *COMPREHENSIONS)
 _CONDITIONS = (ast.If, ast.While, ast.IfExp, ast.Assert, ast.comprehension)
 _OPERANDS = (ast.Compare, ast.BinOp, ast.UnaryOp, ast.FormattedValue, ast.Starred, ast.ExceptHandler, ast.Raise)
@@ -139,27 +142,44 @@ def _sets_own_class(target: ast.Attribute) -> bool:
     return False
 
 
-def is_changeable(body: ast.AST, attribute: str, getter: str | None, *, own: bool) -> bool:
+def is_changeable(body: ast.AST, attribute: str, getter: str | None, symbols: Symbols, *, own: bool) -> bool:
     """Return whether what a definition binds can be changed by a change of `changed_names`.
 
-    `attribute` is what follows the name. `own`: the function that gets it is code of the project, so that it may keep
-    a list; that of others is taken to read it.
+    `attribute` is what follows the name, `symbols` are those of the module that has the definition. `own`: the
+    function that gets it is code of the project, so that it may keep a list; that of others is taken to read it.
     """
     if isinstance(body, FUNCTIONS):
         return bool(attribute)
     if isinstance(body, ast.ClassDef):
         return bool(attribute) and (getter is None or keeps(body))
     handed_method = attribute.rpartition(".")[2] not in ("", *_READING)
-    return _is_object(body) or (_is_container(body) and (own or handed_method))
+    return _is_object(body, symbols) or (_is_container(body) and (own or handed_method))
 
 
-def _is_object(body: ast.AST) -> bool:
+def _is_object(body: ast.AST, symbols: Symbols | None = None) -> bool:
     """Return whether this binds something that a call has made and that may be changed."""
     made = (part.func for part in ast.walk(body) if isinstance(part, ast.Call))
     return not isinstance(body, ast.Assign | ast.AnnAssign) or any(
-        getattr(func, "attr", getattr(func, "id", "")) not in _CONSTANTS for func in made
+        getattr(func, "attr", getattr(func, "id", "")) not in _CONSTANTS and not _is_of_data(func, symbols)
+        for func in made
     )
 
 
+def _is_of_data(function: ast.expr, symbols: Symbols | None) -> bool:
+    """Return whether a function, or a method of what it returns, makes data that others only read."""
+    part: ast.AST = function
+    while isinstance(part, ast.Attribute | ast.Call | ast.Subscript):
+        part = part.func if isinstance(part, ast.Call) else part.value
+    bound = symbols.imports.get(part.id, []) if symbols is not None and isinstance(part, ast.Name) else []
+    return bool(bound) and all(imported.module.partition(".")[0] in _DATA for imported, _ in bound)
+
+
 def _is_container(body: ast.AST) -> bool:
-    return any(isinstance(part, _CONTAINERS) for part in ast.walk(body))
+    """Return whether this binds a list, mapping or set that stands in the code."""
+    left = [body]
+    while left:
+        node = left.pop()
+        if isinstance(node, _CONTAINERS):
+            return True
+        left.extend([] if isinstance(node, ast.Call) else ast.iter_child_nodes(node))
+    return False

@@ -612,6 +612,18 @@ T = ['x', 'y']
 N = pa.schema([(x, pa.int64()) for x in T], {'a': '3'})
 def f(): return {'a': len(T)}
 
+## another schema that is made of one
+import pyarrow as pa
+S = pa.schema([('a', pa.int64())])
+N = S.append(pa.field('b3', pa.int64()))
+def f(): return {'a': len(S)}
+
+## another array that is made of one
+import numpy as np
+A = np.array([1.0])
+N = np.sqrt(A) + 3
+def f(): return {'a': float(A[0])}
+
 ## another pattern
 import re
 N = re.compile('3')
