@@ -14,7 +14,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, context, forkserver, popen_forkserver, process, reduction, spawn, util
@@ -43,7 +42,7 @@ def start_server(
     # Python's hashes of texts, and with them the order of sets, are the same in all workers of all runs.
     changed = {**variables, "PYTHONSAFEPATH": "1", "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
     if packages:
-        changed["NFRUN_PRELOAD"] = " ".join([str(time.monotonic() + _PRELOAD_SECONDS), *packages])
+        changed["NFRUN_PRELOAD"] = " ".join([str(_PRELOAD_SECONDS), *packages])
     multiprocessing.get_context("forkserver").set_forkserver_preload([*preload, _PRELOAD])
     with _STARTING, suppress(Exception), _changed_environ(changed):  # starting the first worker reports the error
         forkserver.ensure_running()

@@ -7,6 +7,7 @@ threads. As a thread does not end and half of an import stays, the fork server t
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -15,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
-_VARIABLE = "NFRUN_PRELOAD"  # the time by `time.monotonic` until which packages are imported, and their names
+_VARIABLE = "NFRUN_PRELOAD"  # the seconds that imports may take in all, and the names of the packages
 _STARTS_THREADS = frozenset({"polars"})  # known to: to find that out takes another start
+_END_SECONDS = 1.0  # for an import to end after its time is over
 _THREADS = Path("/proc/self/task")  # elsewhere threads are not seen, and no packages are imported
 
 
@@ -29,12 +31,17 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
 
     Starts the process again without the first one that must be left out.
     """
-    before, threads = dict(os.environ), _thread_count()
+    before = dict(os.environ)
     tops = {package: package.partition(".")[0] for package in packages}
     installed = [package for package, top in tops.items() if top not in _STARTS_THREADS and find_spec(top) is not None]
-    for package in installed:
-        if not _imports(package, until) or _thread_count() != threads:
-            _restart(before, until, [other for other in installed if other != package])
+    with Path(os.devnull).open("w") as nowhere:
+        # Compiled code may hang so that no signal reaches it. Then the run starts a fork server without packages.
+        faulthandler.dump_traceback_later(max(until - time.monotonic(), 0.0) + _END_SECONDS, exit=True, file=nowhere)
+        threads = _thread_count()
+        for package in installed:
+            if not _imports(package, until) or _thread_count() != threads:
+                _restart(before, until, [other for other in installed if other != package])
+        faulthandler.cancel_dump_traceback_later()
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
@@ -65,9 +72,9 @@ def _thread_count() -> int:
 def _restart(environ: dict[str, str], until: float, packages: list[str]) -> None:
     """Replace this process by the same with other packages; by one without any where the time is over."""
     if packages and time.monotonic() < until:
-        environ[_VARIABLE] = " ".join([str(until), *packages])
+        environ[_VARIABLE] = " ".join([str(until - time.monotonic()), *packages])
     os.execve(sys.executable, sys.orig_argv, environ)
 
 
-_until, *_packages = os.environ.pop(_VARIABLE, "0").split()
-environ = preload(float(_until), _packages) if _THREADS.exists() else {}
+_seconds, *_packages = os.environ.pop(_VARIABLE, "0").split()
+environ = preload(time.monotonic() + float(_seconds), _packages) if _THREADS.exists() else {}
