@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from glob import has_magic
+from itertools import product
 from pathlib import Path
 
 from nfrun.code.script_names import ScriptNames, script_names
@@ -28,7 +29,9 @@ _PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
 _WRITERS = re.compile(r"tee|touch|truncate")  # what these commands name they write
 _COPIERS = re.compile(r"cp|mv|ln|install|rsync")  # of these, the last word
 _OUTPUT = re.compile(r"-o|-O|--out[\w-]*|of")
+_READ_UNNAMED = {"make": ("GNUmakefile", "makefile", "Makefile")}  # what commands read without being told
 _SPLIT = re.compile(r"[=:,@\[\]{}]")
+_PACKAGE = ("__init__.py", "__main__.py")
 _OWN = re.compile(r"\$\{?NFRUN_(?:INPUT|OUTPUT)")
 
 
@@ -63,9 +66,11 @@ class _Search:
         return Places(Path(self.folder), [Path(self.folder, ".nfrun")]).counts
 
     def search(self, text: str) -> None:
+        self._enter(*self.variables.get("PYTHONPATH", "").split(":"))
         self.shell(text, None)
-        for value in self.variables.values():
-            self.shell(value, None)
+        for name, value in self.variables.items():
+            if name != "PYTHONPATH":
+                self.shell(value, None)
         for document in here_documents(text):
             if names := script_names(document):
                 self.python(names, None)
@@ -82,6 +87,9 @@ class _Search:
             for previous, word in zip(["", *command.words], command.words, strict=False):
                 if previous in ("cd", "pushd", "-C"):
                     self._enter(word)
+                elif word.startswith("PYTHONPATH="):
+                    self._enter(*word.removeprefix("PYTHONPATH=").split(":"))
+                    continue
                 name = word.rpartition("/")[2]
                 if language == "python" and previous == "-m":
                     self._module(word, self.places, whole=True)
@@ -89,6 +97,8 @@ class _Search:
                     self.python(names, None)
                 language = "python" if _PYTHON.fullmatch(name) else "shell" if _SHELL.fullmatch(word) else language
                 self._name(word, [*self.places, *beside], language)
+            for word in _READ_UNNAMED.get(command.words[0].rpartition("/")[2], ()) if command.words else ():
+                self._name(word, self.places, "shell")
             self.found.written.update(map(os.path.normpath, _written(command)))
 
     def python(self, names: ScriptNames, script: str | None) -> None:
@@ -121,8 +131,8 @@ class _Search:
         elif path.endswith((*_SHELL_ENDINGS, ".py")) or re.search(r"sh\b", first) or language == "shell":
             self.shell(content.decode(errors="surrogateescape"), path)
 
-    def _enter(self, word: str) -> None:
-        for place in list(self.places):
+    def _enter(self, *words: str) -> None:
+        for place, word in product(list(self.places), words):
             folder = os.path.normpath(os.path.join(place, word))
             if os.path.isdir(folder) and folder not in self.places:
                 self.places.append(folder)
@@ -176,7 +186,7 @@ class _Search:
                 self._add_all(find_files("**/*.py", Path(package)).values(), "python")
             for length in range(len(steps) + 1):
                 path = os.path.join(place, *steps[:length])
-                for file in (f"{path}.py",) * (length > 0) + (os.path.join(path, "__init__.py"),):
+                for file in (f"{path}.py",) * (length > 0) + tuple(os.path.join(path, name) for name in _PACKAGE):
                     if os.path.isfile(file):
                         self._add(file, "python")
 

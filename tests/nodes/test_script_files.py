@@ -38,6 +38,10 @@ FILES = {
     "appends.py": "open('in.csv', 'a'); Path('data.csv').open(mode='ab'); logging.basicConfig(filename='in.csv')",
     "opens.py": "open('a'); io.open('a')",
     "a": "",
+    "lib/pkg2/__init__.py": "",
+    "lib/pkg2/__main__.py": "",
+    "imports.py": "import pkg2",
+    "Makefile": "out: in.csv\n\tsort in.csv > out\n",
     "circle.py": "import circle\n'circle.py'",
     "venv/pyvenv.cfg": "",
     "venv/bin/tool.py": "",
@@ -82,6 +86,9 @@ CASES = {
     "python broken.py": {"broken.py", "in.csv"},
     "python circle.py": {"circle.py"},
     "python opens.py": {"opens.py", "a"},
+    "PYTHONPATH=lib python imports.py": {"imports.py", "lib/pkg2/__init__.py", "lib/pkg2/__main__.py"},
+    "python imports.py": {"imports.py"},
+    "make out": {"Makefile", "in.csv"},
     "python appends.py": {"appends.py"},
     "echo x >> in.csv; echo y 2>>data.csv; echo z | tee -a in.csv": set(),
     "echo x >> in.csv; wc -l in.csv": {"in.csv"},
@@ -111,6 +118,11 @@ def test_files_that_a_script_names(folder: Path, text: str) -> None:
     found = script_files(text, values, folder)
     assert set(found) == CASES[text]
     assert all(path == folder / name for name, path in found.items())
+
+
+def test_modules_are_looked_for_where_a_variable_says(folder: Path) -> None:
+    found = script_files("python imports.py", {"PYTHONPATH": f"/nowhere:{folder}/lib"}, folder)
+    assert set(found) == {"imports.py", "lib/pkg2/__init__.py", "lib/pkg2/__main__.py"}
 
 
 def test_files_outside_of_the_folder_count_if_they_are_named(folder: Path) -> None:
