@@ -56,10 +56,21 @@ def named_files(
             if not known and unseen.fact not in unknown:
                 unknown.append(unseen.fact)
             files.update((name, None) for name in _beside(named or (), code, unseen.place.module))
-        for text, module in findings.texts:
-            files.update((name, None) for name in _beside([text], code, module))
-    files.update((name, None) for name in _beside(texts_in(arguments), code, ""))
+    written = {name for findings in found for name in _written(findings, paths, code)}
+    texts = [(text, module) for findings in found for text, module in findings.texts]
+    for text, module in [*texts, *((text, "") for text in texts_in(arguments))]:
+        files.update((name, None) for name in _beside([text], code, module) if name not in written)
     return list(files), unknown
+
+
+def _written(findings: Findings, values: PathValues, code: Fingerprints) -> Iterator[str]:
+    """Yield the files that calls write: texts that name them are no inputs."""
+    for call, place in findings.writes:
+        for argument in (
+            *call.args[:2],
+            *(keyword.value for keyword in call.keywords if keyword.arg in _PATH_ARGUMENTS),
+        ):
+            yield from _beside(values.of(argument, place) or (), code, place.module)
 
 
 def _beside(names: Sequence[str], code: Fingerprints, module: str) -> Iterator[str]:

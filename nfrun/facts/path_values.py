@@ -210,8 +210,8 @@ class PathValues:
             return None
         found: dict[str, None] = {}
         for call, where in calls:
-            value = _passed(function, name, call)
-            paths = self._value(value, where) if value is not None else self._value(default, outside)
+            values = _passed(function, name, call)
+            paths = self._either(values, where) if values else self._value(default, outside)
             if paths is None:
                 return None
             found.update(dict.fromkeys(paths))
@@ -329,16 +329,15 @@ def _default(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> ast
     return defaults.get(name) or dict(keywords).get(name)
 
 
-def _passed(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str, call: ast.Call) -> ast.expr | None:
-    """Return the expression that a call passes for an argument; None if it passes none, or that is not known."""
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
+def _passed(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str, call: ast.Call) -> list[ast.expr]:
+    """Return the expressions that a call passes for an argument; [] if it passes none, or that is not known."""
     plain = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    if function.args.vararg is not None and function.args.vararg.arg == name:
+        return call.args[len(plain) :]
     at = plain.index(name) if name in plain else len(call.args)
     if at < len(call.args) and not any(isinstance(argument, ast.Starred) for argument in call.args[: at + 1]):
-        return call.args[at]
-    return None
+        return [call.args[at]]
+    return [keyword.value for keyword in call.keywords if keyword.arg == name]
 
 
 def texts_in(value: Any) -> list[str]:

@@ -10,7 +10,7 @@ from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
 from nfrun.facts.names import Names, Place, Scope, inner_scope
-from nfrun.facts.unseen_calls import kind_of_call
+from nfrun.facts.unseen_calls import is_writer, kind_of_call
 
 _PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
@@ -41,6 +41,7 @@ class Findings:
     assigned: dict[str, CodeFact] = field(default_factory=dict)
     read: dict[str, CodeFact] = field(default_factory=dict)
     unseen: list[UnseenCall] = field(default_factory=list)
+    writes: list[tuple[ast.Call, Place]] = field(default_factory=list)
     calls: list[tuple[str, ast.Call, Place]] = field(default_factory=list)  # of functions of the project
     values: set[str] = field(default_factory=set)  # names that are used without being called
     texts: list[tuple[str, str]] = field(default_factory=list)  # which may be paths, with the module
@@ -107,6 +108,8 @@ class StatementReader:
         name, scope = self._use(node.func, place, inside, node), place.scope
         if ":" in name:
             self.found.calls.append((name, node, place))
+        elif is_writer(getattr(node.func, "attr", "") or getattr(node.func, "id", "")):
+            self.found.writes.append((node, place))
         if not inside:
             return
         if isinstance(node.func, ast.Attribute):

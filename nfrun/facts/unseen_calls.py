@@ -16,6 +16,10 @@ _COMMANDS = re.compile(
     r"subprocess\.(?:run|call|check_call|check_output|Popen|getoutput|getstatusoutput)|os\.(?:system|popen)"
     r"|os\.(?:spawn|posix_spawn)\w*|asyncio\.create_subprocess_(?:exec|shell)"
 )
+_WRITERS = re.compile(
+    r"(?:write|sink)_\w+|to_(?:parquet|csv|feather|orc|json|ndjson|excel|pickle|hdf|stata|html|markdown|latex|xml)"
+    r"|save\w*|dump|write"
+)
 WORDS = (
     r"parquet|feather|memory_map|OSFile|input_stream|read_\w+|scan_\w+|ParquetFile|ParquetDataset|open_\w+|dataset|duckdb"
     r"|subprocess|system|popen|posix_spawn\w*|spawn\w+|h5py|imread|InferenceSession|create_subprocess_\w+"
@@ -39,3 +43,8 @@ def kind_of_call(name: str) -> str:
     if _QUERIES.fullmatch(name):
         return "query"
     return "command" if _COMMANDS.fullmatch(name) else ""
+
+
+def is_writer(name: str) -> bool:
+    """Return whether a function or method of this name writes the file that one of its first arguments names."""
+    return _WRITERS.fullmatch(name) is not None

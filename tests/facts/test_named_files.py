@@ -72,6 +72,8 @@ KNOWN: dict[str, tuple[str, list[str]]] = {
         ["d/a.csv", "a.csv"],
     ),
     "a helper that returns it": ("def g(x): return f'd/{x.y}.csv'\ndef f(): return pl.read_csv(g(1))", ["d/*.csv"]),
+    "arguments of a helper": ("def g(*words): subprocess.run(words)\ndef f(): g('cat', 'd/a.csv')", ["cat", "d/a.csv"]),
+    "on import": ("TABLE = pl.read_csv('d/a' + '.csv')\ndef f(): return TABLE", ["d/a.csv"]),
     "in another module": (
         "import paths\ndef f(): return pl.read_csv(paths.A), pl.read_csv(paths.D / 'b.csv')",
         ["d/a.csv", "d/b.csv"],
@@ -170,6 +172,15 @@ def test_paths_from_the_file_of_the_module(path: str, file: str, tmp_path: Path)
 def test_what_is_no_file_is_not_asked_for(name: str, tmp_path: Path) -> None:
     found = facts(tmp_path, BUFFERS[name], {})
     assert [*found.unknown_files, *found.files] == []
+
+
+def test_a_text_that_names_what_the_code_writes_is_no_input(tmp_path: Path) -> None:
+    text = (
+        "OUT = 'o/a.csv'\ndef f(to):\n  t = pl.read_csv('d/a.csv')\n  t.write_csv(OUT)\n  t.write_csv(file='o/b.csv')\n"
+        "  pq.write_table(t, 'o/c.csv')\n  t.write_csv(to)\n  return 'd/b.csv'"
+    )
+    found = facts(tmp_path, text, {"to": "o/d.csv"}).files
+    assert {file for file in found if not Path(file).is_absolute()} == {"d/a.csv", "d/b.csv"}
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
