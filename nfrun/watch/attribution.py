@@ -14,7 +14,12 @@ from nfrun.core.text import ellipsize
 from nfrun.watch.seen_files import MOST_SHOWN
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_MUTATORS = ("append", "appendleft", "extend", "insert", "add", "update", "setdefault", "put", "put_nowait")
+_MUTATORS = frozenset(
+    {
+        "append", "appendleft", "extend", "extendleft", "insert", "add", "update", "setdefault", "set", "put",
+        "put_nowait", "push", "store", "register",
+    }
+)  # fmt: skip
 _MOST_HOSTS = 3  # that are told
 _NOTHING = Observation()
 
@@ -139,18 +144,29 @@ def may_remember(body: ast.AST) -> bool:
     """
     if not isinstance(body, _FUNCTIONS):
         return True
-    if body.decorator_list:
+    if body.decorator_list or any(isinstance(part, ast.Global | ast.Nonlocal) for part in ast.walk(body)):
         return True
-    made = {part.id for part in ast.walk(body) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    own = list(_own_parts(body))
+    made = {part.id for part in own if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
     made -= {part.arg for part in ast.walk(body.args) if isinstance(part, ast.arg)}
-    return any(isinstance(part, ast.Global) for part in ast.walk(body)) or any(
-        not isinstance(root, ast.Name) or root.id not in made for root in _changed(body)
-    )
+    if any(not isinstance(root, ast.Name) or root.id not in made for root in _changed(own)):
+        return True
+    return any(may_remember(part) for part in own if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
 
 
-def _changed(body: ast.AST) -> Iterator[ast.AST]:
+def _own_parts(body: ast.AST) -> Iterator[ast.AST]:
+    """Yield the parts of a function, without those of the functions in it: they may change what this one has made."""
+    left = list(ast.iter_child_nodes(body))
+    while left:
+        part = left.pop()
+        yield part
+        if not isinstance(part, (*_FUNCTIONS, ast.ClassDef)):
+            left.extend(ast.iter_child_nodes(part))
+
+
+def _changed(parts: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield what the changed objects begin with: the name `cache` of `cache.rows["a"] = 1`."""
-    for part in ast.walk(body):
+    for part in parts:
         match part:
             case ast.Attribute(ctx=ast.Store()) | ast.Subscript(ctx=ast.Store()):
                 yield _root(part)

@@ -120,6 +120,12 @@ ROWS = [
           "    TEXT = TEXT or (HERE / 'data/a.csv').read_text()\n    return TEXT\n"
           "def f(): return {'n': load()}\ndef g(): return {'n': load()}",
           p=TWO.replace('"}', '", cache: true}')),
+    reads("a cache in a closure", f"{HERE}def loader():\n    cache = {{}}\n    def load(name):\n"
+          "        if name not in cache: cache[name] = (HERE / name).read_text()\n        return cache[name]\n"
+          "    return load\nload = loader()\n"
+          "def f(): return {'n': load('data/a.csv')}\ndef g(): return {'n': load('data/a.csv')}",
+          p='nodes:\n  a: {python: "steps:f", cache: true}\n  b: {python: "steps:g", cache: true}\n',
+          options={"slots": 1}),
     reads("read when the module is imported", f"{HERE}TEXT = (HERE / 'data/a.csv').read_text()\n"
           "def f(): return {'n': TEXT}\ndef g(): return {'n': 1}", p=TWO, runs_again=["a"]),
     reads("read by a function when the module is imported", f"{HERE}"

@@ -28,6 +28,8 @@ from nfrun.watch.attribution import Attribution, may_remember
         "def f(): get().n = 1",
         "def f(): setattr(X, 'n', 1)",
         "def f():\n    def g(): CACHE['a'] = 1\n    g()",
+        "def f():\n    cache = {}\n    def g(n):\n        cache[n] = open(n)\n    return g",
+        "def f():\n    n = 0\n    def g():\n        nonlocal n\n        n = 1\n    return g",
         "async def f(): CACHE['a'] = await g()",
         "class A:\n    n = 1",
         "X = 1",
@@ -46,6 +48,8 @@ def test_these_may_remember(text: str) -> None:
         "def f():\n    rows = []\n    rows.append(1)\n    return rows",
         "def f():\n    table = read()\n    table.columns = ['a']\n    table['b'] = 1\n    return table",
         "def f():\n    for row in rows(): row['a'] = 1",
+        "def f():\n    def g():\n        rows = {}\n        rows['a'] = 1\n        return rows\n    return g()",
+        "def f():\n    log.info('read')\n    return open('x')",
         "def f():\n    with open('x') as file: file.closed\n    return LIMIT",
     ],
 )
