@@ -81,10 +81,39 @@ def as_stored(table: pa.Table) -> pa.Table:
     """
     import pyarrow as pa
 
-    table = storable(table)
+    if "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
+        table = storable(table)
+        for i, field in enumerate(table.schema):
+            # Lists and runs show readers all values of the array that they are a slice of; a file has only their own.
+            if any(map(_is_slice, table.column(i).chunks)):
+                table = table.set_column(i, field, copied(table.select([i])).column(0))
     if not table.num_columns or (table.num_rows and all(column.num_chunks == 1 for column in table.itercolumns())):
         return table
     return pa.Table.from_batches(list(joined_batches(table)), table.schema)
+
+
+def _is_slice(array: pa.Array) -> bool:
+    """Return whether the array, or one inside of it, has more values than a file would hold."""
+    import pyarrow as pa
+    import pyarrow.types as pt
+
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_slice(array.storage)
+    if not kind.num_fields or not len(array):
+        return False
+    if array.offset:
+        return True
+    if pt.is_struct(kind):
+        return any(_is_slice(array.field(i)) for i in range(kind.num_fields))
+    if pt.is_run_end_encoded(kind):
+        return bool(array.run_ends[-1].as_py() != len(array))
+    if pt.is_fixed_size_list(kind):
+        return len(array.values) != len(array) * kind.list_size or _is_slice(array.values)
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_map(kind):
+        first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        return first != 0 or last != len(array.values) or _is_slice(array.values)
+    return False
 
 
 def storable(table: pa.Table) -> pa.Table:

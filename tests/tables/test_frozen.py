@@ -260,6 +260,34 @@ def test_all_readers_see_the_same(tmp_path: Path, name: str, batches: bool) -> N
     assert found["worker"][2] == table.to_pylist()
 
 
+SLICES: dict[str, tuple[pa.Array, Callable[[Any], Any]]] = {
+    "lists": (pa.array([[1], [2, 3], [4], []]), lambda array: array.values),
+    "lists of one size": (pa.array([[1], [2], [3], [4]], pa.list_(pa.int64(), 1)), lambda array: array.values),
+    "maps": (pa.array([[("a", 1)], [("b", 2)], []], pa.map_(pa.string(), pa.int64())), lambda array: array.keys),
+    "runs": (
+        pa.RunEndEncodedArray.from_arrays(pa.array([1, 3, 6], pa.int32()), pa.array([1, 2, 3])),
+        lambda array: array.run_ends,
+    ),
+    "lists in a struct": (
+        pa.StructArray.from_arrays([pa.array([[1], [2], [3], [4]])], ["l"]),
+        lambda array: array.field(0).values,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_slice_shows_the_same_values_on_every_path(tmp_path: Path, name: str, start: int) -> None:
+    array, values = SLICES[name]
+    found = set()
+    for mode in MODES:
+        store = TableStore(tmp_path / mode, mode=mode)
+        ref = store.publish(OUTPUT, 1, pa.table({"x": array.slice(start, 2)}))
+        found.add(str(values(store.open(ref)["x"].chunk(0))))
+        store.close()
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("when", ["before", "between", "never"])
 def test_an_extension_type_is_itself_where_it_is_registered(
