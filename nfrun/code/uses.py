@@ -22,7 +22,6 @@ from nfrun.code.bindings import (
     Function,
     Imported,
     binds,
-    declared,
     imports_of,
     scope,
 )
@@ -212,8 +211,10 @@ def _inside(function: Function, outside: _Local, package: str) -> _Local:
     arguments = function.args
     plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     own: dict[str, tuple[Imported, ...]] = {a.arg: () for a in (*plain, arguments.vararg, arguments.kwarg) if a}
+    outer: set[str] = set()  # names that the function itself declares to be the module's
     for node in scope(_body(function)):
+        if isinstance(node, ast.Global):
+            outer.update(node.names)
         for name, imported in binds(node, package):
             own[name] = (*own.get(name, ()), *([imported] if imported else ()))
-    outer = set(declared(function))
     return {name: bound for name, bound in {**outside, **own}.items() if name not in outer}
