@@ -58,7 +58,7 @@ def used_state(name: str, call: ast.Call | None) -> str:
     if call is None:
         return ""
     base, _, last = name.rpartition(".")
-    if name == "unittest.mock.patch.dict" and call.args and ast.unparse(call.args[0]).endswith("environ"):
+    if name == "unittest.mock.patch.dict" and call.args and _last_name(call.args[0]) == "environ":
         return "os.environ"
     if base == "torch" and last in _TORCH_DRAWS.split():
         return "" if _has_seed(call) else name
@@ -81,6 +81,10 @@ def is_generator(value: str) -> bool:
 def warned_use(name: str) -> str:
     """Return the name if its use changes the whole process, in a way that is only worth a warning."""
     return name if _WARNINGS.fullmatch(name) else ""
+
+
+def _last_name(expression: ast.expr) -> str:
+    return getattr(expression, "attr", "") or getattr(expression, "id", "")
 
 
 def _has_seed(call: ast.Call) -> bool:

@@ -74,11 +74,13 @@ class _Memo:
                 reads = [node for node in ast.walk(statement) if isinstance(node, ast.Subscript)]
                 keys = [node.slice for node in reads if getattr(node.value, "id", "") == self._variable]
                 self.known += sum(self._is_key(key) for key in keys)
-                return not any(_is_stored(node) and self._variable in ast.unparse(node) for node in reads)
+                return not any(_is_stored(node) and self._is_in(node) for node in reads)
         self.known += 1
         self.stores += 1
-        is_used = any(isinstance(node, ast.Name) and node.id == self._variable for node in ast.walk(statement.value))
-        return guarded and not others and not is_used
+        return guarded and not others and not self._is_in(statement.value)
+
+    def _is_in(self, expression: ast.AST) -> bool:
+        return any(isinstance(node, ast.Name) and node.id == self._variable for node in ast.walk(expression))
 
     def _is_key(self, key: ast.expr) -> bool:
         """Return whether a key has all arguments in it, as they are."""

@@ -126,15 +126,15 @@ def _words(parts: Sequence[ast.expr], call: ast.Call, values: PathValues, place:
 
 
 def _elements(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield the parts of lists that are put together."""
-    match node:
-        case ast.List(parts) | ast.Tuple(parts):
-            for part in parts:
-                yield from _elements(part)
-        case ast.BinOp(ast.List() as left, ast.Add(), right) | ast.BinOp(left, ast.Add(), ast.List() as right):
-            yield from _elements(left)
-            yield from _elements(right)
-        case ast.Starred(value):
-            yield value
-        case _:
-            yield node
+    """Yield the parts of lists that are put together. Not recursive: a sum may be long."""
+    left = [node]
+    while left:
+        match part := left.pop():
+            case ast.List(parts) | ast.Tuple(parts):
+                left.extend(reversed(parts))
+            case ast.BinOp(first, ast.Add(), second) if isinstance(second, ast.List) or isinstance(first, ast.List):
+                left.extend((second, first))
+            case ast.Starred(value):
+                yield value
+            case _:
+                yield part

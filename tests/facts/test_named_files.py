@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.facts.code_facts import CodeFacts
+from nfrun.facts.code_facts import CodeFacts, shared_variables
 from nfrun.facts.fact_reader import facts_of
 
 PQ = (
@@ -188,3 +188,19 @@ def test_a_path_that_cannot_be_put_together(name: str, tmp_path: Path) -> None:
     found = facts(tmp_path, UNKNOWN[name], {})
     assert len(found.unknown_files) == 1
     assert found.unknown_files[0].where.startswith("steps.py:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(x): return pl.read_csv({})".format("+".join(["x"] * 2000)),
+        "def f(x): return subprocess.run([1]+{})".format("+".join(["[x.y]"] * 2000)),
+        "X = {{}}\ndef f(k):\n  X[{}] = 1\n  return X, pl.read_csv(k.path)".format("+".join(["k"] * 2000)),
+        "A = B\nB = A\ndef f(): return pl.read_csv(A)",
+        "def g(p): return g(p.a) or pl.read_csv(p)\ndef f(x): return g(x.path)",
+    ],
+)
+def test_deep_and_circular_code_is_read_to_the_end(text: str, tmp_path: Path) -> None:
+    found = facts(tmp_path, text, {})
+    assert len(found.unknown_files) == 1
+    assert set(shared_variables({"a": found, "b": found})) == ({"a", "b"} if "X" in text else set())
