@@ -121,9 +121,10 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     for fact in facts.network:
         if fact.is_client:
             return f"it uses {fact.what}, whose connections nfrun cannot see ({fact.where})"
-        return f"it has the address of {fact.what} ({fact.where})"
+        host = f"{fact.what}…" if fact.what.endswith("://") else fact.what
+        return f"it may connect to {host} (the address is in {fact.where})"
     for fact in facts.unknown_files if not spec.files else ():
-        return f"it is not known which files {fact.what} reads ({fact.where}), and 'files' names none"
+        return f"nfrun cannot know which files {fact.what} reads ({fact.where}): name them under 'files'"
     return ""
 
 

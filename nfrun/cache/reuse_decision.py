@@ -254,8 +254,8 @@ def usable_entries(
         elif entry.obstacle and spec.cache is not True:
             reasons.append(entry.obstacle)
             break
-        elif entry.wrote and now(entry.wrote) != entry.wrote:
-            reasons.append("the file that it wrote is gone or has changed")
+        elif wrong := [name for name, checksum in now(entry.wrote).items() if checksum != entry.wrote[name]]:
+            reasons.append(f"the file {wrong[0]}, which it wrote, is gone or has changed")
         else:
             found.append(entry)
     return found, next(iter(reasons), "")

@@ -172,7 +172,7 @@ class RunOptions(Options):
         "--executor",
         default="file",
         choices=("file", *EXECUTORS, "auto"),
-        help="Where nodes run. file: as the file says; auto: in processes those that gain by it.",
+        help="Where nodes run. file: as the file says; auto: in processes those that need one or gain by it.",
     )
     keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     work: Path | None = _work()

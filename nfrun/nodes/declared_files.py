@@ -48,14 +48,14 @@ def _is_above(entry: str, base: Path) -> bool:
 def _describe(entry: str, base: Path) -> tuple[str, str]:
     path = base / entry
     if _is_above(entry, base):
-        return f"'{entry}' has the folder of the pipeline in it", "name what the node reads"
+        return f"'{entry}' contains the pipeline's folder", "name only what the node reads"
     if "://" in entry:
-        return f"'{entry}' is a URI: 'files' has paths", "read it with a 'read' node"
+        return f"'{entry}' is a URI, and 'files' takes paths", "read it with a 'read' node"
     with suppress(OSError):
         if path.is_dir():
             return f"there is no file in the folder '{entry}'", "hidden folders in it do not count"
         if path.is_symlink() and not path.exists():
-            return f"'{entry}' is a link that leads nowhere", "a link counts with the file behind it"
+            return f"'{entry}' is a link to a file that does not exist", "mend the link, or name the file itself"
         if path.exists():
             return f"'{entry}' is not an ordinary file", "name a file, a folder or a pattern"
         if has_magic(entry):

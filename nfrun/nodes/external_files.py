@@ -142,7 +142,7 @@ class ExternalInputs:
             with suppress(OSError, ValueError):
                 found = find_files(name, self._base, self._skipped)
             if len(found) > _MANY:
-                named.obstacle = f"its code names more than {_MANY:,} files ('{name}'), and 'files' names none"
+                named.obstacle = f"its code names more than {_MANY:,} files ('{name}'): name them under 'files'"
             else:
                 named.update(found)
                 named.by_pattern.update(inner for inner in found if inner != name)

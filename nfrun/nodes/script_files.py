@@ -49,7 +49,7 @@ def script_files(text: str, variables: Mapping[str, str], folder: Path) -> Named
     try:
         search.search(text)
     except _TooManyFiles:
-        return NamedFiles(obstacle=f"its script names more than {MOST_FILES:,} files: name them with 'files'")
+        return NamedFiles(obstacle=f"its script names more than {MOST_FILES:,} files: name them under 'files'")
     return search.found
 
 

@@ -79,7 +79,7 @@ def _in_folder(context: NodeContext) -> Iterator[None]:
     only_here, in_both = files_elsewhere(context.node.body, context.node.with_, context.folder)
     with nullcontext(False) if only_here else thread_directory(context.folder) as moved:
         if in_both and not moved:
-            what = f"DuckDB would read {in_both[0]} of the working directory, and not that of the pipeline's folder"
+            what = f"DuckDB would read {in_both[0]} in the working directory, not the one in the pipeline's folder"
             raise NodeError(what, f"{START_THERE}, or give the query the whole path")
         if "," in str(context.folder) and not moved:
             what = "DuckDB finds no files relative to a folder that has a comma in its name"

@@ -114,7 +114,7 @@ class _Binder:
                 if isinstance(name, str) and name.strip() and "\0" not in name:
                     yield name
                 elif value != "":  # this comes of an expression that has failed
-                    what = f"a file has a name, and this is {ellipsize(env_text(name)) or 'empty'}"
+                    what = f"this is no name of a file: {ellipsize(env_text(name)) or 'it is empty'}"
                     self.report(self.document.span(*path, "files", *step), what)
 
     def variables(

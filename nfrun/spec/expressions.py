@@ -271,7 +271,7 @@ def _environment() -> SandboxedEnvironment:
                 if _result_size(text, obj.__name__, args, kwargs) > _MAX_SIZE:
                     raise SecurityError("this text is too large")
             if getattr(obj, "__name__", "") in ("encode", "to_bytes"):
-                raise SecurityError("bytes are no value")
+                raise SecurityError("bytes are not allowed")
             return super().call(context, obj, *args, **kwargs)
 
         def wrap_str_format(self, value: Any) -> Any:

@@ -223,10 +223,8 @@ class _Reader(Findings):
                 hint = f"did you mean '{guess}'?" if guess else "install it, or remove it here"
                 self.report(where, f"no package '{ellipsize(name)}' is installed", hint)
             elif self.distributions.is_editable(name):
-                what = (
-                    f"the package '{name}' is installed from a folder that may be edited, so its version says nothing"
-                )
-                self.report(where, what, "what a Python node imports from it counts without being named")
+                what = f"the package '{name}' is installed in editable mode, so its version does not tell its content"
+                self.report(where, what, "remove it: the code that a Python node imports from it counts anyway")
             elif seen.setdefault(key, name) != name:
                 self.report(where, f"'{name}' and '{seen[key]}' are the same package", "remove one")
             yield key

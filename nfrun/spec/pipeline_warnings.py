@@ -44,7 +44,7 @@ def code_warnings(pipeline: Pipeline) -> Iterator[str]:
             what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
             yield f"{spec.source}: {what}: without 'executor' it runs in a process"
         for fact in found.warnings:
-            yield f"{fact.where}: {fact.what} in '{name}' works on what all nodes of its process share"
+            yield f"{fact.where}: {fact.what} in '{name}' affects all nodes in its process"
     for name, shared in shared_variables(facts).items():
         what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
         yield f"{shared.read.where}: {what}: it is never reused, and what it reads may depend on timing"

@@ -194,7 +194,7 @@ def test_a_write_node_runs_if_its_file_has_changed() -> None:
     trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
     assert trial.why() == {}
     trial.now["x.csv"] = ""
-    assert trial.why() == {"w": "the file that it wrote is gone or has changed"}
+    assert trial.why() == {"w": "the file x.csv, which it wrote, is gone or has changed"}
 
 
 def test_a_node_runs_if_a_newly_read_output_was_not_recorded() -> None:

@@ -58,7 +58,7 @@ def test_a_variable_that_nodes_share(tmp_path: Path, here: Here) -> None:
 def test_what_only_deserves_a_warning(tmp_path: Path, here: Here) -> None:
     (tmp_path / "steps.py").write_text(STEPS)
     (tmp_path / "p.yaml").write_text("nodes:\n  a: {python: 'steps:log'}\n")
-    warning = "nfrun: warning: steps.py:17: logging.basicConfig in 'a' works on what all nodes of its process share\n"
+    warning = "nfrun: warning: steps.py:17: logging.basicConfig in 'a' affects all nodes in its process\n"
     assert here(tmp_path, "validate", "p.yaml").stderr == warning
     assert here(tmp_path, "plan", "p.yaml").stderr == ""
 

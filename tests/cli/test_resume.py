@@ -818,7 +818,7 @@ def test_a_resumed_run_says_once_why_a_node_is_not_reused(trial: Trial) -> None:
     trial.write("steps.py", "URL = 'https://me:secret@api.example.com/v1'\ndef numbers(count): return {'url': URL}\n")
     trial.write("p.yaml", "nodes:\n  numbers: {python: 'steps:numbers', with: {count: 1}}\n")
     told = (
-        "node 'numbers' is not reused: it has the address of api.example.com (steps.py:1); "
+        "node 'numbers' is not reused: it may connect to api.example.com (the address is in steps.py:1); "
         "say 'cache: true' to reuse it\n"
     )
     assert "not reused" not in trial.nfrun("run", "p.yaml").stderr

@@ -57,7 +57,7 @@ ALL = "\n    ".join(
     [
         ("asyncio.get_event_loop().stop()", "RuntimeError: a node cannot stop the event loop: other nodes use it too"),
         ("asyncio.get_event_loop().close()", "RuntimeError: Cannot close a running event loop"),
-        (ALL, "RuntimeError: a node cannot cancel a task of another one ("),
+        (ALL, "RuntimeError: a node cannot cancel a task of another node ("),
         ("asyncio.current_task().cancel(); await asyncio.sleep(0)", "CancelledError: CancelledError"),
     ],
 )

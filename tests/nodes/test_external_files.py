@@ -275,7 +275,7 @@ def test_a_script_that_names_too_many_files_is_not_reused_unless_it_declares_the
         (tmp_path / f"many/{number}").touch()
     inputs, spec = ExternalInputs(tmp_path), script("cat many/*")
     assert inputs.snapshot(spec) is None
-    assert inputs.obstacle(spec) == "its script names more than 1,000 files: name them with 'files'"
+    assert inputs.obstacle(spec) == "its script names more than 1,000 files: name them under 'files'"
     declared = replace(spec, id="t", files=("many",))
     assert list(inputs.snapshot(declared) or {}) == ["many"]
     assert inputs.obstacle(declared) == ""

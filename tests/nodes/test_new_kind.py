@@ -231,7 +231,7 @@ def test_what_it_writes_and_what_else_it_depends_on_counts(here: Here, pipeline:
     run_nodes(here, folder)
     assert forecast(here, folder)["t"] == ("reuse", None)
     (folder / "out.txt").unlink()
-    assert forecast(here, folder)["t"] == ("run", "the file that it wrote is gone or has changed")
+    assert forecast(here, folder)["t"] == ("run", "the file out.txt, which it wrote, is gone or has changed")
     run_nodes(here, folder, "--resume")
     assert (folder / "out.txt").read_text() == "touched"
     versions[0] = "2"

@@ -137,7 +137,7 @@ def test_too_many_files_are_an_obstacle(folder: Path) -> None:
     for number in range(MOST_FILES + 1):
         (folder / f"parts/{number}.txt").touch()
     found = script_files("cat parts/*", {}, folder)
-    assert (dict(found), found.obstacle) == ({}, "its script names more than 1,000 files: name them with 'files'")
+    assert (dict(found), found.obstacle) == ({}, "its script names more than 1,000 files: name them under 'files'")
     assert script_files("cat parts/1.txt", {}, folder).obstacle == ""
 
 

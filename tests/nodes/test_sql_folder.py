@@ -89,7 +89,7 @@ def test_where_the_directory_cannot_be_changed_a_wrong_file_is_not_read(
     monkeypatch.setattr("nfrun.system.working_directory._has_own_directory", lambda: False)
     failure = run(folder, "from 'x.csv'").record.nodes["q"].failure
     assert failure is not None
-    message = "DuckDB would read x.csv of the working directory, and not that of the pipeline's folder"
+    message = "DuckDB would read x.csv in the working directory, not the one in the pipeline's folder"
     assert (failure.message, failure.details) == (message, f"{sql.START_THERE}, or give the query the whole path")
     Path("x.csv").unlink()
     if "," not in folder.name:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edit import Edit
 
-ADDRESS = "it has the address of api.example.com (steps.py:%d)"
+ADDRESS = "it may connect to api.example.com (the address is in steps.py:%d)"
 
 
 def unchanged(name: str, steps: str, *, runs_again: bool, reason: str = "", **more: str) -> Edit:
@@ -24,7 +24,7 @@ CONNECTING = [
         "a URL in a constant that the function reads",
         "URL = 'https://user:pass@api.example.com:8443/v1'\ndef f(): return {'a': URL}",
         runs_again=True,
-        reason="it has the address of api.example.com:8443 (steps.py:1)",
+        reason="it may connect to api.example.com:8443 (the address is in steps.py:1)",
     ),
     unchanged(
         "a URL with a computed path",
@@ -36,12 +36,12 @@ CONNECTING = [
         "a URL with a computed host",
         "def f(n=1): return {'a': f'https://{n}/v1'}",
         runs_again=True,
-        reason="it has the address of https:// (steps.py:1)",
+        reason="it may connect to https://… (the address is in steps.py:1)",
     ),
     unchanged(
-        "the address of a database", "def f(): return {'a': 'postgresql://db/x'}", runs_again=True, reason="of db "
+        "the address of a database", "def f(): return {'a': 'postgresql://db/x'}", runs_again=True, reason="to db "
     ),
-    unchanged("an address of a bucket", "def f(): return {'a': 's3://bucket/x'}", runs_again=True, reason="of bucket "),
+    unchanged("an address of a bucket", "def f(): return {'a': 's3://bucket/x'}", runs_again=True, reason="to bucket "),
     unchanged(
         "a client that connects unseen",
         "def f():\n  return {'a': getattr(g, '__name__', '')}\ndef g():\n  import psycopg as p\n  return p.connect()",
@@ -73,7 +73,7 @@ def text(name: str, node: str, *, runs_again: bool, reason: str = "") -> Edit:
     return Edit(name=name, files={"p.yaml": f"nodes:\n  node: {node}\n"}, runs_again=runs_again, reason=reason)
 
 
-LINE = "it has the address of %s (p.yaml:2)"
+LINE = "it may connect to %s (the address is in p.yaml:2)"
 TEXTS = [
     text(
         "a URL in a script",
@@ -99,7 +99,7 @@ CSV = {"d/a.csv": "a\n1\n", "d/b.csv": "a\n1\n", "e/a.csv": "a\n1\n"}
 NODE = "nodes:\n  node: {python: 'steps:f'%s}\n"
 IMPORTS = "import glob, os, subprocess, pyarrow as pa, pyarrow.dataset\nfrom pathlib import Path\n"
 IMPORTS += "from pyarrow.csv import read_csv\nHERE = Path(__file__).parent\n"
-UNKNOWN = "it is not known which files pyarrow.csv.read_csv reads (steps.py:5), and 'files' names none"
+UNKNOWN = "nfrun cannot know which files pyarrow.csv.read_csv reads (steps.py:5): name them under 'files'"
 
 
 def unseen(

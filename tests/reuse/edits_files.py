@@ -162,7 +162,7 @@ ROWS: list[Edit] = [
         files=COPY,
         edit={"out/model.bin": "edited"},
         runs_again=NODE,
-        reason="the file that it wrote is gone or has changed",
+        reason="the file out/model.bin, which it wrote, is gone or has changed",
     ),
     Edit(name="a file that a script has written", files=COPY, edit={"model.bin": "edited"}, runs_again=NODE),
     Edit(

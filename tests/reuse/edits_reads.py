@@ -183,15 +183,15 @@ ROWS = [
     reads("by the command, two nodes and one lru_cache", HERE + CACHED, p=TWO, by="command"),
     # -- files written
     row("a written file changes", f"{HERE}def f(): (HERE / 'out.txt').write_text('1'); return {{'n': 1}}",
-        {"out.txt": "2"}, True, reason="the file that it wrote is gone or has changed"),
+        {"out.txt": "2"}, True, reason="the file out.txt, which it wrote, is gone or has changed"),
     row("a written file goes away", f"{HERE}def f(): (HERE / 'out.txt').write_text('1'); return {{'n': 1}}",
-        {"out.txt": None}, True, reason="the file that it wrote is gone or has changed"),
+        {"out.txt": None}, True, reason="the file out.txt, which it wrote, is gone or has changed"),
     row("a file written to another name and renamed goes away", f"{HERE}import os\ndef f():\n"
         "    (HERE / 'out.tmp').write_text('1')\n    os.replace(HERE / 'out.tmp', HERE / 'out.txt')\n"
-        "    return {'n': 1}", {"out.txt": None}, True, reason="the file that it wrote is gone or has changed"),
+        "    return {'n': 1}", {"out.txt": None}, True, reason="the file out.txt, which it wrote, is gone"),
     row("a file in a folder that is renamed goes away", f"{HERE}import os\ndef f():\n    os.mkdir(HERE / 'tmp')\n"
         "    (HERE / 'tmp/out.txt').write_text('1')\n    os.rename(HERE / 'tmp', HERE / 'out')\n    return {'n': 1}",
-        {"out/out.txt": None}, True, reason="the file that it wrote is gone or has changed"),
+        {"out/out.txt": None}, True, reason="the file out/out.txt, which it wrote, is gone or has changed"),
     row("a folder that is renamed", f"{HERE}import os\ndef f():\n    os.mkdir(HERE / 'tmp')\n"
         "    (HERE / 'tmp/out.txt').write_text('1')\n    os.rename(HERE / 'tmp', HERE / 'out')\n    return {'n': 1}",
         {}, False),

@@ -73,16 +73,16 @@ WRONG = {
     "pipe": "p.yaml:2:22: 'pipe' is not an ordinary file\n"
     "    2 |   a: {run: x, files: pipe}\n"
     "      |                      ^^^^ name a file, a folder or a pattern",
-    "circle": "p.yaml:2:22: 'circle' is a link that leads nowhere\n"
+    "circle": "p.yaml:2:22: 'circle' is a link to a file that does not exist\n"
     "    2 |   a: {run: x, files: circle}\n"
-    "      |                      ^^^^^^ a link counts with the file behind it",
-    "/": "p.yaml:2:22: '/' has the folder of the pipeline in it\n"
+    "      |                      ^^^^^^ mend the link, or name the file itself",
+    "/": "p.yaml:2:22: '/' contains the pipeline's folder\n"
     "    2 |   a: {run: x, files: /}\n"
-    "      |                      ^ name what the node reads",
-    "'../**/*.csv'": "p.yaml:2:22: '../**/*.csv' has the folder of the pipeline in it\n"
+    "      |                      ^ name only what the node reads",
+    "'../**/*.csv'": "p.yaml:2:22: '../**/*.csv' contains the pipeline's folder\n"
     "    2 |   a: {run: x, files: '../**/*.csv'}\n"
-    "      |                      ^^^^^^^^^^^^^ name what the node reads",
-    "s3://b/x.csv": "p.yaml:2:22: 's3://b/x.csv' is a URI: 'files' has paths\n"
+    "      |                      ^^^^^^^^^^^^^ name only what the node reads",
+    "s3://b/x.csv": "p.yaml:2:22: 's3://b/x.csv' is a URI, and 'files' takes paths\n"
     "    2 |   a: {run: x, files: s3://b/x.csv}\n"
     "      |                      ^^^^^^^^^^^^ read it with a 'read' node",
     '""': "p.yaml:2:22: 'files' is empty\n"
@@ -104,7 +104,7 @@ def test_files_that_are_missing_or_cannot_be(folder: Path, files: str) -> None:
 
 def test_an_expression_that_gives_no_name(folder: Path) -> None:
     text = "params: {n: 1}\nnodes:\n  a: {run: x, files: ['${{ params.n }}']}\n"
-    assert "p.yaml:3:23: a file has a name, and this is 1\n" in problems(folder, text)
+    assert "p.yaml:3:23: this is no name of a file: 1\n" in problems(folder, text)
     assert read(folder, text, bound=False).nodes["a"].files == ("${{ params.n }}",), "not evaluated yet"
 
 

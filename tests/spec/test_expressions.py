@@ -106,7 +106,7 @@ def test_value(text: str, value: Any) -> None:
         ("('y' * 9999) | join('x' * 999)", "'('y' * 9999) | join('x' * 999)': this text is too large"),
         ("('x' * 999).translate({9: 'y' * 9999})", "'('x' * 999).translate({9: 'y' * 9999})': this text is too large"),
         ("1 | round(9999, 'ceil')", "'1 | round(9999, 'ceil')': this precision is too large"),
-        ("'x'.encode()", "''x'.encode()': bytes are no value"),
+        ("'x'.encode()", "''x'.encode()': bytes are not allowed"),
         ("'a' | center(99999)", "''a' | center(99999)': No filter named 'center'."),
     ],
 )  # fmt: skip

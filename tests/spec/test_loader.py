@@ -1511,8 +1511,8 @@ def test_a_package_in_editable_mode_cannot_be_named(tmp_path: Path, monkeypatch:
     with pytest.raises(SpecError) as raised:
         read_pipeline(tmp_path / "p.yaml")
     assert render_all(raised.value.diagnostics).endswith(
-        "p.yaml:2:26: the package 'made-up' is installed from a folder that may be edited, "
-        "so its version says nothing\n"
+        "p.yaml:2:26: the package 'made-up' is installed in editable mode, "
+        "so its version does not tell its content\n"
         "    2 |   a: {run: x, packages: [made-up]}\n"
-        "      |                          ^^^^^^^ what a Python node imports from it counts without being named"
+        "      |                          ^^^^^^^ remove it: the code that a Python node imports from it counts anyway"
     )

@@ -254,7 +254,7 @@ def _task_factory(running: Collection[object]) -> Callable[..., asyncio.Task[Any
         def cancel(self, msg: Any = None) -> bool:
             caller = current_attempt.get()  # None if nfrun cancels it
             if self._attempt in running and self._attempt and caller and caller != self._attempt:
-                raise RuntimeError(f"a node cannot cancel a task of another one ('{self._attempt[0]}')")
+                raise RuntimeError(f"a node cannot cancel a task of another node ('{self._attempt[0]}')")
             return super().cancel(msg)
 
     return lambda loop, coroutine, **options: Task(coroutine, loop=loop, **options)
