@@ -8,7 +8,7 @@ key. Of installed packages, the versions count.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,16 @@ class CacheKeys:
             found = self._definitions[node] = self._define(self._pipeline.nodes[node])
         return found
 
-    def key_inputs(
-        self, node: str, *, inputs: Mapping[OutputId, str], needs: Mapping[str, str], files: Mapping[str, str]
-    ) -> KeyInputs:
-        """Return all key inputs of a node.
+    def key_inputs(self, node: str, *, inputs: Mapping[OutputId, str], needs: Mapping[str, str]) -> KeyInputs:
+        """Return the key inputs of a node without its files (see `with_files`).
 
-        `inputs` are reader digests by output (see `reader_digest`), `needs` dependency digests by node (see
-        `dependency_digest`), and `files` checksums by file name.
+        `inputs` are reader digests by output (see `reader_digest`), and `needs` dependency digests by node (see
+        `dependency_digest`).
         """
         return {
             **self.definition(node),
             **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
             **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
-            **{f"file {name}": checksum for name, checksum in files.items()},
         }
 
     def obstacle(self, node: str) -> str:
@@ -81,10 +78,6 @@ class CacheKeys:
         """Return the statements of the project's code that the node reaches."""
         spec = self._pipeline.nodes[node]
         return KINDS[spec.kind].pieces(spec, self.code)
-
-    def file_of(self, module: str) -> Path | None:
-        """Return the file of a module of the project."""
-        return self.code.file_of(module)
 
     def is_current(self, node: str) -> bool:
         """Return whether the code behind the node's definition is unchanged, checked once after each `refresh`."""
@@ -108,6 +101,11 @@ class CacheKeys:
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
             key_inputs["cpus"] = str(spec.cpus)
         return key_inputs
+
+
+def with_files(key_inputs: KeyInputs, files: Mapping[str, str], wrote: Collection[str] = ()) -> KeyInputs:
+    """Return key inputs with the checksums of the files that a node names. What it `wrote` is its output, no input."""
+    return {**key_inputs, **{f"file {name}": checksum for name, checksum in files.items() if name not in wrote}}
 
 
 def dependency_digest(finished: FinishedNode) -> str:

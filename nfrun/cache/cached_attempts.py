@@ -9,44 +9,23 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, dependency_digest, reader_digest
+from nfrun.cache.cache_key import CacheKeys, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
-from nfrun.cache.reuse_decision import ReuseDecision, entries_with_key, usable_entries
+from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.reuse_decision import ReuseDecision, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
-from nfrun.nodes.external_files import ExternalInputs, external_outputs
+from nfrun.nodes.external_files import external_outputs
 from nfrun.system.atomic_files import atomic_write, sync
 from nfrun.tables.output_files import output_path
 from nfrun.tables.store import TableStore
-from nfrun.watch.attribution import Attribution
-from nfrun.watch.recorded_files import RecordedFiles
-
-
-@dataclass
-class ObservedFiles:
-    """Records which files nodes read and wrote, and which journal entries were reused.
-
-    `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that were
-    seen when code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
-    the files that nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at
-    each node, and `code` what was seen of code that nodes share.
-    """
-
-    inputs: ExternalInputs
-    files: RecordedFiles
-    code: Attribution
-    used: dict[str, FinishedNode] = field(default_factory=dict)
-    wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    seen: dict[str, Observation] = field(default_factory=dict)
 
 
 class CachedAttempts:
@@ -144,16 +123,13 @@ class CachedAttempts:
             item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
         }
         needs = {need: dependency_digest(hit) for need in spec.needs if (hit := self._decisions[need].hit)}
-        checksums = self._observed.inputs.snapshot(spec)
-        if checksums is None:
+        key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs)
+        named = self._observed.inputs.snapshot(spec)
+        if named is None:
             return None
-
-        def key_inputs_of(files: Mapping[str, str]) -> KeyInputs:
-            return self._keys.key_inputs(spec.id, inputs=inputs, needs=needs, files=files)
-
-        entries = entries_with_key(history, spec.id, checksums, key_inputs_of)
-        now = partial(self._observed.files.now, recheck=True)  # nodes that have ended may have changed them
-        for finished in usable_entries(spec, entries, now)[0]:
+        entries, recorded = history.of_node(spec.id), self._observed.files
+        # With `recheck`: nodes that have ended may have changed files.
+        for finished in usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)[0]:
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
             intact = {output: path for output, path in files.items() if path is not None}
             if len(intact) == len(files):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, reader_digest
-from nfrun.cache.cached_attempts import ObservedFiles
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     Event,
@@ -171,19 +172,7 @@ class JournalWriter:
         spec = self._nodes[end.node]
         outputs = tuple(self._output(self._published.get(output, ref)) for output, ref in end.outputs.items())
         if end.reused:
-            used = self._observed.used[end.node]
-            return FinishedNode(
-                end.node,
-                used.key,
-                used.key_inputs,
-                outputs,
-                used.wrote,
-                used.duration,
-                True,
-                spec.cache is True,
-                reads=used.reads,
-                obstacle=used.obstacle,
-            )
+            return replace(self._observed.used[end.node], outputs=outputs, reused=True, cached=spec.cache is True)
         key_inputs = self._key_inputs(spec)
         seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
         self._observed.seen[spec.id] = seen
@@ -201,7 +190,7 @@ class JournalWriter:
             obstacle=seen.obstacle,
         )
 
-    def _key_inputs(self, spec: NodeSpec) -> dict[str, str] | None:
+    def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
         files = self._observed.inputs.recheck(spec, self._observed.wrote.get(spec.id, ()))
         needs = {need: self._written_keys[need] for need in spec.needs}
@@ -210,7 +199,7 @@ class JournalWriter:
         if files is None or len(known) < len(needs) or not self._keys.is_current(spec.id):
             return None
         inputs = {item.output: reader_digest(self._published[item.output]) for item in spec.inputs}
-        return dict(self._keys.key_inputs(spec.id, inputs=inputs, needs=known, files=files))
+        return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]

@@ -6,17 +6,17 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
-
-FileChecksums = Callable[[NodeSpec], Mapping[str, str] | None]
+from nfrun.watch.recorded_files import RecordedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,12 @@ def decide_reuse(
     plan: Plan,
     keys: CacheKeys,
     history: RunHistory,
+    observed: ObservedFiles,
     *,
     allowed: Collection[str],
-    sources: FileChecksums,
-    unchecked: Callable[[NodeSpec], str],
-    now: Callable[[Iterable[str]], Mapping[str, str]],
 ) -> dict[str, ReuseDecision]:
-    """Decide for every node, in the order of the stages, whether it is reused.
-
-    `allowed` are the nodes that may be reused. `sources(spec)` returns the checksums of the files that a node reads,
-    by file name, or None where they cannot be determined; `unchecked(spec)` says why then. `now` returns the checksums
-    of recorded files.
-    """
-    return _ReuseDecider(pipeline, plan, keys, history, frozenset(allowed), sources, unchecked, now).decide()
+    """Decide for every node, in the order of the stages, whether it is reused. `allowed` are those that may be."""
+    return _ReuseDecider(pipeline, plan, keys, history, observed, allowed).decide()
 
 
 class _ReuseDecider:
@@ -79,20 +72,16 @@ class _ReuseDecider:
         plan: Plan,
         keys: CacheKeys,
         history: RunHistory,
-        allowed: frozenset[str],
-        sources: FileChecksums,
-        unchecked: Callable[[NodeSpec], str],
-        now: Callable[[Iterable[str]], Mapping[str, str]],
+        observed: ObservedFiles,
+        allowed: Collection[str],
     ) -> None:
         self._nodes = pipeline.nodes
         self._shown = pipeline.outputs
         self._order = [name for stage in plan.stages for name in stage]
         self._keys = keys
         self._history = history
+        self._observed = observed
         self._allowed = allowed
-        self._sources = sources
-        self._unchecked = unchecked
-        self._now = now
         self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
         self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
         for name, spec in self._nodes.items():
@@ -137,32 +126,26 @@ class _ReuseDecider:
         runs = next((need for need in spec.upstream if need not in self._match), None)
         if runs is not None:
             return self._upstream_reason(name, runs)
-        files = self._sources(spec)
+        files = self._observed.inputs.snapshot(spec)
         if files is None:
-            return self._unchecked(spec)
+            return self._observed.obstacle(spec)
         inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
-
-        def key_inputs_of(files: Mapping[str, str]) -> KeyInputs:
-            return self._keys.key_inputs(name, inputs=inputs, needs=needs, files=files)
-
-        found, why = usable_entries(spec, entries_with_key(self._history, name, files, key_inputs_of), self._now)
+        key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
+        found, why = usable_entries(spec, ends, key_inputs, files, self._observed.files)
         for entry in found:
             given = {output.id for output in entry.outputs}
             if all(output in given for output in spec.output_ids if output in self._read):
                 self._match[name] = entry
                 self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
-        key_inputs = key_inputs_of(without_written(files, ends[0].wrote) if ends else files)
-        if ends and ends[0].key == cache_key(key_inputs):
-            return why or "its earlier run lacks an output that is read now"
-        return self._what_changed(name, ends, key_inputs)
-
-    def _what_changed(self, name: str, ends: list[FinishedNode], key_inputs: KeyInputs) -> str:
         if not ends and self._history.of_node(name):
             return "its code or inputs changed while it last ran"
         if not ends:
             return "it has not finished in any run that is kept"
+        key_inputs = with_files(key_inputs, files, ends[0].wrote)
+        if ends[0].key == cache_key(key_inputs):
+            return why or "its earlier run lacks an output that is read now"
         return changes(ends[0].key_inputs, key_inputs)
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
@@ -210,42 +193,30 @@ class _ReuseDecider:
         return False
 
 
-def entries_with_key(
-    history: RunHistory, node: str, files: Mapping[str, str], key_inputs_of: Callable[[Mapping[str, str]], KeyInputs]
-) -> list[FinishedNode]:
-    """Return the journal entries of a node with the key that it has now, the latest run first.
-
-    `files` are the checksums of the files that it names. Those that an entry's node wrote are not in that entry's key.
-    """
-    if not files:
-        return history.with_key(cache_key(key_inputs_of(files)))
-    keys: dict[frozenset[str], str] = {}
-    found = []
-    for entry in history.of_node(node):
-        written = frozenset(files.keys() & entry.wrote.keys())
-        if written not in keys:
-            keys[written] = cache_key(key_inputs_of(without_written(files, written)))
-        if entry.key == keys[written]:
-            found.append(entry)
-    return found
-
-
-def without_written(files: Mapping[str, str], wrote: Collection[str]) -> Mapping[str, str]:
-    """Return the files that a node names without those that it wrote: these are its outputs."""
-    return {name: checksum for name, checksum in files.items() if name not in wrote}
-
-
 def usable_entries(
-    spec: NodeSpec, entries: Iterable[FinishedNode], now: Callable[[Iterable[str]], Mapping[str, str]]
+    spec: NodeSpec,
+    entries: Iterable[FinishedNode],
+    key_inputs: KeyInputs,
+    named: Mapping[str, str],
+    recorded: RecordedFiles,
+    *,
+    recheck: bool = False,
 ) -> tuple[list[FinishedNode], str]:
-    """Return the journal entries with the node's key that can be reused, and why the first one cannot, if it cannot.
+    """Return the journal entries of a node that can be reused, and why the first one with its key cannot, if it cannot.
 
-    The files that the code read and wrote must be as they were. If they are, an obstacle counts for older entries too.
+    `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
+    the code read and wrote must be as they were. If they are, an obstacle counts for older entries too.
     """
+    keys: dict[frozenset[str], str] = {}  # by the named files that a node wrote, which are not in its key
     found: list[FinishedNode] = []
     reasons: list[str] = []
     for entry in entries:
-        files = now(entry.reads)
+        written = frozenset(named.keys() & entry.wrote.keys())
+        if written not in keys:
+            keys[written] = cache_key(with_files(key_inputs, named, written))
+        if entry.key != keys[written]:
+            continue
+        files = recorded.now(entry.reads, recheck=recheck)
         if runs_for_effect(spec, entry):
             reasons.append("it gave no output, so it runs for its effect")
         elif files != entry.reads:
@@ -254,7 +225,9 @@ def usable_entries(
         elif entry.obstacle and spec.cache is not True:
             reasons.append(entry.obstacle)
             break
-        elif wrong := [name for name, checksum in now(entry.wrote).items() if checksum != entry.wrote[name]]:
+        elif wrong := [
+            name for name, now in recorded.now(entry.wrote, recheck=recheck).items() if now != entry.wrote[name]
+        ]:
             reasons.append(f"the file {wrong[0]}, which it wrote, is gone or has changed")
         else:
             found.append(entry)

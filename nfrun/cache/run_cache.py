@@ -11,23 +11,21 @@ from pathlib import Path
 from typing import final
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
+from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
-from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.events import OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
-from nfrun.nodes.external_files import ExternalInputs
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.system.checksums import FileChecksums
 from nfrun.system.remembered_checksums import RememberedChecksums
 from nfrun.tables.store import TableStore
-from nfrun.watch.attribution import Attribution
 from nfrun.watch.run_watch import RunWatch
 
 
@@ -64,7 +62,7 @@ class RunCache:
         self.code = self._keys.code
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
-        self._observed = _observed_files(pipeline, self._keys, self.watch, lambda: self._history or read_history())
+        self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
@@ -73,7 +71,7 @@ class RunCache:
 
         if allowed := reusable(pipeline, resume=resume):
             self._history = read_history()
-            self._decisions = _decide(pipeline, plan, self._keys, self._history, allowed, self._observed)
+            self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, allowed=allowed)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
             self._keys.facts(name)
@@ -111,11 +109,8 @@ class RunCache:
         """Why nodes are not reused that may be: what their code shows, or what was seen when they ran."""
         found = {}
         for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
-            spec, seen = self._pipeline.nodes[name], self._observed.seen.get(name)
-            if spec.cache is True:
-                continue
-            why = self._keys.obstacle(name) or (seen.obstacle if seen is not None else "")
-            if why := why or self._observed.inputs.obstacle(spec):
+            spec = self._pipeline.nodes[name]
+            if not spec.cache and (why := self._keys.obstacle(name) or self._observed.obstacle(spec)):
                 found[name] = why
         return found
 
@@ -173,37 +168,5 @@ def forecast(
     keys = CacheKeys(pipeline)
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums)
-    observed = _observed_files(pipeline, keys, watch, lambda: history)
-    return _decide(pipeline, plan, keys, history, reusable(pipeline, resume=True), observed)
-
-
-def _observed_files(
-    pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
-) -> ObservedFiles:
-    env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
-    code = Attribution(pipeline.nodes, keys.pieces, keys.file_of, watch.take, Path(pipeline.folder))
-    inputs = ExternalInputs(Path(pipeline.folder), watch.work, env, watch.checksums)
-    observed = ObservedFiles(inputs, watch.files, code)
-    inputs.code_files = lambda spec: keys.facts(spec.id).files
-    inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
-    return observed
-
-
-def _decide(
-    pipeline: Pipeline,
-    plan: Plan,
-    keys: CacheKeys,
-    history: RunHistory,
-    allowed: frozenset[str],
-    observed: ObservedFiles,
-) -> dict[str, ReuseDecision]:
-    return decide_reuse(
-        pipeline,
-        plan,
-        keys,
-        history,
-        allowed=allowed,
-        sources=observed.inputs.snapshot,
-        unchecked=observed.inputs.obstacle,
-        now=observed.files.now,
-    )
+    observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
+    return decide_reuse(pipeline, plan, keys, history, observed, allowed=reusable(pipeline, resume=True))

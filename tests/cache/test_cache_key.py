@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.cache.cache_key import CacheKeys, cache_key
+from nfrun.cache.cache_key import CacheKeys, cache_key, with_files
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 
 NODE = NodeSpec("a", "run", "make", (Input("t", OutputId("b")),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
@@ -26,7 +26,7 @@ def pipeline(node: NodeSpec, folder: str = "/nowhere", env: Mapping[str, str] = 
 
 def key_inputs_of(node: NodeSpec = NODE, **options: Any) -> Mapping[str, str]:
     inputs, needs, files = options.pop("inputs", DIGEST), options.pop("needs", NEEDS), options.pop("files", {})
-    return CacheKeys(pipeline(node, **options)).key_inputs("a", inputs=inputs, needs=needs, files=files)
+    return with_files(CacheKeys(pipeline(node, **options)).key_inputs("a", inputs=inputs, needs=needs), files)
 
 
 def changed_inputs(node: NodeSpec = NODE, **options: Any) -> set[str]:

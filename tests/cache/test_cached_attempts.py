@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
-from nfrun.cache.cached_attempts import CachedAttempts, ObservedFiles
+from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
@@ -37,9 +38,6 @@ class FakeHistory:
     def __init__(self) -> None:
         self.finished: list[FinishedNode] = []
         self.files: dict[str, Path] = {}
-
-    def with_key(self, key: str) -> list[FinishedNode]:
-        return [finished for finished in self.finished if finished.key == key]
 
     def of_node(self, node: str) -> list[FinishedNode]:
         return [finished for finished in self.finished if finished.node == node]
@@ -77,7 +75,7 @@ class Trial:
         (self.path / f"earlier-{len(self.history.finished)}").mkdir()
         ref = before.publish(spec.id, 1, TABLE)
         before.close()
-        key_inputs = dict(self.keys.key_inputs(spec.id, inputs=digests, needs={}, files={}))
+        key_inputs = dict(self.keys.key_inputs(spec.id, inputs=digests, needs={}))
         outputs = (FinishedOutput(spec.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"),)
         self.history.files[spec.id] = Path(ref.path or "")
         finished = FinishedNode(spec.id, cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
-from nfrun.cache.cached_attempts import ObservedFiles
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, JournalContents, read_journal
 from nfrun.cache.journal_writer import JournalWriter
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     Event,
@@ -111,7 +111,7 @@ def test_a_node_is_recorded_when_its_output_is_published(tmp_path: Path) -> None
     (finished,) = trial.contents.finished
     path = tmp_path / "a.1.arrow"
     output = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, file_checksum(path), "a.1.arrow", "traits")
-    key_inputs = dict(trial.keys.key_inputs("a", inputs={}, needs={}, files={}))
+    key_inputs = dict(trial.keys.key_inputs("a", inputs={}, needs={}))
     assert finished == FinishedNode("a", cache_key(key_inputs), key_inputs, (output,), {}, 0.5, folder=tmp_path)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest
+from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
 from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse, reusable
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
@@ -35,7 +36,7 @@ class Trial:
         self.sources: dict[str, Mapping[str, str] | None] = {
             s.id: {s.body: "1"} if s.kind == "read" else {} for s in specs
         }
-        self.now = {s.body: "1" for s in specs}  # the files that nodes write
+        self.written = {s.body: "1" for s in specs}  # the files that nodes write
         self.finished: dict[str, FinishedNode] = {}
         keys = CacheKeys(self.pipeline)
         for stage in plan_of(self.pipeline).stages:
@@ -45,8 +46,8 @@ class Trial:
                     name,
                     inputs={item.output: f"digest of {item.output} traits" for item in spec.inputs},
                     needs={need: dependency_digest(self.finished[need]) for need in spec.needs},
-                    files=self.sources[name] or {} if spec.kind == "read" else {},
                 )
+                key_inputs = with_files(key_inputs, self.sources[name] or {} if spec.kind == "read" else {})
                 outputs = tuple(
                     FinishedOutput(id, 1, 8, "n: int64", f"digest of {id}", 1, "", schema_digest="traits")
                     for id in spec.output_ids
@@ -57,14 +58,22 @@ class Trial:
 
     # -- the methods of a run history -------------------------------------------------------------------------------
 
-    def with_key(self, key: str) -> list[FinishedNode]:
-        return [finished for finished in self.finished.values() if finished.key == key]
-
     def of_node(self, name: str) -> list[FinishedNode]:
         return [self.finished[name]] if name in self.finished else []
 
     def find_file(self, finished: FinishedNode, output: str) -> Path | None:
         return self.files.get(output)
+
+    # -- the methods of the files of a run --------------------------------------------------------------------------
+
+    def snapshot(self, spec: NodeSpec) -> Mapping[str, str] | None:
+        return self.sources[spec.id]
+
+    def obstacle(self, spec: NodeSpec) -> str:
+        return "it cannot be checked"
+
+    def now(self, names: Iterable[str], *, recheck: bool = False) -> Mapping[str, str]:
+        return {name: self.written.get(name, "") for name in names}
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -82,10 +91,8 @@ class Trial:
             plan_of(self.pipeline),
             CacheKeys(self.pipeline),
             self,  # type: ignore[arg-type]
+            ObservedFiles(self, self, self),  # type: ignore[arg-type]
             allowed=reusable(self.pipeline, resume=resume),
-            sources=lambda spec: self.sources[spec.id],
-            unchecked=lambda spec: "it cannot be checked",
-            now=lambda names: {name: self.now.get(name, "") for name in names},
         )
 
     def why(self, **options: bool) -> dict[str, str]:
@@ -193,7 +200,7 @@ def test_files_that_are_read_are_compared_by_content() -> None:
 def test_a_write_node_runs_if_its_file_has_changed() -> None:
     trial = Trial(node("a"), node("w", "a", kind="write", body="x.csv"), shown=("w",))
     assert trial.why() == {}
-    trial.now["x.csv"] = ""
+    trial.written["x.csv"] = ""
     assert trial.why() == {"w": "the file x.csv, which it wrote, is gone or has changed"}
 
 
@@ -292,7 +299,7 @@ def read_by(trial: Trial, name: str, **more: Any) -> None:
     """Let the entry of the node say that its code opened two files, of which one was missing."""
     entry = trial.finished[name]
     trial.finished[name] = replace(entry, reads={"a.csv": "1", "b.csv": ""}, **more)
-    trial.now |= {"a.csv": "1", "b.csv": ""}
+    trial.written |= {"a.csv": "1", "b.csv": ""}
 
 
 @pytest.mark.parametrize(
@@ -308,7 +315,7 @@ def read_by(trial: Trial, name: str, **more: Any) -> None:
 def test_a_node_runs_if_a_file_that_its_code_opened_has_changed(now: Mapping[str, str], reason: str | None) -> None:
     trial = Trial(node("a"))
     read_by(trial, "a")
-    trial.now |= now
+    trial.written |= now
     assert trial.why() == ({} if reason is None else {"a": reason})
 
 
@@ -317,7 +324,7 @@ def test_an_obstacle_runs_a_node_unless_it_has_cache_true() -> None:
     read_by(trial, "a", obstacle="it connects to example.com")
     read_by(trial, "b", obstacle="it connects to example.com")
     assert trial.why() == {"a": "it connects to example.com"}
-    trial.now["a.csv"] = "2"
+    trial.written["a.csv"] = "2"
     assert trial.why() == {"a": "the file a.csv changed", "b": "the file a.csv changed"}
 
 
@@ -325,7 +332,7 @@ def test_a_node_runs_if_a_node_that_it_needs_has_read_another_file() -> None:
     trial = Trial(node("a"), node("b", needs=("a",)))
     entry = trial.finished["a"]
     trial.finished["a"] = replace(entry, reads={"a.csv": "1"})
-    trial.now["a.csv"] = "1"
+    trial.written["a.csv"] = "1"
     assert trial.why() == {"b": "what 'a' depends on changed"}
 
 
@@ -333,8 +340,8 @@ def test_all_entries_with_the_key_are_tried() -> None:
     trial = Trial(node("a"))
     older = replace(trial.finished["a"], reads={"a.csv": "1"})
     newer = replace(trial.finished["a"], reads={"a.csv": "2"})
-    trial.with_key = lambda key: [newer, older]  # type: ignore[method-assign]
-    trial.now["a.csv"] = "1"
+    trial.of_node = lambda name: [newer, older]  # type: ignore[method-assign]
+    trial.written["a.csv"] = "1"
     assert trial.decide()["a"].hit is older
-    trial.now["a.csv"] = "3"
+    trial.written["a.csv"] = "3"
     assert trial.why() == {"a": "the file a.csv changed"}

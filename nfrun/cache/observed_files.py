@@ -1,0 +1,57 @@
+"""Records which files the nodes of a run read and wrote, which results were reused, and why others will not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nfrun.cache.cache_key import CacheKeys
+from nfrun.cache.history import RunHistory
+from nfrun.cache.journal import FinishedNode
+from nfrun.cache.written_files import WrittenFiles
+from nfrun.core.observation import Observation
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.nodes.external_files import ExternalInputs
+from nfrun.watch.attribution import Attribution
+from nfrun.watch.recorded_files import RecordedFiles
+from nfrun.watch.run_watch import RunWatch
+
+
+@dataclass
+class ObservedFiles:
+    """What is known of the files of a run.
+
+    `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that were
+    seen when code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
+    the files that nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at
+    each node, and `code` what was seen of code that nodes share.
+    """
+
+    inputs: ExternalInputs
+    files: RecordedFiles
+    code: Attribution
+    used: dict[str, FinishedNode] = field(default_factory=dict)
+    wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    seen: dict[str, Observation] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(
+        cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
+    ) -> ObservedFiles:
+        """Return those of a run of which nothing was observed yet. `read_history` as for `WrittenFiles`."""
+        folder = Path(pipeline.folder)
+        env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
+        observed = cls(
+            ExternalInputs(folder, watch.work, env, watch.checksums),
+            watch.files,
+            Attribution(pipeline.nodes, keys.pieces, keys.code.file_of, watch.take, folder),
+        )
+        observed.inputs.code_files = lambda spec: keys.facts(spec.id).files
+        observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
+        return observed
+
+    def obstacle(self, spec: NodeSpec) -> str:
+        """Return why the result of this run cannot be reused: what was seen when the node ran, or its files."""
+        seen = self.seen.get(spec.id)
+        return (seen.obstacle if seen is not None else "") or self.inputs.obstacle(spec)
