@@ -124,11 +124,11 @@ class CachedAttempts:
         }
         needs = {need: dependency_digest(hit) for need in spec.needs if (hit := self._decisions[need].hit)}
         key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs)
-        named = self._observed.inputs.snapshot(spec)
+        named = self._observed.inputs.snapshot(spec, anew=True)
         if named is None:
             return None
         entries, recorded = history.of_node(spec.id), self._observed.files
-        # With `recheck`: nodes that have ended may have changed files.
+        # `anew` and with `recheck`: nodes that have ended may have changed files.
         for finished in usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)[0]:
             files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
             intact = {output: path for output, path in files.items() if path is not None}

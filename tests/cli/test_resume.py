@@ -216,6 +216,32 @@ def test_a_query_with_unchanged_inputs_checks_its_files(trial: Trial) -> None:
     assert trial.statuses("--keep", "--resume") == {"x": "ok", "q": "ok"}
 
 
+def test_a_query_with_unchanged_inputs_sees_what_a_node_has_just_written(trial: Trial) -> None:
+    trial.write(
+        "steps.py",
+        """
+        import uuid
+        def a():
+            open("s.csv", "w").write(f"n\\n{uuid.uuid4()}\\n")
+            return {"x": 1}
+        """,
+    )
+    trial.write("s.csv", "n\n0\n")
+    trial.write(
+        "p.yaml",
+        """
+        nodes:
+          a: {python: "steps:a"}
+          q: {sql: "select n from s.csv", inputs: a}
+          r: {sql: "select x + $k as x from a", inputs: a, with: {k: 1}}
+        """,
+    )
+    assert trial.statuses("--resume") == {"a": "ok", "q": "ok", "r": "ok"}
+    assert trial.statuses("--resume") == dict.fromkeys("aqr", "reused")
+    trial.replace("p.yaml", "k: 1", "k: 2")  # `a` runs again, as its table is gone
+    assert trial.statuses("--resume") == {"a": "ok", "q": "ok", "r": "ok"}
+
+
 def test_without_resume_everything_runs_again(trial: Trial) -> None:
     trial.run()
     trial.run()
