@@ -1,8 +1,8 @@
 """Computes the cache key of a node from its key inputs: everything that its outputs depend on.
 
-Reads source code and never runs it. Not in the key: how often and where a node may run, the environment that
-nfrun was started in, and files that only the node's own code names: those that it opened are in the journal beside the
-key. Of installed packages, the versions count.
+Reads source code and never runs it. Not in the key: how often and where a node may run, the environment that nfrun was
+started in, and the files that code opens while it runs, which are in the journal beside the key. Installed packages
+count by their versions.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ class CacheKeys:
         }
 
     def obstacle(self, node: str) -> str:
-        """Return why the node is never reused without `cache: true`, "" if it is. The first call reads all code."""
+        """Return why the node is never reused without `cache: true`, "" if nothing is against it.
+
+        The first call reads all code.
+        """
         if self._shared is None:
             self._shared = shared_variables({name: self.facts(name) for name in self._pipeline.nodes})
         spec = self._pipeline.nodes[node]
@@ -75,7 +78,7 @@ class CacheKeys:
         return self._facts[node]
 
     def pieces(self, node: str) -> Sequence[Piece]:
-        """Return the statements of the project's code that the node reaches."""
+        """Return the pieces of the project's code that the node reaches."""
         spec = self._pipeline.nodes[node]
         return KINDS[spec.kind].pieces(spec, self.code)
 

@@ -24,8 +24,8 @@ class ObservedFiles:
 
     `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that were
     seen when code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
-    the files that nodes wrote outside of the run, by node and file name. `seen` is what was seen of the last attempt at
-    each node, and `code` what was seen of code that nodes share.
+    the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of the last attempt
+    at each node, and `code` adds to it what was seen in code that nodes share.
     """
 
     inputs: ExternalInputs

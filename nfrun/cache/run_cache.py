@@ -37,7 +37,7 @@ class RunCache:
     `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss. `warn`
     is called with warnings about damaged files. Errors of the journal go through `redact`. `gate` is that of the run's
     event dispatcher: it writes the journal. `watch` sees what attempts open. With `verify`, no checksum of an earlier
-    run is believed.
+    run is used.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class RunCache:
         self._journal = journal
 
     def close(self) -> None:
-        """Close the journal of a run that had no end, and keep what was learned of large files."""
+        """Close the journal of a run that had no end, and save the checksums of large files."""
         self._journal.close()
         with suppress(OSError):  # the next run reads them again
             self._checksums.save()
@@ -106,7 +106,7 @@ class RunCache:
 
     @property
     def obstacles(self) -> Mapping[str, str]:
-        """Why nodes are not reused that may be: what their code shows, or what was seen when they ran."""
+        """The reasons why nodes are not reused, by node: from their code, or from what was seen while they ran."""
         found = {}
         for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
             spec = self._pipeline.nodes[name]

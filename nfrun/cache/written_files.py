@@ -1,4 +1,4 @@
-"""Knows which files nodes have written outside of the work folder, in earlier runs and in this one."""
+"""Tells which files nodes have written outside of the work folder, in earlier runs and in this one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from nfrun.core.pipeline import NodeSpec
 class WrittenFiles:
     """Which node writes which file. `wrote` fills up with the files of this run.
 
-    `read_history` reads the journals of earlier runs. It is called when they matter first: in most runs, never.
+    `read_history` reads the journals of earlier runs. It is called when they are first needed. Most runs never need
+    them.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class WrittenFiles:
         return _names(self._earlier[node])
 
     def by_others(self, spec: NodeSpec) -> set[str]:
-        """Return the files that nodes write for which this one does not wait.
+        """Return the files that are written by other nodes for which this one does not wait.
 
-        A pattern of this node that finds such a file finds it by chance: the file is there, or not yet.
+        It depends on timing whether a pattern of this node finds such a file.
         """
         before = self._before.get(spec.id)
         if before is None:

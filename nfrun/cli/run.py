@@ -35,7 +35,7 @@ from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]
-# Why nodes are not reused, by node: it is asked at the end of the run.
+# Returns why nodes are not reused, by node. It is called at the end of the run.
 Obstacles = Callable[[], Mapping[str, str]]
 _BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles], Iterable[Reporter]]
 

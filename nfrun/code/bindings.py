@@ -51,7 +51,7 @@ class Imported:
         return self.module.partition(".")[0] in DYNAMIC_NAMES or self.name in DYNAMIC_ATTRS
 
     def loads_more(self, rest: str) -> bool:
-        """Return whether it may, with the attributes `rest`, load modules that the source does not name."""
+        """Return whether the import, with the attributes `rest`, may load modules that the source does not name."""
         module = self.module.partition(".")[0] if self.first else self.module
         path = ".".join(filter(None, (module, self.name, rest)))
         while path and path not in _LOADERS and path not in _NO_LOADERS:

@@ -38,12 +38,12 @@ class Distributions:
         return None if info is None else _version(info)
 
     def is_editable(self, name: str) -> bool:
-        """Return whether the distribution stands for a folder with its source, so that its version says little."""
+        """Return whether the distribution is installed in editable mode: its version says little about its source."""
         infos = (self._listed(place).get(normalized(name)) for place in sys.path)
         return any(re.search(rb'"editable"\s*:\s*true', _read(info, "direct_url.json")) for info in infos if info)
 
     def owner(self, module: str, file: str) -> tuple[str, str] | None:
-        """Return name and version of the distribution that has installed the module from the file, None if none has."""
+        """Return the name and version of the distribution that installed this file of a module, None if none did."""
         if file not in self._owners:
             places = (place for place in sys.path if file.startswith(f"{place}{os.sep}"))
             found = (self._owner_in(place, module.partition(".")[0], file[len(place) + 1 :]) for place in places)

@@ -63,8 +63,8 @@ class _Step:
 class Fingerprints:
     """Computes fingerprints of functions, and reads each module once.
 
-    `folder` is the pipeline's; it is searched before `sys.path`. Has no lock. Who computes something else from the same
-    code keeps it in `memo`.
+    `folder` is the pipeline's; it is searched before `sys.path`. Has no lock. `memo` holds what other modules have
+    computed from the same code.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,9 +93,9 @@ class Fingerprints:
         return self._found[start]
 
     def reached(self, module: str, function: str) -> Sequence[Piece]:
-        """Return the statements that the function may reach, by module and position. The result is cached.
+        """Return the pieces that the function may reach, by module and position. The result is cached.
 
-        A module that counts as a whole has all its statements here, and none if it cannot be parsed.
+        Of a module that counts as a whole, these are all its pieces; none if it cannot be parsed.
         """
         start = module, function
         if start not in self._reached:
@@ -108,9 +108,9 @@ class Fingerprints:
         return self._reached[start]
 
     def packages(self, module: str, function: str) -> Mapping[str, str]:
-        """Return the versions of the installed distributions that the code imports that the function may reach.
+        """Return the versions of the installed distributions that are imported by the code that the function may reach.
 
-        A module that no distribution has installed counts by its name, with the checksum of its file for a version.
+        A module that no distribution has installed counts by its name, with the checksum of its file as its version.
         """
         self.of(module, function)
         found: dict[str, str] = {}
@@ -156,7 +156,7 @@ class Fingerprints:
                 left.extend(self._steps[item].following)
 
     def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
-        """Yield the statements that an item stands for, without those that it leads to."""
+        """Yield the pieces of an item, without those of the items that it leads to."""
         source = self._sources.get(module) if name == _WHOLE else None
         if source is not None:
             for defined, definitions in source.symbols.definitions.items():
@@ -289,7 +289,7 @@ class Fingerprints:
         return found
 
     def _registered(self, module: str, symbols: Symbols) -> Iterator[Definition]:
-        """Yield the definitions that change something of other code on import, so that no name has to lead to them."""
+        """Yield the definitions that may change objects of other code on import, and so count without being named."""
         for definition in dict.fromkeys(
             definition for definitions in symbols.definitions.values() for definition in definitions
         ):
@@ -305,7 +305,7 @@ class Fingerprints:
                     break
 
     def _changes_when_used(self, module: str, name: str) -> bool:
-        """Return whether code that an import uses may change something of other code; a whole module may."""
+        """Return whether a definition that an import uses may change objects of other code. A whole module may."""
         source = self._sources.get(module)
         if source is None or name == _WHOLE:
             return source is not None
@@ -315,7 +315,7 @@ class Fingerprints:
         return self._changing[module, name]
 
     def _changes(self, module: str, code: ast.AST) -> bool:
-        """Return whether code of the module may itself change something that other code uses."""
+        """Return whether this code of the module may itself change an object that other code uses."""
         return any(declared(code)) or any(self._is_shared(module, *change) for change in changed_names(code))
 
     def _is_shared(self, module: str, name: str, getter: str | None) -> bool:

@@ -68,9 +68,10 @@ def run_on_import(definition: ast.AST) -> Iterator[ast.AST]:
 
 
 def changed_names(code: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """Yield the names, with attributes, of what code of the module may change or hand on.
+    """Yield the names, with attributes, of the objects that code of the module may change or pass to a function.
 
-    With each comes the name of the function that gets it: "" if none does, and None if it is changed or is the code.
+    With each comes the name of the function that gets it. It is None if the code changes the object itself, and "" if
+    the object goes elsewhere.
     """
     outer = {name.partition(".")[0] for name in uses(code, "").names}
     parents = {part: node for node in ast.walk(code) for part in ast.iter_child_nodes(node)}
@@ -82,7 +83,7 @@ def changed_names(code: ast.AST) -> Iterator[tuple[str, str | None]]:
 
 
 def _change(name: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> tuple[str, str | None] | None:
-    """Return the name with its attributes and the function that gets it, None if the code only reads it."""
+    """Return what `changed_names` yields for a name, None if the code only reads it."""
     part: ast.AST = name
     path, is_item = [name.id], False
     while isinstance(around := parents.get(part), ast.Attribute | ast.Subscript) and around.value is part:
@@ -143,7 +144,7 @@ def _sets_own_class(target: ast.Attribute) -> bool:
 
 
 def is_changeable(body: ast.AST, attribute: str, getter: str | None, symbols: Symbols, *, own: bool) -> bool:
-    """Return whether what a definition binds can be changed by a change of `changed_names`.
+    """Return whether the object of a definition can be changed in a way that `changed_names` found.
 
     `attribute` is what follows the name, `symbols` are those of the module that has the definition. `own`: the
     function that gets it is code of the project, so that it may keep a list; that of others is taken to read it.

@@ -31,7 +31,10 @@ class Source:
 
 
 class Sources:
-    """Reads the modules of a project. `folder` is the pipeline's. `read` has what was asked for, None if not ours."""
+    """Reads the modules of a project. `folder` is the pipeline's.
+
+    `read` has the modules that were asked for, None for one that is not of the project.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.index = ModuleIndex(folder)

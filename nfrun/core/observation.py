@@ -30,11 +30,12 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class SharedObservation:
-    """What was seen of code that may run for several nodes: they may all have got to see what one of them read.
+    """What was seen in code that several nodes may run: a file that one of them read may concern the others too.
 
     `places` are files and lines: the first line of each function of the project that was running, the innermost first;
-    if `imported`, the last is the line of a module that was being imported. `nodes` are those that may have caused it.
-    `of_attempt`: it was an attempt at the only one of these, whose own observation has it, too.
+    if `imported`, the last is the line of a module that was being imported. `nodes` are the nodes for which the code
+    may have run. `of_attempt`: it ran in an attempt at the only one of them, and the observation of that attempt has it
+    too.
     """
 
     places: tuple[tuple[str, int], ...]

@@ -20,7 +20,7 @@ from nfrun.system.runtime import idle_seconds
 _BUSY_SECONDS = 0.001  # of CPU between two samples; a thread that used less was asleep
 _LATE_SHARE = 0.8  # of a switch interval
 _ONE_CORE = 1.2  # of the time that passed: more CPU than this means that several cores were used
-_IDLE_CORE = 0.5  # of the time that passed: if cores were idle for less, no thread had a core to run on but for the GIL
+_IDLE_CORE = 0.5  # share of the time that passed: if the cores were idle for less, threads may have waited for a core
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nfrun.watch.process_state import ProcessState
 
 DEFAULT_EXECUTOR = "thread"
-_HARMLESS = frozenset({"pyarrow", "numpy"})  # change no state that reading a node's own code would not show
+_HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
@@ -42,7 +42,7 @@ class Placement:
         return [DEFAULT_EXECUTOR, *dict.fromkeys(self.executors.values())]
 
     def process_state(self) -> ProcessState | None:
-        """Return what sees changes of state in this process; None if no node on a thread is expected to make any."""
+        """Return a `ProcessState` for this process, None if no node on a thread is expected to change its state."""
         if not self.watches_threads:
             return None
         from nfrun.watch.process_state import ProcessState

@@ -24,14 +24,14 @@ CLIENT_WORDS = r"grpc|psycopg2?|pyodbc|oracledb|connectorx|adbc_\w+"
 
 
 def hosts_in(text: str) -> Iterator[str]:
-    """Yield the host of each address in a text, or `https://` if the host is computed. NUL stands for what is."""
+    """Yield the host of each address in a text, `https://` if it is computed. NUL stands for a computed part."""
     for match in _URL.finditer(text) if "://" in text else ():
         if match[1].lower() != "file":
             yield match[2] or f"{match[1] if match[1][0].isalpha() else ''}://"
 
 
 def client_of(name: str) -> str:
-    """Return the package that connects unseen if a name is one of it, "" if not."""
+    """Return the package of a name if that package connects unseen, else ""."""
     found = _CLIENT.fullmatch(name)
     return (found[1] or found[2]) if found else ""
 

@@ -29,9 +29,9 @@ class CodeFacts:
     """What the code behind a node shows without running it.
 
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
-    `network` are hosts and clients whose connections nobody sees. `unknown_files` are calls that read files unseen
-    whose paths cannot be put together; `files` are the paths and patterns of the others, relative to the pipeline's
-    folder. `assigned` are the variables of modules ("steps:CACHE") that functions assign or change, and
+    `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read files unseen:
+    `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls whose paths
+    cannot be put together. `assigned` are the variables of modules ("steps:CACHE") that functions assign or change, and
     `read_variables(variables)` returns where the code reads these.
     """
 
@@ -66,7 +66,7 @@ class SharedVariable:
 
 
 def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable]:
-    """Return the first variable that each node shares with another node which assigns it, by the reading node.
+    """Return, by node, the first variable that the node reads and another node assigns.
 
     `facts` are those of all nodes.
     """

@@ -15,9 +15,9 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # the statements
 
 
 def installed_imports(code: Fingerprints, module: str, function: str) -> Sequence[str]:
-    """Return the modules that the code imports that the function may reach, without the standard library.
+    """Return the modules of installed packages that are imported by the code that the function may reach.
 
-    Only those of installed packages. The result is cached.
+    The standard library is left out. The result is cached.
     """
     found: _Imports = code.memo.setdefault("installed imports", None) or _Imports(code)
     code.memo["installed imports"] = found
@@ -25,7 +25,7 @@ def installed_imports(code: Fingerprints, module: str, function: str) -> Sequenc
 
 
 class _Imports:
-    """Looks each statement and each module up once."""
+    """Finds the imports of each statement and each module once."""
 
     def __init__(self, code: Fingerprints) -> None:
         self._code = code

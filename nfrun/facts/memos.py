@@ -45,7 +45,7 @@ class _Memo:
         return True
 
     def _tested(self, test: ast.expr) -> bool | None:
-        """Return whether a test is that there is a value, or, if False, that there is none; None for another test."""
+        """Return True for a test that there is a value, False for a test that there is none, None for any other."""
         match test:
             case ast.Compare(key, [ast.In() | ast.NotIn() as operator], [ast.Name(self._variable)]) if self._is_key(
                 key

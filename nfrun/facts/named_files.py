@@ -74,7 +74,7 @@ def _written(findings: Findings, values: PathValues, code: Fingerprints) -> Iter
 
 
 def _beside(names: Sequence[str], code: Fingerprints, module: str) -> Iterator[str]:
-    """Yield the names, and where they lead from the folder of a module and from the working directory."""
+    """Yield the names as they are, below the folder of the module, and below the working directory."""
     file = code.file_of(module) if module else None
     folders = {code.folder, Path.cwd(), file.parent if file is not None else code.folder} - {code.folder}
     for name in names:
@@ -114,7 +114,7 @@ def _in_queries(queries: Sequence[str]) -> Paths:
 
 
 def _words(parts: Sequence[ast.expr], call: ast.Call, values: PathValues, place: Place) -> Paths:
-    """Return the words of a command, and what they are in the folder that it runs in."""
+    """Return the words of a command, as they are and as paths below the folder that it runs in."""
     folders = [values.of(keyword.value, place) for keyword in call.keywords if keyword.arg == "cwd"]
     found: list[str] = []
     for part in parts:

@@ -148,7 +148,7 @@ class NodeContext(Protocol):
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
 
     def begin(self) -> None:
-        """Say that the user's code begins, with its modules imported: what it changes in the process is seen."""
+        """Report that the user's code begins, after its imports: from now on, changes of the process are seen."""
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end and returns its result."""
@@ -166,8 +166,8 @@ class NodeContext(Protocol):
 class NamedFiles(dict[str, Path]):
     """Files that a text names, by the names to show.
 
-    `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to. An
-    `obstacle` says why they are not all known, which `files:` of the node makes good.
+    `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to.
+    `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
     """
 
     def __init__(self, files: Mapping[str, Path] = NOTHING, obstacle: str = "") -> None:
@@ -214,7 +214,7 @@ class Kind:
 
     # Returns the files outside of the run that a node reads, by the names to show; paths are relative to the folder.
     # Of `NamedFiles`, those that appear while the node runs are its outputs. None if they are not on this machine: then
-    # the node is never reused. A path may lead nowhere: then the node fails.
+    # the node is never reused. The node fails if a path does not exist.
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
     # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
     # version that the service gives for the file.
@@ -232,7 +232,8 @@ class Kind:
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.
     code_facts: Callable[[NodeSpec, Fingerprints], CodeFacts] = lambda node, code: NO_FACTS
-    # Returns the statements of the project's code that a node reaches: what one of them opens may concern the node.
+    # Returns the pieces of the project's code that a node reaches: a file that one of them opens may count for the
+    # node.
     pieces: Callable[[NodeSpec, Fingerprints], Sequence[Piece]] = lambda node, code: ()
     # Whether the outputs depend on the variables under `env`, and on the number of threads.
     uses_environment: bool = True

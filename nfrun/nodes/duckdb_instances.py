@@ -34,7 +34,7 @@ class DuckDBInstances:
         self._shared: Any = None
         self._memory = _MEMORY_SHARE * share * available_memory()  # of all instances
         self._limit = int(self._memory)  # of each instance
-        # What DuckDB tells of it, by a connection that only this class uses, with the lock held.
+        # The limit in DuckDB's own form, by a connection that is used only here and with the lock held.
         self._limits: dict[Any, str] = {}
 
     @contextmanager

@@ -104,7 +104,7 @@ class ExternalInputs:
         return next((entry for entry in spec.files if before.get(entry) == ""), "")
 
     def obstacle(self, spec: NodeSpec) -> str:
-        """Return why a node is not reused whose files cannot all be checked, "" if they can."""
+        """Return why a node cannot be reused: some of its files cannot be checked. "" if all can."""
         if self._snapshots.get(spec.id, NOTHING) is not None:
             return ""
         named = self._named.get(spec.id)

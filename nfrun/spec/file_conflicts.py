@@ -1,6 +1,6 @@
 """Finds nodes that use one file in no fixed order: two that write it, or one that reads what another may be writing.
 
-A file is told by its real path, whatever a node calls it: through `..`, an absolute path or a symbolic link. Files
+Files are compared by their real paths: a node may name a file through `..`, an absolute path or a symbolic link. Files
 need not exist.
 """
 
@@ -26,7 +26,7 @@ _Writers = dict[str, tuple[str, str]]  # by real path: the node, and the path as
 
 
 def with_default_paths(nodes: Mapping[str, NodeSpec], params: Mapping[str, Param]) -> dict[str, NodeSpec]:
-    """Return the nodes with the paths that they have if every parameter has its default, as far as these tell them."""
+    """Return the nodes with the expressions in their paths evaluated, as far as the defaults of parameters allow."""
     names = {"params": {name: param.default for name, param in params.items() if not param.required}}
     found = dict(nodes)
     for name, spec in nodes.items():

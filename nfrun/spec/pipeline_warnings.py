@@ -1,4 +1,4 @@
-"""Finds what is probably a mistake in a pipeline and its folder, but keeps no run from working."""
+"""Finds probable mistakes in a pipeline and its folder that are no errors."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def thread_variables(count: int, given: Mapping[str, str]) -> dict[str, str]:
 def default_thread_variables(pipeline: Pipeline, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for the nodes of a pipeline that ask for no number of threads.
 
-    They get one thread each, whatever runs beside them, but a node that is alone in its file as many as it wants.
+    Each node gets one thread, whatever runs beside it. The only node of a file gets as many as it wants.
     """
     return thread_variables(1, {**environ, **pipeline.env}) if len(pipeline.nodes) > 1 else {}
 
@@ -47,5 +47,5 @@ def given_thread_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def limits_arrow(variables: Mapping[str, str]) -> bool:
-    """Whether these variables make Arrow's thread pool smaller, which waits for no other pool."""
+    """Return whether these variables would make Arrow's thread pool smaller."""
     return _OPENMP in variables

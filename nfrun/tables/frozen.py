@@ -47,7 +47,7 @@ def frozen(table: pa.Table) -> pa.Table:
     """
     if "numpy" not in sys.modules:
         return table
-    if table.get_total_buffer_size() < LITTLE:  # a tenth of the time, but it would copy all of what slices belong to
+    if table.get_total_buffer_size() < LITTLE:  # ten times as fast, but it copies more of slices
         import pyarrow as pa
 
         memory = pa.default_cpu_memory_manager()

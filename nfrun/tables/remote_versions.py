@@ -41,7 +41,7 @@ def _version(uri: str) -> str | None:
         filesystem, path = FileSystem.from_uri(uri)
         with filesystem.open_input_file(path) as file:
             found = {str(key).lower(): value for key, value in (file.metadata() or {}).items()}
-    except Exception:  # the node fails of it, if it still stands when the node reads the file
+    except Exception:  # if the error persists, the node fails with it when it reads the file
         return None
     values = [str(found[key]) for key in _KEYS if found.get(key)]
     return " ".join(values) or None

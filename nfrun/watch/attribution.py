@@ -1,4 +1,4 @@
-"""Finds the nodes to which something belongs that project code opened: all that may have got to see it."""
+"""Finds the nodes for which an opened file or host counts: all nodes whose code may have used its content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOTHING = Observation()
 
 
 class _Statement(NamedTuple):
-    """The lines of a statement, whether it may remember what it opened, and the nodes that reach it."""
+    """The lines of a piece of code, whether it may keep what it opened, and the nodes that reach it."""
 
     first: int
     last: int
@@ -40,10 +40,10 @@ class _Module:
 
 
 class Attribution:
-    """Adds to what was seen of nodes what they may have got to see by code that they share. Not thread-safe.
+    """Adds to the observation of a node what other attempts opened in code that the node shares. Not thread-safe.
 
-    `pieces(node)` returns the statements that a node of `nodes` reaches, and `file_of(module)` the file of a module.
-    `take()` returns what was seen of such code since it was called last. `folder` is that of the pipeline.
+    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, and `file_of(module)` the file of a
+    module. `take()` returns what was seen in shared code since the last call. `folder` is that of the pipeline.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Attribution:
         self._modules: Mapping[str, _Module] | None = None
 
     def complete(self, node: str, own: Observation | None) -> Observation:
-        """Return what was seen of an attempt at the node, with what it may have got to see by code that it shares."""
+        """Return the observation of an attempt at the node, with what was opened in code that the node shares."""
         for shared in self._take():
             for name in self._concerned(shared):
                 self._seen.setdefault(name, []).append(shared)
@@ -86,7 +86,7 @@ class Attribution:
         return Observation(reads, writes, tuple(hosts), own.state, obstacle)
 
     def _concerned(self, shared: SharedObservation) -> set[str]:
-        """Return the nodes that may have got to see what was opened."""
+        """Return the nodes for which the observation counts."""
         if not shared.places:
             return set(shared.nodes)
         if self._modules is None:
@@ -109,7 +109,7 @@ class Attribution:
                 found.update(node for node in shared.nodes if node not in module.nodes)
         if is_known:
             return found
-        # Of code that no node is known to reach: what lies elsewhere is that of a program beside the run.
+        # No node is known to reach this code. Outside of the project, it is that of a program beside the run.
         return {*shared.nodes} if any(file.startswith(self._inside) for file, _ in shared.places) else set()
 
     def _index(self) -> dict[str, _Module]:

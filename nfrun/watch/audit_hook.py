@@ -1,7 +1,7 @@
 """Installs the audit hook of this process, and passes what code opens, writes and connects to on to the runs under way.
 
-Python's audit hooks cannot be removed. This one is installed by the first run, and while no run is under way, its first
-comparison is its last.
+Python's audit hooks cannot be removed. This one is installed by the first run. While no run is under way, it makes one
+comparison and returns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ os.register_at_fork(after_in_child=_LISTENERS.clear)
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Call `listener` for the `EVENTS` of all threads of this process. What it does itself raises no events."""
+    """Call `listener` for the `EVENTS` of all threads of this process, but not for what it does itself."""
     with _INSTALLING:
         if not _INSTALLED:
             _INSTALLED.append(None)

@@ -16,7 +16,7 @@ _OWN_SOCKETS = ("/pymp-", "\0listener-")
 
 
 class Connections:
-    """Knows which addresses this process has bound, and the names that were looked up."""
+    """Remembers which addresses this process has bound, and the names that were looked up."""
 
     def __init__(self) -> None:
         self._bound: weakref.WeakSet[socket.socket] = weakref.WeakSet()

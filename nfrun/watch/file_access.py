@@ -1,4 +1,4 @@
-"""Makes accesses to files of audit events: which files are read, written, or both."""
+"""Turns audit events into accesses to files: which files are read, written, or both."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _opened(path: str, flags: int) -> Iterator[Access]:
         if not flags & (os.O_DIRECTORY | getattr(os, "O_PATH", 0)):
             yield Access(Use.READ, path)
     elif mode == os.O_WRONLY and flags & os.O_APPEND and not flags & os.O_TRUNC:
-        pass  # a log: what is in it does not matter to the node, nor what becomes of it
+        pass  # a log: neither an input nor an output
     elif mode == os.O_WRONLY or flags & (os.O_TRUNC | os.O_EXCL) or not os.path.exists(path):
         yield Access(Use.WRITE, path)
     else:

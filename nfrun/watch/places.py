@@ -15,11 +15,11 @@ _NAMES = frozenset({".git", "__pycache__", "site-packages", "dist-packages"})  #
 
 
 class Places:
-    """Knows the places whose files do not count for a pipeline in `folder`.
+    """Decides for the pipeline in `folder` whether a file counts.
 
-    These are Python and its packages, folders of the system, temporary folders, hidden folders of the home, and those
-    in `excluded`, such as the work folder. Where one of them contains the pipeline, the part of it counts that does.
-    Inside of the pipeline's folder too, `.git`, bytecode and virtual environments do not count.
+    These folders do not count: Python and its packages, folders of the system, temporary folders, hidden folders of the
+    home, and those in `excluded`, such as the work folder. If one of them contains the pipeline, its subfolder with the
+    pipeline counts. `.git`, bytecode and virtual environments never count, also inside the pipeline's folder.
     """
 
     def __init__(self, folder: Path, excluded: Iterable[Path] = ()) -> None:
@@ -60,7 +60,7 @@ class Places:
         return os.path.join(self._home, first) if first.startswith(".") else ""
 
     def _kept(self, place: str) -> str:
-        """Return the folder directly in `place` that has the pipeline, for it counts; nothing is below "/dev/null"."""
+        """Return the subfolder of `place` that contains the pipeline; "/dev/null" if none does: nothing is below it."""
         if not _is_below(self._pipeline, place):
             return "/dev/null"
         first = self._pipeline[len(place) :].lstrip("/").partition("/")[0]

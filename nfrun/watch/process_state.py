@@ -35,7 +35,7 @@ _SEEDED_ON_IMPORT = ("numpy.random", "torch")
 class Marks(NamedTuple):
     """The states of both generators, and the number of imported modules, when an attempt or the node's code began.
 
-    Without numpy's module, its state is empty: Arrow imports numpy where it is installed.
+    The state of numpy's generator is empty if numpy is not imported.
     """
 
     random: bytes
@@ -46,7 +46,8 @@ class Marks(NamedTuple):
 class ProcessState:
     """Sees changes of process-global state since it was made, and of both random generators since `begin`.
 
-    What an import changes counts as there from the start: variables, and for `begin` the directory and the locale too.
+    Changes that an import makes do not count: those of variables at any time, and those of the directory and the locale
+    before `begin`.
     Safe to call from several threads.
     """
 
@@ -92,7 +93,7 @@ class ProcessState:
         return tuple(found)
 
     def obstacle(self, changed: Sequence[str]) -> str:
-        """Return why the result of an attempt is not reused while which this state has changed."""
+        """Return why a result is not reused if this state changed while the attempt ran."""
         return f"it ran on a thread while {listed(changed)} changed"
 
     def _adopt(self) -> None:
@@ -127,7 +128,7 @@ class WorkerState(ProcessState):
         sys.meta_path.insert(0, _SeedOnImport(self._seed_module))
 
     def reset(self) -> Marks:
-        """Put back directory and variables. What modules draw on their import is the same for all nodes."""
+        """Restore the directory and the variables, and seed the generators for what imports draw."""
         if _directory() != self._directory:
             with suppress(OSError):  # it may have been removed
                 os.chdir(self._directory)
@@ -145,7 +146,7 @@ class WorkerState(ProcessState):
         return super().begin(marks)
 
     def obstacle(self, changed: Sequence[str]) -> str:
-        """Return "": no other node was there."""
+        """Return "": a worker makes one attempt at a time."""
         return ""
 
     @property
@@ -163,7 +164,7 @@ class WorkerState(ProcessState):
 
     def _seed_module(self, name: str) -> None:
         module: Any = sys.modules[name]
-        numbers = random.Random(self._seeded)  # of its own: both generators begin as if the other were not there
+        numbers = random.Random(self._seeded)  # a new one for each module: what one draws does not depend on the other
         with suppress(Exception):  # a module that has this name only
             if name == "torch":
                 module.manual_seed(numbers.getrandbits(63))

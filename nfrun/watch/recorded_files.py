@@ -18,7 +18,7 @@ from nfrun.system.checksums import FileChecksums, text_checksum
 class RecordedFiles:
     """Takes checksums of files by their recorded names. Thread-safe.
 
-    Names are relative to `folder`. In the content of folders, only what `counts` counts.
+    Names are relative to `folder`. Of the content of folders, the paths count for which `counts(path)` is true.
     """
 
     def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums | None = None) -> None:

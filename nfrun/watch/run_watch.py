@@ -1,8 +1,8 @@
 """Watches the attempts of a run in this process: collects what their code opens, writes and connects to.
 
-What an attempt opened is known by the context that it runs in. What functions of the project opened is collected beside
-that, with their places: threads of a node's own have no such context, and what a function remembers, such as one with
-`lru_cache`, reaches other nodes without being opened again. `attribution.py` finds the nodes that this concerns.
+The context in which code runs says which attempt opened a file. What functions of the project open is also collected by
+function, for two reasons. Threads that a node starts have no such context. And a function may keep what it has read, as
+with `lru_cache`, and return it to other nodes. `attribution.py` finds the nodes for which such a file counts.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class RunWatch:
         return replace(found, obstacle=found.obstacle or self._error)
 
     def receive(self, shared: Iterable[SharedObservation]) -> None:
-        """Take over what a worker process has seen of code that nodes share."""
+        """Add what a worker process has seen in code that nodes share."""
         self._received.extend(shared)
 
     def take(self) -> list[SharedObservation]:
-        """Return what was seen of code that nodes share, and what was received, since this was called last."""
+        """Return what was seen in code that nodes share, and what was received, since the last call."""
         found: list[SharedObservation] = []
         while self._received:
             found.append(self._received.popleft())
@@ -88,12 +88,12 @@ class RunWatch:
     # -- in the audit hook -----------------------------------------------------------------------------------------
 
     def _see(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
-        """Record an event. An error would be raised in the code of the node: it prevents every reuse instead."""
+        """Record an event. An error in here must not reach the node's code: it becomes an obstacle to every reuse."""
         try:
             if not self._stacks.is_ours(frame):  # most events are nfrun's own
                 self._record(event, args, frame)
         except Exception as error:
-            self.seen[None] = SeenFiles(self.files)  # so that each attempt asks
+            self.seen[None] = SeenFiles(self.files)  # so that each attempt calls `end`
             self._error = f"nfrun could not see what it opened ({type(error).__name__}: {error})"
 
     def _record(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:

@@ -1,4 +1,4 @@
-"""Collects the files that code opens, and settles at the end what they are: inputs, outputs, or neither."""
+"""Collects the files that code opens, and decides at the end what they are: inputs, outputs, or neither."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nfrun.core.text import ellipsize
 from nfrun.watch.file_access import Access, Use
 from nfrun.watch.recorded_files import RecordedFiles
 
-MOST_FILES = 10_000  # read by an attempt: more are neither recorded nor compared
+MOST_FILES = 10_000  # read by an attempt: with more, the node is not reused
 MOST_BYTES = 10_000_000_000
 MOST_SHOWN = 100  # characters of a name in an obstacle
 
@@ -56,7 +56,7 @@ class SeenFiles:
         self._writes.setdefault(name, there)
 
     def _is_over(self, access: Access) -> bool:
-        """Whether a file is none that can be compared, or there are too many of them."""
+        """Return whether a file is not recorded: it is not a regular file, or there are too many files."""
         if access.use is Use.READ:
             try:
                 found = os.stat(access.path)
@@ -84,7 +84,7 @@ class SeenFiles:
             if now == before:
                 reads[name] = before
             elif name.endswith(("/", "//**")) and self._wrote_below(name):
-                reads[name] = now  # what it found there is its own
+                reads[name] = now  # the attempt itself has made the new files
             elif name not in self._writes or before:
                 obstacle = obstacle or f"{ellipsize(name, MOST_SHOWN)} changed while it ran"
                 if name not in self._writes:

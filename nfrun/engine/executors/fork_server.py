@@ -89,7 +89,7 @@ class _Popen(popen_forkserver.Popen):
         finally:
             context.set_spawning_popen(None)
         self.sentinel, written = forkserver.connect_to_new_process(self._fds)
-        parent = os.dup(written)  # the process sees the end of this one by it
+        parent = os.dup(written)  # the process notices by it when this one ends
         self.finalizer = _util.Finalize(self, _util.close_fds, (parent, self.sentinel))
         with os.fdopen(written, "wb") as file:
             file.write(buffer.getbuffer())
@@ -126,7 +126,7 @@ def _restart(
     config: Any,
     environ: Mapping[str, str],
 ) -> None:
-    """Become a new Python that runs `serve`. The process id stays, and with it what the fork server knows of it."""
+    """Become a new Python that runs `serve`. It keeps the process id, by which the fork server knows it."""
     parent = process.parent_process()
     numbers = [pipe.fileno(), *(stream.fileno() for stream in streams), parent.sentinel if parent else -1]
     with tempfile.TemporaryFile() as file:

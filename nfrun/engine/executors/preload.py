@@ -1,7 +1,8 @@
 """Imports installed packages in the fork server. That process imports this module, which imports them at once.
 
 A package that starts threads, fails, or takes too long is left out: forked workers may hang if the fork server has
-threads. As a thread does not end and half of an import stays, the fork server then starts again without that package.
+threads. A thread cannot be ended and half an import cannot be undone, so the fork server then starts again without that
+package.
 `environ` are the variables that the packages have changed.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 _VARIABLE = "NFRUN_PRELOAD"  # the seconds that imports may take in all, and the names of the packages
-_STARTS_THREADS = frozenset({"polars"})  # known to: to find that out takes another start
+_STARTS_THREADS = frozenset({"polars"})  # known to do so: finding it out would take another start
 _END_SECONDS = 1.0  # for an import to end after its time is over
 _THREADS = Path("/proc/self/task")  # elsewhere threads are not seen, and no packages are imported
 
@@ -54,7 +55,7 @@ def _imports(package: str, until: float) -> bool:
             __import__(package)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    except BaseException:  # a package may raise anything, and the worker that imports it shows that
+    except BaseException:  # a package may raise anything; the worker that imports it reports the error
         return False
     finally:
         signal.signal(signal.SIGALRM, previous)
@@ -70,7 +71,7 @@ def _thread_count() -> int:
 
 
 def _restart(environ: dict[str, str], until: float, packages: list[str]) -> None:
-    """Replace this process by the same with other packages; by one without any where the time is over."""
+    """Start this process again with other packages, or with none if the time is over."""
     if packages and time.monotonic() < until:
         environ[_VARIABLE] = " ".join([str(until - time.monotonic()), *packages])
     os.execve(sys.executable, sys.orig_argv, environ)
