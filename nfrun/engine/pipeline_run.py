@@ -14,25 +14,26 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.events import NodeLogged, NodeProgressed, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
-from nfrun.engine.executors.base import ExecutorContext
-from nfrun.engine.executors.registry import EXECUTORS
+from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, Placement, Preparation
+from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
-from nfrun.engine.placement import ON_THREADS, Placement
 from nfrun.engine.runner import Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.system.native_threads import given_thread_variables
 from nfrun.tables.store import TableStore
 from nfrun.watch.run_watch import RunWatch
+
+if TYPE_CHECKING:
+    from nfrun.watch.process_state import ProcessState
 
 WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
 
@@ -68,8 +69,8 @@ class PipelineRun:
         grace: float = GRACE_SECONDS,
         arrow_threads: int = 0,
     ) -> None:
-        needs = placement.packages, given_thread_variables(environ)
-        self._makers = {name: EXECUTORS[name](*needs) for name in placement.names}
+        names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
+        self._makers = {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
         import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
 
         self._folder, self._placement, self._slots = folder, placement, plan.slots
@@ -105,7 +106,7 @@ class PipelineRun:
             grace=grace,
             import_module=import_module,
             arrow_threads=arrow_threads,
-            process_state=placement.process_state(),
+            process_state=_process_state() if placement.watches_threads else None,
         )
 
     def go(
@@ -124,9 +125,8 @@ class PipelineRun:
             self.store,
             self._folder,
             self._slots,
-            self._placement.executors,
+            self._placement,
             self.run.begun,
-            self._placement.worker_environ,
         )
         with around(self.run), nullcontext() if watch is None else watch.watching():
             return self.run.go({name: partial(make, context) for name, make in self._makers.items()}, self.store)
@@ -148,3 +148,9 @@ class PipelineRun:
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
         self._emit(NodeProgressed(self.run.now(), node, done, total))
+
+
+def _process_state() -> ProcessState:
+    from nfrun.watch.process_state import ProcessState  # few runs import it
+
+    return ProcessState()

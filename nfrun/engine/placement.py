@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
 
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import GIL_WAIT_SECONDS
-from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
-from nfrun.engine.executors.registry import WORKER_PROCESSES
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.engine.executors.base import Placement
+from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.native_threads import thread_variables
 
-if TYPE_CHECKING:
-    from nfrun.watch.process_state import ProcessState
-
-DEFAULT_EXECUTOR = "thread"
 _HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the nodes of a run run.
-
-    `executors` are the executors by node, without the nodes on threads. The worker process of a node in
-    `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
-    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share.
-    """
-
-    executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
-    packages: Sequence[str] = ()
-    watches_threads: bool = False
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the executors that the run needs."""
-        return [DEFAULT_EXECUTOR, *dict.fromkeys(self.executors.values())]
-
-    def process_state(self) -> ProcessState | None:
-        """Return a `ProcessState` for this process, None if no node on a thread is expected to change its state."""
-        if not self.watches_threads:
-            return None
-        from nfrun.watch.process_state import ProcessState
-
-        return ProcessState()
-
-
-ON_THREADS = Placement()
 
 
 def place_nodes(

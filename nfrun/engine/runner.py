@@ -30,7 +30,7 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan, slots_of, with_executor_slots
 from nfrun.core.scheduler import Scheduler
 from nfrun.engine.executors.base import Executor, OnOutcome
-from nfrun.engine.placement import DEFAULT_EXECUTOR
+from nfrun.engine.executors.registry import DEFAULT_EXECUTOR
 from nfrun.nodes.base import GRACE_SECONDS
 from nfrun.tables.store import TableStore
 

@@ -62,7 +62,7 @@ def test_an_executor_of_others_runs_a_pipeline_by_its_name(folder: Path, monkeyp
     monkeypatch.setitem(
         EXECUTORS,
         "single",
-        lambda *needs: (
+        lambda preparation: (
             lambda context, on_outcome: SingleThread(context.with_cache(context.runner), on_outcome, context.on_begun)
         ),
     )

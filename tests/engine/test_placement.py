@@ -12,9 +12,10 @@ import pytest
 
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.engine.executors.registry import EXECUTORS
+from nfrun.engine.executors.base import ON_THREADS, Placement
+from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.node_stats import NodeStats
-from nfrun.engine.placement import DEFAULT_EXECUTOR, ON_THREADS, Placement, gains_from_process, place_nodes
+from nfrun.engine.placement import gains_from_process, place_nodes
 from nfrun.spec.resolve import resolve
 
 NONE = NodeStats({}, {}, {}, {})

@@ -1,11 +1,11 @@
-"""Defines what an executor is (`Executor`), and what it gets to make its attempts (`ExecutorContext`).
+"""Defines what an executor is (`Executor`), and what it gets: `Preparation`, and then `ExecutorContext`.
 
 An executor starts attempts and reports each outcome to a callback. The runner owns the scheduler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -51,13 +51,38 @@ class Executor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the nodes of a run run.
+
+    `executors` are the executors by node, without the nodes on threads. The worker process of a node in
+    `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
+    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share.
+    """
+
+    executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
+    packages: Sequence[str] = ()
+    watches_threads: bool = False
+
+
+ON_THREADS = Placement()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What an executor can prepare itself for before the run begins. `environ` is the environment of the run."""
+
+    placement: Placement
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorContext:
     """What the executors of a run share.
 
     `runner` makes an attempt in this process. `with_cache` wraps what makes an attempt with the lookup of earlier
     results. Outputs that are made elsewhere are files in `folder`, which `store` registers. `slots` is how many nodes
-    run at once, and `placement` has the executors of nodes that are not on threads. `on_begun(node, attempt)` reports
-    that the work of an attempt begins. A Python process for a node in `worker_environ` starts with these variables.
+    run at once. `on_begun(node, attempt)` reports that the work of an attempt begins.
     """
 
     runner: AttemptRunner
@@ -65,9 +90,10 @@ class ExecutorContext:
     store: TableStore
     folder: Path
     slots: int
-    placement: Mapping[str, str]
+    placement: Placement
     on_begun: Callable[[str, int], None]
-    worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
 
 
 MakeExecutor = Callable[[ExecutorContext, OnOutcome], Executor]
+# Imports an executor, starts what takes time in the background, and returns what makes the executor of the run.
+PrepareExecutor = Callable[[Preparation], MakeExecutor]

@@ -45,10 +45,11 @@ class ProcessExecutor(ThreadExecutor):
     begins_at_once = False
 
     def __init__(self, context: ExecutorContext, on_outcome: OnOutcome) -> None:
-        ours = [node for node, name in context.placement.items() if name == self.name]
-        ahead = min(context.slots, sum(node not in context.worker_environ for node in ours))
+        environ = context.placement.worker_environ
+        ours = [node for node, name in context.placement.executors.items() if name == self.name]
+        ahead = min(context.slots, sum(node not in environ for node in ours))
         self._workers = ProcessWorkers(
-            context.runner, context.store, context.folder, context.on_begun, ahead, environ=context.worker_environ
+            context.runner, context.store, context.folder, context.on_begun, ahead, environ=environ
         )
         super().__init__(context.with_cache(self._workers), on_outcome)
 
