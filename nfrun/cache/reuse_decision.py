@@ -202,10 +202,10 @@ def usable_entries(
     *,
     recheck: bool = False,
 ) -> tuple[list[FinishedNode], str]:
-    """Return the journal entries of a node that can be reused, and why the first one with its key cannot, if it cannot.
+    """Return the journal entries of a node that can be reused, and why the first one with its key cannot, "" if it can.
 
     `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
-    the code read and wrote must be as they were. If they are, an obstacle counts for older entries too.
+    the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries.
     """
     keys: dict[frozenset[str], str] = {}  # by the named files that a node wrote, which are not in its key
     found: list[FinishedNode] = []
@@ -235,7 +235,7 @@ def usable_entries(
 
 
 def _as_key_inputs(files: Mapping[str, str], names: Iterable[str]) -> KeyInputs:
-    """Return recorded files that are there as key inputs, for their words."""
+    """Return the recorded files that exist as key inputs, for `changes` to describe."""
     return {f"file {name}": files[name] for name in names if files[name]}
 
 

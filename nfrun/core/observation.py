@@ -32,13 +32,13 @@ class Observation:
 class SharedObservation:
     """What was seen in code that several nodes may run: a file that one of them read may concern the others too.
 
-    `places` are files and lines: the first line of each function of the project that was running, the innermost first;
-    if `imported`, the last is the line of a module that was being imported. `nodes` are the nodes for which the code
-    may have run. `of_attempt`: it ran in an attempt at the only one of them, and the observation of that attempt has it
-    too.
+    `lines` are files and line numbers: the first line of each function of the project that was running, innermost
+    first. If `imported`, the last is the line of a module that was being imported. `nodes` are the nodes for which the
+    code may have run. `of_attempt`: it ran in an attempt at the only one of them, and the observation of that attempt
+    has it too.
     """
 
-    places: tuple[tuple[str, int], ...]
+    lines: tuple[tuple[str, int], ...]
     imported: bool
     nodes: tuple[str, ...]
     of_attempt: bool

@@ -29,7 +29,7 @@ from nfrun.watch.run_watch import RunWatch
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nfrun.watch.process_state import Marks, ProcessState
+    from nfrun.watch.process_state import ProcessState, StartState
 
 # Runs a coroutine on an event loop to its end and returns its result.
 RunCoroutine = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -133,8 +133,8 @@ class _Attempt:
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_marks", "_progress_at", "_read_seconds", "_runner",
-        "_start", "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run",
+        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_progress_at", "_read_seconds", "_runner", "_start",
+        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run",
         "run_coroutine",
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ class _Attempt:
         self._complete_sent = False
         self._ended = False
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
-        self._marks: Marks | None = None
+        self._start_state: StartState | None = None
         self.failure: Failure | None = None
         self.input_waits: dict[OutputId, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
@@ -168,7 +168,7 @@ class _Attempt:
         clock = time.perf_counter
         state = self._runner.process_state
         if state is not None:
-            self._marks = state.reset()
+            self._start_state = state.reset()
         self._runner.contention.begin()
         began = clock()
         try:
@@ -191,7 +191,7 @@ class _Attempt:
                 store.discard(ref)
             outputs, publish_wait = {}, 0.0
         self._ended = True
-        changed = state.changed(self._marks) if state is not None and self._marks is not None else ()
+        changed = state.changed(self._start_state) if state is not None and self._start_state is not None else ()
         if self.input_waits:
             duration = max(0.0, duration - sum(self.input_waits.values()))
         cpu, gil_wait = self._runner.contention.end()
@@ -208,8 +208,8 @@ class _Attempt:
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        if self._marks is not None and self._runner.process_state is not None:
-            self._marks = self._runner.process_state.begin(self._marks)
+        if self._start_state is not None and self._runner.process_state is not None:
+            self._start_state = self._runner.process_state.begin(self._start_state)
 
     @property
     def fsync(self) -> bool:

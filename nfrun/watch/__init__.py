@@ -11,7 +11,7 @@ Other packages use:
 
 - `attribution`: `Attribution`
 - `places`: `Places`
-- `process_state`: `Marks`, `ProcessState`, `WorkerState`
+- `process_state`: `ProcessState`, `StartState`, `WorkerState`
 - `recorded_files`: `RecordedFiles`
 - `run_watch`: `RunWatch`
 """

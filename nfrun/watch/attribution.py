@@ -29,7 +29,7 @@ class _Statement(NamedTuple):
 
     first: int
     last: int
-    remembers: bool
+    keeps: bool
     nodes: set[str]
 
 
@@ -87,21 +87,21 @@ class Attribution:
 
     def _concerned(self, shared: SharedObservation) -> set[str]:
         """Return the nodes for which the observation counts."""
-        if not shared.places:
+        if not shared.lines:
             return set(shared.nodes)
         if self._modules is None:
             self._modules = self._index()
         found: set[str] = set()
         is_known = False
-        for i, (file, line) in enumerate(shared.places):
+        for i, (file, line) in enumerate(shared.lines):
             module = self._modules.get(file)
             if module is None:
                 continue
             is_known = True
-            on_import = shared.imported and i == len(shared.places) - 1
+            on_import = shared.imported and i == len(shared.lines) - 1
             statements = [statement for statement in module.statements if statement.first <= line <= statement.last]
             for statement in statements:
-                everyone = on_import or statement.remembers
+                everyone = on_import or statement.keeps
                 found |= statement.nodes if everyone else statement.nodes.intersection(shared.nodes)
             if not statements:
                 found |= module.nodes
@@ -110,7 +110,7 @@ class Attribution:
         if is_known:
             return found
         # No node is known to reach this code. Outside of the project, it is that of a program beside the run.
-        return {*shared.nodes} if any(file.startswith(self._inside) for file, _ in shared.places) else set()
+        return {*shared.nodes} if any(file.startswith(self._inside) for file, _ in shared.lines) else set()
 
     def _index(self) -> dict[str, _Module]:
         """Return the modules by file."""
@@ -130,14 +130,14 @@ class Attribution:
                 body = piece.definition.body
                 statement = statements.get(id(body))
                 if statement is None:
-                    remembers = may_remember(body) or getattr(body, "name", None) in wrapped
-                    statement = statements[id(body)] = _Statement(*_lines(body), remembers, set())
+                    keeps = may_keep(body) or getattr(body, "name", None) in wrapped
+                    statement = statements[id(body)] = _Statement(*_lines(body), keeps, set())
                     module.statements.append(statement)
                 statement.nodes.update(nodes)
         return found
 
 
-def may_remember(body: ast.AST) -> bool:
+def may_keep(body: ast.AST) -> bool:
     """Return whether a function or class may keep what it has opened, for a later call by another node.
 
     It may if it has a decorator, `global`, or changes an object that it has not made itself.
@@ -151,7 +151,7 @@ def may_remember(body: ast.AST) -> bool:
     made -= {part.arg for part in ast.walk(body.args) if isinstance(part, ast.arg)}
     if any(not isinstance(root, ast.Name) or root.id not in made for root in _changed(own)):
         return True
-    return any(may_remember(part) for part in own if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
+    return any(may_keep(part) for part in own if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
 
 
 def _own_parts(body: ast.AST) -> Iterator[ast.AST]:

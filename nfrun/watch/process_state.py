@@ -32,7 +32,7 @@ _OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # s
 _SEEDED_ON_IMPORT = ("numpy.random", "torch")
 
 
-class Marks(NamedTuple):
+class StartState(NamedTuple):
     """The states of both generators, and the number of imported modules, when an attempt or the node's code began.
 
     The state of numpy's generator is empty if numpy is not imported.
@@ -63,26 +63,26 @@ class ProcessState:
             import numpy.random  # noqa: F401
         self._numpy: tuple[object, Callable[[], bytes]] = (None, bytes)
 
-    def reset(self) -> Marks:
-        """Call this when an attempt begins."""
-        return Marks(self._random(), self._numpy_state(), len(sys.modules))
+    def reset(self) -> StartState:
+        """Return the state when an attempt begins."""
+        return StartState(self._random(), self._numpy_state(), len(sys.modules))
 
-    def begin(self, marks: Marks) -> Marks:
-        """Call this when the attempt has imported the node's modules, with what `reset` returned."""
-        if len(sys.modules) != marks.modules:
+    def begin(self, start: StartState) -> StartState:
+        """Call this when the attempt has imported the node's modules. `start` is what `reset` returned."""
+        if len(sys.modules) != start.modules:
             self._adopt()
         return ProcessState.reset(self)
 
-    def changed(self, marks: Marks) -> tuple[str, ...]:
-        """Return the names of what has changed: the generators since `marks` were taken, all else ever."""
-        found = [RANDOM] if self._random() != marks.random else []
-        if marks.numpy and self._numpy_state() != marks.numpy:
+    def changed(self, start: StartState) -> tuple[str, ...]:
+        """Return the names of what has changed: the generators since `start`, all else since this object was made."""
+        found = [RANDOM] if self._random() != start.random else []
+        if start.numpy and self._numpy_state() != start.numpy:
             found.append(NUMPY)
         if _directory() != self._directory:
             found.append(DIRECTORY)
         environ = _environ()
         if environ != self._environ and _without_ours(environ) != _without_ours(self._environ):
-            if len(sys.modules) == marks.modules:
+            if len(sys.modules) == start.modules:
                 found.append(ENVIRON)
             else:
                 self._environ = dict(environ)
@@ -127,7 +127,7 @@ class WorkerState(ProcessState):
         self.seed: str | None = ""
         sys.meta_path.insert(0, _SeedOnImport(self._seed_module))
 
-    def reset(self) -> Marks:
+    def reset(self) -> StartState:
         """Restore the directory and the variables, and seed the generators for what imports draw."""
         if _directory() != self._directory:
             with suppress(OSError):  # it may have been removed
@@ -140,10 +140,10 @@ class WorkerState(ProcessState):
         self._seed_all("")
         return super().reset()
 
-    def begin(self, marks: Marks) -> Marks:
+    def begin(self, start: StartState) -> StartState:
         """Seed the generators for the code of the node."""
         self._seed_all(self.seed)
-        return super().begin(marks)
+        return super().begin(start)
 
     def obstacle(self, changed: Sequence[str]) -> str:
         """Return "": a worker makes one attempt at a time."""

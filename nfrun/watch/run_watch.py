@@ -125,7 +125,7 @@ class RunWatch:
         of_attempt = own and (writes or not caller.imported)
         if of_attempt:
             checksum = self.seen.setdefault(attempt, SeenFiles(self.files)).add(what)
-            if checksum is None or not caller.places:
+            if checksum is None or not caller.lines:
                 return
         nodes = (attempt[0],) if attempt is not None and own else tuple(node for node, _, _ in list(self.running))
         with self._lock:  # so that it is taken with what is added, or later

@@ -18,7 +18,7 @@ _CODE = (".py", ".pyc", ".pyi", ".so", ".pth")
 _SOURCE_READERS = ("linecache.py", "tokenize.py")  # which tracebacks and warnings use
 
 
-class CodePlace(NamedTuple):
+class CodeLine(NamedTuple):
     """A line of the project's code that was running: the first line of a function, or that of an import."""
 
     file: str
@@ -28,11 +28,11 @@ class CodePlace(NamedTuple):
 class Caller(NamedTuple):
     """Whose code opened a file.
 
-    `places` are the project's functions on the stack, the innermost first. `imported`: the last of them is the line of
+    `lines` are the project's functions on the stack, the innermost first. `imported`: the last of them is the line of
     a module that was being imported. Both are empty where only a library ran.
     """
 
-    places: tuple[CodePlace, ...]
+    lines: tuple[CodeLine, ...]
     imported: bool = False
 
 
@@ -54,24 +54,24 @@ class Stacks:
         """
         if _loads_code(frame, path):
             return None
-        places: list[CodePlace] = []
+        lines: list[CodeLine] = []
         above: FrameType | None = frame
         while above is not None:
             code = above.f_code
             kind = self._kind_of(code.co_filename)
             if kind == _PROJECT:
                 imported = code.co_name == "<module>"
-                place = CodePlace(code.co_filename, above.f_lineno if imported else code.co_firstlineno)
-                if place not in places:
-                    places.append(place)
+                line = CodeLine(code.co_filename, above.f_lineno if imported else code.co_firstlineno)
+                if line not in lines:
+                    lines.append(line)
                 if imported:
-                    return Caller(tuple(places), True)
-            elif kind == _OURS and not (places and in_attempt):
+                    return Caller(tuple(lines), True)
+            elif kind == _OURS and not (lines and in_attempt):
                 return None
             elif kind in (_OURS, _CALLER):
                 break
             above = above.f_back
-        return Caller(tuple(places))
+        return Caller(tuple(lines))
 
     def _kind_of(self, file: str) -> int:
         kind = self._kinds.get(file)

@@ -51,7 +51,7 @@ def test_the_standard_library_comes_first_and_a_warning_names_the_file(folder: P
     assert str(folder) not in (folder / "out.csv").read_text()
 
 
-def test_it_does_in_a_python_program(folder: Path) -> None:
+def test_a_python_program_imports_the_standard_library_too(folder: Path) -> None:
     result = run_pipeline(RunOptions(pipeline=folder / "p.yaml", keep_going=True))
     assert [name for name, node in result.record.nodes.items() if node.status != "ok"] == ["fail"]
     assert str(folder) not in (folder / "out.csv").read_text()

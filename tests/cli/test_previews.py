@@ -51,7 +51,7 @@ def test_values_that_cannot_be_shown_do_not_count(folder: Path, here: Here) -> N
     assert any("1970-01-01 00:00:00.000000001" in row for row in rows)
 
 
-def test_failures_are_printed_beside_them(folder: Path, here: Here) -> None:
+def test_failures_are_printed_beside_broken_previews(folder: Path, here: Here) -> None:
     done = here(folder, "run", "failing.yaml", "-k")
     assert done.returncode == 1
     assert "failing.yaml:4:3: node 'bad' failed: ValueError: boom" in done.stderr

@@ -61,7 +61,7 @@ ALL = "\n    ".join(
         ("asyncio.current_task().cancel(); await asyncio.sleep(0)", "CancelledError: CancelledError"),
     ],
 )
-def test_it_fails_and_the_others_end_well(tmp_path: Path, here: Here, body: str, error: str) -> None:
+def test_a_node_that_disturbs_the_loop_fails_alone(tmp_path: Path, here: Here, body: str, error: str) -> None:
     (tmp_path / "steps.py").write_text(STEPS.replace("BODY", body))
     (tmp_path / "p.yaml").write_text(PIPELINE)
     done = here(tmp_path, "run", "p.yaml", "-k", "-j", "3", "--json")

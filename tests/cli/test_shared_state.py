@@ -126,7 +126,7 @@ def test_seeds_of_nodes_at_the_same_time_do_not_mix(project: Project) -> None:
     assert project.run(OVERLAPPING, slots=2) == expected
 
 
-def test_on_threads_they_do(project: Project) -> None:
+def test_seeds_on_threads_mix(project: Project) -> None:
     """Why such nodes run in processes. The trial above would pass if the two did not meet."""
     import random
 

@@ -111,6 +111,6 @@ def test_what_only_looks_like_it_is_shared(name: str, tmp_path: Path) -> None:
     assert "b" in shared(tmp_path, NO_MEMOS[name])
 
 
-def test_the_words_name_both_lines(tmp_path: Path) -> None:
+def test_the_reason_names_both_lines(tmp_path: Path) -> None:
     text = "STATE = {}\n\ndef a():\n    STATE['k'] = 1\n\ndef b():\n    return STATE['k']\n"
     assert shared(tmp_path, text) == {"b": "it reads STATE (steps.py:7), which 'a' assigns (steps.py:4)"}

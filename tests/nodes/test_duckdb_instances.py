@@ -86,7 +86,7 @@ def test_queries_share_one_instance(query: Query, connected: list[dict[str, Any]
         "begin; create table other as select 1 as n; select n from other",
     ],
 )
-def test_what_a_node_makes_is_its_own(query: Query, body: str) -> None:
+def test_a_node_does_not_see_what_another_has_created(query: Query, body: str) -> None:
     catalog = (
         "select (select count(*) from duckdb_tables()) + (select count(*) from duckdb_views() where not internal) "
         "+ (select count(*) from duckdb_databases() where database_name = 'other') "
@@ -114,7 +114,7 @@ def test_the_settings_of_a_node_are_its_own(query: Query, body: str) -> None:
     assert query("select n from (values (1), (null)) t(n) order by n") == before == [{"n": 1}, {"n": None}]
 
 
-def test_inputs_are_the_node_s_own_while_others_run(trial: Trial) -> None:
+def test_nodes_that_run_together_have_inputs_of_their_own(trial: Trial) -> None:
     """Two nodes read tables of the same name at the same time."""
     runner, outcomes = trial.work(), {}
     for name in ("a", "b"):

@@ -78,7 +78,7 @@ def test_a_name_that_the_node_does_not_have(tmp_path: Path, line: str, name: str
         "echo NFRUN_WITH_x",
     ],
 )
-def test_what_is_no_mistake(tmp_path: Path, script: str) -> None:
+def test_scripts_without_a_mistake(tmp_path: Path, script: str) -> None:
     assert of_script(script, tmp_path) == []
 
 

@@ -127,7 +127,7 @@ DAMAGED: list[Callable[[bytes], bytes]] = [
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_memory_is_ignored(trial: Trial, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_checksums_are_ignored(trial: Trial, damage: Callable[[bytes], bytes]) -> None:
     known = trial.run()[0]
     data = trial.memory.read_bytes()
     trial.memory.unlink()
@@ -136,7 +136,7 @@ def test_a_damaged_memory_is_ignored(trial: Trial, damage: Callable[[bytes], byt
     assert trial.run() == (known, 0)
 
 
-def test_a_memory_that_is_no_file_is_ignored(trial: Trial) -> None:
+def test_a_pipe_in_place_of_the_checksums_is_ignored(trial: Trial) -> None:
     os.mkfifo(trial.memory)
     memory = RememberedChecksums(trial.memory)
     assert FileChecksums(memory).of(trial.path)

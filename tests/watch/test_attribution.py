@@ -1,4 +1,4 @@
-"""Tests of which functions may remember what they have opened, and of the nodes that this concerns."""
+"""Tests of which functions may keep what they have opened, and for which nodes it counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nfrun.core.observation import Observation, SharedObservation
-from nfrun.watch.attribution import Attribution, may_remember
+from nfrun.watch.attribution import Attribution, may_keep
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ from nfrun.watch.attribution import Attribution, may_remember
         "X = 1",
     ],
 )
-def test_these_may_remember(text: str) -> None:
-    assert may_remember(ast.parse(text).body[0])
+def test_functions_that_may_keep_what_they_open(text: str) -> None:
+    assert may_keep(ast.parse(text).body[0])
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_these_may_remember(text: str) -> None:
         "def f():\n    with open('x') as file: file.closed\n    return LIMIT",
     ],
 )
-def test_these_do_not_remember(text: str) -> None:
-    assert not may_remember(ast.parse(text).body[0])
+def test_functions_that_keep_nothing(text: str) -> None:
+    assert not may_keep(ast.parse(text).body[0])
 
 
 def seen(*, nodes: tuple[str, ...], of_attempt: bool = False, **what: object) -> SharedObservation:

@@ -22,7 +22,7 @@ from nfrun.watch.places import Places
         "/data/project/tmp/a.csv",
     ],
 )
-def test_these_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
 
@@ -49,14 +49,14 @@ def test_these_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "/data/project/site-packages/x",
     ],
 )
-def test_these_do_not_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_do_not_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("TMPDIR", "/scratch")
     assert not Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
 
 
 @pytest.mark.parametrize("folder", ["/tmp/a/project", "/home/me/.work/a/project", "/usr/src/project"])
-def test_a_place_that_contains_the_pipeline_counts_in_part(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_contains_the_pipeline_counts_in_part(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     places = Places(Path(folder))
     assert places.counts(f"{folder}/a.csv")

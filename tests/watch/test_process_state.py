@@ -72,10 +72,10 @@ CHANGES: list[tuple[Callable[[], object], tuple[str, ...]]] = [
 def test_what_changed_is_named(change: Callable[[], object], names: tuple[str, ...]) -> None:
     pytest.importorskip("numpy")
     state = ProcessState()
-    marks = state.begin(state.reset())
-    assert state.changed(marks) == ()
+    start = state.begin(state.reset())
+    assert state.changed(start) == ()
     change()
-    assert state.changed(marks) == names
+    assert state.changed(start) == names
 
 
 def test_open_figures_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,40 +84,40 @@ def test_open_figures_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot.get_fignums = lambda: list(figures)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
     state = ProcessState()
-    marks = state.reset()
-    assert state.changed(marks) == (), "those of the program, in a notebook for instance"
+    start = state.reset()
+    assert state.changed(start) == (), "those of the program, in a notebook for instance"
     figures.append(2)
-    assert state.changed(marks) == ("pyplot's figures",)
+    assert state.changed(start) == ("pyplot's figures",)
 
 
 def test_generators_count_from_the_beginning_of_the_code_and_all_else_from_that_of_the_run() -> None:
     state = ProcessState()
     random.random()
     os.chdir("/")
-    marks = state.begin(state.reset())
-    assert state.changed(marks) == ("the working directory",), "a node that comes later is affected too"
+    start = state.begin(state.reset())
+    assert state.changed(start) == ("the working directory",), "a node that comes later is affected too"
 
 
 def test_variables_that_an_import_sets_are_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("THERE")
     state = ProcessState()
-    marks = state.begin(state.reset())
+    start = state.begin(state.reset())
     monkeypatch.setitem(sys.modules, "imported_now", ModuleType("imported_now"))
     os.environ["THERE"] = "by the module"
-    assert state.changed(marks) == ()
+    assert state.changed(start) == ()
     assert state.changed(state.reset()) == ()
 
 
 def test_the_generator_is_read_in_another_way_where_it_lies_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_state, "_STATE_BYTES", 1)
     state = ProcessState()
-    marks = state.reset()
-    assert state.changed(marks) == ()
+    start = state.reset()
+    assert state.changed(start) == ()
     random.random()
-    assert state.changed(marks) == ("random's generator",)
+    assert state.changed(start) == ("random's generator",)
 
 
 @pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
-def test_names_are_listed(names: list[str], text: str) -> None:
+def test_listed_joins_names(names: list[str], text: str) -> None:
     assert listed(names) == text
     assert ProcessState().obstacle(names) == f"it ran on a thread while {text} changed"

@@ -164,12 +164,12 @@ def test_a_removed_file_that_was_there_counts_as_written(trial: Trial) -> None:
     assert trial.attempt(steps.f) == Observation(writes={"a.csv": ""})
 
 
-def test_code_that_nobody_remembers_is_seen_with_its_place(trial: Trial) -> None:
+def test_code_that_keeps_nothing_is_seen_with_its_lines(trial: Trial) -> None:
     steps = trial.module("\n\ndef f(): return g()\n\ndef g(): return open('a.csv').read()")
     trial.attempt(steps.f)
     (shared,) = trial.watch.take()
     file = str(trial.folder / "steps.py")
-    assert (shared.places[:2], shared.imported, shared.nodes) == (((file, 5), (file, 3)), False, ("a",))
+    assert (shared.lines[:2], shared.imported, shared.nodes) == (((file, 5), (file, 3)), False, ("a",))
     assert (shared.of_attempt, shared.seen) == (True, Observation({"a.csv": ONE}))
 
 
