@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory
@@ -24,14 +25,15 @@ from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
 from nfrun.system.atomic_files import atomic_write, sync
-from nfrun.tables.output_files import output_path
-from nfrun.tables.store import TableStore
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 
 class CachedAttempts:
     """Serves cache hits, and calls `run_attempt` for all other attempts.
 
-    `folder` is the folder of the run. Reused journal entries and file checksums are recorded in `observed`. Without a
+    Reused journal entries and file checksums are recorded in `observed`. Without a
     `history`, pending nodes are misses.
     """
 
@@ -41,7 +43,6 @@ class CachedAttempts:
         pipeline: Pipeline,
         store: TableStore,
         keys: CacheKeys,
-        folder: Path,
         observed: ObservedFiles,
         *,
         history: RunHistory | None,
@@ -52,7 +53,6 @@ class CachedAttempts:
         self._base = Path(pipeline.folder)
         self._store = store
         self._keys = keys
-        self._folder = folder
         self._history = history
         self._decisions = decisions
         self._observed = observed
@@ -140,7 +140,7 @@ class CachedAttempts:
         """Link the earlier files into this run and return an outcome with `reused` set. Raises HandoffError."""
         outputs: dict[str, OutputRef] = {}
         for output in finished.outputs:
-            path = output_path(self._folder, output.id, start.attempt) if output.id in files else None
+            path = self._store.path(output.id, start.attempt) if output.id in files else None
             outputs[output.id] = ref = OutputRef(
                 output.id,
                 output.rows,

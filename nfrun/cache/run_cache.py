@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
@@ -25,8 +25,10 @@ from nfrun.engine.attempt import RunAttempt
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.system.checksums import FileChecksums
 from nfrun.system.remembered_checksums import RememberedChecksums
-from nfrun.tables.store import TableStore
 from nfrun.watch.run_watch import RunWatch
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 
 @final
@@ -56,7 +58,6 @@ class RunCache:
         verify: bool = False,
     ) -> None:
         self._pipeline = pipeline
-        self._folder = folder
         self._keep = keep
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
@@ -129,7 +130,6 @@ class RunCache:
             self._pipeline,
             store,
             self._keys,
-            self._folder,
             self._observed,
             history=self._history,
             decisions=self._decisions,

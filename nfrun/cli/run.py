@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH
@@ -31,7 +31,9 @@ from nfrun.system.native_threads import limits_arrow
 from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
-from nfrun.tables.store import TableStore
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]

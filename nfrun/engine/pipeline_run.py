@@ -29,13 +29,13 @@ from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.redaction import Redactor
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.tables.store import TableStore
 from nfrun.watch.run_watch import RunWatch
 
 if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
     from nfrun.watch.process_state import ProcessState
 
-WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
+    WithCache = Callable[[RunAttempt, TableStore, Callable[[Exception], None]], RunAttempt]
 
 
 class PipelineRun:
@@ -71,8 +71,6 @@ class PipelineRun:
     ) -> None:
         names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
         self._makers = {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
-        import pyarrow  # noqa: F401  (now: otherwise the first node to make a table would pay for it)
-
         self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure = BackPressure()
         self.dispatcher = EventDispatcher([*reporters, self._back_pressure], on_error, gate)

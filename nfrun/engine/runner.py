@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from nfrun.core.events import (
     AttemptStopped,
@@ -32,7 +33,9 @@ from nfrun.core.scheduler import Scheduler
 from nfrun.engine.executors.base import Executor, OnOutcome
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR
 from nfrun.nodes.base import GRACE_SECONDS
-from nfrun.tables.store import TableStore
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 _EXIT_SECONDS = 0.2  # for killed processes to exit, after the grace period
 # At most. A signal that comes between Python's last check for signals and the wait is only handled after the wait.

@@ -13,7 +13,6 @@ Other packages use:
 - `frozen`: `frozen_output`
 - `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `local_files`: `local_source`, `resolve_files`
-- `output_files`: `output_path`
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
 - `worker_store`: `WorkerStore`

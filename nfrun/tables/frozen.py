@@ -12,12 +12,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.types as pt
 
 from nfrun.tables.formats import FormatError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 LITTLE = 1 << 12  # bytes, one page
@@ -48,8 +47,6 @@ def frozen(table: pa.Table) -> pa.Table:
     if "numpy" not in sys.modules:
         return table
     if table.get_total_buffer_size() < LITTLE:  # ten times as fast, but it copies more of slices
-        import pyarrow as pa
-
         memory = pa.default_cpu_memory_manager()
         return pa.Table.from_batches([batch.copy_to(memory) for batch in table.to_batches()], table.schema)
     return _with_copies(table, _shareable_columns(table))
@@ -57,8 +54,6 @@ def frozen(table: pa.Table) -> pa.Table:
 
 def copied(table: pa.Table) -> pa.Table:
     """Return the table in new memory, with the extension types that are registered now."""
-    import pyarrow as pa
-
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -67,8 +62,6 @@ def copied(table: pa.Table) -> pa.Table:
 
 def read_all(reader: pa.RecordBatchReader) -> pa.Table:
     """Read all batches into memory. Each is copied at once: a node may reuse its arrays for the next batch."""
-    import pyarrow as pa
-
     reader = registered_reader(reader)
     tables = (frozen(pa.Table.from_batches([batch])) for batch in joined_batches(reader))
     return pa.Table.from_batches([batch for table in tables for batch in table.to_batches()], reader.schema)
@@ -79,8 +72,6 @@ def as_stored(table: pa.Table) -> pa.Table:
 
     Raises FormatError if a file cannot hold a dictionary of the table.
     """
-    import pyarrow as pa
-
     if "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
         table = storable(table)
         for i, field in enumerate(table.schema):
@@ -94,9 +85,6 @@ def as_stored(table: pa.Table) -> pa.Table:
 
 def _is_slice(array: pa.Array) -> bool:
     """Return whether the array, or one inside of it, has more values than a file would hold."""
-    import pyarrow as pa
-    import pyarrow.types as pt
-
     kind = array.type
     if isinstance(kind, pa.BaseExtensionType):
         return _is_slice(array.storage)
@@ -129,8 +117,6 @@ def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
 
     So are those of a reader. A table of 1 GiB or more with small chunks might need too much memory to join them.
     """
-    import pyarrow as pa
-
     if isinstance(value, pa.RecordBatchReader):
         return not has_dictionary(pa.struct(value.schema))
     if value.get_total_buffer_size() < _HUGE:
@@ -146,8 +132,6 @@ def as_registered(table: pa.Table) -> pa.Table:
 
 def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
     """Return a reader of the same batches, each as `as_registered` returns it."""
-    import pyarrow as pa
-
     schema = _registered(reader.schema)
     if schema.equals(reader.schema):
         return reader
@@ -157,8 +141,6 @@ def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
-    import pyarrow as pa
-
     small: list[pa.RecordBatch] = []
     count = 0
     for batch in value.to_batches() if isinstance(value, pa.Table) else value:
@@ -175,15 +157,11 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
 
 def _registered(schema: pa.Schema) -> pa.Schema:
     """Return the schema as a file's reader gets it."""
-    import pyarrow as pa
-
     text = schema.serialize()
     return pa.ipc.read_schema(text) if b"ARROW:extension:name" in text.to_pybytes() else schema
 
 
 def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    import pyarrow as pa
-
     if len(batches) < 2:
         return batches
     try:
@@ -194,8 +172,6 @@ def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
 
 def has_dictionary(kind: pa.DataType) -> bool:
     """Return whether the type contains a dictionary. Batches may have different ones, which a file cannot hold."""
-    import pyarrow as pa
-
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     parts = [kind.field(i).type for i in range(kind.num_fields)]
@@ -204,8 +180,6 @@ def has_dictionary(kind: pa.DataType) -> bool:
 
 def _with_one_dictionary_each(table: pa.Table) -> pa.Table:
     """Give the chunks of each column the same dictionary. Raises FormatError."""
-    import pyarrow as pa
-
     for i, field in enumerate(table.schema):
         column, kind = table.column(i), field.type
         if not has_dictionary(kind):
@@ -231,7 +205,6 @@ def _with_one_dictionary_each(table: pa.Table) -> pa.Table:
 
 def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Put the dictionaries of the chunks one behind the other; None if the type of the indices is too small."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
@@ -258,8 +231,6 @@ def _shareable_columns(table: pa.Table) -> list[int]:
 
 
 def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
-    import pyarrow as pa
-
     if not shared:
         return table
     fields = list(table.schema)
@@ -273,8 +244,6 @@ def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
 
 def _is_shareable(kind: pa.DataType) -> bool:
     """Return whether an array of the type may share the memory of a numpy array."""
-    import pyarrow.types as pt
-
     texts = pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
     return not (texts or pt.is_boolean(kind) or pt.is_null(kind) or pt.is_decimal(kind))
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from nfrun.core.errors import HandoffError
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
@@ -16,8 +18,6 @@ from nfrun.system.os_errors import reason
 from nfrun.tables.frozen import LITTLE, joined_batches, registered_reader, storable
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from nfrun.tables.digest import Digest
 
 _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
@@ -56,8 +56,6 @@ def write_file(
     called before each batch and may raise to stop writing. Raises OSError, `ArrowException`, FormatError, and what
     `before_batch` or a reader raises; then no file is left.
     """
-    import pyarrow as pa
-
     from nfrun.tables.digest import Digest
 
     reserved = 0
@@ -89,8 +87,6 @@ def write_file(
 
 def _created(path: str) -> pa.OSFile:
     """Create a file, and its folder if that is missing."""
-    import pyarrow as pa
-
     name = os.fsencode(path)
     try:
         return pa.OSFile(name, "wb")
@@ -103,8 +99,6 @@ def _write(
     table: pa.Table | pa.RecordBatchReader, sink: Any, content: Digest, before_batch: Callable[[], None]
 ) -> tuple[int, int]:
     """Write the table and return its number of rows and its bytes in memory."""
-    import pyarrow as pa
-
     rows = total = 0
     with pa.ipc.new_file(sink, table.schema) as writer:
         for batch in joined_batches(table):
@@ -137,8 +131,6 @@ def open_file(path: Path, size: int | None = None) -> pa.Table:
 
     The content is not validated. Raises HandoffError if the file cannot be opened or does not have `size` bytes.
     """
-    import pyarrow as pa
-
     try:
         if size is not None and (found := path.stat().st_size) != size:
             raise HandoffError(f"cannot open {path.name}: it has {found:,} bytes, and was written with {size:,}")

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
@@ -15,9 +17,6 @@ from nfrun.system.os_errors import reason
 from nfrun.tables.frozen import has_dictionary, read_all
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.write_queue import Key
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @dataclass(slots=True)
@@ -51,8 +50,6 @@ def write_output(
     A reader is written batch by batch; one with a dictionary column is read into memory first. Raises HandoffError if
     the file cannot be written; exceptions of the reader pass through.
     """
-    import pyarrow as pa
-
     if isinstance(value, pa.RecordBatchReader) and has_dictionary(pa.struct(value.schema)):
         value = read_all(value)
     received = value.nbytes if isinstance(value, pa.Table) else 0  # bytes so far, for the error message

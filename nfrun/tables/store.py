@@ -14,7 +14,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
@@ -27,9 +29,6 @@ from nfrun.tables.frozen import as_registered, as_stored, is_streamed, read_all
 from nfrun.tables.ipc import open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
 
@@ -97,10 +96,8 @@ class TableStore:
         is `memory`, are read into memory. Raises HandoffError if the file cannot be written or the store is closed, and
         FormatError if it cannot hold a dictionary; exceptions of a reader pass through.
         """
-        import pyarrow as pa
-
         self._refuse_if_closed(output)
-        path = None if self._mode == "memory" else output_path(self._folder, output, attempt)
+        path = None if self._mode == "memory" else self.path(output, attempt)
         if path is not None and (self._mode == "mmap" or is_streamed(value)):
             ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
@@ -115,6 +112,10 @@ class TableStore:
                 self._enqueue(entry)
             self._entries[entry.key] = entry
         return ref
+
+    def path(self, output: str, attempt: int) -> str:
+        """Return the path of an output's file, which need not be there."""
+        return output_path(self._folder, output, attempt)
 
     def register_file(self, ref: OutputRef) -> OutputRef:
         """Add an output that another process or an earlier run wrote to its file, and return its reference.
@@ -248,7 +249,7 @@ class TableStore:
         return table
 
     def _path_of(self, ref: OutputRef) -> str:
-        return ref.path or output_path(self._folder, ref.id, ref.attempt)
+        return ref.path or self.path(ref.id, ref.attempt)
 
     # -- called with the lock held ---------------------------------------------------------------------------------
 
@@ -310,8 +311,6 @@ class TableStore:
                 self._change.notify_all()
 
     def _run_writer(self) -> None:
-        import pyarrow as pa
-
         with suppress(Exception):  # too many open files, for instance: then each write fails
             import nfrun.tables.digest  # noqa: F401  (now, not while the end of the run waits for it)
 
@@ -336,8 +335,6 @@ class TableStore:
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: StoredOutput) -> None:
-        import pyarrow as pa
-
         error: HandoffError | None = None
         written, mapped, ref = False, None, entry.ref
         path = self._path_of(entry.ref)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.ipc import open_file
 from nfrun.tables.output_files import output_path, write_output
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class WorkerStore:

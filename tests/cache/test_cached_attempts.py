@@ -100,7 +100,6 @@ class Trial:
             self.pipeline,
             self.store,
             self.keys,
-            self.path / "now",
             self.observed_files,
             history=self.history,  # type: ignore[arg-type]
             decisions=decisions,

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NOTHING
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
-from nfrun.tables.store import TableStore
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 # Takes an outcome and returns the attempt that the calling thread runs next, or None.
 OnOutcome = Callable[[Outcome], NodeStarted | None]

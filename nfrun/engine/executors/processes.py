@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
@@ -28,14 +29,15 @@ from nfrun.nodes.base import CancelToken
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.os_errors import reason
 from nfrun.system.threads import start_timer
-from nfrun.tables.output_files import output_path
-from nfrun.tables.store import TableStore
+
+if TYPE_CHECKING:
+    from nfrun.tables.store import TableStore
 
 # For a worker to start and to take its attempt. That takes 0.1 s, on a machine without memory left several seconds. A
 # worker that needs longer hangs, as at a network mount, and the timeout of the node does not count yet.
 _TAKE_SECONDS = 60.0
 
-PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker"]
+PRELOAD = ["pyarrow", "numpy.random", "nfrun.engine.executors.worker", "nfrun.tables.worker_store"]
 
 
 class ProcessExecutor(ThreadExecutor):
@@ -81,7 +83,6 @@ class ProcessWorkers:
     ) -> None:
         self._runner = runner
         self._store = store
-        self._outputs = outputs
         self._take_seconds = take_seconds
         self._environ = environ
         shared = replace(runner.pipeline, nodes={})
@@ -213,7 +214,7 @@ class ProcessWorkers:
     def _remove_files(self, outputs: Iterable[str], attempt: int) -> None:
         for output in outputs:
             with suppress(OSError):
-                Path(output_path(self._outputs, output, attempt)).unlink()
+                Path(self._store.path(output, attempt)).unlink()
 
 
 def _ending(status: int | None) -> str:

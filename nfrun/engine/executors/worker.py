@@ -29,7 +29,6 @@ from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
 from nfrun.system.std_streams import redirect_std_streams
-from nfrun.tables.worker_store import WorkerStore
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
 
@@ -188,6 +187,8 @@ class _Worker:
 
     def make(self, order: AttemptOrder, outbox: Outbox) -> Outcome:
         """Make one attempt. Raises Cancelled if SIGTERM comes outside the node's code."""
+        from nfrun.tables.worker_store import WorkerStore  # here: the run's process needs no Arrow yet
+
         config, spec = self._config, order.node
         runner = AttemptRunner(
             replace(config.pipeline, nodes={spec.id: spec}),
