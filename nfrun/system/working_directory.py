@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -32,4 +31,6 @@ def thread_directory(folder: Path) -> Iterator[bool]:
 
 def _has_own_directory() -> bool:
     """Give this thread a working directory of its own, for as long as it lives. Returns whether it has one."""
+    import ctypes  # here: every command imports this module
+
     return sys.platform == "linux" and bool(ctypes.CDLL(None).unshare(_CLONE_FS) == 0)

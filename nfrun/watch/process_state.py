@@ -237,7 +237,7 @@ def _random_reader() -> Callable[[], bytes]:
 
     `random.getstate` makes 625 numbers of it, which takes sixty times as long.
     """
-    generator: Any = random.seed.__self__  # type: ignore[attr-defined]
+    generator: Any = random._inst  # not `random.seed.__self__`: others replace `seed`
     header, padding = object.__basicsize__, 4
     if _random.Random.__basicsize__ == header + _STATE_BYTES + padding:
         read = _reader(id(generator) + header)

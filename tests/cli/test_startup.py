@@ -82,6 +82,7 @@ def test_validate_and_plan_import_yaml_alone(folder: Path) -> None:
 
 def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:
     assert imported(folder, "validate", "hello.yaml", "async.yaml") == {"xxhash", "yaml"}
+    assert "ctypes" not in modules(folder, "validate", "hello.yaml")
 
 
 def test_expressions_import_jinja_and_a_script_that_does_not_run_imports_nothing(folder: Path) -> None:

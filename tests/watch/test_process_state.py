@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nfrun.watch import process_state
-from nfrun.watch.process_state import ProcessState, listed
+from nfrun.watch.process_state import RANDOM, ProcessState, listed
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +106,14 @@ def test_variables_that_an_import_sets_are_no_change(monkeypatch: pytest.MonkeyP
     os.environ["THERE"] = "by the module"
     assert state.changed(start) == ()
     assert state.changed(state.reset()) == ()
+
+
+def test_a_program_may_have_replaced_the_function_that_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "seed", lambda *values: None)
+    state = ProcessState()
+    marks = state.reset()
+    random.random()
+    assert state.changed(marks) == (RANDOM,)
 
 
 def test_the_generator_is_read_in_another_way_where_it_lies_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
