@@ -68,7 +68,7 @@ class SeenFiles:
         if len(self._reads) < MOST_FILES and self._bytes <= MOST_BYTES:
             return False
         most = f"{MOST_FILES:,} files" if self._bytes <= MOST_BYTES else f"{MOST_BYTES // 10**9:,} GB"
-        self._obstacle = f"its code reads more than {most}: name them under 'files'"
+        self._obstacle = f"its code reads more than {most}, too much to compare"
         return True
 
     def as_opened(self) -> Observation:
