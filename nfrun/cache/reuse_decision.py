@@ -16,7 +16,7 @@ from nfrun.cache.journal import FinishedNode
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
-from nfrun.watch.recorded_files import RecordedFiles
+from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +262,8 @@ def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
 
 def _describe_one(kind: str, name: str) -> str:
     """Describe a key input in words. `code/fingerprint.py` lists the names of pieces of code."""
+    if kind == "file" and name == WORKING_DIRECTORY:
+        return "the working directory"
     if kind == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
         place = name.removesuffix("**").rstrip("/")
         return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {place}"

@@ -12,6 +12,6 @@ Other packages use:
 - `attribution`: `Attribution`
 - `places`: `Places`
 - `process_state`: `ProcessState`, `StartState`, `WorkerState`
-- `recorded_files`: `RecordedFiles`
+- `recorded_files`: `WORKING_DIRECTORY`, `RecordedFiles`
 - `run_watch`: `RunWatch`
 """

@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 
 
 class Use(Enum):
-    """What is done with a file: `LIST` is for folders, `MATCH` for patterns, and `REMOVE` for files that go away."""
+    """What is done with a file: `LIST` is for folders, `MATCH` for patterns, and `REMOVE` for files that go away.
+
+    `UNKNOWN` is for a file whose folder is not known.
+    """
 
     READ = 1
     WRITE = 2
@@ -18,6 +21,7 @@ class Use(Enum):
     LIST = 4
     MATCH = 5
     REMOVE = 6
+    UNKNOWN = 7
 
     @property
     def writes(self) -> bool:
@@ -28,50 +32,60 @@ class Use(Enum):
 class Access(NamedTuple):
     """An access to the file at an absolute path. That of a pattern is recorded under its path and `suffix`.
 
-    The `suffix` of a file that goes away is its new path, "" if it is removed.
+    The `suffix` of a file that goes away is its new path, "" if it is removed. `is_relative`: the code named the file
+    relative to the working directory.
     """
 
     use: Use
     path: str
     suffix: str = ""
+    is_relative: bool = False
 
 
 def accesses(event: str, args: tuple[Any, ...]) -> Iterator[Access]:
     """Yield the accesses that an audit event announces. Raises OSError, TypeError and ValueError for wrong ones."""
+    for access in _as_named(event, args):
+        path = _absolute(access.path)
+        if path is not None:
+            is_relative = not isinstance(access.path, int) and not os.path.isabs(access.path)
+            yield access._replace(path=path, is_relative=is_relative)
+
+
+def _as_named(event: str, args: tuple[Any, ...]) -> Iterator[Access]:
+    """Yield the accesses, each with what the code gave as the path: it may be relative, or the number of a folder."""
     if event == "open":
-        path = None if isinstance(args[0], int) else _absolute(args[0])
-        if path is not None:
-            yield from _opened(path, args[2])
+        name, mode, flags = args[:3]
+        if not isinstance(name, int):
+            yield from _opened(name, flags, by_os=mode is None)
     elif event in ("os.listdir", "os.scandir"):
-        path = _absolute("." if args[0] is None else args[0])
-        if path is not None:
-            yield Access(Use.LIST, path, "/")
+        yield Access(Use.LIST, "." if args[0] is None else args[0], "/")
     elif event == "glob.glob/2":
         pattern, recursive, root = args[:3]
-        path = _absolute(os.path.join(os.fspath(root), pattern) if root else pattern)
-        if path is not None:
-            yield Access(Use.MATCH, path, "//**" if recursive else "//")
+        name = os.path.join(os.fspath(root), pattern) if root else pattern
+        yield Access(Use.MATCH, name, "//**" if recursive else "//")
     elif event in ("pathlib.Path.glob", "pathlib.Path.rglob"):
-        path = _absolute(os.path.join(args[0], "**" if event.endswith("rglob") else "", args[1]))
-        if path is not None:
-            yield Access(Use.MATCH, path, "//**")
+        name = os.path.join(args[0], "**" if event.endswith("rglob") else "", args[1])
+        yield Access(Use.MATCH, name, "//**")
     elif event == "sqlite3.connect":
         yield from _database(args[0])
     else:
         yield from _changed(event, args)
 
 
-def _opened(path: str, flags: int) -> Iterator[Access]:
+def _opened(name: str, flags: int, *, by_os: bool) -> Iterator[Access]:
     mode = flags & os.O_ACCMODE
     if mode == os.O_RDONLY:
-        if not flags & (os.O_DIRECTORY | getattr(os, "O_PATH", 0)):
-            yield Access(Use.READ, path)
+        if flags & (os.O_DIRECTORY | getattr(os, "O_PATH", 0)):
+            return
+        # `os.open` may take the name as relative to an open folder, of which the event says nothing.
+        is_unknown = by_os and not os.path.isabs(name) and not os.path.exists(name)
+        yield Access(Use.UNKNOWN if is_unknown else Use.READ, name)
     elif mode == os.O_WRONLY and flags & os.O_APPEND and not flags & os.O_TRUNC:
         pass  # a log: neither an input nor an output
-    elif mode == os.O_WRONLY or flags & (os.O_TRUNC | os.O_EXCL) or not os.path.exists(path):
-        yield Access(Use.WRITE, path)
+    elif mode == os.O_WRONLY or flags & (os.O_TRUNC | os.O_EXCL) or not os.path.exists(name):
+        yield Access(Use.WRITE, name)
     else:
-        yield Access(Use.BOTH, path)
+        yield Access(Use.BOTH, name)
 
 
 def _database(name: Any) -> Iterator[Access]:
@@ -81,37 +95,29 @@ def _database(name: Any) -> Iterator[Access]:
         from urllib.parse import unquote
 
         name = unquote(re.sub(r"^file:(//[^/]*)?|[?#].*$", "", name))
-    path = None if name in ("", ":memory:") else _absolute(name)
-    if path is None:
+    if name in ("", ":memory:"):
         return
-    if os.path.exists(path):
-        yield Access(Use.READ, path)
-        yield Access(Use.READ, f"{path}-wal")
+    if os.path.exists(name):
+        yield Access(Use.READ, name)
+        yield Access(Use.READ, f"{name}-wal")
     else:
-        yield Access(Use.WRITE, path)
+        yield Access(Use.WRITE, name)
 
 
 def _changed(event: str, args: tuple[Any, ...]) -> Iterator[Access]:
-    """Yield the accesses of calls that change a file without opening it."""
+    """Yield the accesses of calls that change a file without opening it, unless it is relative to an open folder."""
     if event in ("os.rename", "os.link"):
-        for access in _named(Use.WRITE, args[1], args[3]):
-            yield access
-            if event == "os.rename":
-                for before in _named(Use.REMOVE, args[0], args[2]):
-                    yield before._replace(suffix=access.path)
-    elif event == "os.symlink":
-        yield from _named(Use.WRITE, args[1], args[2])
-    elif event == "os.remove":
-        yield from _named(Use.REMOVE, args[0], args[1])
+        if args[3] != -1:
+            return
+        yield Access(Use.WRITE, args[1])
+        if event == "os.rename" and args[2] == -1:
+            yield Access(Use.REMOVE, args[0], _absolute(args[1]) or "")
+    elif event == "os.symlink" and args[2] == -1:
+        yield Access(Use.WRITE, args[1])
+    elif event == "os.remove" and args[1] == -1:
+        yield Access(Use.REMOVE, args[0])
     elif event == "os.truncate":
-        yield from _named(Use.BOTH, args[0])
-
-
-def _named(use: Use, name: Any, folder: int = -1) -> Iterator[Access]:
-    """Yield the access to a file, unless its path is relative to an open folder."""
-    path = _absolute(name) if folder == -1 else None
-    if path is not None:
-        yield Access(use, path)
+        yield Access(Use.BOTH, args[0])
 
 
 def _absolute(path: Any) -> str | None:

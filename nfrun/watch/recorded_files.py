@@ -14,17 +14,23 @@ from pathlib import Path
 
 from nfrun.system.checksums import FileChecksums, text_checksum
 
+WORKING_DIRECTORY = "/."  # no path of a file has this form
+
 
 class RecordedFiles:
     """Takes checksums of files by their recorded names. Thread-safe.
 
-    Names are relative to `folder`. Of the content of folders, the paths count for which `counts(path)` is true.
+    Names are relative to `folder`. Of the content of folders, the paths count for which `counts(path)` is true. The
+    checksum of `WORKING_DIRECTORY` is the path of the working directory, relative to `folder`, when this was made.
     """
 
     def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums | None = None) -> None:
         self._folder = os.path.abspath(folder)
         self._counts = counts
         self._checksums = checksums or FileChecksums()
+        self._working_directory = ""
+        with suppress(OSError):  # it may be gone
+            self._working_directory = os.path.relpath(os.path.realpath("."), os.path.realpath(folder))
 
     def name(self, path: str) -> str:
         """Return the name under which an absolute path is recorded."""
@@ -35,6 +41,8 @@ class RecordedFiles:
 
     def checksum(self, name: str, *, recheck: bool = False) -> str:
         """Return the checksum of what the name stands for now, "" if it is not there."""
+        if name == WORKING_DIRECTORY:
+            return self._working_directory
         path = os.path.join(self._folder, name)
         if name.endswith(("//", "//**")):
             return self._matches(path.removesuffix("**").rstrip("/"), recursive=name.endswith("**"))

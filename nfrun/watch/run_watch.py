@@ -29,6 +29,7 @@ from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.seen_files import SeenFiles
 from nfrun.watch.stack import Caller, Stacks
 
+_FOLDER_OPENERS = ("/shutil.py", "/os.py", "<frozen os>")  # with `os.open`, relative to other open folders
 # The value of `current_attempt`.
 Attempt = tuple[str, int, Logs]
 
@@ -101,6 +102,8 @@ class RunWatch:
             with suppress(OSError, TypeError, ValueError, LookupError):  # the call raises it, too
                 if host := self._connections.host(event, args):
                     self._add(frame, host)
+            return
+        if event == "open" and args[1] is None and frame.f_code.co_filename.endswith(_FOLDER_OPENERS):
             return
         try:
             found = list(accesses(event, args))

@@ -8,7 +8,7 @@ import stat
 from nfrun.core.observation import Observation
 from nfrun.core.text import ellipsize
 from nfrun.watch.file_access import Access, Use
-from nfrun.watch.recorded_files import RecordedFiles
+from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 MOST_FILES = 10_000  # read by an attempt: with more, the node is not reused
 MOST_BYTES = 10_000_000_000
@@ -35,6 +35,11 @@ class SeenFiles:
             self._hosts[what] = None
             return ""
         name = self._files.name(what.path)
+        if what.is_relative:
+            self._reads[WORKING_DIRECTORY] = self._files.checksum(WORKING_DIRECTORY)
+        if what.use is Use.UNKNOWN:
+            self._obstacle = f"it opens {ellipsize(name, MOST_SHOWN)}, perhaps relative to an open folder"
+            return None
         if what.use.writes:
             self._write(name, what)
             return None

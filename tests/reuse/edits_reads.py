@@ -80,6 +80,18 @@ def touch(folder: Path) -> None:
 
 ROWS = [
     reads("a csv opened by a function", OPEN, reason="the file data/a.csv changed"),
+    row("another working directory, after a relative name", "def f(): return {'n': open('conf.json').read()}",
+        os.chdir, True, reason="the working directory changed", **{"conf.json": "1", "../conf.json": "2"}),
+    row("another working directory, after a relative pattern",
+        "import glob\ndef f(): return {'n': len(glob.glob('*.json'))}", os.chdir, True,
+        reason="the working directory changed", **{"conf.json": "1", "../conf.json": "2"}),
+    row("another working directory, after a relative name to write",
+        "def f():\n    with open('out.txt', 'w') as file: file.write('1')\n    return {'n': 1}", os.chdir, True,
+        reason="the working directory changed"),
+    row("a file opened relative to an open folder",
+        f"{HERE}import os\ndef f():\n    folder = os.open(HERE / 'data', os.O_RDONLY | os.O_DIRECTORY)\n"
+        "    n = os.open('a.csv', os.O_RDONLY, dir_fd=folder)\n    text = os.read(n, 9)\n    os.close(n)\n"
+        "    return {'n': text}", {}, True, reason="perhaps relative to an open folder"),
     reads("a file that goes away", f"{HERE}def f(): return {{'n': 1 if try_open() else 2}}\ndef try_open():\n"
           "    try: return open(HERE / 'data/a.csv').read()\n    except OSError: return ''",
           text=None, reason="the file data/a.csv is gone"),
@@ -204,6 +216,10 @@ ROWS = [
     row("the distributions that are installed", "import importlib.metadata\n"
         "def f(): return {'n': len([*importlib.metadata.distributions()]) > 0}", {"b.txt": ""}, False),
     row("a touched file", OPEN, touch, False),
+    row("another working directory, after an absolute name", OPEN, os.chdir, False),
+    row("folders that are walked and removed, relative to open folders", "import os, tempfile\ndef f():\n"
+        "    with tempfile.TemporaryDirectory() as folder:\n        os.makedirs(f'{folder}/x/y/z')\n"
+        "        return {'n': len([*os.fwalk(folder)])}", {}, False),
     row("the same content by another file", OPEN, {"data/a.csv": "x\n1\n"}, False),
     row("another file in the folder", OPEN, {"data/b.csv": "1"}, False),
     row("a temporary file", "import tempfile\ndef f():\n    with tempfile.NamedTemporaryFile('w+') as file:\n"

@@ -32,7 +32,11 @@ def test_no_row_has_the_name_of_another() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a folder for a project, beside folders of other modules, which are forgotten afterwards."""
+    """Give a folder for a project, beside folders of other modules, which are forgotten afterwards.
+
+    The folder around it is the working directory.
+    """
+    monkeypatch.chdir(tmp_path)
     for name in ("src", "site-packages"):
         monkeypatch.syspath_prepend(tmp_path / name)
     before = set(sys.modules)
