@@ -77,8 +77,8 @@ class CacheKeys:
             self._facts[node] = KINDS[spec.kind].code_facts(spec, self.code)
         return self._facts[node]
 
-    def pieces(self, node: str) -> Sequence[Piece]:
-        """Return the pieces of the project's code that the node reaches."""
+    def pieces(self, node: str) -> Sequence[Sequence[Piece]]:
+        """Return the pieces of the project's code that the node reaches, by module."""
         spec = self._pipeline.nodes[node]
         return KINDS[spec.kind].pieces(spec, self.code)
 

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +74,8 @@ class Fingerprints:
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
         self._found: dict[Item, Mapping[str, str]] = {}
-        self._reached: dict[Item, Sequence[Piece]] = {}
+        self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
+        self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Piece]] = {}
         self._lookups: dict[Item, list[str]] = {}  # the modules and lists that were looked up, found or not
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
@@ -85,27 +85,42 @@ class Fingerprints:
         """
         start = module, function
         if start not in self._found:
-            reached = sorted(self._reach([start]), key=itemgetter(0))
-            names = dict.fromkeys(name for (module, _), _ in reached for name in with_packages(module))
-            lists = (module for (module, name), _ in reached if name == _BELOW)
+            reached = self._reached_names(start)
+            names = dict.fromkeys(name for module in reached for name in with_packages(module))
+            lists = (module for module, names in reached.items() if _BELOW in names)
             self._lookups[start] = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
-            self._found[start] = {":".join(item): step.digest for item, step in reached if step.digest}
+            items = ((module, name) for module, names in reached.items() for name in names)
+            self._found[start] = {":".join(item): digest for item in items if (digest := self._steps[item].digest)}
         return self._found[start]
 
-    def reached(self, module: str, function: str) -> Sequence[Piece]:
-        """Return the pieces that the function may reach, by module and position. The result is cached.
+    def reached(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
+        """Return the pieces that the function may reach: those of each module, by position.
 
-        Of a module that counts as a whole, these are all its pieces; none if it cannot be parsed.
+        Functions that reach the same pieces of a module have the same object for them. Of a module that counts as a
+        whole, these are all its pieces; none if it cannot be parsed.
         """
-        start = module, function
-        if start not in self._reached:
+        groups = (self._group(*reached) for reached in self._reached_names((module, function)).items())
+        return [group for group in groups if group]
+
+    def _reached_names(self, start: Item) -> Mapping[str, tuple[str, ...]]:
+        """Return what the item leads to: the names by module. The result is cached."""
+        if start not in self._items:
+            found: dict[str, list[str]] = {}
+            for (module, name), _ in self._reach([start]):
+                found.setdefault(module, []).append(name)
+            self._items[start] = {module: tuple(sorted(found[module])) for module in sorted(found)}
+        return self._items[start]
+
+    def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Piece]:
+        key = module, names
+        if key not in self._groups:
             found: dict[int, Piece] = {}
-            for item, step in self._reach([start]):
-                for piece in self._pieces(*item, step):
+            for name in names:
+                for piece in self._pieces(module, name, self._steps[module, name]):
                     if piece.name == _ON_IMPORT or id(piece.definition.body) not in found:
                         found[id(piece.definition.body)] = piece
-            self._reached[start] = sorted(found.values(), key=lambda piece: (piece.module, piece.definition.at))
-        return self._reached[start]
+            self._groups[key] = sorted(found.values(), key=lambda piece: piece.definition.at)
+        return self._groups[key]
 
     def packages(self, module: str, function: str) -> Mapping[str, str]:
         """Return the versions of the installed distributions that are imported by the code that the function may reach.
@@ -145,15 +160,20 @@ class Fingerprints:
     def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
         """Yield the items and all items that they lead to, except those whose name is `skip`."""
         seen: set[Item] = set()
-        left = list(items)
-        while left:
-            item = left.pop()
-            if item not in seen and item[1] != skip:
-                seen.add(item)
-                if item not in self._steps:
-                    self._steps[item] = self._step(*item)
-                yield item, self._steps[item]
-                left.extend(self._steps[item].following)
+        left, whole = list(items), list[Item]()  # whole modules first: then their definitions need not be read again
+        while whole or left:
+            item = whole.pop() if whole else left.pop()
+            if item in seen or item[1] == skip or ((item[0], _WHOLE) in seen and self._is_definition(*item)):
+                continue
+            seen.add(item)
+            step = self._steps.get(item) or self._steps.setdefault(item, self._step(*item))
+            yield item, step
+            for following in step.following:
+                (whole if following[1] in (_WHOLE, _BELOW) else left).append(following)
+
+    def _is_definition(self, module: str, name: str) -> bool:
+        source = self._sources.get(module)
+        return source is not None and source.tree is not None and name in source.symbols.definitions
 
     def _pieces(self, module: str, name: str, step: _Step) -> Iterator[Piece]:
         """Yield the pieces of an item, without those of the items that it leads to."""

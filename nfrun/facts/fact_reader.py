@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -48,6 +48,9 @@ class FactReader:
         self._names = Names(code)
         self._lines: dict[str, _Lines] = {}
         self._found: dict[int, Findings] = {}  # by the id of the definition's body
+        self._groups: dict[int, Sequence[Findings]] = {}  # by the id of a group of statements
+        self._users: dict[int, Sequence[tuple[Piece, Findings]]] = {}  # likewise, those that may read `_variables`
+        self._variables: frozenset[str] = frozenset()
         self._facts: dict[tuple[str, str], CodeFacts] = {}  # without files
         self._unseen: dict[tuple[str, str], bool] = {}  # whether the functions read files unseen
 
@@ -55,13 +58,12 @@ class FactReader:
         """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
         start = module, function
         if start not in self._facts:
-            found = [self._findings(piece) for piece in self._code.reached(module, function)]
-            some = [findings for findings in found if findings is not None]
-            self._facts[start] = self._merged(start, some)
-            self._unseen[start] = any(findings.unseen for findings in some)
+            found = [findings for group in self._code.reached(*start) for findings in self._findings(group)]
+            self._facts[start] = self._merged(start, found)
+            self._unseen[start] = any(findings.unseen for findings in found)
         facts = self._facts[start]
         if self._unseen[start]:
-            everything = [self._read(piece) for piece in self._code.reached(module, function)]
+            everything = [self._read(piece) for group in self._code.reached(*start) for piece in group]
             files, unknown = named_files(self._code, self._names, everything, f"{module}:{function}", arguments)
             facts = replace(facts, files=files, unknown_files=unknown)
         return facts
@@ -86,22 +88,36 @@ class FactReader:
 
     def _reads(self, start: tuple[str, str], variables: Set[str]) -> Mapping[str, CodeFact]:
         """Return where the code that a function reaches reads some of the variables."""
+        if self._variables != variables:
+            self._variables = frozenset(variables)
+            self._users.clear()
         found: dict[str, CodeFact] = {}
         users: dict[str, list[Piece]] = {}
-        for piece in self._code.reached(*start):
-            lines = self._lines_of(piece.module)
-            if lines.mention(piece.definition.body, {variable.partition(":")[2] for variable in variables}):
-                findings = self._read(piece)
+        for group in self._code.reached(*start):
+            for piece, findings in self._users_in(group):
                 for variable in variables & findings.read.keys():
                     found.setdefault(variable, findings.read[variable])
                 for variable in variables & {**findings.read, **findings.assigned}.keys():
                     users.setdefault(variable, []).append(piece)
         return {variable: replace(fact, memo=_memo(variable, users[variable])) for variable, fact in found.items()}
 
-    def _findings(self, piece: Piece) -> Findings | None:
-        """Return what a statement shows, None if it has no word that could lead to a fact."""
-        has_words = self._lines_of(piece.module).have_words(piece.definition.body)
-        return self._read(piece) if has_words else None
+    def _users_in(self, group: Sequence[Piece]) -> Sequence[tuple[Piece, Findings]]:
+        """Return the statements of a group that may read one of the variables."""
+        if id(group) not in self._users:
+            names = sorted({variable.partition(":")[2] for variable in self._variables})
+            mentions = self._lines_of(group[0].module).mentions(names)
+            pieces = [piece for piece in group if _any_within(mentions, piece.definition.body)]
+            self._users[id(group)] = [(piece, self._read(piece)) for piece in pieces]
+        return self._users[id(group)]
+
+    def _findings(self, group: Sequence[Piece]) -> Sequence[Findings]:
+        """Return what those statements of a group show that have a word which could lead to a fact."""
+        if id(group) not in self._groups:
+            words = self._lines_of(group[0].module).with_words
+            self._groups[id(group)] = [
+                self._read(piece) for piece in group if _any_within(words, piece.definition.body)
+            ]
+        return self._groups[id(group)]
 
     def _read(self, piece: Piece) -> Findings:
         key = id(piece.definition.body)
@@ -162,19 +178,15 @@ class _Lines:
         self.shown = shown
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self._words = set(re.findall(r"\w+", text))
-        self._with_words = self._lines_with(f"{'|'.join([_WORDS, *words])}", "://")
+        self.with_words = self._lines_with(f"{'|'.join([_WORDS, *words])}", "://")
         self._mentions: dict[str, Sequence[int]] = {}
 
-    def have_words(self, body: ast.AST) -> bool:
-        """Return whether a statement has such a word."""
-        return _any_within(self._with_words, body)
-
-    def mention(self, body: ast.AST, names: Collection[str]) -> bool:
-        """Return whether a statement has one of the names."""
-        pattern = "|".join(sorted(names))
+    def mentions(self, names: Sequence[str]) -> Sequence[int]:
+        """Return the lines that have one of the names."""
+        pattern = "|".join(names)
         if pattern not in self._mentions:
             self._mentions[pattern] = self._lines_with(pattern)
-        return _any_within(self._mentions[pattern], body)
+        return self._mentions[pattern]
 
     def _lines_with(self, pattern: str, *others: str) -> Sequence[int]:
         """Return the sorted lines with a word that matches the pattern, or with one of the other texts."""

@@ -30,7 +30,7 @@ class _Imports:
     def __init__(self, code: Fingerprints) -> None:
         self._code = code
         self._found: dict[tuple[str, str], list[str]] = {}
-        self._inside: dict[int, Sequence[str]] = {}  # by the id of a statement
+        self._inside: dict[int, Sequence[str]] = {}  # by the id of a group of statements
         self._installed: dict[str, bool] = {}
 
     def of(self, module: str, function: str) -> Sequence[str]:
@@ -43,13 +43,14 @@ class _Imports:
     def _names(self, module: str, function: str) -> Iterator[str]:
         """Yield the names of the modules that are imported at the top of modules, and inside of functions."""
         loaded: dict[str, None] = {module: None}
-        for piece in self._code.reached(module, function):
-            symbols, body = self._code.symbols_of(piece.module), piece.definition.body
+        for group in self._code.reached(module, function):
+            symbols = self._code.symbols_of(group[0].module)
             if symbols is not None:
-                loaded[piece.module] = None
-                if id(body) not in self._inside:
-                    self._inside[id(body)] = list(_inside(body, symbols.package))
-                yield from self._inside[id(body)]
+                loaded[group[0].module] = None
+                if id(group) not in self._inside:
+                    bodies = (piece.definition.body for piece in group)
+                    self._inside[id(group)] = [name for body in bodies for name in _inside(body, symbols.package)]
+                yield from self._inside[id(group)]
         left = list(loaded)
         while left:
             symbols = self._code.symbols_of(left.pop())

@@ -42,14 +42,14 @@ class _Module:
 class Attribution:
     """Adds to the observation of a node what other attempts opened in code that the node shares. Not thread-safe.
 
-    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, and `file_of(module)` the file of a
-    module. `take()` returns what was seen in shared code since the last call. `folder` is that of the pipeline.
+    `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(module)` the file
+    of a module. `take()` returns what was seen in shared code since the last call. `folder` is that of the pipeline.
     """
 
     def __init__(
         self,
         nodes: Iterable[str],
-        pieces: Callable[[str], Sequence[Piece]],
+        pieces: Callable[[str], Sequence[Sequence[Piece]]],
         file_of: Callable[[str], Path | None],
         take: Callable[[], Iterable[SharedObservation]],
         folder: Path,
@@ -115,9 +115,9 @@ class Attribution:
     def _index(self) -> dict[str, _Module]:
         """Return the modules by file."""
         groups: dict[int, tuple[Sequence[Piece], list[str]]] = {}
-        for node in self._names:  # nodes that call the same function have the same pieces
-            pieces = self._pieces(node)
-            groups.setdefault(id(pieces), (pieces, []))[1].append(node)
+        for node in self._names:
+            for pieces in self._pieces(node):
+                groups.setdefault(id(pieces), (pieces, []))[1].append(node)
         wrapped = {
             name for pieces, _ in groups.values() for piece in pieces for name in _wrapped(piece.definition.body)
         }
