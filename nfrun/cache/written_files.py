@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 from nfrun.cache.history import RunHistory
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import NodeSpec, ancestors
 
 
 class WrittenFiles:
@@ -44,19 +44,11 @@ class WrittenFiles:
         """
         before = self._before.get(spec.id)
         if before is None:
-            before = self._before[spec.id] = self._ancestors(spec)
+            before = self._before[spec.id] = {spec.id, *ancestors(spec.id, self._nodes)}
         others = [name for name in self._nodes if name not in before]
         return _names(
             files for name in others for files in (*self._earlier[name][:1], self._wrote.get(name, {})) if files
         )
-
-    def _ancestors(self, spec: NodeSpec) -> set[str]:
-        found, left = {spec.id}, [spec.id]
-        while left:
-            new = [need for need in self._nodes[left.pop()].upstream if need not in found]
-            found.update(new)
-            left.extend(new)
-        return found
 
 
 def _names(wrote: Iterable[Iterable[str]]) -> set[str]:

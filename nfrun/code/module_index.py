@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nfrun.code.module_finder import find_module, is_installed
 from nfrun.system.checksums import file_checksum, text_checksum
+from nfrun.system.file_search import is_foreign
 
 _MANY = 1_000  # modules below a package; to read more takes seconds
 _ENTRIES = 20_000  # files and folders that are searched for these modules
@@ -102,7 +103,7 @@ class ModuleIndex:
         entries = 0
         for place in self._places.get(package, ()) if package else [str(self._folder)]:
             for folder, inner, files in os.walk(place):
-                inner[:] = [name for name in inner if not _is_foreign(f"{folder}{os.sep}{name}")]
+                inner[:] = [name for name in inner if not is_foreign(f"{folder}{os.sep}{name}")]
                 above = Path(folder).relative_to(place).parts
                 for name in (name for name in files if name.endswith(".py")):
                     parts = (*above, name) if name != "__init__.py" else above
@@ -118,14 +119,6 @@ class ModuleIndex:
     def _ours(self, places: Iterable[str]) -> list[str]:
         folders = (place for place in dict.fromkeys(map(os.path.abspath, places)) if Path(place).is_dir())
         return [place for place in folders if not is_installed(Path(place), self._folder)]
-
-
-def _is_foreign(folder: str) -> bool:
-    """Return whether the folder is hidden, installed, generated or a virtual environment."""
-    name = folder.rpartition(os.sep)[2]
-    if name.startswith(".") or name in ("__pycache__", "node_modules", "site-packages", "dist-packages"):
-        return True
-    return os.access(f"{folder}{os.sep}pyvenv.cfg", os.F_OK)
 
 
 def _without_ending(origin: str) -> str:

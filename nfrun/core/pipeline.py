@@ -151,3 +151,14 @@ class Pipeline:
 def has_expression(text: str) -> bool:
     """Return whether the text contains an expression (`${{`)."""
     return EXPRESSION_START in text
+
+
+def ancestors(node: str, nodes: Mapping[str, NodeSpec]) -> set[str]:
+    """Return the nodes for which a node waits, directly or not. References to missing nodes are left out."""
+    found: set[str] = set()
+    left = [node]
+    while left:
+        new = [name for name in nodes[left.pop()].upstream if name in nodes and name not in found]
+        found.update(new)
+        left += new
+    return found

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from glob import has_magic
 from pathlib import Path
 
-from nfrun.core.pipeline import NodeSpec, has_expression
+from nfrun.core.pipeline import NodeSpec, ancestors, has_expression
 from nfrun.core.text import closest_match
 from nfrun.nodes.registry import KINDS
 from nfrun.system.file_search import find_files
@@ -70,15 +70,9 @@ def _describe(entry: str, base: Path) -> tuple[str, str]:
 
 def _is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path) -> bool:
     """Return whether a node that ends before this one starts may write the file."""
-    needed: set[str] = set()
-    seen: set[str] = set()
-    left = [spec]
-    while left:
-        node = left.pop()
-        needed.update(node.needs)
-        left.extend(nodes[name] for name in node.upstream if name in nodes and name not in seen)
-        seen.update(node.upstream)
-    return any(_may_write(nodes[name], entry, base, needed) for name in seen if name in nodes)
+    before = ancestors(spec.id, nodes)
+    needed = {need for name in (spec.id, *before) for need in nodes[name].needs}
+    return any(_may_write(nodes[name], entry, base, needed) for name in before)
 
 
 def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) -> bool:

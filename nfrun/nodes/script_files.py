@@ -17,7 +17,7 @@ from pathlib import Path
 from nfrun.code.script_names import ScriptNames, script_names
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.shell_words import Command, commands, here_documents
-from nfrun.system.file_search import find_files
+from nfrun.system.file_search import find_files, name_below
 from nfrun.watch.places import Places
 
 MOST_FILES = 1_000
@@ -167,7 +167,7 @@ class _Search:
 
     def _add(self, path: str, language: str, *, by_pattern: bool = False) -> None:
         path = os.path.normpath(path)
-        name = path.removeprefix(f"{self.folder}/")
+        name = name_below(self.folder, path)
         if name not in self.found and self.counts(path):
             self.found[name] = Path(path)
             self.left.append((path, language))

@@ -16,7 +16,7 @@ from glob import has_magic
 from pathlib import Path
 
 from nfrun.core.errors import SourceSpan
-from nfrun.core.pipeline import NodeSpec, Param, has_expression
+from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
@@ -66,9 +66,9 @@ def file_conflicts(
         named = [(spec.kind, path) for path in KINDS[spec.kind].named_files(spec)]
         named += [("files", path) for path in spec.files if not has_magic(path)]
         found = {pair: key for key, path in named for pair in _written(path, folder, writers, real_path)}
-        before = _needed(name, nodes) if found else set()
+        before = ancestors(name, nodes) if found else set()
         for (writer, file), key in found.items():
-            if writer != name and writer not in before and name not in _needed(writer, nodes):
+            if writer != name and writer not in before and name not in ancestors(writer, nodes):
                 what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
                 yield ("nodes", name, key), f"{what} before or after that", f"make it wait: needs: [{writer}]"
 
@@ -110,14 +110,3 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
         return _matches(names, pattern[1:]) or (not is_hidden and _matches(names[1:], pattern))
     is_hidden = names[0].startswith(".") and not pattern[0].startswith(".")
     return not is_hidden and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
-
-
-def _needed(node: str, nodes: Mapping[str, NodeSpec]) -> set[str]:
-    """Return the nodes that a node needs, directly or not."""
-    found: set[str] = set()
-    pending = [node]
-    while pending:
-        new = [name for name in nodes[pending.pop()].upstream if name in nodes and name not in found]
-        found.update(new)
-        pending += new
-    return found

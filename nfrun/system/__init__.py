@@ -12,7 +12,7 @@ Other packages use:
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
 - `native_threads`: `default_thread_variables`, `given_thread_variables`, `limits_arrow`, `thread_variables`
-- `file_search`: `find_files`
+- `file_search`: `find_files`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`
 - `process_exit`: `leave_process`, `ImmediateExit`

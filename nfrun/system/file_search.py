@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 
-_GENERATED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
+PYTHON_FOLDERS = frozenset({"__pycache__", "site-packages", "dist-packages"})
 
 
 def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str, Path]:
@@ -36,7 +36,14 @@ def find_files(name: str, base: Path, skipped: Collection[str] = ()) -> dict[str
 def is_foreign(folder: str) -> bool:
     """Return whether the folder is hidden, generated, of installed packages, or a virtual environment."""
     name = os.path.basename(folder)
-    return name.startswith(".") or name in _GENERATED or os.access(f"{folder}{os.sep}pyvenv.cfg", os.F_OK)
+    if name.startswith(".") or name == "node_modules" or name in PYTHON_FOLDERS:
+        return True
+    return os.access(f"{folder}{os.sep}pyvenv.cfg", os.F_OK)
+
+
+def name_below(folder: str, path: str) -> str:
+    """Return the path of a file relative to a folder; an absolute one as it is if it is not below that folder."""
+    return path.removeprefix(f"{folder}/")
 
 
 def _matches_at_any_depth(pattern: str, base: Path, skipped: Collection[str]) -> Iterator[str]:

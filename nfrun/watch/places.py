@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nfrun
+from nfrun.system.file_search import PYTHON_FOLDERS
 
 _SYSTEM = ("/usr", "/etc", "/proc", "/sys", "/dev")
-_NAMES = frozenset({".git", "__pycache__", "site-packages", "dist-packages"})  # of folders that never count
+_NAMES = PYTHON_FOLDERS | {".git"}  # of folders that never count
 
 
 class Places:

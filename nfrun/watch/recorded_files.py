@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.system.file_search import name_below
 
 WORKING_DIRECTORY = "/."  # no path of a file has this form
 
@@ -24,20 +25,17 @@ class RecordedFiles:
     checksum of `WORKING_DIRECTORY` is the path of the working directory, relative to `folder`, when this was made.
     """
 
-    def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums | None = None) -> None:
+    def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums) -> None:
         self._folder = os.path.abspath(folder)
         self._counts = counts
-        self._checksums = checksums or FileChecksums()
+        self._checksums = checksums
         self._working_directory = ""
         with suppress(OSError):  # it may be gone
             self._working_directory = os.path.relpath(os.path.realpath("."), os.path.realpath(folder))
 
     def name(self, path: str) -> str:
         """Return the name under which an absolute path is recorded."""
-        if path == self._folder:
-            return "."
-        inside = f"{self._folder}/"
-        return path[len(inside) :] if path.startswith(inside) else path
+        return "." if path == self._folder else name_below(self._folder, path)
 
     def checksum(self, name: str, *, recheck: bool = False) -> str:
         """Return the checksum of what the name stands for now, "" if it is not there."""
