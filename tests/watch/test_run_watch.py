@@ -6,6 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -48,8 +50,9 @@ class Trial:
         token = current_attempt.set(mark)
         self.watch.running[mark] = None
         try:
-            with self.watch.watching():
-                call()
+            # On a thread: on the main thread, the script `pytest` counts as code of the project that is being imported.
+            with self.watch.watching(), ThreadPoolExecutor(1) as pool:
+                pool.submit(copy_context().run, call).result()
             found = self.watch.end(mark)
             return found and replace(found, reads=_files(found))
         finally:
