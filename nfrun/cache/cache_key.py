@@ -98,7 +98,9 @@ class CacheKeys:
         key_inputs |= kind.key_inputs(spec, self.code)
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
-        key_inputs |= {f"package {name}": self._distributions.version(name) or "" for name in spec.packages}
+        key_inputs |= {
+            f"package {name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
+        }
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}

@@ -22,6 +22,7 @@ class Distributions:
 
     def __init__(self) -> None:
         self._infos: dict[str, dict[str, Path]] = {}  # by folder, the metadata by name
+        self._versions: dict[str, str | None] = {}
         self._owners: dict[str, tuple[str, str] | None] = {}  # by file
 
     def names(self) -> list[str]:
@@ -33,9 +34,11 @@ class Distributions:
 
         If it was not installed from an index, a digest of what was installed follows, as its source may have changed.
         """
-        infos = (self._listed(place).get(normalized(name)) for place in sys.path)
-        info = next(filter(None, infos), None)
-        return None if info is None else _version(info)
+        if name not in self._versions:
+            infos = (self._listed(place).get(normalized(name)) for place in sys.path)
+            info = next(filter(None, infos), None)
+            self._versions[name] = None if info is None else _version(info)
+        return self._versions[name]
 
     def is_editable(self, name: str) -> bool:
         """Return whether the distribution is installed in editable mode: its version says little about its source."""

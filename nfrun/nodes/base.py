@@ -226,6 +226,8 @@ class Kind:
     # Returns what else the outputs depend on, by name: beside the body, values, settings, inputs, files and variables.
     # If one has changed, it is called "its <name>"; `cache/reuse_decision.py` has other texts for some first words.
     key_inputs: Callable[[NodeSpec, Fingerprints], Mapping[str, str]] = lambda node, code: {}
+    # The installed packages that do the work of the kind: the outputs depend on their versions.
+    packages: tuple[str, ...] = ()
     # Returns the installed modules that the node's code may import.
     imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
     # Whether what `key_inputs` has read is unchanged.

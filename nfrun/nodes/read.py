@@ -102,5 +102,6 @@ READ = Kind(
     external_inputs=_files,
     remote_input=lambda node: node.body,
     named_files=_named,
+    packages=("pyarrow",),
     uses_environment=False,
 )

@@ -177,5 +177,6 @@ SQL = Kind(
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
     external_inputs=_named_files,
     named_files=_names,
+    packages=("duckdb",),
     code_facts=text_facts,
 )
