@@ -212,9 +212,9 @@ class Kind:
     is_template: bool = False
     expression_hint: str = ""
 
-    # Returns the files outside of the run that a node reads, by the names to show; paths are relative to the folder.
-    # Of `NamedFiles`, those that appear while the node runs are its outputs. None if they are not on this machine: then
-    # the node is never reused. The node fails if a path does not exist.
+    # Returns the files outside of the run that a node reads, by the names to show; paths are relative to the folder. If
+    # it is a `NamedFiles`, the files that appear while the node runs are its outputs. None if the files are not on this
+    # machine: then the node is never reused. A path need not exist: then the node fails.
     external_inputs: Callable[[NodeSpec, Path], Mapping[str, Path] | None] = lambda node, folder: {}
     # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
     # version that the service gives for the file.

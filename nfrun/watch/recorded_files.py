@@ -22,7 +22,7 @@ class RecordedFiles:
     """Takes checksums of files by their recorded names. Thread-safe.
 
     Names are relative to `folder`. Of the content of folders, the paths count for which `counts(path)` is true. The
-    checksum of `WORKING_DIRECTORY` is the path of the working directory, relative to `folder`, when this was made.
+    checksum of `WORKING_DIRECTORY` is the path of the working directory when this object was made.
     """
 
     def __init__(self, folder: Path, counts: Callable[[str], bool], checksums: FileChecksums) -> None:

@@ -38,7 +38,7 @@ class SeenFiles:
         if what.is_relative:
             self._reads[WORKING_DIRECTORY] = self._files.checksum(WORKING_DIRECTORY)
         if what.use is Use.UNKNOWN:
-            self._obstacle = f"it opens {ellipsize(name, MOST_SHOWN)}, perhaps relative to an open folder"
+            self._obstacle = f"it opens {ellipsize(name, MOST_SHOWN)}, and nfrun cannot know in which folder"
             return None
         if what.use.writes:
             self._write(name, what)

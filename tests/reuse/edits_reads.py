@@ -91,7 +91,7 @@ ROWS = [
     row("a file opened relative to an open folder",
         f"{HERE}import os\ndef f():\n    folder = os.open(HERE / 'data', os.O_RDONLY | os.O_DIRECTORY)\n"
         "    n = os.open('a.csv', os.O_RDONLY, dir_fd=folder)\n    text = os.read(n, 9)\n    os.close(n)\n"
-        "    return {'n': text}", {}, True, reason="perhaps relative to an open folder"),
+        "    return {'n': text}", {}, True, reason="nfrun cannot know in which folder"),
     reads("a file that goes away", f"{HERE}def f(): return {{'n': 1 if try_open() else 2}}\ndef try_open():\n"
           "    try: return open(HERE / 'data/a.csv').read()\n    except OSError: return ''",
           text=None, reason="the file data/a.csv is gone"),
