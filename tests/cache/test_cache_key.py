@@ -40,7 +40,7 @@ def changed_inputs(node: NodeSpec = NODE, **options: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"kind": "sql", "format": NODE.format}, {"kind", "format"}),
+        ({"kind": "sql", "format": NODE.format}, {"kind", "format", "package duckdb"}),
         ({"body": "make all"}, {"text"}),
         ({"with_": {"n": 2}}, {"value n"}),
         ({"with_": {"n": 1.0}}, {"value n"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
@@ -59,4 +60,5 @@ def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more()
     spec = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
     keys = CacheKeys(Pipeline("p.yaml", "/nowhere", "p", "", {}, {}, {"a": spec}, {}))
     older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
-    assert dict(keys.definition("a")) == {**older, "scheme": "4", "cpus": "1"}
+    newer = {"scheme": "4", "cpus": "1", "package duckdb": version("duckdb")}
+    assert dict(keys.definition("a")) == {**older, **newer}
