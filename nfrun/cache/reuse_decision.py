@@ -16,6 +16,7 @@ from nfrun.cache.journal import FinishedNode
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
+from nfrun.core.text import shortened
 from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 
@@ -256,8 +257,7 @@ def changes(before: KeyInputs, now: KeyInputs) -> str:
 
 def _describe(key_inputs: Iterable[str], one: str, several: str) -> str:
     words = [_describe_one(*part.partition(" ")[::2]) for part in key_inputs]
-    more = f" and {len(words) - 4} more" if len(words) > 4 else ""
-    return f"{', '.join(words[:4])}{more} {one if len(words) == 1 else several}" if words else ""
+    return f"{shortened(words, 4)} {one if len(words) == 1 else several}" if words else ""
 
 
 def _describe_one(kind: str, name: str) -> str:

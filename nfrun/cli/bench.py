@@ -35,7 +35,7 @@ from nfrun.cli.exit_codes import (
 from nfrun.cli.options import BenchOptions, parse_slots
 from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.text import ellipsize
+from nfrun.core.text import ellipsize, shortened
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
@@ -274,7 +274,7 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
     nodes = [name for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_side_effects]
     if not nodes or options.yes:
         return
-    listed = ", ".join(f"'{name}'" for name in nodes[:3]) + (f" and {len(nodes) - 3:,} more" if nodes[3:] else "")
+    listed = shortened([f"'{name}'" for name in nodes], 3)
     times = f"{len(VARIANTS) * options.repeat} times"
     what = f"{pipeline.file} writes files or runs scripts ({listed}), and this executes all of it {times}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -17,5 +17,5 @@ Other packages use:
   `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`
+- `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`, `shortened`
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
@@ -31,3 +31,9 @@ def ellipsize(text: str, limit: int = 60) -> str:
     """Put text on one line, escaped, and replace its middle by an ellipsis if it is longer than `limit` characters."""
     text = escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
     return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[len(text) - limit // 3 :]}"
+
+
+def shortened(words: Sequence[str], most: int) -> str:
+    """Return "a, b and 3 more" for a list of words, of which at most `most` are shown."""
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return f"{', '.join(words[:most])}{more}"

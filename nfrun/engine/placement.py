@@ -27,48 +27,38 @@ def place_nodes(
     node with its own number of threads is in one, unless it shall run on a thread.
     """
     executors: dict[str, str] = {}
+    worker_environ: dict[str, Mapping[str, str]] = {}
     packages: dict[str, None] = {}
     watches_threads = False
     for name, spec in pipeline.nodes.items():
-        executor = (spec.executor if requested == "file" else requested) or "auto"
-        kind = KINDS[spec.kind]
-        in_worker = spec.kind in BUILT_IN and not kind.is_process
         if name in reused:
             continue
+        kind = KINDS[spec.kind]
+        in_worker = spec.kind in BUILT_IN and not kind.is_process
+        has_own_threads = spec.cpus > 1 and kind.loads_libraries
+        executor = (spec.executor if requested == "file" else requested) or "auto"
         if executor == "auto":
             needs_process = in_worker and (
-                _has_own_threads(spec) or changes_state(spec, recorded, code) or gains_from_process(name, recorded)
+                has_own_threads or changes_state(spec, recorded, code) or gains_from_process(name, recorded)
             )
             executor = WORKER_PROCESSES[0] if needs_process else DEFAULT_EXECUTOR
-        if executor in WORKER_PROCESSES and in_worker and not _has_own_threads(spec):
-            packages.update(dict.fromkeys(kind.imports(spec, code)))
-        if executor != DEFAULT_EXECUTOR and (in_worker or executor not in WORKER_PROCESSES):
+        if executor in WORKER_PROCESSES and not in_worker:
+            executor = DEFAULT_EXECUTOR
+        if executor != DEFAULT_EXECUTOR:
             executors[name] = executor
-        elif not watches_threads:
+        if executor in WORKER_PROCESSES and has_own_threads:
+            worker_environ[name] = thread_variables(spec.cpus, pipeline.env)
+        elif executor in WORKER_PROCESSES:
+            packages.update(dict.fromkeys(kind.imports(spec, code)))
+        elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
-    return Placement(executors, _worker_environ(pipeline, executors), tuple(packages), watches_threads)
+    return Placement(executors, worker_environ, tuple(packages), watches_threads)
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:
     """Whether the node uses state that all nodes of a process share, by its code or by what an earlier run saw."""
     return spec.id in recorded.changed_state or bool(KINDS[spec.kind].code_facts(spec, code).global_state)
-
-
-def _worker_environ(pipeline: Pipeline, executors: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-    """Return the variables with which the worker processes of nodes start, for the nodes that need others than the run.
-
-    Variables of the file stay.
-    """
-    return {
-        name: thread_variables(spec.cpus, pipeline.env)
-        for name, spec in pipeline.nodes.items()
-        if executors.get(name) in WORKER_PROCESSES and _has_own_threads(spec)
-    }
-
-
-def _has_own_threads(spec: NodeSpec) -> bool:
-    return spec.cpus > 1 and KINDS[spec.kind].loads_libraries
 
 
 def gains_from_process(name: str, recorded: NodeStats) -> bool:

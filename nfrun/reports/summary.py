@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
-from nfrun.core.text import RESUME_HINT, ellipsize, escape_controls
+from nfrun.core.text import RESUME_HINT, ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_COLUMNS, _MAX_FAILURES = 40, 6, 12, 5
 _MAX_OBSTACLES = 6
+_MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
 RESUME = f"\n   {RESUME_HINT}"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
@@ -200,13 +201,10 @@ class Summary:
         in_processes = self._makespan({name: node.duration - node.gil_wait for name, node in nodes.items()})
         if in_processes >= _HINT_SHARE * wall:
             return []
-        shown = ", ".join(
-            f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited[:4]
-        )
-        more = f" and {len(waited) - 4:,} more" if len(waited) > 4 else ""
+        waits = [f"{n} {format_seconds(nodes[n].gil_wait)} of {format_seconds(nodes[n].duration)}" for n in waited]
         how = "--executor auto" if all(map(self._kept_on_threads, waited)) else "the next run does that"
         return [
-            f"waited for Python's lock: {shown}{more}",
+            f"waited for Python's lock: {shortened(waits, 4)}",
             f"in processes about {format_seconds(in_processes)} instead of {format_seconds(wall)}: {how}",
         ]
 
@@ -240,7 +238,7 @@ class Summary:
         elif record.end and record.end.status == "cancelled":
             self._print_error(f"cancelled: {format_count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
         elif cancelled:
-            self._print_error(f"not started after the failure: {_shortened(cancelled)}{KEEP_GOING}")
+            self._print_error(f"not started after the failure: {shortened(cancelled, _MAX_LISTED)}{KEEP_GOING}")
         if len(failed) > _MAX_FAILURES:
             self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MAX_FAILURES} of them:")
         for name in failed[:_MAX_FAILURES]:
@@ -307,13 +305,8 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     if failure.inputs:
         lines += ["  inputs", *(f"    {ellipsize(line, 400)}" for line in failure.inputs)]
     if skipped:
-        lines.append(f"  skipped {_shortened(skipped)}")
+        lines.append(f"  skipped {shortened(skipped, _MAX_LISTED)}")
     return escape_controls("\n".join(lines))
-
-
-def _shortened(names: list[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6:,} more" if len(names) > 6 else shown
 
 
 def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:

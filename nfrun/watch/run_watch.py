@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -55,11 +55,9 @@ class RunWatch:
         self.seen: dict[Attempt | None, SeenFiles] = {}
         self._shared: dict[tuple[Caller, tuple[str, ...], bool], SeenFiles] = {}
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch this process."""
-        with listening(self._see):
-            yield
+    def watching(self) -> AbstractContextManager[None]:
+        """Watch this process within a `with` block."""
+        return listening(self._see)
 
     def end(self, attempt: Attempt | None) -> Observation | None:
         """Return what was seen of an attempt that has ended, None if nothing was seen that counts."""
