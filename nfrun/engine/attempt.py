@@ -17,6 +17,7 @@ from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
@@ -113,13 +114,11 @@ class AttemptRunner:
         attempt = _Attempt(self, start, cancel_token, run_coroutine)
         try:
             mark = (start.node, start.attempt, self.logs)
-            token = current_attempt.set(mark)
             if self.watch is not None:
                 self.watch.running[mark] = None
             try:
-                return attempt.make()
+                return run_apart(self.memo, attempt.make)
             finally:
-                current_attempt.reset(token)
                 if self.watch is not None:
                     del self.watch.running[mark]
                 self.logs.end(start.node, start.attempt)
@@ -166,6 +165,7 @@ class _Attempt:
         outputs: dict[str, OutputRef] = {}
         publish_wait = 0.0
         clock = time.perf_counter
+        current_attempt.set((spec.id, self.attempt, self._runner.logs))
         state = self._runner.process_state
         if state is not None:
             self._start_state = state.reset()
@@ -207,7 +207,9 @@ class _Attempt:
 
     # -- `NodeContext`, for the kind -------------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, *, imported: bool = False) -> None:
+        if imported:
+            keep_imported(self.memo, current_attempt)
         if self._start_state is not None and self._runner.process_state is not None:
             self._start_state = self._runner.process_state.begin(self._start_state)
 

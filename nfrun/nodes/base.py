@@ -147,8 +147,11 @@ class NodeContext(Protocol):
     def scratch(self) -> Path:
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
 
-    def begin(self) -> None:
-        """Report that the user's code begins, after its imports: from now on, changes of the process are seen."""
+    def begin(self, *, imported: bool = False) -> None:
+        """Report that the user's code begins, after its imports: from now on, changes of the process are seen.
+
+        `imported` says whether it was imported in this attempt.
+        """
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop to its end and returns its result."""

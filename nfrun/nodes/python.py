@@ -107,6 +107,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     """Import the function, calls it, awaits it if it is `async`, and returns its result as tables."""
     node = context.node
     found = context.memo.get(node.body)
+    imported = found is None
     if found is None:
         module, _, name = node.body.partition(":")
         function = _function(module, name, context)
@@ -119,7 +120,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         arguments["context"] = Context(
             context.run, node.id, context.attempt, context.environ, _logger(context), context
         )
-    context.begin()
+    context.begin(imported=imported)
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
         return {}

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -554,3 +555,32 @@ def test_only_nodes_in_this_process_wait_for_the_gil(
     outcome = trial.run(kind, body) if body else trial.python("def f(): return {'n': 1}")
     assert outcome.failure is None
     assert (outcome.gil_wait > 0.0) is waits
+
+
+# ------------------------------------------------------------------ context variables
+
+SHOWN = """
+    import decimal
+
+    def change():
+        decimal.getcontext().prec = 5
+
+    async def change_later():
+        change()
+
+    def show():
+        return [{"a": str(decimal.Decimal(1) / 3)}]
+"""
+
+
+@pytest.mark.parametrize("change", ["change", "change_later"])
+@pytest.mark.parametrize(("import_time", "digits"), [("", 28), ("\n    decimal.getcontext().prec = 9\n", 9)])
+def test_a_node_changes_context_variables_for_itself_only(
+    trial: Trial, change: str, import_time: str, digits: int
+) -> None:
+    module = trial.module(SHOWN + import_time)
+    names = ("show", change, "show")
+    specs = [replace(trial.spec("python", f"{module}:{name}"), id=f"n{i}") for i, name in enumerate(names)]
+    run = trial.work(*specs)
+    outcomes = [run(NodeStarted(0.0, spec.id, 1), trial.stop, trial.wait) for spec in specs]
+    assert [trial.table(outcome).to_pylist() for outcome in outcomes[::2]] == [[{"a": "0." + "3" * digits}]] * 2

@@ -1,0 +1,53 @@
+"""Gives each attempt context variables of its own: the settings of decimal and of numpy are such variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Imported(dict[ContextVar[Any], Any]):
+    """The variables that the imports of the user's modules have set, in the memo of a run."""
+
+
+def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
+    """Call the function in a new context, in which only those variables are set that imports have set."""
+    imported: _Imported | None = memo.get(_Imported)
+    return Context().run(function) if imported is None else Context().run(_with, imported, function)
+
+
+def keep_imported(memo: dict[Any, Any], but: ContextVar[Any]) -> None:
+    """Keep the variables of this context for all attempts to come. Call this after an import, before the user's code.
+
+    Only the first attempt imports a module: the others must compute with the same settings.
+    """
+    found = {variable: _copy(value) for variable, value in copy_context().items() if variable is not but}
+    if found := {variable: value for variable, value in found.items() if not _is_default(value)}:
+        memo[_Imported] = _Imported({**memo.get(_Imported, {}), **found})
+
+
+def _with(values: _Imported, function: Callable[[], T]) -> T:
+    for variable, value in values.items():
+        variable.set(_copy(value))
+    return function()
+
+
+def _is_decimal(value: Any) -> bool:
+    return (type(value).__module__, type(value).__name__) == ("decimal", "Context")
+
+
+def _copy(value: Any) -> Any:
+    """Copy a context of decimal, which changes in place."""
+    return value.copy() if _is_decimal(value) else value
+
+
+def _is_default(value: Any) -> bool:
+    if not _is_decimal(value):
+        return False
+    import decimal
+
+    value.clear_flags()  # of the copy
+    return repr(value) == repr(decimal.DefaultContext)
