@@ -114,7 +114,7 @@ def with_files(key_inputs: KeyInputs, files: Mapping[str, str], wrote: Collectio
 
 
 def dependency_digest(finished: FinishedNode) -> str:
-    """Return what nodes that need this one see of it: its cache key, and the files that it read and wrote."""
+    """Return what counts for the nodes that need this one: its cache key, and the files that it read and wrote."""
     if not finished.reads and not finished.wrote:
         return finished.key or ""
     return text_checksum(json.dumps([finished.key, sorted(finished.reads.items()), sorted(finished.wrote.items())]))

@@ -25,7 +25,7 @@ _ANY = "\1"  # what is not known
 INPUT = "\0"  # an input of the node: a table has no path, but what is read from it may be one
 _MOST = 50  # paths of one expression
 _DEEPEST = 30  # steps from one expression to the next
-# By what is called: what returns its first argument, and what returns no file that lies anywhere.
+# Calls that return their first argument, and calls whose result has no path.
 _SAME = re.compile(
     r"(?:builtins\.)?(?:str|sorted|list|tuple|set|iter|reversed)|os\.(?:fspath|fsdecode)|shlex\.(?:quote|split)"
     r"|os\.path\.(?:abspath|realpath|normpath)|glob\.i?glob|(?:pathlib\.)?pathlib\.(?:Pure)?(?:Posix)?Path\(\)"

@@ -29,7 +29,7 @@ class WrittenFiles(Protocol):
         """Return the files that a node has written in earlier runs."""
 
     def by_others(self, spec: NodeSpec) -> set[str]:
-        """Return the files that nodes write for which this one does not wait."""
+        """Return the files that are written by other nodes for which this one does not wait."""
 
 
 class ExternalInputs:

@@ -1,6 +1,6 @@
 """Finds the files that a script names, and those that its own scripts name or import in turn. Runs nothing.
 
-It may find a file too many, rather than miss one. It misses names that are computed as a whole.
+If unsure, it finds a file too many. It misses names that are computed as a whole.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _LARGEST = 4_000_000  # bytes of a script that is read for names
 _SHELL_ENDINGS = (".sh", ".bash", ".zsh", ".ksh")
 _SHELL = re.compile(r"(?:ba|z|da|k|)sh|source|\.")
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
-_WRITERS = re.compile(r"tee|touch|truncate")  # what these commands name they write
-_COPIERS = re.compile(r"cp|mv|ln|install|rsync")  # of these, the last word
+_WRITERS = re.compile(r"tee|touch|truncate")  # these commands write the files that they name
+_COPIERS = re.compile(r"cp|mv|ln|install|rsync")  # these commands write the file that their last word names
 _OUTPUT = re.compile(r"-o|-O|--out[\w-]*|of")
 _READ_UNNAMED = {"make": ("GNUmakefile", "makefile", "Makefile")}  # what commands read without being told
 _SPLIT = re.compile(r"[=:,@\[\]{}]")
@@ -36,7 +36,7 @@ _OWN = re.compile(r"\$\{?NFRUN_(?:INPUT|OUTPUT)")
 
 
 class _TooManyFiles(Exception):
-    """A script names more files than are looked at."""
+    """A script names more than MOST_FILES files."""
 
 
 def script_files(text: str, variables: Mapping[str, str], folder: Path) -> NamedFiles:
@@ -78,7 +78,7 @@ class _Search:
             self.follow(*self.left.pop())
 
     def shell(self, text: str, script: str | None) -> None:
-        """Look for the names in a shell script, which is the file `script`, or None for the node's own text."""
+        """Look for the names in a shell script. `script` is its file, None for the node's own text."""
         beside = [os.path.dirname(script)] if script else []
         for command in commands(text, self.variables):
             if command.words[:2] == ["tee", "-a"]:
@@ -102,7 +102,7 @@ class _Search:
             self.found.written.update(map(os.path.normpath, _written(command)))
 
     def python(self, names: ScriptNames, script: str | None) -> None:
-        """Look for what a Python script names, which is the file `script`, or None for code in the node's own text."""
+        """Look for what a Python script names. `script` is its file, None for code in the node's own text."""
         beside = [os.path.dirname(script)] if script else []
         places = list(dict.fromkeys([*self.places, *beside]))
         for text in names.texts:

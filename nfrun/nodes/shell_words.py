@@ -1,6 +1,6 @@
 """Splits a shell script into commands and words. It never fails: what it does not understand is a word too.
 
-It is no shell. It finds a word too many, rather than miss one: quoted texts that have blanks are split again.
+It is no shell: if unsure, it finds a word too many. Quoted texts with blanks are split again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Finds the files that a SQL text may read, by the names in it. It tokenizes the text; it does not parse SQL.
 
-It may find a file too many, rather than miss one. It misses names that the query computes (`'a' || '.csv'`, escapes in
+If unsure, it finds a file too many. It misses names that the query computes (`'a' || '.csv'`, escapes in
 `E'…'`).
 """
 

@@ -324,7 +324,7 @@ def _bounded_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Cal
 
 
 def _result_size(text: str, method: str, args: Sequence[Any], options: Mapping[str, Any]) -> int:
-    """Return a limit of the size of what a method of a text makes; 0 if that is not larger than what it is given."""
+    """Return a limit for the size of what a text method returns, 0 if that is no larger than its arguments."""
     if method == "expandtabs":
         width = next((value for value in (*args, *options.values()) if isinstance(value, int)), 8)
         return len(text) + text.count("\t") * width

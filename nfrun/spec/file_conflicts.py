@@ -69,8 +69,8 @@ def file_conflicts(
         before = ancestors(name, nodes) if found else set()
         for (writer, file), key in found.items():
             if writer != name and writer not in before and name not in ancestors(writer, nodes):
-                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read"
-                yield ("nodes", name, key), f"{what} before or after that", f"make it wait: needs: [{writer}]"
+                what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read, and"
+                yield ("nodes", name, key), f"{what} neither waits for the other", f"make it wait: needs: [{writer}]"
 
 
 def _real_paths() -> Callable[[str | os.PathLike[str]], str]:

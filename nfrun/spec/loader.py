@@ -264,7 +264,7 @@ class _Reader(Findings):
                 )
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
-        """Reject conflicts about files, as far as fixed paths and the defaults of the parameters tell them."""
+        """Reject conflicts about files that fixed paths and the defaults of parameters show."""
         for path, what, hint in file_conflicts(with_default_paths(nodes, params), folder, self.document.span):
             self.report(path, what, hint)
 

@@ -37,7 +37,7 @@ class FileChecksums:
     def __init__(self, remembered: RememberedChecksums | None = None) -> None:
         self._remembered = remembered
         self._locks: dict[FileId, threading.Lock] = {}
-        # By file: its state before the reading, whether that proves nothing, and the checksum.
+        # By file: its state before it was read, whether that state proves nothing, and the checksum.
         self._known: dict[FileId, tuple[FileState, bool, str]] = {}
 
     def of(self, path: Path, *, recheck: bool = False) -> str:
@@ -64,7 +64,8 @@ class FileChecksums:
         is_open = _may_be_open(path)
         checksum = file_checksum(path)
         proves_nothing = is_fresh or _state(path.stat()) != state
-        # Whether a large file of another user is open is not known. It counts as closed: to read it takes too long.
+        # It is unknown whether a large file of another user is open. It counts as closed, because reading it takes too
+        # long.
         if memory is not None and not proves_nothing and is_open is not True:
             memory.put(file, state, checksum)
             return state, False, checksum

@@ -19,6 +19,8 @@ nodes:
   w: {write: out/x.csv, inputs: [a]}
 """
 
+WRITTEN = "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read, and neither waits for the other"
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -76,8 +78,7 @@ def test_a_reader_of_what_another_node_writes(folder: Path, node: str, exists: b
     node = f"  r:\n    {node}\n"
     found = diagnostics(node)
     column = 5 + node.index(": ") - node.index("    ") - 2
-    message = "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"
-    assert [line.splitlines()[0] for line in found] == [f"p.yaml:6:{column}: {message}"]
+    assert [line.splitlines()[0] for line in found] == [f"p.yaml:6:{column}: {WRITTEN}"]
     assert found[0].endswith("^ make it wait: needs: [w]")
     assert diagnostics(f"{node}    needs: [w]\n") == []
     assert diagnostics(f"  m: {{sql: select 1, needs: [w]}}\n{node}    needs: [m]\n") == []
@@ -85,8 +86,7 @@ def test_a_reader_of_what_another_node_writes(folder: Path, node: str, exists: b
 
 def test_a_declared_file_that_another_node_writes(folder: Path) -> None:
     found = diagnostics("  r:\n    sql: select 1\n    files: [linked/x.csv]\n")
-    message = "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"
-    assert [line.splitlines()[0] for line in found] == [f"p.yaml:7:12: {message}"]
+    assert [line.splitlines()[0] for line in found] == [f"p.yaml:7:12: {WRITTEN}"]
     assert diagnostics("  r:\n    sql: select 1\n    files: ['out/*.csv']\n") == []  # it leaves the file out
 
 
@@ -129,5 +129,5 @@ def test_conflicts_through_parameters_are_found_when_they_are_bound(folder: Path
         bind(given)
     assert [(str(d.span), d.message) for d in error.value.diagnostics] == [
         ("p.yaml:5:14", "node 'w' (p.yaml:4:14) writes this file too"),
-        ("p.yaml:6:13", "node 'w' (p.yaml:4:14) writes 'out/x.csv', which this node may read before or after that"),
+        ("p.yaml:6:13", WRITTEN),
     ]
