@@ -6,7 +6,6 @@ comparison and returns.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ EVENTS = frozenset(
         "open", "os.listdir", "os.scandir", "glob.glob/2", "pathlib.Path.glob", "pathlib.Path.rglob",
         "sqlite3.connect", "os.rename", "os.remove", "os.link", "os.symlink", "os.truncate",
         "socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind", "socket.getaddrinfo",
+        "os.fork",
     }
 )  # fmt: skip
 
@@ -29,8 +29,6 @@ _LISTENERS: list[Listener] = []
 _INSTALLED: list[None] = []
 _INSTALLING = threading.Lock()
 _BUSY = threading.local()
-# In a forked child nobody asks for what was seen, and a lock that another thread held would stay locked for ever.
-os.register_at_fork(after_in_child=_LISTENERS.clear)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from nfrun.system.checksums import FileChecksums
 from nfrun.watch.audit_hook import listening
 from nfrun.watch.connections import Connections
 from nfrun.watch.file_access import Access, Use, accesses
+from nfrun.watch.forked_children import ForkedChildren
 from nfrun.watch.places import Places
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.seen_files import SeenFiles
@@ -42,12 +43,14 @@ class RunWatch:
     """
 
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
+        self._folder = folder
         self._places = Places(folder, [work])
         self.work = work
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self._places.counts, self.checksums)
         self._stacks = Stacks(folder)
         self._connections = Connections()
+        self._children = ForkedChildren()
         self._received: deque[SharedObservation] = deque()
         self._lock = threading.Lock()
         self._error = ""
@@ -61,7 +64,12 @@ class RunWatch:
 
     def end(self, attempt: Attempt | None) -> Observation | None:
         """Return what was seen of an attempt that has ended, None if nothing was seen that counts."""
-        seen = self.seen.pop(attempt, None)
+        with self._lock:
+            for child_of, what, checksum in self._children.told():
+                for mark, files in list(self.seen.items()):
+                    if mark is not None and mark[:2] == child_of:
+                        files.add(what, checksum)
+            seen = self.seen.pop(attempt, None)
         if seen is None and not self._error:
             return None
         found = Observation() if seen is None else seen.settled()
@@ -96,6 +104,12 @@ class RunWatch:
             self._error = f"nfrun could not see what it opened ({type(error).__name__}: {error})"
 
     def _record(self, event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+        if event == "os.fork":
+            self._children.expect()
+            attempt = current_attempt.get()
+            for mark in [attempt] if attempt in self.running else list(self.running):  # so that each calls `end`
+                self.seen.setdefault(mark, SeenFiles(self.files))
+            return
         if event.startswith("socket."):
             with suppress(OSError, TypeError, ValueError, LookupError):  # the call raises it, too
                 if host := self._connections.host(event, args):
@@ -122,6 +136,9 @@ class RunWatch:
         if caller is None:
             return
         writes = isinstance(what, Access) and what.use.writes
+        if self._children.in_child:
+            self._tell([attempt] if attempt is not None and own else list(self.running), what)
+            return
         checksum: str | None = None
         of_attempt = own and (writes or not caller.imported)
         if of_attempt:
@@ -131,3 +148,11 @@ class RunWatch:
         nodes = (attempt[0],) if attempt is not None and own else tuple(node for node, _, _ in list(self.running))
         with self._lock:  # so that it is taken with what is added, or later
             self._shared.setdefault((caller, nodes, of_attempt), SeenFiles(self.files)).add(what, checksum)
+
+    def _tell(self, attempts: Iterable[Attempt], what: Access | str) -> None:
+        """Tell the process that has forked this one what these attempts open here."""
+        checksum = None
+        if isinstance(what, Access) and not what.use.writes:
+            files = RecordedFiles(self._folder, self._places.counts, FileChecksums())  # with locks of its own
+            checksum = files.checksum(files.name(what.path) + what.suffix)
+        self._children.tell([attempt[:2] for attempt in attempts], what, checksum)

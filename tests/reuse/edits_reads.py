@@ -174,6 +174,19 @@ ROWS = [
     reads("in a pool that calls a library", f"{HERE}from concurrent.futures import ThreadPoolExecutor\n"
           "def f():\n    with ThreadPoolExecutor(2) as pool:\n"
           "        return {'n': ''.join(pool.map(Path.read_text, [HERE / 'data/a.csv']))}"),
+    reads("in a pool of processes", f"{HERE}from concurrent.futures import ProcessPoolExecutor\n"
+          "def read(name): return (HERE / name).read_text()\ndef f():\n    with ProcessPoolExecutor(1) as pool:\n"
+          "        return {'n': ''.join(pool.map(read, ['data/a.csv']))}", reason="the file data/a.csv changed"),
+    reads("in a forked process, relative to the working directory",
+          "import os\ndef f():\n    if not os.fork():\n        open('project/data/a.csv').close()\n"
+          "        os._exit(0)\n    os.wait()\n    return {'n': 1}", reason="the file data/a.csv changed"),
+    reads("in a pool of processes of a worker", f"{HERE}from multiprocessing import Pool\n"
+          "def read(name): return (HERE / name).read_text()\ndef f():\n    with Pool(1) as pool:\n"
+          "        return {'n': ''.join(pool.map(read, ['data/a.csv']))}", p=PROCESS, by="command"),
+    row("a file that a forked process writes", f"{HERE}from multiprocessing import get_context\n"
+        "def write(): (HERE / 'out.txt').write_text('1')\ndef f():\n"
+        "    process = get_context('fork').Process(target=write)\n    process.start()\n    process.join()\n"
+        "    return {'n': 1}", {"out.txt": None}, True, reason="the file out.txt, which it wrote, is gone"),
     reads("in a coroutine", f"{HERE}import asyncio\nasync def f():\n    await asyncio.sleep(0)\n"
           "    return {'n': await asyncio.to_thread((HERE / 'data/a.csv').read_text)}"),
     reads("in a process", OPEN, p=PROCESS, reason="the file data/a.csv changed"),
@@ -215,6 +228,8 @@ ROWS = [
     # -- what must not run it again
     row("the distributions that are installed", "import importlib.metadata\n"
         "def f(): return {'n': len([*importlib.metadata.distributions()]) > 0}", {"b.txt": ""}, False),
+    row("a pool of processes that open nothing", "from multiprocessing import Pool\ndef f():\n"
+        "    with Pool(2) as pool:\n        return {'n': sum(pool.map(abs, [1, -2]))}", {}, False),
     row("a touched file", OPEN, touch, False),
     row("another working directory, after an absolute name", OPEN, os.chdir, False),
     row("folders that are walked and removed, relative to open folders", "import os, tempfile\ndef f():\n"

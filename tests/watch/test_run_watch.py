@@ -203,10 +203,10 @@ def test_nothing_is_seen_without_a_run(trial: Trial) -> None:
     assert (trial.watch.seen, trial.watch.take()) == ({}, [])
 
 
-def test_nothing_is_seen_in_a_forked_child(trial: Trial) -> None:
+def test_what_a_forked_child_opens_counts_for_the_attempt(trial: Trial) -> None:
     steps = trial.module("import os\ndef f():\n    child = os.fork()\n    if not child:\n"
                          "        open('a.csv').read()\n        os._exit(0)\n    os.waitpid(child, 0)")  # fmt: skip
-    assert trial.attempt(steps.f) is None
+    assert trial.attempt(steps.f) == Observation({"a.csv": ONE})
 
 
 def test_the_hook_is_installed_by_the_first_run_only() -> None:

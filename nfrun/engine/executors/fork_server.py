@@ -97,6 +97,9 @@ class _Popen(popen_forkserver.Popen):
 
 
 class _Process(context.ForkServerProcess):
+    # What a node starts there is forked, as on a thread, so that nfrun sees what it opens.
+    _start_method = None  # type: ignore[assignment]
+
     @staticmethod
     def _Popen(process_obj: process.BaseProcess) -> _Popen:
         return _Popen(process_obj)
