@@ -12,6 +12,11 @@ _NUMPY_OWN = """default_rng Generator BitGenerator SeedSequence RandomState PCG6
     bit_generator"""  # what draws from a generator of its own
 _TORCH_DRAWS = "rand randn randint randperm normal bernoulli multinomial poisson rand_like randn_like randint_like"
 _SEEDS = {"random_state", "seed", "generator", "rng"}
+_DEFAULT_CONNECTION = r"""aggregate alias append appender arrow begin checkpoint close commit create_function cursor
+    default_connection description df distinct duplicate execute executemany extract_statements fetch\w* filter from_\w+
+    get_table_names install_extension interrupt limit load_extension order pl project query query_df read_\w+ register
+    register_filesystem remove_function rollback set_default_connection sql table table_function to_arrow_\w+
+    unregister unregister_filesystem values view write_csv"""  # of DuckDB, what acts on it
 _GENERATORS = {
     *(f"random.{name}()" for name in ("Random", "SystemRandom")),
     *(f"numpy.random.{name}()" for name in ("default_rng", "Generator", "RandomState")),
@@ -28,11 +33,11 @@ _NAMES = re.compile(
     rf"random\.(?:{'|'.join(_RANDOM.split())})|numpy\.random\.(?!(?:{'|'.join(_NUMPY_OWN.split())})\b)\w+"
     r"|torch\.(?:cuda\.)?(?:manual_seed|manual_seed_all|seed|set_rng_state)|torch\.random\..+|torch\.nn\.init\..+"
     r"|os\.f?chdir|contextlib\.chdir|os\.(?:putenv|unsetenv)|locale\.setlocale|(?:matplotlib\.pyplot|pylab)\..+"
+    rf"|duckdb\.(?:{'|'.join(_DEFAULT_CONNECTION.split())})"
     r"|os\.environ\.(?:update|setdefault|pop|popitem|clear|__setitem__|__delitem__)"
 )
 _WARNINGS = re.compile(
     r"logging\.basicConfig|signal\.(?:signal|alarm|setitimer|siginterrupt|set_wakeup_fd|pthread_sigmask)"
-    r"|duckdb\.(?:sql|query|execute|read_csv|read_parquet|read_json|from_\w+|register|table|view)"
 )
 WORDS = (
     r"random|sample|pylab|pyplot|manual_seed|set_rng_state|torch|chdir|environ|putenv|unsetenv|setlocale|basicConfig"
@@ -60,6 +65,8 @@ def used_state(name: str, call: ast.Call | None) -> str:
     base, _, last = name.rpartition(".")
     if name == "unittest.mock.patch.dict" and call.args and _last_name(call.args[0]) == "environ":
         return "os.environ"
+    if name == "duckdb.connect" and call.args and getattr(call.args[0], "value", "") == ":default:":
+        return name
     if base == "torch" and last in _TORCH_DRAWS.split():
         return "" if _has_seed(call) else name
     if name.startswith("sklearn.") and "()" not in name:

@@ -20,6 +20,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any, NamedTuple
 
+from nfrun.watch.default_connection import DefaultConnection
+
 RANDOM = "random's generator"
 NUMPY = "numpy's global random generator"
 DIRECTORY = "the working directory"
@@ -29,7 +31,7 @@ FIGURES = "pyplot's figures"
 
 _STATE_BYTES = 624 * 4 + 4  # of a Mersenne Twister: its words and its position
 _OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # set while a fork server starts
-_SEEDED_ON_IMPORT = ("numpy.random", "torch")
+_SEEDED_ON_IMPORT = ("numpy.random", "torch", "duckdb")
 
 
 class StartState(NamedTuple):
@@ -116,7 +118,8 @@ class ProcessState:
 class WorkerState(ProcessState):
     """The state of a worker process, which is the same at the beginning of each attempt.
 
-    `seed` is the text that seeds the generators for the node's code; None takes the system's randomness.
+    `seed` is the text that seeds the generators for the node's code; None takes the system's randomness. DuckDB's
+    default connection gets `threads`, 0 if the node has no code that could use it.
     """
 
     def __init__(self) -> None:
@@ -125,6 +128,8 @@ class WorkerState(ProcessState):
         self._seeded: str | None = ""
         self._first_locale = self._locale
         self.seed: str | None = ""
+        self.threads = 0
+        self._default_connection: DefaultConnection | None = None
         sys.meta_path.insert(0, _SeedOnImport(self._seed_module))
 
     def reset(self) -> StartState:
@@ -153,6 +158,8 @@ class WorkerState(ProcessState):
     def spent(self) -> bool:
         """Whether something has changed that cannot be put back, so that the worker must not make another attempt."""
         locale = _locale.setlocale(_locale.LC_ALL)
+        if self._default_connection is not None and self._default_connection.used:
+            return True  # what the imports of the user's modules did there is lost with it
         return bool(_figures()) or locale != self._first_locale or _pyplot_settings() != self._settings
 
     def _seed_all(self, seed: str | None) -> None:
@@ -168,8 +175,16 @@ class WorkerState(ProcessState):
         with suppress(Exception):  # a module that has this name only
             if name == "torch":
                 module.manual_seed(numbers.getrandbits(63))
+            elif name == "duckdb":
+                self._begin_connection(numbers.random())
             else:
                 module.seed([numbers.getrandbits(32) for _ in range(4)])
+
+    def _begin_connection(self, seed: float) -> None:
+        if self.threads and self._default_connection is None:
+            self._default_connection = DefaultConnection(self.threads)
+        if self.threads and self._default_connection is not None:
+            self._default_connection.begin(seed, self.threads)
 
 
 class _SeedOnImport(MetaPathFinder):

@@ -12,6 +12,26 @@ from nfrun.facts.fact_reader import facts_of
 # A module with a function `f` that uses global state, what is found, and a module like it where nothing is found.
 SPELLINGS = [
     (
+        "from duckdb import sql\ndef f(): return sql('select 1').pl()",
+        "duckdb.sql",
+        "import duckdb\ndef f(): return duckdb.connect().sql('select 1')",
+    ),
+    (
+        "import duckdb as d\ndef f(): return d.read_json('a.json')",
+        "duckdb.read_json",
+        "import duckdb as d\ndef f(): return d.tokenize('a.json')",
+    ),
+    (
+        "import duckdb\ndef f():\n  with duckdb.cursor() as c: return c.sql('select 1')",
+        "duckdb.cursor",
+        "import duckdb\ndef f():\n  with duckdb.connect().cursor() as c: return c.sql('select 1')",
+    ),
+    (
+        "import duckdb\ndef f(): return duckdb.connect(':default:')",
+        "duckdb.connect",
+        "import duckdb\ndef f(): return duckdb.connect(':memory:')",
+    ),
+    (
         "import random\ndef f(): return random.random()",
         "random.random",
         "import random\ndef f(): return random.Random(1).random()",
@@ -313,11 +333,6 @@ WARNED = [
         "import signal\ndef f(): signal.signal(signal.SIGINT, 1)",
         "signal.signal",
         "import signal\ndef f(): return signal.SIGINT",
-    ),
-    (
-        "from duckdb import sql\ndef f(): return sql('select 1')",
-        "duckdb.sql",
-        "import duckdb\ndef f(): return duckdb.connect().sql('select 1')",
     ),
 ]
 

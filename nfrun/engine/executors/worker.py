@@ -28,6 +28,7 @@ from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken
+from nfrun.nodes.registry import KINDS
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -205,6 +206,7 @@ class _Worker:
             process_state=self.state,
         )
         self.state.seed = _seed(spec)
+        self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()
         try:

@@ -188,3 +188,43 @@ def test_a_removed_directory_is_left(trial: Trial) -> None:
     gone = str(trial.folder / "gone")
     for outcome in trial.attempts(gone, gone, function="removed", argument="folder"):
         assert outcome.failure is None
+
+
+DEFAULT_CONNECTION = """
+    import duckdb
+
+    duckdb.execute("create table made_on_import as select 1 n")
+
+    def leave(what):
+        found = duckdb.sql(
+            "select random() drawn, (select list(table_name) from duckdb_tables()) tables, "
+            "current_setting('threads') threads, current_setting('TimeZone') zone"
+        ).fetchall()[0]
+        duckdb.execute("set timezone = 'Asia/Tokyo'")
+        duckdb.sql(f"create table {what} as select 1 n")
+        return [dict(zip(["drawn", "tables", "threads", "zone"], found))]
+"""
+
+
+def test_every_attempt_begins_with_a_new_default_connection(trial: Trial) -> None:
+    pytest.importorskip("duckdb")
+    (trial.folder / f"{trial.module}.py").write_text(textwrap.dedent(DEFAULT_CONNECTION))
+    first, other, again = trial.rows("one", "two", "one")
+    assert first["tables"] == ["made_on_import"]
+    assert first["threads"] == 1
+    assert again == first
+    assert without(other, "drawn") == without(first, "drawn")
+    assert other["drawn"] != first["drawn"]
+
+
+def test_a_worker_stays_if_only_other_connections_are_used(trial: Trial) -> None:
+    pytest.importorskip("duckdb")
+    source = """
+        import os
+        def leave(what):
+            import duckdb
+            return {"pid": os.getpid(), "n": duckdb.connect().sql("select 1").fetchall()[0][0]}
+    """
+    (trial.folder / f"{trial.module}.py").write_text(textwrap.dedent(source))
+    first, second = trial.rows("one", "two")
+    assert first == second
