@@ -9,7 +9,7 @@ names and imports.
 
 Other packages use:
 
-- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `imports_of`, `scope`
+- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `Signature`

@@ -76,6 +76,7 @@ class Fingerprints:
         self._found: dict[Item, Mapping[str, str]] = {}
         self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
         self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Piece]] = {}
+        self._installed: dict[str, bool] = {}  # by module
         self._lookups: dict[Item, list[str]] = {}  # the modules and lists that were looked up, found or not
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
@@ -135,6 +136,20 @@ class Fingerprints:
                 owner, version = self._distributions.owner(name, file) or (top, file_checksum(file))
                 found[owner] = version
         return found
+
+    def installed_imports(self, module: str, function: str) -> Sequence[str]:
+        """Return the modules of installed packages that are imported by the code that the function may reach.
+
+        Without those of the standard library.
+        """
+        return [name for name in self._reached_names((module, function)) if self._is_installed(name)]
+
+    def _is_installed(self, module: str) -> bool:
+        index, top = self._sources.index, module.partition(".")[0]
+        if module not in self._installed:
+            found = top in index.installed and index.find(module) is None and module in index.installed
+            self._installed[module] = found and top not in sys.stdlib_module_names
+        return self._installed[module]
 
     def file_of(self, module: str) -> Path | None:
         """Return the file of a module of the project; None if it has no file or is not of the project."""

@@ -4,12 +4,10 @@
 reads one statement. `names.py` resolves aliases, `global_state.py` lists uses of process-global state, `addresses.py`
 finds hosts, and `memos.py` recognizes functions that keep their results. `named_files.py` finds the files that code
 reads unseen: by the calls that `unseen_calls.py` lists, with the paths that `path_values.py` puts together.
-`installed_imports.py` lists the modules of installed packages that code imports.
 
 Other packages use:
 
 - `addresses`: `network_of_text`
 - `code_facts`: `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
 - `fact_reader`: `facts_of`
-- `installed_imports`: `installed_imports`
 """

@@ -153,12 +153,6 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     return facts_of(code).of(module, function, node.with_)
 
 
-def _imports(node: NodeSpec, code: Fingerprints) -> Sequence[str]:
-    from nfrun.facts.installed_imports import installed_imports
-
-    return installed_imports(code, *node.body.split(":"))
-
-
 async def _awaiting(value: Any) -> Any:
     return await value
 
@@ -317,6 +311,6 @@ PYTHON = Kind(
     code_facts=_code_facts,
     pieces=lambda node, code: code.reached(*node.body.split(":")),
     loads_libraries=True,
-    imports=_imports,
+    imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     has_user_frames=True,
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.facts.installed_imports import installed_imports
 
 STEPS = """
 import json, os.path
@@ -59,4 +58,4 @@ def test_installed_modules_are_found_wherever_they_are_imported(
     (folder / "helpers.py").write_text("import used\nh = used.__name__\n")
     monkeypatch.syspath_prepend(tmp_path / "site-packages")
     code = Fingerprints(folder)
-    assert sorted(installed_imports(code, "steps", function)) == found
+    assert sorted(code.installed_imports("steps", function)) == found
