@@ -23,8 +23,10 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 @dataclass(frozen=True, slots=True)
 class UnseenCall:
-    """A call that reads files unseen: `kind` is that of `kind_of_call`. `call` is None if the function is passed on as
-    a value."""
+    """A call that reads files unseen; `kind` is that of `kind_of_call`.
+
+    `call` is None if the function is passed on as a value.
+    """
 
     kind: str
     fact: CodeFact

@@ -150,7 +150,7 @@ class NodeContext(Protocol):
     def begin(self, *, imported: bool = False) -> None:
         """Report that the user's code begins, after its imports: from now on, changes of the process are seen.
 
-        `imported` says whether it was imported in this attempt.
+        `imported`: this attempt has imported it.
         """
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
