@@ -64,9 +64,10 @@ class ModuleIndex:
     def modules_below(self, package: str) -> tuple[list[str], str]:
         """Return the modules below a package, and a digest of their names, "" if there are none.
 
-        The package was found by `find`; "" stands for the pipeline's folder. Skips hidden folders, installed packages
-        and virtual environments. Files whose names cannot be imported are in the digest with their content. With more
-        than 1,000 modules, or 20,000 files and folders, the list is empty and each call returns another digest.
+        The package was found by `find`; "" stands for the pipeline's folder and those in PYTHONPATH. Skips hidden
+        folders, installed packages and virtual environments. Files whose names cannot be imported are in the digest
+        with their content. With more than 1,000 modules, or 20,000 files and folders, the list is empty and each call
+        returns another digest.
         """
         files = self._files_below(package)
         if len(files) > _MANY:
@@ -101,7 +102,8 @@ class ModuleIndex:
         """
         found: dict[str, None] = {}
         entries = 0
-        for place in self._places.get(package, ()) if package else [str(self._folder)]:
+        top = [str(self._folder), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        for place in self._places.get(package, ()) if package else self._ours(top):
             for folder, inner, files in os.walk(place):
                 inner[:] = [name for name in inner if not is_foreign(f"{folder}{os.sep}{name}")]
                 above = Path(folder).relative_to(place).parts

@@ -44,6 +44,7 @@ class RunWatch:
 
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
         self._folder = folder
+        self._inside = f"{folder}/"
         self._places = Places(folder, [work])
         self.work = work
         self.checksums = checksums or FileChecksums()
@@ -140,7 +141,9 @@ class RunWatch:
             self._tell([attempt] if attempt is not None and own else list(self.running), what)
             return
         checksum: str | None = None
-        of_attempt = own and (writes or not caller.imported)
+        # Code that runs on import may be that of other nodes, too. `Attribution` cannot tell for other folders.
+        imported = caller.imported and any(line.file.startswith(self._inside) for line in caller.lines)
+        of_attempt = own and (writes or not imported)
         if of_attempt:
             checksum = self.seen.setdefault(attempt, SeenFiles(self.files)).add(what)
             if checksum is None or not caller.lines:

@@ -37,6 +37,12 @@ def f():
 -- helpers.py
 def g(): return 1
 
+## a module in PYTHONPATH by a computed name
+from importlib import import_module
+def f(name='tra'): return {'a': import_module('ex' + name).A}
+-- ../src/extra.py
+A = 1
+
 ## a helper by star
 from helpers import *
 def f(): return {'a': g()}

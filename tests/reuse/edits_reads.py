@@ -148,6 +148,12 @@ ROWS = [
           "    TEXT = file.read()\ndef f(): return {'n': TEXT}\ndef g(): return {'n': 1}", p=TWO),
     reads("read when a module is imported late", "def f():\n    import settings\n    return {'n': settings.TEXT}",
           **{"settings.py": f"{HERE}TEXT = open(HERE / 'data/a.csv').read()"}),
+    reads("read on the import of a module in another folder, by a computed name",
+          "from importlib import import_module\ndef f(name='tings'): return {'n': import_module('set' + name).TEXT}",
+          **{"../elsewhere/settings.py": "TEXT = open('project/data/a.csv').read()"},
+          p='nodes:\n  node: {python: "more:f"}\n',
+          **{"more.py": "import os, sys\nfrom steps import f as g\ndef f():\n"
+                        "    sys.path.append(os.path.dirname(__file__) + '/../elsewhere')\n    return g()"}),
     row("a listed folder gains a file", f"{HERE}import os\ndef f(): return {{'n': len(os.listdir(HERE / 'data'))}}",
         {"data/b.csv": ""}, True, reason="the list of files in data changed"),
     row("a folder listed by iterdir loses a file", f"{HERE}def f(): return {{'n': len([*(HERE / 'data').iterdir()])}}",

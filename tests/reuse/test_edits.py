@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("src", "site-packages"):
         monkeypatch.syspath_prepend(tmp_path / name)
     before = set(sys.modules)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))  # for processes
     (tmp_path / "project").mkdir()
     yield tmp_path / "project"
     for name in set(sys.modules) - before:
