@@ -14,15 +14,15 @@ class _Imported(dict[ContextVar[Any], Any]):
 
 
 def run_apart(memo: Mapping[Any, Any], function: Callable[[], T]) -> T:
-    """Call the function in a new context, in which only those variables are set that imports have set."""
+    """Call the function in a new context that has only the variables that imports have set."""
     imported: _Imported | None = memo.get(_Imported)
     return Context().run(function) if imported is None else Context().run(_with, imported, function)
 
 
 def keep_imported(memo: dict[Any, Any], but: ContextVar[Any]) -> None:
-    """Keep the variables of this context for all attempts to come. Call this after an import, before the user's code.
+    """Keep the variables of this context for all later attempts. Call this after an import, before the user's code.
 
-    Only the first attempt imports a module: the others must compute with the same settings.
+    Only the first attempt imports a module, and the others must compute with the same settings.
     """
     found = {variable: _copy(value) for variable, value in copy_context().items() if variable is not but}
     if found := {variable: value for variable, value in found.items() if not _is_default(value)}:

@@ -19,15 +19,15 @@ class ForkedChildren:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._file: IO[bytes] | None = None
-        self._end = 0  # of what was told
+        self._end = 0  # of what was read from the file
 
     @property
     def in_child(self) -> bool:
-        """Whether this process is such a child."""
+        """Whether this process is a forked child."""
         return os.getpid() != self._process
 
     def expect(self) -> None:
-        """Prepare for a child that is about to be forked."""
+        """Open the file, before a child is forked."""
         if self._file is None:
             import tempfile
 
