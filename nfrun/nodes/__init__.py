@@ -5,7 +5,7 @@
 
 Other packages use:
 
-- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`
+- `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `seed_of`
 - `declared_files`: `missing_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `registry`: `BUILT_IN`, `KINDS`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -261,3 +262,11 @@ class Kind:
 def output_name(node: NodeSpec) -> str:
     """Return the name of the only output of a node, "" if it is unnamed."""
     return node.outputs[0] if node.outputs else ""
+
+
+def seed_of(node: NodeSpec) -> str | None:
+    """Return the text that seeds what the node draws: the same in every run and attempt, whatever the node reads.
+
+    None if the node shall draw other numbers each time.
+    """
+    return None if node.cache is False else json.dumps([node.id, node.kind, node.body, dict(node.with_)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -12,7 +14,7 @@ from typing import Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name, seed_of
 from nfrun.nodes.duckdb_instances import DuckDBInstances
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
@@ -22,6 +24,7 @@ START_THERE = "start nfrun in the folder of the pipeline"
 INSTALL = "install it with: pip install 'nfrun[sql]'"
 # DuckDB derives this limit from the free disk space. When it is exceeded, DuckDB names it; no system call has failed.
 _NO_ROOM = "max_temp_directory_size"
+_DRAWS = re.compile("random|sample|uuid", re.IGNORECASE)  # in queries that may draw numbers
 _BROKEN = "database has been invalidated"  # by an error before this one
 
 
@@ -131,7 +134,13 @@ def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
 
 
 def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> Any:
-    """Return the result of the last statement. Raises NodeError, `duckdb.Error`."""
+    """Return the result of the last statement, with the same random numbers each time.
+
+    Raises NodeError, `duckdb.Error`.
+    """
+    seed = seed_of(context.node)
+    if seed is not None and _DRAWS.search(context.node.body):
+        connection.execute("select setseed(?)", [random.Random(seed).random()]).fetchall()
     for item in context.node.inputs:
         connection.register(item.name, context.table(item.name))
     with context.cancel_token.on_cancel(connection.interrupt):

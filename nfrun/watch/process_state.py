@@ -31,7 +31,7 @@ FIGURES = "pyplot's figures"
 
 _STATE_BYTES = 624 * 4 + 4  # of a Mersenne Twister: its words and its position
 _OURS = frozenset({b"PYTHONSAFEPATH", b"PYTHONHASHSEED", b"NFRUN_PRELOAD"})  # set while a fork server starts
-_SEEDED_ON_IMPORT = ("numpy.random", "torch", "duckdb")
+_SEEDED_ON_IMPORT = ("numpy.random", "torch", "polars", "duckdb")
 
 
 class StartState(NamedTuple):
@@ -175,6 +175,8 @@ class WorkerState(ProcessState):
         with suppress(Exception):  # a module that has this name only
             if name == "torch":
                 module.manual_seed(numbers.getrandbits(63))
+            elif name == "polars":
+                module.set_random_seed(numbers.getrandbits(63))
             elif name == "duckdb":
                 self._begin_connection(numbers.random())
             else:

@@ -253,3 +253,19 @@ def test_a_query_gives_the_same_rows_in_the_same_order_each_time(trial: Trial) -
         thread.join()
     assert len(found) == 20
     assert all(table.equals(found[0]) for table in found)
+
+
+DRAWING = """
+    select random() a, uuid() b, (from (select list(i) from range(1000) t(i) using sample 3)) c,
+        (from (select list(i) from (from range(1000) t(i) tablesample 3 rows))) d,
+        (select list(i) from (from range(1000) t(i) order by random() limit 3)) e
+"""
+
+
+@pytest.mark.parametrize("before", ["", "create table t as select 1;"])
+def test_a_query_draws_the_same_in_every_attempt(trial: Trial, before: str) -> None:
+    first, again = (trial.table(trial.run("sql", before + DRAWING, attempt=attempt)) for attempt in (1, 2))
+    assert first.equals(again)
+    for more in ({"with_": {"n": 1}}, {"cache": False}):
+        other = trial.table(trial.run("sql", before + DRAWING, attempt=3, **more))
+        assert all(other[name] != first[name] for name in first.column_names)

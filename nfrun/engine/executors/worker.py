@@ -6,7 +6,6 @@ Orders, log lines, progress and outcomes go through one pipe. Tables go through 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import threading
@@ -27,7 +26,7 @@ from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
-from nfrun.nodes.base import CancelToken
+from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.registry import KINDS
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
@@ -163,13 +162,6 @@ class _Logs(Logs):
         self._outbox.send("log", node, attempt, level, line)
 
 
-def _seed(node: NodeSpec) -> str | None:
-    """Return the text that seeds the generators: the same in every run and attempt, whatever the node reads."""
-    if node.cache is False:
-        return None
-    return json.dumps([node.id, node.kind, node.body, dict(node.with_)])
-
-
 class _Worker:
     """Makes attempts in this process, on the main thread. `memo` is kept from one attempt to the next."""
 
@@ -205,7 +197,7 @@ class _Worker:
             memory_share=config.memory_share,
             process_state=self.state,
         )
-        self.state.seed = _seed(spec)
+        self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
         self._cancel_token = CancelToken()
         streams = self._redirect_output()

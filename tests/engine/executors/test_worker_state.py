@@ -29,7 +29,7 @@ STEPS = """
     DRAWN = random.random()
 
     def found():
-        import torch
+        import polars, torch
         return {
             "pid": os.getpid(),
             "cwd": os.getcwd(),
@@ -37,6 +37,7 @@ STEPS = """
             "drawn on import": DRAWN,
             "drawn": random.random(),
             "torch": torch.seed,
+            "polars": polars.seed,
         }
     def leave(what):
         before = found()
@@ -77,6 +78,7 @@ class Trial:
         self.module = f"state_{folder.name}"
         (folder / f"{self.module}.py").write_text(textwrap.dedent(STEPS).replace("LEAN", repr(LEAN)))
         (folder / "torch.py").write_text(TORCH)
+        (folder / "polars.py").write_text(TORCH.replace("manual_seed", "set_random_seed"))
         (folder / "matplotlib").mkdir()  # stand-ins for the packages, with the functions that nfrun and the nodes call
         (folder / "matplotlib" / "__init__.py").write_text("rcParams = {'a': 'first'}\n")
         (folder / "matplotlib" / "pyplot.py").write_text(PYPLOT)
@@ -168,12 +170,14 @@ def test_every_attempt_draws_the_same_numbers_whatever_its_worker_did_before(tri
     *_, warm = trial.rows("generators", "directory", "nothing")
     assert without(warm, "pid") == without(alone, "pid")
     assert alone["torch"] != 0
+    assert alone["polars"] != 0
 
 
 def test_other_values_draw_other_numbers(trial: Trial) -> None:
     first, second = trial.rows("nothing", "something")
     assert first["drawn"] != second["drawn"]
     assert first["torch"] != second["torch"]
+    assert first["polars"] != second["polars"]
     assert first["drawn on import"] == second["drawn on import"]
 
 
@@ -181,6 +185,7 @@ def test_a_node_that_is_never_reused_draws_other_numbers_each_time(trial: Trial)
     first, second = trial.rows("nothing", "nothing", cache=False)
     assert first["drawn"] != second["drawn"]
     assert first["torch"] != second["torch"]
+    assert first["polars"] != second["polars"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the current folder cannot be removed")
