@@ -9,7 +9,7 @@ names and imports.
 
 Other packages use:
 
-- `bindings`: `binds`, `FUNCTIONS`, `Imported`, `scope`
+- `bindings`: `argument_names`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `Signature`

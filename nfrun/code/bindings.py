@@ -63,6 +63,18 @@ def declared(body: ast.AST) -> Iterator[str]:
     return (name for node in ast.walk(body) if isinstance(node, ast.Global) for name in node.names)
 
 
+def argument_names(function: Function) -> list[str]:
+    """Return the names of all arguments of a function."""
+    found = function.args
+    plain = (*found.posonlyargs, *found.args, *found.kwonlyargs, found.vararg, found.kwarg)
+    return [argument.arg for argument in plain if argument]
+
+
+def body_of(function: Function) -> list[ast.AST]:
+    """Return the statements of a function, or the expression of a lambda."""
+    return [*function.body] if isinstance(function.body, list) else [function.body]
+
+
 def scope(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of the body that bind names in its scope, without the bodies of functions and classes."""
     left = list(body)

@@ -21,7 +21,9 @@ from nfrun.code.bindings import (
     IMPORT_FUNCTIONS,
     Function,
     Imported,
+    argument_names,
     binds,
+    body_of,
     imports_of,
     scope,
 )
@@ -64,7 +66,7 @@ def uses(body: ast.AST, package: str) -> Uses:
             left.extend((part, local) for part in _take_name(node, local, found, calls.get(node)))
         elif isinstance(node, (*FUNCTIONS, ast.Lambda)):
             inside = _inside(node, local, package)
-            own = {id(part) for part in _body(node)}
+            own = {id(part) for part in body_of(node)}
             left.extend((part, inside if id(part) in own else local) for part in ast.iter_child_nodes(node))
         elif isinstance(node, COMPREHENSIONS):
             targets = (name for part in node.generators for n in ast.walk(part.target) for name, _ in binds(n))
@@ -202,17 +204,11 @@ def _quoted(node: ast.AST) -> Iterator[ast.AST]:
                 yield ast.parse(part.value, mode="eval").body
 
 
-def _body(function: Function) -> list[ast.AST]:
-    return [*function.body] if isinstance(function.body, list) else [function.body]
-
-
 def _inside(function: Function, outside: _Local, package: str) -> _Local:
     """Return the local names inside a function, with the imports that they may be bound to."""
-    arguments = function.args
-    plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-    own: dict[str, tuple[Imported, ...]] = {a.arg: () for a in (*plain, arguments.vararg, arguments.kwarg) if a}
+    own: dict[str, tuple[Imported, ...]] = dict.fromkeys(argument_names(function), ())
     outer: set[str] = set()  # names that the function itself declares to be the module's
-    for node in scope(_body(function)):
+    for node in scope(body_of(function)):
         if isinstance(node, ast.Global):
             outer.update(node.names)
         for name, imported in binds(node, package):

@@ -20,10 +20,6 @@ class CodeFact:
     memo: str = ""
 
 
-def _no_reads(variables: Set[str]) -> Mapping[str, CodeFact]:
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class CodeFacts:
     """What the code behind a node shows without running it.
@@ -41,7 +37,7 @@ class CodeFacts:
     unknown_files: Sequence[CodeFact] = ()
     files: Sequence[str] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)
-    read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = _no_reads
+    read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = lambda variables: {}
 
 
 NO_FACTS = CodeFacts()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from nfrun.code.bindings import FUNCTIONS, Imported, binds, scope
+from nfrun.code.bindings import FUNCTIONS, Imported, argument_names, binds, body_of, scope
 from nfrun.code.fingerprint import Fingerprints
 
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
@@ -132,12 +132,10 @@ def inner_scope(function: ast.AST, outer: Scope, module: str, names: Names, pack
     """Return what the names inside of a function stand for: those of `outer` and its own."""
     if not isinstance(function, (*FUNCTIONS, ast.Lambda)):
         return outer
-    arguments = function.args
-    plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-    own = dict.fromkeys((argument.arg for argument in plain if argument), "")
+    own = dict.fromkeys(argument_names(function), "")
     values: dict[str, list[ast.expr | None]] = {}
     is_global: set[str] = set()
-    for node in scope(function.body if isinstance(function.body, list) else [function.body]):
+    for node in scope(body_of(function)):
         if isinstance(node, ast.Global):
             is_global.update(node.names)
         own.update((name, names.imported(imported) if imported else "") for name, imported in binds(node, package))

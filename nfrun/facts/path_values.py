@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-from nfrun.code.bindings import FUNCTIONS
+from nfrun.code.bindings import FUNCTIONS, argument_names
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.symbols import Definition
 from nfrun.facts.names import Names, Place
@@ -140,13 +140,7 @@ class PathValues:
         return list(dict.fromkeys(map(join, product(*choices)))) if prod(map(len, choices)) <= _MOST else None
 
     def _either(self, nodes: Sequence[ast.expr | None], place: Place) -> Paths:
-        found: dict[str, None] = {}
-        for node in nodes:
-            paths = self._value(node, place)
-            if paths is None:
-                return None
-            found.update(dict.fromkeys(paths))
-        return list(found)
+        return _all_of(self._value(node, place) for node in nodes)
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -176,20 +170,12 @@ class PathValues:
     def _bound(self, name: str, place: Place) -> Paths | bool:
         """Return the paths of a local name of the innermost function, False if it has no such name."""
         function = place.functions[-1]
-        found: dict[str, None] = {}
-        is_bound = False
-        for target, value in _bindings(function):
-            if isinstance(target, ast.Name) and target.id == name:
-                is_bound = True
-                paths = self._value(value, place)
-                if paths is None:
-                    return None
-                found.update(dict.fromkeys(paths))
-        argument = _argument(function, name)
-        if argument:
-            paths = self._argument(name, place)
-            return None if paths is None else [*found, *paths]
-        return list(found) if is_bound else False
+        bindings = _bindings(function)
+        values = [value for target, value in bindings if isinstance(target, ast.Name) and target.id == name]
+        found = self._either(values, place)
+        if found is None or not _is_argument(function, name):
+            return found if values else False
+        return _all_of([found, self._argument(name, place)])
 
     def _argument(self, name: str, place: Place) -> Paths:
         function = place.functions[-1]
@@ -208,14 +194,10 @@ class PathValues:
         calls = self._calls(own)
         if not calls:
             return None
-        found: dict[str, None] = {}
-        for call, where in calls:
-            values = _passed(function, name, call)
-            paths = self._either(values, where) if values else self._value(default, outside)
-            if paths is None:
-                return None
-            found.update(dict.fromkeys(paths))
-        return list(found)
+        passed = ((_passed(function, name, call), where) for call, where in calls)
+        return _all_of(
+            self._either(values, where) if values else self._value(default, outside) for values, where in passed
+        )
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
@@ -313,12 +295,18 @@ def _targets(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.
                 yield part, None
 
 
-def _argument(function: ast.AST, name: str) -> bool:
-    arguments = getattr(function, "args", None)
-    if not isinstance(arguments, ast.arguments):
-        return False
-    plain = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
-    return any(argument is not None and argument.arg == name for argument in plain)
+def _is_argument(function: ast.AST, name: str) -> bool:
+    return isinstance(function, (*FUNCTIONS, ast.Lambda)) and name in argument_names(function)
+
+
+def _all_of(parts: Iterable[Paths]) -> Paths:
+    """Return the paths of all parts, None if those of one cannot be put together."""
+    found: dict[str, None] = {}
+    for paths in parts:
+        if paths is None:
+            return None
+        found.update(dict.fromkeys(paths))
+    return list(found)
 
 
 def _default(function: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> ast.expr | None:
