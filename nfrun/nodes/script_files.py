@@ -80,7 +80,8 @@ class _Search:
     def shell(self, text: str, script: str | None) -> None:
         """Look for the names in a shell script. `script` is its file, None for the node's own text."""
         beside = [os.path.dirname(script)] if script else []
-        for command in commands(text, self.variables):
+        own_name = script or "./sh"  # in the folder of the pipeline
+        for command in commands(text, {**self.variables, "0": own_name, "BASH_SOURCE": own_name}):
             if command.words[:2] == ["tee", "-a"]:
                 continue  # a log
             language = ""
@@ -148,6 +149,8 @@ class _Search:
                         self._find(name, place, language, folders)
 
     def _find(self, name: str, place: str, language: str, folders: bool) -> None:
+        folders = folders and not name.endswith("/..")  # where a script is: what it reads there has a name too
+        name = os.path.normpath(name) if "/.." in name else name  # what is before `..` may be a file
         path = os.path.join(place, os.path.expanduser(name))
         if os.path.isfile(path):
             self._add(path, language)

@@ -21,6 +21,18 @@ _PIECE = re.compile(r"""'([^']*)' | "((?:[^"\\]|\\.)*)" | \\(.)""", re.DOTALL | 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?[^}]*\}|(\w+))")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n(.*?)^[ \t]*\2[ \t]*$", re.DOTALL | re.MULTILINE)
+_ARGUMENT = r"""(?:--\s+)?(?:"([^"]*)"|'([^']*)'|([^\s"'();&|`]+))\s*"""
+_PWD = r"(?:>\s*/dev/null\s*(?:2>&1\s*)?)?(?:&&|;)\s*pwd(?:\s+-[LP])?\s*"
+# Texts that stand for a path, and that path, made of the groups of _ARGUMENT.
+_PATHS = [
+    (re.compile(rf"(?:\$\(|`)\s*{command}(?:\)|`)"), path)
+    for command, path in (
+        (rf"dirname\s+{_ARGUMENT}", r"\1\2\3/.."),
+        (rf"(?:readlink\s+-\w+|realpath)\s+{_ARGUMENT}", r"\1\2\3"),
+        (rf"cd\s+{_ARGUMENT}{_PWD}", r"\1\2\3"),
+        (r"pwd(?:\s+-[LP])?\s*", "$PWD"),
+    )
+] + [(re.compile(r"\$\{(0|BASH_SOURCE)(?:\[0\])?%/\*\}"), r"${\1}/..")]
 _MOST_BRACES = 64
 _DEEPEST = 5  # quotes in quotes
 
@@ -39,8 +51,10 @@ class Command:
 def commands(text: str, variables: Mapping[str, str], depth: int = 0) -> Iterator[Command]:
     """Yield the commands in a script, and those that may stand in its quoted texts.
 
-    `variables` have values; so have those that the script sets itself. Any other stands for anything: `*`.
+    `variables` have values; so have those that the script sets itself. Any other stands for anything: `*`. What
+    computes a path from another, such as `$(dirname "$0")`, stands for that path.
     """
+    text = _with_paths(text)
     known = dict(variables)
     command, redirect = Command(), ""
     for token in _TOKEN.finditer(text):
@@ -67,6 +81,17 @@ def commands(text: str, variables: Mapping[str, str], depth: int = 0) -> Iterato
 def here_documents(text: str) -> list[str]:
     """Return the texts that a script hands to commands as their input (`<<EOF`)."""
     return [found[3] for found in _HEREDOC.finditer(text)] if "<<" in text else []
+
+
+def _with_paths(text: str) -> str:
+    """Replace what computes a path from another by that path, from the inside out."""
+    for _ in range(_DEEPEST):
+        before = text
+        for computed, path in _PATHS:
+            text = computed.sub(path, text)
+        if text == before:
+            break
+    return text
 
 
 def _expanded(word: str, variables: Mapping[str, str]) -> Iterator[str]:

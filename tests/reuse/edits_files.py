@@ -294,3 +294,21 @@ ROWS: list[Edit] = [
         runs_again=False,
     ),
 ]
+
+HERE = """HERE="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null 2>&1 && pwd -P)"; """
+WAYS = {  # to name a file of the folder of the script `d/go.sh`, or of the pipeline
+    "dirname": 'cat "$(dirname "$0")/x.csv" $(dirname $0)/lib/l.sh',
+    "backticks": "cat `dirname $0`/x.csv; . `dirname $0`/lib/l.sh",
+    "a folder in a variable": f'{HERE}. "$HERE/lib/l.sh"; cat "$HERE"/x.csv',
+    "a path in a variable": 'S=$(readlink -f "$0"); D=$(dirname "$S"); cat $D/*.csv; . "$D"/lib/l.sh',
+    "the folder above": 'ROOT=$(cd "$(dirname "$0")/.." && pwd); cat $ROOT/d/x.csv; . ${0%/*}/lib/l.sh',
+    "a change of folder": 'cd "$(dirname "$0")" && cat x.csv && . lib/l.sh',
+    "the directory": ". $(pwd)/d/lib/l.sh; cat `pwd`/d/x.csv",
+}
+for way, text in WAYS.items():
+    files = {**script("bash d/go.sh"), "d/go.sh": text, "d/x.csv": "1", "d/lib/l.sh": "echo 1", "d/other.txt": "1"}
+    ROWS += [
+        Edit(name=f"{way}: a file", files=files, edit={"d/x.csv": "2"}, runs_again=NODE),
+        Edit(name=f"{way}: a script", files=files, edit={"d/lib/l.sh": "echo 2"}, runs_again=NODE),
+        Edit(name=f"{way}: a file beside them", files=files, edit={"d/other.txt": "2"}, runs_again=False),
+    ]
