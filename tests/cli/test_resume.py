@@ -242,6 +242,27 @@ def test_a_query_with_unchanged_inputs_sees_what_a_node_has_just_written(trial: 
     assert trial.statuses("--resume") == {"a": "ok", "q": "ok", "r": "ok"}
 
 
+def test_what_a_reused_node_had_read_and_connected_to_still_counts(trial: Trial) -> None:
+    trial.write(
+        "steps.py",
+        """
+        import socket
+        from contextlib import suppress
+        def a(): return {"x": open("x.txt").read()}
+        def b():
+            with suppress(OSError): socket.create_connection(("127.0.0.1", 1)).close()
+            return {"x": 1}
+        """,
+    )
+    trial.write("x.txt", "1")
+    trial.write("p.yaml", "nodes:\n  a: {python: 'steps:a'}\n  b: {python: 'steps:b', cache: true}\n")
+    assert trial.statuses("--resume") == {"a": "ok", "b": "ok"}
+    assert trial.statuses("--resume") == {"a": "reused", "b": "reused"}
+    trial.write("x.txt", "2")
+    trial.replace("p.yaml", ", cache: true", "")
+    assert trial.statuses("--resume") == {"a": "ok", "b": "ok"}
+
+
 def test_without_resume_everything_runs_again(trial: Trial) -> None:
     trial.run()
     trial.run()
