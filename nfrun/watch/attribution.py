@@ -20,6 +20,13 @@ _MUTATORS = frozenset(
         "put_nowait", "push", "store", "register",
     }
 )  # fmt: skip
+_CONTAINERS = frozenset({"list", "dict", "set", "deque", "defaultdict", "OrderedDict", "Counter"})
+_FORGETFUL = frozenset(  # what they return keeps nothing when it is called
+    {
+        "namedtuple", "NamedTuple", "make_dataclass", "Enum", "NewType", "TypeVar", "itemgetter", "attrgetter",
+        "methodcaller", "Struct",
+    }
+)  # fmt: skip
 _MOST_HOSTS = 3  # that are told
 _NOTHING = Observation()
 
@@ -118,9 +125,9 @@ class Attribution:
         for node in self._names:
             for pieces in self._pieces(node):
                 groups.setdefault(id(pieces), (pieces, []))[1].append(node)
-        wrapped = {
-            name for pieces, _ in groups.values() for piece in pieces for name in _wrapped(piece.definition.body)
-        }
+        bodies = [piece.definition.body for pieces, _ in groups.values() for piece in pieces]
+        wrapped = {name for body in bodies for name in _wrapped(body)}
+        variables = dict(variable for body in bodies for variable in _variables(body))
         found: dict[str, _Module] = {}
         statements: dict[int, _Statement] = {}
         for pieces, nodes in groups.values():
@@ -130,7 +137,9 @@ class Attribution:
                 body = piece.definition.body
                 statement = statements.get(id(body))
                 if statement is None:
-                    keeps = may_keep(body) or getattr(body, "name", None) in wrapped
+                    keeps = (
+                        may_keep(body) or getattr(body, "name", None) in wrapped or _keeps_in_variable(body, variables)
+                    )
                     statement = statements[id(body)] = _Statement(*_lines(body), keeps, set())
                     module.statements.append(statement)
                 statement.nodes.update(nodes)
@@ -190,6 +199,35 @@ def _wrapped(body: ast.AST) -> Iterator[str]:
                 for part in (part for argument in call.args for part in ast.walk(argument)):
                     if isinstance(part, ast.Name | ast.Attribute):
                         yield part.id if isinstance(part, ast.Name) else part.attr
+
+
+def _variables(body: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Yield the variables that a piece of code makes by a call or as an empty container, each with whether it is one.
+
+    `read = lru_cache(Path.read_text)` is of the first kind.
+    """
+    if isinstance(body, ast.Assign | ast.AnnAssign):
+        called = ""
+        match body.value:
+            case ast.List([]) | ast.Dict([]):
+                called = "list"
+            case ast.Call(ast.Name(called) | ast.Attribute(_, called)) | ast.Call(ast.Call(ast.Name(called))):
+                pass
+        if called and called not in _FORGETFUL:
+            for target in body.targets if isinstance(body, ast.Assign) else [body.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, called in _CONTAINERS
+
+
+def _keeps_in_variable(body: ast.AST, variables: Mapping[str, bool]) -> bool:
+    """Return whether a function calls such a variable, or gives a container to a function: `heappush(QUEUE, row)`."""
+    for part in ast.walk(body):
+        match part:
+            case ast.Call(ast.Name(name) | ast.Attribute(ast.Name(), name)) if variables.get(name) is False:
+                return True
+            case ast.Expr(ast.Call(_, [ast.Name(name), *_])) if variables.get(name):
+                return True
+    return False
 
 
 def _lines(body: ast.AST) -> tuple[int, int]:

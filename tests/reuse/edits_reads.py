@@ -125,6 +125,12 @@ ROWS = [
     reads("a function that is wrapped by an assignment", f"{HERE}from functools import lru_cache\n"
           "def _load(): return (HERE / 'data/a.csv').read_text()\nload = lru_cache(maxsize=None)(_load)\n"
           "def f(): return {'n': load()}\ndef g(): return {'n': load()}", p=TWO),
+    reads("a function of a library that is wrapped by an assignment", f"{HERE}from functools import lru_cache\n"
+          "read = lru_cache(Path.read_text)\ndef load(): return read(HERE / 'data/a.csv')\n"
+          "def f(): return {'n': load()}\ndef g(): return {'n': load()}", p=TWO, options={"slots": 1}),
+    reads("a cache in a variable that a library fills", f"{HERE}import heapq\nKEPT = []\ndef load():\n"
+          "    if not KEPT: heapq.heappush(KEPT, (HERE / 'data/a.csv').read_text())\n    return KEPT[0]\n"
+          "def f(): return {'n': load()}\ndef g(): return {'n': load()}", p=TWO, options={"slots": 1}),
     reads("a method that keeps what it has read", f"{HERE}class Data:\n    text = None\n    def get(self):\n"
           "        if self.text is None: self.text = (HERE / 'data/a.csv').read_text()\n        return self.text\n"
           "DATA = Data()\ndef f(): return {'n': DATA.get()}\ndef g(): return {'n': DATA.get()}", p=TWO),
@@ -268,6 +274,12 @@ ROWS = [
     row("what the function reads for another node, as it remembers nothing",
         f"{HERE}def load(name): return (HERE / name).read_text()\n"
         "def f(): return {'n': load('data/a.csv')}\ndef g(): return {'n': load('data/b.csv')}",
+        {"data/b.csv": "2"}, ["b"], p=TWO, **{"data/b.csv": "1"}),
+    row("what the function reads for another node, as neither a logger nor a named tuple keeps anything",
+        f"{HERE}import logging\nfrom collections import namedtuple\nLOG = logging.getLogger('x')\n"
+        "NAMES = ['a', 'b']\nRow = namedtuple('Row', 'n')\ndef load(name):\n    LOG.info(NAMES)\n    print(NAMES)\n"
+        "    return Row((HERE / name).read_text())\n"
+        "def f(): return {'n': load('data/a.csv').n}\ndef g(): return {'n': load('data/b.csv').n}",
         {"data/b.csv": "2"}, ["b"], p=TWO, **{"data/b.csv": "1"}),
     row("a warning and a traceback that show the source", "import warnings, traceback\ndef f():\n"
         "    warnings.warn('x')\n    try: 1 / 0\n    except ArithmeticError: traceback.format_exc()\n"
