@@ -22,7 +22,7 @@ from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import BUILT_IN, KINDS
 from nfrun.system.native_threads import thread_variables
 from nfrun.tables.formats import FormatError
 from nfrun.watch.run_watch import RunWatch
@@ -322,11 +322,14 @@ class _Attempt:
             self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + time.perf_counter() - began
 
     def _timed(self, value: Any) -> Any:
-        """Return the output. For a reader, count the time to produce each batch as duration, not as publish wait."""
+        """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""
         import pyarrow as pa
 
+        from nfrun.tables.frozen import frozen_output
+
         if not isinstance(value, pa.RecordBatchReader):
-            return value
+            # The kinds of nfrun return tables that nobody can change.
+            return value if self.node.kind in BUILT_IN else frozen_output(value)
 
         def batches() -> Iterator[pa.RecordBatch]:
             while True:

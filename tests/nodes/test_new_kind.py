@@ -9,10 +9,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Here
 
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
@@ -281,3 +284,21 @@ def test_a_name_is_registered_once() -> None:
     assert KINDS["tail_lines"] is TAIL_LINES
     with pytest.raises(KeyError):
         unregister("no_such_kind")
+
+
+def test_a_table_of_a_registered_kind_does_not_change_afterwards(tmp_path: Path) -> None:
+    array = np.ones(10_000)
+
+    def make(context: NodeContext) -> Mapping[str, Any]:
+        if not context.node.inputs:
+            return {"": pa.table({"x": array})}
+        array[:] = 2
+        return {"": context.table("first")}
+
+    (tmp_path / "p.yaml").write_text("nodes:\n  first: {array: a}\n  second: {array: b, inputs: first}\n")
+    register(Kind(name="array", schema={"title": "Array", "type": "string", "examples": ["a"]}, run=make))
+    try:
+        (table,) = run_pipeline(RunOptions(tmp_path / "p.yaml")).tables.values()
+    finally:
+        unregister("array")
+    assert table["x"].unique().to_pylist() == [1]
