@@ -10,6 +10,8 @@ and takes their checksums. `attribution.py` finds the nodes for which files coun
 Other packages use:
 
 - `attribution`: `Attribution`
+- `audit_hook`: `listening`
+- `file_access`: `Access`, `Use`, `accesses`
 - `places`: `Places`
 - `process_state`: `ProcessState`, `StartState`, `WorkerState`
 - `recorded_files`: `WORKING_DIRECTORY`, `RecordedFiles`

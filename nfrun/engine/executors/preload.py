@@ -1,8 +1,8 @@
 """Imports installed packages in the fork server. That process imports this module, which imports them at once.
 
 A package that starts threads, fails, or takes too long is left out: forked workers may hang if the fork server has
-threads. A thread cannot be ended and half an import cannot be undone, so the fork server then starts again without that
-package.
+threads. So is one that reads a file of the user, such as a configuration: only in a worker it is seen which. A thread
+cannot be ended and half an import cannot be undone, so the fork server then starts again without that package.
 `environ` are the variables that the packages have changed.
 """
 
@@ -13,12 +13,19 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import Any
+
+from nfrun.watch.audit_hook import listening
+from nfrun.watch.file_access import Access, Use, accesses
+from nfrun.watch.places import Places
 
 _VARIABLE = "NFRUN_PRELOAD"  # the seconds that imports may take in all, and the names of the packages
 _STARTS_THREADS = frozenset({"polars"})  # known to do so: finding it out would take another start
+_CODE = (".py", ".pyc", ".so")
 _END_SECONDS = 1.0  # for an import to end after its time is over
 _THREADS = Path("/proc/self/task")  # elsewhere threads are not seen, and no packages are imported
 
@@ -39,11 +46,26 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
         # Compiled code may hang so that no signal reaches it. Then the run starts a fork server without packages.
         faulthandler.dump_traceback_later(max(until - time.monotonic(), 0.0) + _END_SECONDS, exit=True, file=nowhere)
         threads = _thread_count()
+        places = Places(Path.cwd())
+        opened: list[str] = []
+
+        def see(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
+            with suppress(OSError, TypeError, ValueError):  # the call raises it, too
+                opened.extend(access.path for access in accesses(event, args) if _is_users(access, places))
+
         for package in installed:
-            if not _imports(package, until) or _thread_count() != threads:
+            with listening(see):
+                is_imported = _imports(package, until)
+            if not is_imported or opened or _thread_count() != threads:
                 _restart(before, until, [other for other in installed if other != package])
         faulthandler.cancel_dump_traceback_later()
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
+
+
+def _is_users(access: Access, places: Places) -> bool:
+    """Return whether a file of the user is read, other than code."""
+    path = access.path
+    return access.use is Use.READ and not path.endswith(_CODE) and places.counts(path) and Path(path).is_file()
 
 
 def _imports(package: str, until: float) -> bool:

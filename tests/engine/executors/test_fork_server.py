@@ -46,6 +46,7 @@ PACKAGES = {
     "other": "",
     "polars": "",
     "threads": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+    "configured": "open('settings.txt').read()",
     "broken": "raise SystemExit('no good')",
     "hangs": "import threading; threading.Event().wait()",
     "deadlocks": "import ctypes as c; f = c.PyDLL(None).pthread_mutex_lock; m = c.create_string_buffer(64); f(m); f(m)",
@@ -57,6 +58,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the t
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "settings.txt").touch()
     (tmp_path / "worker_code.py").write_text(WORKER_CODE)
     installed = tmp_path / "site-packages"
     installed.mkdir()
@@ -82,8 +84,8 @@ def test_packages_are_imported_before_a_worker_starts(folder: Path) -> None:
     assert found["environ"] == {"PLAIN": "set"}, "the worker sets what an import has set"
 
 
-@pytest.mark.parametrize("package", ["threads", "broken", "polars"])
-def test_a_package_that_starts_a_thread_or_fails_is_left_out(folder: Path, package: str) -> None:
+@pytest.mark.parametrize("package", ["threads", "broken", "polars", "configured"])
+def test_a_package_that_starts_a_thread_or_fails_or_reads_a_file_is_left_out(folder: Path, package: str) -> None:
     found = run(folder, "plain", package, "other")
     assert (found["imported"], found["threads"]) == (["plain", "other"], 1)
     assert found["environ"] == {"PLAIN": "set"}
