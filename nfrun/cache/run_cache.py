@@ -5,6 +5,7 @@ There is one `RunCache` for a run. `cli/run.py` connects it to the event dispatc
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -119,6 +120,11 @@ class RunCache:
     def end(self) -> RunFinished | None:
         """The end of the run as it is reported, None before: without a complete journal, it is not `ok`."""
         return self._writer.end
+
+    def is_in_program(self) -> None:
+        """Say that this process is a program with modules of its own, so that results of old code are not reused."""
+        modules = list(sys.modules.values())
+        self._observed.code.imported_before = {getattr(module, "__file__", None) or "" for module in modules}
 
     def with_cache(
         self, run_attempt: RunAttempt, store: TableStore, on_error: Callable[[Exception], None]

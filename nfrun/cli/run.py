@@ -106,6 +106,8 @@ def run_prepared(
     `import_module` imports the user's modules; None if this process has only this run.
     """
     with _open_cache(setup) as cache:
+        if cache is not None and import_module is not None:
+            cache.is_in_program()
         return _run(setup, cache, build_reporters, around, import_module)
 
 

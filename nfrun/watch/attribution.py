@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ class Attribution:
 
     `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(module)` the file
     of a module. `take()` returns what was seen in shared code since the last call. `folder` is that of the pipeline.
+    `imported_before` has the files of the modules that the program around the run had imported.
     """
 
     def __init__(
@@ -68,12 +69,15 @@ class Attribution:
         self._inside = f"{folder}/"
         self._seen: dict[str, list[SharedObservation]] = {}
         self._modules: Mapping[str, _Module] | None = None
+        self.imported_before: Collection[str] = ()
 
     def complete(self, node: str, own: Observation | None) -> Observation:
         """Return the observation of an attempt at the node, with what was opened in code that the node shares."""
         for shared in self._take():
             for name in self._concerned(shared):
                 self._seen.setdefault(name, []).append(shared)
+        if self.imported_before and (why := self._shared_with_program(node)):
+            own = replace(own or _NOTHING, obstacle=why)
         others = self._seen.get(node, ())
         if own is None and not others:
             return _NOTHING
@@ -96,12 +100,10 @@ class Attribution:
         """Return the nodes for which the observation counts."""
         if not shared.lines:
             return set(shared.nodes)
-        if self._modules is None:
-            self._modules = self._index()
         found: set[str] = set()
         is_known = False
         for i, (file, line) in enumerate(shared.lines):
-            module = self._modules.get(file)
+            module = self._indexed().get(file)
             if module is None:
                 continue
             is_known = True
@@ -118,6 +120,18 @@ class Attribution:
             return found
         # No node is known to reach this code. Outside of the project, it is that of a program beside the run.
         return {*shared.nodes} if any(file.startswith(self._inside) for file, _ in shared.lines) else set()
+
+    def _shared_with_program(self, node: str) -> str:
+        """Return why the code of a node may have used older code, or files that were read before the run."""
+        for file, module in self._indexed().items():
+            if node in module.nodes and file in self.imported_before and not file.startswith(self._inside):
+                return f"its code uses {ellipsize(file, MOST_SHOWN)}, which the program had imported before the run"
+        return ""
+
+    def _indexed(self) -> Mapping[str, _Module]:
+        if self._modules is None:
+            self._modules = self._index()
+        return self._modules
 
     def _index(self) -> dict[str, _Module]:
         """Return the modules by file."""

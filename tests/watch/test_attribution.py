@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 
+from nfrun.cli.options import RunOptions
+from nfrun.cli.run import run_pipeline
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.watch.attribution import Attribution, may_keep
 
@@ -100,3 +104,23 @@ def test_unknown_code_concerns_the_nodes_that_were_running_only_if_it_lies_in_th
     elsewhere = SharedObservation((("/srv/app.py", 1),), False, ("a",), False, Observation({"x": "1"}))
     assert complete("a", None, inside) == Observation({"x": "1"})
     assert complete("a", None, elsewhere) == Observation()
+
+
+def test_a_module_that_the_program_had_imported_prevents_the_reuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been edited since, and a file that it keeps is not opened again."""
+    for file, text in {
+        "lib/own_helper.py": "N = 1",
+        "project/steps.py": "import own_helper\ndef f(): return {'n': own_helper.N}\ndef g(): return {'n': 1}",
+        "project/p.yaml": 'nodes:\n  a: {python: "steps:f"}\n  b: {python: "steps:g"}\n',
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    monkeypatch.delitem(sys.modules, "own_helper", raising=False)
+    monkeypatch.setitem(sys.modules, "own_helper", importlib.import_module("own_helper"))
+    for _ in range(2):
+        done = run_pipeline(RunOptions(tmp_path / "project/p.yaml", keep=True, resume=True))
+    nodes = done.record.nodes
+    assert (nodes["a"].status, nodes["b"].status) == ("ok", "reused")
