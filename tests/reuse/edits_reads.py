@@ -159,7 +159,7 @@ ROWS = [
           **{"../elsewhere/settings.py": "TEXT = open('project/data/a.csv').read()"},
           p='nodes:\n  node: {python: "more:f"}\n',
           **{"more.py": "import os, sys\nfrom steps import f as g\ndef f():\n"
-                        "    sys.path.append(os.path.dirname(__file__) + '/../elsewhere')\n    return g()"}),
+                        "    sys.path.append(os.path.realpath(__file__ + '/../../elsewhere'))\n    return g()"}),
     row("a listed folder gains a file", f"{HERE}import os\ndef f(): return {{'n': len(os.listdir(HERE / 'data'))}}",
         {"data/b.csv": ""}, True, reason="the list of files in data changed"),
     row("a folder listed by iterdir loses a file", f"{HERE}def f(): return {{'n': len([*(HERE / 'data').iterdir()])}}",
