@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.nodes.base import NamedFiles
+from nfrun.nodes.sql_arguments import computed_names
 from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.
@@ -39,10 +40,14 @@ def sql_files(text: str, values: Mapping[str, Any], base: Path) -> NamedFiles:
     """Return the existing files that are named in the text or in the values, by these names.
 
     A name is a path or a glob pattern, relative to `base`, or else to the working directory. A database counts with its
-    log of changes (`.wal`), a folder with all its files where a database is imported or a table is read from it.
+    log of changes (`.wal`), a folder with all its files where a database is imported or a table is read from it. There
+    is an obstacle if the text computes a name of which nothing is known.
     """
     found = NamedFiles()
-    for name, before in dict.fromkeys(_names(text, values)):
+    computed = list(computed_names(text, values))
+    for function in (function for function, pattern in computed if not pattern):
+        found.obstacle = f"nfrun cannot know which files {function} reads: name them under 'files'"
+    for name, before in dict.fromkeys([*_names(text, values), *((name, "read_text(") for _, name in computed)]):
         if len(name) <= _LONGEST:
             with suppress(OSError, ValueError):
                 named = os.path.expanduser(_URI.sub("", name, count=1))  # noqa: PTH111

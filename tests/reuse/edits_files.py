@@ -312,3 +312,34 @@ for way, text in WAYS.items():
         Edit(name=f"{way}: a script", files=files, edit={"d/lib/l.sh": "echo 2"}, runs_again=NODE),
         Edit(name=f"{way}: a file beside them", files=files, edit={"d/other.txt": "2"}, runs_again=False),
     ]
+
+COMPUTED = {  # by what the query reads: `d/x.csv`, or nobody knows
+    "a value in a name": ("from read_csv('d/' || $p || '.csv')", "{p: x}"),
+    "a number in a name": ("from read_csv('d/' || $p::varchar || '.csv')", "{p: 1}"),
+    "a name in a list": ("from read_csv(['y.csv', 'd/' || $p || '.csv'])", "{p: x}"),
+    "a variable": ("set variable p = 'd/' || 'x.csv'; from read_csv(getvariable('p'))", "{}"),
+    "a variable in a name": ("set variable p = 'x'; from read_csv('d/' || getvariable('p') || '.csv')", "{}"),
+    "what is not known in a name": ("from read_csv('d/' || lower('X') || '.csv')", "{}"),
+}
+for what, (text, values) in COMPUTED.items():
+    used = "1" if "1" in values else "x"
+    node = f'nodes:\n  node: {{sql: "{text}", with: {values}}}\n'
+    files = {"p.yaml": node, "d/x.csv": "n\n1\n", "d/1.csv": "n\n1\n", "y.csv": "n\n1\n", "z.csv": "n\n1\n"}
+    ROWS += [
+        Edit(name=f"{what}: the file", files=files, edit={f"d/{used}.csv": "n\n2\n"}, runs_again=True),
+        Edit(name=f"{what}: another file", files=files, edit={"z.csv": "n\n2\n"}, runs_again=False),
+    ]
+UNKNOWN = "from read_csv(lower('D/X.csv'))"
+ROWS += [
+    Edit(
+        name="a query that computes the whole name",
+        files={"p.yaml": f'nodes:\n  node: {{sql: "{UNKNOWN}"}}\n', "d/x.csv": "n\n1\n"},
+        runs_again=True,
+        reason="nfrun cannot know which files read_csv reads: name them under 'files'",
+    ),
+    Edit(
+        name="a query that computes the whole name, with 'files'",
+        files={"p.yaml": f'nodes:\n  node: {{sql: "{UNKNOWN}", files: d}}\n', "d/x.csv": "n\n1\n"},
+        runs_again=False,
+    ),
+]
