@@ -6,7 +6,8 @@ that signals to the group do not reach it. Supervisor and reaper adopt orphans. 
 process below it or above it is gone: nothing is left, whichever of the three is killed.
 
 The runner reports its exit code before it leaves. If it ends without that, a node has ended it, as `os._exit` does:
-whatever its status is, the run has failed.
+whatever its status is, the run has failed. It reports too whether a node has closed its stdout or stderr: then the
+supervisor says that.
 """
 
 from __future__ import annotations
@@ -97,14 +98,14 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
     signal.set_wakeup_fd(status_write, warn_on_full_buffer=False)
     signal.signal(_ASK, lambda number, frame: report(bytes([_REACTED])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return lambda code: _report_code(code, f"/proc/{supervisor}/fd/{code_read}", code_write)
+    return lambda code: _report([code, *stray_output.lost()], f"/proc/{supervisor}/fd/{code_read}", code_write)
 
 
-def _report_code(code: int, path: str, pipe: int) -> None:
+def _report(numbers: Sequence[int], path: str, pipe: int) -> None:
     with suppress(OSError):  # not its descriptor, if possible: a node may have closed it, and opened another file
         pipe = os.open(path, os.O_WRONLY)
     with suppress(OSError):
-        os.write(pipe, bytes([code]))
+        os.write(pipe, bytes(numbers))
 
 
 def _prctl() -> Prctl | None:
@@ -173,7 +174,8 @@ class _Supervisor:
         self._stop_signals = stop_signals
         self._hint = hint
         self._runner = int.from_bytes(os.read(status_read, _PID_BYTES), "big")  # 0 if it has ended already
-        self._reported: int | None = None  # the exit code of the runner, None if it did not come to its end
+        # The exit code of the runner, and whether its stdout and stderr are lost; empty if it did not come to its end.
+        self._reported = b""
         self._requests: list[int] = []
         self._reacted = False
         # How often each signal reached the runner, except those sent by `_send`.
@@ -197,13 +199,23 @@ class _Supervisor:
                 self._request(number)
         self._end()
         if code >= 0:
-            if self._reported is not None:
-                return self._reported  # not its status, which an exit hook may have changed
+            if self._reported:
+                return self._reported_code()  # not its status, which an exit hook may have changed
             self._print(f"a node ended the process of the run with status {code}, as os._exit and exec do")
             return _ENDED_BY_NODE
         if -code not in self._requests:
             self._print(f"the run {describe_exit(code)}")
         return 128 - code if code == -signal.SIGKILL else code
+
+    def _reported_code(self) -> int:
+        code, *lost = self._reported
+        what = "a node closed files that the run had open, as os.closerange does: let it close only what it has opened"
+        if lost and lost[0]:  # its document too
+            self._print_document(what)
+        if lost and lost[1]:
+            self._print(what)
+            return code or os.EX_IOERR
+        return code
 
     def _signal(self) -> int | None:
         """Return the next signal; None at the deadline."""
@@ -251,7 +263,7 @@ class _Supervisor:
         kill_descendants()
         self._stray_output.end()
         with suppress(BlockingIOError):
-            self._reported = next(iter(os.read(self._code_read, 1)), None)
+            self._reported = os.read(self._code_read, 3)
 
     def _read_messages(self) -> None:
         """Read the messages of the runner."""
@@ -272,7 +284,11 @@ class _Supervisor:
         # A live view may have hidden the cursor and left it in the middle of a line.
         begin = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
         write_fd(2, f"{begin}nfrun: {what}{hint}\n")
-        if self._as_json and self._reported is None:
+        if not self._reported:
+            self._print_document(what)
+
+    def _print_document(self, what: str) -> None:
+        if self._as_json:
             import json
 
             document = json.dumps({"status": "failed", "error": what, "problems": []}, indent=2)
