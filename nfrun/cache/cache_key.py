@@ -128,6 +128,8 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
         return f"it may connect to {host} (the address is in {fact.where})"
     for fact in facts.unknown_files if not spec.files else ():
         return f"nfrun cannot know which files {fact.what} reads ({fact.where}): name them under 'files'"
+    for fact in facts.unknown_outputs:
+        return f"nfrun cannot know which files {fact.what} writes ({fact.where})"
     return ""
 
 

@@ -47,7 +47,8 @@ class ObservedFiles:
             watch.files,
             Attribution(pipeline.nodes, keys.pieces, keys.code.file_of, watch.take, folder),
         )
-        observed.inputs.code_files = lambda spec: keys.facts(spec.id).files
+        observed.inputs.code_facts = lambda spec: keys.facts(spec.id)
+        observed.inputs.counts = watch.counts
         observed.inputs.written_files = WrittenFiles(pipeline.nodes, read_history, observed.wrote)
         return observed
 

@@ -64,8 +64,7 @@ class FactReader:
         facts = self._facts[start]
         if self._unseen[start]:
             everything = [self._read(piece) for group in self._code.reached(*start) for piece in group]
-            files, unknown = named_files(self._code, self._names, everything, f"{module}:{function}", arguments)
-            facts = replace(facts, files=files, unknown_files=unknown)
+            facts = named_files(self._code, self._names, everything, f"{module}:{function}", arguments, facts)
         return facts
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:

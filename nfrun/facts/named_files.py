@@ -1,15 +1,16 @@
-"""Finds the files that code reads unseen: what it calls of libraries and child processes, and with which paths."""
+"""Finds the files that code reads or writes unseen: what it calls of libraries and processes, and with which paths."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.facts.code_facts import CodeFact
+from nfrun.facts.code_facts import CodeFact, CodeFacts
 from nfrun.facts.names import Names, Place
 from nfrun.facts.path_values import INPUT, Paths, PathValues, texts_in
 from nfrun.facts.statement_reader import Findings, UnseenCall
@@ -25,18 +26,33 @@ _PATH_ARGUMENTS = {
     "io",
     "input_file",
     "database",
+    "output_file",
+    "sink",
+    "dest",
+    "base_dir",
+    "root_path",
+    "target",
+    "workbook",
+    "file_name",
 }
 _COMMAND_ARGUMENTS = {"args", "query", "cmd", "command", "program", "path_or_model"}
 _QUOTED = re.compile(r"""(\b(?:from|join)\s+|\b\w+\s*\(\s*\[?\s*)?(?:'([^']*)'|"([^"]*)")""", re.IGNORECASE)
+_COPIED = re.compile(r"\bto\s+'([^']*)'", re.IGNORECASE)
 _COMPUTED_TABLE = re.compile(r"\b(?:from|join)\s+\*", re.IGNORECASE)
 _NO_FILE = re.compile(r"://|[\0\n]|^[./]*$|^:memory:$")
+_MOVES = ("os.chdir", "os.fchdir", "contextlib.chdir")
 _LONGEST = 4096  # bytes of a path
 
 
 def named_files(
-    code: Fingerprints, names: Names, found: Sequence[Findings], start: str, arguments: Mapping[str, Any]
-) -> tuple[list[str], list[CodeFact]]:
-    """Return the files that a function may read unseen, and the calls whose paths cannot be put together.
+    code: Fingerprints,
+    names: Names,
+    found: Sequence[Findings],
+    start: str,
+    arguments: Mapping[str, Any],
+    facts: CodeFacts,
+) -> CodeFacts:
+    """Add the files to `facts` that a function may read or write unseen, and the calls whose paths are not known.
 
     Files are paths, folders and patterns, relative to the pipeline's folder; some of them may not exist. `found` is
     what all statements that the function reaches show, and `arguments` are the values that it is called with.
@@ -48,19 +64,31 @@ def named_files(
     values = {name for findings in found for name in findings.values}
     paths = PathValues(code, names, start, arguments, lambda name: None if name in values else calls.get(name, ()))
     files: dict[str, None] = {}
-    unknown: list[CodeFact] = []
-    for findings in found:
-        for unseen in findings.unseen:
-            named = _named(unseen, paths)
-            known = named is not None and not any(name[:1] == "*" or INPUT in name for name in named if name != INPUT)
-            if not known and unseen.fact not in unknown:
-                unknown.append(unseen.fact)
-            files.update((name, None) for name in _beside(named or (), code, unseen.place.module))
+    is_moving = any(fact.what in _MOVES for findings in found for fact in findings.global_state)
+    outputs: dict[str, None] = {}
+    unknown: dict[CodeFact, None] = {}
+    unknown_outputs: dict[CodeFact, None] = {}
+    for unseen in (unseen for findings in found for unseen in findings.unseen):
+        uses = (_named(unseen, paths), files, unknown), (_named_outputs(unseen, paths), outputs, unknown_outputs)
+        for named, known, calls_without in uses:
+            if not _is_known(named) or (is_moving and any(name[:1] not in ("", "/", "~") for name in named)):
+                calls_without[unseen.fact] = None
+            known.update((name, None) for name in _beside(named or (), code, unseen.place.module))
     written = {name for findings in found for name in _written(findings, paths, code)}
     texts = [(text, module) for findings in found for text, module in findings.texts]
     for text, module in [*texts, *((text, "") for text in texts_in(arguments))]:
         files.update((name, None) for name in _beside([text], code, module) if name not in written)
-    return list(files), unknown
+    return replace(
+        facts,
+        files=list(files),
+        unknown_files=list(unknown),
+        written=list(outputs),
+        unknown_outputs=list(unknown_outputs),
+    )
+
+
+def _is_known(named: Paths) -> TypeGuard[list[str]]:
+    return named is not None and not any(name[:1] == "*" or INPUT in name for name in named if name != INPUT)
 
 
 def _written(findings: Findings, values: PathValues, code: Fingerprints) -> Iterator[str]:
@@ -84,8 +112,10 @@ def _beside(names: Sequence[str], code: Fingerprints, module: str) -> Iterator[s
 
 
 def _named(unseen: UnseenCall, values: PathValues) -> Paths:
-    """Return the paths in a call, None if some cannot be put together."""
+    """Return the paths that a call reads, None if some cannot be put together."""
     call, place = unseen.call, unseen.place
+    if unseen.kind == "writer":
+        return []
     if call is None:
         return None
     accepted = _PATH_ARGUMENTS if unseen.kind == "reader" else _COMMAND_ARGUMENTS
@@ -95,10 +125,32 @@ def _named(unseen: UnseenCall, values: PathValues) -> Paths:
     if unseen.kind == "command":
         parts = call.args if "exec" in unseen.fact.what or "spawn" in unseen.fact.what else arguments
         return _words([value for part in parts for value in _elements(part)], call, values, place)
-    if any(isinstance(argument, ast.Constant) and str(argument.value)[:1] == "w" for argument in call.args[1:]):
-        return []  # opened for writing
+    if _is_opened_to_write(call):
+        return []
     found = values.of(arguments[0], place)
     return found if unseen.kind == "reader" or found is None else _in_queries(found)
+
+
+def _named_outputs(unseen: UnseenCall, values: PathValues) -> Paths:
+    """Return the paths that a call writes, None if some cannot be put together."""
+    call = unseen.call
+    if call is None:
+        return None if unseen.kind == "writer" else []
+    if unseen.kind == "query":
+        queries = [text for argument in call.args[:1] for text in values.of(argument, unseen.place) or ()]
+        copying = (query for query in queries if re.match(r"\s*(?:copy|export)\b", query, re.IGNORECASE))
+        return [name for query in copying for name in _COPIED.findall(query)]
+    if unseen.kind != "writer" and not (unseen.kind == "reader" and _is_opened_to_write(call)):
+        return []
+    is_second = re.match(r"pyarrow\..*\.write_", unseen.fact.what)  # the first argument is the table
+    named = [keyword.value for keyword in call.keywords if keyword.arg in _PATH_ARGUMENTS]
+    arguments = (call.args[1:2] if is_second else call.args[:1]) or named
+    return values.of(arguments[0], unseen.place) if arguments else []
+
+
+def _is_opened_to_write(call: ast.Call) -> bool:
+    modes = (*call.args[1:], *(keyword.value for keyword in call.keywords if keyword.arg == "mode"))
+    return any(isinstance(mode, ast.Constant) and str(mode.value)[:1] == "w" for mode in modes)
 
 
 def _in_queries(queries: Sequence[str]) -> Paths:
@@ -106,7 +158,7 @@ def _in_queries(queries: Sequence[str]) -> Paths:
     for query in queries:
         if _COMPUTED_TABLE.search(query):
             return None
-        for match in _QUOTED.finditer(query):
+        for match in _QUOTED.finditer(_COPIED.sub("", query)):
             name = match[2] or match[3] or ""
             if match[1] is not None or re.search(r"^[^*]+[./]", name):
                 found.append(name)

@@ -32,7 +32,7 @@ _SAME = re.compile(
 )
 _NO_FILE = re.compile(
     r"open|bytes|bytearray|io\..*|(?:gzip|bz2|lzma)\.open|tempfile\..*|pyarrow\.(?:BufferReader|py_buffer|memory_map|OSFile"
-    r"|input_stream|Table\..*|table|array)|urllib\..*|requests\..*|httpx\..*|sys\.executable|shutil\.which"
+    r"|input_stream|Table\..*|table|array)|urllib\..*|requests\..*|httpx\..*|sys\.(?:executable|std\w+)|shutil\.which"
 )
 _SAME_METHODS = "resolve absolute expanduser as_posix __str__ __fspath__ items values copy"
 _NO_FILE_METHODS = "open encode getvalue getbuffer read read_bytes to_pybytes to_arrow tobytes"

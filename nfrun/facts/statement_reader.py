@@ -10,7 +10,7 @@ from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
 from nfrun.facts.names import Names, Place, Scope, inner_scope
-from nfrun.facts.unseen_calls import is_writer, kind_of_call
+from nfrun.facts.unseen_calls import is_writer, kind_of_call, may_be_reader
 
 _PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
@@ -23,7 +23,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 @dataclass(frozen=True, slots=True)
 class UnseenCall:
-    """A call that reads files unseen; `kind` is that of `kind_of_call`.
+    """A call that uses files unseen; `kind` is that of `kind_of_call`.
 
     `call` is None if the function is passed on as a value.
     """
@@ -109,10 +109,19 @@ class StatementReader:
 
     def _call(self, node: ast.Call, place: Place, inside: bool) -> None:
         name, scope = self._use(node.func, place, inside, node), place.scope
+        if name == "getattr" and len(node.args) > 1:
+            looked_in = self._names.of(node.args[0], self._module, scope)
+            if may_be_reader(looked_in, node.args[1]):
+                what = f"getattr({looked_in}, …)"
+                self.found.unseen.append(UnseenCall("reader", self._fact(what, node), None, place))
         if ":" in name:
             self.found.calls.append((name, node, place))
-        elif is_writer(getattr(node.func, "attr", "") or getattr(node.func, "id", "")):
+        elif is_writer(method := getattr(node.func, "attr", "") or getattr(node.func, "id", "")):
             self.found.writes.append((node, place))
+            # A method of a table, but not one of an object whose class the project may define.
+            owner = getattr(node.func, "value", None)
+            if not name and kind_of_call(f".{method}") and getattr(owner, "id", "") not in ("self", "cls"):
+                self.found.unseen.append(UnseenCall("writer", self._fact(f".{method}", node), node, place))
         if not inside:
             return
         if isinstance(node.func, ast.Attribute):
@@ -137,7 +146,8 @@ class StatementReader:
         if not name:
             return ""
         if kind := kind_of_call(name):
-            self.found.unseen.append(UnseenCall(kind, self._fact(name, node), call, place))
+            what = f".{name.rpartition('.')[2]}" if kind == "writer" and "()" in name else name
+            self.found.unseen.append(UnseenCall(kind, self._fact(what, node), call, place))
         if call is None:
             self.found.values.add(name)
         if client := client_of(name):

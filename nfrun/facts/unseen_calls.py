@@ -1,7 +1,8 @@
-"""Lists the functions of libraries that read files without Python's `open`, so that no audit hook sees which."""
+"""Lists the functions of libraries that read or write files without Python's `open`: no audit hook sees which."""
 
 from __future__ import annotations
 
+import ast
 import re
 
 _READERS = re.compile(
@@ -12,6 +13,15 @@ _READERS = re.compile(
     r"|duckdb\.(?:connect|read_\w+|from_parquet|from_csv_auto|connect\(\)\.(?:read_\w+|from_parquet|from_csv_auto))"
 )
 _QUERIES = re.compile(r"duckdb\.(?:connect\(\)\.|connect\(\)\.cursor\(\)\.)?(?:sql|query|execute|from_query)")
+_WRITING_METHODS = (
+    "(?:write|sink)_(?:csv|parquet|ipc|ipc_stream|ndjson|json|avro|excel|delta)|to_(?:parquet|feather|orc|hdf)"
+)
+_UNSEEN_WRITERS = re.compile(
+    r"pyarrow\.(?:output_stream|\w+Writer|csv\.(?:write_csv|CSVWriter)|feather\.write_feather|dataset\.write_dataset"
+    r"|(?:parquet|orc)\.(?:write_\w+|\w+Writer)|ipc\.(?:new_\w+|\w+Writer)|fs\.LocalFileSystem\(\)\.open_\w*output_stream)"
+    rf"|.*\.(?:{_WRITING_METHODS})"
+)
+_MODULES = re.compile(r"polars|pandas|geopandas|duckdb|pyarrow\.\w+")
 _COMMANDS = re.compile(
     r"subprocess\.(?:run|call|check_call|check_output|Popen|getoutput|getstatusoutput)|os\.(?:system|popen)"
     r"|os\.(?:spawn|posix_spawn)\w*|asyncio\.create_subprocess_(?:exec|shell)"
@@ -23,6 +33,7 @@ _WRITERS = re.compile(
 WORDS = (
     r"parquet|feather|memory_map|OSFile|input_stream|read_\w+|scan_\w+|ParquetFile|ParquetDataset|open_\w+|dataset|duckdb"
     r"|subprocess|system|popen|posix_spawn\w*|spawn\w+|h5py|imread|InferenceSession|create_subprocess_\w+"
+    rf"|{_WRITING_METHODS}|write_\w*(?:table|dataset|feather)|output_stream|new_(?:file|stream)|\w+Writer|open_\w*output_stream|getattr"
 )  # one of these is in every call, if no import gives it another name
 
 
@@ -34,15 +45,26 @@ def is_suspect(name: str) -> bool:
 
 
 def kind_of_call(name: str) -> str:
-    """Return how a function reads files: "reader" by its first argument, "query", "command", or "" if it does not.
+    """Return how a function uses files unseen: "reader", "writer", "query", "command", or "" if it does not.
 
     `name` is what `Names.of` returns.
     """
+    if _UNSEEN_WRITERS.fullmatch(name):
+        return "writer"
     if _READERS.fullmatch(name):
         return "reader"
     if _QUERIES.fullmatch(name):
         return "query"
     return "command" if _COMMANDS.fullmatch(name) else ""
+
+
+def may_be_reader(module: str, name: ast.expr) -> bool:
+    """Return whether an attribute of a module, which `getattr` looks up by a computed name, may read files unseen."""
+    if not _MODULES.fullmatch(module):
+        return False
+    if isinstance(name, ast.JoinedStr) and isinstance(first := name.values[0], ast.Constant):
+        return re.match("read_|scan_|open_|from_|s?q", str(first.value)) is not None
+    return not isinstance(name, ast.Constant) or kind_of_call(f"{module}.{name.value!s}") != ""
 
 
 def is_writer(name: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
@@ -37,7 +38,8 @@ class ExternalInputs:
 
     A file that several nodes read is read once for its checksum. File names are relative to the folder `base`. Files in
     the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
-    `code_files` returns the paths, folders and patterns that the code of a node names.
+    `code_facts` returns the paths, folders and patterns that the code of a node reads and writes unseen. Of the files
+    that it writes, those count for whose absolute path `counts` is true.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class ExternalInputs:
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
-        self.code_files: Callable[[NodeSpec], Sequence[str]] = lambda spec: ()
+        self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
+        self.counts: Callable[[str], bool] = lambda path: True
+        self._before: dict[str, Mapping[str, tuple[int, ...]]] = {}  # by node, the states of the files it may write
 
     def snapshot(self, spec: NodeSpec, *, anew: bool = False) -> Mapping[str, str] | None:
         """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`.
@@ -64,6 +68,7 @@ class ExternalInputs:
         """
         if anew or spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
+            self._before[spec.id] = self._outputs_of_code(spec)
         return self._without_others(spec, self._snapshots[spec.id])
 
     def recheck(self, spec: NodeSpec, wrote: Collection[str] = ()) -> Mapping[str, str] | None:
@@ -79,6 +84,24 @@ class ExternalInputs:
         return kept if now == kept else None
 
     def written(self, spec: NodeSpec) -> Mapping[str, str]:
+        """Return the checksums of the files that a node has just written, and that its text or its code names."""
+        before = self._before.get(spec.id, NOTHING)
+        changed = [name for name, state in self._outputs_of_code(spec).items() if before.get(name) != state]
+        by_code = {name: self._checksums.of(self._base / name, recheck=True) for name in changed}
+        return {**self._written_as_text_says(spec), **by_code}
+
+    def _outputs_of_code(self, spec: NodeSpec) -> dict[str, tuple[int, ...]]:
+        """Return the files that the code of a node may write unseen, each with a state that every change changes."""
+        found: dict[str, tuple[int, ...]] = {}
+        for pattern in self.code_facts(spec).written:
+            with suppress(OSError, ValueError):
+                for name, path in find_files(pattern, self._base, self._skipped).items():
+                    if self.counts(os.path.normpath(path.absolute())):
+                        state = path.stat()
+                        found[name] = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        return found
+
+    def _written_as_text_says(self, spec: NodeSpec) -> Mapping[str, str]:
         """Return the checksums of the files named in the text of a node that has just run and written them.
 
         These are the files that have appeared, and those that have changed and that the text seems to write, or that
@@ -122,7 +145,7 @@ class ExternalInputs:
         if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
-        if files is not None and (names := self.code_files(spec)):
+        if files is not None and (names := self.code_facts(spec).files):
             files = self._named_by_code(files, names)
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files

@@ -38,17 +38,18 @@ Attempt = tuple[str, int, Logs]
 class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
-    `files` takes checksums of the files that were recorded, with `checksums`. The runner of attempts keeps `running`:
+    `files` takes checksums of the files that were recorded, with `checksums`, and `counts` says of an absolute path
+    whether the file counts. The runner of attempts keeps `running`:
     those under way, as in `current_attempt`. Where `seen` is empty, `end` has nothing to return.
     """
 
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
         self._folder = folder
         self._inside = f"{folder}/"
-        self._places = Places(folder, [work])
+        self.counts = Places(folder, [work]).counts
         self.work = work
         self.checksums = checksums or FileChecksums()
-        self.files = RecordedFiles(folder, self._places.counts, self.checksums)
+        self.files = RecordedFiles(folder, self.counts, self.checksums)
         self._stacks = Stacks(folder)
         self._connections = Connections()
         self._children = ForkedChildren()
@@ -123,7 +124,7 @@ class RunWatch:
         except (OSError, TypeError, ValueError):  # the call raises it, too
             return
         for access in found:
-            if self._places.counts(os.path.join(access.path, "x") if access.use is Use.LIST else access.path):
+            if self.counts(os.path.join(access.path, "x") if access.use is Use.LIST else access.path):
                 self._add(frame, access)
 
     def _add(self, frame: FrameType, what: Access | str) -> None:
@@ -156,6 +157,6 @@ class RunWatch:
         """Tell the process that has forked this one what these attempts open here."""
         checksum = None
         if isinstance(what, Access) and not what.use.writes:
-            files = RecordedFiles(self._folder, self._places.counts, FileChecksums())  # with locks of its own
+            files = RecordedFiles(self._folder, self.counts, FileChecksums())  # with locks of its own
             checksum = files.checksum(files.name(what.path) + what.suffix)
         self._children.tell([attempt[:2] for attempt in attempts], what, checksum)

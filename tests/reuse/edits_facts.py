@@ -180,6 +180,36 @@ UNSEEN = [
         "e/a.csv",
         reason=UNKNOWN,
     ),
+    unseen(
+        "a path in another working directory",
+        "def f():\n  os.chdir(HERE / 'd')\n  return read_csv('a.csv')",
+        "e/a.csv",
+        reason=UNKNOWN.replace(":5", ":7"),
+    ),
+    unseen(
+        "a path that begins with a folder, in another working directory",
+        "def f():\n  os.chdir(HERE / 'd')\n  return read_csv(HERE / 'd/a.csv')",
+        "e/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a function by a computed name",
+        "import polars as pl\ndef f(kind='csv'): return getattr(pl, f'read_{kind}')(HERE / 'd/a.csv')",
+        "e/a.csv",
+        reason="nfrun cannot know which files getattr(polars, …) reads (steps.py:6): name them under 'files'",
+    ),
+    unseen(
+        "a function by its name",
+        "import polars as pl\ndef f(): return getattr(pl, 'read_csv')(HERE / 'd/a.csv')",
+        "e/a.csv",
+        reason="nfrun cannot know which files getattr(polars, …) reads (steps.py:6): name them under 'files'",
+    ),
+    unseen(
+        "a type by a computed name",
+        "import polars as pl\ndef f(n=8): return {'a': str(getattr(pl, f'Int{n}'))}",
+        "e/a.csv",
+        runs_again=False,
+    ),
     unseen("another file", "def f(): return read_csv(HERE / 'd/a.csv')", "d/b.csv", runs_again=False),
     unseen(
         "a file in another folder",
