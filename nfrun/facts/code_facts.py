@@ -27,7 +27,8 @@ class CodeFacts:
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
     `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read files unseen:
     `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls whose paths
-    cannot be put together. `written` and `unknown_outputs` are the same for calls that write files
+    cannot be put together. `looked_at` are the files whose presence or size it asks
+    for. `written` and `unknown_outputs` are the same for calls that write files
     unseen. `assigned` are the variables of modules ("steps:CACHE") that functions assign or change, and
     `read_variables(variables)` returns where the code reads these.
     """
@@ -37,6 +38,7 @@ class CodeFacts:
     network: Sequence[CodeFact] = ()
     unknown_files: Sequence[CodeFact] = ()
     files: Sequence[str] = ()
+    looked_at: Sequence[str] = ()
     written: Sequence[str] = ()
     unknown_outputs: Sequence[CodeFact] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)

@@ -68,19 +68,33 @@ def named_files(
     outputs: dict[str, None] = {}
     unknown: dict[CodeFact, None] = {}
     unknown_outputs: dict[CodeFact, None] = {}
-    for unseen in (unseen for findings in found for unseen in findings.unseen):
+    looked_at: dict[str, None] = {}
+    calls_unseen = [unseen for findings in found for unseen in findings.unseen if not _forks(unseen)]
+    starts_processes = any(unseen.kind == "processes" for unseen in calls_unseen)
+    if starts_processes:
+        calls_unseen += [opened for findings in found for opened in findings.opened]
+    for unseen in calls_unseen:
+        if unseen.kind == "looker":
+            known_paths = (path for path in _opened(unseen, paths) or () if "*" not in path and INPUT not in path)
+            looked_at.update((name, None) for name in _beside(list(known_paths), code, unseen.place.module))
+        if unseen.kind in ("looker", "processes"):
+            continue
         uses = (_named(unseen, paths), files, unknown), (_named_outputs(unseen, paths), outputs, unknown_outputs)
         for named, known, calls_without in uses:
             if not _is_known(named) or (is_moving and any(name[:1] not in ("", "/", "~") for name in named)):
                 calls_without[unseen.fact] = None
             known.update((name, None) for name in _beside(named or (), code, unseen.place.module))
-    written = {name for findings in found for name in _written(findings, paths, code)}
+    written = {*outputs, *(name for findings in found for name in _written(findings, paths, code))}
+    if starts_processes:
+        outputs.update(dict.fromkeys(written))
     texts = [(text, module) for findings in found for text, module in findings.texts]
-    for text, module in [*texts, *((text, "") for text in texts_in(arguments))]:
+    texts += ((text, "") for text in texts_in(arguments))
+    for text, module in texts if any(unseen.kind != "looker" for unseen in calls_unseen) else ():
         files.update((name, None) for name in _beside([text], code, module) if name not in written)
     return replace(
         facts,
         files=list(files),
+        looked_at=list(looked_at),
         unknown_files=list(unknown),
         written=list(outputs),
         unknown_outputs=list(unknown_outputs),
@@ -118,6 +132,8 @@ def _named(unseen: UnseenCall, values: PathValues) -> Paths:
         return []
     if call is None:
         return None
+    if unseen.kind == "opener":
+        return [] if _opens_to_write(unseen, call) else _opened(unseen, values)
     accepted = _PATH_ARGUMENTS if unseen.kind == "reader" else _COMMAND_ARGUMENTS
     arguments = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in accepted]
     if not arguments:
@@ -136,6 +152,8 @@ def _named_outputs(unseen: UnseenCall, values: PathValues) -> Paths:
     call = unseen.call
     if call is None:
         return None if unseen.kind == "writer" else []
+    if unseen.kind == "opener":
+        return _opened(unseen, values) if _opens_to_write(unseen, call) else []
     if unseen.kind == "query":
         queries = [text for argument in call.args[:1] for text in values.of(argument, unseen.place) or ()]
         copying = (query for query in queries if re.match(r"\s*(?:copy|export)\b", query, re.IGNORECASE))
@@ -146,6 +164,32 @@ def _named_outputs(unseen: UnseenCall, values: PathValues) -> Paths:
     named = [keyword.value for keyword in call.keywords if keyword.arg in _PATH_ARGUMENTS]
     arguments = (call.args[1:2] if is_second else call.args[:1]) or named
     return values.of(arguments[0], unseen.place) if arguments else []
+
+
+def _opened(unseen: UnseenCall, values: PathValues) -> Paths:
+    """Return the paths in the call of a function that takes one first, or of a method of a path."""
+    call = unseen.call
+    if call is None:
+        return None
+    if unseen.fact.what.startswith(".") and isinstance(call.func, ast.Attribute):
+        return values.of(call.func.value, unseen.place)
+    first = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in _PATH_ARGUMENTS]
+    return values.of(first[0], unseen.place) if first else None
+
+
+def _forks(unseen: UnseenCall) -> bool:
+    match unseen.call:
+        case ast.Call(args=[ast.Constant("fork"), *_]):
+            return unseen.kind == "processes"
+    return False
+
+
+def _opens_to_write(unseen: UnseenCall, call: ast.Call) -> bool:
+    what = unseen.fact.what
+    modes = call.args[0 if what == ".open" else 1 :][:1] if what.endswith("open") else []
+    modes += [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    writes = any(isinstance(mode, ast.Constant) and str(mode.value)[:1] in ("w", "a", "x") for mode in modes)
+    return writes or what.startswith(".write_")
 
 
 def _is_opened_to_write(call: ast.Call) -> bool:

@@ -10,7 +10,7 @@ from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
 from nfrun.facts.names import Names, Place, Scope, inner_scope
-from nfrun.facts.unseen_calls import is_writer, kind_of_call, may_be_reader
+from nfrun.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
 
 _PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
@@ -44,6 +44,7 @@ class Findings:
     assigned: dict[str, CodeFact] = field(default_factory=dict)
     read: dict[str, CodeFact] = field(default_factory=dict)
     unseen: list[UnseenCall] = field(default_factory=list)
+    opened: list[UnseenCall] = field(default_factory=list)  # unseen only in processes that the code starts
     writes: list[tuple[ast.Call, Place]] = field(default_factory=list)
     calls: list[tuple[str, ast.Call, Place]] = field(default_factory=list)  # of functions of the project
     values: set[str] = field(default_factory=set)  # names that are used without being called
@@ -114,9 +115,15 @@ class StatementReader:
             if may_be_reader(looked_in, node.args[1]):
                 what = f"getattr({looked_in}, …)"
                 self.found.unseen.append(UnseenCall("reader", self._fact(what, node), None, place))
+        method = getattr(node.func, "attr", "")
+        if method and name.partition(".")[0] != "os":
+            if kind_of_call(f".{method}") == "looker":
+                self.found.unseen.append(UnseenCall("looker", self._fact(f".{method}", node), node, place))
+            elif is_opener(f".{method}") and not is_opener(name):
+                self.found.opened.append(UnseenCall("opener", self._fact(f".{method}", node), node, place))
         if ":" in name:
             self.found.calls.append((name, node, place))
-        elif is_writer(method := getattr(node.func, "attr", "") or getattr(node.func, "id", "")):
+        elif is_writer(method or getattr(node.func, "id", "")):
             self.found.writes.append((node, place))
             # A method of a table, but not one of an object whose class the project may define.
             owner = getattr(node.func, "value", None)
@@ -148,6 +155,8 @@ class StatementReader:
         if kind := kind_of_call(name):
             what = f".{name.rpartition('.')[2]}" if kind == "writer" and "()" in name else name
             self.found.unseen.append(UnseenCall(kind, self._fact(what, node), call, place))
+        if is_opener(name):
+            self.found.opened.append(UnseenCall("opener", self._fact(name, node), call, place))
         if call is None:
             self.found.values.add(name)
         if client := client_of(name):

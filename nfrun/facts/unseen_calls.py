@@ -26,6 +26,17 @@ _COMMANDS = re.compile(
     r"subprocess\.(?:run|call|check_call|check_output|Popen|getoutput|getstatusoutput)|os\.(?:system|popen)"
     r"|os\.(?:spawn|posix_spawn)\w*|asyncio\.create_subprocess_(?:exec|shell)"
 )
+_LOOKERS = re.compile(
+    r"os\.path\.(?:exists|lexists|isfile|getsize|getmtime)|os\.(?:stat|lstat|access|readlink)"
+    r"|\.(?:exists|is_file|stat|lstat|readlink)"
+)
+# Processes that are not forked. In those that are, the audit hook sees what is opened.
+_PROCESSES = re.compile(r"(?:multiprocessing|multiprocess)\.(?:get_context|set_start_method)|joblib\.Parallel|loky\..*")
+# What the audit hook sees in this process, but not in processes that are not forked.
+_OPENERS = re.compile(
+    r"open|io\.open|(?:gzip|bz2|lzma)\.open|numpy\.(?:load|loadtxt|genfromtxt|fromfile|memmap)|pandas\.read_\w+"
+    r"|\.(?:open|read_text|read_bytes|write_text|write_bytes)"
+)
 _WRITERS = re.compile(
     r"(?:write|sink)_\w+|to_(?:parquet|csv|feather|orc|json|ndjson|excel|pickle|hdf|stata|html|markdown|latex|xml)"
     r"|save\w*|dump|write"
@@ -34,6 +45,7 @@ WORDS = (
     r"parquet|feather|memory_map|OSFile|input_stream|read_\w+|scan_\w+|ParquetFile|ParquetDataset|open_\w+|dataset|duckdb"
     r"|subprocess|system|popen|posix_spawn\w*|spawn\w+|h5py|imread|InferenceSession|create_subprocess_\w+"
     rf"|{_WRITING_METHODS}|write_\w*(?:table|dataset|feather)|output_stream|new_(?:file|stream)|\w+Writer|open_\w*output_stream|getattr"
+    r"|exists|lexists|isfile|getsize|getmtime|stat|lstat|access|readlink|is_file|get_context|set_start_method|Parallel|loky"
 )  # one of these is in every call, if no import gives it another name
 
 
@@ -47,6 +59,7 @@ def is_suspect(name: str) -> bool:
 def kind_of_call(name: str) -> str:
     """Return how a function uses files unseen: "reader", "writer", "query", "command", or "" if it does not.
 
+    A "looker" asks whether a file is there, or for its size, and "processes" starts processes that are not forked.
     `name` is what `Names.of` returns.
     """
     if _UNSEEN_WRITERS.fullmatch(name):
@@ -55,7 +68,16 @@ def kind_of_call(name: str) -> str:
         return "reader"
     if _QUERIES.fullmatch(name):
         return "query"
+    if _LOOKERS.fullmatch(name):
+        return "looker"
+    if _PROCESSES.fullmatch(name):
+        return "processes"
     return "command" if _COMMANDS.fullmatch(name) else ""
+
+
+def is_opener(name: str) -> bool:
+    """Return whether a function opens a file so that the audit hook sees it, but not in all child processes."""
+    return _OPENERS.fullmatch(name) is not None
 
 
 def may_be_reader(module: str, name: ast.expr) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -145,8 +145,8 @@ class ExternalInputs:
         if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
-        if files is not None and (names := self.code_facts(spec).files):
-            files = self._named_by_code(files, names)
+        if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at):
+            files = self._named_by_code(files, facts)
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
@@ -157,13 +157,14 @@ class ExternalInputs:
         found = {name: checksum(path, recheck=recheck) for name, path in files.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
 
-    def _named_by_code(self, files: Mapping[str, Path], names: Sequence[str]) -> NamedFiles:
+    def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts) -> NamedFiles:
         """Return the files with those that the code of a node names: paths, folders and patterns."""
         named = NamedFiles(files)
-        for name in names:
+        for name in dict.fromkeys((*facts.files, *facts.looked_at)):
             found: Mapping[str, Path] = {}
             with suppress(OSError, ValueError):
-                found = find_files(name, self._base, self._skipped)
+                if name in facts.files or (self._base / name).is_file():  # not all that is in a folder
+                    found = find_files(name, self._base, self._skipped)
             if len(found) > _MANY:
                 named.obstacle = f"its code names more than {_MANY:,} files ('{name}'): name them under 'files'"
             else:

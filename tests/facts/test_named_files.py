@@ -204,3 +204,16 @@ def test_deep_and_circular_code_is_read_to_the_end(text: str, tmp_path: Path) ->
     found = facts(tmp_path, text, {})
     assert len(found.unknown_files) == 1
     assert set(shared_variables({"a": found, "b": found})) == ({"a", "b"} if "X" in text else set())
+
+
+def test_what_a_new_process_opens_counts_and_what_a_forked_one_opens_is_seen(tmp_path: Path) -> None:
+    text = (
+        "import multiprocessing\ndef f():\n  with multiprocessing.get_context('%s').Pool() as pool: pool.map(g, [1])\n"
+        "def g(n):\n  open(f'd/{n}.txt').read()\n  open('w.txt', 'w')\n  Path('x.txt').write_text('')\n"
+        "  np.save('s.npy', n)\n"
+    )
+    found = facts(tmp_path, text % "spawn", {})
+    assert found.files == ["d/*.txt", str(Path.cwd() / "d/*.txt")]
+    assert {file for file in found.written if not Path(file).is_absolute()} == {"w.txt", "x.txt", "s.npy"}
+    found = facts(tmp_path, text % "fork", {})
+    assert [*found.files, *found.written] == []

@@ -210,6 +210,70 @@ UNSEEN = [
         "e/a.csv",
         runs_again=False,
     ),
+    unseen("a file that is there", "def f(): return {'a': os.path.exists(HERE / 'd/a.csv')}", "d/a.csv"),
+    unseen(
+        "a file that appears",
+        "def f(): return {'a': os.path.isfile(HERE / 'new.csv')}",
+        "new.csv",
+        reason="the file new.csv is new",
+    ),
+    unseen(
+        "a method of a path that asks for a file",
+        "def f():\n  path = HERE / 'flag'\n  return {'a': path.is_file()}",
+        "flag",
+        reason="the file flag is new",
+    ),
+    unseen("the size of a file", "def f(): return {'a': (HERE / 'd/a.csv').stat().st_size}", "d/a.csv"),
+    unseen(
+        "a file in a folder that is there",
+        "def f(): return {'a': (HERE / 'd').exists() and os.path.exists(HERE / 'd')}",
+        "d/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a file that is not known to be there",
+        "def f(n=97): return {'a': os.path.exists(HERE / f'd/{chr(n)}.csv'), 'b': os.path.exists(os.getcwd() * n)}",
+        "d/b.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a text that names a file, beside a question for another",
+        "def f(n='d/b.csv'): return {'a': os.path.exists(HERE / 'd/a.csv'), 'n': n}",
+        "d/b.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a file that it writes if it is not there",
+        "def f():\n  path = HERE / 'made.csv'\n  if not path.exists(): path.write_text('a')\n  return {'a': 1}",
+        "d/a.csv",
+        runs_again=False,
+    ),
+    unseen(
+        "a file that a new process opens",
+        "import multiprocessing as mp\ndef rd(): return open(HERE / 'd/a.csv').read()\n"
+        "def f():\n  mp.get_context('spawn')\n  return {'a': rd.__name__}",
+        "d/a.csv",
+    ),
+    unseen(
+        "a file that a new process reads as a path",
+        "import multiprocessing as mp\ndef rd(): return (HERE / 'd/a.csv').read_text()\n"
+        "def f():\n  mp.get_context('spawn')\n  return {'a': rd.__name__}",
+        "d/a.csv",
+    ),
+    unseen(
+        "a path that is passed to a new process",
+        "import multiprocessing as mp\ndef rd(p): return open(p).read()\n"
+        "def f():\n  mp.get_context('spawn')\n  return {'a': rd.__name__}",
+        "e/a.csv",
+        reason="nfrun cannot know which files open reads (steps.py:6): name them under 'files'",
+    ),
+    unseen(
+        "a path that is passed to a forked process",
+        "import multiprocessing as mp\ndef rd(p): return open(p).read()\n"
+        "def f():\n  mp.get_context('fork')\n  return {'a': rd.__name__}",
+        "e/a.csv",
+        runs_again=False,
+    ),
     unseen("another file", "def f(): return read_csv(HERE / 'd/a.csv')", "d/b.csv", runs_again=False),
     unseen(
         "a file in another folder",
