@@ -100,17 +100,30 @@ class Fingerprints:
         Functions that reach the same pieces of a module have the same object for them. Of a module that counts as a
         whole, these are all its pieces; none if it cannot be parsed.
         """
-        groups = (self._group(*reached) for reached in self._reached_names((module, function)).items())
+        return self._in_groups(self._reached_names((module, function)))
+
+    def reached_by_name(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
+        """Return what `reached` does, without what is only there because code may load any module of the project."""
+        reached = self._reached_names((module, function))
+        if _BELOW in reached.get("", ()):
+            reached = self._names_in(self._reach([(module, function)], skip=("", _BELOW)))
+        return self._in_groups(reached)
+
+    def _in_groups(self, names: Mapping[str, tuple[str, ...]]) -> Sequence[Sequence[Piece]]:
+        groups = (self._group(*reached) for reached in names.items())
         return [group for group in groups if group]
 
     def _reached_names(self, start: Item) -> Mapping[str, tuple[str, ...]]:
         """Return what the item leads to: the names by module. The result is cached."""
         if start not in self._items:
-            found: dict[str, list[str]] = {}
-            for (module, name), _ in self._reach([start]):
-                found.setdefault(module, []).append(name)
-            self._items[start] = {module: tuple(sorted(found[module])) for module in sorted(found)}
+            self._items[start] = self._names_in(self._reach([start]))
         return self._items[start]
+
+    def _names_in(self, reached: Iterable[tuple[Item, _Step]]) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for (module, name), _ in reached:
+            found.setdefault(module, []).append(name)
+        return {module: tuple(sorted(found[module])) for module in sorted(found)}
 
     def _group(self, module: str, names: tuple[str, ...]) -> Sequence[Piece]:
         key = module, names
@@ -172,13 +185,13 @@ class Fingerprints:
         """Make the next `is_current` calls read the files again."""
         self._sources.index.refresh()
 
-    def _reach(self, items: Iterable[Item], skip: str = "") -> Iterator[tuple[Item, _Step]]:
-        """Yield the items and all items that they lead to, except those whose name is `skip`."""
+    def _reach(self, items: Iterable[Item], skip: str | Item = "") -> Iterator[tuple[Item, _Step]]:
+        """Yield the items and all items that they lead to, except `skip`, or those that have it as their name."""
         seen: set[Item] = set()
         left, whole = list(items), list[Item]()  # whole modules first: then their definitions need not be read again
         while whole or left:
             item = whole.pop() if whole else left.pop()
-            if item in seen or item[1] == skip or ((item[0], _WHOLE) in seen and self._is_definition(*item)):
+            if item in seen or skip in (item, item[1]) or ((item[0], _WHOLE) in seen and self._is_definition(*item)):
                 continue
             seen.add(item)
             step = self._steps.get(item) or self._steps.setdefault(item, self._step(*item))

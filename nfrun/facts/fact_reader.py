@@ -81,9 +81,41 @@ class FactReader:
             global_state=merged(findings.global_state for findings in found),
             warnings=merged(findings.warnings for findings in found),
             network=merged(findings.network for findings in found),
-            assigned={name: fact for findings in reversed(found) for name, fact in findings.assigned.items()},
+            assigned=self._assigned(start),
             read_variables=lambda variables: self._reads(start, variables),
         )
+
+    def _assigned(self, start: tuple[str, str]) -> Mapping[str, CodeFact]:
+        """Return the variables that the function assigns, itself or by what it reaches by name.
+
+        What only decorators assign at the top of modules is the same in all nodes.
+        """
+        reached = self._code.reached_by_name(*start)
+        found = [findings for group in reached for findings in self._findings(group) if findings.assigned]
+        on_import = {findings.function for findings in found if findings.function} - {":".join(start)}
+        for group in reached if on_import else ():
+            on_import -= self._used_inside(group, on_import)
+        return {
+            name: fact
+            for findings in reversed(found)
+            if findings.function not in on_import
+            for name, fact in findings.assigned.items()
+        }
+
+    def _used_inside(self, group: Sequence[Piece], functions: Set[str]) -> set[str]:
+        """Return those of the functions that are used other than as decorators in these pieces of a module."""
+        module, used = group[0].module, set[str]()
+        symbols = self._code.symbols_of(module)
+        imported = {name: self._names.resolve(module, name) for name in (symbols.imports if symbols else ())}
+        for function in functions:
+            own = function.partition(":")[2]
+            names = sorted({own, *(name for name, meaning in imported.items() if meaning == function)})
+            mentions = self._lines_of(module).mentions(names)
+            bodies = [piece.definition.body for piece in group]
+            others = (body for body in bodies if f"{module}:{getattr(body, 'name', '')}" != function)
+            if any(_any_within(mentions, body, decorators=False) for body in others if not _is_import(body)):
+                used.add(function)
+        return used
 
     def _reads(self, start: tuple[str, str], variables: Set[str]) -> Mapping[str, CodeFact]:
         """Return where the code that a function reaches reads some of the variables."""
@@ -92,7 +124,7 @@ class FactReader:
             self._users.clear()
         found: dict[str, CodeFact] = {}
         users: dict[str, list[Piece]] = {}
-        for group in self._code.reached(*start):
+        for group in self._code.reached_by_name(*start):
             for piece, findings in self._users_in(group):
                 for variable in variables & findings.read.keys():
                     found.setdefault(variable, findings.read[variable])
@@ -125,6 +157,8 @@ class FactReader:
             shown = self._lines_of(piece.module).shown
             reader = StatementReader(piece.module, symbols.package if symbols else "", shown, self._names)
             reader.read(piece.definition.body)
+            if isinstance(piece.definition.body, FUNCTIONS):
+                reader.found.function = f"{piece.module}:{piece.definition.body.name}"
             self._found[key] = reader.found
         return self._found[key]
 
@@ -197,8 +231,13 @@ class _Lines:
         return sorted({bisect_left(self._starts, start + 1) for start in starts})
 
 
-def _any_within(lines: Sequence[int], body: ast.AST) -> bool:
-    first = min([getattr(body, "lineno", 0), *(part.lineno for part in getattr(body, "decorator_list", ()))])
+def _is_import(body: ast.AST) -> bool:
+    return isinstance(body, ast.Import | ast.ImportFrom)
+
+
+def _any_within(lines: Sequence[int], body: ast.AST, *, decorators: bool = True) -> bool:
+    parts = getattr(body, "decorator_list", ()) if decorators else ()
+    first = min([getattr(body, "lineno", 0), *(part.lineno for part in parts)])
     at = bisect_left(lines, first)
     return at < len(lines) and lines[at] <= (getattr(body, "end_lineno", 0) or 0)
 

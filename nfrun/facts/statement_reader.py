@@ -18,6 +18,7 @@ _MUTATORS = """append extend insert remove pop clear sort reverse update setdefa
     subtract move_to_end __setitem__ put put_nowait get_nowait"""
 _ONLY_WRITES = "append extend add update insert clear appendleft put"
 _VARIABLE = re.compile(r"([\w.]+):(\w+)((?:\.\w+|\[\])*)")
+_ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -47,6 +48,7 @@ class Findings:
     opened: list[UnseenCall] = field(default_factory=list)  # unseen only in processes that the code starts
     writes: list[tuple[ast.Call, Place]] = field(default_factory=list)
     calls: list[tuple[str, ast.Call, Place]] = field(default_factory=list)  # of functions of the project
+    function: str = ""  # the name of the function that this is, such as "steps:load"
     values: set[str] = field(default_factory=set)  # names that are used without being called
     texts: list[tuple[str, str]] = field(default_factory=list)  # which may be paths, with the module
 
@@ -73,9 +75,11 @@ class StatementReader:
                     scope = inner_scope(node, place.scope, self._module, self._names, self._package)
                     own = Place(self._module, (*place.functions, node), scope)
                 later = {id(part) for part in runs_later}
+                node_name = getattr(node, "name", "")
                 for part in reversed(list(ast.iter_child_nodes(node))):
                     is_body = id(part) in later
-                    left.append((part, own if is_body else place, is_body and not isinstance(node, ast.ClassDef)))
+                    runs_in_nodes = not isinstance(node, ast.ClassDef) and node_name not in _ON_IMPORT
+                    left.append((part, own if is_body else place, is_body and runs_in_nodes))
                 continue
             parts = self._part(node, place, inside)
             left.extend((part, place, inside) for part in reversed(parts))

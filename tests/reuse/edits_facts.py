@@ -335,6 +335,40 @@ SHARED = [
         "it reads ALL (steps.py:4), which 'b' assigns (steps.py:3)",
     ),
     shared(
+        "a registry that decorators fill",
+        "REG = {}\ndef register(g):\n  REG[g.__name__] = g\n  return g\n@register\ndef one(): return 1\n"
+        "def a(): return {'a': one()}\ndef b(): return {'b': REG['one']()}",
+        "",
+    ),
+    shared(
+        "a registry that a node fills",
+        "REG = {}\ndef register(g):\n  REG[g.__name__] = g\n  return g\n@register\ndef one(): return 1\n"
+        "def a(): return {'a': register(one)()}\ndef b(): return {'b': REG['one']()}",
+        "b",
+        "it reads REG (steps.py:8), which 'a' assigns (steps.py:3)",
+    ),
+    shared(
+        "a registry that a node fills by another name",
+        "from reg import REG, register as add\n@add\ndef one(): return 1\n"
+        "def a(): return {'a': add(one)()}\ndef b(): return {'b': REG['one']()}",
+        "b",
+        "it reads REG (steps.py:5), which 'a' assigns (reg.py:3)",
+        reg="REG = {}\ndef register(g):\n  REG[g.__name__] = g\n  return g\n",
+    ),
+    shared(
+        "a registry that subclasses fill",
+        "REG = {}\nclass B:\n  def __init_subclass__(cls): REG[cls.__name__] = cls\nclass C(B): pass\n"
+        "def a(): return {'a': C.__name__}\ndef b(): return {'b': REG['C'].__name__}",
+        "",
+    ),
+    shared(
+        "a variable in a module that code may load by any name",
+        "import importlib\ndef a(n='json'): return {'a': importlib.import_module(n).__name__}",
+        "",
+        pipeline=TWO.replace("steps:b", "other:b"),
+        other="N = 0\ndef b():\n  global N\n  N = 1\n  return {'b': N}",
+    ),
+    shared(
         "a variable of another module",
         "import state\ndef a():\n  state.N = 1\n  return {'a': 1}\ndef b(): return {'b': state.get()}",
         "b",
