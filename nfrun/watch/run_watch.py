@@ -39,8 +39,8 @@ class RunWatch:
     """Watches the attempts of one run. Thread-safe. `folder` is that of the pipeline, `work` the work folder.
 
     `files` takes checksums of the files that were recorded, with `checksums`, and `counts` says of an absolute path
-    whether the file counts. The runner of attempts keeps `running`:
-    those under way, as in `current_attempt`. Where `seen` is empty, `end` has nothing to return.
+    whether the file counts. The runner of attempts keeps `running`: those under way, as in `current_attempt`. Where
+    `seen` is empty, `end` has nothing to return.
     """
 
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
