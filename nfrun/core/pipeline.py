@@ -131,7 +131,8 @@ class NodeSpec:
 class Pipeline:
     """The content of a pipeline file.
 
-    Paths in the file are relative to `folder`. `outputs` maps shown names to output ids. `secrets` are names of
+    Paths in the file are relative to `folder`. `outputs` maps shown names to output ids; `names_outputs` is whether the
+    file has them under `outputs`. `secrets` are names of
     environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
     placeholder, in which the names of the secrets replace their values; cache keys use the placeholder.
     """
@@ -146,6 +147,7 @@ class Pipeline:
     outputs: Mapping[str, OutputId]
     secrets: tuple[str, ...] = ()
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    names_outputs: bool = False
 
 
 def has_expression(text: str) -> bool:

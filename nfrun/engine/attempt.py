@@ -98,11 +98,13 @@ class AttemptRunner:
 
     @cached_property
     def consumed(self) -> Mapping[str, Sequence[OutputId]]:
-        """The outputs that at least one node reads, by the node that makes them."""
+        """The outputs that other nodes read or the file names under `outputs`, by the node that makes them."""
         if self.consumed_here is not None:
             return self.consumed_here
         found: dict[str, list[OutputId]] = {}
-        for output in dict.fromkeys(item.output for spec in self.pipeline.nodes.values() for item in spec.inputs):
+        read = (item.output for spec in self.pipeline.nodes.values() for item in spec.inputs)
+        named = self.pipeline.outputs.values() if self.pipeline.names_outputs else ()
+        for output in dict.fromkeys((*read, *named)):
             found.setdefault(output.node, []).append(output)
         return found
 
@@ -353,11 +355,14 @@ class _Attempt:
         return pa.RecordBatchReader.from_batches(value.schema, batches())
 
     def _check_outputs(self, outputs: Mapping[str, OutputRef]) -> None:
-        """Raise NodeError if an output is missing that a node reads."""
+        """Raise NodeError if an output is missing that a node reads or the file names."""
         for output in self._runner.consumed.get(self.node.id, ()):
             if output not in outputs:
                 what = KINDS[self.node.kind].missing_output(output.name)
-                raise NodeError(f"it {what}, but other nodes read '{output}'")
+                pipeline = self._runner.pipeline
+                named = pipeline.names_outputs and output in pipeline.outputs.values()
+                why = "'outputs' of the file names it" if named else f"other nodes read '{output}'"
+                raise NodeError(f"it {what}, but {why}")
 
     def _describe_failure(self, error: BaseException) -> Failure:
         if self.cancel_token.cancelled:

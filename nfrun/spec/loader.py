@@ -82,6 +82,7 @@ class _Reader(Findings):
             env={key: env_text(value) for key, value in self.mapping(root, "env").items()},
             nodes=nodes,
             outputs=shown_outputs(self, nodes),
+            names_outputs="outputs" in self.document.root,
             secrets=tuple(name for _, name in items(root.get("secrets"))),
         )
 

@@ -1,0 +1,34 @@
+"""Tests of outputs that the file names under `outputs` and that are not there at the end of their node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PYTHON = ("python: 'steps:nothing'", "returned None")
+SCRIPT = ("run: 'true'", "wrote nothing to $NFRUN_OUTPUT")
+
+
+def run(folder: Path, node: str, end: str) -> subprocess.CompletedProcess[str]:
+    (folder / "steps.py").write_text("def nothing(): pass\n")
+    (folder / "p.yaml").write_text(f"nodes:\n  a: {{{node}}}\n{end}")
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-q"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+@pytest.mark.parametrize(("node", "what"), [PYTHON, SCRIPT])
+def test_a_named_output_that_is_missing_is_an_error(tmp_path: Path, node: str, what: str, executor: str) -> None:
+    setting = f", executor: {executor}" if node.startswith("python") else ""
+    done = run(tmp_path, node + setting, "outputs: {a: a}\n")
+    assert done.returncode == 1
+    assert f"node 'a' failed: it {what}, but 'outputs' of the file names it\n" in done.stderr
+
+
+@pytest.mark.parametrize(("node", "what"), [PYTHON, SCRIPT])
+def test_an_output_that_is_only_shown_may_be_missing(tmp_path: Path, node: str, what: str) -> None:
+    done = run(tmp_path, node, "")
+    assert (done.returncode, what in done.stderr) == (0, False)
