@@ -72,7 +72,7 @@ def as_stored(table: pa.Table) -> pa.Table:
 
     Raises FormatError if a file cannot hold a dictionary of the table.
     """
-    if "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
+    if not _is_plain(table.schema) and "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
         table = storable(table)
         for i, field in enumerate(table.schema):
             # Lists and runs show readers all values of the array that they are a slice of; a file has only their own.
@@ -127,7 +127,7 @@ def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
 def as_registered(table: pa.Table) -> pa.Table:
     """Return the table with the extension types that are registered now, and with the storage of the others."""
     schema = table.schema
-    return table if _registered(schema).equals(schema) else copied(table)
+    return table if _is_plain(schema) or _registered(schema).equals(schema) else copied(table)
 
 
 def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
@@ -153,6 +153,15 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
             kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
             small.append(kept)
     yield from _joined(small)
+
+
+def _is_plain(schema: pa.Schema) -> bool:
+    """Return whether no column has a type that contains others, is an extension type or could become one.
+
+    Asked for every table of every node. Whatever asks Arrow more than this lets go of Python's lock, and a thread waits
+    for it longer than such a small table takes.
+    """
+    return all(type(field.type) is pa.DataType and field.metadata is None for field in schema)
 
 
 def _registered(schema: pa.Schema) -> pa.Schema:
