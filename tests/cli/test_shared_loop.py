@@ -51,7 +51,6 @@ ALL = "\n    ".join(
 )
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -75,7 +74,6 @@ def test_a_node_that_disturbs_the_loop_fails_alone(tmp_path: Path, here: Here, b
     assert nodes["bad"]["error"].startswith(error)
 
 
-@pytest.mark.timeout(60)
 def test_the_loop_goes_on_if_it_is_stopped_all_the_same(tmp_path: Path, here: Here) -> None:
     stop = "loop = asyncio.get_event_loop(); type(loop).stop(loop); await asyncio.sleep(0.01)"
     (tmp_path / "steps.py").write_text(STEPS.replace("BODY", stop))

@@ -34,7 +34,6 @@ def test_a_refused_thread_is_an_error_of_the_system_and_a_refused_timer_fires_at
     assert called == [1]
 
 
-@pytest.mark.timeout(20)
 def test_a_thread_that_ends_before_its_first_step_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Thread, "_bootstrap", lambda thread: None)  # as if it had no memory left
     with pytest.raises(HandoffError, match="no thread could be started: can't start new thread"):

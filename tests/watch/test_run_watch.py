@@ -110,7 +110,7 @@ def test_dots_after_a_link_are_followed(trial: Trial, tmp_path_factory: pytest.T
     assert trial.attempt(steps.f) == Observation({str(other / "a.csv"): ONE})
 
 
-@pytest.mark.parametrize("call", ["open(chr(0))", "open(None)", "open('')", "open(object())", "open(99)"])
+@pytest.mark.parametrize("call", ["open(chr(0))", "open(None)", "open('')", "open(object())", "open(10**6)"])
 def test_wrong_arguments_raise_what_they_always_raise(trial: Trial, call: str) -> None:
     steps = trial.module(f"def f(): return {call}")
     with pytest.raises((OSError, TypeError, ValueError)) as expected:
