@@ -78,6 +78,11 @@ class Failure:
     inputs: tuple[str, ...] = ()
     errno: int | None = None
 
+    @property
+    def error(self) -> str:
+        """The type and the message in one line. An error without a message of its own has its type as the message."""
+        return self.message if self.type in ("", self.message) else f"{self.type}: {self.message}"
+
 
 def nfrun_failure(error: BaseException, node: Failure | None = None) -> Failure:
     """Return the failure for an error in nfrun's own code. `node` is the failure of the node itself, shown as well."""

@@ -98,7 +98,7 @@ class RunDocument:
             "locked_s": _round(node.gil_wait),
             "rows": node.rows,
             "bytes": node.bytes,
-            "error": f"{failure.type}: {failure.message}".removeprefix(": ") if failure else None,
+            "error": failure.error if failure else None,
             "because": node.because or None,
             "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
         }

@@ -292,9 +292,8 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     failure = node.failure
     if failure is None:
         return f"node '{name}' failed"
-    head = f"{failure.type}: {failure.message}".removeprefix(": ")
     attempts = f" after {node.attempts} attempts" if node.attempts > 1 else ""
-    lines = [f"\n{place}: node '{name}' failed{attempts}: {head}"]
+    lines = [f"\n{place}: node '{name}' failed{attempts}: {failure.error}"]
     for frame in failure.frames:
         lines += [
             f"  {frame.file}:{frame.line} in {frame.function}",

@@ -519,6 +519,12 @@ def test_many_skipped_nodes_are_counted() -> None:
     assert text.endswith("skipped n0, n1, n2, n3, n4, n5 and 94 more")
 
 
+def test_an_error_without_a_message_is_shown_once() -> None:
+    failure = Failure(Cause.NODE, "KeyboardInterrupt", "KeyboardInterrupt")
+    node = record_of([NodeFailed(1.0, "a", 1, failure)], plan(a="")).nodes["a"]
+    assert failure_text("a", node, "p.yaml:1:1", []) == "\np.yaml:1:1: node 'a' failed: KeyboardInterrupt"
+
+
 def test_a_reporter_that_raises_is_removed_and_reported_once() -> None:
     class Bad:
         def event(self, event: Event) -> None:

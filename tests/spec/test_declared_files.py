@@ -88,6 +88,9 @@ WRONG = {
     '""': "p.yaml:2:22: 'files' is empty\n"
     '    2 |   a: {run: x, files: ""}\n'
     "      |                      ^^ for example files: [train.py, conf/*.yaml]",
+    "[]": "p.yaml:2:22: 'files' is empty\n"
+    "    2 |   a: {run: x, files: []}\n"
+    "      |                      ^^ for example files: [train.py, conf/*.yaml]",
     "[1]": "p.yaml:2:23: an item of 'files' must be a string, not 1\n"
     "    2 |   a: {run: x, files: [1]}\n"
     "      |                       ^ put it in quotes",
