@@ -20,6 +20,14 @@ class CodeFact:
     memo: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that code starts, as a line for a shell, and the folders in which the names in it may lie."""
+
+    text: str
+    folders: Sequence[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodeFacts:
     """What the code behind a node shows without running it.
@@ -27,10 +35,10 @@ class CodeFacts:
     `global_state` are uses of process-global state by functions; `warnings` those that only deserve a warning.
     `network` are hosts in addresses, and clients whose connections nfrun cannot see. Some calls read files unseen:
     `files` are their paths and patterns, relative to the pipeline's folder, and `unknown_files` the calls whose paths
-    cannot be put together. `looked_at` are the files whose presence or size it asks
-    for. `written` and `unknown_outputs` are the same for calls that write files
-    unseen. `assigned` are the variables of modules ("steps:CACHE") that functions assign or change, and
-    `read_variables(variables)` returns where the code reads these.
+    cannot be put together. `looked_at` are the files whose presence or size it asks for. `written` and
+    `unknown_outputs` are the same for calls that write files unseen. `commands` are those that it starts, if their
+    words are known: scripts name files in turn. `assigned` are the variables of modules ("steps:CACHE") that functions
+    assign or change, and `read_variables(variables)` returns where the code reads these.
     """
 
     global_state: Sequence[CodeFact] = ()
@@ -41,6 +49,7 @@ class CodeFacts:
     looked_at: Sequence[str] = ()
     written: Sequence[str] = ()
     unknown_outputs: Sequence[CodeFact] = ()
+    commands: Sequence[Command] = ()
     assigned: Mapping[str, CodeFact] = field(default_factory=dict)
     read_variables: Callable[[Set[str]], Mapping[str, CodeFact]] = lambda variables: {}
 

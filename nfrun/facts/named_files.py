@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.facts.code_facts import CodeFact, CodeFacts
+from nfrun.facts.code_facts import CodeFact, CodeFacts, Command
 from nfrun.facts.names import Names, Place
 from nfrun.facts.path_values import INPUT, Paths, PathValues, texts_in
 from nfrun.facts.statement_reader import Findings, UnseenCall
@@ -85,6 +86,7 @@ def named_files(
                 calls_without[unseen.fact] = None
             known.update((name, None) for name in _beside(named or (), code, unseen.place.module))
     written = {*outputs, *(name for findings in found for name in _written(findings, paths, code))}
+    commands = [_command(unseen, paths, code) for unseen in calls_unseen if unseen.kind == "command"]
     if starts_processes:
         outputs.update(dict.fromkeys(written))
     texts = [(text, module) for findings in found for text, module in findings.texts]
@@ -98,6 +100,7 @@ def named_files(
         unknown_files=list(unknown),
         written=list(outputs),
         unknown_outputs=list(unknown_outputs),
+        commands=[command for command in commands if command is not None],
     )
 
 
@@ -135,12 +138,11 @@ def _named(unseen: UnseenCall, values: PathValues) -> Paths:
     if unseen.kind == "opener":
         return [] if _opens_to_write(unseen, call) else _opened(unseen, values)
     accepted = _PATH_ARGUMENTS if unseen.kind == "reader" else _COMMAND_ARGUMENTS
+    if unseen.kind == "command":
+        return _words(_command_parts(unseen, call), call, values, place)
     arguments = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in accepted]
     if not arguments:
         return [] if unseen.fact.what == "duckdb.connect" else None
-    if unseen.kind == "command":
-        parts = call.args if "exec" in unseen.fact.what or "spawn" in unseen.fact.what else arguments
-        return _words([value for part in parts for value in _elements(part)], call, values, place)
     if _is_opened_to_write(call):
         return []
     found = values.of(arguments[0], place)
@@ -209,16 +211,44 @@ def _in_queries(queries: Sequence[str]) -> Paths:
     return found
 
 
+def _command_parts(unseen: UnseenCall, call: ast.Call) -> list[ast.expr]:
+    """Return the expressions of the words of a command, one if it is a line for a shell."""
+    arguments = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in _COMMAND_ARGUMENTS]
+    parts = call.args if "exec" in unseen.fact.what or "spawn" in unseen.fact.what else arguments
+    return [value for part in parts for value in _elements(part)]
+
+
 def _words(parts: Sequence[ast.expr], call: ast.Call, values: PathValues, place: Place) -> Paths:
-    """Return the words of a command, as they are and as paths below the folder that it runs in."""
-    folders = [values.of(keyword.value, place) for keyword in call.keywords if keyword.arg == "cwd"]
+    """Return the words of a command, as they are and as paths below the folders that it may run in."""
     found: list[str] = []
     for part in parts:
         texts = values.of(part, place)
         if texts is None:
             return None
         found += [word for text in texts for word in re.split(r"[\s;|&<>()'\"=]+", text)]
-    return found + [str(PurePath(folder, word)) for folder in (folders[0] or () if folders else ()) for word in found]
+    folders = _folders(call, values, place)
+    return found + [str(PurePath(folder, word)) for folder in folders for word in found] if parts else None
+
+
+def _folders(call: ast.Call, values: PathValues, place: Place) -> Sequence[str]:
+    """Return the folders that the call of a command names with `cwd`."""
+    folders = [values.of(keyword.value, place) for keyword in call.keywords if keyword.arg == "cwd"]
+    return folders[0] or () if folders else ()
+
+
+def _command(unseen: UnseenCall, values: PathValues, code: Fingerprints) -> Command | None:
+    """Return the command that a call starts, None if some of its words cannot be put together."""
+    call, place = unseen.call, unseen.place
+    parts = _command_parts(unseen, call) if call is not None else []
+    found = [values.of(part, place) for part in parts]
+    if call is None or not found or any(texts is None for texts in found):
+        return None
+    words = [text for texts in found for text in texts or (["python"] if texts is found[0] else [])]  # sys.executable
+    text = shlex.join(words) if len(found) > 1 else " ".join(words)
+    file = code.file_of(place.module)
+    folders = ("", str(Path.cwd()), *((str(file.parent),) if file is not None else ()))
+    inner = [str(PurePath(folder, name)) for name in _folders(call, values, place) for folder in folders]
+    return Command(text, list(dict.fromkeys((*folders, *inner))))
 
 
 def _elements(node: ast.expr) -> Iterator[ast.expr]:

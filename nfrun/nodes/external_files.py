@@ -38,8 +38,9 @@ class ExternalInputs:
 
     A file that several nodes read is read once for its checksum. File names are relative to the folder `base`. Files in
     the folder `work` are left out of folders and patterns, and so is what other nodes write, as `written_files` knows.
-    `code_facts` returns the paths, folders and patterns that the code of a node reads and writes unseen. Of the files
-    that it writes, those count for whose absolute path `counts` is true.
+    `code_facts` returns the paths, folders and patterns that the code of a node reads and writes unseen, and the
+    commands that it starts: the files that their scripts name count too. Of the files that it writes, those count for
+    whose absolute path `counts` is true.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class ExternalInputs:
         if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
-        if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at):
+        if files is not None and ((facts := self.code_facts(spec)).files or facts.looked_at or facts.commands):
             files = self._named_by_code(files, facts)
         if isinstance(files, NamedFiles):
             self._named[spec.id] = files
@@ -170,6 +171,15 @@ class ExternalInputs:
             else:
                 named.update(found)
                 named.by_pattern.update(inner for inner in found if inner != name)
+        if facts.commands:
+            from nfrun.nodes.script_files import script_files
+
+            for command in facts.commands:
+                of_scripts = script_files(command.text, {}, self._base, command.folders, "a script it starts")
+                named.by_pattern.update(of_scripts.by_pattern - named.keys())
+                named.written.update(of_scripts.written)
+                named.update(of_scripts)
+                named.obstacle = named.obstacle or of_scripts.obstacle
         return named
 
     def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, str]]:

@@ -39,17 +39,21 @@ class _TooManyFiles(Exception):
     """A script names more than MOST_FILES files."""
 
 
-def script_files(text: str, variables: Mapping[str, str], folder: Path) -> NamedFiles:
+def script_files(
+    text: str, variables: Mapping[str, str], folder: Path, places: Iterable[str] = (), what: str = "its script"
+) -> NamedFiles:
     """Return the files that the text of a script names, with an obstacle if there are too many.
 
-    `variables` are those of its environment that are known; their values may name files too. Names are relative to the
-    folder of the pipeline, and absolute outside of it.
+    `variables` are those of its environment that are known; their values may name files too. `places` are other folders
+    that it may start in, and `what` is the text for the obstacle. Names are relative to the folder of the pipeline, and
+    absolute outside of it.
     """
     search = _Search(folder, variables)
     try:
+        search.enter(*places)
         search.search(text)
     except _TooManyFiles:
-        return NamedFiles(obstacle=f"its script names more than {MOST_FILES:,} files: name them under 'files'")
+        return NamedFiles(obstacle=f"{what} names more than {MOST_FILES:,} files: name them under 'files'")
     return search.found
 
 
@@ -66,7 +70,7 @@ class _Search:
         return Places(Path(self.folder), [Path(self.folder, ".nfrun")]).counts
 
     def search(self, text: str) -> None:
-        self._enter(*self.variables.get("PYTHONPATH", "").split(":"))
+        self.enter(*self.variables.get("PYTHONPATH", "").split(":"))
         self.shell(text, None)
         for name, value in self.variables.items():
             if name != "PYTHONPATH":
@@ -87,9 +91,9 @@ class _Search:
             language = ""
             for previous, word in zip(["", *command.words], command.words, strict=False):
                 if previous in ("cd", "pushd", "-C"):
-                    self._enter(word)
+                    self.enter(word)
                 elif word.startswith("PYTHONPATH="):
-                    self._enter(*word.removeprefix("PYTHONPATH=").split(":"))
+                    self.enter(*word.removeprefix("PYTHONPATH=").split(":"))
                     continue
                 name = word.rpartition("/")[2]
                 if language == "python" and previous == "-m":
@@ -132,7 +136,7 @@ class _Search:
         elif path.endswith((*_SHELL_ENDINGS, ".py")) or re.search(r"sh\b", first) or language == "shell":
             self.shell(content.decode(errors="surrogateescape"), path)
 
-    def _enter(self, *words: str) -> None:
+    def enter(self, *words: str) -> None:
         for place, word in product(list(self.places), words):
             folder = os.path.normpath(os.path.join(place, word))
             if os.path.isdir(folder) and folder not in self.places:
