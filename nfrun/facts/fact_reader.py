@@ -63,8 +63,9 @@ class FactReader:
             self._unseen[start] = any(findings.unseen for findings in found)
         facts = self._facts[start]
         if self._unseen[start]:
-            everything = [self._read(piece) for group in self._code.reached(*start) for piece in group]
-            facts = named_files(self._code, self._names, everything, f"{module}:{function}", arguments, facts)
+            pieces = [piece for group in self._code.reached(*start) for piece in group]
+            found = [self._read(piece) for piece in pieces]
+            facts = named_files(self._code, self._names, pieces, found, f"{module}:{function}", arguments, facts)
         return facts
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:

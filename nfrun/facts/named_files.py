@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
-from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.facts.class_attributes import ClassAttributes
 from nfrun.facts.code_facts import CodeFact, CodeFacts, Command
 from nfrun.facts.names import Names, Place
 from nfrun.facts.path_values import INPUT, Paths, PathValues, texts_in
@@ -48,6 +49,7 @@ _LONGEST = 4096  # bytes of a path
 def named_files(
     code: Fingerprints,
     names: Names,
+    pieces: Sequence[Piece],
     found: Sequence[Findings],
     start: str,
     arguments: Mapping[str, Any],
@@ -56,14 +58,10 @@ def named_files(
     """Add the files to `facts` that a function may read or write unseen, and the calls whose paths are not known.
 
     Files are paths, folders and patterns, relative to the pipeline's folder; some of them may not exist. `found` is
-    what all statements that the function reaches show, and `arguments` are the values that it is called with.
+    what all statements that the function reaches show, which are `pieces`, and `arguments` are the values that it is
+    called with.
     """
-    calls: dict[str, list[tuple[ast.Call, Place]]] = {}
-    for findings in found:
-        for name, call, place in findings.calls:
-            calls.setdefault(name, []).append((call, place))
-    values = {name for findings in found for name in findings.values}
-    paths = PathValues(code, names, start, arguments, lambda name: None if name in values else calls.get(name, ()))
+    paths = _path_values(code, names, pieces, found, start, arguments)
     files: dict[str, None] = {}
     is_moving = any(fact.what in _MOVES for findings in found for fact in findings.global_state)
     outputs: dict[str, None] = {}
@@ -101,6 +99,29 @@ def named_files(
         written=list(outputs),
         unknown_outputs=list(unknown_outputs),
         commands=[command for command in commands if command is not None],
+    )
+
+
+def _path_values(
+    code: Fingerprints,
+    names: Names,
+    pieces: Sequence[Piece],
+    found: Sequence[Findings],
+    start: str,
+    arguments: Mapping[str, Any],
+) -> PathValues:
+    calls: dict[str, list[tuple[ast.Call, Place]]] = {}
+    for findings in found:
+        for name, call, place in findings.calls:
+            calls.setdefault(name, []).append((call, place))
+    values = {name for findings in found for name in findings.values}
+    return PathValues(
+        code,
+        names,
+        start,
+        arguments,
+        lambda name: None if name in values else calls.get(name, ()),
+        ClassAttributes(code, names, pieces).values,
     )
 
 

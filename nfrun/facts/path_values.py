@@ -43,6 +43,7 @@ class PathValues:
 
     `arguments` are what the function `start` ("steps:load") is called with: texts, or None for what is no text.
     `calls(name)` yields the calls of a function of the project, each with its place; None if it is also used otherwise.
+    `attributes(node, place)` returns all values that an attribute of a class or object may have, [] if that is unknown.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class PathValues:
         start: str,
         arguments: Mapping[str, Any],
         calls: Callable[[str], Sequence[tuple[ast.Call, Place]] | None],
+        attributes: Callable[[ast.Attribute, Place], Sequence[tuple[ast.expr | None, Place]]],
     ) -> None:
         self._code = code
         self._names = names
         self._start = start
         self._arguments = arguments
         self._calls = calls
+        self._attributes = attributes
         self._depth = 0
 
     def of(self, node: ast.expr, place: Place) -> Paths:
@@ -161,6 +164,8 @@ class PathValues:
             values = [getattr(definition.body, "value", None) for definition in self._definitions(name)]
             return self._either(values, Place(module, (), {})) if values else None
         if isinstance(node, ast.Attribute):
+            if assigned := self._attributes(node, place):
+                return _all_of(self._value(value, where) for value, where in assigned)
             owner = self._value(node.value, place)
             if owner == []:
                 return [] if node.attr != "env" else None
@@ -170,8 +175,8 @@ class PathValues:
     def _bound(self, name: str, place: Place) -> Paths | bool:
         """Return the paths of a local name of the innermost function, False if it has no such name."""
         function = place.functions[-1]
-        bindings = _bindings(function)
-        values = [value for target, value in bindings if isinstance(target, ast.Name) and target.id == name]
+        bound = bindings(function)
+        values = [value for target, value in bound if isinstance(target, ast.Name) and target.id == name]
         found = self._either(values, place)
         if found is None or not _is_argument(function, name):
             return found if values else False
@@ -261,7 +266,7 @@ class PathValues:
         return self._either(returns, Place(name.partition(":")[0], (body,), {})) if returns else None
 
 
-def _bindings(function: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+def bindings(function: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
     """Yield the targets in a function with the value that they, or their parts in turn, have."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
