@@ -68,12 +68,12 @@ class ClassAttributes:
         name = self._names.of(node, place.module, place.scope)
         if value := self._names.value_of(name):  # CONFIG = Config()
             name = self._names.of(value[1], value[0], {})
-        return name if (name := name.removesuffix("()")) in self._classes else ""
+        name = name.removesuffix("()")
+        return name if ":" in name and name in self._classes else ""
 
     def _of_self(self, node: ast.expr, place: Place) -> str:
         """Return the class of a method's first argument."""
-        classes = self._classes  # finds the methods
-        if not isinstance(node, ast.Name) or not place.functions or not classes:
+        if not isinstance(node, ast.Name) or not place.functions:
             return ""
         method, *inner = place.functions
         is_own = isinstance(method, FUNCTIONS) and next(iter(argument_names(method)), "") == node.id
@@ -81,7 +81,9 @@ class ClassAttributes:
             return ""
         stored = (part for part in ast.walk(method) if isinstance(part, ast.Name | ast.arg))
         bound = [part for part in stored if node.id == (part.arg if isinstance(part, ast.arg) else _stored(part))]
-        return self._methods.get(id(method), "") if len(bound) == 1 else ""
+        if len(bound) > 1 or not self._classes:  # this finds the methods
+            return ""
+        return self._methods.get(id(method), "")
 
     def _values(self, owner: str, attribute: str) -> Values:
         family = self._family(owner)

@@ -29,18 +29,19 @@ KNOWN = {
     "of another module": "import paths\ndef f(): return read_csv(Path(__file__).parent / paths.C.PATH)",
 }
 X = "os.sep.join(['d', 'x.csv'])"
+E = C.replace("d/", "e/")
 CALL = "def f(): return C().load()"
 UNKNOWN = {  # another value comes from elsewhere
     "an argument": f"class C:\n  def __init__(self, p): self.PATH = p\n{READ}def f(): return C({X}).load()",
     "a dataclass": f"@dataclass\nclass C:\n  PATH: str = 'e/x.csv'\n{READ}def f(): return C({X}).load()",
-    "setattr": f"{C}{READ}def f():\n  c = C()\n  setattr(c, 'PA' + 'TH', {X})\n  return c.load()",
-    "its dictionary": f"{C}{READ}def f():\n  c = C()\n  c.__dict__['PATH'] = {X}\n  return c.load()",
-    "another assignment": f"{C}{READ}def g(c): c.PATH = {X}\ndef f():\n  c = C()\n  g(c)\n  return c.load()",
-    "a decorator": f"def d(c):\n  c.PATH = {X}\n  return c\n@d\n{C}{READ}{CALL}",
+    "setattr": f"{E}{READ}def f():\n  c = C()\n  setattr(c, 'PA' + 'TH', {X})\n  return c.load()",
+    "its dictionary": f"{E}{READ}def f():\n  c = C()\n  c.__dict__['PATH'] = {X}\n  return c.load()",
+    "another assignment": f"{E}{READ}def g(c): c.PATH = {X}\ndef f():\n  c = C()\n  g(c)\n  return c.load()",
+    "a decorator": f"def d(c):\n  c.PATH = {X}\n  return c\n@d\n{E}{READ}{CALL}",
     "a name of the class": f"D = 'e'\nclass C:\n  D = os.sep.join(['d'])\n  PATH = D + '/x.csv'\n{READ}{CALL}",
     "a property": f"class C:\n  @property\n  def PATH(self): return {X}\n{READ}{CALL}",
-    "overridden by what is computed": f"{C}{READ}class D(C):\n  PATH = {X}\ndef f(): return D().load()",
-    "overridden in a base beside": f"{C}{READ}class M:\n  PATH = {X}\nclass D(M, C): pass\ndef f(): return D().load()",
+    "overridden by what is computed": f"{E}{READ}class D(C):\n  PATH = {X}\ndef f(): return D().load()",
+    "overridden in a base beside": f"{E}{READ}class M:\n  PATH = {X}\nclass D(M, C): pass\ndef f(): return D().load()",
 }
 
 
