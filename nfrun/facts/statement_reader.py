@@ -13,9 +13,16 @@ from nfrun.facts.names import Names, Place, Scope, inner_scope
 from nfrun.facts.unseen_calls import is_opener, is_writer, kind_of_call, may_be_reader
 
 _PATH = re.compile(r"[^\s\0*?:<>|'\"]+[./][^\s:<>|'\"]*")
+# Methods that change an object of Python's own. `watch/attribution.py` has another list: methods of any object that may
+# keep what they are given. What only removes keeps nothing.
 _MUTATORS = """append extend insert remove pop clear sort reverse update setdefault popitem add discard
     difference_update intersection_update symmetric_difference_update appendleft extendleft popleft rotate
     subtract move_to_end __setitem__ put put_nowait get_nowait"""
+# Functions that change their first argument.
+_CHANGERS = re.compile(
+    r"next|setattr|delattr|heapq\._?heap\w+|bisect\.insort\w*"
+    r"|operator\.(?:setitem|delitem|i(?:add|concat|mul|or|and|sub|xor))"
+)
 _ONLY_WRITES = "append extend add update insert clear appendleft put"
 _VARIABLE = re.compile(r"([\w.]+):(\w+)((?:\.\w+|\[\])*)")
 _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
@@ -148,7 +155,7 @@ class StatementReader:
                 or global_state.is_generator(meaning)
             ):
                 self.found.assigned.setdefault(variable, self._fact(variable, node))
-        elif name == "next" and node.args and (variable := self._variable(node.args[0], scope)):
+        if _CHANGERS.fullmatch(name) and node.args and (variable := self._variable(node.args[0], scope)):
             self.found.assigned.setdefault(variable, self._fact(variable, node))
 
     def _use(self, node: ast.expr, place: Place, inside: bool, call: ast.Call | None) -> str:
