@@ -20,10 +20,13 @@ from bench.peers import Engine, Shape
 from nfrun.cache.journal import RunHeader
 from nfrun.cache.run_cache import RunCache
 from nfrun.cache.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
+from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.engine.executors.base import Placement
 from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
 from nfrun.engine.pipeline_run import PipelineRun
+from nfrun.engine.placement import place_nodes
 from nfrun.logs.redaction import Redactor
 from nfrun.reports.run_record import RunRecord
 from nfrun.tables.store import TableStore
@@ -53,10 +56,13 @@ def nfrun(
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    return partial(_run, pipeline, plan, work, handoff, journal, watched)
+    placement = place_nodes(pipeline, "file", read_node_stats(work, pipeline.file), Fingerprints(_NODES))
+    return partial(_run, pipeline, plan, placement, work, handoff, journal, watched)
 
 
-def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool, watched: bool) -> float:
+def _run(
+    pipeline: Pipeline, plan: Plan, placement: Placement, work: Path, handoff: str, journal: bool, watched: bool
+) -> float:
     run_id = new_run_id()
     work_dir = WorkDir(work)
     folder = work_dir.make_run_folder(run_id)
@@ -85,6 +91,7 @@ def _run(pipeline: Pipeline, plan: Plan, work: Path, handoff: str, journal: bool
         redactor=Redactor([]),
         on_error=print,
         gate=cache and cache.gate,
+        placement=placement,
     )
     try:
         watch = cache.watch if cache else RunWatch(Path(pipeline.folder), work) if watched else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +21,7 @@ from nfrun.code.distributions import Distributions
 from nfrun.code.import_effects import changed_names, is_changeable, keeps, registers, run_on_import
 from nfrun.code.module_index import listing_name
 from nfrun.code.sources import Sources, with_packages
-from nfrun.code.symbols import (
-    Definition,
-    Symbols,
-    all_imports,
-    dump,
-)
+from nfrun.code.symbols import Definition, Symbols, all_imports, dump
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
 from nfrun.system.checksums import file_checksum, text_checksum
 
@@ -156,6 +151,11 @@ class Fingerprints:
         Without those of the standard library.
         """
         return [name for name in self._reached_names((module, function)) if self._is_installed(name)]
+
+    def imports_only(self, packages: Set[str], module: str, function: str) -> bool:
+        """Return whether the code that the function may reach, and its modules, import no other packages than these."""
+        reached, known = self._reached_names((module, function)), packages | sys.stdlib_module_names
+        return _BELOW not in reached.get("", ()) and self._sources.outside(reached) <= known
 
     def _is_installed(self, module: str) -> bool:
         index, top = self._sources.index, module.partition(".")[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex
-from nfrun.code.symbols import Symbols, symbols_of
+from nfrun.code.symbols import Symbols, all_imports, symbols_of
 from nfrun.system.checksums import file_checksum, text_checksum
 
 
@@ -39,6 +39,7 @@ class Sources:
     def __init__(self, folder: Path) -> None:
         self.index = ModuleIndex(folder)
         self.read: dict[str, Source | None] = {}
+        self._imports: dict[str, frozenset[str]] = {}  # by module, what all of its code imports
 
     def get(self, module: str) -> Source | None:
         """Return the module if it and all packages around it belong to the project, else None."""
@@ -50,6 +51,29 @@ class Sources:
             if source is None:
                 break
         return source
+
+    def outside(self, modules: Iterable[str]) -> set[str]:
+        """Return the packages outside of the project that any code of the modules imports, also through the project.
+
+        Code that cannot be parsed imports a package called "?".
+        """
+        found: set[str] = set()
+        seen, left = {""}, list(modules)
+        while left:
+            module = left.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            source, top = self.get(module), module.partition(".")[0]
+            if source is None:
+                found.update(() if self.get(top) else (top,))  # a name in a module of the project is no module
+            elif source.tree is None:
+                found.add("?")
+            else:
+                if module not in self._imports:
+                    self._imports[module] = frozenset(all_imports(source.tree, source.symbols.package))
+                left.extend(self._imports[module])
+        return found
 
     def _read(self, module: str) -> Source | None:
         spec = self.index.find(module)

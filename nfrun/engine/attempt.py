@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,7 @@ class AttemptRunner:
     `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
     `arrow_threads` in worker processes, 0 if it may follow their environment. Queries in this process may take
     `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what they
-    change in the process; None if no node is expected to.
+    change in the process; None if no node is expected to. `unshared` is that of `Placement`.
     """
 
     pipeline: Pipeline
@@ -90,6 +90,7 @@ class AttemptRunner:
     memory_share: float = 1.0
     process_state: ProcessState | None = None
     watch: RunWatch | None = None
+    unshared: Set[str] = frozenset()
 
     @cached_property
     def folder(self) -> Path:
@@ -235,6 +236,10 @@ class _Attempt:
         return self._runner.memory_share
 
     @property
+    def may_share_memory(self) -> bool:
+        return self.node.id not in self._runner.unshared
+
+    @property
     def import_module(self) -> Callable[[str], Any] | None:
         return self._runner.import_module
 
@@ -327,11 +332,12 @@ class _Attempt:
         """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""
         import pyarrow as pa
 
-        from nfrun.tables.frozen import frozen_output
-
         if not isinstance(value, pa.RecordBatchReader):
-            # The kinds of nfrun return tables that nobody can change.
-            return value if self.node.kind in BUILT_IN else frozen_output(value)
+            if self.node.kind in BUILT_IN:  # these return tables that nobody can change
+                return value
+            from nfrun.tables.frozen import frozen_output
+
+            return frozen_output(value)
 
         def batches() -> Iterator[pa.RecordBatch]:
             while True:

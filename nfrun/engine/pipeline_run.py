@@ -105,6 +105,7 @@ class PipelineRun:
             import_module=import_module,
             arrow_threads=arrow_threads,
             process_state=_process_state() if placement.watches_threads else None,
+            unshared=placement.unshared,
         )
 
     def go(

@@ -30,11 +30,18 @@ def place_nodes(
     worker_environ: dict[str, Mapping[str, str]] = {}
     packages: dict[str, None] = {}
     watches_threads = False
+    may_share: dict[tuple[str, str], bool] = {}  # by kind and body: many nodes may have the same function
+    unshared: set[str] = set()
     for name, spec in pipeline.nodes.items():
         if name in reused:
             continue
         kind = KINDS[spec.kind]
         in_worker = spec.kind in BUILT_IN and not kind.is_process
+        made_by = spec.kind, spec.body
+        if made_by not in may_share:
+            may_share[made_by] = kind.may_share_memory(spec, code)
+        if not may_share[made_by]:
+            unshared.add(name)
         has_own_threads = spec.cpus > 1 and kind.loads_libraries
         executor = (spec.executor if requested == "file" else requested) or "auto"
         if executor == "auto":
@@ -53,7 +60,7 @@ def place_nodes(
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
-    return Placement(executors, worker_environ, tuple(packages), watches_threads)
+    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared)
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:

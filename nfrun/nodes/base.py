@@ -136,6 +136,10 @@ class NodeContext(Protocol):
         """The share of the memory of all queries that those in this process may take."""
 
     @property
+    def may_share_memory(self) -> bool:
+        """Whether a table that the node returns may share memory with an object that changes later."""
+
+    @property
     def import_module(self) -> Callable[[str], Any] | None:
         """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
 
@@ -234,6 +238,8 @@ class Kind:
     packages: tuple[str, ...] = ()
     # Returns the installed modules that the node's code may import.
     imports: Callable[[NodeSpec, Fingerprints], Sequence[str]] = lambda node, code: ()
+    # Whether a table that the node returns may share memory with an object that changes later, such as a numpy array.
+    may_share_memory: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Whether what `key_inputs` has read is unchanged.
     is_current: Callable[[NodeSpec, Fingerprints], bool] = lambda node, code: True
     # Returns what the code or the text of a node shows without being run, such as that it connects to a host.

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from nfrun.code.fingerprint import Fingerprints
     from nfrun.facts.code_facts import CodeFacts
+
+
+_IMMUTABLE = frozenset({"pyarrow", "duckdb"})  # packages that allocate the memory of the Arrow tables they make
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,9 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
         return {}
-    if inspect.isawaitable(result):
+    if not hasattr(result, "__arrow_c_stream__") and inspect.isawaitable(result):  # tables are the usual results
         result = context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
-    return _outputs(node, result, [arguments[item.name] for item in node.inputs])
+    return _outputs(context, result, arguments)
 
 
 def _corrections(body: str) -> Iterator[str]:
@@ -181,9 +184,10 @@ def _takes_context(function: Any) -> bool:
         return False
 
 
-def _outputs(node: NodeSpec, result: Any, inputs: Sequence[Any]) -> dict[str, Any]:
+def _outputs(context: NodeContext, result: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    node = context.node
     if len(node.outputs) < 2:
-        return {} if result is None else {output_name(node): _frozen(result, inputs)}
+        return {} if result is None else {output_name(node): _frozen(context, result, arguments)}
     listed = _listed(node.outputs)
     if not isinstance(result, Mapping):
         raise NodeError(
@@ -194,13 +198,20 @@ def _outputs(node: NodeSpec, result: Any, inputs: Sequence[Any]) -> dict[str, An
     if unknown or missing:
         what = f"it also returned {_listed(unknown)}" if unknown else f"it did not return {_listed(missing)}"
         raise NodeError(f"the node has the outputs {listed}, but {what}")
-    return {name: _frozen(result[name], inputs) for name in node.outputs if result[name] is not None}
+    return {name: _frozen(context, result[name], arguments) for name in node.outputs if result[name] is not None}
 
 
-def _frozen(value: Any, inputs: Sequence[Any]) -> Any:
-    """Convert a value to a table that its node can no longer change. The inputs are such tables already."""
+def _frozen(context: NodeContext, value: Any, arguments: Mapping[str, Any]) -> Any:
+    """Convert a value to a table that its node can no longer change. The inputs are such tables already.
+
+    So is any Arrow table of a node that may not share memory. Its data frames are copied even so: `to_pandas` makes one
+    without an import of pandas.
+    """
     table = to_table(value)
-    is_reader = not hasattr(table, "columns")  # its batches are copied when they are read
+    if table is value and not context.may_share_memory:
+        return table
+    inputs = [arguments[item.name] for item in context.node.inputs]
+    is_reader = hasattr(type(table), "read_next_batch")  # its batches are copied when they are read
     if is_reader or isinstance(value, Mapping | list | tuple) or any(table is item for item in inputs):
         return table
     from nfrun.tables.frozen import frozen_output
@@ -312,5 +323,6 @@ PYTHON = Kind(
     pieces=lambda node, code: code.reached(*node.body.split(":")),
     loads_libraries=True,
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
+    may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
     has_user_frames=True,
 )

@@ -67,18 +67,18 @@ def read_all(reader: pa.RecordBatchReader) -> pa.Table:
     return pa.Table.from_batches([batch for table in tables for batch in table.to_batches()], reader.schema)
 
 
-def as_stored(table: pa.Table) -> pa.Table:
+def as_stored(table: pa.Table, plain: bool = False) -> pa.Table:
     """Return the table as a reader of its file gets it. Copies only what the file would not hold as it is.
 
-    Raises FormatError if a file cannot hold a dictionary of the table.
+    `plain`: its types are known to be. Raises FormatError if a file cannot hold a dictionary of the table.
     """
-    if not _is_plain(table.schema) and "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
+    if not plain and "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
         table = storable(table)
         for i, field in enumerate(table.schema):
             # Lists and runs show readers all values of the array that they are a slice of; a file has only their own.
             if any(map(_is_slice, table.column(i).chunks)):
                 table = table.set_column(i, field, copied(table.select([i])).column(0))
-    if not table.num_columns or (table.num_rows and all(column.num_chunks == 1 for column in table.itercolumns())):
+    if not table.num_columns or (table.num_rows and {column.num_chunks for column in table.columns} == {1}):
         return table
     return pa.Table.from_batches(list(joined_batches(table)), table.schema)
 
@@ -124,6 +124,15 @@ def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
     return any(batch.num_rows < MIN_ROWS for batch in value.to_batches()[:-1])
 
 
+def _is_plain(schema: pa.Schema) -> bool:
+    """Return whether no column has a type that contains others, is an extension type or could become one.
+
+    Whatever asks Arrow more than this lets go of Python's lock, and a thread waits for it longer than a small table
+    takes.
+    """
+    return all(type(field.type) is pa.DataType and field.metadata is None for field in schema)
+
+
 def as_registered(table: pa.Table) -> pa.Table:
     """Return the table with the extension types that are registered now, and with the storage of the others."""
     schema = table.schema
@@ -153,15 +162,6 @@ def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Record
             kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
             small.append(kept)
     yield from _joined(small)
-
-
-def _is_plain(schema: pa.Schema) -> bool:
-    """Return whether no column has a type that contains others, is an extension type or could become one.
-
-    Asked for every table of every node. Whatever asks Arrow more than this lets go of Python's lock, and a thread waits
-    for it longer than such a small table takes.
-    """
-    return all(type(field.type) is pa.DataType and field.metadata is None for field in schema)
 
 
 def _registered(schema: pa.Schema) -> pa.Schema:

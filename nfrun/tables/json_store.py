@@ -52,7 +52,7 @@ class JsonStore(TableStore):
 
     def open(self, ref: OutputRef) -> pa.Table:
         """Return the parsed table. Raises HandoffError if the output is released."""
-        return as_stored(from_json(self._kept(ref)))
+        return as_stored(from_json(self._kept(ref)[0]))
 
     def file(self, ref: OutputRef) -> Path:
         """Write the output to an Arrow IPC file and return its path.

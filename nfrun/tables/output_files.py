@@ -35,6 +35,7 @@ class StoredOutput:
     error: HandoffError | None = None
     written: bool = False
     no_readers: bool = False  # it has no more readers, but its file stays
+    plain: bool = False  # whether its table has plain types alone, as far as that is known: see `described`
 
 
 def output_path(folder: Path, output: str, attempt: int) -> str:

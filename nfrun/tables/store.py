@@ -26,7 +26,7 @@ from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
 from nfrun.tables.frozen import as_registered, as_stored, is_streamed, read_all
-from nfrun.tables.ipc import open_file, schema_line, size_of, write_file
+from nfrun.tables.ipc import described, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
 from nfrun.tables.write_queue import Key, WriteQueue
 
@@ -102,9 +102,13 @@ class TableStore:
             ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
             return ref
-        value = as_stored(read_all(value) if isinstance(value, pa.RecordBatchReader) else value)
-        ref = OutputRef(output, value.num_rows, size_of(value), schema_line(value.schema), path, None, attempt)
-        entry = StoredOutput((output, attempt), ref, value)
+        if isinstance(value, pa.RecordBatchReader):
+            value = read_all(value)
+        schema, plain = described(value.schema)
+        value = as_stored(value, plain)
+        schema = schema if plain else schema_line(value.schema)  # its types may be others now
+        ref = OutputRef(output, value.num_rows, size_of(value), schema, path, None, attempt)
+        entry = StoredOutput((output, attempt), ref, value, plain=plain)
         with self._lock:
             if path is not None or output in self._retained:
                 self._wait_for_room(ref.bytes)
@@ -154,7 +158,8 @@ class TableStore:
 
         Raises HandoffError if the output is released.
         """
-        return as_registered(self._kept(ref))  # the reader may have registered types
+        table, plain = self._kept(ref)
+        return table if plain else as_registered(table)  # the reader may have registered types
 
     def file(self, ref: OutputRef) -> Path:
         """Return the path of the output's Arrow IPC file. Has it written if it is not, and waits until it is complete.
@@ -242,11 +247,12 @@ class TableStore:
         with suppress(OSError):
             self._folder.rmdir()  # succeeds only if it is empty
 
-    def _kept(self, ref: OutputRef) -> Any:
+    def _kept(self, ref: OutputRef) -> tuple[Any, bool]:
+        """Return the table, in the form that this store keeps, and whether its types are known to be plain."""
         entry = self._entries.get((ref.id, ref.attempt))
         if entry is None or (table := entry.table) is None:
             raise HandoffError(f"the output '{ref.id}' is gone: all its readers had ended")
-        return table
+        return table, entry.plain
 
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or self.path(ref.id, ref.attempt)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from conftest import Here, Trial, failed
 
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.source_import import import_for_process
 from nfrun.core.errors import Cause
+from nfrun.core.events import NodeStarted
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.engine.node_stats import NodeStats
+from nfrun.engine.placement import place_nodes
+from nfrun.nodes.base import Kind
 from nfrun.tables.digest import Digest, table_digest
 
 HEAD = """
@@ -186,3 +194,94 @@ def test_frames_that_differ_in_an_unnamed_index_alone_are_equal(trial: Trial) ->
     source = HEAD + "def f(index):\n    return pd.DataFrame({'x': [1, 2]}, index=index)\n"
     tables = [trial.table(trial.python(source, with_={"index": index})) for index in (None, [4, 7], ["a", "b"])]
     assert len({(table_digest(table), Digest(table.schema).schema_digest(table)) for table in tables}) == 1
+
+
+# Projects whose function steps:make surely returns no memory of numpy, pandas or polars, and others.
+UNSHARED = {
+    "Arrow": {"steps": "import pyarrow as pa\ndef make(): return pa.table({'x': [1]})"},
+    "the standard library": {"steps": "import json\ndef make(): return json.loads('[]')"},
+    "a name of a helper": {"steps": "from helper import rows\ndef make(): return rows()", "helper": "def rows(): ..."},
+}
+SHARED = {
+    "numpy": {"steps": "import numpy as np\ndef make(): ..."},
+    "a module of pandas": {"steps": "from pandas.api import types\ndef make(): ..."},
+    "a helper": {"steps": "import helper\ndef make(): return helper.rows()", "helper": "import polars"},
+    "inside of a function": {"steps": "def make():\n    import numpy\n    return numpy.ones(1)"},
+    "inside of a helper": {"steps": "from helper import f\ndef make(): return f()", "helper": "def f(): import numpy"},
+    "inside of another function": {"steps": "kept = {}\ndef make(): return kept['x']\ndef fill(): import numpy"},
+    "through a package": {
+        "steps": "from tools import rows\ndef make(): return rows.one()",
+        "tools/__init__": "import numpy",
+        "tools/rows": "def one(): ...",
+    },
+    "through a folder": {"steps": "from tools.rows import one\ndef make(): return one()", "tools/rows": "import numpy"},
+    "by a name": {"steps": "import importlib\ndef make(): return importlib.import_module('numpy').ones(1)"},
+    "by a computed name": {"steps": "import importlib\ndef make(name): return importlib.import_module(name)"},
+    "by __import__": {"steps": "def make(): return __import__('num' + 'py').ones(1)"},
+    "in a text of code": {"steps": "def make(text): exec(text)"},
+    "another package": {"steps": "import sklearn\ndef make(): ..."},
+    "a module that is not there": {"steps": "import nowhere\ndef make(): ..."},
+    "a module that is no source": {"steps": "import helper\ndef make(): ...", "helper": "def ("},
+}
+
+
+@pytest.mark.parametrize("name", [*UNSHARED, *SHARED])
+def test_only_code_without_numpy_pandas_and_polars_may_not_share_memory(tmp_path: Path, name: str) -> None:
+    for module, source in {**UNSHARED, **SHARED}[name].items():
+        file = tmp_path / f"{module}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(source)
+    spec = NodeSpec("make", "python", "steps:make", (), {}, (), (), {})
+    pipeline = Pipeline("p.yaml", str(tmp_path), "p", "", {}, {}, {"make": spec}, {})
+    placement = place_nodes(pipeline, "thread", NodeStats({}, {}, {}, {}), Fingerprints(tmp_path))
+    assert ("make" in placement.unshared) == (name in UNSHARED)
+
+
+def test_a_node_of_a_registered_kind_may_share_memory(tmp_path: Path) -> None:
+    kind = Kind(name="other", schema={}, run=lambda context: {})
+    assert kind.may_share_memory(NodeSpec("n", "other", "", (), {}, (), (), {}), Fingerprints(tmp_path))
+
+
+@pytest.mark.parametrize("unshared", [True, False])
+def test_a_table_is_copied_only_if_it_may_share_memory(trial: Trial, unshared: bool) -> None:
+    kept = pa.table({"x": [1, 2, 3]})
+    module = trial.module("kept = None\ndef f(): return kept")
+    vars(import_for_process(module, trial.folder))["kept"] = kept
+    work = trial.work(trial.spec("python", f"{module}:f"))
+    work = replace(work, unshared=frozenset({"node"} if unshared else ()))
+    made = trial.table(work(NodeStarted(0.0, "node", 1, {}), trial.stop, trial.wait))
+    addresses = [table["x"].chunk(0).buffers()[1].address for table in (made, kept)]
+    assert (addresses[0] == addresses[1]) == unshared
+
+
+@pytest.mark.parametrize("unshared", [True, False])
+def test_a_data_frame_is_copied_even_if_its_node_imports_no_pandas(trial: Trial, unshared: bool) -> None:
+    source = """
+        kept = {}
+        def make(table):
+            kept["frame"] = table.to_pandas()
+            return kept["frame"]
+        def change():
+            kept["frame"].iloc[:, 0] = 9
+    """
+    module = trial.module(source.replace("\n        ", "\n"))
+    work = trial.work(trial.spec("python", f"{module}:make", {"table": pa.table({"x": [1, 2]})}))
+    work = replace(work, unshared=frozenset({"node"} if unshared else ()))
+    refs = {"from_table": trial.store.publish(OutputId("from_table"), 1, pa.table({"x": [1, 2]}))}
+    made = trial.table(work(NodeStarted(0.0, "node", 1, refs), trial.stop, trial.wait))
+    assert trial.run("python", f"{module}:change").failure is None
+    assert made["x"].to_pylist() == [1, 2]
+
+
+def test_rows_of_numpy_scalars_and_arrays_are_converted(trial: Trial) -> None:
+    source = """
+        def make():
+            array = kept["array"] = np.arange(3.0)
+            return [{"x": array[0], "y": array}, {"x": array[1], "y": array[1:]}]
+        def change():
+            kept["array"][:] = 9
+    """
+    module = trial.module(HEAD + source.replace("\n        ", "\n"))
+    made = trial.table(trial.run("python", f"{module}:make"))
+    assert trial.run("python", f"{module}:change").failure is None
+    assert made.to_pylist() == [{"x": 0.0, "y": [0.0, 1.0, 2.0]}, {"x": 1.0, "y": [1.0, 2.0]}]

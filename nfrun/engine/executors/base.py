@@ -5,7 +5,7 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -58,13 +58,15 @@ class Placement:
 
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
     `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
-    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share.
+    import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share. The tables
+    that the `unshared` nodes return share no memory with objects that change later.
     """
 
     executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     worker_environ: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: NOTHING)
     packages: Sequence[str] = ()
     watches_threads: bool = False
+    unshared: Set[str] = frozenset()
 
 
 ON_THREADS = Placement()

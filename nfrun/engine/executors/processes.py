@@ -141,7 +141,8 @@ class ProcessWorkers:
             inputs[output] = replace(ref, path=str(self._store.file(ref)))
             input_waits[ref.id] = time.perf_counter() - began
         spec = self._runner.pipeline.nodes[start.node]
-        return AttemptOrder(spec, replace(start, inputs=inputs), self._runner.consumed.get(spec.id, ()))
+        consumed, unshared = self._runner.consumed.get(spec.id, ()), spec.id in self._runner.unshared
+        return AttemptOrder(spec, replace(start, inputs=inputs), consumed, unshared)
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
         worker = self._pool.take(self._take_seconds, self._environ.get(order.node.id, NOTHING))

@@ -55,11 +55,15 @@ class WorkerConfig:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrder:
-    """An attempt to make. All inputs have a path. `consumed` has its outputs that other nodes read."""
+    """An attempt to make. All inputs have a path. `consumed` has its outputs that other nodes read.
+
+    The tables that an `unshared` node returns share no memory with objects that change later.
+    """
 
     node: NodeSpec
     start: NodeStarted
     consumed: Sequence[OutputId]
+    unshared: bool = False
 
 
 class Cancelled(BaseException):
@@ -196,6 +200,7 @@ class _Worker:
             watch=self._watch,
             memory_share=config.memory_share,
             process_state=self.state,
+            unshared=frozenset({spec.id} if order.unshared else ()),
         )
         self.state.seed = seed_of(spec)
         self.state.threads = spec.cpus if KINDS[spec.kind].loads_libraries else 0
