@@ -152,7 +152,7 @@ def described(schema: pa.Schema) -> tuple[str, bool]:
     columns, plain = [], True
     for field in schema:
         kind = field.type
-        columns.append(f"{field.name}: {kind}")
+        columns.append(f"{field.name}: {kind!s}")
         plain = plain and type(kind) is pa.DataType and field.metadata is None
     return ", ".join(columns), plain
 

@@ -40,7 +40,7 @@ class StoredOutput:
 
 def output_path(folder: Path, output: str, attempt: int) -> str:
     """Return the path of an output's Arrow file in the folder of its run: `<folder>/<output>.<attempt>.arrow`."""
-    return f"{folder}{os.sep}{output}.{attempt}.arrow"
+    return f"{folder!s}{os.sep}{output}.{attempt}.arrow"
 
 
 def write_output(

@@ -145,6 +145,7 @@ STEPS = """
         def closure(): return {"n": n}
         return closure
     by_closure = make(6)
+    def may_share(context): return {"may_share": context._node_context.may_share_memory}
 """
 
 
@@ -163,6 +164,7 @@ class Trial:
     workers: ProcessWorkers | None = None
     started: list[Any] = field(default_factory=list)
     begun: list[tuple[str, int]] = field(default_factory=list)
+    unshared: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.module = f"remote_{self.folder.name}"
@@ -191,6 +193,7 @@ class Trial:
             Logs(lambda *line: self.logged.append(line), self.folder / "logs"),
             lambda *step: self.progress.append(step),
             grace=self.grace,
+            unshared=self.unshared,
         )
         started = self.started
 
@@ -255,6 +258,12 @@ def test_a_node_runs_in_another_process_on_its_main_thread(trial: Trial) -> None
     first, second = trial.run("where", attempts=2)
     assert trial.table(first) == trial.table(second) == [{"pid": trial.pids()[0], "main": True}], "it stays warm"
     assert trial.pids()[0] != os.getpid()
+
+
+@pytest.mark.parametrize("unshared", [True, False])
+def test_a_worker_is_told_whether_a_result_may_share_memory(trial: Trial, unshared: bool) -> None:
+    trial.unshared = frozenset({"node"} if unshared else ())
+    assert trial.table(trial.run_once("may_share")) == [{"may_share": not unshared}]
 
 
 def test_an_attempt_begins_when_a_worker_has_taken_it(trial: Trial) -> None:
