@@ -264,7 +264,7 @@ def _command(unseen: UnseenCall, values: PathValues, code: Fingerprints) -> Comm
     found = [values.of(part, place) for part in parts]
     if call is None or not found or any(texts is None for texts in found):
         return None
-    words = [text for texts in found for text in texts or (["python"] if texts is found[0] else [])]  # sys.executable
+    words = [text for texts in found for text in texts or (["python3"] if texts is found[0] else [])]  # sys.executable
     text = shlex.join(words) if len(found) > 1 else " ".join(words)
     file = code.file_of(place.module)
     folders = ("", str(Path.cwd()), *((str(file.parent),) if file is not None else ()))
