@@ -18,7 +18,7 @@ from nfrun.code.script_names import ScriptNames, script_names
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.shell_words import Command, commands, here_documents
 from nfrun.system.file_search import find_files, name_below
-from nfrun.watch.places import Places
+from nfrun.watch.counted_files import CountedFiles
 
 MOST_FILES = 1_000
 _LONGEST = 4_096  # bytes of a path
@@ -67,7 +67,7 @@ class _Search:
 
     @cached_property
     def counts(self) -> Callable[[str], bool]:  # only made for scripts that name files
-        return Places(Path(self.folder), [Path(self.folder, ".nfrun")]).counts
+        return CountedFiles(Path(self.folder), [Path(self.folder, ".nfrun")]).counts
 
     def search(self, text: str) -> None:
         self.enter(*self.variables.get("PYTHONPATH", "").split(":"))

@@ -23,9 +23,9 @@ from nfrun.logs.print_capture import current_attempt
 from nfrun.system.checksums import FileChecksums
 from nfrun.watch.audit_hook import listening
 from nfrun.watch.connections import Connections
+from nfrun.watch.counted_files import CountedFiles
 from nfrun.watch.file_access import Access, Use, accesses
 from nfrun.watch.forked_children import ForkedChildren
-from nfrun.watch.places import Places
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.seen_files import SeenFiles
 from nfrun.watch.stack import Caller, Stacks
@@ -46,7 +46,7 @@ class RunWatch:
     def __init__(self, folder: Path, work: Path, checksums: FileChecksums | None = None) -> None:
         self._folder = folder
         self._inside = f"{folder}/"
-        self.counts = Places(folder, [work]).counts
+        self.counts = CountedFiles(folder, [work]).counts
         self.work = work
         self.checksums = checksums or FileChecksums()
         self.files = RecordedFiles(folder, self.counts, self.checksums)

@@ -20,8 +20,8 @@ from types import FrameType
 from typing import Any
 
 from nfrun.watch.audit_hook import listening
+from nfrun.watch.counted_files import CountedFiles
 from nfrun.watch.file_access import Access, Use, accesses
-from nfrun.watch.places import Places
 
 _VARIABLE = "NFRUN_PRELOAD"  # the seconds that imports may take in all, and the names of the packages
 _STARTS_THREADS = frozenset({"polars"})  # known to do so: finding it out would take another start
@@ -46,12 +46,12 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
         # Compiled code may hang so that no signal reaches it. Then the run starts a fork server without packages.
         faulthandler.dump_traceback_later(max(until - time.monotonic(), 0.0) + _END_SECONDS, exit=True, file=nowhere)
         threads = _thread_count()
-        places = Places(Path.cwd())
+        counted = CountedFiles(Path.cwd())
         opened: list[str] = []
 
         def see(event: str, args: tuple[Any, ...], frame: FrameType) -> None:
             with suppress(OSError, TypeError, ValueError):  # the call raises it, too
-                opened.extend(access.path for access in accesses(event, args) if _is_users(access, places))
+                opened.extend(access.path for access in accesses(event, args) if _is_users(access, counted))
 
         for package in installed:
             with listening(see):
@@ -62,10 +62,10 @@ def preload(until: float, packages: list[str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
-def _is_users(access: Access, places: Places) -> bool:
+def _is_users(access: Access, counted: CountedFiles) -> bool:
     """Return whether a file of the user is read, other than code."""
     path = access.path
-    return access.use is Use.READ and not path.endswith(_CODE) and places.counts(path) and Path(path).is_file()
+    return access.use is Use.READ and not path.endswith(_CODE) and counted.counts(path) and Path(path).is_file()
 
 
 def _imports(package: str, until: float) -> bool:

@@ -15,7 +15,7 @@ _SYSTEM = ("/usr", "/etc", "/proc", "/sys", "/dev")
 _NAMES = PYTHON_FOLDERS | {".git"}  # of folders that never count
 
 
-class Places:
+class CountedFiles:
     """Decides for the pipeline in `folder` whether a file counts.
 
     These folders do not count: Python and its packages, folders of the system, temporary folders, hidden folders of the
@@ -25,13 +25,13 @@ class Places:
 
     def __init__(self, folder: Path, excluded: Iterable[Path] = ()) -> None:
         self._pipeline = os.path.abspath(folder)
-        self._excluded = [os.path.abspath(place) for place in excluded]
+        self._excluded = [os.path.abspath(other) for other in excluded]
         temporary = ("/tmp", "/var/tmp", *filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))))
         python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
         own = os.path.dirname(nfrun.__file__)
         # Both the name and what it leads to: a temporary folder is often a link.
         named = dict.fromkeys((*_SYSTEM, *temporary, *python, own))
-        self._outside = [place for place in dict.fromkeys((*named, *map(os.path.realpath, named))) if place != "/"]
+        self._outside = [other for other in dict.fromkeys((*named, *map(os.path.realpath, named))) if other != "/"]
         self._home = os.path.expanduser("~")
         self._known: dict[str, bool] = {}  # by folder
 
@@ -44,14 +44,14 @@ class Places:
         return known and name not in _NAMES and path not in self._excluded
 
     def _counts_below(self, folder: str) -> bool:
-        if any(_is_below(folder, place) for place in self._excluded):
+        if any(_is_below(folder, other) for other in self._excluded):
             return False
         hidden = self._hidden(folder) if _is_below(folder, self._home) else ""
         if hidden and not _is_below(folder, self._kept(hidden)):
             return False
         if not _is_below(folder, self._pipeline):
-            for place in self._outside:
-                if _is_below(folder, place) and not _is_below(folder, self._kept(place)):
+            for other in self._outside:
+                if _is_below(folder, other) and not _is_below(folder, self._kept(other)):
                     return False
         return not any(self._is_left_out(above) for above in _with_parents(folder))
 
@@ -60,12 +60,12 @@ class Places:
         first = folder[len(self._home) :].lstrip("/").partition("/")[0]
         return os.path.join(self._home, first) if first.startswith(".") else ""
 
-    def _kept(self, place: str) -> str:
-        """Return the subfolder of `place` that contains the pipeline; "/dev/null" if none does: nothing is below it."""
-        if not _is_below(self._pipeline, place):
+    def _kept(self, folder: str) -> str:
+        """Return the subfolder of a folder that contains the pipeline; if none does, `/dev/null`: it has no files."""
+        if not _is_below(self._pipeline, folder):
             return "/dev/null"
-        first = self._pipeline[len(place) :].lstrip("/").partition("/")[0]
-        return os.path.join(place, first) if first else place
+        first = self._pipeline[len(folder) :].lstrip("/").partition("/")[0]
+        return os.path.join(folder, first) if first else folder
 
     def _is_left_out(self, folder: str) -> bool:
         """Whether a folder never counts, unless the pipeline itself lies below it."""
@@ -74,8 +74,8 @@ class Places:
         return os.path.basename(folder) in _NAMES or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
 
-def _is_below(path: str, place: str) -> bool:
-    return path == place or path.startswith(place if place.endswith("/") else f"{place}/")
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith("/") else f"{folder}/")
 
 
 def _with_parents(folder: str) -> Iterable[str]:

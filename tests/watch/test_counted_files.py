@@ -1,4 +1,4 @@
-"""Tests of the places whose files count."""
+"""Tests of which files count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.watch.places import Places
+from nfrun.watch.counted_files import CountedFiles
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from nfrun.watch.places import Places
 )
 def test_files_that_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    assert Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
+    assert CountedFiles(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
 
 
 @pytest.mark.parametrize(
@@ -52,29 +52,29 @@ def test_files_that_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_that_do_not_count(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("TMPDIR", "/scratch")
-    assert not Places(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
+    assert not CountedFiles(Path("/data/project"), [Path("/data/project/.nfrun")]).counts(path)
 
 
 @pytest.mark.parametrize("folder", ["/tmp/a/project", "/home/me/.work/a/project", "/usr/src/project"])
 def test_a_folder_that_contains_the_pipeline_counts_in_part(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    places = Places(Path(folder))
-    assert places.counts(f"{folder}/a.csv")
-    assert places.counts(f"{Path(folder).parent}/data/a.csv")
-    assert not places.counts("/tmp/b/a.csv")
-    assert not places.counts("/usr/share/a.csv")
+    files = CountedFiles(Path(folder))
+    assert files.counts(f"{folder}/a.csv")
+    assert files.counts(f"{Path(folder).parent}/data/a.csv")
+    assert not files.counts("/tmp/b/a.csv")
+    assert not files.counts("/usr/share/a.csv")
 
 
 def test_hidden_folders_of_the_home_do_not_count_for_a_pipeline_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    places = Places(Path("/home/me"))
-    assert places.counts("/home/me/a.csv")
-    assert not places.counts("/home/me/.cache/a.csv")
+    files = CountedFiles(Path("/home/me"))
+    assert files.counts("/home/me/a.csv")
+    assert not files.counts("/home/me/.cache/a.csv")
 
 
 def test_a_virtual_environment_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "env/lib").mkdir(parents=True)
     (tmp_path / "env/pyvenv.cfg").touch()
-    places = Places(tmp_path)
-    assert not places.counts(str(tmp_path / "env/lib/x"))
-    assert places.counts(str(tmp_path / "lib/x"))
+    files = CountedFiles(tmp_path)
+    assert not files.counts(str(tmp_path / "env/lib/x"))
+    assert files.counts(str(tmp_path / "lib/x"))
