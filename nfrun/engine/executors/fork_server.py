@@ -27,7 +27,9 @@ _PRELOAD_SECONDS = (
 
 NO_VARIABLES: Mapping[str, str] = {}
 
-# Runs in the worker: takes the pipe for orders and replies, the writing ends for stdout and stderr, and a config.
+# The pipe for orders and replies, the writing ends for stdout and stderr, and a config.
+ServeArguments = tuple[connection.Connection, Sequence[connection.Connection], Any]
+# Runs in the worker with these arguments.
 Serve = Callable[[connection.Connection, Sequence[connection.Connection], Any], None]
 
 
@@ -105,31 +107,20 @@ class _Process(context.ForkServerProcess):
         return _Popen(process_obj)
 
 
-def make_process(
-    serve: Serve,
-    pipe: connection.Connection,
-    streams: Sequence[connection.Connection],
-    config: Any,
-    environ: Mapping[str, str],
-) -> context.ForkServerProcess:
+def make_process(serve: Serve, arguments: ServeArguments, environ: Mapping[str, str]) -> context.ForkServerProcess:
     """Return a process, not started yet, that runs `serve` with these arguments.
 
     With `environ`, it becomes a new Python that has these variables from its start, since some libraries read them when
     they are imported.
     """
     if not environ:
-        return _Process(target=serve, args=(pipe, streams, config), name="nfrun-worker")
-    return _Process(target=_restart, args=(serve, pipe, streams, config, environ), name="nfrun-worker")
+        return _Process(target=serve, args=arguments, name="nfrun-worker")
+    return _Process(target=_restart, args=(serve, arguments, environ), name="nfrun-worker")
 
 
-def _restart(
-    serve: Serve,
-    pipe: connection.Connection,
-    streams: Sequence[connection.Connection],
-    config: Any,
-    environ: Mapping[str, str],
-) -> None:
+def _restart(serve: Serve, arguments: ServeArguments, environ: Mapping[str, str]) -> None:
     """Become a new Python that runs `serve`. It keeps the process id, by which the fork server knows it."""
+    pipe, streams, config = arguments
     parent = process.parent_process()
     numbers = [pipe.fileno(), *(stream.fileno() for stream in streams), parent.sentinel if parent else -1]
     with tempfile.TemporaryFile() as file:
@@ -140,8 +131,8 @@ def _restart(
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import resume; resume({file.fileno()}, {numbers})"
         )
-        arguments = [sys.executable, *_util._args_from_interpreter_flags(), "-P", "-c", code]
-        os.execve(sys.executable, arguments, {**os.environ, **environ})
+        command = [sys.executable, *_util._args_from_interpreter_flags(), "-P", "-c", code]
+        os.execve(sys.executable, command, {**os.environ, **environ})
 
 
 def resume(file: int, numbers: Sequence[int]) -> None:

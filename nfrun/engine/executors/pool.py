@@ -50,7 +50,7 @@ class Worker:
         pairs = [connection.Pipe(duplex=False) for _ in range(2)]
         self.streams = [reading for reading, _ in pairs]
         streams = [writing for _, writing in pairs]
-        self.process = make_process(serve, worker_pipe, streams, config, environ)
+        self.process = make_process(serve, (worker_pipe, streams, config), environ)
         with self._process_lock:
             self.process.start()
         for pipe in (worker_pipe, *streams):

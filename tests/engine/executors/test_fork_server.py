@@ -23,7 +23,7 @@ fork_server._PRELOAD_SECONDS = float(seconds)
 fork_server.start_server(["nfrun.engine.executors.worker"], packages)
 here, there = connection.Pipe()
 for _ in range(10_000):  # the system may need a moment to see that the fork server has ended
-    process = fork_server.make_process(serve, there, [], packages, {})
+    process = fork_server.make_process(serve, (there, [], packages), {})
     try:
         process.start()
         break
