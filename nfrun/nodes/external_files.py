@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.pipeline import NOTHING, NodeSpec
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
@@ -18,7 +19,9 @@ from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import FileChecksums, text_checksum
 from nfrun.system.file_search import find_files
-from nfrun.tables.remote_versions import RemoteVersions
+
+if TYPE_CHECKING:
+    from nfrun.tables.remote_versions import RemoteVersions
 
 _MANY = 1_000  # files of one entry: of more, the journal has one checksum for all
 
@@ -54,13 +57,18 @@ class ExternalInputs:
         self._env = env
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = checksums or FileChecksums()
-        self._remote_versions = RemoteVersions()
         self._snapshots: dict[str, Mapping[str, str] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
         self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
         self.counts: Callable[[str], bool] = lambda path: True
         self._before: dict[str, Mapping[str, tuple[int, ...]]] = {}  # by node, the states of the files it may write
+
+    @cached_property
+    def _remote_versions(self) -> RemoteVersions:
+        from nfrun.tables.remote_versions import RemoteVersions  # few pipelines read files of services
+
+        return RemoteVersions()
 
     def snapshot(self, spec: NodeSpec, *, anew: bool = False) -> Mapping[str, str] | None:
         """Return checksums by file name, "" for a missing file; None if they cannot be taken, see `obstacle`.

@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name, seed_of
-from nfrun.nodes.duckdb_instances import DuckDBInstances
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
-from nfrun.system.working_directory import thread_directory
+
+if TYPE_CHECKING:
+    from nfrun.nodes.duckdb_instances import DuckDBInstances
 
 START_THERE = "start nfrun in the folder of the pipeline"
 INSTALL = "install it with: pip install 'nfrun[sql]'"
@@ -74,11 +75,13 @@ def _in_folder(context: NodeContext) -> Iterator[None]:
     DuckDB looks in the working directory first, and some statements look nowhere else. Raises NodeError for a query
     that would read another file than the one beside the pipeline.
     """
-    from nfrun.nodes.sql_files import files_elsewhere
-
     if _is_working_directory(context.folder):
         yield
         return
+
+    from nfrun.nodes.sql_files import files_elsewhere
+    from nfrun.system.working_directory import thread_directory
+
     only_here, in_both = files_elsewhere(context.node.body, context.node.with_, context.folder)
     with nullcontext(False) if only_here else thread_directory(context.folder) as moved:
         if in_both and not moved:
@@ -100,6 +103,8 @@ def _is_working_directory(folder: Path) -> bool:
 
 def _instances(context: NodeContext) -> DuckDBInstances:
     """Return the instances of this process."""
+    from nfrun.nodes.duckdb_instances import DuckDBInstances
+
     found: DuckDBInstances | None = context.memo.get(DuckDBInstances)
     if found is None:
         # Otherwise DuckDB looks up unknown tables among the Python variables of nfrun's own frames.
