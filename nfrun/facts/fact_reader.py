@@ -26,18 +26,17 @@ from nfrun.facts.statement_reader import Findings, StatementReader
 
 _HARMLESS = "compile getLogger frozenset Path PurePath namedtuple TypeVar NewType Lock RLock"
 _WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}"
-
-
 _SUSPECTS = (global_state.is_suspect, unseen_calls.is_suspect, client_of)
 
 _MANY = 200  # words: then every line counts as having one
 
 
 def facts_of(code: Fingerprints) -> FactReader:
-    """Return the reader of the facts of this code; there is one."""
-    found = code.memo.setdefault("facts", None) or FactReader(code)
-    code.memo["facts"] = found
-    return found
+    """Return the reader of the facts of this code, which is kept with it."""
+    if "facts" not in code.memo:
+        code.memo["facts"] = FactReader(code)
+    reader: FactReader = code.memo["facts"]
+    return reader
 
 
 class FactReader:
@@ -53,6 +52,7 @@ class FactReader:
         self._variables: frozenset[str] = frozenset()
         self._facts: dict[tuple[str, str], CodeFacts] = {}  # without files
         self._unseen: dict[tuple[str, str], bool] = {}  # whether the functions read files unseen
+        self._with_files: dict[tuple[str, str, str], CodeFacts] = {}  # those that do, by their arguments too
 
     def of(self, module: str, function: str, arguments: Mapping[str, Any] = NOTHING) -> CodeFacts:
         """Return the facts of all project code that the function may reach; `arguments` are the values it is given."""
@@ -61,12 +61,16 @@ class FactReader:
             found = [findings for group in self._code.reached(*start) for findings in self._findings(group)]
             self._facts[start] = self._merged(start, found)
             self._unseen[start] = any(findings.unseen for findings in found)
-        facts = self._facts[start]
-        if self._unseen[start]:
+        if not self._unseen[start]:
+            return self._facts[start]
+        key = (*start, repr(arguments))
+        if key not in self._with_files:
             pieces = [piece for group in self._code.reached(*start) for piece in group]
             found = [self._read(piece) for piece in pieces]
-            facts = named_files(self._code, self._names, pieces, found, f"{module}:{function}", arguments, facts)
-        return facts
+            self._with_files[key] = named_files(
+                self._code, self._names, pieces, found, f"{module}:{function}", arguments, self._facts[start]
+            )
+        return self._with_files[key]
 
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
         if not found:
