@@ -22,6 +22,7 @@ OTHER_MEANINGS = {
     ("cli/bench.py", "dict key", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
     ("code/uses.py", "set", "sql"): "a function of libraries that runs a query",
+    ("nodes/texts/script_files.py", "comparison", "python"): "a language",
     ("cache/work_dir.py", "dict key", "run"): "the id of a run",
     ("cache/work_dir.py", "tuple", "run"): "the id of a run",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",

@@ -4,18 +4,16 @@
 digests the project code that a function may reach. It uses `sources.py` and `module_index.py` for files, `symbols.py`,
 `uses.py` and `bindings.py` for syntax trees, `import_effects.py` for what an import changes elsewhere, and
 `distributions.py` for the versions of installed packages. `source_import.py` makes Python import what the others read;
-`module_space.py` does so for one run of several in a process. `script_names.py` reads what a script that a node starts
-names and imports.
+`module_space.py` does so for one run of several in a process.
 
 Other packages use:
 
 - `bindings`: `argument_names`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
-- `function_lookup`: `FunctionLookup`, `Signature`
+- `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `ModuleSpace`, `with_short_names`
-- `script_names`: `ScriptNames`, `script_names`
 - `source_import`: `import_for_process`
 - `symbols`: `Definition`
 """

@@ -1,7 +1,8 @@
 """The kinds of node: `python`, `sql`, `run`, `read` and `write`, one module each.
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
-`external_files`, `declared_files` and `sql_files` find the files outside of a run that nodes read and write.
+`external_files` and `declared_files` find the files outside of a run that nodes read and write. `texts` has what reads
+scripts and queries for the names of files.
 
 Other packages use:
 

@@ -180,7 +180,7 @@ class ExternalInputs:
                 named.update(found)
                 named.by_pattern.update(inner for inner in found if inner != name)
         if facts.commands:
-            from nfrun.nodes.script_files import script_files
+            from nfrun.nodes.texts.script_files import script_files
 
             for command in facts.commands:
                 of_scripts = script_files(command.text, {}, self._base, command.folders, "a script it starts")

@@ -37,9 +37,9 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterable[NodeDiagnostic]:
     """Check that the script reads no variables of nfrun that the node does not have."""
     if "NFRUN_" not in node.body:
         return ()
-    from nfrun.nodes.script_names import check_names
+    from nfrun.nodes.script_variables import check_variables
 
-    return check_names(node)
+    return check_variables(node)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -194,8 +194,8 @@ def _values(node: NodeSpec) -> dict[str, str]:
     return {f"NFRUN_WITH_{name}": text for name, text in texts.items()}
 
 
-def _named_files(node: NodeSpec, folder: Path) -> NamedFiles:
-    from nfrun.nodes.script_files import script_files
+def _external_inputs(node: NodeSpec, folder: Path) -> NamedFiles:
+    from nfrun.nodes.texts.script_files import script_files
 
     public = {name: value for name, value in node.env.items() if name not in node.redacted_env}
     return script_files(node.body, {**public, **_values(node)}, folder)
@@ -231,7 +231,7 @@ RUN = Kind(
     },
     synonyms=("command", "cmd", "shell", "script", "bash", "bash_command"),
     expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
-    external_inputs=_named_files,
+    external_inputs=_external_inputs,
     key_inputs=lambda node, code: {"format": node.format},
     code_facts=text_facts,
     is_process=True,

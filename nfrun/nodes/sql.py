@@ -79,7 +79,7 @@ def _in_folder(context: NodeContext) -> Iterator[None]:
         yield
         return
 
-    from nfrun.nodes.sql_files import files_elsewhere
+    from nfrun.nodes.texts.sql_files import files_elsewhere
     from nfrun.system.working_directory import thread_directory
 
     only_here, in_both = files_elsewhere(context.node.body, context.node.with_, context.folder)
@@ -164,14 +164,14 @@ def _table(context: NodeContext, connection: Any, statements: Sequence[Any]) -> 
         return result.to_arrow_table()
 
 
-def _named_files(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
-    from nfrun.nodes.sql_files import sql_files
+def _external_inputs(node: NodeSpec, folder: Path) -> Mapping[str, Path]:
+    from nfrun.nodes.texts.sql_files import sql_files
 
     return sql_files(node.body, node.with_, folder)
 
 
-def _names(node: NodeSpec) -> Iterator[str]:
-    from nfrun.nodes.sql_files import named_in_sql
+def _named_files(node: NodeSpec) -> Iterator[str]:
+    from nfrun.nodes.texts.sql_files import named_in_sql
 
     return named_in_sql(node.body, node.with_)
 
@@ -189,8 +189,8 @@ SQL = Kind(
     run=run,
     synonyms=("query", "duckdb", "select"),
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",
-    external_inputs=_named_files,
-    named_files=_names,
+    external_inputs=_external_inputs,
+    named_files=_named_files,
     packages=("duckdb",),
     code_facts=text_facts,
 )

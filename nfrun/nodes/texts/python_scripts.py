@@ -25,8 +25,8 @@ class ScriptNames:
     modules: dict[str, None] = field(default_factory=dict)
 
 
-def script_names(source: bytes | str) -> ScriptNames | None:
-    """Return what a script names, None if it is not Python."""
+def names_in_python(source: bytes | str) -> ScriptNames | None:
+    """Return the texts and modules that a Python script names, None if it is not Python."""
     try:
         with ignored_warnings():
             return _names(ast.parse(source))
@@ -75,7 +75,7 @@ def _appends(call: ast.Call) -> bool:
 
 
 def _text(node: ast.expr) -> str:
-    """Return the text that an expression makes, with `*` for what is computed; "" if it is no text."""
+    """Return the text that an expression has as its value, with `*` for what is computed; "" if it is no text."""
     match node:
         case ast.Constant(value=str(text)):
             return text

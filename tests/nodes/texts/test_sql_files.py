@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.nodes.sql_files import files_elsewhere, sql_files
+from nfrun.nodes.texts.sql_files import files_elsewhere, sql_files
 
 FILES = (
     "a.csv",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.nodes.script_files import MOST_FILES, script_files
+from nfrun.nodes.texts.script_files import MOST_FILES, script_files
 
 FILES = {
     "train.py": "import helpers\nfrom pkg import mod\nopen('data.csv')\nPath(__file__).parent / 'conf' / 'x.yaml'\n",

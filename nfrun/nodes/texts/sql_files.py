@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.sql_arguments import computed_names
+from nfrun.nodes.texts.sql_arguments import computed_names
 from nfrun.tables.formats import format_of
 
 # Comments (they may hold quotes), strings in all notations, values, and dotted names, which may name files unquoted.

@@ -14,9 +14,9 @@ from glob import has_magic
 from itertools import product
 from pathlib import Path
 
-from nfrun.code.script_names import ScriptNames, script_names
 from nfrun.nodes.base import NamedFiles
-from nfrun.nodes.shell_words import Command, commands, here_documents
+from nfrun.nodes.texts.python_scripts import ScriptNames, names_in_python
+from nfrun.nodes.texts.shell_words import Command, commands, here_documents
 from nfrun.system.file_search import find_files, name_below
 from nfrun.watch.counted_files import CountedFiles
 
@@ -76,7 +76,7 @@ class _Search:
             if name != "PYTHONPATH":
                 self.shell(value, None)
         for document in here_documents(text):
-            if names := script_names(document):
+            if names := names_in_python(document):
                 self.python(names, None)
         while self.left:
             self.follow(*self.left.pop())
@@ -98,7 +98,7 @@ class _Search:
                 name = word.rpartition("/")[2]
                 if language == "python" and previous == "-m":
                     self._module(word, self.places, whole=True)
-                elif language == "python" and previous == "-c" and (names := script_names(word)):
+                elif language == "python" and previous == "-c" and (names := names_in_python(word)):
                     self.python(names, None)
                 language = "python" if _PYTHON.fullmatch(name) else "shell" if _SHELL.fullmatch(word) else language
                 self._name(word, [*self.places, *beside], language)
@@ -130,7 +130,7 @@ class _Search:
         except OSError:
             return
         first = content.partition(b"\n")[0].decode("latin-1") if content.startswith(b"#!") else ""
-        names = script_names(content) if path.endswith(".py") or "python" in first or language == "python" else None
+        names = names_in_python(content) if path.endswith(".py") or "python" in first or language == "python" else None
         if names:
             self.python(names, path)
         elif path.endswith((*_SHELL_ENDINGS, ".py")) or re.search(r"sh\b", first) or language == "shell":

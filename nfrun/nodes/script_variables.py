@@ -24,7 +24,7 @@ _READ = re.compile(
 _SET = re.compile(r"(?<![\w${#!])(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII)  # by `=`, `for` or `read`
 
 
-def check_names(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Yield an error for each place where the script of a node reads such a variable."""
     text = node.body
     outputs = [f"NFRUN_OUTPUT_{name}" for name in node.outputs]
