@@ -20,9 +20,9 @@ from nfrun.facts import global_state, unseen_calls
 from nfrun.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.facts.code_facts import CodeFact, CodeFacts
 from nfrun.facts.memos import keeps_results
-from nfrun.facts.named_files import named_files
 from nfrun.facts.names import Names
 from nfrun.facts.statement_reader import Findings, StatementReader
+from nfrun.facts.unseen_files import with_unseen_files
 
 _HARMLESS = "compile getLogger frozenset Path PurePath namedtuple TypeVar NewType Lock RLock"
 _WORDS = rf"global|pyarrow|{CLIENT_WORDS}|{global_state.WORDS}|{unseen_calls.WORDS}"
@@ -67,7 +67,7 @@ class FactReader:
         if key not in self._with_files:
             pieces = [piece for group in self._code.reached(*start) for piece in group]
             found = [self._read(piece) for piece in pieces]
-            self._with_files[key] = named_files(
+            self._with_files[key] = with_unseen_files(
                 self._code, self._names, pieces, found, f"{module}:{function}", arguments, self._facts[start]
             )
         return self._with_files[key]

@@ -10,8 +10,8 @@ from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import Pipeline
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
-from nfrun.spec.declared_files import check_files
 from nfrun.spec.loader import read_pipeline
+from nfrun.spec.missing_files import check_files
 from nfrun.spec.parameters import read_params_file
 
 

@@ -46,7 +46,7 @@ _MOVES = ("os.chdir", "os.fchdir", "contextlib.chdir")
 _LONGEST = 4096  # bytes of a path
 
 
-def named_files(
+def with_unseen_files(
     code: Fingerprints,
     names: Names,
     pieces: Sequence[Piece],
