@@ -27,8 +27,6 @@ from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
-from nfrun.system.native_threads import limits_arrow
-from nfrun.system.runtime import cores
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
 
@@ -120,7 +118,7 @@ def _run(
 ) -> RunResult:
     options, pipeline = setup.options, setup.pipeline
     code, reused = (cache.code, cache.reused_nodes) if cache else (Fingerprints(Path(pipeline.folder)), ())
-    placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused)
+    placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
     executors = placement.executors
     record = RunRecord(setup.plan)
 
@@ -157,7 +155,6 @@ def _run(
         import_module=import_module,
         keep_going=options.keep_going,
         grace=options.grace,
-        arrow_threads=cores() if limits_arrow(setup.thread_variables) else 0,
     )
     tables: dict[str, Any] = {}
     try:

@@ -68,10 +68,9 @@ class AttemptRunner:
     process's with the file's `env` on top. `logs` receives what nodes print and log; `progress(node, done, total)`
     emits progress. `memo` is shared by all attempts, for values that kinds keep. `consumed_here` is
     `consumed`, needed where `pipeline` is only a part. A cancelled child process is killed after `grace` seconds.
-    `import_module` imports the user's modules; None if this process has only one run. Arrow's thread pool gets
-    `arrow_threads` in worker processes, 0 if it may follow their environment. Queries in this process may take
-    `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what they
-    change in the process; None if no node is expected to. `unshared` is that of `Placement`.
+    `import_module` imports the user's modules; None if this process has only one run. Queries in this process may
+    take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
+    they change in the process; None if no node is expected to. `unshared` is that of `Placement`.
     """
 
     pipeline: Pipeline
@@ -86,7 +85,6 @@ class AttemptRunner:
     consumed_here: Mapping[str, Sequence[OutputId]] | None = None
     grace: float = GRACE_SECONDS
     import_module: Callable[[str], Any] | None = None
-    arrow_threads: int = 0
     memory_share: float = 1.0
     process_state: ProcessState | None = None
     watch: RunWatch | None = None

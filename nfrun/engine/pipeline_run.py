@@ -44,8 +44,7 @@ class PipelineRun:
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
     `gate` before the reporters get them. `import_module` imports the user's modules; None if this process has only
-    one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`. `arrow_threads` is that of
-    `AttemptRunner`.
+    one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
     """
 
     def __init__(
@@ -67,7 +66,6 @@ class PipelineRun:
         import_module: Callable[[str], Any] | None = None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
-        arrow_threads: int = 0,
     ) -> None:
         names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
         self._makers = {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
@@ -103,7 +101,6 @@ class PipelineRun:
             contention=contention,
             grace=grace,
             import_module=import_module,
-            arrow_threads=arrow_threads,
             process_state=_process_state() if placement.watches_threads else None,
             unshared=placement.unshared,
         )

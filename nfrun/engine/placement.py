@@ -6,25 +6,32 @@ from collections.abc import Collection, Mapping
 
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.events import GIL_WAIT_SECONDS
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
-from nfrun.system.native_threads import thread_variables
+from nfrun.system.native_threads import limits_arrow, thread_variables
+from nfrun.system.runtime import cores
 
 _HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
 
 
 def place_nodes(
-    pipeline: Pipeline, requested: str, recorded: NodeStats, code: Fingerprints, reused: Collection[str] = ()
+    pipeline: Pipeline,
+    requested: str,
+    recorded: NodeStats,
+    code: Fingerprints,
+    reused: Collection[str] = (),
+    added_variables: Mapping[str, str] = NOTHING,
 ) -> Placement:
     """Decide where the nodes run that are not `reused`.
 
     `requested` is the executor for all nodes, `auto`, or `file`: then each node's own `executor` counts, and `auto` if
     it has none. Nodes that are processes of their own, and nodes of registered kinds, are never in worker processes. A
-    node with its own number of threads is in one, unless it shall run on a thread.
+    node with its own number of threads is in one, unless it shall run on a thread. `added_variables` are those that
+    nfrun adds to the environment of all nodes: they shall not make the thread pool of Arrow smaller.
     """
     executors: dict[str, str] = {}
     worker_environ: dict[str, Mapping[str, str]] = {}
@@ -60,7 +67,8 @@ def place_nodes(
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
-    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared)
+    arrow_threads = cores() if limits_arrow(added_variables) else 0
+    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, arrow_threads)
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:

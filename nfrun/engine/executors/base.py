@@ -59,7 +59,8 @@ class Placement:
     `executors` are the executors by node, without the nodes on threads. The worker process of a node in
     `worker_environ` starts with these variables. `packages` are installed packages that nodes in worker processes will
     import. If it `watches_threads`, nodes on threads may change state that all nodes of the process share. The tables
-    that the `unshared` nodes return share no memory with objects that change later.
+    that the `unshared` nodes return share no memory with objects that change later. Arrow's thread pool gets
+    `arrow_threads` in worker processes, 0 if it may follow their environment.
     """
 
     executors: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -67,6 +68,7 @@ class Placement:
     packages: Sequence[str] = ()
     watches_threads: bool = False
     unshared: Set[str] = frozenset()
+    arrow_threads: int = 0
 
 
 ON_THREADS = Placement()

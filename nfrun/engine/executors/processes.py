@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
 from nfrun.engine.executors import pool
-from nfrun.engine.executors.base import ExecutorContext, OnOutcome
+from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
@@ -47,11 +47,11 @@ class ProcessExecutor(ThreadExecutor):
     begins_at_once = False
 
     def __init__(self, context: ExecutorContext, on_outcome: OnOutcome) -> None:
-        environ = context.placement.worker_environ
-        ours = [node for node, name in context.placement.executors.items() if name == self.name]
-        ahead = min(context.slots, sum(node not in environ for node in ours))
+        placement = context.placement
+        ours = [node for node, name in placement.executors.items() if name == self.name]
+        ahead = min(context.slots, sum(node not in placement.worker_environ for node in ours))
         self._workers = ProcessWorkers(
-            context.runner, context.store, context.folder, context.on_begun, ahead, environ=environ
+            context.runner, context.store, context.folder, context.on_begun, ahead, placement=placement
         )
         super().__init__(context.with_cache(self._workers), on_outcome)
 
@@ -67,8 +67,8 @@ class ProcessWorkers:
     An executor can use it in place of `runner`. The first `ahead` workers start at once in the background; more start
     when attempts need them. Workers write their outputs into the folder `outputs`, and `store` registers the files.
     `on_begun(node, attempt)` is called when a worker has taken an attempt. A worker that does not within `take_seconds`
-    is killed. `environ` has the variables with which the worker of a node starts, by node. `close` ends the processes.
-    Safe to call from several threads.
+    is killed. `placement` has the variables and threads of workers. `close` ends the processes. Safe to call from
+    several threads.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class ProcessWorkers:
         on_begun: Callable[[str, int], None],
         ahead: int = 0,
         take_seconds: float = _TAKE_SECONDS,
-        environ: Mapping[str, Mapping[str, str]] = NOTHING,
+        placement: Placement = ON_THREADS,
     ) -> None:
         self._runner = runner
         self._store = store
         self._take_seconds = take_seconds
-        self._environ = environ
+        self._environ = placement.worker_environ
         shared = replace(runner.pipeline, nodes={})
         config = WorkerConfig(
             shared,
@@ -93,7 +93,7 @@ class ProcessWorkers:
             runner.scratch,
             runner.environ,
             store.fsync,
-            runner.arrow_threads,
+            placement.arrow_threads,
             memory_share=1 / max(1, ahead),
             work=None if runner.watch is None else runner.watch.work,
         )

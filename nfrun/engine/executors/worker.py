@@ -38,8 +38,8 @@ class WorkerConfig:
     """What all attempts of a run share.
 
     `outputs` and `scratch` are folders. `environ` is the complete environment. With `fsync`, outputs survive a power
-    loss. `arrow_threads` and `memory_share` are those of `AttemptRunner`. With the work folder `work`, the worker
-    watches what nodes open.
+    loss. `arrow_threads` is that of `Placement`, and `memory_share` that of `AttemptRunner`. With the work folder
+    `work`, the worker watches what nodes open.
     """
 
     pipeline: Pipeline

@@ -22,6 +22,7 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
+from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.pool import WorkerPool
 from nfrun.engine.executors.processes import ProcessExecutor, ProcessWorkers, _ending
 from nfrun.logs.node_logs import Logs
@@ -204,8 +205,9 @@ class Trial:
                 return worker
 
         with patch("nfrun.engine.executors.pool.WorkerPool", Watched):
+            placement = Placement(worker_environ=self.environ)
             self.workers = ProcessWorkers(
-                work, self.store, self.run_folder, self.on_begun, self.ahead, self.take_seconds, self.environ
+                work, self.store, self.run_folder, self.on_begun, self.ahead, self.take_seconds, placement
             )
         return self.workers
 
