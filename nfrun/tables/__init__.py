@@ -1,10 +1,11 @@
 """Arrow tables: content digests, file formats, and the stores that pass outputs from node to node.
 
-`store.py` keeps the outputs of a run, `frozen.py` brings them into the form that all readers get, `write_queue.py`
-orders their writes, `ipc.py` and `output_files.py` write their Arrow files. `worker_store.py` is the store inside a
-worker process; `json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py`
-reads and writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` hashes content.
-`remote_versions.py` asks services for the versions of files.
+`store.py` keeps the outputs of a run. `frozen.py` copies memory that a node could still change, and `stored_form.py`
+and `dictionaries.py` give tables the form that readers of their files get. `write_queue.py` orders the writes of
+outputs, `ipc.py` and `output_files.py` write their Arrow files. `worker_store.py` is the store inside a worker process;
+`json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py` reads and
+writes the user's files: Parquet, CSV, JSON lines, Arrow. `digest.py` hashes content. `remote_versions.py` asks services
+for the versions of files.
 
 Other packages use:
 

@@ -1,27 +1,22 @@
-"""Brings the outputs of nodes into the form that all readers get: immutable, and just as a file would hold them.
+"""Freezes what nodes return: copies memory that a node, or who has its objects, could still change.
 
 Arrow shares the memory of numpy arrays, and so that of pandas objects and of polars objects made of them, instead of
 copying it. Memory that Arrow, polars or DuckDB has allocated is immutable.
-
-A reader of a file gets one chunk per batch, one dictionary per column, and extension types only if they are registered.
-So does a reader of a table in memory.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Set
-from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from nfrun.tables.formats import FormatError
+from nfrun.tables.dictionaries import has_dictionary, with_one_dictionary_each
 
-MIN_ROWS = 65_536  # per batch of a file; smaller batches cost readers more than they save
 LITTLE = 1 << 12  # bytes, one page
+HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
 _LARGE = 1 << 20  # bytes; to copy a smaller table takes less time than to compare it with the inputs
-_HUGE = 1 << 30  # bytes; copying as much might take more memory than there is
 
 
 def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table | pa.RecordBatchReader:
@@ -33,7 +28,7 @@ def frozen_output(table: pa.Table, inputs: Iterable[pa.Table] = ()) -> pa.Table 
         return frozen(table)
     safe = {address for other in inputs for column in other.columns for address in _addresses(column)}
     shared = [i for i in _shareable_columns(table) if not _is_within(table.column(i), safe)]
-    if sum(table.column(i).nbytes for i in shared) >= _HUGE:
+    if sum(table.column(i).nbytes for i in shared) >= HUGE:
         return table.to_reader()
     return _with_copies(table, shared)
 
@@ -60,180 +55,6 @@ def copied(table: pa.Table) -> pa.Table:
     return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
-def read_all(reader: pa.RecordBatchReader) -> pa.Table:
-    """Read all batches into memory. Each is copied at once: a node may reuse its arrays for the next batch."""
-    reader = registered_reader(reader)
-    tables = (frozen(pa.Table.from_batches([batch])) for batch in joined_batches(reader))
-    return pa.Table.from_batches([batch for table in tables for batch in table.to_batches()], reader.schema)
-
-
-def as_stored(table: pa.Table, plain: bool = False) -> pa.Table:
-    """Return the table as a reader of its file gets it. Copies only what the file would not hold as it is.
-
-    `plain`: its types are known to be. Raises FormatError if a file cannot hold a dictionary of the table.
-    """
-    if not plain and "<" in str(table.schema):  # extension<…>, dictionary<…>, list<…>
-        table = storable(table)
-        for i, field in enumerate(table.schema):
-            # Lists and runs show readers all values of the array that they are a slice of; a file has only their own.
-            if any(map(_is_slice, table.column(i).chunks)):
-                table = table.set_column(i, field, copied(table.select([i])).column(0))
-    if not table.num_columns or (table.num_rows and {column.num_chunks for column in table.columns} == {1}):
-        return table
-    return pa.Table.from_batches(list(joined_batches(table)), table.schema)
-
-
-def _is_slice(array: pa.Array) -> bool:
-    """Return whether the array, or one inside of it, has more values than a file would hold."""
-    kind = array.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _is_slice(array.storage)
-    if not kind.num_fields or not len(array):
-        return False
-    if array.offset:
-        return True
-    if pt.is_struct(kind):
-        return any(_is_slice(array.field(i)) for i in range(kind.num_fields))
-    if pt.is_run_end_encoded(kind):
-        return bool(array.run_ends[-1].as_py() != len(array))
-    if pt.is_fixed_size_list(kind):
-        return len(array.values) != len(array) * kind.list_size or _is_slice(array.values)
-    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_map(kind):
-        first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
-        return first != 0 or last != len(array.values) or _is_slice(array.values)
-    return False
-
-
-def storable(table: pa.Table) -> pa.Table:
-    """Return the table as `as_stored` does, but with the chunks that it has."""
-    types = str(table.schema)
-    if "extension<" in types:
-        table = as_registered(table)
-    return _with_one_dictionary_each(table) if "dictionary<" in types else table
-
-
-def is_streamed(value: pa.Table | pa.RecordBatchReader) -> bool:
-    """Return whether the batches of an output are written to its file one by one, at once, if it may have a file.
-
-    So are those of a reader. A table of 1 GiB or more with small chunks might need too much memory to join them.
-    """
-    if isinstance(value, pa.RecordBatchReader):
-        return not has_dictionary(pa.struct(value.schema))
-    if value.get_total_buffer_size() < _HUGE:
-        return False
-    return any(batch.num_rows < MIN_ROWS for batch in value.to_batches()[:-1])
-
-
-def _is_plain(schema: pa.Schema) -> bool:
-    """Return whether no column has a type that contains others, is an extension type or could become one.
-
-    Whatever asks Arrow more than this lets go of Python's lock, and a thread waits for it longer than a small table
-    takes.
-    """
-    return all(type(field.type) is pa.DataType and field.metadata is None for field in schema)
-
-
-def as_registered(table: pa.Table) -> pa.Table:
-    """Return the table with the extension types that are registered now, and with the storage of the others."""
-    schema = table.schema
-    return table if _is_plain(schema) or _registered(schema).equals(schema) else copied(table)
-
-
-def registered_reader(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return a reader of the same batches, each as `as_registered` returns it."""
-    schema = _registered(reader.schema)
-    if schema.equals(reader.schema):
-        return reader
-    tables = (copied(pa.Table.from_batches([batch])) for batch in reader)
-    return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
-
-
-def joined_batches(value: pa.Table | pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a table or reader. Adjacent small batches are joined until they have MIN_ROWS rows."""
-    small: list[pa.RecordBatch] = []
-    count = 0
-    for batch in value.to_batches() if isinstance(value, pa.Table) else value:
-        count += batch.num_rows
-        if count >= MIN_ROWS:
-            yield from _joined([*small, batch])
-            small, count = [], 0
-        elif batch.num_rows:
-            # The node that makes the batches of a reader may reuse its arrays for the next one.
-            kept = batch if isinstance(value, pa.Table) else frozen(pa.Table.from_batches([batch])).to_batches()[0]
-            small.append(kept)
-    yield from _joined(small)
-
-
-def _registered(schema: pa.Schema) -> pa.Schema:
-    """Return the schema as a file's reader gets it."""
-    text = schema.serialize()
-    return pa.ipc.read_schema(text) if b"ARROW:extension:name" in text.to_pybytes() else schema
-
-
-def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    if len(batches) < 2:
-        return batches
-    try:
-        return [pa.concat_batches(batches)]
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # sparse unions, or more than 2 GB of text
-        return batches
-
-
-def has_dictionary(kind: pa.DataType) -> bool:
-    """Return whether the type contains a dictionary. Batches may have different ones, which a file cannot hold."""
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    parts = [kind.field(i).type for i in range(kind.num_fields)]
-    return isinstance(kind, pa.DictionaryType) or any(has_dictionary(part) for part in parts)
-
-
-def _with_one_dictionary_each(table: pa.Table) -> pa.Table:
-    """Give the chunks of each column the same dictionary. Raises FormatError."""
-    for i, field in enumerate(table.schema):
-        column, kind = table.column(i), field.type
-        if not has_dictionary(kind):
-            continue
-        if isinstance(kind, pa.DictionaryType) and has_dictionary(kind.value_type):
-            raise FormatError(
-                f"the values of the dictionary column '{field.name}' contain dictionaries ({kind}), "
-                "which an Arrow file cannot hold: decode the column with dictionary_decode()"
-            )
-        try:
-            column = pa.table([column], pa.schema([field])).unify_dictionaries().column(0)
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # of lists and structs, or with nulls
-            found = _merged(column) if isinstance(kind, pa.DictionaryType) else None
-            if found is None:
-                raise FormatError(
-                    f"the chunks of the column '{field.name}' ({kind}) have different dictionaries, which cannot be "
-                    f"put together ({str(error).rstrip('.')}): decode it, or give all chunks the same dictionary"
-                ) from None
-            column = found
-        table = table.set_column(i, field, column)
-    return table
-
-
-def _merged(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Put the dictionaries of the chunks one behind the other; None if the type of the indices is too small."""
-    import pyarrow.compute as pc
-
-    kind = column.type
-    dictionaries: list[pa.Array] = []
-    moved: list[pa.Array] = []
-    for chunk in column.chunks:
-        place = next((i for i, known in enumerate(dictionaries) if known.equals(chunk.dictionary)), len(dictionaries))
-        if place == len(dictionaries):
-            dictionaries.append(chunk.dictionary)
-        moved.append(pc.add(chunk.indices.cast(pa.int64()), sum(map(len, dictionaries[:place]))))
-    whole = pa.concat_arrays(dictionaries)
-    with suppress(pa.ArrowInvalid):
-        chunks = [
-            pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), whole, ordered=kind.ordered)
-            for indices in moved
-        ]
-        return pa.chunked_array(chunks, kind)
-    return None
-
-
 def _shareable_columns(table: pa.Table) -> list[int]:
     """Return the positions of the columns that may share the memory of numpy arrays."""
     return [i for i, kind in enumerate(table.schema.types) if _is_shareable(kind)]
@@ -244,7 +65,7 @@ def _with_copies(table: pa.Table, shared: list[int]) -> pa.Table:
         return table
     fields = list(table.schema)
     if any(has_dictionary(fields[i].type) for i in shared):
-        table = _with_one_dictionary_each(table)
+        table = with_one_dictionary_each(table)
     columns, copy = table.columns, copied(table.select(shared))
     for i, column, field in zip(shared, copy.columns, copy.schema, strict=True):
         columns[i], fields[i] = column, field

@@ -15,7 +15,8 @@ from nfrun.core.errors import HandoffError
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
-from nfrun.tables.frozen import LITTLE, joined_batches, registered_reader, storable
+from nfrun.tables.frozen import LITTLE
+from nfrun.tables.stored_form import is_plain, joined_batches, registered_reader, with_stored_types
 
 if TYPE_CHECKING:
     from nfrun.tables.digest import Digest
@@ -59,7 +60,7 @@ def write_file(
     from nfrun.tables.digest import Digest
 
     reserved = 0
-    table = storable(value) if isinstance(value, pa.Table) else registered_reader(value)
+    table = with_stored_types(value) if isinstance(value, pa.Table) else registered_reader(value)
     content = Digest(table.schema)
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None
@@ -145,7 +146,7 @@ def schema_line(schema: pa.Schema) -> str:
 
 
 def described(schema: pa.Schema) -> tuple[str, bool]:
-    """Return the schema on one line, and whether its types are plain: none contains others or may be an extension type.
+    """Return the schema on one line, and whether all its types are plain (see `is_plain`).
 
     Asked for every table of every node, so it takes each field from Arrow once: that takes longer than all else here.
     """
@@ -153,7 +154,7 @@ def described(schema: pa.Schema) -> tuple[str, bool]:
     for field in schema:
         kind = field.type
         columns.append(f"{field.name}: {kind!s}")
-        plain = plain and type(kind) is pa.DataType and field.metadata is None
+        plain = plain and is_plain(kind, field)
     return ", ".join(columns), plain
 
 

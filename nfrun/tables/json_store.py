@@ -18,11 +18,11 @@ import pyarrow.types as pt
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
-from nfrun.tables.frozen import as_stored, read_all
 from nfrun.tables.ipc import schema_line, write_file
 from nfrun.tables.json_values import encode_json, is_bytes
 from nfrun.tables.output_files import StoredOutput, failed_write
 from nfrun.tables.store import TableStore
+from nfrun.tables.stored_form import as_stored, read_all
 
 
 class JsonStore(TableStore):

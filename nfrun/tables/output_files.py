@@ -14,8 +14,9 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.os_errors import reason
-from nfrun.tables.frozen import has_dictionary, read_all
+from nfrun.tables.dictionaries import has_dictionary
 from nfrun.tables.ipc import schema_line, write_file
+from nfrun.tables.stored_form import read_all
 from nfrun.tables.write_queue import Key
 
 

@@ -25,9 +25,9 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.frozen import as_registered, as_stored, is_streamed, read_all
 from nfrun.tables.ipc import described, open_file, schema_line, size_of, write_file
 from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
+from nfrun.tables.stored_form import as_registered, as_stored, is_streamed, read_all
 from nfrun.tables.write_queue import Key, WriteQueue
 
 _CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread

@@ -15,8 +15,9 @@ import pytest
 from nfrun.core.pipeline import OutputId
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
-from nfrun.tables.frozen import MIN_ROWS, frozen, frozen_output
+from nfrun.tables.frozen import frozen, frozen_output
 from nfrun.tables.store import TableStore
+from nfrun.tables.stored_form import MIN_ROWS
 from nfrun.tables.worker_store import WorkerStore
 
 OUTPUT = OutputId("a")
@@ -113,7 +114,7 @@ def test_another_dictionary_for_known_indices_is_copied() -> None:
 def test_what_would_take_too_much_memory_to_copy_is_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.tables.frozen._HUGE", 1 << 20)
+    monkeypatch.setattr("nfrun.tables.frozen.HUGE", 1 << 20)
     known = pa.table({"a": pa.array(range(200_000))})
     assert isinstance(frozen_output(known, [known]), pa.Table)
     array = np.arange(200_000)
@@ -129,7 +130,7 @@ def test_what_would_take_too_much_memory_to_copy_is_written_at_once(
 def test_what_would_take_too_much_memory_to_join_is_written_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.tables.frozen._HUGE", 1 << 20)
+    monkeypatch.setattr("nfrun.tables.stored_form.HUGE", 1 << 20)
     store = TableStore(tmp_path)
     table = pa.table({"a": pa.array(range(300_000))})
     joined = [[MIN_ROWS - 1, MIN_ROWS + 1], [MIN_ROWS, 5]]
