@@ -148,7 +148,7 @@ def test_a_new_lock_file_is_locked_separately(tmp_path: Path) -> None:
     with work.lock():
         (tmp_path / "w" / "lock").unlink()
         with work.lock():
-            pass
+            assert (tmp_path / "w" / "lock").is_file()
 
 
 def test_a_killed_process_releases_the_lock_although_its_children_live(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_full_disk_and_a_closed_pipe_are_no_errors() -> None:
             stream = best_effort_stream(under)
             print("lost", file=stream, flush=True)
             stream.close()
+            assert stream.closed
 
 
 def test_a_slow_reader_is_waited_for() -> None:

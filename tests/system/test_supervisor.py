@@ -291,23 +291,31 @@ def no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_prctl", lambda: lambda what, value: 0)
 
 
+def signal_state() -> tuple[object, object]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)
+
+
 def test_if_no_fork_works_nothing_changes(no_fork: None) -> None:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)
+    before = signal_state()
     supervise()
-    assert (signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGCHLD)) == before
+    assert signal_state() == before
 
 
 @pytest.mark.parametrize("prctl", [None, lambda what, value: -1])
 def test_without_prctl_nothing_is_forked(monkeypatch: pytest.MonkeyPatch, prctl: Any) -> None:
-    monkeypatch.setattr(os, "fork", None)
+    monkeypatch.setattr(os, "fork", None)  # to call it would be an error
     monkeypatch.setattr(module, "_prctl", lambda: prctl)
+    before = signal_state()
     supervise()
+    assert signal_state() == before
 
 
 def test_nothing_is_forked_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", None)
     monkeypatch.setattr(sys, "platform", "darwin")
+    before = signal_state()
     supervise()
+    assert signal_state() == before
 
 
 class SupervisorWithMessages:

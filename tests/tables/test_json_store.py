@@ -38,7 +38,7 @@ def round_trip(table: pa.Table) -> Any:
 @QUICK
 @given(tables())
 def test_any_table_comes_back_with_its_digest(table: pa.Table) -> None:
-    round_trip(table)
+    assert len(round_trip(table)) == table.num_columns
 
 
 NATURAL = [
