@@ -265,8 +265,8 @@ def _describe_one(kind: str, name: str) -> str:
     if kind == "file" and name == WORKING_DIRECTORY:
         return "the working directory"
     if kind == "file" and name.endswith(("/", "//**")):  # see `watch/recorded_files.py`
-        place = name.removesuffix("**").rstrip("/")
-        return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {place}"
+        where = name.removesuffix("**").rstrip("/")
+        return f"the list of files {'that match' if name.endswith(('//', '//**')) else 'in'} {where}"
     module, _, piece = name.partition(":")
     if kind == "code" and piece in _PIECES:
         return _PIECES[piece].format(module or "the folder")

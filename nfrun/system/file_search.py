@@ -69,15 +69,15 @@ def _is_match(pattern: list[str], parts: list[str]) -> bool:
 def _files_below(folder: str, skipped: Collection[str]) -> Iterator[str]:
     """Yield the files below a folder, relative to it. Each folder is visited once, whatever links lead to it."""
     seen = set[tuple[int, int]]()
-    for place, inner, files in os.walk(folder, followlinks=True):
-        entry = os.stat(place)
+    for parent, inner, files in os.walk(folder, followlinks=True):
+        entry = os.stat(parent)
         if (entry.st_dev, entry.st_ino) in seen:
             inner.clear()
             continue
         seen.add((entry.st_dev, entry.st_ino))
-        inner[:] = sorted(name for name in inner if not _is_left_out(os.path.join(place, name), skipped))
+        inner[:] = sorted(name for name in inner if not _is_left_out(os.path.join(parent, name), skipped))
         for name in files:
-            path = os.path.join(place, name)
+            path = os.path.join(parent, name)
             if os.path.isfile(path):
                 yield os.path.relpath(path, folder)
 

@@ -215,7 +215,7 @@ def _descriptor(stream: TextIO) -> int:
         return -1
 
 
-def _place(fd: int) -> tuple[int, int]:
+def _target(fd: int) -> tuple[int, int]:
     """Return what a descriptor leads to; (0, 0) if it is closed."""
     try:
         status = os.fstat(fd)
@@ -238,7 +238,7 @@ class StrayOutput:
     def __init__(self) -> None:
         self._pipe: tuple[int, ...] = ()  # the ends to read from and to write to
         self._done = _thread.allocate_lock()
-        self._places: dict[int, tuple[int, int]] = {}  # where results and messages lead, by descriptor
+        self._targets: dict[int, tuple[int, int]] = {}  # where results and messages lead, by descriptor
         with suppress(OSError):
             self._pipe = os.pipe() if _descriptor(sys.stderr) == 2 else ()
 
@@ -249,11 +249,11 @@ class StrayOutput:
             sys.stderr = os.fdopen(os.dup(2), "w", 1, stream.encoding, stream.errors)
             os.dup2(self._pipe[1], 2)
             self.close()
-            self._places = {fd: _place(fd) for fd in (1, sys.stderr.fileno())}
+            self._targets = {fd: _target(fd) for fd in (1, sys.stderr.fileno())}
 
     def lost(self) -> tuple[bool, ...]:
         """Return whether results, and messages, of the runner no longer reach stdout and stderr: a node closed them."""
-        return tuple(_place(fd) != place for fd, place in self._places.items())
+        return tuple(_target(fd) != target for fd, target in self._targets.items())
 
     def relay(self) -> None:
         """Start a thread that copies the bytes of the pipe to fd 2."""
