@@ -20,12 +20,12 @@ from nfrun.watch.run_watch import RunWatch
 
 @dataclass
 class ObservedFiles:
-    """What is known of the files of a run.
+    """The files that the nodes of a run read and wrote, and the results that it reuses.
 
-    `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that were
-    seen when code opened them. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
+    `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that code
+    opened. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
     the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of the last attempt
-    at each node, and `code` adds to it what was seen in code that nodes share.
+    at each node, and `code` adds to it the files and hosts of code that nodes share.
     """
 
     inputs: ExternalInputs
@@ -39,7 +39,7 @@ class ObservedFiles:
     def of_run(
         cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
     ) -> ObservedFiles:
-        """Return those of a run of which nothing was observed yet. `read_history` as for `WrittenFiles`."""
+        """Return the files of a run before its first attempt: none. `read_history` is that of `WrittenFiles`."""
         folder = Path(pipeline.folder)
         env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
         observed = cls(
@@ -53,6 +53,6 @@ class ObservedFiles:
         return observed
 
     def obstacle(self, spec: NodeSpec) -> str:
-        """Return why the result of this run cannot be reused: what was seen when the node ran, or its files."""
+        """Return why the result of a node cannot be reused: what it did when it ran, or a file that it names."""
         seen = self.seen.get(spec.id)
         return (seen.obstacle if seen is not None else "") or self.inputs.obstacle(spec)

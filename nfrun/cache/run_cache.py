@@ -64,13 +64,13 @@ class RunCache:
         self.code = self._keys.code
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
-        self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
             return RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
 
+        self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         if allowed := reusable(pipeline, resume=resume):
             self._history = read_history()
             self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, allowed=allowed)
@@ -108,7 +108,7 @@ class RunCache:
 
     @property
     def obstacles(self) -> Mapping[str, str]:
-        """The reasons why nodes are not reused, by node: from their code, or from what was seen while they ran."""
+        """Why nodes are not reused, by node: for their code, or the files, hosts and state that they have used."""
         found = {}
         for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
             spec = self._pipeline.nodes[name]

@@ -105,8 +105,8 @@ class Outcome:
     seconds of work, measured where the work ran; `publish_wait` the seconds waited to publish the outputs;
     `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
-    hit: the node did not run, and the outputs are those of an earlier run. `observation` is None if nothing was seen
-    that counts.
+    hit: the node did not run, and the outputs are those of an earlier run. `observation` has the files, hosts
+    and process state that it used, None if it used none that count.
     """
 
     node: str

@@ -1,4 +1,4 @@
-"""Defines what was seen of an attempt while it ran: files, hosts, and why its result may not be reused."""
+"""Defines `Observation`: the files, hosts and process state that an attempt used while it ran."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from nfrun.core.pipeline import NOTHING
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen of one attempt. It is sent between processes.
+    """The files, hosts and process state that one attempt used. It is sent between processes.
 
     `reads` are the checksums of the files that the node's code opened to read, taken when it opened them; "" for a
     missing file. `writes` are those of the files that it opened to write, taken at the end of the attempt. File names
     are relative to the folder of the pipeline, or absolute outside of it; `watch/recorded_files.py` has the names of
     folders and patterns. `hosts` are the addresses that it connected to, and `state` names the process-global state
     that was changed. `obstacle` says why the result is not reused without `cache: true`, "" if nothing is against it.
-    `shared` is what a worker process has seen that may concern other nodes too; it counts even if the attempt failed.
+    `shared` are the files and hosts that code of several nodes used in a worker process; they count even if the attempt
+    failed.
     """
 
     reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -30,7 +31,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class SharedObservation:
-    """What was seen in code that several nodes may run: a file that one of them read may concern the others too.
+    """The files and hosts that code of several nodes used: a file that one of them read may concern the others too.
 
     `lines` are files and line numbers: the first line of each function of the project that was running, innermost
     first. If `imported`, the last is the line of a module that was being imported. `nodes` are the nodes for which the

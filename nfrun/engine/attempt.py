@@ -295,7 +295,7 @@ class _Attempt:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _observation(self, changed: tuple[str, ...]) -> Observation | None:
-        """Return what was seen of the attempt. `changed` names the process-global state that has changed."""
+        """Return the files and hosts that the attempt used, and the names of process state that it `changed`."""
         watch, state = self._runner.watch, self._runner.process_state
         seen = None if watch is None else watch.end(current_attempt.get())
         if state is None or not changed:

@@ -50,8 +50,8 @@ class Attribution:
     """Adds to the observation of a node what other attempts opened in code that the node shares. Not thread-safe.
 
     `pieces(node)` returns the pieces of code that a node of `nodes` reaches, by module, and `file_of(module)` the file
-    of a module. `take()` returns what was seen in shared code since the last call. `folder` is that of the pipeline.
-    `imported_before` has the files of the modules that the program around the run had imported.
+    of a module. `take()` returns the files and hosts that shared code used since the last call. `folder` is that of the
+    pipeline. `imported_before` has the files of the modules that the program around the run had imported.
     """
 
     def __init__(

@@ -65,7 +65,7 @@ class RunWatch:
         return listening(self._see)
 
     def end(self, attempt: Attempt | None) -> Observation | None:
-        """Return what was seen of an attempt that has ended, None if nothing was seen that counts."""
+        """Return the files and hosts that an attempt used, which has ended; None if it used none that count."""
         with self._lock:
             for child_of, what, checksum in self._children.told():
                 for mark, files in list(self.seen.items()):
@@ -78,11 +78,11 @@ class RunWatch:
         return replace(found, obstacle=found.obstacle or self._error)
 
     def receive(self, shared: Iterable[SharedObservation]) -> None:
-        """Add what a worker process has seen in code that nodes share."""
+        """Add the files and hosts that code of several nodes used in a worker process."""
         self._received.extend(shared)
 
     def take(self) -> list[SharedObservation]:
-        """Return what was seen in code that nodes share, and what was received, since the last call."""
+        """Return the files and hosts that code of several nodes used since the last call, here and in workers."""
         found: list[SharedObservation] = []
         while self._received:
             found.append(self._received.popleft())

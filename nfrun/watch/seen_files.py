@@ -16,7 +16,7 @@ MOST_SHOWN = 100  # characters of a name in an obstacle
 
 
 class SeenFiles:
-    """The files, and the hosts, that were seen of an attempt or of a function."""
+    """The files that an attempt or a function has opened, and the hosts that it has connected to."""
 
     def __init__(self, files: RecordedFiles) -> None:
         self._files = files
@@ -77,11 +77,11 @@ class SeenFiles:
         return True
 
     def as_opened(self) -> Observation:
-        """Return what was read, without a second look at the files."""
+        """Return the files that were read, with their checksums when they were opened, and the hosts."""
         return Observation(dict(self._reads), hosts=tuple(self._hosts), obstacle=self._obstacle)
 
     def settled(self) -> Observation:
-        """Take the checksums of what was written, compare those of what was read, and return both."""
+        """Return the files that were read and written, and the hosts. A file that has changed since is an obstacle."""
         reads: dict[str, str] = {}
         obstacle = self._obstacle
         for name, before in list(self._reads.items()):  # a thread of the node may still run

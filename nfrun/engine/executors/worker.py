@@ -215,7 +215,7 @@ class _Worker:
                     stream.flush()
 
     def _with_shared(self, outcome: Outcome) -> Outcome:
-        """Add what was seen in code that nodes share: the process of the run cannot take it from here."""
+        """Add the files and hosts that code of several nodes used here: the process of the run has not seen them."""
         shared = () if self._watch is None else tuple(self._watch.take())
         if not shared:
             return outcome
