@@ -10,17 +10,14 @@ from nfrun.facts.code_facts import CodeFact
 # NUL, a closing brace and `%s` stand for a scheme that is computed.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*|[}\0]|%s)://(?:[^\s/?#'\"\0]*@)?([^\s/?#'\"\0@{}%,;()<>$]*)")
 # Packages that connect without Python's sockets, so that no audit hook sees it; the same in DuckDB.
-_CLIENT = re.compile(
-    r"(grpc|psycopg|psycopg2|pyodbc|oracledb|connectorx|adbc_\w+)(?:\..*)?"
-    r"|(pyarrow\.fs\.(?:S3|Gcs|Hadoop|AzureFile)\w+).*"
-)
+CLIENT_WORDS = r"grpc|psycopg|psycopg2|pyodbc|oracledb|connectorx|adbc_\w+"
+_CLIENT = re.compile(rf"({CLIENT_WORDS})(?:\..*)?|(pyarrow\.fs\.(?:S3|Gcs|Hadoop|AzureFile)\w+).*")
 _EXTENSION = re.compile(
     r"\b(?:install|load)\s+'?(httpfs|postgres\w*|mysql\w*|azure|aws|iceberg|delta|ducklake)\b"
     r"|\btype\s+(postgres|mysql)\b",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(r"^\s*(?:#|--).*$", re.MULTILINE)
-CLIENT_WORDS = r"grpc|psycopg2?|pyodbc|oracledb|connectorx|adbc_\w+"
 
 
 def hosts_in(text: str) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+from nfrun.facts.names import pattern_of
+
 _RANDOM = """seed setstate random uniform triangular randint choice randrange sample shuffle choices normalvariate
     lognormvariate expovariate vonmisesvariate gammavariate gauss betavariate paretovariate weibullvariate getrandbits
     randbytes binomialvariate"""
@@ -30,14 +32,28 @@ _SKLEARN_NAMES = "LinearRegression SimpleImputer KNeighborsClassifier KNeighbors
 # Uses of global state, as `Names.of` names them. A module that is used as a value is one as well.
 _MODULES = {"random", "numpy.random", "matplotlib.pyplot", "pylab", "torch.random"}
 _NAMES = re.compile(
-    rf"random\.(?:{'|'.join(_RANDOM.split())})|numpy\.random\.(?!(?:{'|'.join(_NUMPY_OWN.split())})\b)\w+"
-    r"|torch\.(?:cuda\.)?(?:manual_seed|manual_seed_all|seed|set_rng_state)|torch\.random\..+|torch\.nn\.init\..+"
-    r"|os\.f?chdir|contextlib\.chdir|os\.(?:putenv|unsetenv)|locale\.setlocale|(?:matplotlib\.pyplot|pylab)\..+"
-    rf"|duckdb\.(?:{'|'.join(_DEFAULT_CONNECTION.split())})"
-    r"|os\.environ\.(?:update|setdefault|pop|popitem|clear|__setitem__|__delitem__)"
+    pattern_of(
+        {
+            "random": _RANDOM,
+            "numpy.random": rf"(?!(?:{'|'.join(_NUMPY_OWN.split())})\b)\w+",
+            "torch": "manual_seed manual_seed_all seed set_rng_state",
+            "torch.cuda": "manual_seed manual_seed_all seed set_rng_state",
+            "torch.random": ".+",
+            "torch.nn.init": ".+",
+            "os": "chdir fchdir putenv unsetenv",
+            "os.environ": "update setdefault pop popitem clear __setitem__ __delitem__",
+            "contextlib": "chdir",
+            "locale": "setlocale",
+            "matplotlib.pyplot": ".+",
+            "pylab": ".+",
+            "duckdb": _DEFAULT_CONNECTION,
+        }
+    )
 )
 _WARNINGS = re.compile(
-    r"logging\.basicConfig|signal\.(?:signal|alarm|setitimer|siginterrupt|set_wakeup_fd|pthread_sigmask)"
+    pattern_of(
+        {"logging": "basicConfig", "signal": "signal alarm setitimer siginterrupt set_wakeup_fd pthread_sigmask"}
+    )
 )
 WORDS = (
     r"random|sample|pylab|pyplot|manual_seed|set_rng_state|torch|chdir|environ|putenv|unsetenv|setlocale|basicConfig"

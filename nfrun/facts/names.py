@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -28,6 +29,19 @@ class Place:
     module: str
     functions: tuple[ast.AST, ...]
     scope: Scope
+
+
+def pattern_of(names: Mapping[str, str]) -> str:
+    """Return a regular expression for names as `Names.of` returns them, from patterns by module, separated by blanks.
+
+    The names in the module "" are methods of objects that are not known (".read"), and those in "*" are in any module.
+    """
+    starts = {"": r"\.", "*": r".*\.", "builtins": r"(?:builtins\.)?"}
+    parts = (
+        rf"{starts.get(module) or re.escape(module) + '[.]'}(?:{'|'.join(words.split())})"
+        for module, words in names.items()
+    )
+    return "|".join(parts)
 
 
 class Names:

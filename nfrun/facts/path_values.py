@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from nfrun.code.bindings import FUNCTIONS, argument_names
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.symbols import Definition
-from nfrun.facts.names import Names, Place
+from nfrun.facts.names import Names, Place, pattern_of
 
 Paths: TypeAlias = list[str] | None
 
@@ -27,12 +27,27 @@ _MOST = 50  # paths of one expression
 _DEEPEST = 30  # steps from one expression to the next
 # Calls that return their first argument, and calls whose result has no path.
 _SAME = re.compile(
-    r"(?:builtins\.)?(?:str|sorted|list|tuple|set|iter|reversed)|os\.(?:fspath|fsdecode)|shlex\.(?:quote|split)"
-    r"|os\.path\.(?:abspath|realpath|normpath)|glob\.i?glob|(?:pathlib\.)?pathlib\.(?:Pure)?(?:Posix)?Path\(\)"
+    pattern_of(
+        {
+            "builtins": "str sorted list tuple set iter reversed",
+            "os": "fspath fsdecode",
+            "os.path": "abspath realpath normpath",
+            "glob": "glob iglob",
+            "shlex": "quote split",
+        }
+    )
 )
 _NO_FILE = re.compile(
-    r"open|bytes|bytearray|io\..*|(?:gzip|bz2|lzma)\.open|tempfile\..*|pyarrow\.(?:BufferReader|py_buffer|memory_map|OSFile"
-    r"|input_stream|Table\..*|table|array)|urllib\..*|requests\..*|httpx\..*|sys\.(?:executable|std\w+)|shutil\.which"
+    pattern_of(
+        {
+            "builtins": "open bytes bytearray",
+            **dict.fromkeys(("gzip", "bz2", "lzma"), "open"),
+            **dict.fromkeys(("io", "tempfile", "urllib", "requests", "httpx", "pyarrow.Table"), ".*"),
+            "pyarrow": "BufferReader py_buffer memory_map OSFile input_stream table array",
+            "sys": r"executable std\w+",
+            "shutil": "which",
+        }
+    )
 )
 _SAME_METHODS = "resolve absolute expanduser as_posix __str__ __fspath__ items values copy"
 _NO_FILE_METHODS = "open encode getvalue getbuffer read read_bytes to_pybytes to_arrow tobytes"

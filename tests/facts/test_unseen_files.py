@@ -24,6 +24,11 @@ KNOWN: dict[str, tuple[str, list[str]]] = {
     "scan": ("def f(): return pl.scan_csv('d/*.csv').collect()", ["d/*.csv"]),
     "feather": ("def f(): return pd.read_feather('a.feather')", ["a.feather"]),
     "a data set": ("def f(): return pa.dataset.dataset('d', format='parquet')", ["d"]),
+    "options that are no file": (
+        "def f(): return pa.csv.read_csv('a.csv', read_options=pa.csv.ReadOptions(block_size=9))",
+        ["a.csv"],
+    ),
+    "an ORC file": ("def f(): return pa.orc.ORCFile('a.orc').read()", ["a.orc"]),
     "a mapped file": (
         "def f():\n  with pa.memory_map('a.arrow') as m: return pa.ipc.open_file(m).read_all()",
         ["a.arrow"],
