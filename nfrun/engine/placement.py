@@ -11,8 +11,7 @@ from nfrun.engine.executors.base import Placement
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, WORKER_PROCESSES
 from nfrun.engine.node_stats import NodeStats
 from nfrun.nodes.registry import BUILT_IN, KINDS
-from nfrun.system.native_threads import limits_arrow, thread_variables
-from nfrun.system.runtime import cores
+from nfrun.system.native_threads import arrow_threads, thread_variables
 
 _HARMLESS = frozenset({"pyarrow", "numpy"})  # these change process-global state only if the code of the node shows it
 _GIL_WAIT_SHARE = 0.2  # of a node's duration: from this GIL wait on, a process is worth it
@@ -67,8 +66,8 @@ def place_nodes(
         elif executor == DEFAULT_EXECUTOR and not watches_threads:
             tops = {module.partition(".")[0] for module in kind.imports(spec, code)}
             watches_threads = bool(tops - _HARMLESS) or changes_state(spec, recorded, code)
-    arrow_threads = cores() if limits_arrow(added_variables) else 0
-    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, arrow_threads)
+    in_pool = arrow_threads(added_variables)
+    return Placement(executors, worker_environ, tuple(packages), watches_threads, unshared, in_pool)
 
 
 def changes_state(spec: NodeSpec, recorded: NodeStats, code: Fingerprints) -> bool:

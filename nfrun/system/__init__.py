@@ -11,7 +11,7 @@ Other packages use:
   `remove_partials`, `sync`
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
-- `native_threads`: `default_thread_variables`, `given_thread_variables`, `limits_arrow`, `thread_variables`
+- `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`
 - `os_errors`: `is_out_of_resources`, `os_error_in`, `reason`
 - `pipes`: `ByteFilter`, `Feed`, `pumping`, `read_chunk`, `read_left`

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nfrun.core.pipeline import Pipeline
+from nfrun.system.runtime import cores
 
 _TOKENIZERS = "TOKENIZERS_PARALLELISM"
 _OPENMP = "OMP_NUM_THREADS"
@@ -46,6 +47,6 @@ def given_thread_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in (*_VARIABLES, _TOKENIZERS) if name in environ}
 
 
-def limits_arrow(variables: Mapping[str, str]) -> bool:
-    """Return whether these variables would make Arrow's thread pool smaller."""
-    return _OPENMP in variables
+def arrow_threads(variables: Mapping[str, str]) -> int:
+    """Return the threads of Arrow's pool, which these variables shall not make smaller. 0 if they would not."""
+    return cores() if _OPENMP in variables else 0
