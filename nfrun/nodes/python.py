@@ -9,7 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
+from nfrun.nodes.text_facts import network_of_values
 
 if TYPE_CHECKING:
     import logging
@@ -153,7 +154,9 @@ def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     from nfrun.facts.fact_reader import facts_of
 
     module, _, function = node.body.partition(":")
-    return facts_of(code).of(module, function, node.with_)
+    facts = facts_of(code).of(module, function, node.with_)
+    network = network_of_values(node)
+    return replace(facts, network=[*facts.network, *network]) if network else facts
 
 
 async def _awaiting(value: Any) -> Any:

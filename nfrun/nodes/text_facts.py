@@ -1,4 +1,4 @@
-"""Finds what the text of a script or a query shows about its reuse."""
+"""Finds what the text of a script or a query, and the `with` values of a node, show about its reuse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec
-from nfrun.facts.code_facts import NO_FACTS, CodeFacts
+from nfrun.facts.code_facts import NO_FACTS, CodeFact, CodeFacts
 
 if TYPE_CHECKING:
     from nfrun.code.fingerprint import Fingerprints
@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 def text_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
     """Return what the text of a script or a query, and the values given to it, show."""
+    network = _network(node, node.body)
+    return CodeFacts(network=network) if network else NO_FACTS
+
+
+def network_of_values(node: NodeSpec) -> list[CodeFact]:
+    """Return the hosts that the `with` values of a node name."""
+    return _network(node, "") if node.with_ else []
+
+
+def _network(node: NodeSpec, text: str) -> list[CodeFact]:
     from nfrun.facts.addresses import network_of_text
 
-    where = f"{Path(node.source.file).name}:{node.source.line}"
-    values = [value for value in node.with_.values() if isinstance(value, str)]
-    network = network_of_text(node.body, values, where)
-    return CodeFacts(network=network) if network else NO_FACTS
+    values = map(str, node.with_.values())  # also those of lists and mappings
+    return network_of_text(text, values, f"{Path(node.source.file).name}:{node.source.line}")

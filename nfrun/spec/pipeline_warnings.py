@@ -26,7 +26,7 @@ def warnings_of(pipeline: Pipeline) -> Iterator[str]:
     # Errors when parameters are bound: a file may be made until then.
     for node in pipeline.nodes.values():
         for _, what, hint in missing_files(node, pipeline.nodes, Path(pipeline.folder)) if node.files else ():
-            yield f"{node.source}: {what}, which 'files' of the node names: {hint}"
+            yield f"{node.source}: 'files' of '{node.id}': {what}: {hint}"
 
 
 def code_warnings(pipeline: Pipeline) -> Iterator[str]:

@@ -73,6 +73,7 @@ def text(name: str, node: str, *, runs_again: bool, reason: str = "") -> Edit:
     return Edit(name=name, files={"p.yaml": f"nodes:\n  node: {node}\n"}, runs_again=runs_again, reason=reason)
 
 
+NODE = "nodes:\n  node: {python: 'steps:f'%s}\n"
 LINE = "it may connect to %s (the address is in p.yaml:2)"
 TEXTS = [
     text(
@@ -87,6 +88,18 @@ TEXTS = [
         runs_again=True,
         reason=LINE % "x.org",
     ),
+    text(
+        "a URL in a list of values of a script",
+        "{run: 'echo a > $NFRUN_OUTPUT', format: csv, with: {u: [{v: 'ftp://x.org'}]}}",
+        runs_again=True,
+        reason=LINE % "x.org",
+    ),
+    Edit(
+        name="a URL in a value of a function",
+        files={"steps.py": "def f(u): return {'a': 1}\n", "p.yaml": NODE % ", with: {u: 'https://x.org/a.parquet'}"},
+        runs_again=True,
+        reason=LINE % "x.org",
+    ),
     text("a URL in a query", "{sql: \"select 's3://bucket/a.csv' as a\"}", runs_again=True, reason=LINE % "bucket"),
     text(
         "a URL in a comment of a script",
@@ -96,7 +109,6 @@ TEXTS = [
     text("a URL in a comment of a query", '{sql: "-- https://x.org\\nselect 1 as a"}', runs_again=False),
 ]
 CSV = {"d/a.csv": "a\n1\n", "d/b.csv": "a\n1\n", "e/a.csv": "a\n1\n"}
-NODE = "nodes:\n  node: {python: 'steps:f'%s}\n"
 IMPORTS = "import glob, os, subprocess, pyarrow as pa, pyarrow.dataset\nfrom pathlib import Path\n"
 IMPORTS += "from pyarrow.csv import read_csv\nHERE = Path(__file__).parent\n"
 UNKNOWN = "nfrun cannot know which files pyarrow.csv.read_csv reads (steps.py:5): name them under 'files'"

@@ -136,5 +136,5 @@ def test_validate_warns_of_files_that_are_missing_now(folder: Path) -> None:
     (folder / "p.yaml").write_text(text)
     pipeline, _ = read_pipeline(folder / "p.yaml")
     [warning] = warnings_of(pipeline)
-    what = "there is no file 'tran.py', which 'files' of the node names: did you mean 'train.py'?"
+    what = "'files' of 'a': there is no file 'tran.py': did you mean 'train.py'?"
     assert warning == f"{folder}/p.yaml:3:3: {what}"
