@@ -9,6 +9,6 @@ attributes of classes from `class_attributes.py`.
 Other packages use:
 
 - `addresses`: `network_of_text`
-- `code_facts`: `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
+- `code_facts`: `CodeFact`, `CodeFacts`, `NO_FACTS`, `shared_variables`, `SharedVariable`
 - `fact_reader`: `facts_of`
 """

@@ -34,8 +34,13 @@ STEPS = """
     import asyncio, logging, multiprocessing, os, pathlib, signal, sys, threading, time
     import pyarrow as pa
 
+    class NoPandas:
+        def find_spec(name, path=None, target=None):
+            if name == "pandas":
+                raise ModuleNotFoundError(name)
+
     if multiprocessing.parent_process():
-        sys.modules["pandas"] = None  # where it is installed, Arrow would import it in every worker
+        sys.meta_path.insert(0, NoPandas)  # where it is installed, Arrow would import it in every worker
 
     def where(): return {"pid": os.getpid(), "main": threading.current_thread() is threading.main_thread()}
     def double(table): return pa.table({"n": [2 * n for n in table["n"].to_pylist()]})
@@ -51,7 +56,6 @@ STEPS = """
         context.log.info("logged")
         context.progress(1, 2)
     def started_with():
-        sys.modules.pop("pandas", None)  # Arrow has not looked for it in a new Python, and stumbles over None
         started = pathlib.Path("/proc/self/environ").read_text().split("\\0")
         return {"pid": os.getpid(), "own": "OWN=1" in started, "now": os.environ["OWN"], "given": os.environ["GIVEN"]}
     def environment(): return {"value": os.environ["GIVEN"], "cwd": os.getcwd()}
