@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.text import RESUME_HINT, ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
+from nfrun.reports.table_preview import NO_PREVIEW, print_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-_MAX_STAGES, _MAX_OUTPUTS, _MAX_COLUMNS, _MAX_FAILURES = 40, 6, 12, 5
+_MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = 6
 _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
 RESUME = f"\n   {RESUME_HINT}"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
-_MIN_CELL, _OMITTED_CELL = 8, 12  # characters of a column, and of the one that counts the omitted columns
-_EXACT = 2**53  # whole numbers below it are exact as floats, so they are shown in full: they may be keys
 _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
 _COMPUTING = 0.5  # of the wall time: if the CPU time is more, the nodes computed rather than waited
 _SHORTEST_WORK = 1.0  # seconds of all nodes: of less, start-up and chance are too large a part to be compared
 _OWN_CORE = 1.1  # of the CPU time of nodes: durations that are no longer than this were computed, each on a core
 _IDLE_CORE = 0.5  # of the wall time: if cores were idle for less, nodes may have waited for a core
 _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
-_NO_PREVIEW = "(cannot be shown)"
-_MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut to the second
 
 
 class Summary:
@@ -217,11 +213,11 @@ class Summary:
             if table is None:
                 continue
             try:
-                _print_table(out, name, table, self._record.refs[id].path, self._redact)
+                print_table(out, name, table, self._record.refs[id].path, self._redact)
             except OSError:  # of the stream
                 raise
             except Exception:
-                out.print(f"\n{escape_controls(name)}: {_NO_PREVIEW}")
+                out.print(f"\n{escape_controls(name)}: {NO_PREVIEW}")
         if len(found) > _MAX_OUTPUTS:
             out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
 
@@ -262,31 +258,6 @@ def _figures(stage: StageRecord) -> list[str]:
     ]
 
 
-def _print_table(out: Console, name: str, data: pa.Table, path: str | None, redact: Callable[[str], str]) -> None:
-    from rich.text import Text
-
-    from nfrun.reports.console import new_table, print_line
-
-    head = f"\n{name}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
-    out.print(Text(head, style="bold"), Text(escape_controls(path or ""), style="dim"), soft_wrap=True)
-    table = new_table()
-    column_count = min(_MAX_COLUMNS, max(1, out.width // _MIN_CELL))
-    if data.num_columns > column_count:
-        column_count = min(_MAX_COLUMNS, max(1, (out.width - _OMITTED_CELL) // _MIN_CELL))
-    columns = data.schema.names[:column_count]
-    for column, kind in zip(columns, map(str, data.schema.types), strict=False):
-        numeric = kind.startswith(("int", "uint", "float", "double", "decimal", "half"))
-        table.add_column(ellipsize(redact(column), 40), justify="right" if numeric else "left", overflow="fold")
-    if len(columns) < data.num_columns:
-        table.add_column(f"… {data.num_columns - len(columns)} more")
-    rows = _rows(data, len(columns), redact)
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-    if len(rows) < data.num_rows:
-        print_line(out, f"… and {format_count(data.num_rows - len(rows), 'more row')}", "dim")
-
-
 def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) -> str:
     """Format the failure of a node: place, exception, the user's stack frames, inputs, and the nodes skipped for it."""
     failure = node.failure
@@ -306,35 +277,3 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     if skipped:
         lines.append(f"  skipped {shortened(skipped, _MAX_LISTED)}")
     return escape_controls("\n".join(lines))
-
-
-def _rows(data: pa.Table, columns: int, redact: Callable[[str], str]) -> list[list[str]]:
-    head = data if data.num_rows <= _MAX_ROWS else data.slice(0, _FIRST_ROWS)
-    cells = [[_cell(value, redact) for value in _values(head.column(i))] for i in range(columns)]
-    more = [[""] * head.num_rows] if columns < data.num_columns else []
-    return [list(row) for row in zip(*cells, *more, strict=True)]
-
-
-def _values(column: pa.ChunkedArray) -> Sequence[object]:
-    """Return the values of a column. Those that Python cannot have, such as a date of the year 20,000, are texts."""
-    try:
-        return list(column.to_pylist())
-    except Exception:
-        return [_value(scalar) for scalar in column]
-
-
-def _value(scalar: pa.Scalar) -> object:
-    for value in (scalar.as_py, lambda: scalar.cast("string").as_py()):
-        with suppress(Exception):
-            return value()
-    return _NO_PREVIEW
-
-
-def _cell(value: object, redact: Callable[[str], str]) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return ellipsize(redact(str(value)), 80)
-    shown = f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else f"{value:.10g}"
-    # A secret value may have more digits than are shown, so the full text is checked too.
-    return next((masked for text in (shown, str(value)) if (masked := redact(text)) != text), shown)
