@@ -20,6 +20,7 @@ OTHER_MEANINGS = {
     ("cli/bench.py", "tuple", "run"): "a command",
     ("engine/attempt.py", "tuple", "run"): "an attribute of an attempt: the id of its run",
     ("cli/bench.py", "dict key", "python"): "the version of Python",
+    ("cache/cache_key.py", "dict key", "python"): "the version of Python",
     ("cli/commands.py", "dict key", "run"): "a command",
     ("code/uses.py", "set", "sql"): "a function of libraries that runs a query",
     ("nodes/texts/script_files.py", "comparison", "python"): "a language",

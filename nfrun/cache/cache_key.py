@@ -8,10 +8,12 @@ count by their versions.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nfrun import __version__
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints, Piece
@@ -23,6 +25,7 @@ from nfrun.system.checksums import text_checksum
 
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
+_PACKAGE = "package "  # the beginning of the names of key inputs that are versions of packages
 _SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same definition
 
 
@@ -70,6 +73,17 @@ class CacheKeys:
         spec = self._pipeline.nodes[node]
         return "" if spec.cache else str(self._shared.get(node, "")) or _obstacle(spec, self.facts(node))
 
+    def versions(self) -> dict[str, str]:
+        """Return the versions of nfrun, Python and pyarrow, and of all packages in key inputs, by name."""
+        python, pyarrow = "{}.{}.{}".format(*sys.version_info), self._distributions.version("pyarrow")
+        packages = {
+            part.removeprefix(_PACKAGE): version
+            for node in self._pipeline.nodes
+            for part, version in self.definition(node).items()
+            if part.startswith(_PACKAGE)
+        }
+        return {"nfrun": __version__, "python": python, "pyarrow": pyarrow or "", **packages}
+
     def facts(self, node: str) -> CodeFacts:
         """Return what the code or the text of the node shows without being run."""
         if node not in self._facts:
@@ -99,7 +113,7 @@ class CacheKeys:
         key_inputs |= {f"value {name}": text_checksum(_canonical(value)) for name, value in spec.with_.items()}
         key_inputs |= {f"setting {name}": text_checksum(_canonical(value)) for name, value in spec.settings.items()}
         key_inputs |= {
-            f"package {name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
+            f"{_PACKAGE}{name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
         }
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}

@@ -1,4 +1,4 @@
-"""Writes and reads the journal of a run: which nodes have finished, their cache keys and the files of their outputs.
+"""Writes and reads the journal of a run: how it was started, how each node ended, and the files of outputs.
 
 A journal is a file of JSON lines, each with a checksum. Lines are only appended, each with one write, so that a killed
 run leaves all earlier lines readable. `journal_writer.py` decides when to write a line; `history.py` uses the lines.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.system.atomic_files import read_regular_file
 from nfrun.system.checksums import line_checksum
@@ -22,15 +24,17 @@ from nfrun.system.checksums import line_checksum
 VERSION = 1
 _CHECK = ', "check": "'
 _CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
+STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # of nodes
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedOutput:
     """An output of a finished node.
 
-    `file` is the name of its Arrow file in the folder of the run, None where that run did not need the file. `size` is
-    in bytes, and `checksum` is that of the whole file. The other fields are as in `nfrun.core.events.OutputRef`. Older
-    journals have no `schema_digest`.
+    `file` is the name of its Arrow file, None where the run did not need the file. It is in the folder of the run
+    `home`, "" for the run of this journal. `size` is in bytes, and `checksum` is that of the whole file. `shown`: it is
+    among the outputs of the pipeline. The other fields are as in `nfrun.core.events.OutputRef`. Older journals have no
+    `schema_digest`.
     """
 
     id: OutputId
@@ -42,6 +46,8 @@ class FinishedOutput:
     checksum: str
     file: str | None = None
     schema_digest: str = ""
+    home: str = ""
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,14 @@ class FinishedNode:
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
     determined. `wrote` are the checksums of files that the node wrote outside of the work folder, by their names in the
     pipeline file, and `reads` those of the files that its code opened, as in `nfrun.core.observation`. `obstacle` says
-    why the entry is reused only with `cache: true`, "" if nothing is against it. `duration` is in seconds. `reused`:
-    the node was a cache hit. `cached`: the pipeline file says `cache: true`. `folder` is the folder of the run; it is
-    not written to the journal. Older journals have neither `reads` nor `obstacle`.
+    why the entry is reused only with `cache: true`, "" if nothing is against it. `cached`: the pipeline file says
+    `cache: true`. `folder` is the folder of the run; it is not written to the journal.
+
+    `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
+    why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
+    which it ran, and `reason` is "". `home` is "" for the run of this journal.
+
+    Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
 
     node: str
@@ -67,6 +78,10 @@ class FinishedNode:
     folder: Path | None = None
     reads: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     obstacle: str = ""
+    started: float = 0.0
+    attempts: int = 1
+    reason: str = ""
+    home: str = ""
 
     def output(self, id: str) -> FinishedOutput | None:
         """Return the output with this id, None where the node has none."""
@@ -74,42 +89,112 @@ class FinishedNode:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfinishedNode:
+    """A node that did not finish: its `status` is `failed`, `skipped` or `cancelled`.
+
+    `failure` is None unless it failed. `started` is in seconds since the run began, None if it never started, and
+    `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
+    cancelled. `reason` says why it ran or was to run.
+    """
+
+    node: str
+    status: str
+    failure: Failure | None = None
+    attempts: int = 0
+    started: float | None = None
+    duration: float = 0.0
+    because: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunHeader:
     """The first line of a journal.
 
     `run` is the id of the run, `pipeline` the name that `WorkDir.pipeline_name` gives. `number` counts the runs in a
-    work folder from 1.
+    work folder from 1. `at` is when it began, in seconds since 1970. `command` are the words of the command line, none
+    for a run that a Python program made. `params` are the values of the parameters; in both, secrets are masked.
+    `versions` has nfrun, Python, pyarrow and the packages that count for the keys of the nodes. `host` is the name of
+    the machine. Older journals have none of these.
     """
 
     run: str
     pipeline: str
     number: int
     version: int = VERSION
+    at: float = 0.0
+    command: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    versions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnding:
+    """The last line of a journal. `status` is `ok`, `failed` or `cancelled`.
+
+    `at` is when it ended, in seconds since 1970, and `duration` the seconds between the first and the last event.
+    `counts` has the number of nodes by status: ok, reused, failed, skipped, cancelled. `error` is the message of an
+    error outside of any node, "" if there was none. Older journals have only the status.
+    """
+
+    status: str
+    at: float = 0.0
+    duration: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalContents:
     """The contents of a journal.
 
-    `started` is None where the first line is missing or damaged. `finished` is in the order of the lines. `ended` is
-    `ok`, `failed` or `cancelled`, and empty where the run was killed or is still running.
+    `started` is None where the first line is missing or damaged. `finished` and `unfinished` are in the order of the
+    lines. `ending` is None where the run was killed or is still running.
     """
 
     folder: Path
     started: RunHeader | None
     finished: tuple[FinishedNode, ...]
-    ended: str = ""
+    unfinished: tuple[UnfinishedNode, ...] = ()
+    ending: RunEnding | None = None
+
+    @property
+    def ended(self) -> str:
+        """How the run ended: `ok`, `failed` or `cancelled`, "" where it was killed or is still running."""
+        return self.ending.status if self.ending is not None else ""
+
+    @property
+    def ended_at(self) -> float:
+        """When the run ended, in seconds since 1970; 0 if that is unknown."""
+        return self.ending.at if self.ending is not None else 0.0
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of nodes by status: ok, reused, failed, skipped, cancelled. Counted, if the run had no end."""
+        if self.ending is not None and self.ending.counts:
+            return self.ending.counts
+        counts = dict.fromkeys(STATUSES, 0)
+        for finished in self.finished:
+            counts["reused" if finished.reused else "ok"] += 1
+        for unfinished in self.unfinished:
+            counts[unfinished.status] = counts.get(unfinished.status, 0) + 1
+        return counts
 
 
 # JSON keys that differ from the field names. They stay, so that existing journals remain readable.
 _JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits"}
-_FIELDS = {key: field for field, key in _JSON_KEYS.items()}
-_OUTPUT = tuple((field.name, _JSON_KEYS.get(field.name, field.name)) for field in fields(FinishedOutput))
-_FINISHED = tuple(
-    (field.name, _JSON_KEYS.get(field.name, field.name))
-    for field in fields(FinishedNode)
-    if field.name not in ("outputs", "folder")
-)
+
+
+def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
+    """Return the names of the fields of a line by their JSON keys."""
+    return {_JSON_KEYS.get(f.name, f.name): f.name for f in fields(cls) if f.name not in left_out}
+
+
+_OUTPUT = _keys(FinishedOutput)
+_FINISHED = _keys(FinishedNode, "outputs", "folder")
+_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode), _keys(Failure), _keys(Frame)
+_STARTED, _ENDED = _keys(RunHeader), _keys(RunEnding)
 
 
 class Journal:
@@ -127,18 +212,21 @@ class Journal:
 
     def started(self, started: RunHeader) -> None:
         """Write the first line. Raises OSError."""
-        self._write({"event": "started", **asdict(started)})
+        self._write([{"event": "started", **_as_json(started, _STARTED)}])
 
     def finished(self, finished: FinishedNode) -> None:
         """Write the line of a finished node. Raises OSError."""
-        # Not `asdict`: it copies all values and takes ten times as long as the rest.
-        line = {key: getattr(finished, name) for name, key in _FINISHED}
-        outputs = [{key: getattr(output, name) for name, key in _OUTPUT} for output in finished.outputs]
-        self._write({"event": "finished", **line, "outputs": outputs})
+        outputs = [_as_json(output, _OUTPUT) for output in finished.outputs]
+        self._write([{"event": "finished", **_as_json(finished, _FINISHED), "outputs": outputs}])
 
-    def ended(self, status: str) -> None:
-        """Write the last line. Raises OSError."""
-        self._write({"event": "ended", "status": status})
+    def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
+        """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
+        lines = [{"event": "unfinished", **_as_json(node, _UNFINISHED)} for node in nodes]
+        self._write([{**line, "failure": line["failure"] and asdict(line["failure"])} for line in lines])
+
+    def ended(self, status: str, **more: Any) -> None:
+        """Write the last line, with the fields of a `RunEnding`. Raises OSError."""
+        self._write([{"event": "ended", **_as_json(RunEnding(status, **more), _ENDED)}])
 
     def close(self) -> None:
         """Close the file. Closing again does nothing."""
@@ -146,9 +234,9 @@ class Journal:
         if file is not None:
             os.close(file)
 
-    def _write(self, line: Mapping[str, Any]) -> None:
+    def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
         assert self._file is not None
-        data = with_checksum(json.dumps(line))
+        data = b"".join([with_checksum(json.dumps(line)) for line in lines])
         if os.write(self._file, data) != len(data):  # the disk is full; readers skip the torn line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._fsync:
@@ -172,14 +260,15 @@ def with_checksum(text: str) -> bytes:
 
 
 def read_journal(folder: Path) -> JournalContents:
-    """Read the journal of a run. Skips lines that are torn or damaged.
+    """Read the journal of a run. Skips lines that are torn or damaged, and fields that this nfrun does not have.
 
     A missing or unreadable journal gives empty contents, except that PermissionError is raised. `finished` is empty if
     the journal has another version.
     """
     started: RunHeader | None = None
     finished: list[FinishedNode] = []
-    ended = ""
+    unfinished: list[UnfinishedNode] = []
+    ending: RunEnding | None = None
     try:
         lines = read_regular_file(folder / JOURNAL).split(b"\n")
     except PermissionError:  # another user's journal exists: don't treat it as missing
@@ -191,27 +280,42 @@ def read_journal(folder: Path) -> JournalContents:
         kind = line.pop("event", None)
         try:
             if kind == "started":
-                started = RunHeader(**line)
+                started = RunHeader(**{**_as_fields(line, _STARTED), "command": tuple(line.get("command", ()))})
             elif kind == "finished":
-                outputs = tuple(_output(line["node"], **_as_fields(output)) for output in line.pop("outputs"))
-                finished.append(FinishedNode(**_as_fields(line), outputs=outputs, folder=folder))
+                outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
+                finished.append(FinishedNode(**_as_fields(line, _FINISHED), outputs=outputs, folder=folder))
+            elif kind == "unfinished":
+                failure = line.get("failure") and _failure(line["failure"])
+                unfinished.append(UnfinishedNode(**{**_as_fields(line, _UNFINISHED), "failure": failure}))
             elif kind == "ended":
-                ended = str(line["status"])
-        except (TypeError, LookupError, AttributeError):
+                ending = RunEnding(**_as_fields(line, _ENDED))
+        except (TypeError, LookupError, AttributeError, ValueError):
             continue  # written by another version
     if started is not None and started.version != VERSION:
         finished = []
-    return JournalContents(folder, started, tuple(finished), ended)
+    return JournalContents(folder, started, tuple(finished), tuple(unfinished), ending)
 
 
-def _output(node: str, *, id: str, **fields: Any) -> FinishedOutput:
+def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
     """Return an output of the node; its id in the file is that of the node, and a dot and its name if it has one."""
-    return FinishedOutput(OutputId(node, id[len(node) + 1 :]), **fields)
+    id = OutputId(node, found["id"][len(node) + 1 :])
+    return FinishedOutput(**{**_as_fields(found, _OUTPUT), "id": id})
 
 
-def _as_fields(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the JSON keys of a line to field names."""
-    return {_FIELDS.get(key, key): value for key, value in line.items()}
+def _failure(found: Mapping[str, Any]) -> Failure:
+    frames = tuple([Frame(**_as_fields(frame, _FRAME)) for frame in found["frames"]])
+    values = {"cause": Cause(found["cause"]), "frames": frames, "inputs": tuple(found["inputs"])}
+    return Failure(**{**_as_fields(found, _FAILURE), **values})
+
+
+def _as_json(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields by their JSON keys. Not `asdict`: it copies all values, which takes ten times as long."""
+    return {key: getattr(value, name) for key, name in keys.items()}
+
+
+def _as_fields(line: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of a line by the names of their fields, without those that a newer nfrun has added."""
+    return {keys[key]: value for key, value in line.items() if key in keys}
 
 
 def _verified_object(line: bytes) -> dict[str, Any]:

@@ -7,18 +7,22 @@ The line of a node is written once its outputs are on disk and its cache key is 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
-from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal
+from nfrun.cache.journal import STATUSES, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
     Event,
     NodeCancelled,
+    NodeFailed,
     NodeFinished,
+    NodeSkipped,
+    NodeStarted,
     OutputPublished,
     OutputRef,
     OutputReleased,
@@ -28,6 +32,7 @@ from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
+_UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
 _NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
 
 
@@ -37,6 +42,7 @@ class JournalWriter:
     It admits a `NodeFinished` once the node's line is written, and behind it the events of the node's outputs. So a
     node whose end has been reported is not run again, even if the run is killed. All other events pass at once. A node
     that is still held back at the end of the run, as its outputs could not be written, is reported as cancelled.
+    `reason(node)` says why a node runs.
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
     events pass, so nodes are reported as finished that are not in the journal. `error` is None until then, and its
@@ -50,12 +56,15 @@ class JournalWriter:
         keys: CacheKeys,
         observed: ObservedFiles,
         redact: Callable[[str], str] = str,
+        reason: Callable[[str], str] = lambda node: "",
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
+        self._shown = frozenset(pipeline.outputs.values())
         self._keys = keys
         self._observed = observed
         self._redact = redact
+        self._reason = reason
         self.on_error: Callable[[Exception], None] = lambda error: None
         self._published: dict[str, OutputRef] = {}
         self._written_keys: dict[str, str | None] = {}  # dependency digests of nodes that are in the journal
@@ -67,6 +76,9 @@ class JournalWriter:
         # prerequisite is an output id, or a colon and the id of a node whose line must be written.
         self._prerequisites: dict[str, Iterator[str]] = {}
         self._waiting: dict[str, list[str]] = {}
+        self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
+        self._unfinished: list[UnfinishedNode] = []  # whose lines are written with the next batch
+        self._counts = dict.fromkeys(STATUSES, 0)
         self.error: Exception | None = None
         self.end: RunFinished | None = None
 
@@ -82,12 +94,21 @@ class JournalWriter:
             if isinstance(event, RunFinished):
                 self._end(event)
             elif self.error or not isinstance(event, _RECORDED):
+                if isinstance(event, NodeStarted):
+                    first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
+                    self._starts[event.node] = first, event.at, event.attempt
+                elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
+                    self._unfinished.append(self._unfinished_node(event))
                 self._admitted.append(event)
             else:
                 try:
                     self._record(event)
                 except Exception as error:  # a bug too: the events must still reach the reporters
                     self._fail(error)
+        try:
+            self._write_unfinished()
+        except Exception as error:
+            self._fail(error)
         return self._admitted
 
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
@@ -105,13 +126,17 @@ class JournalWriter:
     def _end(self, event: RunFinished) -> None:
         """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
         lacking, self._ended = self._ended, {}
-        self._admitted += [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
+        cancelled = [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
+        self._admitted += cancelled
+        self._unfinished += map(self._unfinished_node, cancelled)
         try:
             with closing(self._journal):
                 if not self.error:
+                    self._write_unfinished()
                     if lacking and event.status == "ok":
                         raise LookupError(f"it lacks {', '.join(lacking)}")
-                    self._journal.ended(event.status)
+                    at, counts = time.time(), self._counts
+                    self._journal.ended(event.status, at=at, duration=event.at, counts=counts, error=event.error)
         except Exception as error:
             self._fail(error)
         self.end = event.with_error(self.error) if self.error else event
@@ -161,6 +186,7 @@ class JournalWriter:
             del self._prerequisites[node]
             finished = self._finished(self._ended[node])
             self._journal.finished(finished)
+            self._counts["reused" if finished.reused else "ok"] += 1
             self._admit((node,))
             self._written_keys[node] = None if finished.key is None else dependency_digest(finished)
             nodes.extend(self._waiting.pop(f":{node}", ()))
@@ -171,8 +197,18 @@ class JournalWriter:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
         outputs = tuple(self._output(self._published.get(output, ref)) for output, ref in end.outputs.items())
+        started, _, _ = self._starts.pop(end.node, (0.0, 0.0, 0))
         if end.reused:
-            return replace(self._observed.used[end.node], outputs=outputs, reused=True, cached=spec.cache is True)
+            used = self._observed.used[end.node]
+            return replace(
+                used,
+                outputs=outputs,
+                reused=True,
+                cached=spec.cache is True,
+                started=started,
+                reason="",
+                home=used.home or (used.folder.name if used.folder is not None else ""),
+            )
         key_inputs = self._key_inputs(spec)
         seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
         self._observed.seen[spec.id] = seen
@@ -188,7 +224,31 @@ class JournalWriter:
             cached=spec.cache is True,
             reads=seen.reads,
             obstacle=seen.obstacle,
+            started=started,
+            attempts=end.attempt,
+            reason=self._redact(self._reason(end.node)),
         )
+
+    def _unfinished_node(self, event: NodeFailed | NodeSkipped | NodeCancelled) -> UnfinishedNode:
+        started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
+        status = _UNFINISHED[type(event)]
+        self._counts[status] += 1
+        return UnfinishedNode(
+            event.node,
+            status,
+            getattr(event, "failure", None),
+            attempts,
+            started,
+            getattr(event, "duration", event.at - last),
+            getattr(event, "because", "") or getattr(event, "why", ""),
+            self._redact(self._reason(event.node)),
+        )
+
+    def _write_unfinished(self) -> None:
+        """Write the lines of nodes that did not finish, with one write: most nodes of a large run may be among them."""
+        nodes, self._unfinished = self._unfinished, []
+        if nodes and not self.error:
+            self._journal.unfinished(nodes)
 
     def _key_inputs(self, spec: NodeSpec) -> KeyInputs | None:
         """Return the key inputs, None where they cannot be determined, such as when a file changed during the run."""
@@ -215,4 +275,5 @@ class JournalWriter:
             checksum,
             file,
             ref.schema_digest or "",
+            shown=ref.id in self._shown,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -81,12 +82,12 @@ class RunCache:
             with name_errors(folder / JOURNAL):
                 journal = Journal(folder, fsync=fsync)
                 on_error.callback(journal.close)
-                journal.started(started)
+                journal.started(replace(started, versions=self._keys.versions()))
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
                     sync(parent)
             on_error.pop_all()
-        self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact)
+        self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
         self.gate = self._writer.admit
         self._journal = journal
 
@@ -95,6 +96,9 @@ class RunCache:
         self._journal.close()
         with suppress(OSError):  # the next run reads them again
             self._checksums.save()
+
+    def _reason(self, node: str) -> str:
+        return self._decisions[node].reason if node in self._decisions else ""
 
     @property
     def reused_nodes(self) -> frozenset[str]:

@@ -29,7 +29,7 @@ def run(options: RunOptions, messages: Messages) -> int:
     """Run a pipeline and return the exit code."""
     from nfrun.cli.run_command import run_command
 
-    code, has_detached = run_command(options, messages)
+    code, has_detached = run_command(options, messages, ("nfrun", *sys.argv[1:]))
     if has_detached:
         # A thread cannot be killed. Only `os._exit`, which does not wait for threads, ends a node that hangs.
         sys.stdout.flush()  # here, where a full disk can still be reported

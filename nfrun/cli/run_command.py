@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from nfrun.cli.exit_codes import EXIT_CODES, EXIT_OK, run_exit_code
@@ -24,14 +24,15 @@ from nfrun.system.std_streams import Messages, separate_streams
 _SWITCH_INTERVAL = 0.0001
 
 
-def run_command(options: RunOptions, messages: Messages) -> tuple[int, bool]:
+def run_command(options: RunOptions, messages: Messages, command: Sequence[str] = ()) -> tuple[int, bool]:
     """Run a pipeline. Returns the exit code, and whether a detached node still runs in a thread.
 
+    `command` has the words of the command line, for the journal.
     Secrets are redacted in `messages` as soon as they are known. Raises SpecError, WorkDirLocked, HandoffError and
     OSError.
     """
     caught: list[int] = []
-    with set_up_run(options, messages) as setup:
+    with set_up_run(options, messages, command) as setup:
         # Nodes on threads share the environment of this process. Nothing has imported numpy yet.
         os.environ.update({**setup.thread_variables, **setup.pipeline.env})
         time.tzset()  # otherwise TZ would only affect child processes

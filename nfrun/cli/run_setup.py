@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,9 +21,10 @@ from nfrun.cli.options import RunOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.engine.node_stats import NodeStats, read_node_stats
+from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.pipeline_warnings import warnings_of
-from nfrun.spec.resolve import resolve
+from nfrun.spec.resolve import Resolved, resolve
 from nfrun.system.atomic_files import name_errors
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
@@ -53,9 +56,10 @@ class RunSetup:
 
 
 @contextmanager
-def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
+def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] = ()) -> Iterator[RunSetup]:
     """Prepare a run, and take the lock of its work folder within the `with` block.
 
+    `command` has the words of the command line, for the journal.
     Secrets are redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and
     OSError.
     """
@@ -90,13 +94,20 @@ def set_up_run(options: RunOptions, messages: Messages) -> Iterator[RunSetup]:
             ),
             work=work,
             folder=work.make_run_folder(run_id),
-            started=RunHeader(run_id, work.pipeline_name(pipeline), number),
+            started=_header(RunHeader(run_id, work.pipeline_name(pipeline), number), resolved, command),
             recorded=recorded,
             thread_variables=default_thread_variables(pipeline, os.environ),
             events=events,
             redactor=resolved.redactor,
             messages=messages,
         )
+
+
+def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHeader:
+    """Add to the first line of the journal how the run was started, with secrets masked."""
+    redact = resolved.redactor
+    words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
+    return replace(run, at=time.time(), command=words, params=params, host=redact(socket.gethostname()))
 
 
 def _close(events: IO[str] | None) -> None:

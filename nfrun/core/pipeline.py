@@ -134,7 +134,8 @@ class Pipeline:
     Paths in the file are relative to `folder`. `outputs` maps shown names to output ids; `names_outputs` is whether the
     file has them under `outputs`. `secrets` are names of
     environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
-    placeholder, in which the names of the secrets replace their values; cache keys use the placeholder.
+    placeholder, in which the names of the secrets replace their values; cache keys use the placeholder. `values` has
+    the values of the parameters, none until they are bound.
     """
 
     file: str
@@ -148,6 +149,7 @@ class Pipeline:
     secrets: tuple[str, ...] = ()
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     names_outputs: bool = False
+    values: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 def has_expression(text: str) -> bool:

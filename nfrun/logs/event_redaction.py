@@ -6,8 +6,10 @@ Elsewhere: `node_logs.py` filters what nodes print, `system/std_streams.py` mess
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from nfrun.core.errors import Diagnostic
 from nfrun.core.events import (
@@ -61,6 +63,17 @@ def redact_diagnostic(diagnostic: Diagnostic, redact: Callable[[str], str]) -> D
     """Return the diagnostic with its message, hint and source line redacted."""
     where = replace(diagnostic.span, text=redact(diagnostic.span.text))
     return Diagnostic(where, redact(diagnostic.message), redact(diagnostic.hint))
+
+
+def redact_value(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return a JSON value with all text in it redacted. A number that is a secret becomes a text."""
+    if isinstance(value, Mapping):
+        return {redact(str(key)): redact_value(item, redact) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_value(item, redact) for item in value]
+    text = value if isinstance(value, str) else json.dumps(value)
+    redacted = redact(text)
+    return value if redacted == text else redacted
 
 
 def _failure(failure: Failure, redactor: Redactor) -> Failure:

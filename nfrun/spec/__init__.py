@@ -8,7 +8,7 @@ Other packages use:
 
 - `loader`: `read_pipeline`
 - `pipeline_warnings`: `code_warnings`, `warnings_of`
-- `resolve`: `resolve`
+- `resolve`: `resolve`, `Resolved`
 - `schema`: `schema_text`
 - `text_file`: `read_text`
 """

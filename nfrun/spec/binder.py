@@ -63,7 +63,7 @@ def bind(
             binder.report(document.span(*path), what, hint)
     if diagnostics:
         raise SpecError(list(dict.fromkeys(diagnostics)))  # a default is evaluated once per node
-    return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted)
+    return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
 
 
 @dataclass

@@ -17,22 +17,41 @@ from nfrun.cache.journal import (
     FinishedNode,
     FinishedOutput,
     Journal,
+    RunEnding,
     RunHeader,
+    UnfinishedNode,
     next_number,
     read_journal,
     with_checksum,
 )
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import OutputId
 
-STARTED = RunHeader("20260101-000000-abcdef", "p.yaml", 7)
+STARTED = RunHeader(
+    *("20260101-000000-abcdef", "p.yaml", 7, 1, 1764.5),
+    command=("nfrun", "run", "p.yaml"),
+    params={"n": 1, "names": ["a", None]},
+    versions={"nfrun": "1"},
+    host="here",
+)
 OUTPUT = FinishedOutput("a.x", 3, 24, "n: int64", "xxh3_128:00", 498, "ff", "a.x.1.arrow")
 FINISHED = [
     FinishedNode(
         "a", "k1", {"text": "1", "code steps:f": "2"}, (OUTPUT, replace(OUTPUT, id="a.y", file=None)), {}, 0.5
     ),
-    FinishedNode("b", None, {}, (), {"out.csv": "0f"}, 0.25, reused=True, cached=True),
+    FinishedNode(
+        "b", None, {}, (), {"out.csv": "0f"}, 0.25, reused=True, cached=True, started=1.5, attempts=3, home="r"
+    ),
 ]
+FAILURE = Failure(Cause.PERMISSION, "E", "it", (Frame("s.py", 3, "f", "f()"),), "more", ("t: 1 row, n: int64",), 13)
+UNFINISHED = [
+    UnfinishedNode("c", "failed", FAILURE, 2, 0.5, 1.5, reason="its code changed"),
+    UnfinishedNode("d", "skipped", because="c"),
+    UnfinishedNode("e", "cancelled", because="node 'c' failed"),
+]
+ENDING = {"at": 1765.25, "duration": 0.5, "counts": {"ok": 1, "reused": 1}, "error": "the disk is full"}
 
 
 def write(folder: Path, ended: str = "ok") -> Path:
@@ -40,8 +59,9 @@ def write(folder: Path, ended: str = "ok") -> Path:
     journal.started(STARTED)
     for finished in FINISHED:
         journal.finished(finished)
+    journal.unfinished(UNFINISHED)
     if ended:
-        journal.ended(ended)
+        journal.ended(ended, **ENDING)
     journal.close()
     return folder / JOURNAL
 
@@ -51,14 +71,26 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     journal = read_journal(tmp_path)
     assert journal.started == STARTED
     assert journal.finished == tuple(replace(finished, folder=tmp_path) for finished in FINISHED)
-    assert journal.ended == "ok"
+    assert journal.unfinished == tuple(UNFINISHED)
+    assert journal.ending == RunEnding("ok", **ENDING)
+    assert (journal.ended, journal.ended_at, journal.counts) == ("ok", 1765.25, {"ok": 1, "reused": 1})
     assert path.stat().st_mode & 0o777 == 0o600
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == [
         "started",
         "finished",
         "finished",
+        "unfinished",
+        "unfinished",
+        "unfinished",
         "ended",
     ]
+
+
+def test_the_nodes_of_a_run_without_an_end_are_counted(tmp_path: Path) -> None:
+    write(tmp_path, ended="")
+    journal = read_journal(tmp_path)
+    assert (journal.ending, journal.ended, journal.ended_at) == (None, "", 0.0)
+    assert journal.counts == {"ok": 1, "reused": 1, "failed": 1, "skipped": 1, "cancelled": 1}
 
 
 def test_ids_of_outputs_are_read_with_their_parts(tmp_path: Path) -> None:
@@ -96,7 +128,8 @@ def test_all_whole_lines_of_a_truncated_journal_are_read(tmp_path: Path) -> None
         path.write_bytes(whole[:cut])
         journal = read_journal(tmp_path)
         lines = sum(border <= cut for border in borders)  # a line is whole with or without its newline
-        assert (journal.started is not None) + len(journal.finished) + bool(journal.ended) == lines
+        found = len(journal.finished) + len(journal.unfinished)
+        assert (journal.started is not None) + found + bool(journal.ended) == lines
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
@@ -108,8 +141,8 @@ def test_a_flipped_bit_loses_only_the_lines_that_it_hits(tmp_path_factory: Any, 
     data[at] ^= flip
     path.write_bytes(bytes(data))
     journal = read_journal(folder)
-    found = [journal.started, *journal.finished, journal.ended or None]
-    expected = [STARTED, *(replace(finished, folder=folder) for finished in FINISHED), "ok"]
+    found = [journal.started, *journal.finished, *journal.unfinished, journal.ended or None]
+    expected = [STARTED, *(replace(finished, folder=folder) for finished in FINISHED), *UNFINISHED, "ok"]
     entries = [entry for entry in found if entry is not None]
     assert all(entry in expected for entry in entries)
     assert len(entries) >= len(expected) - 2  # two are lost if a newline was hit
@@ -120,11 +153,13 @@ def test_a_flipped_bit_loses_only_the_lines_that_it_hits(tmp_path_factory: Any, 
     [
         "{}",
         '{"event": "started"}',
-        '{"event": "started", "run": "r", "pipeline": "p", "number": 1, "more": 2}',
+        '{"event": "started", "run": "r", "pipeline": "p", "number": 1, "command": 2}',
         '{"event": "finished", "node": "a"}',
         '{"event": "finished", "outputs": [1]}',
         '{"event": "finished", "outputs": null}',
         '{"event": ["finished"]}',
+        '{"event": "unfinished", "node": "a"}',
+        '{"event": "unfinished", "node": "a", "status": "failed", "failure": {"cause": "bad luck"}}',
         '{"event": "ended"}',
         '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
@@ -132,7 +167,44 @@ def test_a_flipped_bit_loses_only_the_lines_that_it_hits(tmp_path_factory: Any, 
 def test_a_malformed_line_is_ignored(tmp_path: Path, line: str) -> None:
     (tmp_path / JOURNAL).write_bytes(with_checksum(line))
     journal = read_journal(tmp_path)
-    assert (journal.started, journal.finished, journal.ended) == (None, (), "")
+    assert (journal.started, journal.finished, journal.unfinished, journal.ended) == (None, (), (), "")
+
+
+def test_fields_of_a_newer_nfrun_do_not_lose_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    expected = read_journal(tmp_path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        del line["check"]
+        for item in (line, *line.get("outputs", ()), line.get("failure") or {}):
+            item["newer"] = {"than": "this"}
+    path.write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
+    assert read_journal(tmp_path) == expected
+
+
+OLDER = """\
+{"event": "started", "run": "20260101-000000-abcdef", "pipeline": "p.yaml", "number": 7, "version": 1, \
+"check": "a03e1191ca2c69cc"}
+{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5, \
+"reused": false, "cached": false, "reads": {"in.csv": "r"}, "obstacle": "o", "outputs": [{"id": "a", "rows": 2, \
+"bytes": 16, "schema": "x: int64", "digest": "d", "size": 512, "checksum": "c", "file": "a.1.arrow", "traits": "s"}], \
+"check": "026c59a92fc97cf6"}
+{"event": "finished", "node": "b", "key": null, "parts": {}, "wrote": {}, "took": 0.25, "reused": true, \
+"cached": true, "reads": {}, "obstacle": "", "outputs": [], "check": "fee02913587b6fdb"}
+{"event": "ended", "status": "failed", "check": "1ee6580a80231034"}
+"""
+
+
+def test_a_journal_without_the_command_line_and_the_failures_is_read(tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).write_text(OLDER)
+    journal = read_journal(tmp_path)
+    assert journal.started == RunHeader("20260101-000000-abcdef", "p.yaml", 7)
+    output = FinishedOutput(OutputId("a"), 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", "s")
+    a = FinishedNode("a", "k", {"text": "t"}, (output,), {"out.csv": "w"}, 1.5, reads={"in.csv": "r"}, obstacle="o")
+    b = FinishedNode("b", None, {}, (), {}, 0.25, reused=True, cached=True)
+    assert journal.finished == tuple(replace(finished, folder=tmp_path) for finished in (a, b))
+    assert (journal.unfinished, journal.ended, journal.ended_at) == ((), "failed", 0.0)
+    assert journal.counts == {"ok": 1, "reused": 1, "failed": 0, "skipped": 0, "cancelled": 0}
 
 
 def test_a_journal_of_another_version_gives_no_finished_nodes(tmp_path: Path) -> None:

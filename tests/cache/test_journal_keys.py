@@ -7,31 +7,56 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader, read_journal, with_checksum
+from nfrun.cache.journal import (
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    RunHeader,
+    UnfinishedNode,
+    read_journal,
+    with_checksum,
+)
 from nfrun.cache.work_dir import JOURNAL
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.system.checksums import text_checksum
 
 LINES = (
-    '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1}',
+    '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1, "at": 9.5, "command": ["nfrun"],'
+    ' "params": {"n": 1}, "versions": {"python": "3"}, "host": "h"}',
     '{"event": "finished", "node": "a", "key": "k", "parts": {"text": "t"}, "wrote": {"out.csv": "w"}, "took": 1.5,'
     ' "reused": false, "cached": true, "reads": {"in.csv": "r"}, "obstacle": "o",'
+    ' "started": 0.5, "attempts": 2, "reason": "why", "home": "",'
     ' "outputs": [{"id": "a", "rows": 2, "bytes": 16, "schema": "x: int64",'
-    ' "digest": "d", "size": 512, "checksum": "c", "file": "a.1.arrow", "traits": "s"}]}',
-    '{"event": "ended", "status": "ok"}',
+    ' "digest": "d", "size": 512, "checksum": "c", "file": "a.1.arrow", "traits": "s",'
+    ' "home": "q", "shown": true}]}',
+    '{"event": "unfinished", "node": "b", "status": "failed", "failure": {"cause": "error", "type": "T",'
+    ' "message": "m", "frames": [{"file": "s.py", "line": 1, "function": "f", "source": "x"}], "details": "d",'
+    ' "inputs": ["i"], "errno": null}, "attempts": 1, "started": 0.5, "took": 0.25, "because": "", "reason": "why"}',
+    '{"event": "ended", "status": "failed", "at": 10.5, "took": 0.75, "counts": {"ok": 1, "failed": 1}, "error": ""}',
 )
-HEADER = RunHeader("r", "p.yaml", 3)
-OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", schema_digest="s")
+HEADER = RunHeader("r", "p.yaml", 3, 1, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
+OUTPUT = FinishedOutput("a", 2, 16, "x: int64", "d", 512, "c", "a.1.arrow", "s", "q", True)
 NODE = FinishedNode(
-    "a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, duration=1.5, cached=True, reads={"in.csv": "r"}, obstacle="o"
+    *("a", "k", {"text": "t"}, (OUTPUT,), {"out.csv": "w"}, 1.5),
+    cached=True,
+    reads={"in.csv": "r"},
+    obstacle="o",
+    started=0.5,
+    attempts=2,
+    reason="why",
 )
+FAILURE = Failure(Cause.NODE, "T", "m", (Frame("s.py", 1, "f", "x"),), "d", ("i",))
+UNFINISHED = UnfinishedNode("b", "failed", FAILURE, 1, 0.5, 0.25, reason="why")
 
 
 def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.started(HEADER)
     journal.finished(NODE)
-    journal.ended("ok")
+    journal.unfinished([UNFINISHED])
+    journal.ended("failed", at=10.5, duration=0.75, counts={"ok": 1, "failed": 1})
     journal.close()
     written = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()]
     expected = [json.loads(line) for line in LINES]
@@ -42,7 +67,7 @@ def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:
 def test_a_journal_with_these_keys_is_read(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in LINES))
     found = read_journal(tmp_path)
-    assert (found.started, found.ended) == (HEADER, "ok")
+    assert (found.started, found.ended, found.unfinished) == (HEADER, "failed", (UNFINISHED,))
     (node,) = found.finished
     assert (node.key_inputs, node.duration, node.outputs) == ({"text": "t"}, 1.5, (OUTPUT,))
     assert (node.reads, node.obstacle) == ({"in.csv": "r"}, "o")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
-from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, JournalContents, read_journal
+from nfrun.cache.journal import (
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    JournalContents,
+    UnfinishedNode,
+    read_journal,
+)
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
     Event,
+    Failure,
+    Frame,
     NodeCancelled,
+    NodeFailed,
     NodeFinished,
     NodeLogged,
+    NodeRetrying,
+    NodeSkipped,
     NodeStarted,
     OutputPublished,
     OutputRef,
@@ -34,6 +48,8 @@ from nfrun.system.checksums import file_checksum
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.run_watch import RunWatch
 
+FAILURE = Failure(Cause.NODE, "ValueError", "no", (Frame("s.py", 3, "f", "raise"),), "more", ("t: 1 row, n: int64",))
+
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql", body: str = "text") -> NodeSpec:
     inputs = tuple(Input(output, parse_reference(output)) for output in reads)
@@ -43,9 +59,12 @@ def node(name: str, *reads: str, needs: tuple[str, ...] = (), kind: str = "sql",
 class Trial:
     """A journal writer that gets made-up events of a run of some nodes."""
 
-    def __init__(self, folder: Path, *specs: NodeSpec) -> None:
+    def __init__(
+        self, folder: Path, *specs: NodeSpec, reason: Callable[[str], str] = lambda node: "", shows: str = ""
+    ) -> None:
         self.folder = folder
-        self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, {spec.id: spec for spec in specs}, {})
+        nodes = {spec.id: spec for spec in specs}
+        self.pipeline = Pipeline("p.yaml", str(folder), "p", "", {}, {}, nodes, {"shown": OutputId(shows)})
         self.keys = CacheKeys(self.pipeline)
         self.observed_files = ObservedFiles(
             ExternalInputs(folder),
@@ -55,7 +74,7 @@ class Trial:
         self.errors: list[Exception] = []
         self.admitted: list[Event] = []
         self.journal = Journal(folder)
-        self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files)
+        self.writer = JournalWriter(self.journal, self.pipeline, self.keys, self.observed_files, reason=reason)
         self.writer.on_error = self.errors.append
 
     def ref(self, name: str) -> OutputRef:
@@ -197,7 +216,77 @@ def test_a_reused_node_is_recorded_with_its_earlier_key(tmp_path: Path) -> None:
     trial.published("a")
     (finished,) = trial.contents.finished
     here = FinishedOutput("a", 1, 8, "n: int64", "digest of a", 1, checksum, "a.1.arrow", "traits")
-    assert finished == FinishedNode("a", "k", {"text": "t"}, (here,), {"w": "c"}, 9.0, reused=True, folder=tmp_path)
+    assert finished == FinishedNode(
+        "a", "k", {"text": "t"}, (here,), {"w": "c"}, 9.0, reused=True, folder=tmp_path, home="old"
+    )
+
+
+def test_a_node_that_was_reused_before_keeps_the_run_in_which_it_ran(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"))
+    trial.observed_files.used["a"] = FinishedNode(
+        "a", "k", {}, (), {}, 9.0, True, folder=tmp_path / "second", attempts=2, reason="it is new", home="first"
+    )
+    trial.emit(NodeStarted(0.25, "a", 1))
+    trial.ended("a", has_output=False, reused=True)
+    (finished,) = trial.contents.finished
+    assert (finished.home, finished.started, finished.attempts, finished.reason) == ("first", 0.25, 2, "")
+
+
+def test_it_is_recorded_when_and_why_a_node_ran_and_which_outputs_are_shown(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), reason=lambda name: f"why {name}", shows="a")
+    trial.emit(NodeStarted(0.5, "a", 1), NodeRetrying(1.0, "a", 1, 0.5, FAILURE), NodeStarted(1.5, "a", 2))
+    trial.emit(NodeFinished(2.0, "a", 2, {"a": trial.ref("a")}, 0.5))
+    trial.published("a")
+    (finished,) = trial.contents.finished
+    assert (finished.started, finished.attempts, finished.reason, finished.duration) == (0.5, 2, "why a", 0.5)
+    assert [output.shown for output in finished.outputs] == [True]
+
+
+def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(12)]
+    trial = Trial(tmp_path, *map(node, names), node("s"), node("c"), node("r"), reason=lambda name: f"why {name}")
+    trial.emit(*(NodeStarted(0.5, name, 1) for name in (*names, "r")))
+    events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]
+    trial.emit(*events, NodeSkipped(1.5, "s", "n0"), NodeCancelled(1.5, "c", "node 'n0' failed"))
+    failed = [UnfinishedNode(name, "failed", FAILURE, 1, 0.5, 1.0, reason=f"why {name}") for name in names]
+    skipped = UnfinishedNode("s", "skipped", because="n0", reason="why s")
+    cancelled = UnfinishedNode("c", "cancelled", because="node 'n0' failed", reason="why c")
+    assert list(trial.contents.unfinished) == [*failed, skipped, cancelled]
+    trial.emit(NodeCancelled(2.5, "r", "cancelled"), RunFinished(3.0, "failed", cause=Cause.NODE))
+    running = trial.contents.unfinished[-1]
+    assert running == UnfinishedNode("r", "cancelled", None, 1, 0.5, 2.0, "cancelled", "why r")
+    ending = trial.contents.ending
+    assert ending is not None
+    assert (ending.status, ending.duration) == ("failed", 3.0)
+    assert ending.counts == {"ok": 0, "reused": 0, "failed": 12, "skipped": 1, "cancelled": 2}
+
+
+def test_nodes_that_did_not_finish_are_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(tmp_path, *map(node, "abc"))
+    write, writes = os.write, []
+
+    def counted(file: int, data: bytes) -> int:
+        writes.append(data)
+        return write(file, data)
+
+    monkeypatch.setattr("nfrun.cache.journal.os.write", counted)
+    trial.emit(*(NodeSkipped(1.0, name, "x") for name in "abc"))
+    assert len(writes) == 1
+    assert len(trial.contents.unfinished) == 3
+
+
+def test_a_failure_that_cannot_be_written_is_reported_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path, node("a"))
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(trial.journal, "unfinished", full)
+    trial.emit(NodeFailed(1.0, "a", 1, FAILURE))
+    assert trial.reported == ["node_failed a"]
+    assert [str(error) for error in trial.errors] == [f"cannot write {tmp_path}/journal.jsonl: No space left on device"]
 
 
 def test_the_end_of_the_run_is_recorded(tmp_path: Path) -> None:
@@ -298,7 +387,7 @@ def test_a_run_whose_journal_cannot_be_ended_is_not_ok(
 ) -> None:
     trial = Trial(tmp_path, node("a"))
 
-    def full(*_: object) -> None:
+    def full(*_: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(trial.journal, method, full)
@@ -348,7 +437,7 @@ def test_the_gravest_cause_counts_if_the_journal_cannot_be_ended(
 ) -> None:
     trial = Trial(tmp_path)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **more: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(trial.journal, "ended", full)
