@@ -21,6 +21,7 @@ from typing import IO, Any, TextIO
 
 import nfrun
 from nfrun import __version__
+from nfrun.cli.consoles import console_on
 from nfrun.cli.exit_codes import (
     EXIT_BUG,
     EXIT_FAILED,
@@ -33,7 +34,6 @@ from nfrun.cli.exit_codes import (
     print_json,
 )
 from nfrun.cli.options import BenchOptions, parse_slots
-from nfrun.cli.run_reports import console_on
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.nodes.registry import KINDS

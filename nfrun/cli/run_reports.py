@@ -1,6 +1,6 @@
 """Builds the reporters of a run from the options and the streams.
 
-Decides which reporters there are, and whether a stream gets the live view or plain lines, with or without colours.
+Decides which reporters there are, and whether a stream gets the live view or plain lines.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from nfrun.cache.work_dir import LOGS
+from nfrun.cli.consoles import console_on
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
@@ -20,9 +21,6 @@ from nfrun.engine.event_dispatch import Reporter
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def build_reporters(
@@ -90,19 +88,6 @@ def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) ->
     from nfrun.core.simulation import makespan
 
     return makespan(plan_of(pipeline, slots=min(slots, cores()), estimated_durations=durations))
-
-
-def console_on(stream: IO[str], color: str) -> Console:
-    """Return the rich console of a stream. The first call imports rich, which takes a while."""
-    from nfrun.reports.console import console
-
-    return console(stream, colored=_is_colored(stream, color))
-
-
-def _is_colored(stream: IO[str], color: str) -> bool:
-    """Whether to use colours on a stream. FORCE_COLOR does not turn them on for a pipe."""
-    supports_color = stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-    return color == "always" or (color == "auto" and supports_color)
 
 
 def _is_live(stream: IO[str]) -> bool:
