@@ -56,13 +56,14 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
             "logs.print_capture": "puts the router of prints in their place",
             "cli.run_reports": "gives stderr to the reporters",
             "cli.exit_codes": "flushes stdout where a full disk can still be reported",
+            "cli.lookback_commands": "asks whether stdout is a terminal, and flushes it before it reads a long journal",
             "cli.commands": "flushes them before it leaves a detached node behind",
             "cli.bench": "gives stdout to its table; asks whether stderr is a terminal",
         },
     ),
     "prints a result": (
         prints_to(given=False),
-        dict.fromkeys(("cli.commands", "cli.exit_codes", "cli.typer_app"), "a command"),
+        dict.fromkeys(("cli.commands", "cli.exit_codes", "cli.lookback_commands", "cli.typer_app"), "a command"),
     ),
     "prints to a stream": (
         prints_to(given=True),

@@ -6,9 +6,11 @@
 
 Other packages use:
 
-- `journal`: `next_number`, `RunHeader`
+- `cache_key`: `reader_digest`
+- `journal`: `FinishedNode`, `FinishedOutput`, `next_number`, `read_ends`, `read_journal`, `RunEnding`, `RunHeader`,
+  `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`
 - `reuse_decision`: `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
-- `work_dir`: `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
+- `work_dir`: `JOURNAL`, `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

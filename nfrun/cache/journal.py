@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.system.atomic_files import read_regular_file
+from nfrun.system.atomic_files import open_regular_file, read_regular_file
 from nfrun.system.checksums import line_checksum
 
 VERSION = 1
 _CHECK = ', "check": "'
 _CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
+_OF_NODES = (b'{"event": "finished"', b'{"event": "unfinished"')  # begins the lines of nodes
+_LONGEST_ENDING = 1 << 16  # bytes
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # of nodes
 
 
@@ -259,22 +261,49 @@ def with_checksum(text: str) -> bytes:
     return f'{text[:-1]}{_CHECK}{line_checksum(text.encode())}"}}\n'.encode()
 
 
-def read_journal(folder: Path) -> JournalContents:
+def read_ends(folder: Path) -> tuple[RunHeader | None, RunEnding | None]:
+    """Return the first and the last line of a journal without reading all of it; None where it has no such line.
+
+    Raises PermissionError. Any other error counts as an empty journal.
+    """
+    try:
+        with open_regular_file(folder / JOURNAL) as file:
+            first = file.readline()
+            file.seek(max(file.tell(), os.fstat(file.fileno()).st_size - _LONGEST_ENDING))
+            last = file.read()
+    except PermissionError:
+        raise
+    except OSError:
+        return None, None
+    contents = _contents(folder, [first.removesuffix(b"\n"), *last.removesuffix(b"\n").split(b"\n")[-1:]])
+    return contents.started, contents.ending
+
+
+def read_journal(folder: Path, *, only: Collection[str] = ()) -> JournalContents:
     """Read the journal of a run. Skips lines that are torn or damaged, and fields that this nfrun does not have.
+
+    `only` skips all lines of nodes but those that hold one of these texts, as JSON has them.
 
     A missing or unreadable journal gives empty contents, except that PermissionError is raised. `finished` is empty if
     the journal has another version.
     """
-    started: RunHeader | None = None
-    finished: list[FinishedNode] = []
-    unfinished: list[UnfinishedNode] = []
-    ending: RunEnding | None = None
     try:
         lines = read_regular_file(folder / JOURNAL).split(b"\n")
     except PermissionError:  # another user's journal exists: don't treat it as missing
         raise
     except OSError:
         lines = []
+    if only:
+        texts = [text.encode() for text in only]
+        lines = [line for line in lines if not line.startswith(_OF_NODES) or any(text in line for text in texts)]
+    return _contents(folder, lines)
+
+
+def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
+    started: RunHeader | None = None
+    finished: list[FinishedNode] = []
+    unfinished: list[UnfinishedNode] = []
+    ending: RunEnding | None = None
     for data in lines:
         line = _verified_object(data)
         kind = line.pop("event", None)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
+from nfrun.cli.lookback_commands import logs, runs, show
+from nfrun.cli.lookback_options import LogsOptions, RunsOptions, ShowOptions
 from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.process_exit import ImmediateExit
 
@@ -157,6 +159,9 @@ def schema(options: Options, messages: Messages) -> int:
 COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]] = {
     "run": (run, RunOptions, "Run a pipeline."),
     "plan": (plan, PlanOptions, "Show the stages of a pipeline, without running anything."),
+    "runs": (runs, RunsOptions, "List the runs that were kept."),
+    "show": (show, ShowOptions, "Show a run, or all that is recorded of one of its nodes."),
+    "logs": (logs, LogsOptions, "Print what a node printed and logged."),
     "clean": (clean, CleanOptions, "Remove runs and files that are no longer needed."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
     "bench": (bench, BenchOptions, "Measure sequential against DAG, JSON against Arrow, on this machine."),

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nfrun.core.errors import Cause, Diagnostic, HandoffError, SpecError, WorkDirLocked, cause_of, render_all
+from nfrun.core.errors import (
+    Cause,
+    Diagnostic,
+    HandoffError,
+    NotRecorded,
+    SpecError,
+    WorkDirLocked,
+    cause_of,
+    render_all,
+)
 from nfrun.system.std_streams import Messages, discard_stdout
 
 if TYPE_CHECKING:
@@ -81,6 +90,8 @@ def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
     except WorkDirLocked as error:
         hint = "wait until it has ended; another run can be kept elsewhere with --work DIR"
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")
+    except NotRecorded as error:
+        leave(EXIT_USAGE, f"nfrun: {error}")
     except PermissionError as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: no permission: {error.filename or error}")
     except HandoffError as error:

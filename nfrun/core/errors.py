@@ -85,6 +85,10 @@ class WorkDirLocked(Exception):
     """Another run holds the work folder lock. The message names the work folder."""
 
 
+class NotRecorded(Exception):
+    """A run, a node or a table that the user names is not there. The message says so, and what is there instead."""
+
+
 def render(diagnostic: Diagnostic) -> str:
     """Render a diagnostic as text: `file:line:column: message`, then the source line, a caret and the hint."""
     span = diagnostic.span

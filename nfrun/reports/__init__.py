@@ -14,6 +14,6 @@ Other packages use:
 - `live_view`: `LiveView`
 - `plain_lines`: `PlainLines`
 - `plan_view`: `plan_view`
-- `run_record`: `RunRecord`
-- `summary`: `KEEP_GOING`, `RESUME`, `Summary`
+- `run_record`: `NodeRecord`, `RunRecord`
+- `summary`: `failure_text`, `KEEP_GOING`, `RESUME`, `Summary`
 """

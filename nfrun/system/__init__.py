@@ -7,8 +7,8 @@
 
 Other packages use:
 
-- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `PARTIAL`, `read_regular_file`,
-  `remove_partials`, `sync`
+- `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `open_regular_file`, `PARTIAL`,
+  `read_regular_file`, `remove_partials`, `sync`
 - `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `line_checksum`, `text_checksum`
 - `exit_status`: `describe_exit`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 PARTIAL = ".partial"  # the end of the names of temporary files in the work folder
 
@@ -151,13 +152,16 @@ def name_errors(path: Path) -> Iterator[Path]:
         raise
 
 
-def read_regular_file(path: Path) -> bytes:
-    """Return the content of a file. Raises OSError, also if it is not a regular file.
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError, also if it is not a regular file. Does not block on a named pipe."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+    return file
 
-    Does not block on a named pipe.
-    """
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
-        return opened.read()
+
+def read_regular_file(path: Path) -> bytes:
+    """Return the content of a file. Raises OSError, also if it is not a regular file."""
+    with open_regular_file(path) as file:
+        return file.read()

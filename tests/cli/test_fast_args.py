@@ -127,6 +127,11 @@ OPTIONS = [
     for option in fields(options)
     if option.metadata["flags"] and option.metadata["kind"] is not int
 ]
+# What stands before the options, for commands that take an argument.
+ARGUMENTS = {
+    command: ["a.yaml"] * any(not option.metadata["flags"] for option in fields(options))
+    for command, (_, options, _) in COMMANDS.items()
+}
 IDS = [f"{command}-{option.name}" for command, option in OPTIONS]
 
 
@@ -143,7 +148,7 @@ def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field
             if option.metadata["kind"] == list[str]:
                 forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", flag, values[0]])
         for form in forms:
-            words = [command, "a.yaml", *form]
+            words = [command, *ARGUMENTS[command], *form]
             found = parse_fast(words)
             assert found is not None, words
             assert found == parse_with_typer(words), words
@@ -157,7 +162,7 @@ def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option
     else:
         wrong = [[flag], *([flag, value] for value in VALUES if value not in values_of(command, option))]
     for form in wrong:
-        words = [command, "a.yaml", *form]
+        words = [command, *ARGUMENTS[command], *form]
         assert parse_fast(words) is parse_with_typer(words) is None, words
 
 

@@ -1,0 +1,115 @@
+"""Declares the options of the commands that look back at runs: `runs`, `show`, `logs`, `diff`, `open` and `shell`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING
+from functools import partial
+from pathlib import Path
+
+from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _parse_path
+
+_RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
+
+
+def _parse_number(text: str | int) -> int:
+    number = str(text)
+    if not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= 1_000_000_000:
+        raise ValueError(text)
+    return int(number)
+
+
+_pipeline_file = partial(
+    _option,
+    "--pipeline",
+    parse=_parse_path,
+    metavar="FILE",
+    help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
+)
+_work = partial(
+    _option,
+    "--work",
+    parse=partial(_parse_path, what="folder"),
+    metavar="DIR",
+    help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
+)
+_run = partial(_option, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
+_node = partial(_option, metavar="NODE", help="The node.")
+_number = partial(_option, parse=_parse_number, wrong="not a number from 1", metavar="N")
+
+
+@_options
+class RunsOptions(Options):
+    """The options of `nfrun runs`."""
+
+    limit: int = _number("-n", "--limit", default="20", help="How many runs to list at most.")
+    all: bool = _flag("--all", help="List all runs.")
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+    json: bool = _json()
+    color: str = _color()
+
+
+@_options
+class ShowOptions(Options):
+    """The options of `nfrun show`. If `node` is None, the whole run is shown. `run` is None for the last."""
+
+    node: str | None = _node(help="The node to show. Left out: the run with all its nodes.")
+    run: str | None = _run()
+    all: bool = _flag("--all", help="List all nodes, however many.")
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+    json: bool = _json()
+    color: str = _color()
+
+
+@_options
+class LogsOptions(Options):
+    """The options of `nfrun logs`. `attempt` is None for the last. `run` is None for the last, or one under way."""
+
+    node: str = _node(default=MISSING)
+    run: str | None = _run()
+    attempt: int | None = _number("--attempt", help="Which attempt. Default: the last.")
+    follow: bool = _flag("-f", "--follow", help="Follow the run that is under way until the node has ended.")
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+    color: str = _color()
+
+
+@_options
+class DiffOptions(Options):
+    """The options of `nfrun diff`. `before` and `after` are None for the two last runs."""
+
+    before: str | None = _option(metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before.")
+    after: str | None = _option(metavar="[RUN]", help="The run to compare it with. Left out: the last.")
+    data: bool = _flag("--data", help="Also show the first rows that differ.")
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+    json: bool = _json()
+    color: str = _color()
+
+
+@_options
+class OpenOptions(Options):
+    """The options of `nfrun open`."""
+
+    output: str = _option(default=MISSING, metavar="OUTPUT", help="The output: NODE, or NODE.NAME.")
+    run: str | None = _run()
+    format: str = _option(
+        "--format",
+        default="text",
+        choices=("text", "csv", "jsonl", "parquet", "arrow", "path"),
+        help="How to print it. text: the first rows; path: the name of its file.",
+    )
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()
+    color: str = _color()
+
+
+@_options
+class ShellOptions(Options):
+    """The options of `nfrun shell`."""
+
+    node: str = _node(default=MISSING)
+    run: str | None = _run()
+    pipeline: Path | None = _pipeline_file()
+    work: Path | None = _work()

@@ -1,0 +1,108 @@
+"""Lays out text for a terminal or a pipe: columns, fields with labels, times and colours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nfrun.core.text import ellipsize, escape_controls
+
+NOT_RECORDED = "-"
+_GAP = "  "
+_LEAST = 12  # characters of a column that is cut
+_WIDEST = 1_000  # characters of a cell
+STYLES: Mapping[str, str] = {
+    "ok": "32",
+    "failed": "31",
+    "killed": "31",
+    "cancelled": "33",
+    "skipped": "33",
+    "running": "36",
+    "bold": "1",
+    "dim": "2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How text is shown: `width` is that of the terminal, None for a pipe, where nothing is cut."""
+
+    width: int | None = None
+    colored: bool = False
+
+    def paint(self, text: str, style: str) -> str:
+        """Return the text in a style of `STYLES`; as it is without colours, or if there is no such style."""
+        code = STYLES.get(style) if self.colored else None
+        return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
+
+    def columns(
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str], status: str = "status"
+    ) -> Iterator[str]:
+        """Yield a line of headings and one for each row. The columns in `right` are aligned right, for numbers.
+
+        On a terminal that is too narrow the last column is cut, then the first, and then columns are left out from the
+        right. The cells of the column `status` have the style of their text.
+        """
+        cells = [[ellipsize(cell, _WIDEST) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+        if self.width is not None:
+            widths = _fitting(widths, self.width, [heading not in right for heading in headings])
+        for row in (headings, *cells):
+            texts = [
+                text.rjust(width) if heading in right else ellipsize(text, width).ljust(width)
+                for heading, text, width in zip(headings, row, widths, strict=False)
+            ]
+            texts[-1] = texts[-1].rstrip()
+            if row is headings:
+                yield self.paint(_GAP.join(texts), "bold")
+            else:
+                styles = (text if heading == status else "" for heading, text in zip(headings, row, strict=True))
+                yield _GAP.join(map(self.paint, texts, styles)).rstrip()
+
+    def fields(self, fields: Iterable[tuple[str, str]], indent: str = "  ") -> Iterator[str]:
+        """Yield a line for each label and value. A value of several lines is indented; an empty one is left out."""
+        shown = [(label, value) for label, value in fields if value]
+        width = max((len(label) for label, _ in shown), default=0)
+        for label, value in shown:
+            first, *more = escape_controls(value).split("\n")
+            yield f"{indent}{self.paint(label.ljust(width), 'dim')}{_GAP}{first}"
+            yield from (f"{indent}{' ' * width}{_GAP}{line}" for line in more)
+
+
+def local_time(at: float | None, now: float | None = None) -> str:
+    """Return a time for people, in the local time zone: `today 20:15:03`, or with its date if it is another day."""
+    if at is None:
+        return NOT_RECORDED
+    now = time.time() if now is None else now
+    today, day = time.localtime(now)[:3], time.localtime(at)[:3]
+    clock = time.strftime("%H:%M:%S", time.localtime(at))
+    return f"today {clock}" if day == today else time.strftime("%Y-%m-%d ", time.localtime(at)) + clock
+
+
+def iso_time(at: float | None) -> str | None:
+    """Return a time in UTC for JSON: `2026-11-26T20:15:03Z`."""
+    return None if at is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def value_text(value: Any) -> str:
+    """Return the value of a parameter on one line."""
+    import json
+
+    return ellipsize(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False), 200)
+
+
+def _fitting(widths: Sequence[int], width: int, may_be_cut: Sequence[bool]) -> list[int]:
+    """Return the widths of the columns that fit, from the first on, in `width`."""
+    fitting = list(widths)
+    for column in (len(fitting) - 1, 0):
+        excess = sum(fitting) + len(_GAP) * (len(fitting) - 1) - width
+        if excess > 0 and may_be_cut[column]:
+            fitting[column] = max(min(_LEAST, fitting[column]), fitting[column] - excess)
+    while len(fitting) > 1 and sum(fitting) + len(_GAP) * (len(fitting) - 1) > width:
+        fitting.pop()
+        if may_be_cut[0]:  # it may have the room
+            left = width - sum(fitting[1:]) - len(_GAP) * (len(fitting) - 1)
+            fitting[0] = max(fitting[0], min(widths[0], left))
+    return fitting

@@ -1,0 +1,114 @@
+"""Reads the files of what nodes printed and logged: `nfrun logs`. `log_follower.py` follows them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nfrun.cache.work_dir import LOGS
+from nfrun.core.errors import NotRecorded
+from nfrun.core.text import escape_controls
+from nfrun.logs.node_logs import LOG, STREAMS
+from nfrun.lookback.recorded_run import read_node
+from nfrun.lookback.run_list import ListedRun, is_run_id
+from nfrun.reports.format_units import format_count
+
+_STREAMS = (*STREAMS, LOG)
+_NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})")
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLogs:
+    """The log files of one attempt by stream, and a `note` about where they are from, "" if there is none."""
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    note: str = ""
+
+
+def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLogs:
+    """Return the log files of an attempt at a node, or of the last one that printed or logged anything.
+
+    Of a node that was reused, they are in the run in which it ran. Raises NotRecorded if there is no such node or
+    attempt.
+    """
+    found = log_files(run.folder, node)
+    if attempt in found or (found and attempt is None):
+        return FoundLogs(found[attempt or max(found)])
+    recorded = read_node(run, node)
+    home = recorded.finished.home if recorded.finished else ""
+    if is_run_id(home):
+        found = log_files(run.folder.with_name(home), node)
+        if attempt in found or (found and attempt is None):
+            return FoundLogs(found[attempt or max(found)], f"'{node}' was reused in run {run.id}: it ran in run {home}")
+    if attempt is not None and attempt > recorded.attempts:
+        raise NotRecorded(f"the node '{node}' made {format_count(recorded.attempts, 'attempt')} in run {run.number}")
+    return FoundLogs(note=f"'{node}' printed nothing in run {home or run.id}, or its logs were removed")
+
+
+def log_files(run_folder: Path, node: str) -> dict[int, dict[str, Path]]:
+    """Return the log files of a node by attempt and stream, in this order. Empty where it printed nothing."""
+    found: dict[int, dict[str, Path]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(run_folder / LOGS) as entries:
+        for entry in entries:
+            if entry.name.startswith(node) and (match := _NAME.fullmatch(entry.name[len(node) :])):
+                found.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
+    return {attempt: {s: found[attempt][s] for s in _STREAMS if s in found[attempt]} for attempt in sorted(found)}
+
+
+def log_lines(files: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the lines of the streams of an attempt, each line behind the name of its stream."""
+    for stream, path in files.items():
+        reader = LogReader(stream, path)
+        yield from reader.new_lines()
+        yield from reader.rest()
+
+
+def last_lines(path: Path, most: int) -> list[str]:
+    """Return the last lines of a log file, escaped. Reads only its end."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _BLOCK))
+        return [_shown(line) for line in file.read().removesuffix(b"\n").split(b"\n")[-most:]]
+
+
+def log_line(source: str, line: str) -> str:
+    """Return a line behind the name of its source."""
+    return f"{source:<6} | {line}"
+
+
+class LogReader:
+    """Reads one log file, which may still grow, line by line."""
+
+    def __init__(self, stream: str, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._position = 0
+        self._begun = b""
+
+    def new_lines(self) -> Iterator[str]:
+        """Yield the complete lines that were added since the last call. Raises OSError."""
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            while data := file.read(_BLOCK):
+                self._position += len(data)
+                *lines, self._begun = (self._begun + data).split(b"\n")
+                for line in lines:
+                    yield self._line(line)
+
+    def rest(self) -> Iterator[str]:
+        """Yield the last line if no newline ends it."""
+        begun, self._begun = self._begun, b""
+        if begun:
+            yield self._line(begun)
+
+    def _line(self, line: bytes) -> str:
+        return log_line(self._stream, _shown(line))
+
+
+def _shown(line: bytes) -> str:
+    """Return what a terminal would show of the line, escaped: progress bars overwrite themselves after each `\\r`."""
+    return escape_controls(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])

@@ -1,0 +1,64 @@
+"""Follows the log files of a node while a run writes them: `nfrun logs -f`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nfrun.cache.work_dir import JOURNAL
+from nfrun.lookback.log_files import LogReader, log_files, log_line
+
+_POLL_SECONDS = 0.2
+
+
+def _pause() -> None:
+    time.sleep(_POLL_SECONDS)
+
+
+def follow(
+    folder: Path, node: str, is_under_way: Callable[[], bool], pause: Callable[[], object] = _pause
+) -> Iterator[str]:
+    """Yield the lines of all attempts of a node, in the run with this folder, until the node or the run has ended.
+
+    Looks for new lines after each `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still
+    holds its lock: a run that was killed writes no end.
+    """
+    journal = _JournalEnd(folder / JOURNAL, node)
+    readers: dict[int, dict[str, LogReader]] = {}
+    while True:
+        ended = not is_under_way() or journal.has_ended()  # asked first, so that the last lines are read afterwards
+        for attempt, files in log_files(folder, node).items():
+            if attempt not in readers:
+                for reader in (reader for earlier in readers.values() for reader in earlier.values()):
+                    yield from reader.rest()
+                if attempt > 1:
+                    yield log_line("nfrun", f"attempt {attempt}")
+            known = readers.setdefault(attempt, {})
+            for stream, path in files.items():
+                yield from known.setdefault(stream, LogReader(stream, path)).new_lines()
+        if ended:
+            for reader in (reader for attempt in readers.values() for reader in attempt.values()):
+                yield from reader.rest()
+            return
+        pause()
+
+
+class _JournalEnd:
+    """Reads what is new in a journal, and tells whether the node or the run has its last line."""
+
+    def __init__(self, path: Path, node: str) -> None:
+        self._path = path
+        self._signs = (f'"node": {json.dumps(node)}'.encode(), b'{"event": "ended"')
+        self._position = 0
+        self._begun = b""
+
+    def has_ended(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            new = file.read()
+        self._position += len(new)
+        whole, newline, begun = (self._begun + new).rpartition(b"\n")
+        self._begun = begun
+        return any(sign in whole for sign in self._signs) if newline else False

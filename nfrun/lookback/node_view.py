@@ -1,0 +1,128 @@
+"""Shows all that is recorded of one node of a run: `nfrun show NODE`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nfrun.cache.journal import FinishedOutput
+from nfrun.core.text import escape_controls
+from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
+from nfrun.lookback.log_files import last_lines
+from nfrun.lookback.recorded_run import RecordedNode
+from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_view import failure_of, node_json, why
+from nfrun.lookback.runs_view import run_json
+from nfrun.reports.format_units import format_count, format_seconds, format_size
+
+_MAX_FILES = 20
+_LAST_LINES = 10
+_VERBS = {"ok": "ran", "reused": "was reused", "skipped": "was skipped", "cancelled": "was cancelled"}
+
+Inputs = Mapping[str, FinishedOutput | None]
+
+
+def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
+    """Yield when and why a node ran, what it read and what it wrote."""
+    yield look.paint(f"node '{node.node}' in run {run.number}: ", "bold") + look.paint(_end(node), node.status)
+    finished = node.finished
+    yield from look.fields(
+        [
+            ("why it ran", node.reason or NOT_RECORDED if node.status in ("ok", "failed") else ""),
+            ("why it did not run", "" if node.status in ("ok", "failed") else why(node)),
+            ("ran in run", finished.home if finished else ""),
+            ("started", _started(run, node)),
+            ("attempts", str(node.attempts) if node.attempts else ""),
+            ("read", _files(finished.reads if finished else {})),
+            ("wrote", _files(finished.wrote if finished else {})),
+            ("not reused", finished.obstacle if finished else ""),
+        ]
+    )
+
+
+def _end(node: RecordedNode) -> str:
+    took = f", {format_seconds(node.duration)}" if node.status in ("ok", "failed") else ""
+    return f"{_VERBS.get(node.status, node.status)}{took}"
+
+
+def _started(run: ListedRun, node: RecordedNode) -> str:
+    if node.status == "reused" or node.started is None or not run.header.at:
+        return ""
+    return f"{local_time(run.header.at + node.started)}, {format_seconds(node.started)} after the run began"
+
+
+def _files(files: Mapping[str, str]) -> str:
+    shown = [f"{name}{'' if checksum else ' (missing)'}" for name, checksum in files.items()]
+    more = [f"… and {format_count(len(shown) - _MAX_FILES, 'more file')}"] if len(shown) > _MAX_FILES else []
+    return "\n".join(name.replace("\n", "\\n") for name in (*shown[:_MAX_FILES], *more))
+
+
+def input_lines(inputs: Inputs, look: Look) -> Iterator[str]:
+    """Yield the inputs of a node, each with its size and schema."""
+    if inputs:
+        yield look.paint("\ninputs", "bold")
+    for name, output in inputs.items():
+        if output is None:
+            yield f"  {name}: {NOT_RECORDED}"
+            continue
+        source = "" if output.id == name else f" = {output.id}"
+        yield f"  {escape_controls(name + source)}: {format_count(output.rows, 'row')}"
+        yield f"    {escape_controls(output.schema)}"
+
+
+def output_lines(output: FinishedOutput, look: Look) -> Iterator[str]:
+    """Yield the name of an output, its size and its schema."""
+    size = f"{format_count(output.rows, 'row')}, {format_size(output.bytes)}"
+    yield look.paint(f"\noutput {escape_controls(output.id)}", "bold") + f": {size}"
+    yield f"  {escape_controls(output.schema)}"
+
+
+def failure_of_node(run: ListedRun, node: RecordedNode) -> Iterator[str]:
+    """Yield the failure of the node as at the end of a run, if it failed."""
+    if node.failure is not None:
+        yield failure_of(run, node, [])
+
+
+def log_tails(files: Mapping[str, Path], look: Look) -> Iterator[str]:
+    """Yield the path and the last lines of each log file of the last attempt."""
+    for stream, path in files.items():
+        yield look.paint(f"\n{stream}", "bold") + f"  {look.paint(escape_controls(str(path)), 'dim')}"
+        yield from (f"  {line}" for line in last_lines(path, _LAST_LINES))
+
+
+def node_document(
+    run: ListedRun, node: RecordedNode, inputs: Inputs, files: Mapping[str, Path], paths: Mapping[str, Path | None]
+) -> dict[str, Any]:
+    """Return a node as a JSON document. `files` are its logs by stream, `paths` the files of its outputs by id."""
+    finished = node.finished
+    return {
+        "run": run_json(run),
+        "node": node.node,
+        **node_json(node),
+        "home": (finished.home if finished else "") or None,
+        "inputs": {name: None if output is None else _output_json(output) for name, output in inputs.items()},
+        "outputs": {
+            output.id: {**_output_json(output), "path": _text(paths.get(output.id))} for output in node.outputs
+        },
+        "key": finished.key if finished else None,
+        "key_inputs": dict(finished.key_inputs) if finished else {},
+        "reads": dict(finished.reads) if finished else {},
+        "wrote": dict(finished.wrote) if finished else {},
+        "obstacle": (finished.obstacle if finished else "") or None,
+        "logs": {stream: str(path) for stream, path in files.items()},
+    }
+
+
+def _output_json(output: FinishedOutput) -> dict[str, Any]:
+    return {
+        "output": output.id,
+        "rows": output.rows,
+        "bytes": output.bytes,
+        "schema": output.schema,
+        "digest": output.digest,
+    }
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

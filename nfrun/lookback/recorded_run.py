@@ -1,0 +1,124 @@
+"""Reads what the journal of a run says about its nodes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from nfrun.cache.cache_key import reader_digest
+from nfrun.cache.journal import FinishedNode, FinishedOutput, UnfinishedNode, read_journal
+from nfrun.core.errors import NotRecorded
+from nfrun.core.events import Failure
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.lookback.run_list import RUNNING, ListedRun
+
+_RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
+_MAX_LISTED = 6
+_INPUT = "input "  # begins the names of key inputs that are inputs of the node
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedNode:
+    """A node as the journal of a run has it.
+
+    `status` is `ok`, `reused`, `failed`, `skipped` or `cancelled`. `finished` has its outputs, None unless it is ok or
+    reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
+    `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
+    for.
+    """
+
+    node: str
+    status: str
+    duration: float
+    started: float | None
+    attempts: int
+    reason: str
+    because: str = ""
+    failure: Failure | None = None
+    finished: FinishedNode | None = None
+
+    @property
+    def outputs(self) -> tuple[FinishedOutput, ...]:
+        """The outputs of the node; none unless it is ok or reused."""
+        return self.finished.outputs if self.finished else ()
+
+    @property
+    def rows(self) -> int | None:
+        """The number of rows of all outputs, None without outputs."""
+        return sum(output.rows for output in self.outputs) if self.outputs else None
+
+
+def read_nodes(run: ListedRun) -> list[RecordedNode]:
+    """Return all nodes of a run: the failed, those that ran, the cancelled, the skipped, the reused.
+
+    Each of these is in the order in which they started, or else in that of the journal.
+    """
+    journal = read_journal(run.folder)
+    nodes = [*map(_of_finished, journal.finished), *map(_of_unfinished, journal.unfinished)]
+    return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
+
+
+def read_node(run: ListedRun, node: str) -> RecordedNode:
+    """Return one node of a run. Raises NotRecorded if the journal does not have it."""
+    journal = read_journal(run.folder, only=[f'"node": {json.dumps(node)}'])
+    for finished in journal.finished:
+        if finished.node == node:
+            return _of_finished(finished)
+    for unfinished in journal.unfinished:
+        if unfinished.node == node:
+            return _of_unfinished(unfinished)
+    raise NotRecorded(_no_such_node(run, node))
+
+
+def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, FinishedOutput | None]]:
+    """Yield the inputs of a node: the name, and the output of this run that it read, None if it is not in the journal.
+
+    The journal has their content by digests. Of outputs with the same content, one that is called as the input.
+    """
+    digests = _inputs(node)
+    if not digests:
+        return
+    texts = [json.dumps(digest.partition(" ")[0]) for digest in digests.values()]
+    found = [output for node in read_journal(run.folder, only=texts).finished for output in node.outputs]
+    for name, digest in digests.items():
+        same = [output for output in found if reader_digest(output) == digest]
+        named = [output for output in same if name in (output.id, output.id.node, output.id.name)]
+        yield name, next(iter(named or same), None)
+
+
+def _inputs(node: RecordedNode) -> Mapping[str, str]:
+    """Return the digests of a node's inputs by name. Those of nodes that have not finished are not recorded."""
+    key_inputs = node.finished.key_inputs if node.finished else {}
+    return {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
+
+
+def _of_finished(found: FinishedNode) -> RecordedNode:
+    status = "reused" if found.reused else "ok"
+    return RecordedNode(found.node, status, found.duration, found.started, found.attempts, found.reason, finished=found)
+
+
+def _of_unfinished(found: UnfinishedNode) -> RecordedNode:
+    return RecordedNode(
+        found.node,
+        found.status,
+        found.duration,
+        found.started,
+        found.attempts,
+        found.reason,
+        found.because,
+        found.failure,
+    )
+
+
+def _no_such_node(run: ListedRun, node: str) -> str:
+    names = [found.node for found in read_nodes(run)]
+    close = closest_match(node, names)
+    hint = f"did you mean '{close}'?" if close else _which(names)
+    not_yet = " has not ended" if run.status == RUNNING else " is not recorded"
+    return f"the node '{ellipsize(node)}'{not_yet} in run {run.number}: {hint}"
+
+
+def _which(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return f"its nodes are {shortened(listed, _MAX_LISTED)}" if listed else "it has no nodes"

@@ -1,0 +1,156 @@
+"""Lists the runs in a work folder, newest first, from the first and the last line of each journal."""
+
+from __future__ import annotations
+
+import calendar
+import fcntl
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nfrun.cache.journal import STATUSES, RunEnding, RunHeader, read_ends
+from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.system.atomic_files import read_regular_file
+
+RUNNING, KILLED = "running", "killed"
+_CHECKSUM = re.compile("[0-9a-f]{32}")  # of the pipeline's folder, behind its name: see `WorkDir.pipeline_name`
+_FINISHED, _REUSED = b'\n{"event": "finished"', b', "reused": true'
+_UNFINISHED = re.compile(rb'\n\{"event": "unfinished", "node": "[^"]*", "status": "(\w+)"')
+_NUMBERED = re.compile(r"(\d+)-\d{8}-\d{6}")
+_OLDER = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_HOLDER_BYTES = 4096
+_TIME = re.compile(r"\d{8}-\d{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """A run in a list: what the first and the last line of its journal say.
+
+    `status` is `ok`, `failed` or `cancelled`; `running`; or `killed` if the journal has no end and no process holds the
+    lock of the run. `ending` is None in the last two cases. `at` is when it began, in seconds since 1970, None if that
+    is unknown.
+    """
+
+    header: RunHeader
+    folder: Path
+    status: str
+    at: float | None
+    ending: RunEnding | None
+
+    @property
+    def number(self) -> int:
+        """The number of the run in its work folder."""
+        return self.header.number
+
+    @property
+    def id(self) -> str:
+        """The id of the run, which is the name of its folder."""
+        return self.folder.name
+
+    @property
+    def pipeline(self) -> str:
+        """The name of its pipeline in the work folder, as in `RunHeader`."""
+        return self.header.pipeline
+
+    @property
+    def file(self) -> str:
+        """The name of the pipeline file, without its folder."""
+        return pipeline_file(self.pipeline)
+
+    @property
+    def duration(self) -> float | None:
+        """How many seconds it took, or has taken so far; None if that is not recorded."""
+        if self.ending is not None:
+            return self.ending.duration if self.ending.at else None
+        return max(0.0, time.time() - self.at) if self.status == RUNNING and self.at is not None else None
+
+
+def is_run_id(name: str) -> bool:
+    """Return whether the name is the id of a run, also of an older nfrun."""
+    return bool(_NUMBERED.fullmatch(name) or _OLDER.fullmatch(name))
+
+
+def pipeline_file(pipeline: str) -> str:
+    """Return the name of the file of a pipeline from its name in the work folder."""
+    name, _, checksum = pipeline.rpartition(" ")
+    return name if name and _CHECKSUM.fullmatch(checksum) else pipeline
+
+
+def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]:
+    """Yield the runs of a pipeline, or of all pipelines, the newest first. Reads a journal when it is its turn.
+
+    Runs whose journal has no readable first line are left out. Raises OSError if the runs cannot be listed, and
+    PermissionError if a journal cannot be read.
+    """
+    under_way: Collection[str] | None = None
+    for folder in _newest_first(work):
+        header, ending = read_ends(folder)
+        if header is None or pipeline not in (None, header.pipeline):
+            continue
+        if ending is None and under_way is None:
+            under_way = runs_under_way(work)
+            ending = read_ends(folder)[1]  # it may have ended before the locks were looked at
+        status = ending.status if ending else RUNNING if folder.name in (under_way or ()) else KILLED
+        yield ListedRun(header, folder, status, header.at or _time_of(folder.name), ending)
+
+
+def runs_under_way(work: WorkDir) -> Collection[str]:
+    """Return the ids of the runs that hold a lock of the work folder, also those of an older nfrun."""
+    return {run for path in (work.path / "lock", *(work.path / "locks").glob("*")) if (run := _holder(path))}
+
+
+def _holder(path: Path) -> str:
+    """Return the run that holds a lock file alone, "" if there is none."""
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return str(json.loads(os.pread(file, _HOLDER_BYTES, 0)).get("run", ""))
+        finally:
+            os.close(file)
+    return ""
+
+
+def count_nodes(run: ListedRun) -> dict[str, int]:
+    """Return the numbers of nodes by status. Without those of the last line, counts the lines of a journal.
+
+    A status is missing where it is not recorded: an older nfrun wrote lines of finished nodes only.
+    """
+    if run.ending is not None and run.ending.counts:
+        return dict(run.ending.counts)
+    try:
+        lines = read_regular_file(run.folder / JOURNAL)
+    except OSError:
+        return {}
+    counts = Counter(match[1].decode() for match in _UNFINISHED.finditer(lines))
+    reused = lines.count(_REUSED)  # in a text, its quotes would be escaped
+    none = dict.fromkeys(STATUSES, 0) if run.header.at else {}
+    return {**none, "ok": lines.count(_FINISHED) - reused, "reused": reused, **counts}
+
+
+def _newest_first(work: WorkDir) -> Iterator[Path]:
+    """Yield the folders of the runs. Of older nfrun, the number stands in the journal only."""
+    runs = work.path / "runs"
+    folders = (
+        [Path(entry) for entry in os.scandir(runs) if entry.is_dir(follow_symlinks=False)] if runs.is_dir() else []
+    )
+    numbered = [(int(found[1]), folder) for folder in folders if (found := _NUMBERED.fullmatch(folder.name))]
+    yield from (folder for _, folder in sorted(numbered, reverse=True))
+    headers = [(read_ends(folder)[0], folder) for folder in folders if _OLDER.fullmatch(folder.name)]
+    older = [(header.number, folder) for header, folder in headers if header is not None]
+    yield from (folder for _, folder in sorted(older, reverse=True))
+
+
+def _time_of(run_id: str) -> float | None:
+    """Return when a run began, from the time in its id."""
+    with suppress(ValueError):
+        if found := _TIME.search(run_id):
+            return float(calendar.timegm(time.strptime(found[0], "%Y%m%d-%H%M%S")))
+    return None

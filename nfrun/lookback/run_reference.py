@@ -1,0 +1,98 @@
+"""Finds the run that a user names: a number, an id or its beginning, `last`, `last-ok` or `last~2`."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from nfrun.cache.work_dir import WorkDir
+from nfrun.core.errors import NotRecorded
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.lookback.run_list import RUNNING, ListedRun, list_runs, pipeline_file
+from nfrun.reports.format_units import format_count
+
+LAST = "last"
+_BACK = re.compile(r"(last|last-ok)(?:~([0-9]{1,9}))?")
+_FORMS = "a run is a number, an id, last, last-ok or last~2"
+_MAX_LISTED = 4
+_DATE = 8  # digits; fewer are a number, and not the beginning of an id of an older nfrun
+
+
+def find_run(work: WorkDir, pipeline: str | None, text: str = LAST) -> ListedRun:
+    """Return the run that `text` names, of a pipeline or, if it is None, of all pipelines in the work folder.
+
+    `last` is the last run that has ended; if none has, the one that is under way. `last-ok` is the last that ended
+    well, and `last~2` the second before the last. Raises NotRecorded if there is no such run, and OSError.
+    """
+    found = _BACK.fullmatch(text)
+    if found:
+        return _counted_back(work, pipeline, text, only_ok=found[1] == "last-ok", back=int(found[2] or 0))
+    runs = list(list_runs(work, pipeline))
+    if not runs:
+        raise NotRecorded(_no_runs(work, pipeline))
+    is_number = text.isascii() and text.isdecimal()
+    if is_number and (matches := [run for run in runs if run.number == int(text[:20])]):
+        return _only(matches, f"have the number {text}")
+    begins_id = len(text) >= _DATE if is_number else bool(text)
+    if begins_id and (matches := [run for run in runs if run.id.startswith(text)]):
+        return _only(matches, f"have an id that begins with {text}")
+    raise NotRecorded(_no_such_run(work, pipeline, text, runs))
+
+
+def find_running(work: WorkDir, pipeline: str | None) -> ListedRun | None:
+    """Return the run that is under way, None if there is none. Raises NotRecorded if there are several."""
+    running = [run for run in list_runs(work, pipeline) if run.status == RUNNING]
+    if len(running) > 1:
+        listed = shortened([f"{run.number} ({run.file})" for run in running], _MAX_LISTED)
+        raise NotRecorded(f"{len(running)} runs are under way: {listed}; name one with --run or --pipeline")
+    return next(iter(running), None)
+
+
+def _counted_back(work: WorkDir, pipeline: str | None, text: str, *, only_ok: bool, back: int) -> ListedRun:
+    ended = (run for run in list_runs(work, pipeline) if (run.status == "ok" if only_ok else run.status != RUNNING))
+    found = list(islice(ended, back + 1))
+    if len(found) > back:
+        return found[-1]
+    if not found and not back and not only_ok:
+        for run in list_runs(work, pipeline):
+            return run  # the one under way
+    if not found:
+        some = next(list_runs(work, pipeline), None)
+        raise NotRecorded(_no_runs(work, pipeline) if some is None else f"no run in {work.path} has ended well")
+    which = "ended well" if only_ok else "ended"
+    have = "has" if len(found) == 1 else "have"
+    raise NotRecorded(f"there is no run {text} in {work.path}: {format_count(len(found), 'run')} {have} {which}")
+
+
+def _only(matches: list[ListedRun], what: str) -> ListedRun:
+    if len(matches) == 1:
+        return matches[0]
+    ids = shortened([run.id for run in matches], _MAX_LISTED)
+    raise NotRecorded(f"{len(matches):,} runs {what}: {ids}")
+
+
+def _no_runs(work: WorkDir, pipeline: str | None) -> str:
+    others = dict.fromkeys(run.file for run in list_runs(work)) if pipeline is not None else {}
+    if others:
+        of = pipeline_file(pipeline or "")
+        return f"no run of {of} is kept in {work.path}, only of {shortened([*others], _MAX_LISTED)}"
+    return f"no run is kept in {work.path}"
+
+
+def _no_such_run(work: WorkDir, pipeline: str | None, text: str, runs: list[ListedRun]) -> str:
+    """Return the message for a reference that names none of `runs`: the nearest of them, or the range."""
+    shown = ellipsize(text)
+    if not (text.isascii() and text.isdecimal()):
+        close = closest_match(text, [run.id for run in runs] + ["last", "last-ok"])
+        return f"there is no run '{shown}' in {work.path}: {f'did you mean {close}?' if close else _FORMS}"
+    number = int(text[:20])
+    other = next((run for run in list_runs(work) if run.number == number), None)
+    if other is not None:
+        return f"run {number} in {work.path} is one of {other.file}, not of {pipeline_file(pipeline or '')}"
+    newest, oldest = max(run.number for run in runs), min(run.number for run in runs)
+    if not oldest < number < newest:
+        kept = f"run {oldest} is" if oldest == newest else f"runs {oldest} to {newest} are"
+        return f"there is no run {shown} in {work.path}: {kept} kept there"
+    below = max(run.number for run in runs if run.number < number)
+    above = min(run.number for run in runs if run.number > number)
+    return f"run {number} is not kept in {work.path}: the nearest are {below} and {above}"

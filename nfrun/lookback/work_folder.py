@@ -1,0 +1,57 @@
+"""Finds the work folder that a command looks back at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nfrun.cache.work_dir import WORK_DIR, WorkDir
+from nfrun.core.errors import NotRecorded
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import ellipsize
+
+_MAX_LISTED = 6
+_NAME_IT = "name a pipeline file with --pipeline FILE, or a work folder with --work DIR"
+
+
+def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | None]:
+    """Return the work folder, and the name that it has for the pipeline in the file `pipeline`; None for all pipelines.
+
+    Without `pipeline` and `work` it is `.nfrun` in the working directory, or else the only one in a folder below.
+    Raises NotRecorded if there is none in which a run was kept, SpecError if there is no such pipeline file.
+    """
+    if pipeline is not None:
+        from nfrun.spec.text_file import read_text
+
+        read_text(pipeline, str(pipeline))  # the content does not matter, but a mistyped name is an error
+        found = WorkDir((work or pipeline.absolute().parent / WORK_DIR).absolute())
+        return _used(found), found.pipeline_name(_named(pipeline))
+    if work is not None:
+        return _used(WorkDir(work.absolute())), None
+    here = WorkDir(Path.cwd() / WORK_DIR)
+    return (here if here.is_used() else _only_one_below(Path.cwd())), None
+
+
+def _named(file: Path) -> Pipeline:
+    """Return a pipeline with the name of this file: its content does not matter here, and may be wrong by now."""
+    return Pipeline(str(file), str(file.absolute().parent), file.stem, "", {}, {}, {}, {})
+
+
+def _used(work: WorkDir) -> WorkDir:
+    if work.is_used():
+        return work
+    if (work.path / WORK_DIR).is_dir():
+        raise NotRecorded(f"no run was ever kept in {work.path}: did you mean {work.path / WORK_DIR}?")
+    why = "no run was ever kept in" if work.path.is_dir() else "there is no folder"
+    raise NotRecorded(f"{why} {work.path}: 'nfrun run' keeps runs in a folder .nfrun beside the pipeline file")
+
+
+def _only_one_below(folder: Path) -> WorkDir:
+    below = [WorkDir(path / WORK_DIR) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    used = [work for work in below if work.is_used()]
+    if len(used) == 1:
+        return used[0]
+    if not used:
+        raise NotRecorded(f"there is no work folder {WORK_DIR} in {folder}: {_NAME_IT}")
+    names = [f"--work {ellipsize(str(work.path.relative_to(folder)), 200)}" for work in used[:_MAX_LISTED]]
+    more = f" or one of {len(used) - len(names)} more" if len(used) > len(names) else ""
+    raise NotRecorded(f"there are {len(used)} work folders below {folder}: say {', '.join(names)}{more}")

@@ -1,0 +1,283 @@
+"""Tests of `nfrun show`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Here
+from kept_runs import Kept, failure, finished, output
+
+from nfrun.cache.journal import UnfinishedNode
+from nfrun.core.events import Frame
+
+FRAMES = (Frame("steps.py", 21, "score", 'return table["price"]'),)
+COUNTS = {"ok": 2, "reused": 1, "failed": 1, "skipped": 1, "cancelled": 1}
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """A run with nodes of all statuses, and a good one before it."""
+    kept = Kept(tmp_path)
+    earlier = kept.add(1, "ok")
+    nodes = [
+        finished("orders", outputs=(output("orders", 1204),), reused=True, home=earlier.name, duration=9.0),
+        finished(
+            "recent",
+            outputs=(output("recent", 1000),),
+            key_inputs={"input table": "digest-orders s", "needs orders": "x"},
+            duration=0.25,
+            started=0.5,
+            attempts=2,
+            reason="the function recent changed",
+            reads={"conf.yaml": "c", "other.yaml": ""},
+            wrote={"out/x.csv": "c"},
+            obstacle="it connects to db.example",
+        ),
+        finished("hello", duration=0.1, started=0.1, reason="it gave no output, so it runs for its effect"),
+        UnfinishedNode(
+            "score",
+            "failed",
+            failure(frames=FRAMES, inputs=("recent: 1,000 rows, id: int64",)),
+            attempts=3,
+            started=0.8,
+            duration=1.0,
+            reason="it reads 'recent', which runs",
+        ),
+        UnfinishedNode("report", "skipped", because="score", reason="it reads 'score', which runs"),
+        UnfinishedNode("late", "cancelled", because="the run stopped after a failure"),
+    ]
+    kept.add(
+        2,
+        "failed",
+        nodes=nodes,
+        counts=COUNTS,
+        params={"country": "DE", "token": "***", "limit": 5},
+        command=("nfrun", "run", "p.yaml", "-p", "country=a b"),
+        versions={"nfrun": "0.12.0", "python": "3.11.7"},
+        host="build-3",
+    )
+    return kept
+
+
+def shown(here: Here, folder: Path, *words: str) -> str:
+    found = here(folder, "show", *words)
+    assert (found.returncode, found.stderr) == (0, "")
+    return found.stdout.replace(str(folder), "HERE")
+
+
+def test_a_run_is_shown_with_its_nodes_and_failures(here: Here, tmp_path: Path, kept: Kept) -> None:
+    assert (
+        shown(here, tmp_path)
+        == """\
+run 2 of p.yaml: failed, 2 ran, 1 reused, 1 failed, 1 skipped, 1 cancelled, 2.00 s
+  started     2023-11-14 22:13:20
+  host        build-3
+  command     nfrun run p.yaml -p 'country=a b'
+  parameters  country=DE, token=***, limit=5
+  versions    nfrun 0.12.0, python 3.11.7
+  folder      HERE/.nfrun/runs/2-20231114-221320
+
+node    status       time   rows  why it ran
+score   failed     1.00 s      -  it reads 'recent', which runs (3 attempts)
+hello   ok         100 ms      -  it gave no output, so it runs for its effect
+recent  ok         250 ms  1,000  the function recent changed (2 attempts)
+late    cancelled       -      -  the run stopped after a failure
+report  skipped         -      -  'score' failed
+orders  reused          -  1,204
+
+p.yaml: node 'score' failed after 3 attempts: KeyError: 'price'
+  steps.py:21 in score
+    return table["price"]
+  inputs
+    recent: 1,000 rows, id: int64
+  skipped report
+"""
+    )
+
+
+def test_all_failures_are_listed(here: Here, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    names = [f"n{number}" for number in range(60)]
+    kept.add(1, "failed", nodes=[UnfinishedNode(n, "failed", failure(f"ValueError: {n}")) for n in names])
+    text = shown(here, tmp_path)
+    assert re.findall(r"^p.yaml: node '(n\d+)' failed: ValueError: \1$", text, re.MULTILINE) == names
+    assert "\n… and 10 more nodes: 'nfrun show --all' lists all\n" in text
+    assert len(re.findall(r"^n\d+ +failed", text, re.MULTILINE)) == 50
+    assert len(re.findall(r"^n\d+ +failed", shown(here, tmp_path, "--all"), re.MULTILINE)) == 60
+
+
+def test_a_run_of_an_older_nfrun_shows_what_is_recorded(here: Here, tmp_path: Path) -> None:
+    Kept(tmp_path).add_older(7, "failed", "a")
+    assert (
+        shown(here, tmp_path)
+        == """\
+run 7 of p.yaml: failed, 1 ran
+  started   2023-10-01 08:00:00
+  host      -
+  command   -
+  versions  -
+  folder    HERE/.nfrun/runs/20231001-080000-abcdef
+
+node  status    time  rows  why it ran
+a     ok      1.50 s     -
+"""
+    )
+    assert shown(here, tmp_path, "a") == "node 'a' in run 7: ran, 1.50 s\n  why it ran  -\n  attempts    1\n"
+
+
+def test_a_run_that_was_killed_and_one_under_way_say_so(here: Here, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.add(1, "", nodes=[finished("a")])
+    assert "run 1 of p.yaml: was killed, or its folder was copied while it ran, 1 ran\n" in shown(here, tmp_path)
+    with kept.running(2, nodes=[finished("a")], at=time.time()):
+        assert shown(here, tmp_path, "--run", "2").startswith("run 2 of p.yaml: is under way, 1 ran, ")
+
+
+def test_a_node_is_shown_with_all_that_is_recorded(here: Here, tmp_path: Path, kept: Kept) -> None:
+    run = tmp_path / ".nfrun" / "runs" / "2-20231114-221320"
+    kept.log(run, "recent", "stdout", "first attempt\n")
+    kept.log(run, "recent", "stdout", "".join(f"line {number}\n" for number in range(12)), attempt=2)
+    kept.log(run, "recent", "log", "info: done\n", attempt=2)
+    assert (
+        shown(here, tmp_path, "recent")
+        == """\
+node 'recent' in run 2: ran, 250 ms
+  why it ran  the function recent changed
+  started     2023-11-14 22:13:20, 500 ms after the run began
+  attempts    2
+  read        conf.yaml
+              other.yaml (missing)
+  wrote       out/x.csv
+  not reused  it connects to db.example
+
+inputs
+  table = orders: 1,204 rows
+    a: int64
+
+output recent: 1,000 rows, 1.2 kB
+  a: int64
+
+stdout  HERE/.nfrun/runs/2-20231114-221320/logs/recent.2.stdout
+"""
+        + "".join(f"  line {number}\n" for number in range(2, 12))
+        + """
+log  HERE/.nfrun/runs/2-20231114-221320/logs/recent.2.log
+  info: done
+"""
+    )
+
+
+def test_a_failed_node_is_shown_with_its_traceback(here: Here, tmp_path: Path, kept: Kept) -> None:
+    assert (
+        shown(here, tmp_path, "score", "--run", "2")
+        == """\
+node 'score' in run 2: failed, 1.00 s
+  why it ran  it reads 'recent', which runs
+  started     2023-11-14 22:13:20, 800 ms after the run began
+  attempts    3
+
+p.yaml: node 'score' failed after 3 attempts: KeyError: 'price'
+  steps.py:21 in score
+    return table["price"]
+  inputs
+    recent: 1,000 rows, id: int64
+"""
+    )
+
+
+def test_nodes_that_did_not_run_say_why(here: Here, tmp_path: Path, kept: Kept) -> None:
+    assert (
+        shown(here, tmp_path, "report")
+        == """\
+node 'report' in run 2: was skipped
+  why it did not run  'score' failed
+"""
+    )
+    assert (
+        shown(here, tmp_path, "late")
+        == """\
+node 'late' in run 2: was cancelled
+  why it did not run  the run stopped after a failure
+"""
+    )
+
+
+def test_a_reused_node_shows_the_logs_of_the_run_in_which_it_ran(here: Here, tmp_path: Path, kept: Kept) -> None:
+    kept.log(tmp_path / ".nfrun" / "runs" / "1-20231114-221320", "orders", "stderr", "read it\n")
+    text = shown(here, tmp_path, "orders")
+    assert text.startswith("node 'orders' in run 2: was reused\n  ran in run  1-20231114-221320\n")
+    assert text.endswith("\nstderr  HERE/.nfrun/runs/1-20231114-221320/logs/orders.1.stderr\n  read it\n")
+
+
+def test_an_unknown_node_is_an_error_with_the_nearest_name(here: Here, tmp_path: Path, kept: Kept) -> None:
+    found = here(tmp_path, "show", "recnt")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "nfrun: the node 'recnt' is not recorded in run 2: did you mean 'recent'?\n"
+    found = here(tmp_path, "show", "\x1b[31m", "--json")
+    message = "the node '\\x1b[31m' is not recorded in run 2: its nodes are hello, late, orders, recent, report, score"
+    assert (found.returncode, found.stderr) == (2, f"nfrun: {message}\n")
+    assert json.loads(found.stdout) == {"status": "failed", "error": message, "problems": []}
+
+
+def test_json_of_a_run_has_all_its_nodes(here: Here, tmp_path: Path, kept: Kept) -> None:
+    document = json.loads(shown(here, tmp_path, "--json"))
+    assert document["status"] == "failed"
+    assert document["counts"] == COUNTS
+    assert document["command"] == ["nfrun", "run", "p.yaml", "-p", "country=a b"]
+    assert [*document["nodes"]] == ["score", "hello", "recent", "late", "report", "orders"]
+    assert document["nodes"]["score"] == {
+        "status": "failed",
+        "attempts": 3,
+        "started_s": 0.8,
+        "took_s": 1.0,
+        "rows": None,
+        "why": "it reads 'recent', which runs",
+        "because": None,
+        "error": "KeyError: 'price'",
+        "failure": {
+            "cause": "error",
+            "type": "KeyError",
+            "message": "'price'",
+            "frames": [{"file": "steps.py", "line": 21, "function": "score", "source": 'return table["price"]'}],
+            "details": "",
+            "inputs": ["recent: 1,000 rows, id: int64"],
+            "errno": None,
+        },
+    }
+
+
+def test_json_of_a_node_has_its_inputs_and_outputs(here: Here, tmp_path: Path, kept: Kept) -> None:
+    document = json.loads(shown(here, tmp_path, "recent", "--json"))
+    assert document["run"]["number"] == 2
+    assert document["node"] == "recent"
+    assert document["inputs"]["table"]["output"] == "orders"
+    assert document["outputs"]["recent"]["rows"] == 1000
+    assert document["reads"] == {"conf.yaml": "c", "other.yaml": ""}
+    assert document["obstacle"] == "it connects to db.example"
+
+
+def test_nothing_in_the_folder_changes(here: Here, tmp_path: Path, kept: Kept) -> None:
+    """Also on a folder that cannot be written."""
+    folders = [path for path in (tmp_path, *tmp_path.rglob("*")) if path.is_dir()]
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")}
+    for folder in folders:
+        folder.chmod(0o500)
+    for words in (["runs"], ["show"], ["show", "recent"], ["logs", "recent"]):
+        assert here(tmp_path, *words).returncode == 0
+    for folder in folders:
+        folder.chmod(0o700)
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")} == before
