@@ -13,7 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from nfrun.core.errors import HandoffError
 from nfrun.system.pipes import ByteFilter
+from nfrun.system.threads import start_thread
 
 STREAMS = ("stdout", "stderr")
 LOG = "log"  # the log lines of an attempt have a file like its streams
@@ -52,6 +54,7 @@ class Logs:
         self._make_filter = make_filter
         self._has_room = has_room
         self._open: dict[tuple[str, int, str], StreamLog] = {}
+        self._late = _LateWriter()
         self._detached: set[tuple[str, int]] = set()
         self._closed = False
 
@@ -61,7 +64,7 @@ class Logs:
         found = self._open.get(key)
         if found is None:
             path = None if self._folder is None else log_path(self._folder, *key)
-            made = StreamLog(node, stream, self._on_line, path, self._make_filter(), self._has_room)
+            made = StreamLog(node, stream, self._on_line, path, self._make_filter(), self._has_room, self._late.add)
             found = self._open.setdefault(key, made)
             if self._closed:
                 found.end()
@@ -91,8 +94,47 @@ class Logs:
     def close(self) -> None:
         """End all open streams at the end of the run. A stream whose write hangs is skipped after 0.05 s."""
         self._closed = True
+        self._late.close()
         for log in list(self._open.values()):
             log.end(_CLOSE_SECONDS)
+
+
+class _LateWriter:
+    """Writes logs 0.1 s after their writes were delayed, so that those who follow the files need not wait for a print.
+
+    Its thread lives only while there are such logs.
+    """
+
+    def __init__(self) -> None:
+        # Re-entrant: while it is held, the garbage collector may run a node's `__del__` that prints.
+        self._lock = threading.RLock()
+        self._logs: list[StreamLog] = []
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def add(self, log: StreamLog) -> None:
+        """Write this log in 0.1 s."""
+        with self._lock:
+            self._logs.append(log)
+            if self._thread is None:
+                with suppress(HandoffError):  # no more threads: the next print, or the end, writes it
+                    self._thread = start_thread(self._write, "nfrun-logs")
+
+    def close(self) -> None:
+        """End the thread. Does not wait for a write that hangs."""
+        self._closing.set()
+        if thread := self._thread:
+            thread.join(_CLOSE_SECONDS)
+
+    def _write(self) -> None:
+        while not self._closing.wait(_PAUSE_SECONDS):
+            with self._lock:
+                logs, self._logs = self._logs, []
+                if not logs:
+                    self._thread = None
+                    return
+            for log in logs:
+                log.write_delayed()
 
 
 def throttle_detached() -> None:
@@ -106,7 +148,8 @@ class StreamLog:
     The file has the first and the last MiB, with a line between them that counts the bytes left out. Lines are emitted
     as they come: at most 10,000, from the first MiB, while `has_room()`. At the end, one more line says where the rest
     is. An OSError while writing emits a warning, and the file is not continued. `path` is the file, None if there is
-    none, or if writing it has failed.
+    none, or if writing it has failed. `on_delay(log)` is called when a write is delayed: then somebody calls
+    `write_delayed`.
     """
 
     def __init__(
@@ -117,7 +160,10 @@ class StreamLog:
         path: Path | None = None,
         filter: ByteFilter | None = None,
         has_room: Callable[[], bool] = lambda: True,
+        on_delay: Callable[[StreamLog], object] = lambda log: None,
     ) -> None:
+        self._on_delay = on_delay
+        self._is_delayed = False
         self._node = node
         self._stream = stream
         self._on_line = on_line
@@ -139,7 +185,7 @@ class StreamLog:
         self._ended = False
 
     def feed(self, data: bytes, *, at_once: bool = True) -> None:
-        """Add printed bytes. Unless `at_once`, the call writes only after 0.1 s or 64 KiB, so the file may lag behind.
+        """Add printed bytes. Unless `at_once`, they may be written 0.1 s later, if they are fewer than 64 KiB.
 
         A write releases the GIL: beside nodes that compute, each print would have to wait for it again. After `end`,
         the bytes are dropped, and the call sleeps 10 ms.
@@ -178,6 +224,13 @@ class StreamLog:
             finally:
                 self._lock.release()
 
+    def write_delayed(self) -> None:
+        """Write what `feed` has not written yet."""
+        with self._lock:
+            self._is_delayed = False
+            if not self._ended and self._written < min(self._size, KEEP_BYTES):
+                self._write_beginning()
+
     def tail(self, most: int) -> str:
         """Return at most the last `most` bytes as text. If that omits anything: "…" and, if possible, whole lines."""
         with self._lock:
@@ -202,6 +255,9 @@ class StreamLog:
         waits = min(self._size, KEEP_BYTES) - self._written
         if waits and (at_once or waits >= _CHUNK or self._size >= KEEP_BYTES or time.monotonic() >= self._due_at):
             self._write_beginning()
+        elif waits and not self._is_delayed:
+            self._is_delayed = True
+            self._on_delay(self)
         if len(self._last) > 2 * KEEP_BYTES:
             del self._last[:-KEEP_BYTES]
 
