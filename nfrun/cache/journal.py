@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.values import frozen
 from nfrun.system.atomic_files import open_regular_file, read_regular_file
 from nfrun.system.checksums import line_checksum
 
@@ -29,7 +30,7 @@ _LONGEST_ENDING = 1 << 16  # bytes
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # of nodes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FinishedOutput:
     """An output of a finished node.
 
@@ -52,7 +53,7 @@ class FinishedOutput:
     shown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FinishedNode:
     """A finished node whose outputs are in place.
 
@@ -90,7 +91,7 @@ class FinishedNode:
         return next((output for output in self.outputs if output.id == id), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnfinishedNode:
     """A node that did not finish: its `status` is `failed`, `skipped` or `cancelled`.
 
@@ -109,7 +110,7 @@ class UnfinishedNode:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunHeader:
     """The first line of a journal.
 
@@ -131,7 +132,7 @@ class RunHeader:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunEnding:
     """The last line of a journal. `status` is `ok`, `failed` or `cancelled`.
 
@@ -147,7 +148,7 @@ class RunEnding:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JournalContents:
     """The contents of a journal.
 

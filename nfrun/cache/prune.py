@@ -10,15 +10,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.cache.journal import JournalContents, read_journal
 from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PrunePlan:
     """The paths to remove.
 

@@ -7,7 +7,7 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
@@ -17,10 +17,11 @@ from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import shortened
+from nfrun.core.values import frozen
 from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReuseDecision:
     """Whether a node is a cache hit, and otherwise the reason why it runs.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.errors import Cause
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
+from nfrun.core.values import frozen
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
@@ -40,7 +40,7 @@ Obstacles = Callable[[], Mapping[str, str]]
 _BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles], Iterable[Reporter]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunResult:
     """The result of a run. `record` has the nodes and the stages, and in `refs` the references of all outputs.
 

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,7 @@ from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import RunOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.core.values import frozen
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
@@ -32,7 +33,7 @@ from nfrun.system.std_streams import Messages
 _EVENT = b'{"event"'  # the first bytes of every events file
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunSetup:
     """A prepared run.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from nfrun.core.values import frozen
 
 # Names that may reach anything in a module, whatever the source names. Those in the second set also as attributes.
 DYNAMIC_NAMES = {"getattr", "setattr", "delattr", "globals", "locals", "vars", "eval", "exec", "compile"}
@@ -32,7 +33,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Imported:
     """What an import binds: `module` itself, or its attribute `name`. `first`: `import a.b` without `as` binds `a`."""
 

@@ -12,7 +12,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from nfrun.code.module_index import listing_name
 from nfrun.code.sources import Sources, with_packages
 from nfrun.code.symbols import Definition, Symbols, all_imports, dump
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
+from nfrun.core.values import frozen
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _WHOLE = "*"
@@ -45,7 +46,7 @@ class Piece(NamedTuple):
     definition: Definition
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Step:
     """The digest of an item, "" if it has no code of its own, the items that it leads to, and its statements."""
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 _FILTERING = threading.Lock()  # the warnings of this process
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """The parameters of a function that can be passed by keyword. `where` is the `file:line` of its definition.
 
@@ -34,7 +35,7 @@ class Signature:
     takes_kwargs: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LookupResult:
     """The result of a lookup: a `message` and a `hint` if the call cannot work, a `signature` if the source shows one.
 

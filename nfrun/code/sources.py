@@ -5,17 +5,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex
 from nfrun.code.symbols import Symbols, all_imports, symbols_of
+from nfrun.core.values import frozen
 from nfrun.system.checksums import file_checksum, text_checksum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A module of the project. Without a `tree`, the code cannot be analysed and has one `digest` as a whole.
 

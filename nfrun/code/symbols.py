@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from nfrun.code.bindings import FUNCTIONS, Imported, binds, declared, imports_of, scope
+from nfrun.core.values import frozen
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _TYPING = {"typing", "typing_extensions"}
 _END = object()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Definition:
     """A statement at the top of a module, the `at`-th.
 

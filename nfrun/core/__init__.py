@@ -18,4 +18,5 @@ Other packages use:
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
 - `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`, `shortened`
+- `values`: `frozen`
 """

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from nfrun.core.text import escape_controls
+from nfrun.core.values import frozen
 
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160
@@ -33,7 +33,7 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceSpan:
     """A span of characters on one line of a text file.
 
@@ -53,7 +53,7 @@ class SourceSpan:
         return f"{file}:{self.line}:{self.column}" if self.line else file
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diagnostic:
     """One mistake: its source span, a message, and a `hint` how to fix it ("" if there is none)."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observation:
     """The files, hosts and process state that one attempt used. It is sent between processes.
 
@@ -29,7 +30,7 @@ class Observation:
     shared: tuple[SharedObservation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SharedObservation:
     """The files and hosts that code of several nodes used: a file that one of them read may concern the others too.
 

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
+from nfrun.core.values import frozen
 
 EXPRESSION_START = "${{"
 
 NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables, settings or the like
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retry:
     """How often and when a failed attempt is retried.
 
@@ -34,7 +35,7 @@ class Retry:
 NO_RETRY = Retry()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Param:
     """A parameter of the pipeline.
 
@@ -69,7 +70,7 @@ class OutputId(str):
         return OutputId, (self.node, self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """An input of a node: `name` is its name inside the node, and `output` the output that it reads."""
 
@@ -77,7 +78,7 @@ class Input:
     output: OutputId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeSpec:
     """One node of a pipeline file, with `defaults` merged in.
 
@@ -127,7 +128,7 @@ class NodeSpec:
         return tuple(dict.fromkeys([*(i.output.node for i in self.inputs), *self.needs]))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pipeline:
     """The content of a pipeline file.
 

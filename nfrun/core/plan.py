@@ -7,13 +7,14 @@ has no modes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from nfrun.core.pipeline import NO_RETRY, NOTHING, OutputId, Pipeline, Retry
+from nfrun.core.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A node as the scheduler sees it.
 
@@ -34,7 +35,7 @@ class Node:
     barrier: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """The nodes of a run, with all that the scheduler derives its decisions from.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished, RunFinished
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import frozen
 from nfrun.engine.executors.registry import WORKER_PROCESSES
 from nfrun.system.atomic_files import atomic_write, read_regular_file
 
@@ -22,7 +22,7 @@ _KEYS = ("took", "thread", "locked", "process")  # the keys in the file, for the
 _CHANGED_STATE = "state"  # the key of `NodeStats.changed_state`; older files have none
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeStats:
     """The recorded statistics of a pipeline's nodes, in seconds by node name.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +49,7 @@ class ClassAttributes:
         self._names = names
         self._pieces = pieces
         self._methods: dict[int, str] = {}  # the class of a function, by its id
+        self._bound: dict[int, Counter[str]] = {}  # how often a method binds each name, by its id
         self._stores: dict[str, list[_Store]] = {}  # by the name of the attribute
         self._is_dynamic = False  # attributes are assigned whose names are computed
 
@@ -79,11 +81,10 @@ class ClassAttributes:
         is_own = isinstance(method, FUNCTIONS) and next(iter(argument_names(method)), "") == node.id
         if not is_own or any(node.id in argument_names(part) for part in inner if isinstance(part, ast.Lambda)):
             return ""
-        stored = (part for part in ast.walk(method) if isinstance(part, ast.Name | ast.arg))
-        bound = [part for part in stored if node.id == (part.arg if isinstance(part, ast.arg) else _stored(part))]
-        if len(bound) > 1 or not self._classes:  # this finds the methods
-            return ""
-        return self._methods.get(id(method), "")
+        owner = self._methods.get(id(method), "") if self._classes else ""  # `_classes` finds the methods
+        if owner and id(method) not in self._bound:
+            self._bound[id(method)] = Counter(map(_bound, ast.walk(method)))
+        return owner if owner and self._bound[id(method)][node.id] == 1 else ""
 
     def _values(self, owner: str, attribute: str) -> Values:
         family = self._family(owner)
@@ -191,6 +192,11 @@ def _has_self(part: ast.AST) -> bool:
 def _nested(function: ast.AST) -> Iterator[ast.AST]:
     inner = (*FUNCTIONS, ast.Lambda, ast.ClassDef)
     return (part for part in ast.walk(function) if part is not function and isinstance(part, inner))
+
+
+def _bound(part: ast.AST) -> str:
+    """Return the name that an argument or a variable binds, "" if a part of the code binds none."""
+    return part.arg if isinstance(part, ast.arg) else _stored(part) if isinstance(part, ast.Name) else ""
 
 
 def _stored(name: ast.Name) -> str:

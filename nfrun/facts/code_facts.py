@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from nfrun.core.values import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class CodeFact:
     """What was found, such as "random.shuffle", and where: "steps.py:12".
 
@@ -20,7 +22,7 @@ class CodeFact:
     memo: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A command that code starts, as a line for a shell, and the folders in which the names in it may lie."""
 
@@ -58,7 +60,7 @@ NO_FACTS = CodeFacts()
 _NO_FACT = CodeFact("", "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SharedVariable:
     """A variable of a module that the code of one node reads, and that of the node `other` assigns or changes."""
 

@@ -11,18 +11,18 @@ import ast
 import builtins
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, Imported, argument_names, binds, body_of, scope
 from nfrun.code.fingerprint import Fingerprints
+from nfrun.core.values import frozen
 
 Scope: TypeAlias = Mapping[str, str]  # what local names stand for; "" if that is unknown
 
 _LONGEST = 20  # steps from one alias to the next, which may go in circles
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where an expression stands: its module, the functions around it, outermost first, and their local names."""
 

@@ -76,6 +76,7 @@ class PathValues:
         self._arguments = arguments
         self._calls = calls
         self._attributes = attributes
+        self._bindings: dict[ast.AST, Mapping[str, list[ast.expr | None]]] = {}  # by function
         self._depth = 0
 
     def of(self, node: ast.expr, place: Place) -> Paths:
@@ -190,8 +191,9 @@ class PathValues:
     def _bound(self, name: str, place: Place) -> Paths | bool:
         """Return the paths of a local name of the innermost function, False if it has no such name."""
         function = place.functions[-1]
-        bound = bindings(function)
-        values = [value for target, value in bound if isinstance(target, ast.Name) and target.id == name]
+        if function not in self._bindings:
+            self._bindings[function] = _values_by_name(function)
+        values = self._bindings[function].get(name, [])
         found = self._either(values, place)
         if found is None or not _is_argument(function, name):
             return found if values else False
@@ -279,6 +281,14 @@ class PathValues:
         body = definitions[0].body
         returns = [node.value for node in ast.walk(body) if isinstance(node, ast.Return)]
         return self._either(returns, Place(name.partition(":")[0], (body,), {})) if returns else None
+
+
+def _values_by_name(function: ast.AST) -> Mapping[str, list[ast.expr | None]]:
+    found: dict[str, list[ast.expr | None]] = {}
+    for target, value in bindings(function):
+        if isinstance(target, ast.Name):
+            found.setdefault(target.id, []).append(value)
+    return found
 
 
 def bindings(function: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:

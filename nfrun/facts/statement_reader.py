@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import dataclass, field, replace
 
+from nfrun.core.values import frozen
 from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
@@ -29,7 +30,7 @@ _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is define
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnseenCall:
     """A call that uses files unseen; `kind` is that of `kind_of_call`.
 

@@ -10,7 +10,8 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from nfrun.core.values import frozen
 
 MASK = "***"
 CUT = "…"  # marks shortened text, next to which part of a value may be left
@@ -31,7 +32,7 @@ _LOOK = 4  # leading characters that usually suffice to rule out every form
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gaps:
     """What programs put between the characters of a form: line ends, indents, separators of bytes.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nfrun.core.text import ellipsize, escape_controls
+from nfrun.core.values import frozen
 
 NOT_RECORDED = "-"
 _GAP = "  "
@@ -25,7 +25,7 @@ STYLES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """How text is shown: `width` is that of the terminal, None for a pipe, where nothing is cut."""
 

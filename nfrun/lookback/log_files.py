@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from nfrun.cache.work_dir import LOGS
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls
+from nfrun.core.values import frozen
 from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_list import ListedRun, is_run_id
@@ -22,7 +23,7 @@ _NAME = re.compile(rf"\.([1-9][0-9]{{0,9}})\.({'|'.join(_STREAMS)})")
 _BLOCK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundLogs:
     """The log files of one attempt by stream, and a `note` about where they are from, "" if there is none."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from nfrun.cache.cache_key import reader_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, UnfinishedNode, read_journal
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import frozen
 from nfrun.lookback.run_list import RUNNING, ListedRun
 
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
@@ -18,7 +18,7 @@ _MAX_LISTED = 6
 _INPUT = "input "  # begins the names of key inputs that are inputs of the node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordedNode:
     """A node as the journal of a run has it.
 

@@ -11,11 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.cache.journal import STATUSES, RunEnding, RunHeader, read_ends
 from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.values import frozen
 from nfrun.system.atomic_files import read_regular_file
 
 RUNNING, KILLED = "running", "killed"
@@ -28,7 +28,7 @@ _HOLDER_BYTES = 4096
 _TIME = re.compile(r"\d{8}-\d{6}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedRun:
     """A run in a list: what the first and the last line of its journal say.
 

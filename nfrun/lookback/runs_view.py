@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from nfrun.core.values import frozen
 from nfrun.lookback.layout import NOT_RECORDED, Look, iso_time, local_time, value_text
 from nfrun.lookback.run_list import ListedRun, count_nodes
 from nfrun.reports.format_units import format_seconds
@@ -13,7 +13,7 @@ from nfrun.reports.format_units import format_seconds
 _COUNTED = {"ran": "ok", "reused": "reused", "failed": "failed"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """A run in the list, and its parameters that differ from those of the run before; all of them if that has none."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.core.values import frozen
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0  # what a cancelled attempt has before it is killed, unless the run has another grace period
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeDiagnostic:
     """An error in a node, found without running anything.
 

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from statistics import median
 from typing import Any
 
 from nfrun.core.plan import best_speedup
+from nfrun.core.values import frozen
 
 Document = Mapping[str, Any]  # the output of `nfrun run --json`
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     """One way to run a pipeline: the values of `--schedule` and `--handoff`."""
 
@@ -41,7 +41,7 @@ def interleave(repeat: int) -> Iterator[tuple[int, Variant]]:
     return product(range(1, repeat + 1), VARIANTS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spread:
     """The median, minimum and maximum of measured values."""
 
@@ -59,7 +59,7 @@ class Spread:
         return {"median": round(self.median, 6), "min": round(self.min, 6), "max": round(self.max, 6)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measured:
     """The measurements of one variant.
 
@@ -73,7 +73,7 @@ class Measured:
     handoff: Spread
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """A pipeline measured under all variants.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.console import Console, JustifyMethod
 
 from nfrun.core.text import ellipsize, escape_controls
+from nfrun.core.values import frozen
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Spread, ratio
 from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.format_units import format_count, format_seconds, format_size
@@ -20,7 +20,7 @@ _MARGIN = 1.05  # a speedup must exceed the ceiling by this factor: less may be 
 _COLUMN_PRIORITY = ("now", "before", "ratio", "stages", "blog")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One row of the table.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, wraps
 from string import Formatter
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import EXPRESSION_START
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 from nfrun.spec.parameters import env_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _FOREIGN_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpressionDiagnostic:
     """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import Pipeline
+from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
@@ -15,7 +15,7 @@ from nfrun.spec.missing_files import check_files
 from nfrun.spec.parameters import read_params_file
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resolved:
     """A pipeline whose parameters are bound and whose expressions are evaluated. `redactor` masks its secrets."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import nfrun
 from nfrun.core.errors import Diagnostic
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec import suggestions
@@ -38,7 +39,7 @@ _TYPES = {
 _BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "more than"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SchemaDiagnostic:
     """A violation of the schema by the value at `path`, or by its key if `at_key`.
 

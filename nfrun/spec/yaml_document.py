@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
+from nfrun.core.values import frozen
 from nfrun.spec.text_file import read_text, refuse
 from nfrun.spec.yaml_fast import plain_values
 from nfrun.spec.yaml_offsets import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
@@ -21,7 +22,7 @@ from nfrun.system.runtime import gc_paused
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """A parsed YAML file. `file` is its name in messages; `root` is a dict, list, str, int, float or bool.
 

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
 from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
@@ -111,7 +111,7 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
 # ------------------------------------------------------------------ which files
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _File:
     name: str  # for messages
     path: str

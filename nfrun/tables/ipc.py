@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
 from nfrun.system.os_errors import reason
@@ -25,7 +25,7 @@ _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
 RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenFile:
     """Describes a written file.
 

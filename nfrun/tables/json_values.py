@@ -7,12 +7,13 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
+
+from nfrun.core.values import frozen
 
 encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
@@ -24,7 +25,7 @@ def is_bytes(kind: pa.DataType) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """Describes how values of a type become JSON: Arrow casts them to `kind`, then `convert`, if set, maps each value.
 

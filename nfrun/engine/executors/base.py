@@ -6,12 +6,13 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import frozen
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Executor(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placement:
     """Where the nodes of a run run.
 
@@ -74,7 +75,7 @@ class Placement:
 ON_THREADS = Placement()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preparation:
     """What an executor can prepare itself for before the run begins. `environ` is the environment of the run."""
 
@@ -82,7 +83,7 @@ class Preparation:
     environ: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExecutorContext:
     """What the executors of a run share.
 

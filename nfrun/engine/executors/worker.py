@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -22,6 +22,7 @@ from typing import Any, TextIO
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.values import frozen
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message
@@ -33,7 +34,7 @@ from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerConfig:
     """What all attempts of a run share.
 
@@ -53,7 +54,7 @@ class WorkerConfig:
     work: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptOrder:
     """An attempt to make. All inputs have a path. `consumed` has its outputs that other nodes read.
 
