@@ -7,10 +7,11 @@
 Other packages use:
 
 - `cache_key`: `reader_digest`
-- `journal`: `FinishedNode`, `FinishedOutput`, `next_number`, `read_ends`, `read_journal`, `RunEnding`, `RunHeader`,
-  `STATUSES`, `UnfinishedNode`
+- `history`: `RunHistory`
+- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `next_number`, `read_ends`, `read_journal`,
+  `RunEnding`, `RunHeader`, `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`
-- `reuse_decision`: `ReuseDecision`
+- `reuse_decision`: `entry_changes`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
 - `work_dir`: `JOURNAL`, `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

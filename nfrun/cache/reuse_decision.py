@@ -241,6 +241,14 @@ def _as_key_inputs(files: Mapping[str, str], names: Iterable[str]) -> KeyInputs:
     return {f"file {name}": files[name] for name in names if files[name]}
 
 
+def entry_changes(before: FinishedNode, now: FinishedNode) -> str:
+    """Describe in words what changed between two journal entries of a node: key inputs, and files that it read."""
+    if before.key is None or now.key is None:
+        return "its code or inputs changed while it ran"
+    both = ({**entry.key_inputs, **_as_key_inputs(entry.reads, entry.reads)} for entry in (before, now))
+    return changes(*both)
+
+
 def changes(before: KeyInputs, now: KeyInputs) -> str:
     """Describe the difference between two sets of key inputs in words."""
     other = [part for part in now if part in before and before[part] != now[part]]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
-from nfrun.cli.lookback_commands import logs, runs, show
-from nfrun.cli.lookback_options import LogsOptions, RunsOptions, ShowOptions
+from nfrun.cli.lookback_commands import diff, logs, open_table, runs, shell, show
+from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
 from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
 from nfrun.system.process_exit import ImmediateExit
 
@@ -162,6 +162,9 @@ COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]
     "runs": (runs, RunsOptions, "List the runs that were kept."),
     "show": (show, ShowOptions, "Show a run, or all that is recorded of one of its nodes."),
     "logs": (logs, LogsOptions, "Print what a node printed and logged."),
+    "diff": (diff, DiffOptions, "Show what differs between two runs, and why."),
+    "open": (open_table, OpenOptions, "Show a table that a run has left, or write it in another format."),
+    "shell": (shell, ShellOptions, "Start Python with the tables that a node had, to try it."),
     "clean": (clean, CleanOptions, "Remove runs and files that are no longer needed."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
     "bench": (bench, BenchOptions, "Measure sequential against DAG, JSON against Arrow, on this machine."),

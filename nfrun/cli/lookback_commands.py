@@ -5,17 +5,23 @@ They take no lock, change nothing, and import what they need inside themselves.
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nfrun.cli.exit_codes import EXIT_OK, print_json
-from nfrun.cli.lookback_options import LogsOptions, RunsOptions, ShowOptions
+from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError, print_json
+from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
 
 if TYPE_CHECKING:
     from nfrun.cache.work_dir import WorkDir
     from nfrun.lookback.layout import Look
+    from nfrun.lookback.row_diff import RowDiff
+    from nfrun.lookback.run_diff import OutputDiff
     from nfrun.lookback.run_list import ListedRun
     from nfrun.system.std_streams import Messages
 
@@ -114,6 +120,111 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
     if not printed and (note := find_logs(run, node).note):
         messages(f"nfrun: {note}")
     return EXIT_OK
+
+
+def diff(options: DiffOptions, messages: Messages) -> int:
+    """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
+    from nfrun.lookback.diff_text import diff_document, diff_lines
+    from nfrun.lookback.opened_tables import RunTables
+    from nfrun.lookback.run_diff import diff_runs, find_two_runs
+    from nfrun.lookback.work_folder import find_work
+
+    work, pipeline = find_work(options.pipeline, options.work)
+    runs = find_two_runs(work, pipeline, options.before, options.after)
+    tables = [RunTables(work, run) for run in runs]
+    found = diff_runs(*(run.journal for run in tables))
+
+    def rows(output: OutputDiff) -> RowDiff | str | None:
+        if not options.data:
+            return None
+        from nfrun.lookback.row_diff import compare_output
+
+        return compare_output(output, tables, options.key)
+
+    if options.json:
+        print_json(diff_document(found, runs, rows))
+    else:
+        _print(diff_lines(found, runs, rows, look(options.color), all=options.all))
+    return EXIT_FAILED if options.exit_code and not found.is_equal else EXIT_OK
+
+
+def open_table(options: OpenOptions, messages: Messages) -> int:
+    """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
+    from nfrun.lookback.current_pipeline import shown_outputs
+    from nfrun.lookback.opened_tables import RunTables
+    from nfrun.lookback.run_reference import LAST, find_run
+    from nfrun.lookback.work_folder import find_work
+
+    if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
+        raise UsageError(
+            f"{options.format} is no text for a terminal: redirect it, or write a file with -o", "--format"
+        )
+    work, pipeline = find_work(options.pipeline, options.work)
+    run = find_run(work, pipeline, options.run or LAST)
+    tables = RunTables(work, run)
+    output = tables.output_id(options.output, lambda: shown_outputs(options.pipeline, work, run))
+    path = tables.files([output])[output]
+    if options.format == "path":
+        print(path)
+        return EXIT_OK
+    table = tables.tables([output])[output]
+    if options.format == "text" and options.file is None:
+        from nfrun.cli.consoles import console_on
+        from nfrun.reports.table_preview import print_table
+
+        console = console_on(sys.stdout, options.color)
+        print_table(console, output, table, str(path), rows=options.rows, wide=options.wide)
+        return EXIT_OK
+    return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
+
+
+def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
+    """Write a table in the format that the options ask for."""
+    from nfrun.tables.file_io import write_stream, write_table
+    from nfrun.tables.formats import FormatError
+
+    try:
+        if options.file is not None:
+            write_table(table, options.file)
+        else:
+            write_stream(table, options.format, sys.stdout.buffer)
+    except FormatError as error:
+        messages(f"nfrun: {error}")
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+def shell(options: ShellOptions, messages: Messages) -> int:
+    """Start Python with the inputs, the values and the function of a node, and return its exit code."""
+    from nfrun.lookback.current_pipeline import bind_as_in, node_of, pipeline_file
+    from nfrun.lookback.run_reference import LAST, find_run
+    from nfrun.lookback.work_folder import find_work
+    from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
+
+    work, name = find_work(options.pipeline, options.work)
+    run = find_run(work, name, options.run or LAST)
+    file = pipeline_file(options.pipeline, work, run)
+    pipeline = bind_as_in(run, file, given=options.given, environ=os.environ, set_redactor=messages.set_redactor)
+    node = node_of(pipeline, options.node)
+    own = thread_variables(node.cpus, pipeline.env) if node.cpus > 1 else {}
+    threads = {**default_thread_variables(pipeline, os.environ), **own}
+    os.environ.update({**threads, **pipeline.env})  # before anything imports numpy, which pyarrow does
+    time.tzset()
+    import pyarrow
+
+    from nfrun.lookback.node_shell import NodeShell
+    from nfrun.lookback.opened_tables import RunTables
+    from nfrun.lookback.python_prompt import run_prompt
+
+    if count := arrow_threads(threads):
+        pyarrow.set_cpu_count(count)
+    tables = RunTables(work, run).tables(item.output for item in node.inputs)
+    inputs = {item.name: tables[item.output] for item in node.inputs}
+    gc.enable()
+    environ = {**os.environ, **node.env}
+    with NodeShell(node, Path(pipeline.folder), run.id, environ, inputs, messages) as session:
+        title = f"node '{node.id}' of {pipeline.file}, with the tables of run {run.number}"
+        return run_prompt(session.names, session.banner(title), messages)
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING
 from functools import partial
 from pathlib import Path
 
-from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _parse_path
+from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params, _parse_path
+from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
 
@@ -82,10 +85,20 @@ class DiffOptions(Options):
     before: str | None = _option(metavar="[RUN]", help=f"The run to compare: {_RUN}. Left out: the one before.")
     after: str | None = _option(metavar="[RUN]", help="The run to compare it with. Left out: the last.")
     data: bool = _flag("--data", help="Also show the first rows that differ.")
+    key: str | None = _option(
+        "--key", metavar="COLUMN", help="Compare rows by the values of this column. Default: by their position."
+    )
+    all: bool = _flag("--all", help="Show all nodes that differ, however many.")
+    exit_code: bool = _flag("--exit-code", help="End with 1 if the runs differ.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
     json: bool = _json()
     color: str = _color()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if self.key is not None and not self.data:
+            raise UsageError("it needs --data, which compares rows", "--key")
 
 
 @_options
@@ -100,9 +113,19 @@ class OpenOptions(Options):
         choices=("text", "csv", "jsonl", "parquet", "arrow", "path"),
         help="How to print it. text: the first rows; path: the name of its file.",
     )
+    file: Path | None = _option(
+        *("-o", "--output"), parse=_parse_path, metavar="FILE", help="Write a file, in the format of its ending."
+    )
+    rows: int | None = _number("-n", "--rows", help="How many rows. Default: the first ones as text, otherwise all.")
+    wide: bool = _flag("-w", "--wide", help="All columns, however wide the terminal is.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()
     color: str = _color()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        if self.file is not None and self.format not in ("text", format_of(self.file.name) or self.format):
+            raise UsageError(f"'{self.file}' is not a name for {self.format}", "--format")
 
 
 @_options
@@ -111,5 +134,6 @@ class ShellOptions(Options):
 
     node: str = _node(default=MISSING)
     run: str | None = _run()
+    given: Mapping[str, str] = _params(help="Set a parameter. Default: as the run had it.")
     pipeline: Path | None = _pipeline_file()
     work: Path | None = _work()

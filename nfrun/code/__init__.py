@@ -14,6 +14,6 @@ Other packages use:
 - `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `ModuleSpace`, `with_short_names`
-- `source_import`: `import_for_process`
+- `source_import`: `forget_imported`, `import_for_process`
 - `symbols`: `Definition`
 """

@@ -99,3 +99,11 @@ def import_for_process(module: str, folder: Path) -> ModuleType:
         sys.path.insert(0, str(folder))
         importlib.invalidate_caches()
     return importlib.import_module(module)
+
+
+def forget_imported() -> None:
+    """Forget the modules that were imported from sources of a project, so that the next import reads them again."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(getattr(getattr(module, "__spec__", None), "loader", None), SourceLoader):
+            del sys.modules[name]
+    importlib.invalidate_caches()

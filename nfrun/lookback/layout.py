@@ -20,6 +20,9 @@ STYLES: Mapping[str, str] = {
     "cancelled": "33",
     "skipped": "33",
     "running": "36",
+    "new": "32",
+    "gone": "31",
+    "changed": "33",
     "bold": "1",
     "dim": "2",
 }

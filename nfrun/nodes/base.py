@@ -262,6 +262,9 @@ class Kind:
     has_side_effects: bool = False
     # Whether the traceback of an OSError leads through the user's code, so that it is shown.
     has_user_frames: bool = False
+    # Returns what `nfrun shell` offers for a node beside its inputs and values, by name. The function that it gets runs
+    # the node with another text in place of its body.
+    shell_names: Callable[[NodeContext, Callable[[str], Any]], Mapping[str, Any]] = lambda context, query: {}
     # Returns what a node did that did not produce the output of this name, for the error.
     missing_output: Callable[[str], str] = lambda name: "returned None"
 

@@ -122,9 +122,7 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     if node.with_:
         arguments |= copy.deepcopy(dict(node.with_))  # the function must not change them for the next attempt
     if takes_context and "context" not in arguments:
-        arguments["context"] = Context(
-            context.run, node.id, context.attempt, context.environ, _logger(context), context
-        )
+        arguments["context"] = _own_context(context)
     context.begin(imported=imported)
     result = function(**arguments)
     if result is None and len(node.outputs) < 2:
@@ -132,6 +130,18 @@ def run(context: NodeContext) -> Mapping[str, Any]:
     if not hasattr(result, "__arrow_c_stream__") and inspect.isawaitable(result):  # tables are the usual results
         result = context.run_coroutine(result if inspect.iscoroutine(result) else _awaiting(result))
     return _outputs(context, result, arguments)
+
+
+def _own_context(context: NodeContext) -> Context:
+    return Context(context.run, context.node.id, context.attempt, context.environ, _logger(context), context)
+
+
+def _shell_names(context: NodeContext, query: object) -> Mapping[str, Any]:
+    """Return the node's function, and the context if the function takes one."""
+    module, _, name = context.node.body.partition(":")
+    function = _function(module, name, context)
+    own = {"context": _own_context(context)} if _takes_context(function) else {}
+    return {**own, name: function}
 
 
 def _corrections(body: str) -> Iterator[str]:
@@ -329,4 +339,5 @@ PYTHON = Kind(
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
     has_user_frames=True,
+    shell_names=_shell_names,
 )

@@ -193,4 +193,5 @@ SQL = Kind(
     named_files=_named_files,
     packages=("duckdb",),
     code_facts=text_facts,
+    shell_names=lambda context, query: {"query": query},
 )

@@ -2,6 +2,7 @@
 
 `run_record` folds the events of a run into its state. The other reporters (live view, lines, summary, JSON) show that
 state or the events. `plan_view` shows a plan before a run; `bench_stats` and `bench_table` compare finished runs.
+`table_preview` prints the first rows of a table.
 
 Other packages use:
 
@@ -16,4 +17,5 @@ Other packages use:
 - `plan_view`: `plan_view`
 - `run_record`: `NodeRecord`, `RunRecord`
 - `summary`: `failure_text`, `KEEP_GOING`, `RESUME`, `Summary`
+- `table_preview`: `cell_text`, `print_table`, `values_of`
 """

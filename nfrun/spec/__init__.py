@@ -6,6 +6,7 @@ all of it. Each step raises one SpecError with all the problems it found, as dia
 
 Other packages use:
 
+- `binder`: `bind`
 - `loader`: `read_pipeline`
 - `pipeline_warnings`: `code_warnings`, `warnings_of`
 - `resolve`: `resolve`, `Resolved`

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -21,11 +21,10 @@ import pyarrow.types as pt
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
+from nfrun.tables.file_writers import WRITERS
 from nfrun.tables.formats import COMPRESSIONS, ENDINGS, FORMATS, READ_OPTIONS, FormatError, endings, format_of
-from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
 from nfrun.tables.local_files import resolve_files
 
-_BATCH = 65536  # rows converted to JSON at a time
 _BLOCK, _MAX_BLOCK = 1 << 22, (1 << 31) - 1  # bytes; a value must fit into a block, and the size into a C int
 _MAGIC = {
     b"PAR1": "a Parquet file",
@@ -104,8 +103,41 @@ def write_table(table: pa.Table, path: Path, *, fsync: bool = False) -> int:
             pa.OSFile(os.fsencode(partial), "wb") as file,
             pa.CompressedOutputStream(file, compression) if compression else nullcontext(file) as sink,
         ):
-            _WRITERS[kind](table, sink, path)
+            WRITERS[kind](table, sink, path)
         return os.stat(partial).st_size  # noqa: PTH116
+
+
+def write_stream(table: pa.Table, format: str, stream: IO[bytes]) -> None:
+    """Write the table to a stream, such as stdout, in the form that `write_table` gives it.
+
+    Raises FormatError if the format cannot hold the table, and OSError for errors of the system.
+    """
+    with _reasons(f"the table cannot be written as {format}"):
+        WRITERS[format](table, pa.PythonFile(_Sink(stream), "w"), Path(f"table.{format}"))
+
+
+class _Sink:
+    """A stream for pyarrow that counts the bytes: its writers ask for the position, which a pipe does not tell."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self.flush()
 
 
 # ------------------------------------------------------------------ which files
@@ -296,75 +328,3 @@ def _select(table: pa.Table, columns: Sequence[str], source: str) -> pa.Table:
         if names.count(column) > 1:
             raise FormatError(f"{source} has {names.count(column)} columns named '{column}'")
     return table.select(list(columns))
-
-
-# ------------------------------------------------------------------ writing
-
-
-def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
-    # The file format allows one dictionary per column, but each chunk may have its own.
-    table = table.unify_dictionaries()
-    with pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-
-
-def _write_parquet(table: pa.Table, file: Any, path: Path) -> None:
-    from pyarrow.parquet import write_table as write
-
-    columns = [_plain(column) for column in table.columns]
-    write(pa.table(columns, table.schema.names) if columns else table, file)
-
-
-def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
-    from pyarrow import csv
-
-    if not table.num_columns:
-        raise ValueError("it has no columns")
-    columns = [_csv_text(column) for column in table.columns]
-    if len(columns) == 1 and columns[0].null_count:
-        # A null in the only column would be an empty line, which readers skip: write "" instead.
-        columns = [columns[0].cast(pa.large_string()).fill_null("")]
-    delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
-    csv.write_csv(pa.table(columns, table.schema.names), file, csv.WriteOptions(delimiter=delimiter))
-
-
-def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
-    names = table.schema.names
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"it has several columns named '{twice}'")
-    columns = [_plain(column) for column in table.columns]
-    forms = [json_form(column.type) for column in columns]
-    for batch in pa.table(columns, names).to_batches(max_chunksize=_BATCH):
-        values = [json_values(array, form) for array, form in zip(batch.columns, forms, strict=True)]
-        rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
-        file.write("".join([encode_json(row) + "\n" for row in rows]).encode())
-
-
-_WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
-    "arrow": _write_arrow,
-    "csv": _write_csv,
-    "jsonl": _write_jsonl,
-    "parquet": _write_parquet,
-}
-
-
-def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in a form that pyarrow can write to csv: as it is, or as text."""
-    column = _plain(column)
-    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
-    if pt.is_string_view(kind):
-        return column.cast(pa.large_string())
-    if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
-        return column
-    form = json_form(kind)
-    encode = encode_json if pt.is_nested(kind) else str
-    chunks = [[None if v is None else encode(v) for v in json_values(chunk, form)] for chunk in column.chunks]
-    return pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in chunks], pa.large_string())
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column with run-end encoding removed: only Arrow files can hold it."""
-    import pyarrow.compute as pc
-
-    return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column

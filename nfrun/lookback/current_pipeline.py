@@ -1,0 +1,62 @@
+"""Reads the pipeline file of a run as it is now, with the parameters that the run had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from nfrun.cache.work_dir import WorkDir
+from nfrun.core.errors import NotRecorded, SpecError
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.logs.redaction import Redactor
+from nfrun.lookback.run_list import ListedRun
+from nfrun.spec.binder import bind
+from nfrun.spec.loader import read_pipeline
+
+_MAX_LISTED = 6
+
+
+def pipeline_file(given: Path | None, work: WorkDir, run: ListedRun) -> Path:
+    """Return the pipeline file: the one that is given, or the one beside the work folder that has the run's name."""
+    file = given or work.path.parent / run.file
+    if given is None and not file.is_file():
+        what = f"the pipeline file {ellipsize(run.file)} is not beside {work.path}"
+        raise NotRecorded(f"{what}: name it with --pipeline FILE")
+    return file
+
+
+def shown_outputs(given: Path | None, work: WorkDir, run: ListedRun) -> Mapping[str, OutputId]:
+    """Return the outputs that the pipeline file names; none if there is no such file, or it is not valid."""
+    with suppress(NotRecorded, SpecError):
+        return read_pipeline(pipeline_file(given, work, run))[0].outputs
+    return {}
+
+
+def bind_as_in(
+    run: ListedRun,
+    file: Path,
+    *,
+    given: Mapping[str, str],
+    environ: Mapping[str, str],
+    set_redactor: Callable[[Redactor], None],
+) -> Pipeline:
+    """Read the file and bind it with the parameters that the run had. Those in `given` win over these.
+
+    Calls `set_redactor` as soon as the secrets are known. Raises SpecError.
+    """
+    pipeline, document = read_pipeline(file)
+    set_redactor(Redactor(environ[name] for name in pipeline.secrets if name in environ))
+    typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
+    return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id)
+
+
+def node_of(pipeline: Pipeline, name: str) -> NodeSpec:
+    """Return a node of the pipeline file. Raises NotRecorded if there is none of this name."""
+    found = pipeline.nodes.get(name)
+    if found is None:
+        close = closest_match(name, pipeline.nodes)
+        hint = f"did you mean '{close}'?" if close else f"its nodes are {shortened([*pipeline.nodes], _MAX_LISTED)}"
+        raise NotRecorded(f"{pipeline.file} has no node '{ellipsize(name)}': {hint}")
+    return found

@@ -1,0 +1,222 @@
+"""Makes the names of `nfrun shell`: a node's inputs and values, what its kind offers, and `rerun`.
+
+Nothing here writes into the work folder: what a rerun writes for its node is in a scratch folder that the shell has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import nfrun
+from nfrun.code.source_import import forget_imported
+from nfrun.core.errors import error_text
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import ellipsize
+from nfrun.logs.node_logs import STREAMS, Logs, StreamLog
+from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError, output_name, seed_of
+from nfrun.nodes.python import to_table
+from nfrun.nodes.registry import KINDS
+from nfrun.reports.format_units import format_count
+from nfrun.watch.process_state import WorkerState
+
+_PACKAGE = str(Path(nfrun.__file__).parent)
+
+
+@dataclass
+class ShellContext:
+    """One rerun of a node, as its kind sees it: a `NodeContext` whose inputs are given as tables."""
+
+    node: NodeSpec
+    folder: Path
+    run: str
+    environ: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    logs: Logs
+    run_scratch: Path
+    on_begin: Callable[[], object]
+    attempt: int = 1
+    grace: float = GRACE_SECONDS
+    memo: dict[Any, Any] = field(default_factory=dict)
+    cancel_token: CancelToken = field(default_factory=CancelToken)
+    fsync: bool = False
+    memory_share: float = 1.0
+    may_share_memory: bool = True
+    import_module: Callable[[str], Any] | None = None
+
+    def table(self, name: str) -> Any:
+        """Return an input as it stands in the shell now, as a `pyarrow.Table`. Raises NodeError."""
+        if name not in self.inputs:
+            raise NodeError(f"the node has no input '{name}'")
+        return _whole(to_table(self.inputs[name]))
+
+    def file(self, name: str) -> Path:
+        """Write an input into the scratch folder and return the path of the Arrow file."""
+        from nfrun.tables.ipc import write_file
+
+        path = self.scratch() / f"input_{name}.arrow"
+        write_file(self.table(name), path)
+        return path
+
+    def scratch(self) -> Path:
+        """Return the scratch folder of this rerun, which stays until the shell ends."""
+        self.run_scratch.mkdir(parents=True, exist_ok=True)
+        return self.run_scratch
+
+    def begin(self, *, imported: bool = False) -> None:
+        """Seed the random generators, as a run does when the user's code begins."""
+        self.on_begin()
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end and return its result."""
+        return asyncio.run(coroutine)
+
+    def log(self, level: str, line: str) -> None:
+        """Show a line that the node logs."""
+        self.logs.log(self.node.id, self.attempt, level, line)
+
+    def stream_log(self, stream: str) -> StreamLog:
+        """Return the log that shows what a script prints."""
+        return self.logs.of(self.node.id, self.attempt, stream)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Ignore progress: only reports of a run show it."""
+
+
+class NodeShell:
+    """The names in a shell about a node, while the `with` block lasts.
+
+    `inputs` are its tables by the names that it has for them, and `environ` its whole environment. `run` is the id of
+    the run that the tables are from. `say` shows a line: what the node logs, and what its script prints.
+    """
+
+    def __init__(
+        self,
+        node: NodeSpec,
+        folder: Path,
+        run: str,
+        environ: Mapping[str, str],
+        inputs: Mapping[str, Any],
+        say: Callable[[str], object],
+    ) -> None:
+        self._node = node
+        self._folder = folder
+        self._run = run
+        self._environ = environ
+        self._given = {**inputs, **node.with_}
+        # The names of an input and of its variable differ where the one is not a name in Python.
+        self._variables = {name: name.replace("-", "_") for name in self._given}
+        self._say = say
+        self._state = WorkerState()
+        self._state.seed = seed_of(node)
+        self._reruns = 0
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def __enter__(self) -> NodeShell:
+        self._scratch = tempfile.TemporaryDirectory(prefix="nfrun-shell-", ignore_cleanup_errors=True)
+        self.names["rerun"] = self.rerun
+        self.names |= {self._variables[name]: value for name, value in self._given.items()}
+        try:
+            with self._context(self._node, {}) as context:
+                self._offer(context)
+        except (Exception, SystemExit) as error:  # the user may mend it and go on
+            self._say(f"nfrun: the code of the node cannot be loaded: {type(error).__name__}: {error_text(error)}")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.names.clear()
+        gc.collect()
+        self._scratch.cleanup()
+
+    def banner(self, title: str) -> str:
+        """Return the names in the shell, for people."""
+        lines = [title]
+        for name, value in self._given.items():
+            rows = getattr(value, "num_rows", None)
+            shown = f" = {ellipsize(repr(value))}" if rows is None else f"  {format_count(rows, 'row')}"
+            lines.append(f"  {self._variables[name]}{shown}")
+        own = [name for name in self.names if not name.startswith("__") and name not in self._variables.values()]
+        lines.append(f"  {', '.join(own)}")
+        return "\n".join([*lines, "rerun() runs the node with these as they are now, with its code read again"])
+
+    def rerun(self, **given: Any) -> Any:
+        """Run the node with its inputs and values as they are now. Returns its table, or a dictionary of its tables.
+
+        `given` replaces inputs and values for this call. The code of the node is imported again.
+        """
+        try:
+            forget_imported()
+            return self._result(self._node, given)
+        except Exception as error:
+            _leave_out_ours(error)
+            raise
+
+    def query(self, text: str, **given: Any) -> Any:
+        """Run another query on the inputs and values as they are now. `given` replaces some for this call."""
+        try:
+            return self._result(replace(self._node, body=text), given)
+        except Exception as error:
+            _leave_out_ours(error)
+            raise
+
+    def _result(self, node: NodeSpec, given: Mapping[str, Any]) -> Any:
+        unknown = [name for name in given if name not in self._variables]
+        if unknown:
+            listed = ", ".join(self._variables) or "none"
+            raise TypeError(f"the node has no input or value '{unknown[0]}': it has {listed}")
+        self._reruns += 1
+        with self._context(node, given) as context:
+            self._offer(context)
+            found = {name: _whole(value) for name, value in KINDS[node.kind].run(context).items()}
+        return found.get(output_name(node)) if len(node.outputs) < 2 else found
+
+    def _offer(self, context: ShellContext) -> None:
+        """Put what the kind offers into the shell, such as the function as it was just imported."""
+        offered = KINDS[self._node.kind].shell_names(context, self.query)
+        taken = self._variables.values()
+        self.names |= {name: value for name, value in offered.items() if name not in taken}
+
+    @contextmanager
+    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[ShellContext]:
+        """Yield what the kind gets for a rerun, with the inputs and values as they stand in the shell."""
+        now = {name: self.names.get(variable, self._given[name]) for name, variable in self._variables.items()}
+        now.update(given)
+        logs = Logs(lambda node, level, line: self._say(line if level in STREAMS else f"{level}: {line}"))
+        start = self._state.reset()
+        context = ShellContext(
+            replace(node, with_={name: now[name] for name in node.with_}),
+            self._folder,
+            self._run,
+            self._environ,
+            {item.name: now[item.name] for item in node.inputs},
+            logs,
+            Path(self._scratch.name) / f"rerun_{self._reruns}",
+            lambda: self._state.begin(start),
+        )
+        try:
+            yield context
+        finally:
+            context.memo.clear()
+            logs.close()
+
+
+def _whole(value: Any) -> Any:
+    """Return the table of a reader, and other tables as they are."""
+    return value.read_all() if hasattr(value, "read_all") else value
+
+
+def _leave_out_ours(error: Exception) -> None:
+    """Leave nfrun's own frames out of the traceback down to the user's code, and add the details as a note."""
+    if isinstance(error, NodeError) and error.details:
+        error.add_note(error.details)
+    found: TracebackType | None = error.__traceback__
+    while found is not None and found.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        found = found.tb_next
+    error.__traceback__ = found

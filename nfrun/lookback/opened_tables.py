@@ -1,0 +1,168 @@
+"""Finds the tables that a run has left, checks their files and opens them.
+
+A file is used only if its size and checksum are those in the journal. Nothing is changed or renamed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nfrun.cache.history import RunHistory
+from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.cache.work_dir import WorkDir
+from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.core.pipeline import OutputId
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.lookback.run_list import ListedRun
+from nfrun.system.checksums import file_checksum
+
+_MAX_LISTED = 6
+
+
+class RunTables:
+    """The tables of one run. Its methods raise NotRecorded where there is none, and HandoffError for a damaged file."""
+
+    def __init__(self, work: WorkDir, run: ListedRun) -> None:
+        self._work = work
+        self.run = run
+        self._checked: dict[OutputId, Path | None] = {}
+
+    @cached_property
+    def journal(self) -> JournalContents:
+        """The journal of the run."""
+        return read_journal(self.run.folder)
+
+    @cached_property
+    def ends(self) -> Mapping[str, FinishedNode | UnfinishedNode]:
+        """The nodes that have ended in the run, by id."""
+        return ends_of(self.journal)
+
+    def output_id(self, name: str, shown: Callable[[], Mapping[str, OutputId]] = dict) -> OutputId:
+        """Return the id of the output that a user names: by its id, or by the id of a node with one output.
+
+        `shown` returns the outputs that the pipeline file names. It is called if the journal does not have the name.
+        """
+        end = self.ends.get(name)
+        if isinstance(end, FinishedNode):
+            return self._only_output(end)
+        if end is not None:
+            raise NotRecorded(self._unfinished(end))
+        for other in self.ends.values():
+            found = other.output(name) if isinstance(other, FinishedNode) else None
+            if found is not None:
+                return found.id
+            if isinstance(other, UnfinishedNode) and name.startswith(f"{other.node}."):
+                raise NotRecorded(self._unfinished(other))
+        named = shown()
+        if name in named:
+            return self._found(named[name])[1].id
+        raise NotRecorded(self._unknown(name, named))
+
+    def files(self, outputs: Iterable[OutputId]) -> dict[OutputId, Path]:
+        """Return the paths of intact files with these outputs, from this run or from any with the same content."""
+        found = {output: self._intact(output) for output in outputs}
+        missing = [output for output, path in found.items() if path is None]
+        if missing:
+            listed = shortened([f"'{output}'" for output in missing], _MAX_LISTED)
+            one = len(missing) == 1
+            again = f"'{self.command_again(dict.fromkeys(output.node for output in missing))}'"
+            raise NotRecorded(
+                f"the table{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed:"
+                f" {again} makes {'it' if one else 'them'} again"
+            )
+        return {output: path for output, path in found.items() if path is not None}
+
+    def tables(self, outputs: Iterable[OutputId]) -> dict[OutputId, Any]:
+        """Return the tables of these outputs, memory-mapped."""
+        from nfrun.tables.ipc import open_file  # it imports pyarrow
+
+        return {id: open_file(path, self._found(id)[1].size) for id, path in self.files(outputs).items()}
+
+    def command_again(self, nodes: Iterable[str]) -> str:
+        """Return the command that makes the tables of these nodes again."""
+        words = self.run.header.command
+        command = shlex.join(words) if words else f"nfrun run {shlex.quote(self.run.file)}"
+        keep = "" if "--keep" in words else " --keep"
+        return f"{command}{keep}{''.join(f' --force {node}' for node in nodes)}"
+
+    def __str__(self) -> str:
+        return f"run {self.run.number}"
+
+    def _intact(self, output: OutputId) -> Path | None:
+        """Return the intact file of an output, None if all were removed. Each file is checked once."""
+        if output not in self._checked:
+            self._checked[output] = self._find_intact(*self._found(output))
+        return self._checked[output]
+
+    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+        own = self._own_path(output)
+        with suppress(FileNotFoundError):
+            if own is not None and is_intact(own, output):
+                return own
+        history = RunHistory(self._work, self.run.pipeline, warn=lambda message: None, keep_bad=False)
+        other = history.find_file(finished, output.id)
+        if other is None and own is not None and own.exists():
+            again = self.command_again([finished.node])
+            raise HandoffError(f"{own} is damaged and is not used: '{again}' makes the table again")
+        return other
+
+    def _own_path(self, output: FinishedOutput) -> Path | None:
+        """Return where the run says that the file is. Accepts only plain names from a journal."""
+        names = (output.home or self.run.id, output.file or "..")
+        if any(name in ("", ".", "..") or Path(name).name != name for name in names):
+            return None
+        return self._work.path.joinpath("runs", *names)
+
+    def _found(self, output: OutputId) -> tuple[FinishedNode, FinishedOutput]:
+        end = self.ends.get(output.node)
+        if isinstance(end, UnfinishedNode):
+            raise NotRecorded(self._unfinished(end))
+        found = None if end is None else end.output(output)
+        if end is None or found is None:
+            raise NotRecorded(self._unknown(output))
+        return end, found
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def _only_output(self, end: FinishedNode) -> OutputId:
+        if len(end.outputs) == 1:
+            return end.outputs[0].id
+        if end.outputs:
+            ids = shortened([output.id for output in end.outputs], _MAX_LISTED)
+            raise NotRecorded(f"'{end.node}' has several outputs in {self}: name one of {ids}")
+        wrote = f": it wrote {shortened(list(end.wrote), _MAX_LISTED)}" if end.wrote else ""
+        raise NotRecorded(f"'{end.node}' gave no table in {self}{wrote}")
+
+    def _unfinished(self, end: UnfinishedNode) -> str:
+        if end.failure is not None:
+            return f"'{end.node}' {end.status} in {self} and left no table: {ellipsize(end.failure.error, 200)}"
+        why = f", because '{end.because}' did not finish" if end.because else ""
+        return f"'{end.node}' was {end.status} in {self}{why}: it left no table"
+
+    def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
+        ids = [output.id for end in self.journal.finished for output in end.outputs]
+        known = dict.fromkeys([*ids, *self.ends, *shown])
+        close = closest_match(name, known)
+        if close:
+            return f"{self} has no output '{ellipsize(name)}': did you mean '{close}'?"
+        state = "" if self.journal.ended else f" that has ended in it (it is {self.run.status})"
+        has = f"it has {shortened(list(known), _MAX_LISTED)}" if known else "no node has ended in it"
+        return f"{self} has no output '{ellipsize(name)}'{state}: {has}"
+
+
+def ends_of(journal: JournalContents) -> dict[str, FinishedNode | UnfinishedNode]:
+    """Return the nodes that have ended in a run, by id, in the order of the journal; those that failed come last."""
+    ends: list[FinishedNode | UnfinishedNode] = [*journal.finished, *journal.unfinished]
+    return {end.node: end for end in ends}
+
+
+def is_intact(path: Path, output: FinishedOutput) -> bool:
+    """Return whether a file has the size and the checksum that the journal has. Raises OSError if it cannot be read."""
+    found = path.stat(follow_symlinks=False)
+    return stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum

@@ -1,0 +1,197 @@
+"""Compares two runs by their journals: parameters, versions, and of every node why it ran, its outputs and its time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from nfrun.cache.cache_key import reader_digest
+from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.cache.reuse_decision import entry_changes
+from nfrun.cache.work_dir import WorkDir
+from nfrun.core.errors import NotRecorded
+from nfrun.core.pipeline import OutputId
+from nfrun.lookback.opened_tables import ends_of
+from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_reference import LAST, find_run
+
+Node = FinishedNode | UnfinishedNode
+Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
+Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
+
+
+@dataclass(frozen=True, slots=True)
+class OutputDiff:
+    """An output that differs between two runs. `before` or `after` is None where that run has no such output.
+
+    `columns` describes the difference of the schemas, one line for each column.
+    """
+
+    id: OutputId
+    before: FinishedOutput | None
+    after: FinishedOutput | None
+    columns: tuple[str, ...]
+
+    @property
+    def has_both(self) -> bool:
+        """Whether both runs have the output."""
+        return self.before is not None and self.after is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDiff:
+    """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
+
+    `changes` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
+    changed. `status` and `error` are those of both runs. `outputs` are those that differ, and `files` the names of
+    files that it wrote with another content.
+    """
+
+    node: str
+    before: Node | None
+    after: Node | None
+    changes: str
+    status: Pair
+    error: Pair
+    outputs: tuple[OutputDiff, ...]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The seconds that a node took in both runs. It ran in both: it was not reused."""
+
+    node: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunDiff:
+    """The difference between two runs. `nodes` are those that differ, and `same` is how many do not.
+
+    `params` and `versions` have the values that differ, by name.
+    """
+
+    before: JournalContents
+    after: JournalContents
+    params: Mapping[str, Pair]
+    versions: Mapping[str, Pair]
+    nodes: tuple[NodeDiff, ...]
+    same: int
+    timings: tuple[Timing, ...] = field(default=())
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs but times."""
+        return not self.nodes and not self.params and not self.versions and self.before.ended == self.after.ended
+
+
+def find_two_runs(work: WorkDir, pipeline: str | None, before: str | None, after: str | None) -> Runs:
+    """Return the two runs that a user names: by default the last one and the one before it.
+
+    With one of them named, it is compared with the last run of its pipeline. Raises NotRecorded and OSError.
+    """
+    if before is None:
+        last = find_run(work, pipeline)
+        return find_run(work, last.pipeline, f"{LAST}~1"), last
+    first = find_run(work, pipeline, before)
+    second = find_run(work, first.pipeline) if after is None else find_run(work, pipeline, after)
+    if after is None and first.id == second.id:
+        what = f"run {first.number} is the last one"
+        raise NotRecorded(f"{what}: name the run to compare it with, such as {LAST}~1")
+    return first, second
+
+
+def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
+    """Compare two runs. Nodes are in the order of the later journal; those that are gone come last."""
+    first, second = ends_of(before), ends_of(after)
+    names = list(dict.fromkeys([*second, *first]))
+    found = [diff for name in names if (diff := _node_diff(name, first.get(name), second.get(name))) is not None]
+    started = [run.started for run in (before, after)]
+    params, versions = (
+        _changed_values(*({} if run is None else getattr(run, what) for run in started))
+        for what in ("params", "versions")
+    )
+    timings = [Timing(name, first[name].duration, end.duration) for name, end in second.items() if name in first]
+    ran = [timing for timing in timings if not _is_reused(first[timing.node]) and not _is_reused(second[timing.node])]
+    return RunDiff(before, after, params, versions, tuple(found), len(names) - len(found), tuple(ran))
+
+
+def schema_changes(before: str, after: str) -> tuple[str, ...]:
+    """Describe the difference between two schemas, as `OutputRef.schema` has them: one line for each column."""
+    first, second = (dict(column.partition(": ")[::2] for column in _columns(text)) for text in (before, after))
+    lines = [f"{name}: {old} -> {second[name]}" for name, old in first.items() if second.get(name, old) != old]
+    lines += [f"+ {name}: {kind}" for name, kind in second.items() if name not in first]
+    lines += [f"- {name}: {kind}" for name, kind in first.items() if name not in second]
+    return tuple(lines) or (("the columns are in another order",) if before != after else ())
+
+
+def _columns(schema: str) -> Iterable[str]:
+    """Yield the columns of a schema line. Types may have commas of their own, inside of brackets."""
+    depth = start = 0
+    for i, character in enumerate(schema):
+        depth += (character in "<([{") - (character in ">)]}")
+        if character == "," and depth <= 0:
+            yield schema[start:i]
+            start = i + 2
+    if schema:
+        yield schema[start:]
+
+
+def _node_diff(name: str, before: Node | None, after: Node | None) -> NodeDiff | None:
+    """Return the difference of a node, None if there is none."""
+    status = _status(before), _status(after)
+    error = _error(before), _error(after)
+    changes, outputs, files = "", [], []
+    if isinstance(before, FinishedNode) and isinstance(after, FinishedNode):
+        if before.key is None or before.key != after.key or before.reads != after.reads:
+            changes = entry_changes(before, after)
+        outputs = [*_output_diffs(before, after)]
+        names = dict.fromkeys([*before.wrote, *after.wrote])
+        files = [file for file in names if before.wrote.get(file) != after.wrote.get(file)]
+    elif isinstance(after, UnfinishedNode):
+        changes = after.reason
+    ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
+    if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
+        return None
+    return NodeDiff(name, before, after, changes, status, error, tuple(outputs), tuple(files))
+
+
+def _output_diffs(before: FinishedNode, after: FinishedNode) -> Iterable[OutputDiff]:
+    for id in dict.fromkeys(output.id for output in (*after.outputs, *before.outputs)):
+        old, new = before.output(id), after.output(id)
+        if old is None or new is None:
+            yield OutputDiff(id, old, new, ())
+        elif reader_digest(old) != reader_digest(new):
+            columns = schema_changes(old.schema, new.schema)
+            if not columns and old.digest == new.digest:
+                columns = ("the metadata of the schema",)
+            yield OutputDiff(id, old, new, columns)
+
+
+def _status(end: Node | None) -> str:
+    if end is None:
+        return ""
+    if isinstance(end, UnfinishedNode):
+        return end.status
+    return "reused" if end.reused else "ok"
+
+
+def _error(end: Node | None) -> str:
+    return end.failure.error if isinstance(end, UnfinishedNode) and end.failure is not None else ""
+
+
+def _is_reused(end: Node) -> bool:
+    return not isinstance(end, FinishedNode) or end.reused
+
+
+def _changed_values(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, Pair]:
+    """Return the values that differ as texts, by name."""
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return {name: (_value_text(before.get(name)), _value_text(after.get(name))) for name in names}
+
+
+def _value_text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,85 @@
+"""Writes a table into a file or stream that is open, as Arrow, CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from nfrun.tables.formats import endings
+from nfrun.tables.json_values import encode_json, is_bytes, json_form, json_values
+
+_BATCH = 65536  # rows converted to JSON at a time
+
+
+def _write_arrow(table: pa.Table, file: Any, path: Path) -> None:
+    # The file format allows one dictionary per column, but each chunk may have its own.
+    table = table.unify_dictionaries()
+    with pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_parquet(table: pa.Table, file: Any, path: Path) -> None:
+    from pyarrow.parquet import write_table as write
+
+    columns = [_plain(column) for column in table.columns]
+    write(pa.table(columns, table.schema.names) if columns else table, file)
+
+
+def _write_csv(table: pa.Table, file: Any, path: Path) -> None:
+    from pyarrow import csv
+
+    if not table.num_columns:
+        raise ValueError("it has no columns")
+    columns = [_csv_text(column) for column in table.columns]
+    if len(columns) == 1 and columns[0].null_count:
+        # A null in the only column would be an empty line, which readers skip: write "" instead.
+        columns = [columns[0].cast(pa.large_string()).fill_null("")]
+    delimiter = "\t" if endings(path.name)[0] == ".tsv" else ","
+    csv.write_csv(pa.table(columns, table.schema.names), file, csv.WriteOptions(delimiter=delimiter))
+
+
+def _write_jsonl(table: pa.Table, file: Any, path: Path) -> None:
+    names = table.schema.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"it has several columns named '{twice}'")
+    columns = [_plain(column) for column in table.columns]
+    forms = [json_form(column.type) for column in columns]
+    for batch in pa.table(columns, names).to_batches(max_chunksize=_BATCH):
+        values = [json_values(array, form) for array, form in zip(batch.columns, forms, strict=True)]
+        rows = (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+        file.write("".join([encode_json(row) + "\n" for row in rows]).encode())
+
+
+# By format. A writer gets the table, the open file and its path, whose ending says more about the format.
+WRITERS: Mapping[str, Callable[[pa.Table, Any, Path], None]] = {
+    "arrow": _write_arrow,
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+}
+
+
+def _csv_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column in a form that pyarrow can write to csv: as it is, or as text."""
+    column = _plain(column)
+    kind = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if pt.is_string_view(kind):
+        return column.cast(pa.large_string())
+    if not (pt.is_nested(kind) or pt.is_interval(kind) or is_bytes(kind) or isinstance(kind, pa.BaseExtensionType)):
+        return column
+    form = json_form(kind)
+    encode = encode_json if pt.is_nested(kind) else str
+    chunks = [[None if v is None else encode(v) for v in json_values(chunk, form)] for chunk in column.chunks]
+    return pa.chunked_array([pa.array(chunk, pa.large_string()) for chunk in chunks], pa.large_string())
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column with run-end encoding removed: only Arrow files can hold it."""
+    import pyarrow.compute as pc
+
+    return pc.run_end_decode(column) if pt.is_run_end_encoded(column.type) else column

@@ -1,0 +1,210 @@
+"""`nfrun open`: tables as text and in other formats, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from conftest import Here
+from project import BROKEN, Project, new_project
+
+CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
+
+
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with one run, which the tests do not change."""
+    project = new_project(tmp_path_factory.mktemp("project"))
+    project.run()
+    return project
+
+
+@pytest.fixture
+def kept(_kept: Project, here: Here) -> Project:
+    """The same project; nfrun runs in this process."""
+    return Project(_kept.folder, here)
+
+
+def opened(project: Project, *words: str) -> str:
+    before = project.files()
+    done = project.look("open", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert project.files() == before
+    return done.stdout
+
+
+def test_a_table_is_shown_as_in_the_summary(kept: Project) -> None:
+    assert [line.rstrip() for line in opened(kept, "double").splitlines()] == [
+        "",
+        f"double: 3 rows, 2 columns {kept.table(1, 'double')}",
+        "",
+        " n   name",
+        " ────────",
+        " 0   n0",
+        " 2   n1",
+        " 4   n2",
+        "",
+    ]
+
+
+def test_the_number_of_rows_can_be_chosen(kept: Project) -> None:
+    assert opened(kept, "double", "-n", "1").splitlines()[-1] == "… and 2 more rows"
+    assert opened(kept, "double", "-n", "1", "--format", "csv") == '"n","name"\n0,"n0"\n'
+
+
+@pytest.mark.parametrize("name", ["parts.low", "double", "sum", "drawn"])
+def test_an_output_is_named_by_its_id_or_as_the_file_names_it(kept: Project, name: str) -> None:
+    assert opened(kept, name, "--format", "path").strip().endswith(".arrow")
+
+
+def test_formats_go_to_stdout(kept: Project) -> None:
+    assert opened(kept, "double", "--format", "csv") == CSV
+    assert opened(kept, "double", "--format", "jsonl").splitlines()[2] == '{"n":4,"name":"n2"}'
+    assert opened(kept, "double", "--format", "path") == f"{kept.table(1, 'double')}\n"
+
+
+@pytest.mark.parametrize("format", ["arrow", "parquet"])
+def test_binary_formats_go_to_a_pipe_and_to_a_file(kept: Project, format: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "nfrun", "open", "double", "--format", format]
+    piped = subprocess.run(command, cwd=kept.folder, capture_output=True, timeout=60, check=True).stdout
+    with (tmp_path / "out").open("wb") as file:
+        subprocess.run(command, cwd=kept.folder, stdout=file, timeout=60, check=True)
+    for data in (piped, (tmp_path / "out").read_bytes()):
+        read = pa.ipc.open_file if format == "arrow" else pa.parquet.ParquetFile
+        opened = read(io.BytesIO(data))
+        table = opened.read_all() if format == "arrow" else opened.read()
+        assert table.to_pylist()[2] == {"n": 4, "name": "n2"}
+
+
+@pytest.mark.parametrize("format", ["arrow", "parquet"])
+def test_binary_formats_refuse_a_terminal(kept: Project, format: str) -> None:
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-P", "-m", "nfrun", "open", "double", "--format", format]
+    done = subprocess.run(
+        command, check=False, cwd=kept.folder, stdout=inner, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(inner)
+    os.close(outer)
+    assert done.returncode == 2
+    assert f"{format} is no text for a terminal: redirect it, or write a file with -o" in " ".join(done.stderr.split())
+
+
+def test_a_file_is_written_in_the_format_of_its_ending(kept: Project, tmp_path: Path) -> None:
+    assert opened(kept, "double", "-o", str(tmp_path / "t.csv")) == ""
+    assert (tmp_path / "t.csv").read_text() == CSV
+    assert opened(kept, "double", "-o", str(tmp_path / "t.tsv.gz"), "--format", "csv") == ""
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run("-p", "count=100000")
+    for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 2000"):
+        command = f"{sys.executable} -P -m nfrun open numbers {words} | head -c 10"
+        done = subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path, capture_output=True, timeout=60)
+        assert (len(done.stdout), done.stderr) == (10, b""), words
+
+
+def test_control_characters_are_escaped_as_text_only(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.edit("steps.py", '"n%d" % n', r'"\x1b[31m"')
+    project.run()
+    assert r"\x1b[31m" in opened(project, "numbers")
+    assert '"\x1b[31m"' in opened(project, "numbers", "--format", "csv")
+
+
+def test_a_copy_of_a_work_folder_is_read_elsewhere(kept: Project, tmp_path: Path) -> None:
+    shutil.copytree(kept.folder / ".nfrun", tmp_path / "copied")
+    for path in [tmp_path / "copied", *(tmp_path / "copied").rglob("*")]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    done = kept.look("open", "double", "--work", str(tmp_path / "copied"), "--format", "csv")
+    for path in [tmp_path / "copied", *(tmp_path / "copied").rglob("*")]:
+        path.chmod(0o700)
+    assert (done.returncode, done.stdout, done.stderr) == (0, CSV, "")
+
+
+def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    project.run()
+    assert opened(project, "double", "--format", "csv") == CSV
+
+
+def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    project.table(1, "double").unlink()
+    done = project.look("open", "double")
+    again = "'nfrun run trial.yaml -q --keep --force double' makes it again"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed: {again}\n"
+
+
+def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    file = project.damage(1, "double")
+    whole = file.read_bytes()
+    for damaged in (whole, whole[:-1], b""):
+        file.write_bytes(damaged)
+        for format in ("text", "csv", "path"):
+            done = project.look("open", "double", "--format", format)
+            assert (done.returncode, done.stdout) == (74, "")
+            again = "'nfrun run trial.yaml -q --keep --force double' makes the table again"
+            assert done.stderr == f"nfrun: {file} is damaged and is not used: {again}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["doubel"], "nfrun: run 1 has no output 'doubel': did you mean 'double'?"),
+        (["parts.hihg"], "nfrun: run 1 has no output 'parts.hihg': did you mean 'parts.high'?"),
+        (["zzz\x1b[1m"], r"nfrun: run 1 has no output 'zzz\x1b[1m': it has "),
+        (["parts"], "nfrun: 'parts' has several outputs in run 1: name one of parts.low, parts.high"),
+        (["told"], "nfrun: 'told' gave no table in run 1"),
+        (["double", "--run", "9"], "nfrun: there is no run 9 in "),
+        (["double", "--run", "lasst"], "nfrun: there is no run 'lasst' in "),
+        (["double", "--work", "nowhere"], "nfrun: there is no folder "),
+        (["double", "--pipeline", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["double", "-n", "x"], "'x' is not a number from 1"),
+        (["double", "--format", "xlsx"], "xlsx"),
+        (["double", "-o", "t.xlsx"], "nfrun: t.xlsx has an ending that says no format: known are .arrow "),
+        (["double", "-o", "t.csv", "--format", "parquet"], "'t.csv' is not a name for parquet"),
+        (["double", "-o", "."], "has an ending that says no format"),
+        ([], "OUTPUT"),
+    ],
+)
+def test_what_is_not_there_is_named(kept: Project, words: list[str], message: str) -> None:
+    done = kept.look("open", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.edit("trial.yaml", "\noutputs:", BROKEN)
+    project.run(code=1)
+    for name, message in {
+        "broken": "'broken' failed in run 1 and left no table: ValueError: no \\x1b[31m",
+        "after": "'after' was skipped in run 1, because 'broken' did not finish: it left no table",
+    }.items():
+        done = project.look("open", name)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {message}\n")
+
+
+def test_a_table_without_columns_is_no_csv(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.edit("steps.py", "return table.set_column", "return pa.table({})\n    return table.set_column")
+    project.edit("trial.yaml", "outputs: {sum: total, listed: listed, drawn: drawn}", "outputs: {double: double}")
+    project.run("-k", code=1)
+    done = project.look("open", "double", "--format", "csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "nfrun: the table cannot be written as csv: it has no columns\n"

@@ -1,0 +1,247 @@
+"""The difference between two journals, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader, UnfinishedNode
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure
+from nfrun.core.pipeline import OutputId
+from nfrun.lookback.diff_text import diff_document, diff_lines
+from nfrun.lookback.layout import Look
+from nfrun.lookback.run_diff import RunDiff, diff_runs, schema_changes
+from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.runs_view import run_json
+
+INPUTS = {"code steps:clean": "1", "input flights": "d1", "value limit": "5"}
+
+
+def output(id: OutputId, **fields: Any) -> FinishedOutput:
+    return FinishedOutput(
+        id, **{"rows": 2, "bytes": 16, "schema": "n: int64", "digest": "d", "size": 9, "checksum": "c", **fields}
+    )
+
+
+def node(name: str, key: str | None = "k", duration: float = 0.0, **fields: Any) -> FinishedNode:
+    outputs = (output(OutputId(name)),)
+    return FinishedNode(
+        name, key, **{"key_inputs": INPUTS, "outputs": outputs, "wrote": {}, "duration": duration, **fields}
+    )
+
+
+def failed(name: str, text: str = "no", **fields: Any) -> UnfinishedNode:
+    return UnfinishedNode(name, "failed", Failure(Cause.NODE, "ValueError", text), **fields)
+
+
+def run(number: int, *nodes: FinishedNode | UnfinishedNode, status: str = "ok", **header: Any) -> JournalContents:
+    started = RunHeader(f"{number}-20260101-000000", "p.yaml", number, at=1000.0, **header)
+    ends = [[end for end in nodes if isinstance(end, kind)] for kind in (FinishedNode, UnfinishedNode)]
+    return JournalContents(
+        Path("/w/runs") / started.run, started, *map(tuple, ends), RunEnding(status, 1000.0 + number, float(number))
+    )
+
+
+def difference(*nodes: FinishedNode | UnfinishedNode) -> RunDiff:
+    """The difference between a run with the first node and one with the second."""
+    return diff_runs(run(1, nodes[0]), run(2, nodes[1]))
+
+
+def listed(contents: JournalContents) -> ListedRun:
+    assert contents.started
+    return ListedRun(contents.started, contents.folder, contents.ended, contents.started.at, contents.ending)
+
+
+def shown(diff: RunDiff, **options: Any) -> list[str]:
+    runs = listed(diff.before), listed(diff.after)
+    return list(diff_lines(diff, runs, options.pop("rows", lambda output: None), Look(), **{"all": False, **options}))
+
+
+def test_equal_runs_take_one_line() -> None:
+    diff = difference(node("clean", duration=1.0), node("clean", reused=True, duration=1.0))
+    assert diff.is_equal
+    assert shown(diff) == ["run 2 equals run 1: 1 node, the same code, inputs and outputs; 1.00 s -> 2.00 s"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"code steps:clean": "2"}, "the function steps:clean changed"),
+        ({"input flights": "d2"}, "the input 'flights' changed"),
+        ({"value limit": "6", "package polars": "1.4"}, "the value 'limit' changed, the package polars is new"),
+    ],
+)
+def test_a_node_says_what_changed(changed: dict[str, str], words: str) -> None:
+    (found,) = difference(node("clean"), node("clean", "k2", key_inputs={**INPUTS, **changed})).nodes
+    assert (found.changes, found.outputs) == (words, ())
+
+
+def test_a_file_that_the_code_reads_counts_though_it_is_not_in_the_key() -> None:
+    (found,) = difference(node("a", reads={"conf.yaml": "1"}), node("a", reads={"conf.yaml": "2"})).nodes
+    assert found.changes == "the file conf.yaml changed"
+
+
+def test_a_node_whose_key_is_unknown_says_why() -> None:
+    (found,) = difference(node("a"), node("a", None, key_inputs={})).nodes
+    assert found.changes == "its code or inputs changed while it ran"
+
+
+def test_outputs_that_differ_are_shown_with_rows_and_columns() -> None:
+    other = output(OutputId("clean"), rows=3, schema="n: double, s: string", digest="d2")
+    lines = shown(
+        difference(node("clean"), node("clean", "k2", key_inputs={**INPUTS, "value limit": "6"}, outputs=(other,)))
+    )
+    assert lines[2:6] == [
+        "changed  clean: the value 'limit' changed",
+        "           2 -> 3 rows",
+        "             n: int64 -> double",
+        "             + s: string",
+    ]
+
+
+def test_another_result_of_the_same_key_is_pointed_out() -> None:
+    lines = shown(difference(node("draw"), node("draw", outputs=(output(OutputId("draw"), digest="d2"),))))
+    assert lines[2:4] == [
+        "changed  draw: it gave another result, though nothing that nfrun sees has changed",
+        "           other content, 2 rows",
+    ]
+
+
+def test_the_metadata_of_a_schema_is_a_difference() -> None:
+    other = output(OutputId("a"), schema_digest="x")
+    (found,) = difference(node("a"), node("a", "k2", outputs=(other,), key_inputs={"text": "2"})).nodes
+    assert found.outputs[0].columns == ("the metadata of the schema",)
+
+
+def test_nodes_that_are_new_gone_or_failed_are_shown() -> None:
+    before = run(1, node("old"), node("score"), node("same"))
+    after = run(
+        2, node("same"), node("young"), failed("score", "bad \x1b[31m", reason="its text changed"), status="failed"
+    )
+    assert shown(diff_runs(before, after)) == [
+        "p.yaml run 1 (ok) -> p.yaml run 2 (failed)",
+        "",
+        "new     young: ok",
+        r"failed  score: ok -> failed; ValueError: bad \x1b[31m; its text changed",
+        "gone    old: ok",
+        "1 node is the same",
+        "",
+        "time            run 1   run 2  slower by",
+        "the whole run  1.00 s  2.00 s    +1.00 s",
+    ]
+
+
+def test_a_failure_that_is_the_same_in_both_runs_is_no_difference() -> None:
+    assert difference(failed("a"), failed("a")).nodes == ()
+    (found,) = difference(failed("a"), failed("a", "another")).nodes
+    assert found.error == ("ValueError: no", "ValueError: another")
+
+
+def test_a_file_that_a_node_wrote_is_a_difference() -> None:
+    lines = shown(difference(node("save", wrote={"out.csv": "1"}), node("save", wrote={"out.csv": "2"})))
+    assert lines[2] == "changed  save: it wrote other content to out.csv"
+
+
+def test_parameters_and_versions_that_differ_are_shown() -> None:
+    before = run(1, params={"month": 1, "old": None, "same": [1]}, versions={"python": "3.11.1"})
+    after = run(2, params={"month": 12, "names": ["a"], "same": [1]}, versions={"python": "3.12.0"})
+    assert shown(diff_runs(before, after))[1:4] == [
+        "parameter month: 1 -> 12",
+        'parameter names: nothing -> ["a"]',
+        "version of python: 3.11.1 -> 3.12.0",
+    ]
+
+
+def test_times_are_those_of_nodes_that_ran_in_both_runs_the_slower_ones_first() -> None:
+    before = run(1, node("a", duration=1.0), node("b", duration=5.0), node("c", duration=1.0), node("d", duration=1.0))
+    after = run(
+        2, node("a", duration=1.5), node("b", duration=2.0), node("c", reused=True), node("d", duration=4.0), node("e")
+    )
+    lines = shown(diff_runs(before, after))
+    assert lines[-5:] == [
+        "time            run 1   run 2  slower by",
+        "the whole run  1.00 s  2.00 s    +1.00 s",
+        "d              1.00 s  4.00 s    +3.00 s",
+        "a              1.00 s  1.50 s    +500 ms",
+        "b              5.00 s  2.00 s    -3.00 s",
+    ]
+
+
+def test_many_nodes_that_differ_are_cut_unless_all_are_wanted() -> None:
+    before = run(1, *(node(f"n{i}") for i in range(60)))
+    after = run(2, *(node(f"n{i}", "k2", key_inputs={"text": "x"}) for i in range(60)))
+    diff = diff_runs(before, after)
+    assert "… and 10 more nodes: --all shows all that differ" in shown(diff)
+    assert len(shown(diff, all=True)) > 60
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ("a: int64", "a: int64", ()),
+        ("a: int64", "a: int64, b: double", ("+ b: double",)),
+        (
+            "a: struct<x: int64, y: list<item: string>>, b: int8",
+            "b: int8",
+            ("- a: struct<x: int64, y: list<item: string>>",),
+        ),
+        ("a: int64, b: int8", "b: int8, a: int64", ("the columns are in another order",)),
+        ("", "a: decimal128(5, 2)", ("+ a: decimal128(5, 2)",)),
+        (
+            "a: timestamp[us, tz=UTC]",
+            "a: timestamp[ns, tz=UTC]",
+            ("a: timestamp[us, tz=UTC] -> timestamp[ns, tz=UTC]",),
+        ),
+    ],
+)
+def test_schemas_are_compared_column_by_column(before: str, after: str, lines: tuple[str, ...]) -> None:
+    assert schema_changes(before, after) == lines
+
+
+def test_the_document_has_all_that_differs() -> None:
+    other = output(OutputId("clean"), rows=3, digest="d2")
+    diff = difference(
+        node("clean", duration=1.0),
+        node("clean", "k2", 2.0, key_inputs={**INPUTS, "value limit": "6"}, outputs=(other,)),
+    )
+    runs = listed(diff.before), listed(diff.after)
+    document = diff_document(diff, runs, lambda output: "it is gone")
+    assert json.loads(json.dumps(document)) == {
+        "before": run_json(runs[0]),
+        "after": run_json(runs[1]),
+        "equal": False,
+        "params": {},
+        "versions": {},
+        "nodes": [
+            {
+                "node": "clean",
+                "change": "changed",
+                "status": ["ok", "ok"],
+                "error": ["", ""],
+                "because": "the value 'limit' changed",
+                "outputs": [
+                    {
+                        "id": "clean",
+                        "rows": [2, 3],
+                        "schema": ["n: int64", "n: int64"],
+                        "digest": ["d", "d2"],
+                        "data": {"error": "it is gone"},
+                    }
+                ],
+                "files": [],
+            }
+        ],
+        "same": 0,
+        "seconds": {"clean": [1.0, 2.0]},
+    }
+
+
+def test_journals_without_a_first_line_or_an_end_are_compared() -> None:
+    killed = replace(run(1, node("a")), started=None, ending=None)
+    diff = diff_runs(killed, run(2, node("a"), node("b")))
+    assert [found.node for found in diff.nodes] == ["b"]
