@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ def run(options: RunOptions, messages: Messages) -> int:
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and with `resume` which nodes would run again and why."""
     from nfrun.cache.work_dir import WorkDir
+    from nfrun.core.errors import one_line
     from nfrun.core.plan import plan_of
     from nfrun.engine.node_stats import read_node_stats
     from nfrun.reports.plan_view import plan_view
@@ -57,7 +58,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         to_run=False,
         set_redactor=messages.set_redactor,
     ).pipeline
-    messages.warn_all(warnings_of(spec))
+    messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.path, spec.file).durations
     planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
@@ -108,34 +109,41 @@ def clean(options: CleanOptions, messages: Messages) -> int:
 
 
 def validate(options: ValidateOptions, messages: Messages) -> int:
-    """Print all problems of all files. Returns 2 if there are any, otherwise 0."""
-    from nfrun.core.errors import SpecError, render_all
+    """Print all problems and warnings of all files. Returns 2 if there are problems, otherwise 0."""
+    from nfrun.core.errors import SpecError, one_line, render_all
     from nfrun.core.text import ellipsize
     from nfrun.reports.format_units import format_count
-    from nfrun.spec.loader import read_pipeline
-    from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
+    from nfrun.spec.validate import validate_file
 
-    found: list[Diagnostic] = []
+    problems: list[Diagnostic] = []
     documents = []
     gc.enable()  # it is off during start-up, and there may be any number of files
     for file in options.files:
-        diagnostics: tuple[Diagnostic, ...] = ()
+        warnings: list[Diagnostic] = []
+        diagnostics: Sequence[Diagnostic] = ()
         try:
-            spec, _ = read_pipeline(file)
-            messages.warn_all([*warnings_of(spec), *code_warnings(spec)])
+            spec = validate_file(file, warnings.append)
+            if options.strict:
+                diagnostics, warnings = warnings, []
             if not options.json:
-                print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {format_count(len(spec.nodes), 'node')}")
+                messages.warn_all(map(one_line, warnings))
+                if not diagnostics:
+                    counts = [format_count(len(spec.nodes), "node")]
+                    counts += [format_count(len(warnings), "warning")] if warnings else []
+                    print(f"{ellipsize(str(file), _LONGEST_PATH)}: ok, {', '.join(counts)}")
         except SpecError as error:
             diagnostics = error.diagnostics
-        found.extend(diagnostics)
-        documents.append(
-            {"file": str(file), "ok": not diagnostics, "problems": [diagnostic_json(p) for p in diagnostics]}
-        )
+        problems.extend(diagnostics)
+        lists = {
+            "problems": [{**diagnostic_json(found), "level": "error"} for found in diagnostics],
+            "warnings": [{**diagnostic_json(found), "level": "warning"} for found in warnings],
+        }
+        documents.append({"file": str(file), "ok": not diagnostics, **lists})
     if options.json:
         print_json({"files": documents})
-    elif found:
-        messages(render_all(found))
-    return EXIT_USAGE if found else EXIT_OK
+    elif problems:
+        messages(render_all(problems))
+    return EXIT_USAGE if problems else EXIT_OK
 
 
 def bench(options: BenchOptions, messages: Messages) -> int:

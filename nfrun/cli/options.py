@@ -242,6 +242,7 @@ class ValidateOptions(Options):
         metavar="FILE...",
         help="Pipeline files.",
     )
+    strict: bool = _flag("--strict", help="Warnings count as problems.")
     json: bool = _json()
 
 

@@ -18,6 +18,7 @@ from nfrun.cache.journal import RunHeader, next_number
 from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import RunOptions
+from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.core.values import frozen
@@ -75,7 +76,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
         set_redactor=messages.set_redactor,
     )
     pipeline = resolved.pipeline
-    messages.warn_all(warnings_of(pipeline))
+    messages.warn_all(map(one_line, warnings_of(pipeline)))
     work = WorkDir.of_pipeline(pipeline, options.work)
     with work.lock() as lock, ExitStack() as stack:
         number = next_number(lock.number, work)

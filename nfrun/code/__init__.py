@@ -3,7 +3,8 @@
 `module_finder.py` locates modules and `function_lookup.py` checks functions and their arguments. `fingerprint.py`
 digests the project code that a function may reach. It uses `sources.py` and `module_index.py` for files, `symbols.py`,
 `uses.py` and `bindings.py` for syntax trees, `import_effects.py` for what an import changes elsewhere, and
-`distributions.py` for the versions of installed packages. `source_import.py` makes Python import what the others read;
+`distributions.py` for the versions of installed packages. `missing_imports.py` and `reached_imports.py` find imports of
+packages that are not installed. `source_import.py` makes Python import what the others read;
 `module_space.py` does so for one run of several in a process.
 
 Other packages use:
@@ -12,8 +13,10 @@ Other packages use:
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`
+- `missing_imports`: `import_hint`, `install_hint`
 - `module_finder`: `OURS`, `find_module`, `hidden_files`, `is_installed`
 - `module_space`: `ModuleSpace`, `with_short_names`
+- `reached_imports`: `MissingImports`
 - `source_import`: `forget_imported`, `import_for_process`
 - `symbols`: `Definition`
 """

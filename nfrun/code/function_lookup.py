@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nfrun.code.missing_imports import finds_modules_itself, shown_file, top_imports
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
@@ -53,13 +54,15 @@ class _Module:
     """The names that a module binds at its top: its functions and all `others`.
 
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
-    `setattr()` or `exec()`.
+    `setattr()` or `exec()`. `imports` are packages that it imports whenever it is loaded, with their lines; none if it
+    may change how modules are found.
     """
 
     file: str
     functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
     dynamic: bool = False
+    imports: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -87,6 +90,18 @@ class FunctionLookup:
             self._found[key] = _look_up(read, function)
         return self._found[key]
 
+    def missing_imports(self, module: str) -> Iterator[tuple[str, str]]:
+        """Yield the packages that a module needs when it is loaded and that are not installed, each with `file:line`.
+
+        Only the first call for a module yields them: each is one mistake, however many nodes use the module.
+        """
+        read = self._modules.get(module) or self._read(module)
+        if isinstance(read, _Module):
+            for name, line in read.imports.items():
+                if find_module(name, self.folder) is None:
+                    yield name, f"{read.file}:{line}"
+            read.imports = {}
+
     def _read(self, module: str) -> _Module | LookupResult:
         spec = find_module(module, self.folder)
         if spec is None:
@@ -104,7 +119,10 @@ class FunctionLookup:
             with tokenize.open(spec.origin) as file, ignored_warnings():
                 source = file.read()
                 compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-                return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
+                tree = ast.parse(source, spec.origin)
+            found = _module(tree, self._shown(spec.origin))
+            found.imports = {} if finds_modules_itself(source) else top_imports(tree)
+            return found
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
             fault = error.msg.replace(f" for {spec.origin!r}", "")
@@ -137,8 +155,7 @@ class FunctionLookup:
         return LookupResult(f"'{ellipsize(module)}' is a folder without an __init__.py, and has no functions", hint)
 
     def _shown(self, origin: str) -> str:
-        path = Path(origin)
-        return str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else "/".join(path.parts[-2:])
+        return shown_file(Path(origin), self.folder)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
-- `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `render_all`, `SourceSpan`,
-  `SpecError`, `WorkDirLocked`
+- `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
+  `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`,
   `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
   `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`

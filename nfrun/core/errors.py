@@ -38,8 +38,8 @@ class SourceSpan:
     """A span of characters on one line of a text file.
 
     `file` is the path; `str` escapes it. `line` and `column` count from 1, columns in characters; a `line` of 0 means
-    the whole file. `length` is the number of characters to underline. `text` is the source line, "" if there is none to
-    show.
+    the whole file, a `column` of 0 the whole line. `length` is the number of characters to underline. `text` is the
+    source line, "" if there is none to show.
     """
 
     file: str
@@ -50,7 +50,7 @@ class SourceSpan:
 
     def __str__(self) -> str:
         file = escape_controls(self.file).replace("\n", "\\n")  # a span is always shown on one line
-        return f"{file}:{self.line}:{self.column}" if self.line else file
+        return ":".join([file, *(str(number) for number in (self.line, self.column) if number)])
 
 
 @frozen
@@ -116,6 +116,11 @@ def _cells(text: str) -> int:
 
     wide = (unicodedata.east_asian_width(c) in "WF" for c in escape_controls(text))
     return len(escape_controls(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def one_line(diagnostic: Diagnostic) -> str:
+    """Return a diagnostic as one line of text, as a warning has it."""
+    return ": ".join(filter(None, (str(diagnostic.span), diagnostic.message, diagnostic.hint)))
 
 
 def render_all(diagnostics: Sequence[Diagnostic], limit: int = 50) -> str:

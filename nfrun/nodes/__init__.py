@@ -7,7 +7,7 @@ scripts and queries for the names of files.
 Other packages use:
 
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `output_name`, `seed_of`
-- `declared_files`: `missing_files`
+- `declared_files`: `is_written_before`, `missing_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `python`: `to_table`
 - `registry`: `BUILT_IN`, `KINDS`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,8 @@ class NodeDiagnostic:
     """An error in a node, found without running anything.
 
     `path` leads from the node to the value, or to its key if `at_key`. `counts`: the error is about the number of
-    inputs or values, such as a missing one. With a `mark`, the error is at its `nth` place in the value, from 0.
+    inputs or values, such as a missing one. With a `length`, the error is at that many characters of the value, from
+    the index `start` on. `is_warning`: the node can run all the same.
     """
 
     path: tuple[str | int, ...]
@@ -35,8 +36,9 @@ class NodeDiagnostic:
     hint: str = ""
     at_key: bool = False
     counts: bool = False
-    mark: str = ""
-    nth: int = 0
+    start: int = 0
+    length: int = 0
+    is_warning: bool = False
 
 
 class NodeError(Exception):
@@ -203,6 +205,14 @@ class Kind:
     # Yields the errors that can be found without running or importing the user's code. If the body is a template, this
     # is called once before and once after the expressions are evaluated.
     check: Callable[[NodeSpec, FunctionLookup], Iterable[NodeDiagnostic]] = lambda node, lookup: ()
+    # Yields the errors and warnings that take longer to find: only `validate` looks for them. The second argument has
+    # the names of all nodes.
+    examine: Callable[[NodeSpec, Collection[str]], Iterable[NodeDiagnostic]] = lambda node, others: ()
+    # Yields what the node needs and this machine does not have, such as a file: an error before a run. The last
+    # argument tells whether a node before this one may write a file.
+    missing: Callable[[NodeSpec, FunctionLookup, Callable[[str], bool]], Iterable[NodeDiagnostic]] = (
+        lambda node, lookup, may_appear: ()
+    )
 
     # JSON Schemas of the keys that only nodes of this kind have. Their values are in `NodeSpec.settings`, except `env`
     # and `format`, which have fields of their own there.

@@ -10,7 +10,7 @@ from glob import has_magic
 from pathlib import Path
 
 from nfrun.core.pipeline import NodeSpec, ancestors, has_expression
-from nfrun.core.text import closest_match
+from nfrun.nodes.file_names import describe_missing, is_above
 from nfrun.nodes.registry import KINDS
 from nfrun.system.file_search import find_files
 
@@ -21,7 +21,7 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
     for entry in spec.files:
         found[entry] = dict[str, Path]()
         with suppress(OSError, ValueError):
-            if not _is_above(entry, base):
+            if not is_above(entry, base):
                 found[entry] = find_files(entry, base, skipped)
     return found
 
@@ -34,51 +34,22 @@ def missing_files(
     Leaves out what a node may write that ends before this one starts.
     """
     for entry, files in declared_files(spec, base, skipped).items():
-        if not files and not has_expression(entry) and not _is_written_before(entry, spec, nodes, base):
-            yield entry, *_describe(entry, base)
+        if not files and not has_expression(entry) and not is_written_before(entry, spec, nodes, base):
+            yield entry, *describe_missing(entry, base)
 
 
-def _is_above(entry: str, base: Path) -> bool:
-    """Return whether an entry stands for all that is below a folder around that of the pipeline, such as `/`."""
-    path = os.path.join(base, os.path.expanduser(entry))  # noqa: PTH118, PTH111
-    fixed, stars, _ = path.partition("**")
-    return bool(stars or not has_magic(path)) and Path(os.path.normpath(fixed)) in base.absolute().parents
-
-
-def _describe(entry: str, base: Path) -> tuple[str, str]:
-    path = base / entry
-    if _is_above(entry, base):
-        return f"'{entry}' contains the pipeline's folder", "name only what the node reads"
-    if "://" in entry:
-        return f"'{entry}' is a URI, and 'files' takes paths", "read it with a 'read' node"
-    with suppress(OSError):
-        if path.is_dir():
-            return f"there is no file in the folder '{entry}'", "hidden folders in it do not count"
-        if path.is_symlink() and not path.exists():
-            return f"'{entry}' is a link to a file that does not exist", "mend the link, or name the file itself"
-        if path.exists():
-            return f"'{entry}' is not an ordinary file", "name a file, a folder or a pattern"
-        if has_magic(entry):
-            return (
-                f"no file matches '{entry}'",
-                "a pattern is relative to the pipeline file; **/ stands for any folders",
-            )
-        if guess := closest_match(path.name, os.listdir(path.parent)):  # noqa: PTH208
-            return f"there is no file '{entry}'", f"did you mean '{Path(entry).with_name(guess)}'?"
-    return f"there is no file '{entry}'", "a path is relative to the pipeline file"
-
-
-def _is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path) -> bool:
+def is_written_before(entry: str, spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path) -> bool:
     """Return whether a node that ends before this one starts may write the file."""
     before = ancestors(spec.id, nodes)
-    needed = {need for name in (spec.id, *before) for need in nodes[name].needs}
+    # A node without inputs waits for others because of what they do.
+    needed = {need for name in (spec.id, *before) for need in nodes[name].needs} if spec.inputs else before
     return any(_may_write(nodes[name], entry, base, needed) for name in before)
 
 
 def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) -> bool:
     kind = KINDS[node.kind]
-    if kind.has_user_frames:  # what Python code writes is not known: only `needs` tells that it may matter
-        return node.id in needed
+    if kind.has_user_frames or (kind.is_process and node.id in needed):
+        return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
     written = map(os.path.normpath, kind.external_outputs(node, base))
     pattern = os.path.normpath(entry)
     if any(name == pattern or fnmatch(name, pattern) or name.startswith(f"{pattern}{os.sep}") for name in written):

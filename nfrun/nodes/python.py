@@ -8,12 +8,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.function_lookup import FunctionLookup, Signature
+from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import NodeSpec, OutputId
@@ -77,6 +78,13 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         yield NodeDiagnostic(("python",), found.message, found.hint)
     if found.signature is not None:
         yield from _check_arguments(node, function, found.signature)
+
+
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+    module, _, _ = node.body.partition(":")
+    for name, where in lookup.missing_imports(module):
+        what = f"{where} imports '{name}', which is not installed"
+        yield NodeDiagnostic(("python",), what, import_hint(name, lookup.folder))
 
 
 def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Iterator[NodeDiagnostic]:
@@ -327,8 +335,9 @@ PYTHON = Kind(
         "examples": ["steps:split"],
     },
     check=check,
+    missing=_missing,
     run=run,
-    synonyms=("function", "call", "callable", "python_callable", "uses", "func"),
+    synonyms=("function", "call", "callable", "python_callable", "func"),
     corrections=_corrections,
     expression_hint="which function runs is fixed; put values under 'with'",
     key_inputs=_key_inputs,

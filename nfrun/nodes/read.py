@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec, has_expression
-from nfrun.core.text import closest_match
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
+from nfrun.nodes.file_names import describe_missing
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
+
+# By scheme, the class of `pyarrow.fs` that reads it.
+_FILE_SYSTEMS = {
+    "s3": "S3FileSystem",
+    "gs": "GcsFileSystem",
+    "gcs": "GcsFileSystem",
+    "abfs": "AzureFileSystem",
+    "abfss": "AzureFileSystem",
+    "hdfs": "HadoopFileSystem",
+    "viewfs": "HadoopFileSystem",
+}
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
@@ -49,6 +62,49 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         ):
             what = "'delimiter' must be one ASCII character"
             yield NodeDiagnostic(("with", name), what, "for example delimiter: ';'")
+
+
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+    from nfrun.tables.local_files import local_source, resolve_files
+
+    if has_expression(node.body):
+        return
+    source = local_source(node.body)
+    if source is None:
+        if what_and_hint := _unreadable(node.body):
+            yield NodeDiagnostic(("read",), *what_and_hint)
+        return
+    try:
+        resolve_files(node.body, lookup.folder)
+    except formats.FormatError:
+        if (lookup.folder / source).is_dir():
+            hint = f"name its files, as in {source.rstrip('/')}/*.parquet"
+            yield NodeDiagnostic(("read",), f"'{ellipsize(source)}' is a folder", hint)
+        elif not may_appear(source):
+            what, hint = describe_missing(source, lookup.folder)
+            yield NodeDiagnostic(("read",), ellipsize(what, 200), hint)
+    except (OSError, ValueError):
+        return  # the run tells what is wrong
+
+
+def _unreadable(uri: str) -> tuple[str, str] | None:
+    """Return why a URI cannot be read, and what to do; None if it may be readable."""
+    scheme = uri.partition(":")[0].lower()
+    if scheme in ("http", "https"):
+        shown = re.sub("://[^/@]*@", "://", uri)
+        fetch = f"fetch it in a 'run' node: curl -fsSL {shown} -o \"$NFRUN_OUTPUT\""
+        return f"a read node cannot read {scheme}://", ellipsize(fetch, 300)
+    if scheme not in _FILE_SYSTEMS:
+        guess = closest_match(scheme, _FILE_SYSTEMS)
+        hint = f"did you mean {guess}://?" if guess else f"it reads {', '.join(f'{name}://' for name in _FILE_SYSTEMS)}"
+        return f"a read node cannot read {ellipsize(scheme)}://", hint
+    import pyarrow.fs
+
+    try:
+        getattr(pyarrow.fs, _FILE_SYSTEMS[scheme])
+    except (AttributeError, ImportError):
+        return f"the installed pyarrow cannot read {scheme}://", "install a pyarrow that can, such as the one on PyPI"
+    return None
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -95,6 +151,7 @@ READ = Kind(
         "examples": ["data/*.parquet"],
     },
     check=check,
+    missing=_missing,
     run=run,
     setting_hints={"format": "the file's extension sets it"},
     synonyms=("source", "load", "path", "file"),

@@ -15,23 +15,26 @@ from nfrun.nodes.base import NodeDiagnostic
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
-# `$NAME`, `${NAME…}` without a default, `ENVIRON["NAME"]`, `os.environ['NAME']`, `getenv("NAME")` and the like.
+# `$NAME`, `${NAME…}`, `ENVIRON["NAME"]`, `os.environ['NAME']`, `getenv("NAME")` and the like, without a default.
 _READ = re.compile(
     r"""(?<!\\)\$ (?: (?P<bare>NFRUN_\w*) | \{[#!]? (?P<braced>NFRUN_\w*+) (?!:?[-=+?]) )
-    | (?: \b(?:environb?|env|ENV|ENVIRON)[{.\[]\s* | \b[gG]etenv\s*\(\s* ) b?["']? (?P<other>NFRUN_\w*)""",
+    | (?: \b(?:environb?|env|ENV|ENVIRON)[{.\[]\s* | \[\s*(?=b?["']) | (?:\b[gG]etenv|\.get|\.fetch)\s*\(\s*
+      | \bprintenv\s+ )
+      b?["']? (?P<other>NFRUN_\w*+) (?! ["']\s*, | ["']\s*\]\s*=[^=] )""",
     re.ASCII | re.VERBOSE,
 )
-_SET = re.compile(r"(?<![\w${#!])(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII)  # by `=`, `for` or `read`
+_SET = re.compile(
+    r"(?<![\w${#!])(?<!printenv )(NFRUN_\w+)(?=\+?=|\s+in\b|\s*(?:[;\n]|$))", re.ASCII
+)  # by `=`, `for` or `read`
 
 
 def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     """Yield an error for each place where the script of a node reads such a variable."""
-    text = node.body
     outputs = [f"NFRUN_OUTPUT_{name}" for name in node.outputs]
     inputs = [f"NFRUN_INPUT_{item.name}" for item in node.inputs]
     values = [f"NFRUN_WITH_{name}" for name in node.with_]
     known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
-    code = "".join(map(_without_comment, text.splitlines(keepends=True)))
+    code = "".join(map(_without_comment, node.body.splitlines(keepends=True)))
     has = {*known, *_OURS, *_SET.findall(code)}
     for found in _READ.finditer(code):
         kind = str(found.lastgroup)
@@ -39,12 +42,11 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
         if name in has or name.endswith("_"):  # more of the name follows, as in `eval`
             continue
         guess = _meant(name, known)
-        if not guess and not name.startswith((*_GIVEN, "NFRUN_OUTPUT")):
+        if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT")):
             continue  # a variable of the user's
         message = f"the script reads ${ellipsize(name)}, which is not set for this node"
         hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
-        nth = text.count(name, 0, found.start(kind))
-        yield NodeDiagnostic(("run",), message, hint, counts=True, mark=name, nth=nth)
+        yield NodeDiagnostic(("run",), message, hint, counts=True, start=found.start(kind), length=len(name))
 
 
 def _meant(name: str, known: Sequence[str]) -> str | None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _TAIL = 4096  # bytes of stderr shown in an error
 _SHOWN = 20  # lines of it that are always shown
 _HINTS = {126: " (not executable)", 127: " (command not found)"}  # by exit status of the shell
+_NO_QUOTES = 99  # so deep that quoted texts are not split into words
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_OUTPUT", "NFRUN_WITH_")
 
 
@@ -201,6 +202,17 @@ def _external_inputs(node: NodeSpec, folder: Path) -> NamedFiles:
     return script_files(node.body, {**public, **_values(node)}, folder)
 
 
+def _named_files(node: NodeSpec) -> Iterator[str]:
+    """Yield the words of the script that may be paths, as they stand in the pipeline's folder: none after a `cd`."""
+    from nfrun.nodes.texts.shell_words import commands
+
+    found = list(commands(node.body, _values(node), depth=_NO_QUOTES))
+    if not any(word in ("cd", "pushd") for command in found for word in command.words):
+        for command in found:
+            if command.words[:1] not in (["echo"], ["printf"]) or command.written:
+                yield from (word for word in command.words if "*" not in word)
+
+
 def _end_of(errors: StreamLog) -> str:
     """Return the end of stderr, and the file that has the rest."""
     text = errors.tail(_TAIL)
@@ -229,9 +241,10 @@ RUN = Kind(
             "put it under 'env' of the file",
         ),
     },
-    synonyms=("command", "cmd", "shell", "script", "bash", "bash_command"),
+    synonyms=("command", "cmd", "shell", "script", "scripts", "bash", "bash_command", "sh", "commands"),
     expression_hint="put it under 'with' and write \"$NFRUN_WITH_name\": values are never pasted into a script",
     external_inputs=_external_inputs,
+    named_files=_named_files,
     key_inputs=lambda node, code: {"format": node.format},
     code_facts=text_facts,
     is_process=True,

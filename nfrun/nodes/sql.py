@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,9 +30,7 @@ _BROKEN = "database has been invalidated"  # by an error before this one
 
 
 def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
-    """Check that DuckDB is installed, the node has one output, and input names differ. DuckDB checks the query."""
-    if find_spec("duckdb") is None:
-        yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
+    """Check that the node has one output, and that the names of its inputs differ."""
     if len(node.outputs) > 1:
         yield NodeDiagnostic(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
     seen: dict[str, str] = {}
@@ -40,6 +38,17 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         if seen.setdefault(item.name.lower(), item.name) != item.name:
             what = f"'{item.name}' and '{seen[item.name.lower()]}' are one table to SQL, which ignores case"
             yield NodeDiagnostic(("inputs", item.name), what, "rename one", at_key=True)
+
+
+def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
+    if find_spec("duckdb") is None:
+        yield NodeDiagnostic(("sql",), "a sql node needs DuckDB, which is not installed", INSTALL, at_key=True)
+
+
+def _examine(node: NodeSpec, others: Collection[str]) -> Iterable[NodeDiagnostic]:
+    from nfrun.nodes.sql_check import check_query
+
+    return check_query(node, others)
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
@@ -186,6 +195,8 @@ SQL = Kind(
         "examples": ["select * from flights"],
     },
     check=check,
+    examine=_examine,
+    missing=_missing,
     run=run,
     synonyms=("query", "duckdb", "select"),
     expression_hint="put it under 'with' and write $name: values are bound, never pasted into a query",

@@ -8,8 +8,9 @@ Other packages use:
 
 - `binder`: `bind`
 - `loader`: `read_pipeline`
-- `pipeline_warnings`: `code_warnings`, `warnings_of`
+- `pipeline_warnings`: `warnings_of`
 - `resolve`: `resolve`, `Resolved`
 - `schema`: `schema_text`
 - `text_file`: `read_text`
+- `validate`: `validate_file`
 """

@@ -155,9 +155,7 @@ class _Binder:
             try:
                 return evaluate(value, names or self.names)
             except ExpressionError as error:
-                nth = value.count(EXPRESSION_START, 0, error.start)
-                where = self.document.span_within(path, EXPRESSION_START, nth, error.length)
-                self.report(where, str(error))
+                self.report(self.document.span_within(path, error.start, error.length), str(error))
                 return ""
         if isinstance(value, dict):
             return {key: self.value(item, (*path, key)) for key, item in value.items()}

@@ -50,8 +50,8 @@ def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iter
     for path, value in _strings(root):
         if any(path[:i] in broken for i in range(1, len(path))):
             continue
-        for mark, diagnostic in islice(_check_string(path, value, names), _MAX_DIAGNOSTICS):
-            where = document.span_within(path, mark, value.count(mark, 0, diagnostic.start), diagnostic.length)
+        for diagnostic in islice(_check_string(path, value, names), _MAX_DIAGNOSTICS):
+            where = document.span_within(path, diagnostic.start, diagnostic.length)
             yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
 
 
@@ -85,18 +85,17 @@ class _Names:
         return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
 
 
-def _check_string(path: Keys, value: str, names: _Names) -> Iterator[tuple[str, ExpressionDiagnostic]]:
-    """Yield the problems in the string at `path`, each with the mark at which it starts."""
+def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionDiagnostic]:
+    """Yield the problems in the string at `path`."""
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
-            yield "{{", ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
-        for diagnostic in check(value, *names.at(path)):
-            yield EXPRESSION_START, diagnostic
+            yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
+        yield from check(value, *names.at(path))
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
         hint = SECRET_INSTEAD if has_secret(value[start : start + length]) else _hint_at(path)
-        yield EXPRESSION_START, ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
+        yield ExpressionDiagnostic(start, length, "an expression is not evaluated here", hint)
 
 
 def may_stand(path: Keys) -> bool:

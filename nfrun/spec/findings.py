@@ -12,25 +12,37 @@ from nfrun.spec.yaml_document import Document, Keys
 class Findings:
     """The problems found in a document so far. Checks go on after a problem, without the values that have one.
 
-    `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear` holds the nodes with an unknown
-    key: a key that seems to be missing there may only be misspelt.
+    `warnings` prevent nothing. `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear`
+    holds the nodes with an unknown key: a key that seems to be missing there may only be misspelt.
     """
 
     document: Document
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
 
     def report(
-        self, path: Keys, what: str, hint: str = "", *, at_key: bool = False, mark: str = "", nth: int = 0
+        self,
+        path: Keys,
+        what: str,
+        hint: str = "",
+        *,
+        at_key: bool = False,
+        start: int = 0,
+        length: int = 0,
+        is_warning: bool = False,
     ) -> None:
-        """Add a problem with the value at `path`, with its key if `at_key`, or with the `nth` `mark` in the value."""
+        """Add a problem with the value at `path`, its key if `at_key`, or `length` characters of it from `start` on."""
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
-        if mark:
-            where = self.document.span_within(path, mark, nth, len(mark))
-        self.diagnostics.append(Diagnostic(where, what, hint))
-        self.mark_wrong(path)
+        if length:
+            where = self.document.span_within(path, start, length)
+        if is_warning:
+            self.warnings.append(Diagnostic(where, what, hint))
+        else:
+            self.diagnostics.append(Diagnostic(where, what, hint))
+            self.mark_wrong(path)
 
     def mark_wrong(self, path: Keys) -> None:
         """Marks the path as wrong, and it and the paths above it as bad."""

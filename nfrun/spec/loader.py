@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import SpecError
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import ellipsize
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
@@ -33,25 +34,36 @@ from nfrun.system.units import LONGEST, to_seconds
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 
 
-def read_pipeline(path: str | os.PathLike[str]) -> tuple[Pipeline, Document]:
+def read_pipeline(
+    path: str | os.PathLike[str],
+    functions: FunctionLookup | None = None,
+    on_warning: Callable[[Diagnostic], object] | None = None,
+) -> tuple[Pipeline, Document]:
     """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    Raises SpecError with every problem of the file, in file order.
+    `functions` looks up functions beside the file. With `on_warning`, also makes the checks that take longer, and
+    passes their warnings. Raises SpecError with every problem of the file, in file order.
     """
+    folder = Path(path).absolute().parent
     with gc_paused():
         document = load(path)
-        reader = _Reader(document)
-        pipeline = reader.read(Path(path).absolute().parent)
+        reader = _Reader(document, functions=functions or FunctionLookup(folder), thorough=on_warning is not None)
+        pipeline = reader.read(folder)
     if reader.diagnostics or pipeline is None:
         # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
         raise SpecError(sorted(dict.fromkeys(reader.diagnostics), key=lambda p: (p.span.line, p.span.column)))
+    if on_warning is not None:
+        for warning in reader.warnings:
+            on_warning(warning)
     return pipeline, document
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Reader(Findings):
     """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind."""
 
+    functions: FunctionLookup
+    thorough: bool = False
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
     distributions: Distributions = field(default_factory=Distributions)
 
@@ -68,7 +80,7 @@ class _Reader(Findings):
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         resolve_references(self, nodes)
         report_cycles(self, nodes)
-        self.kinds(nodes, folder)
+        self.kinds(nodes, list(bodies))
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
         if "name" in root and ("name",) not in self.bad and not name.isprintable():
@@ -215,15 +227,11 @@ class _Reader(Findings):
         return tuple(names)
 
     def packages(self, path: Keys, names: list[str]) -> Iterator[str]:
-        """Yield the packages of a node. Rejects those whose versions cannot be known, and names given twice."""
+        """Yield the packages of a node. Rejects those in editable mode, and names given twice."""
         seen: dict[str, str] = {}
         for i, name in enumerate(names):
             where, key = (*path, "packages", i), normalized(name)
-            if self.distributions.version(name) is None:
-                guess = closest_match(key, self.distributions.names())
-                hint = f"did you mean '{guess}'?" if guess else "install it, or remove it here"
-                self.report(where, f"no package '{ellipsize(name)}' is installed", hint)
-            elif self.distributions.is_editable(name):
+            if self.distributions.is_editable(name):
                 what = f"the package '{name}' is installed in editable mode, so its version does not tell its content"
                 self.report(where, what, "remove it: the code that a Python node imports from it counts anyway")
             elif seen.setdefault(key, name) != name:
@@ -246,22 +254,29 @@ class _Reader(Findings):
             seen.add(name)
             yield Input(name, ref)
 
-    def kinds(self, nodes: Mapping[str, NodeSpec], folder: Path) -> None:
-        """Run the checks of each node's kind."""
-        functions = FunctionLookup(folder)
+    def kinds(self, nodes: Mapping[str, NodeSpec], names: Sequence[str]) -> None:
+        """Run the checks of each node's kind. `names` are those of all nodes."""
         for name, spec in nodes.items():
             path: Keys = ("nodes", name)
             if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
-            for diagnostic in KINDS[spec.kind].check(spec, functions):
+            kind = KINDS[spec.kind]
+            examined = kind.examine(spec, names) if self.thorough else ()
+            for diagnostic in chain(kind.check(spec, self.functions), examined):
                 # The kind does not see values that have a problem, so it may miss one of them.
                 if diagnostic.path[0] in wrong or (diagnostic.counts and (wrong or name in self.unclear)):
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
                 self.report(
-                    where, diagnostic.message, diagnostic.hint, at_key=named, mark=diagnostic.mark, nth=diagnostic.nth
+                    where,
+                    diagnostic.message,
+                    diagnostic.hint,
+                    at_key=named,
+                    start=diagnostic.start,
+                    length=diagnostic.length,
+                    is_warning=diagnostic.is_warning,
                 )
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:

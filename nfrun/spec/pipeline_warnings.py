@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import OURS, hidden_files
+from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import Pipeline
 from nfrun.facts.code_facts import shared_variables
-from nfrun.nodes.declared_files import missing_files
 from nfrun.nodes.registry import KINDS
 
 
-def warnings_of(pipeline: Pipeline) -> Iterator[str]:
-    """Yield the warnings of a pipeline, each one line."""
+def warnings_of(pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """Yield the warnings about the files beside the pipeline."""
     if any(KINDS[node.kind].has_user_frames for node in pipeline.nodes.values()):
         for name in hidden_files(Path(pipeline.folder)):
             file, module = Path(pipeline.file).parent / name, name.removesuffix(".py")
@@ -22,29 +23,37 @@ def warnings_of(pipeline: Pipeline) -> Iterator[str]:
                 if module in OURS
                 else f"the standard library has a module '{module}'"
             )
-            yield f"{file} is never imported, as {why}: rename it"
-    # Errors when parameters are bound: a file may be made until then.
-    for node in pipeline.nodes.values():
-        for _, what, hint in missing_files(node, pipeline.nodes, Path(pipeline.folder)) if node.files else ():
-            yield f"{node.source}: 'files' of '{node.id}': {what}: {hint}"
+            yield Diagnostic(SourceSpan(str(file)), f"this file is never imported, as {why}", "rename it")
 
 
-def code_warnings(pipeline: Pipeline) -> Iterator[str]:
-    """Yield the warnings about the code that the nodes reach, each one line. Reads all code."""
+def code_warnings(pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """Yield the warnings about the code that the nodes reach. Reads all code."""
     nodes = {name: spec for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_user_frames}
     if not nodes:
         return
     from nfrun.code.fingerprint import Fingerprints
+    from nfrun.code.reached_imports import MissingImports
 
     code = Fingerprints(Path(pipeline.folder))
+    missing = MissingImports(code)
     facts = {name: KINDS[spec.kind].code_facts(spec, code) for name, spec in nodes.items()}
     for name, found in facts.items():
         spec = nodes[name]
+        for module, where in missing.of(KINDS[spec.kind].pieces(spec, code)):
+            what = f"{where} imports '{module}', which is not installed"
+            yield Diagnostic(spec.source, what, import_hint(module, Path(pipeline.folder)))
         for fact in found.global_state if spec.executor == "thread" else ():
             what = f"'{name}' has 'executor: thread' and uses {fact.what} ({fact.where}), which all threads share"
-            yield f"{spec.source}: {what}: without 'executor' it runs in a process"
+            yield Diagnostic(spec.source, what, "without 'executor' it runs in a process")
         for fact in found.warnings:
-            yield f"{fact.where}: {fact.what} in '{name}' affects all nodes in its process"
+            yield Diagnostic(_span(fact.where), f"{fact.what} in '{name}' affects all nodes in its process")
     for name, shared in shared_variables(facts).items():
         what = f"'{name}' reads {shared.variable}, which '{shared.other}' assigns ({shared.assigned.where})"
-        yield f"{shared.read.where}: {what}: it is never reused, and what it reads may depend on timing"
+        hint = "it is never reused, and what it reads may depend on timing"
+        yield Diagnostic(_span(shared.read.where), what, hint)
+
+
+def _span(where: str) -> SourceSpan:
+    """Return the span of a place such as "steps.py:12"."""
+    file, _, line = where.rpartition(":")
+    return SourceSpan(file, int(line))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import SpecError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.missing_files import check_files
+from nfrun.spec.missing import missing
 from nfrun.spec.parameters import read_params_file
 
 
@@ -38,14 +39,15 @@ def resolve(
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are. `bind` in `binder.py` describes the others. Calls `set_redactor(redactor)` before it
     binds, because errors of binding may quote values of secrets. Raises SpecError with every problem of the step that
-    found some: reading the pipeline, reading `params_file`, binding, looking for the files that nodes declare.
+    found some: reading the pipeline, reading `params_file`, binding, looking for what nodes need.
     """
-    pipeline, document = read_pipeline(file)
+    functions = FunctionLookup(file.absolute().parent)
+    pipeline, document = read_pipeline(file, functions)
     redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
     set_redactor(redactor)
     if given is not None:
         typed = read_params_file(params_file)
         pipeline = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
-    if missing := list(check_files(pipeline, document)):
-        raise SpecError(missing)
+    if absent := list(missing(pipeline, document, functions)):
+        raise SpecError(absent)
     return Resolved(pipeline, redactor)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import Kind
@@ -125,9 +125,16 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
         return
     errors = islice(_validator(schema_text()).iter_errors(document.root), _MAX_ERRORS)
     violations = [found for error in errors for found in _diagnostics_of(error)]
+    cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
     for found in _merge_unindented(document, violations):
         where = document.key_span(*found.path) if found.at_key else document.span(*found.path)
-        yield found.path, Diagnostic(where, found.message, found.hint)
+        hint = found.hint
+        if text := _text_before(document, found, where):
+            hint = f"put the value of '{text[-1]}' in quotes: without them it ends at a ',' inside {{ }}"
+            if text in cut:
+                continue
+            cut.add(text)
+        yield found.path, Diagnostic(where, found.message, hint)
 
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
@@ -193,6 +200,24 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
         yield SchemaDiagnostic(
             (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
         )
+
+
+def _text_before(document: Document, found: SchemaDiagnostic, where: SourceSpan) -> Keys:
+    """Return the path of the text that goes on at an unknown key, as in `{sql: select a, b}`; () if none does."""
+    after = where.text[where.column - 1 + where.length :].lstrip()
+    if (
+        found.rule != "additionalProperties"
+        or not after.startswith((",", "}"))
+        or found.hint.startswith("write a space")
+    ):
+        return ()
+    parent = document.root
+    for step in found.path[:-1]:
+        parent = parent[step]
+    siblings = list(parent)
+    before = [key for key in siblings[: siblings.index(found.path[-1])] if parent[key] is not None]
+    is_text = before and parent[found.path[-1]] is None and isinstance(parent[before[-1]], str)
+    return (*found.path[:-1], before[-1]) if is_text else ()
 
 
 def _merge_unindented(document: Document, violations: list[SchemaDiagnostic]) -> list[SchemaDiagnostic]:

@@ -16,12 +16,12 @@ from nfrun.spec.yaml_document import Keys
 # For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
-    "needs": ("depends_on", "depends", "dependencies", "after", "upstream", "wait_for"),
-    "inputs": ("input", "deps", "in"),
+    "needs": ("depends_on", "depends", "dependencies", "dependency", "requires", "after", "upstream", "wait_for"),
+    "inputs": ("input", "in"),
     "outputs": ("output", "outs", "out", "returns"),
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
     "packages": ("requirements", "libraries", "libs", "pip", "conda"),
-    "files": ("deps_files", "file_deps", "input_files", "sources", "watch"),
+    "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
     "retries": ("retry", "max_retries", "attempts"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
@@ -49,6 +49,9 @@ _LATER = (
 )
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
+    "uses": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
+    "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
+    **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
     **dict.fromkeys(
         ("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"),
         "nfrun run --keep-going runs what does not depend on a failed node",
@@ -68,7 +71,7 @@ KEYS = {
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
 }
-_KIND_LATER = ("model", "http", "pipeline", "use")
+_KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker")
 
 SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "packages", "description")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
@@ -130,6 +133,9 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
     if key in KEYS and (of_node_or_file or key == "required"):
         return KEYS[key]
+    word, colon, rest = key.partition(":")
+    if colon and word in known:
+        return f"write a space after the ':', as in '{word}: {ellipsize(rest.strip() or '…')}'"
     if guess := meant(key, known):
         return f"did you mean '{guess}'?"
     if not path and isinstance(value, dict) and any(kind in value for kind in KINDS):
@@ -139,6 +145,8 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
     """Return the hint for a value of the wrong type."""
+    if path and re.fullmatch(r"[\w-]+:\{.*", str(path[-1]), re.DOTALL):
+        return "write a space after the ':'"
     if is_node_key(path):
         return f"if '{path[-1]}' is a key of the node above it, indent it like its other keys"
     if isinstance(value, list) and path == ("nodes",):

@@ -17,6 +17,7 @@ from nfrun.core.values import frozen
 from nfrun.spec.text_file import read_text, refuse
 from nfrun.spec.yaml_fast import plain_values
 from nfrun.spec.yaml_offsets import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
+from nfrun.spec.yaml_scalars import place_in_scalar
 from nfrun.system.runtime import gc_paused
 
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
@@ -45,19 +46,17 @@ class Document:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
         return self._source.span(self._find(path)[0])
 
-    def span_within(self, path: Keys, mark: str, nth: int, length: int) -> SourceSpan:
-        """Return the span of `length` characters from the `nth` (from 0) `mark` in the string at `path`.
+    def span_within(self, path: Keys, start: int, length: int) -> SourceSpan:
+        """Return the span of `length` characters from the index `start` in the string at `path`.
 
-        A file folds, indents and escapes text, so an index in the value is not one in the file; marks can be counted.
-        If the marks are behind an alias or written with escapes, returns the span of the whole value.
+        If the string is behind an alias, returns the span of the whole value.
         """
-        offset = self._find(path)[1]
-        at = (offset >> 32) - 1
-        for _ in range(nth + 1):
-            at = self._source.text.find(mark, at + 1, (offset >> 32) + (offset & LENGTH))
-            if at < 0:
-                return self.span(*path)
-        return self._source.span(at << 32 | length)
+        offset, value = self._find(path)[1:]
+        written = self._source.text[offset >> 32 : (offset >> 32) + (offset & LENGTH)]
+        place = place_in_scalar(written, value, start, length) if isinstance(value, str) else None
+        if place is None:
+            return self._source.span(offset)
+        return self._source.span(((offset >> 32) + place[0]) << 32 | place[1])
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text.
@@ -68,7 +67,8 @@ class Document:
             return SourceSpan(self.file, mark.line + 1, mark.column + 1)
         return replace(self.key_span(section, key), length=1, text="")
 
-    def _find(self, path: Keys) -> tuple[Offset, Offset]:
+    def _find(self, path: Keys) -> tuple[Offset, Offset, Any]:
+        """Return the offset of the key, that of the value, and the value."""
         top = self._source.placed or parse_with_offsets(self._source, self._source.text)
         value, key, offset = top[0], top.offsets[0], top.offsets[0]
         for step in path:
@@ -80,7 +80,7 @@ class Document:
                 value = value[step]
             else:
                 break
-        return key, offset
+        return key, offset, value
 
 
 def entries(value: Any) -> Iterable[tuple[Any, Any]]:

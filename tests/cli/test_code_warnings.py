@@ -37,7 +37,7 @@ def test_global_state_in_a_thread(tmp_path: Path, here: Here) -> None:
         "  c: {python: 'steps:draw', executor: process}\n"
     )
     done = here(tmp_path, "validate", "p.yaml")
-    assert (done.returncode, done.stdout) == (0, "p.yaml: ok, 3 nodes\n")
+    assert (done.returncode, done.stdout) == (0, "p.yaml: ok, 3 nodes, 2 warnings\n")
     assert done.stderr == (
         "nfrun: warning: p.yaml:3:3: 'a' has 'executor: thread' and uses random.shuffle (steps.py:7), "
         "which all threads share: without 'executor' it runs in a process\n"

@@ -29,7 +29,7 @@ nodes:
 outputs: {table: table}
 """
 NAMES = ("colorsys", "queue", "secrets", "statistics", "traceback")
-WARNING = "nfrun: warning: {0}.py is never imported, as the standard library has a module '{0}': rename it\n"
+WARNING = "nfrun: warning: {0}.py: this file is never imported, as the standard library has a module '{0}': rename it\n"
 
 
 @pytest.fixture(params=["thread", "process"])
@@ -70,7 +70,7 @@ def test_files_with_the_names_of_nfruns_own_packages(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "-k"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr.startswith(
-        "nfrun: warning: duckdb.py is never imported, as nfrun uses a package 'duckdb': rename it\n"
+        "nfrun: warning: duckdb.py: this file is never imported, as nfrun uses a package 'duckdb': rename it\n"
     )
     assert "the wrong module" not in done.stderr
 
@@ -84,7 +84,7 @@ def test_what_hides_nothing_gives_no_warning(tmp_path: Path, here: Here) -> None
     assert here(tmp_path, "validate", "p.yaml").stderr == ""
     (tmp_path / "token.py").touch()
     (tmp_path / "queue" / "__init__.py").touch()
-    shown = "nfrun: warning: {} is never imported, as the standard library has a module '{}': rename it\n"
+    shown = "nfrun: warning: {}: this file is never imported, as the standard library has a module '{}': rename it\n"
     assert here(tmp_path, "validate", "p.yaml").stderr == shown.format("queue", "queue") + shown.format(
         "token.py", "token"
     )

@@ -75,7 +75,7 @@ def test_validate_as_json() -> None:
     assert (code, err) == (2, "")
     documents: list[dict[str, Any]] = json.loads(out)["files"]
     assert documents == [
-        {"file": "good.yaml", "ok": True, "problems": []},
+        {"file": "good.yaml", "ok": True, "problems": [], "warnings": []},
         {
             "file": "bad.yaml",
             "ok": False,
@@ -84,6 +84,7 @@ def test_validate_as_json() -> None:
                     "file": "bad.yaml",
                     "line": 3,
                     "column": 27,
+                    "level": "error",
                     "message": "node 'join' reads 'extrat', which is not defined",
                     "hint": "did you mean 'extract' (line 2)?",
                 },
@@ -91,10 +92,12 @@ def test_validate_as_json() -> None:
                     "file": "bad.yaml",
                     "line": 3,
                     "column": 45,
+                    "level": "error",
                     "message": "'retries' must be at least 0, not -1",
                     "hint": "",
                 },
             ],
+            "warnings": [],
         },
     ]
 
@@ -173,3 +176,81 @@ def test_many_diagnostics_are_cut_in_text_and_not_in_json() -> None:
     code, _, err = nfrun("validate", "many.yaml")
     assert code == 2 and err.endswith("… and 250 more problems\n")
     assert len(json.loads(nfrun("validate", "--json", "many.yaml")[1])["files"][0]["problems"]) == 300
+
+
+WARNED = """\
+nodes:
+  a: {read: abset.csv}
+  b: {sql: "select $x from a", inputs: a, with: {x: 1, y: 2}}
+"""
+
+
+def test_warnings() -> None:
+    Path("absent.csv").write_text("x\n")
+    Path("warned.yaml").write_text(WARNED)
+    code, out, err = nfrun("validate", "warned.yaml", "good.yaml")
+    assert (code, out) == (0, "warned.yaml: ok, 2 nodes, 2 warnings\ngood.yaml: ok, 2 nodes\n")
+    assert err == (
+        "nfrun: warning: warned.yaml:3:56: the query does not use the value 'y': "
+        "write $y in the query, or remove the value\n"
+        "nfrun: warning: warned.yaml:2:13: there is no file 'abset.csv': did you mean 'absent.csv'?\n"
+    )
+    Path("warned.yaml").write_text(WARNED.replace(", y: 2", ""))
+    assert nfrun("validate", "warned.yaml")[1] == "warned.yaml: ok, 2 nodes, 1 warning\n"
+
+
+def test_warnings_count_as_problems_with_strict() -> None:
+    Path("warned.yaml").write_text(WARNED)
+    code, out, err = nfrun("validate", "--strict", "warned.yaml", "good.yaml")
+    assert (code, out) == (2, "good.yaml: ok, 2 nodes\n")
+    assert err == (
+        "warned.yaml:2:13: there is no file 'abset.csv'\n"
+        "    2 |   a: {read: abset.csv}\n"
+        "      |             ^^^^^^^^^ a path is relative to the pipeline file\n"
+        "warned.yaml:3:56: the query does not use the value 'y'\n"
+        '    3 |   b: {sql: "select $x from a", inputs: a, with: {x: 1, y: 2}}\n'
+        "      |                                                        ^ write $y in the query, or remove the value\n"
+    )
+
+
+def test_warnings_as_json() -> None:
+    Path("warned.yaml").write_text(WARNED.replace(", y: 2", ""))
+    warning = {
+        "file": "warned.yaml",
+        "line": 2,
+        "column": 13,
+        "message": "there is no file 'abset.csv'",
+        "hint": "a path is relative to the pipeline file",
+    }
+    code, out, err = nfrun("validate", "--json", "warned.yaml")
+    assert (code, err) == (0, "")
+    warned = {"file": "warned.yaml", "ok": True, "problems": [], "warnings": [{**warning, "level": "warning"}]}
+    assert json.loads(out) == {"files": [warned]}
+    code, out, err = nfrun("validate", "--json", "--strict", "warned.yaml")
+    assert (code, err) == (2, "")
+    strict = {"file": "warned.yaml", "ok": False, "problems": [{**warning, "level": "error"}], "warnings": []}
+    assert json.loads(out) == {"files": [strict]}
+
+
+def test_what_is_missing_is_an_error_before_a_run() -> None:
+    Path("warned.yaml").write_text(WARNED)
+    found = (
+        "warned.yaml:2:13: there is no file 'abset.csv'\n"
+        "    2 |   a: {read: abset.csv}\n"
+        "      |             ^^^^^^^^^ a path is relative to the pipeline file\n"
+    )
+    assert nfrun("plan", "warned.yaml") == (2, "", found)
+    assert nfrun("run", "warned.yaml") == (2, "", found)
+    assert not Path(".nfrun").exists()
+    Path("abset.csv").write_text("x\n1\n")
+    assert nfrun("run", "warned.yaml")[0] == 0  # the value that is not used prevents nothing
+
+
+def test_the_errors_of_a_query_are_those_of_validate() -> None:
+    Path("wrong.yaml").write_text("nodes:\n  a: {run: x, retries: -1}\n  b: {sql: selct 1, inputs: a}\n")
+    code, out, err = nfrun("validate", "wrong.yaml")
+    assert (code, out) == (2, "")
+    assert [line.split(": ")[0] for line in err.splitlines() if ".yaml:" in line] == [
+        "wrong.yaml:2:24",
+        "wrong.yaml:3:12",
+    ]

@@ -156,9 +156,9 @@ def test_only_the_first_diagnostics_are_shown_and_the_rest_are_counted() -> None
     diagnostics = [Diagnostic(SourceSpan("a", line), "no") for line in range(1, 54)]
     lines = render_all(diagnostics).splitlines()
     assert len(lines) == 51
-    assert lines[49:] == ["a:50:0: no", "… and 3 more problems"]
-    assert render_all(diagnostics[:3], limit=2) == "a:1:0: no\na:2:0: no\n… and 1 more problem"
-    assert render_all(diagnostics[:2], limit=2) == "a:1:0: no\na:2:0: no"
+    assert lines[49:] == ["a:50: no", "… and 3 more problems"]
+    assert render_all(diagnostics[:3], limit=2) == "a:1: no\na:2: no\n… and 1 more problem"
+    assert render_all(diagnostics[:2], limit=2) == "a:1: no\na:2: no"
 
 
 def test_a_spec_error_counts_its_diagnostics() -> None:

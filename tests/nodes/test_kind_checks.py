@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -379,19 +378,6 @@ def test_user_modules_are_not_imported() -> None:
     )
     assert "has no argument" in diagnostics_of("  b: {python: 'pkg.steps:f', inputs: {table: a, t: a}}")
     assert not Path("imported").exists()
-
-
-def test_sql_without_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "nfrun.nodes.sql.find_spec", lambda name: None if name == "duckdb" else importlib.util.find_spec(name)
-    )
-    assert diagnostics_of("  b: {sql: select 1}") == "\n".join(
-        [
-            "p.yaml:5:7: a sql node needs DuckDB, which is not installed",
-            "    5 |   b: {sql: select 1}",
-            "      |       ^^^ install it with: pip install 'nfrun[sql]'",
-        ]
-    )
 
 
 def test_two_nodes_that_write_one_file() -> None:

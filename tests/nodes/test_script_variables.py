@@ -52,6 +52,12 @@ def of_script(script: str, folder: Path) -> list[str]:
         ("""python3 -c 'import os; os.environ["NFRUN_WITH_x"]'""", "NFRUN_WITH_x", ALL),
         ("""python3 -c 'import os; os.getenv("NFRUN_WITH_x")'""", "NFRUN_WITH_x", ALL),
         ("node -e 'process.env.NFRUN_WITH_x'", "NFRUN_WITH_x", ALL),
+        ("""python3 -c 'import os; os.environ.get("NFRUN_WITH_x")'""", "NFRUN_WITH_x", ALL),
+        ("""python3 -c 'from os import environ as e; e["NFRUN_WITH_x"]'""", "NFRUN_WITH_x", ALL),
+        ("""ruby -e 'ENV.fetch("NFRUN_WITH_x")'""", "NFRUN_WITH_x", ALL),
+        ("printenv NFRUN_WITH_x", "NFRUN_WITH_x", ALL),
+        ("echo $NFRUN_WITH", "NFRUN_WITH", ALL),
+        ("echo $NFRUN_INPUT", "NFRUN_INPUT", "did you mean $NFRUN_INPUT_rows?"),
     ],
 )
 def test_a_name_that_the_node_does_not_have(tmp_path: Path, line: str, name: str, hint: str) -> None:
@@ -76,6 +82,8 @@ def test_a_name_that_the_node_does_not_have(tmp_path: Path, line: str, name: str
         'eval "echo \\$NFRUN_WITH_$name"; echo ${!NFRUN_WITH_@}',
         "echo $NFRUN_DEBUG $NFRUN_CUSTOM",
         "echo NFRUN_WITH_x",
+        """python3 -c 'import os; os.getenv("NFRUN_WITH_x", "5"); os.environ.get("NFRUN_WITH_y", "")'""",
+        """python3 -c 'import os; os.environ["NFRUN_WITH_x"] = "1"'""",
     ],
 )
 def test_scripts_without_a_mistake(tmp_path: Path, script: str) -> None:

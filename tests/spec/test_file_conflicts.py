@@ -68,6 +68,11 @@ def test_two_writers_of_one_file(folder: Path, path: str) -> None:
         "sql: select * from 'out/x.csv'",
         "sql: select * from read_csv(['./out/*.csv'])",
         "sql: select * from read_csv($f)\n    with: {f: linked/x.csv}",
+        "run: sort ./out/x.csv > sorted.csv",
+        "run: 'wc -l < linked/x.csv'",
+        "run: python report.py --in 'out/x.csv'",
+        "run: cat $NFRUN_WITH_f\n    with: {f: out/x.csv}",
+        "run: echo x > out/x.csv",
     ],
 )
 @pytest.mark.parametrize("exists", [False, True])
@@ -110,6 +115,13 @@ def test_brackets_in_the_name_of_the_folder_are_no_pattern(folder: Path, monkeyp
         "  r: {read: out/z.csv}\n  z: {write: out/z.csv, inputs: [r]}\n",
         "  r: {read: out/z.csv}\n  m: {sql: from r, inputs: [r]}\n  z: {write: out/z.csv, inputs: [m]}\n",
         "  v: {write: out/X.csv, inputs: [a]}\n",
+        "  r: {run: echo out/x.csv}\n",
+        "  r: {run: 'echo \"made out/x.csv\" >&2'}\n",
+        "  r: {run: cd sub && cat out/x.csv}\n",
+        "  r: {run: cat $D/x.csv out/*.csv}\n",
+        "  r: {run: 'true  # out/x.csv'}\n",
+        "  r: {run: cat out/x.csv, needs: w}\n",
+        "  r: {run: cat out/x.csv, inputs: w}\n",
     ],
 )
 def test_no_conflict(folder: Path, text: str) -> None:

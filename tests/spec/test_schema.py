@@ -61,7 +61,7 @@ p.yaml:5:7: 'cmd' is not a key of a node
       |       ^^^ did you mean 'run'?
 p.yaml:5:15: 'deps' is not a key of a node
     5 |   b: {cmd: x, deps: [a], outs: [c]}
-      |               ^^^^ did you mean 'inputs'?
+      |               ^^^^ did you mean 'files'? nodes that it waits for go under 'needs'
 p.yaml:5:26: 'outs' is not a key of a node
     5 |   b: {cmd: x, deps: [a], outs: [c]}
       |                          ^^^^ did you mean 'outputs'?
@@ -72,7 +72,7 @@ p.yaml:5:7: 'RUN' is not a key of a node
 
 p.yaml:5:7: 'uses' is not a key of a node
     5 |   b: {uses: actions/checkout@v4}
-      |       ^^^^ did you mean 'python'?
+      |       ^^^^ a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run
 
 p.yaml:5:7: 'model' is not a key of a node
     5 |   b: {model: gpt}

@@ -83,6 +83,11 @@ def named_in_sql(text: str, values: Mapping[str, Any]) -> Iterator[str]:
             yield _URI.sub("", string, count=1)
 
 
+def named_values(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of each value (`$name`) in the text, and the index of its `$`."""
+    return ((token["value"], token.start()) for token in _TOKEN.finditer(text) if token.lastgroup == "value")
+
+
 def _names(text: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield possible names, and the end of the text before each."""
     for token in _TOKEN.finditer(text):

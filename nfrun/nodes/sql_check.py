@@ -1,0 +1,228 @@
+"""Checks queries with DuckDB's parser, without tables: syntax, names of tables, and values.
+
+The columns of inputs are not known before a run, so nothing is bound. Statements other than queries are not searched
+for tables, but for the query at their end, and every word in them may be the name of a table that they make.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from nfrun.core.pipeline import NodeSpec
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.base import NodeDiagnostic
+from nfrun.nodes.texts.sql_files import named_values
+
+_SERIALIZE = "select json_serialize_sql($1::varchar, skip_null := true, skip_empty := true, skip_default := true)"
+# What may add tables, or change where they are looked up.
+_ADDS_TABLES = re.compile(r"\b(?:attach|call|execute|import|install|load|schema|search_path|use)\b|_attach\s*\(", re.I)
+_QUERY = re.compile(r"\b(?:with|select|from|values)\b", re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d][\w$]*")
+_WORD = re.compile(r"[^\W\d]\w*|\S|$")
+_BEFORE_NAMES = """
+select from join by as with on where and or not into table update , ( . = + - * / < >
+"""
+_NO_NAMES = """
+and or not from where select on as in is then else when like having union except join
+"""
+_HINTS = {
+    ":": "a value of 'with' is written $name",
+    "%": "a value of 'with' is written $name",
+    "{": "a value of 'with' is written $name",
+    "#": "a comment starts with --",
+    "`": 'a name is quoted like this: "name"',
+    ")": "count the brackets before it",
+    "": "is a ')', a quote or a name missing?",
+}
+_KEYWORDS = """
+select from where group order having limit join left right inner outer cross using union distinct with values
+insert create table window qualify offset between describe summarize pivot unpivot
+"""
+
+
+def check_query(node: NodeSpec, others: Collection[str]) -> Iterator[NodeDiagnostic]:
+    """Yield the errors in the query of a node, and a warning for each value that it does not use.
+
+    `others` are the names of all nodes. Yields nothing if DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        return
+    try:
+        statements = _connection().extract_statements(node.body)
+    except duckdb.Error as error:
+        yield _syntax_error(node, str(error))
+        return
+    if not statements:
+        yield NodeDiagnostic(("sql",), "the query is empty", "for example sql: select * from flights")
+        return
+    yield from _check_values(node, {name for statement in statements for name in statement.named_parameters})
+    if not _ADDS_TABLES.search(node.body):
+        are_queries = [statement.type is duckdb.StatementType.SELECT for statement in statements]
+        yield from _check_tables(node, [statement.query for statement in statements], are_queries, others)
+
+
+@cache
+def _connection() -> Any:
+    """Return a connection that parses. It reads no files, and loads no extensions."""
+    import duckdb
+
+    config: dict[str, Any] = {"python_enable_replacements": "false", "enable_external_access": "false", "threads": 1}
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("set errors_as_json = true")
+    return connection
+
+
+# -- syntax ----------------------------------------------------------------------------------------------------------
+
+
+def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
+    """Return the diagnostic for an error of DuckDB's parser, at the word that it is about."""
+    try:
+        found = json.loads(text.partition(": ")[2])
+        said, position = str(found["exception_message"]), found.get("position")
+    except (ValueError, KeyError, TypeError):
+        said, position = text, None
+    message = f"DuckDB cannot parse this query: {ellipsize(said.partition(chr(10))[0], 200)}"
+    if position is None:
+        return NodeDiagnostic(("sql",), message)
+    at = _index(node.body, int(position))
+    words = [*_WORD.finditer(node.body)]
+    here = next(i for i, word in enumerate(words) if word.start() >= at or not word[0])
+    inputs = [item.name for item in node.inputs]
+    for i in range(here, max(-1, here - 2), -1):
+        word, before = words[i], words[i - 1][0].lower() if i else ""
+        if _is_reserved(word[0]) and (before in _BEFORE_NAMES.split() or word[0] in inputs):
+            hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
+            return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    word = words[here]
+    if not node.body[word.end() :].strip(" \t\n;") and word[0].lower() in _KEYWORDS.split():
+        hint = "something is missing after it"
+        return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
+    guess = closest_match(word[0], _KEYWORDS.split()) if word[0].lower() not in _KEYWORDS.split() else None
+    hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")
+    return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=max(1, len(word[0])))
+
+
+def _is_reserved(word: str) -> bool:
+    return word.lower() not in _NO_NAMES.split() and word.lower() in _reserved()
+
+
+@cache
+def _reserved() -> frozenset[str]:
+    rows = _connection().execute("select keyword_name from duckdb_keywords() where keyword_category = 'reserved'")
+    return frozenset(name for (name,) in rows.fetchall())
+
+
+# -- values ----------------------------------------------------------------------------------------------------------
+
+
+def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[NodeDiagnostic]:
+    """Compare the parameters of the statements with the values. A misspelt name is one error, not two."""
+    unused = [name for name in node.with_ if name not in used]
+    places = dict(reversed([*named_values(node.body)]))
+    for name in sorted(used - node.with_.keys(), key=lambda name: places.get(name, 0)):
+        start, length = (places[name], len(name) + 1) if name in places else (0, 0)
+        guess = closest_match(name, node.with_) or (unused[0] if len(unused) == 1 else None)
+        if name.isdecimal():
+            what, hint = f"the query has a value without a name (${name})", "write $name, and give it under 'with'"
+        else:
+            what = f"no 'with' value gives ${ellipsize(name)}"
+            hint = f"did you mean ${guess}?" if guess else f"give it: with: {{{name}: …}}"
+        if guess in unused:
+            unused.remove(guess)
+        yield NodeDiagnostic(("sql",), what, hint, counts=True, start=start, length=length)
+    for name in unused:
+        what = f"the query does not use the value '{name}'"
+        hint = f"write ${name} in the query, or remove the value"
+        yield NodeDiagnostic(("with", name), what, hint, at_key=True, is_warning=True)
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _check_tables(
+    node: NodeSpec, statements: Sequence[str], are_queries: Sequence[bool], others: Collection[str]
+) -> Iterator[NodeDiagnostic]:
+    """Yield an error for each table that is neither an input nor made by the query nor known to DuckDB."""
+    known = {item.name.lower(): item.name for item in node.inputs}
+    words: set[str] = set()
+    used: dict[str, tuple[str, int | None]] = {}
+    begin = 0
+    for text, is_query in zip(statements, are_queries, strict=True):
+        begin = max(begin, node.body.find(text, begin))
+        queries = [0] if is_query else [word.start() for word in _QUERY.finditer(text)]
+        at, tree = next(((at, tree) for at in queries if (tree := _parsed(text[at:]))), (len(text), None))
+        words.update(word.lower() for word in _NAME.findall(text[:at]))
+        for kind, name, position in _names(tree):
+            if kind == "cte":
+                known.setdefault(name.lower(), name)
+            elif name.lower() not in used:
+                place = None if position is None else begin + at + _index(text[at:], position)
+                used[name.lower()] = name, place
+        begin += len(text)
+    for name, place in used.values():
+        if name.lower() in known.keys() | words or not _NAME.fullmatch(name) or _is_built_in(name):
+            continue
+        guess = closest_match(name, known.values())
+        node_of_name = next((other for other in others if other.lower() == name.lower() and other != node.id), None)
+        if node_of_name:
+            hint = f"node '{node_of_name}' is not among its inputs: add it"
+        elif guess:
+            hint = f"did you mean '{guess}'?"
+        else:
+            inputs = ", ".join(f"'{item.name}'" for item in node.inputs)
+            hint = f"its inputs: {ellipsize(inputs, 100)}" if inputs else "the node has no 'inputs'"
+        what = f"the query reads the table '{ellipsize(name)}', which is not there"
+        start, length = (0, 0) if place is None else (place, len(name))
+        yield NodeDiagnostic(("sql",), what, hint, counts=True, start=start, length=length)
+
+
+def _parsed(text: str) -> Any:
+    """Return the syntax tree of queries as JSON values, None if the text is something else."""
+    found = json.loads(_connection().execute(_SERIALIZE, [text]).fetchone()[0])
+    return None if found["error"] else found
+
+
+def _names(tree: Any) -> Iterator[tuple[str, str, int | None]]:
+    """Yield the unqualified names of tables ("table") and of common table expressions ("cte") in a syntax tree.
+
+    With them come their positions in bytes, where DuckDB gives them.
+    """
+    left = [tree]
+    while left:
+        part = left.pop()
+        if isinstance(part, list):
+            left += reversed(part)
+        elif isinstance(part, dict):
+            left += reversed(part.values())
+            name = part.get("table_name")
+            if part.get("type") == "BASE_TABLE" and name and not (part.get("schema_name") or part.get("catalog_name")):
+                yield "table", str(name), part.get("query_location")
+            if isinstance(part.get("cte_map"), dict):
+                yield from (("cte", str(entry["key"]), None) for entry in part["cte_map"].get("map", ()))
+            if name := part.get("cte_name") or part.get("ctename"):
+                yield "cte", str(name), None
+
+
+def _is_built_in(name: str) -> bool:
+    """Return whether DuckDB itself has a table or a view of this name, such as `sqlite_master`."""
+    import duckdb
+
+    try:
+        _connection().execute(f'select 1 from "{name}" limit 0')
+    except duckdb.CatalogException:
+        return False
+    except duckdb.Error:
+        return True
+    return True
+
+
+def _index(text: str, position: int) -> int:
+    """Return the index of the character at a position in bytes."""
+    return position if text.isascii() else len(text.encode()[:position].decode(errors="ignore"))

@@ -1,0 +1,47 @@
+"""Finds what nodes need and this machine does not have: files, packages, services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from nfrun.code.distributions import Distributions
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.code.missing_imports import install_hint
+from nfrun.core.errors import Diagnostic
+from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.declared_files import is_written_before, missing_files
+from nfrun.nodes.registry import KINDS
+from nfrun.spec.references import items
+from nfrun.spec.yaml_document import Document
+
+
+def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -> Iterator[Diagnostic]:
+    """Yield a diagnostic for each thing that is missing.
+
+    `validate` warns of these; before a run they are errors. Files that a node before may write need not be there.
+    """
+    folder, distributions = Path(pipeline.folder), Distributions()
+    for name, spec in pipeline.nodes.items():
+        if spec.files:
+            steps = {text: step for step, text in items(document.root["nodes"][name]["files"])}
+            for entry, what, hint in missing_files(spec, pipeline.nodes, folder):
+                span = document.span("nodes", name, "files", *steps.get(entry, ()))
+                yield Diagnostic(span, ellipsize(what, 200), hint)
+        if spec.packages:
+            yield from _missing_packages(spec, document, distributions)
+        may_appear = partial(is_written_before, spec=spec, nodes=pipeline.nodes, base=folder)
+        for found in KINDS[spec.kind].missing(spec, functions, may_appear):
+            span = (document.key_span if found.at_key else document.span)("nodes", name, *found.path)
+            yield Diagnostic(span, found.message, found.hint)
+
+
+def _missing_packages(spec: NodeSpec, document: Document, distributions: Distributions) -> Iterator[Diagnostic]:
+    for i, name in enumerate(spec.packages):
+        if distributions.version(name) is None:
+            guess = closest_match(name, distributions.names())
+            hint = install_hint(name) or (f"did you mean '{guess}'?" if guess else "install it, or remove it here")
+            span = document.span("nodes", spec.id, "packages", i)
+            yield Diagnostic(span, f"no package '{ellipsize(name)}' is installed", hint)

@@ -1,0 +1,29 @@
+"""Finds all that can be found in a pipeline file and in the code of its nodes, without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.errors import Diagnostic
+from nfrun.core.pipeline import Pipeline
+from nfrun.spec.loader import read_pipeline
+from nfrun.spec.missing import missing
+from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
+
+
+def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pipeline:
+    """Return the pipeline in the file, after all warnings have been passed on. Raises SpecError with every problem."""
+    functions = FunctionLookup(file.absolute().parent)
+    found: list[Diagnostic] = []
+    pipeline, document = read_pipeline(file, functions, found.append)
+    found += [*missing(pipeline, document, functions), *warnings_of(pipeline)]
+    told = {warning.message for warning in found}
+    for warning in code_warnings(pipeline):
+        if warning.message not in told:  # an import is one mistake, however many nodes reach it
+            found.append(warning)
+            told.add(warning.message)
+    for warning in found:
+        on_warning(warning)
+    return pipeline
