@@ -10,6 +10,7 @@ from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.findings import Findings
+from nfrun.spec.suggestions import FILE_HINTS, looks_like_file
 from nfrun.spec.yaml_document import Keys, entries
 
 _MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,000 names takes 20 ms
@@ -134,6 +135,8 @@ def _hint(found: Findings, ref: OutputId, name: str, nodes: Mapping[str, NodeSpe
     for spec in nodes.values():
         if ref.node in spec.outputs:
             return f"did you mean '{spec.id}.{ref.node}'?"
+    if name and ref.name and looks_like_file(str(ref)) and ref.node not in nodes:
+        return FILE_HINTS["inputs"]
     known = [other for other in found.document.root["nodes"] if other != name]
     guess = closest_match(ref.node, known) if len(found.diagnostics) < _MAX_HINTS else None
     if guess:

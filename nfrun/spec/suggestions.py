@@ -12,13 +12,14 @@ from typing import Any
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.yaml_document import Keys
+from nfrun.tables.formats import format_of
 
 # For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {
     "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
     "needs": ("depends_on", "depends", "dependencies", "dependency", "requires", "after", "upstream", "wait_for"),
     "inputs": ("input", "in"),
-    "outputs": ("output", "outs", "out", "returns"),
+    "outputs": ("output", "outs", "out", "returns", "artifacts"),
     "with": ("args", "arguments", "kwargs", "options", "op_kwargs", "params", "parameters"),
     "packages": ("requirements", "libraries", "libs", "pip", "conda"),
     "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
@@ -70,9 +71,17 @@ KEYS = {
     "cache": "a node says it, or 'defaults' for all of them",
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
+    **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(KINDS)}"),
+    "stage": "stages follow from 'inputs' and 'needs'",
 }
-_KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker")
+_KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
 
+# What to do instead of naming a file here.
+FILE_HINTS = {
+    "inputs": "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'",
+    "outputs": "these are names of tables; a 'write' node writes a file",
+    "needs": "these are names of nodes; a file stands under 'files'",
+}
 SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "packages", "description")
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
@@ -175,12 +184,20 @@ def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
     pattern = re.compile(schema["pattern"])
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
     fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
-    if fits:
+    instead = FILE_HINTS.get(str(path[2])) if len(path) > 2 and looks_like_file(value) else None
+    if fits and not instead:
         return f"did you mean '{ellipsize(fits)}'?"
+    if instead:
+        return instead
     parts = re.split(r"[,\s]+", value.strip(" ,[]"))
     if key in ("inputs", "needs") and len(parts) > 1 and all(map(pattern.search, parts)):
         return f"did you mean [{ellipsize(', '.join(parts))}]?"
     return str(schema.get("patternErrorMessage", ""))
+
+
+def looks_like_file(text: str) -> bool:
+    """Return whether a text is rather the name of a file than a reference."""
+    return "/" in text or format_of(text) is not None or text.endswith((".py", ".sql", ".sh", ".json", ".txt"))
 
 
 def _candidates(key: str, value: str) -> Iterator[str]:

@@ -86,7 +86,7 @@ def test_validate_as_json(two: str, tmp_path: Path) -> None:
     code, out, err = nfrun("validate", "--json", two, bad)
     assert (code, err) == (2, "")
     good, wrong = json.loads(out)["files"]
-    assert good == {"file": two, "ok": True, "problems": []}
+    assert good == {"file": two, "ok": True, "problems": [], "warnings": []}
     (problem,) = wrong["problems"]
     assert (problem["file"], problem["line"], problem["column"]) == (bad, 2, 26)
     assert problem["message"] == "node 'a' reads 'b', which is not defined"
@@ -121,6 +121,7 @@ def test_errors_of_nfrun_are_reported_without_a_traceback(
 
 def test_plan_and_validate_import_neither_arrow_nor_user_code(tmp_path: Path) -> None:
     (tmp_path / "steps.py").write_text("open('imported', 'w')\ndef go(): pass\n")
+    (tmp_path / "x.csv").touch()
     (tmp_path / "p.yaml").write_text(
         "nodes: {a: {python: 'steps:go'}, b: {read: x.csv}, c: {write: y.csv, inputs: b}}\n"
     )

@@ -220,7 +220,7 @@ p.yaml:5:23: 'inputs' cannot be 's.late.x'
 
 p.yaml:5:23: 'inputs' cannot be 'data/a.csv'
     5 |   b: {run: x, inputs: data/a.csv}
-      |                       ^^^^^^^^^^ write node, or node.output
+      |                       ^^^^^^^^^^ a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'
 
 p.yaml:5:24: an item of 'inputs' must be a string, not a mapping
     5 |   b: {run: x, inputs: [{table: a}]}
