@@ -1,30 +1,31 @@
-"""Wraps attempts with a cache lookup: on a hit, links the earlier output files into this run.
+"""Wraps attempts with a cache lookup: on a hit, the outputs are those of an earlier run, and their files stay there.
 
 Most hits are decided before the run, see `reuse_decision.py`. Pending nodes are looked up here, once the digests of
-their inputs are known. Also records which files nodes read and wrote, which cannot be found out afterwards.
+their inputs are known. The table of a hit may have been removed: an attempt that reads it does nothing but report what
+it lacks, and the scheduler has it made again. Also records which files nodes read and wrote, which cannot be found out
+afterwards.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest, reader_digest
-from nfrun.cache.history import RunHistory
-from nfrun.cache.journal import FinishedNode
+from nfrun.cache.history import RunHistory, table_path
+from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.observed_files import ObservedFiles
-from nfrun.cache.reuse_decision import ReuseDecision, usable_entries
+from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
-from nfrun.system.atomic_files import atomic_write, sync
+from nfrun.system.atomic_files import sync
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -50,6 +51,8 @@ class CachedAttempts:
     ) -> None:
         self._run_attempt = run_attempt
         self._nodes = pipeline.nodes
+        self._shown = frozenset(pipeline.outputs.values())
+        self._read = {item.output for spec in pipeline.nodes.values() for item in spec.inputs}
         self._base = Path(pipeline.folder)
         self._store = store
         self._keys = keys
@@ -60,13 +63,15 @@ class CachedAttempts:
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
 
-        Raises HandoffError if the outputs of a hit cannot be taken over, such as on a full disk.
+        Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
         """
         decision = self._decisions.get(start.node)
         if decision is not None and start.attempt == 1:
-            found = (decision.hit, decision.files) if decision.hit else self._late_hit(start, decision)
-            if found is not None:
-                return self._hit(start, *found)
+            hit = self._late_hit(start, decision) if decision.pending else decision.hit
+            if hit is not None:
+                return self._hit(start, hit)
+        if lacking := self._lacking(start):
+            return Outcome(start.node, start.attempt, lacking=lacking)
         return self._miss(start, cancel_token, run_coroutine)
 
     # -- cache miss ------------------------------------------------------------------------------------------------
@@ -101,17 +106,38 @@ class CachedAttempts:
                 lines.append(f"'{need}' was reused and may have made it: without {how} it runs again")
         return replace(failure, details="\n".join(lines))
 
+    # -- tables of inputs ------------------------------------------------------------------------------------------
+
+    def _lacking(self, start: NodeStarted) -> tuple[OutputRef, ...]:
+        """Register the files of inputs that the store does not hold. Returns the inputs whose files were removed."""
+        missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
+        lacking = tuple(ref for ref in missing if not self._register(ref))
+        for maker in dict.fromkeys(ref.id.node for ref in lacking):
+            if maker in self._observed.used:
+                self._observed.made_again[maker] = self._observed.used[maker]
+            self._observed.reasons[maker] = made_again_for(f"'{start.node}' reads it")
+        return lacking
+
+    def _register(self, ref: OutputRef) -> bool:
+        """Register the file of an output with the store, where it is. Returns False if there is none."""
+        finished = self._observed.used.get(ref.id.node) if ref.id.node not in self._observed.made_again else None
+        path = Path(ref.path) if ref.path else None
+        if finished is not None and self._history is not None:
+            path = self._history.find_file(finished, ref.id)
+        if path is None or not path.exists():
+            return False
+        self._store.register_file(replace(ref, path=str(path)))
+        return True
+
     # -- cache hit -------------------------------------------------------------------------------------------------
 
-    def _late_hit(
-        self, start: NodeStarted, decision: ReuseDecision
-    ) -> tuple[FinishedNode, Mapping[OutputId, Path]] | None:
+    def _late_hit(self, start: NodeStarted, decision: ReuseDecision) -> FinishedNode | None:
         """Look up a pending node with the digests of its inputs; waits until they are known.
 
-        Returns the journal entry and the files of its outputs by output id, or None on a miss. Raises HandoffError.
+        Returns the journal entry, or None on a miss. Raises HandoffError.
         """
         history = self._history
-        if history is None or not decision.pending:
+        if history is None:
             return None
         definition = self._keys.definition(start.node).items()
         if not any(definition <= end.key_inputs.items() for end in history.of_node(start.node)):
@@ -122,7 +148,11 @@ class CachedAttempts:
         inputs = {
             item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
         }
-        needs = {need: dependency_digest(hit) for need in spec.needs if (hit := self._decisions[need].hit)}
+        used, made_again = self._observed.used, self._observed.made_again
+        reused = {need: used.get(need) or made_again.get(need) for need in spec.needs}
+        needs = {need: dependency_digest(entry) for need, entry in reused.items() if entry is not None}
+        if len(needs) < len(spec.needs):
+            return None
         key_inputs = self._keys.key_inputs(spec.id, inputs=inputs, needs=needs)
         named = self._observed.inputs.snapshot(spec, anew=True)
         if named is None:
@@ -130,59 +160,56 @@ class CachedAttempts:
         entries, recorded = history.of_node(spec.id), self._observed.files
         # `anew` and with `recheck`: nodes that have ended may have changed files.
         for finished in usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)[0]:
-            files = {output.id: history.find_file(finished, output.id) for output in finished.outputs}
-            intact = {output: path for output, path in files.items() if path is not None}
-            if len(intact) == len(files):
-                return finished, intact
+            shown = [output.id for output in finished.outputs if output.id in self._shown]
+            if has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
+                return finished
         return None
 
-    def _hit(self, start: NodeStarted, finished: FinishedNode, files: Mapping[OutputId, Path]) -> Outcome:
-        """Link the earlier files into this run and return an outcome with `reused` set. Raises HandoffError."""
-        outputs: dict[str, OutputRef] = {}
-        for output in finished.outputs:
-            path = self._store.path(output.id, start.attempt) if output.id in files else None
-            outputs[output.id] = ref = OutputRef(
+    def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
+        """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
+
+        Only the files of outputs that the run shows are opened here, those of others when a node reads them.
+        """
+        outputs = tuple(self._with_home(finished, output) for output in finished.outputs)
+        refs: dict[str, OutputRef] = {}
+        self._observed.used[start.node] = finished = replace(finished, outputs=outputs)
+        for output in outputs:
+            shown = output.id in self._shown
+            path = table_path(finished, output) if shown or self._store.fsync else None
+            refs[output.id] = OutputRef(
                 output.id,
                 output.rows,
                 output.bytes,
                 output.schema,
-                path,
+                None if path is None else str(path),
                 output.digest,
                 start.attempt,
                 output.size,
                 output.checksum,
                 output.schema_digest,
             )
-            if path is not None:
-                self._link(files[output.id], ref)
-        for name in finished.wrote:
-            try:
-                self._sync(self._base / name)
-            except OSError as error:
-                raise HandoffError(f"cannot reuse {name}: {error.strerror}", error) from None
-        self._observed.used[start.node] = finished
-        return Outcome(start.node, start.attempt, outputs=outputs, reused=True)
+            if path is not None and self._store.fsync:
+                self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
+            if shown:
+                self._register(refs[output.id])
+        for name in finished.wrote if self._store.fsync else ():
+            self._sync(self._base / name, name)
+        return Outcome(start.node, start.attempt, outputs=refs, reused=True)
 
-    def _link(self, file: Path, ref: OutputRef) -> None:
-        """Hard-link an earlier file into the folder of this run, which is then complete without the earlier run.
+    def _with_home(self, finished: FinishedNode, output: FinishedOutput) -> FinishedOutput:
+        """Return the output with the run that has its file: for a shown one, a run that still has it."""
+        path = self._history.find_file(finished, output.id) if self._history and output.id in self._shown else None
+        if path is not None:
+            return replace(output, file=path.name, home=path.parent.name, shown=True)
+        home = output.home or (finished.folder.name if output.file and finished.folder is not None else "")
+        return replace(output, home=home, shown=output.id in self._shown)
 
-        Copies the file where it cannot be linked. Raises HandoffError.
-        """
-        path = Path(ref.path or "")
+    def _sync(self, path: Path, what: str) -> None:
+        """Fsync a file of an earlier run and its folders, since that run may have run without fsync."""
         try:
-            try:
-                os.link(file, path, follow_symlinks=False)
-            except OSError:  # a file system without hard links, or the file has too many of them
-                with atomic_write(path, private=True) as partial:
-                    shutil.copyfile(file, partial)
-            self._sync(path)
+            with suppress(FileNotFoundError):  # it was removed, and is made again if a node reads it
+                sync(path)
+                sync(path.parent)
+                sync(path.parent.parent)
         except OSError as error:
-            what = f"cannot reuse the output '{ref.id}' ({ref.size:,} bytes)"
-            raise HandoffError(f"{what}: {error.strerror}", error) from None
-        self._store.register_file(ref)
-
-    def _sync(self, path: Path) -> None:
-        """Fsync a file of an earlier run if this run does so: the earlier run may have run without fsync."""
-        if self._store.fsync:
-            sync(path)
-            sync(path.parent)
+            raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None

@@ -30,12 +30,9 @@ class RunHistory:
         self._by_key: dict[str, list[FinishedNode]] = {}
         self._by_node: dict[str, list[FinishedNode]] = {}
         self._intact: dict[Path, bool] = {}
-        self._not_ok: set[Path] = set()
         journals = [read_journal(folder) for folder in work.run_folders()]
         matching = [(run.started.number, run) for run in journals if run.started and run.started.pipeline == pipeline]
         for _, run in sorted(matching, key=lambda pair: pair[0], reverse=True):
-            if run.ended != "ok":
-                self._not_ok.add(run.folder)
             for finished in reversed(run.finished):
                 self._by_node.setdefault(finished.node, []).append(finished)
                 if finished.key is not None:
@@ -49,12 +46,6 @@ class RunHistory:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
         return self._by_node.get(node, [])
 
-    def leftovers(self, finished: FinishedNode) -> list[Path]:
-        """Return the output files that are only kept because their run did not end with `ok`."""
-        if finished.folder not in self._not_ok:
-            return []
-        return [path for output in finished.outputs if (path := _path(finished, output)) is not None]
-
     def find_file(self, finished: FinishedNode, output: str) -> Path | None:
         """Return an intact file with this output, from any run with the same cache key; None if there is none.
 
@@ -65,7 +56,7 @@ class RunHistory:
             found = other.output(output)
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
-            path = _path(other, found)
+            path = table_path(other, found)
             if path is not None and self._is_intact(path, found):
                 return path
         return None
@@ -95,12 +86,19 @@ class RunHistory:
         return False
 
 
-def _path(finished: FinishedNode, output: FinishedOutput) -> Path | None:
-    """Return the path of the output's file, None if the run has no file of it.
+def table_path(finished: FinishedNode, output: FinishedOutput) -> Path | None:
+    """Return the path of the output's file, None if no run has a file of it. The file may have been removed.
 
-    Accepts only plain file names from a journal, so that no file outside the folder of the run is touched.
+    Accepts only plain names from a journal, so that no file outside of the folders of runs is touched.
     """
-    name = output.file
-    if finished.folder is None or not name or name == ".." or Path(name).name != name:
+    folder, file = finished.folder, output.file
+    if folder is None or not file or not _is_plain(file):
         return None
-    return finished.folder / name
+    if not output.home:
+        return folder / file
+    home = folder.with_name(output.home) if _is_plain(output.home) else None
+    return home / file if home is not None and not home.is_symlink() else None
+
+
+def _is_plain(name: str) -> bool:
+    return name != ".." and Path(name).name == name

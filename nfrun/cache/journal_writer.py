@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
@@ -33,6 +33,7 @@ from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
+_Prerequisite = str | tuple[str, int]
 _NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
 
 
@@ -46,7 +47,8 @@ class JournalWriter:
 
     If a write fails, it calls `on_error(error)`, keeps the error in `error` and writes nothing more; from then on all
     events pass, so nodes are reported as finished that are not in the journal. `error` is None until then, and its
-    message goes through `redact`. `end` is the end of the run as it is reported; None before.
+    message goes through `redact`. `warn` is called if a table that was made again is another one now. `end` is the end
+    of the run as it is reported; None before.
     """
 
     def __init__(
@@ -65,17 +67,19 @@ class JournalWriter:
         self._observed = observed
         self._redact = redact
         self._reason = reason
+        self.warn: Callable[[str], None] = lambda message: None
         self.on_error: Callable[[Exception], None] = lambda error: None
-        self._published: dict[str, OutputRef] = {}
+        self._inputs: dict[str, Mapping[str, OutputRef]] = {}  # of nodes that have no line yet
+        self._published: dict[tuple[str, int], OutputRef] = {}  # by id and attempt
         self._written_keys: dict[str, str | None] = {}  # dependency digests of nodes that are in the journal
         # The ended nodes that are not in the journal yet, and the events of their outputs.
         self._ended: dict[str, NodeFinished] = {}
         self._held: dict[str, list[Event]] = {}
         self._admitted: list[Event] = []
         # For each of these nodes its prerequisites, and for each missing prerequisite the nodes that wait for it. A
-        # prerequisite is an output id, or a colon and the id of a node whose line must be written.
-        self._prerequisites: dict[str, Iterator[str]] = {}
-        self._waiting: dict[str, list[str]] = {}
+        # prerequisite is the id and attempt of an output, or the id of a node whose line must be written.
+        self._prerequisites: dict[str, Iterator[_Prerequisite]] = {}
+        self._waiting: dict[_Prerequisite, list[str]] = {}
         self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
         self._unfinished: list[UnfinishedNode] = []  # whose lines are written with the next batch
         self._counts = dict.fromkeys(STATUSES, 0)
@@ -97,6 +101,7 @@ class JournalWriter:
                 if isinstance(event, NodeStarted):
                     first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
                     self._starts[event.node] = first, event.at, event.attempt
+                    self._inputs[event.node] = event.inputs
                 elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
                     self._unfinished.append(self._unfinished_node(event))
                 self._admitted.append(event)
@@ -120,8 +125,9 @@ class JournalWriter:
         node = event.ref.id.node
         (self._held.setdefault(node, []) if node in self._ended else self._admitted).append(event)
         if isinstance(event, OutputPublished):
-            self._published[event.output] = event.ref
-            self._write_ready(self._waiting.pop(event.output, []))
+            key = event.ref.id, event.ref.attempt
+            self._published[key] = event.ref
+            self._write_ready(self._waiting.pop(key, []))
 
     def _end(self, event: RunFinished) -> None:
         """Write the last line and close the journal. A run whose journal lacks a node does not end with `ok`."""
@@ -158,19 +164,19 @@ class JournalWriter:
 
     # -- prerequisites ---------------------------------------------------------------------------------------------
 
-    def _prerequisites_of(self, end: NodeFinished) -> Iterator[str]:
-        """Yield the missing prerequisites of the node's line, each checked only when it is its turn."""
+    def _prerequisites_of(self, end: NodeFinished) -> Iterator[_Prerequisite]:
+        """Yield the missing prerequisites of the node's line, each until it is there."""
         spec = self._nodes[end.node]
-        for output, ref in end.outputs.items():
-            if ref.path is not None and output not in self._published:
-                yield output
+        for ref in end.outputs.values() if not end.reused else ():
+            while (ref.id, ref.attempt) not in self._published:
+                yield ref.id, ref.attempt
         for node in spec.upstream:
-            if node not in self._written_keys:
-                yield f":{node}"
+            while node not in self._written_keys:
+                yield node
         if not end.reused:  # for the digests: the lines above may be those of outputs without a file
-            for item in spec.inputs:
-                if item.output not in self._published:
-                    yield item.output
+            for ref in self._inputs.get(end.node, {}).values():
+                while ref.digest is None and (ref.id, ref.attempt) not in self._published:
+                    yield ref.id, ref.attempt
 
     def _write_ready(self, nodes: list[str]) -> None:
         """Write the lines of the nodes that have all prerequisites, then of the nodes that waited for these lines.
@@ -179,6 +185,8 @@ class JournalWriter:
         """
         while nodes:
             node = nodes.pop()
+            if node not in self._prerequisites:
+                continue  # it has ended twice, as its table was made again, and waited for something each time
             prerequisite = next(self._prerequisites[node], None)
             if prerequisite is not None:
                 self._waiting.setdefault(prerequisite, []).append(node)
@@ -187,28 +195,36 @@ class JournalWriter:
             finished = self._finished(self._ended[node])
             self._journal.finished(finished)
             self._counts["reused" if finished.reused else "ok"] += 1
+            self._counts["reused"] -= node in self._written_keys  # its table was made again
+            self._inputs.pop(node, None)
             self._admit((node,))
             self._written_keys[node] = None if finished.key is None else dependency_digest(finished)
-            nodes.extend(self._waiting.pop(f":{node}", ()))
+            nodes.extend(self._waiting.pop(node, ()))
 
     # -- journal entries -------------------------------------------------------------------------------------------
 
     def _finished(self, end: NodeFinished) -> FinishedNode:
         """Make the journal entry of a node. Raises OSError if the file of an output cannot be read."""
         spec = self._nodes[end.node]
-        outputs = tuple(self._output(self._published.get(output, ref)) for output, ref in end.outputs.items())
         started, _, _ = self._starts.pop(end.node, (0.0, 0.0, 0))
         if end.reused:
             used = self._observed.used[end.node]
             return replace(
                 used,
-                outputs=outputs,
                 reused=True,
                 cached=spec.cache is True,
                 started=started,
                 reason="",
                 home=used.home or (used.folder.name if used.folder is not None else ""),
             )
+        outputs = tuple(self._output(self._published[ref.id, ref.attempt]) for ref in end.outputs.values())
+        if (before := self._observed.made_again.get(spec.id)) is not None:
+            given = {output.id: reader_digest(output) for output in outputs}
+            if any(given.get(output.id) != reader_digest(output) for output in before.outputs):
+                self.warn(
+                    f"the table of node '{spec.id}' was made again and differs from the one that was removed: say "
+                    "'cache: true' to keep its tables, or 'cache: false' to run it each time"
+                )
         key_inputs = self._key_inputs(spec)
         seen = self._observed.code.complete(spec.id, self._observed.seen.get(spec.id))
         self._observed.seen[spec.id] = seen
@@ -258,13 +274,14 @@ class JournalWriter:
         # If the code has changed since, the node may have run either the old or the new code.
         if files is None or len(known) < len(needs) or not self._keys.is_current(spec.id):
             return None
-        inputs = {item.output: reader_digest(self._published[item.output]) for item in spec.inputs}
+        refs = self._inputs.get(spec.id, {}).values()
+        inputs = {ref.id: reader_digest(ref if ref.digest else self._published[ref.id, ref.attempt]) for ref in refs}
         return with_files(self._keys.key_inputs(spec.id, inputs=inputs, needs=known), files)
 
     def _output(self, ref: OutputRef) -> FinishedOutput:
         file = None if ref.path is None else ref.path.rpartition(os.sep)[2]
         # There is none if the store could not read the file: this raises that error.
-        checksum = ref.checksum or file_checksum(ref.path or "")
+        checksum = "" if file is None else ref.checksum or file_checksum(ref.path or "")
         return FinishedOutput(
             ref.id,
             ref.rows,

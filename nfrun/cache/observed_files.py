@@ -23,7 +23,8 @@ class ObservedFiles:
     """The files that the nodes of a run read and wrote, and the results that it reuses.
 
     `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that code
-    opened. `used` are the journal entries of cache hits, by node. `wrote` are the checksums of
+    opened. `used` are the journal entries of cache hits, by node, and `made_again` those of nodes that run only because
+    a table of theirs was removed; `reasons` says why they run. `wrote` are the checksums of
     the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of the last attempt
     at each node, and `code` adds to it the files and hosts of code that nodes share.
     """
@@ -32,6 +33,8 @@ class ObservedFiles:
     files: RecordedFiles
     code: Attribution
     used: dict[str, FinishedNode] = field(default_factory=dict)
+    made_again: dict[str, FinishedNode] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)
 

@@ -1,21 +1,25 @@
-"""Finds and removes old runs and unneeded outputs in a work folder. Decides by the journals of the runs.
+"""Finds and removes files of the work folder that nfrun no longer needs. Decides by the journals of the runs.
 
-For each pipeline it keeps the last run that ended with `ok` and all later runs, which can be resumed, each with the
-outputs that are there. It also keeps the outputs of `cache: true` nodes: for each cache key, those of the latest run
-that has them.
+Tables stay as far as the budget goes. A run stays if it is one of the last runs of its pipeline, if it has a table that
+any run uses, or if its journal has a result that can be reused and that no later run has. So what remains can be reused
+as before.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.cache.journal import JournalContents, read_journal
+from nfrun.cache.eviction import tables_to_remove
+from nfrun.cache.journal import VERSION, FinishedNode, JournalContents, read_journal
+from nfrun.cache.kept_tables import budget_of, kept_tables
 from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL
+
+_LAST_RUNS = 100  # of a pipeline
 
 
 @frozen
@@ -39,41 +43,64 @@ class PrunePlan:
                 path.unlink(missing_ok=True)
 
 
-def plan_prune(work: WorkDir, *, everything: bool = False) -> PrunePlan:
-    """Plan the removal of old runs and unneeded outputs, or with `everything` of all runs. Removes nothing itself.
+def plan_prune(work: WorkDir, *, budget: int | None = None, everything: bool = False) -> PrunePlan:
+    """Plan the removal of what is not needed, or with `everything` of all runs. Removes nothing itself.
 
-    The caller must hold the lock of the work folder. Raises OSError if the run folders cannot be listed, and
-    PermissionError if a journal cannot be read.
+    Tables may take `budget` bytes, None for the default. The caller must hold the lock of the work folder. Raises
+    OSError if the run folders cannot be listed, and PermissionError if a journal cannot be read.
     """
-    journals = [read_journal(folder) for folder in work.run_folders()]
-    needed = {} if everything else _needed(journals)
-    runs = tuple(run.folder for run in journals if run.folder not in needed)
-    files = [path for folder, names in needed.items() for path in _entries(folder) if path.name not in names]
+    folders = work.run_folders()
+    needed = {} if everything else _needed(work, [read_journal(folder) for folder in folders], budget)
+    runs = tuple(folder for folder in folders if folder not in needed)
+    files = [
+        path
+        for folder, names in needed.items()
+        for path in (_entries(folder) if names is not None else ())
+        if path.name not in (names or ())
+    ]
     files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
-def _needed(journals: Iterable[JournalContents]) -> dict[Path, set[str]]:
-    """Return the names of the needed files, with the journal and the logs, by folder of a run that stays."""
-    needed: dict[Path, set[str]] = {}
-    ended_well: set[str] = set()
-    cached: set[tuple[str, str]] = set()
-    readable = [(run.started, run) for run in journals if run.started is not None]
-    for started, run in sorted(readable, key=lambda pair: pair[0].number, reverse=True):
-        names: set[str] = set()
-        stays = started.pipeline not in ended_well
-        for finished in run.finished:
-            for output in finished.outputs:
-                wanted = finished.cached and (finished.key or "", output.id) not in cached
-                if output.file and (stays or wanted) and (run.folder / output.file).is_file():
-                    names.add(output.file)
-                    if finished.cached:
-                        cached.add((finished.key or "", output.id))
-        if stays or names:
-            needed[run.folder] = names | {JOURNAL, LOGS}
-        if run.ended == "ok":
-            ended_well.add(started.pipeline)
+def _needed(
+    work: WorkDir, journals: Sequence[JournalContents], budget: int | None
+) -> dict[Path, Collection[str] | None]:
+    """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
+    tables = kept_tables(journals)
+    removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
+    needed: dict[Path, Collection[str] | None] = {}
+    files: dict[Path, set[str]] = {}
+    for table in tables:
+        if table not in removed:
+            files.setdefault(table.path.parent, set()).add(table.path.name)
+    there = {result for table in tables if table not in removed for result in table.results}
+    seen: set[object] = set()
+    left: dict[str, int] = {}
+    known = [(run.started, run) for run in journals if run.started is not None]
+    for header, run in sorted(known, key=lambda pair: pair[0].number, reverse=True):
+        left[header.pipeline] = left.get(header.pipeline, _LAST_RUNS) - 1
+        results = {_result(header.pipeline, end) for end in run.finished if _can_be_reused(end, there)}
+        if header.version != VERSION:
+            needed[run.folder] = None  # of a newer nfrun
+        elif left[header.pipeline] >= 0 or run.folder in files or not results <= seen:
+            needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, LOGS}
+            seen |= results
+    for folder in files.keys() - needed.keys():
+        needed[folder] = files[folder] | {JOURNAL, LOGS}
     return needed
+
+
+def _can_be_reused(finished: FinishedNode, there: Collection[tuple[str, str]]) -> bool:
+    """Return whether an entry may spare a run of its node: it has no outputs, or a table of it is `there`."""
+    key = finished.key
+    return key is not None and (not finished.outputs or any((key, output.id) in there for output in finished.outputs))
+
+
+def _result(pipeline: str, finished: FinishedNode) -> object:
+    """Return what tells the results apart that a node had in different runs."""
+    outputs = tuple((output.id, output.digest, output.schema_digest) for output in finished.outputs)
+    files = frozenset(finished.reads.items()), frozenset(finished.wrote.items())
+    return pipeline, finished.node, finished.key, outputs, files
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -7,8 +7,6 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
-from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
 from nfrun.cache.history import RunHistory
@@ -25,15 +23,15 @@ from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 class ReuseDecision:
     """Whether a node is a cache hit, and otherwise the reason why it runs.
 
-    `hit` is the journal entry that is reused, None on a miss. `files` are its files by output id, only of the outputs
-    that this run needs. `reason` is for people and empty on a hit. `pending`: the node becomes a hit during the run if
-    its inputs turn out to be those of an earlier run.
+    `hit` is the journal entry that is reused, None on a miss. `reason` is for people and empty on a hit. `pending`: the
+    node becomes a hit during the run, or stays one, if its inputs turn out to be those of an earlier run. `made_again`
+    is the journal entry of a node that runs only because a table of it was removed.
     """
 
     reason: str
     hit: FinishedNode | None = None
-    files: Mapping[OutputId, Path] = field(default_factory=dict)
     pending: bool = False
+    made_again: FinishedNode | None = None
 
 
 def reusable(pipeline: Pipeline, *, resume: bool) -> frozenset[str]:
@@ -93,7 +91,8 @@ class _ReuseDecider:
         self._reader_digests: dict[OutputId, str] = {}
         self._reasons: dict[str, str] = {}  # of those that run
         self._pending: set[str] = set()
-        self._files: dict[str, dict[OutputId, Path]] = {}
+        self._made_again: dict[str, str] = {}  # the reasons of nodes that run only because a table was removed
+        self._unsure: set[str] = set()  # hits that depend on such a node, which may give other tables now
 
     def decide(self) -> dict[str, ReuseDecision]:
         for name in self._order:
@@ -101,14 +100,21 @@ class _ReuseDecider:
             if why:
                 self._reasons[name] = why
         self._propagate_misses()
+        self._require_tables()
         return {name: self._decision(name) for name in self._order}
 
     def _decision(self, name: str) -> ReuseDecision:
         if name in self._reasons:
-            # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
-            ordered = any(need in self._reasons for need in self._nodes[name].needs)
-            return ReuseDecision(self._reasons[name], pending=name in self._pending and not ordered)
-        return ReuseDecision("", self._match[name], self._files.get(name, {}))
+            return ReuseDecision(self._reasons[name], pending=self._is_pending(name))
+        if name in self._made_again:
+            return ReuseDecision(self._made_again[name], made_again=self._match[name])
+        if self._made_again and not self._unsure.isdisjoint(self._nodes[name].upstream):
+            self._unsure.add(name)
+        return ReuseDecision("", self._match[name], pending=name in self._unsure)
+
+    def _is_pending(self, name: str) -> bool:
+        # A node under `needs` passes no content to this one, so there is none that could turn out to be unchanged.
+        return name in self._pending and not any(need in self._reasons for need in self._nodes[name].needs)
 
     # -- cache lookup ------------------------------------------------------------------------------------------------
 
@@ -136,8 +142,7 @@ class _ReuseDecider:
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
         found, why = usable_entries(spec, ends, key_inputs, files, self._observed.files)
         for entry in found:
-            given = {output.id for output in entry.outputs}
-            if all(output in given for output in spec.output_ids if output in self._read):
+            if has_outputs(entry, spec, self._read):
                 self._match[name] = entry
                 self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
@@ -153,19 +158,10 @@ class _ReuseDecider:
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
     def _propagate_misses(self) -> None:
-        """Spread misses up and down the graph.
-
-        A node that runs needs its inputs, so an upstream node whose file is gone runs again. Downstream nodes run too,
-        because their inputs may change.
-        """
-        for output in self._shown.values():
-            self._require_output(output, "the run shows it")
+        """Let the nodes run that depend on one that runs, because their inputs may change."""
         left = [name for name in self._order if name in self._reasons]
         while left:
             name = left.pop()
-            for item in self._nodes[name].inputs:
-                if self._require_output(item.output, f"'{name}' reads it"):
-                    left.append(item.output.node)
             for dependent in self._dependents[name]:
                 if dependent not in self._reasons:
                     self._reasons[dependent] = self._upstream_reason(dependent, name)
@@ -177,22 +173,50 @@ class _ReuseDecider:
         self._pending.add(name)
         return f"it reads '{runs}', which runs"
 
-    def _require_output(self, output: OutputId, reader: str) -> bool:
-        """Find the file of a needed output. Returns whether that turned its node from a hit into a miss.
+    # -- tables that were removed ------------------------------------------------------------------------------------
 
-        `reader` is the part of the reason that names the reader.
+    def _require_tables(self) -> None:
+        """Let nodes run again whose tables were removed, if the run shows them or a node reads them that surely runs.
+
+        If a pending node turns out to run, its attempt reports the tables that it lacks, see `cached_attempts.py`.
+        """
+        left = [name for name in self._order if name in self._reasons and not self._may_be_hit(name)]
+        left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
+        while left:
+            name = left.pop()
+            for item in self._nodes[name].inputs:
+                if self._require_output(item.output, f"'{name}' reads it"):
+                    left.append(item.output.node)
+        self._unsure.update(self._made_again)
+
+    def _may_be_hit(self, name: str) -> bool:
+        definition = self._keys.definition(name).items()
+        entries = self._history.of_node(name) if self._is_pending(name) else ()
+        return any(definition <= end.key_inputs.items() for end in entries)
+
+    def _require_output(self, output: OutputId, reader: str) -> bool:
+        """Return whether the node of a needed output must make it again. `reader` is the part of the reason about it.
+
+        A node that had no such output then would not have it now.
         """
         name = output.node
-        if name in self._reasons or output in self._files.get(name, {}):
+        if name in self._reasons or name in self._made_again or self._match[name].output(output) is None:
             return False
-        if self._match[name].output(output) is None:
-            return False  # the node had no such output then and would not have it now
-        path = self._history.find_file(self._match[name], output)
-        if path is None:
-            self._reasons[name] = f"its output is no longer there, and {reader}"
-            return True
-        self._files.setdefault(name, {})[output] = path
-        return False
+        if self._history.find_file(self._match[name], output) is not None:
+            return False
+        self._made_again[name] = made_again_for(reader)
+        return True
+
+
+def made_again_for(reader: str) -> str:
+    """Return why a node runs whose table was removed; `reader` says who needs it."""
+    return f"its table is made again, as {reader}"
+
+
+def has_outputs(entry: FinishedNode, spec: NodeSpec, read: Collection[OutputId]) -> bool:
+    """Return whether the node had those of its outputs that are `read`."""
+    given = {output.id for output in entry.outputs}
+    return all(output in given for output in spec.output_ids if output in read)
 
 
 def usable_entries(

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, final
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.history import RunHistory
-from nfrun.cache.journal import Journal, RunHeader
+from nfrun.cache.journal import Journal, RunHeader, read_journal
 from nfrun.cache.journal_writer import JournalWriter
+from nfrun.cache.kept_tables import kept_tables, remove_over_budget
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
 from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
-from nfrun.core.events import OutputRef, RunFinished
+from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
@@ -38,10 +39,10 @@ class RunCache:
     """The journal of one run and its cache lookups.
 
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
-    `keep` keeps intermediate outputs, see `remove_intermediate`. With `fsync`, its lines survive a power loss. `warn`
-    is called with warnings about damaged files. Errors of the journal go through `redact`. `gate` is that of the run's
-    event dispatcher: it writes the journal. `watch` sees what attempts open. With `verify`, no checksum of an earlier
-    run is used.
+    Unless `keep`, tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes,
+    None for the default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its
+    lines survive a power loss. `warn` is called with warnings about damaged files. Errors of the journal go through
+    `redact`. `watch` sees what attempts open. With `verify`, no checksum of an earlier run is used.
     """
 
     def __init__(
@@ -54,13 +55,15 @@ class RunCache:
         *,
         resume: bool,
         keep: bool,
+        budget: int | None = None,
         fsync: bool,
         warn: Callable[[str], None],
         redact: Callable[[str], str] = str,
         verify: bool = False,
     ) -> None:
         self._pipeline = pipeline
-        self._keep = keep
+        self._keep, self._budget = keep, budget
+        self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
@@ -75,6 +78,8 @@ class RunCache:
         if allowed := reusable(pipeline, resume=resume):
             self._history = read_history()
             self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, allowed=allowed)
+            again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
+            self._observed.made_again.update(again)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
             self._keys.definition(name)
             self._keys.facts(name)
@@ -88,8 +93,23 @@ class RunCache:
                     sync(parent)
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
-        self.gate = self._writer.admit
+        self._writer.warn = warn
         self._journal = journal
+        self._work, self._warn = work, warn
+
+    def gate(self, events: list[Event]) -> list[Event]:
+        """Write the journal; this is the gate of the run's event dispatcher. At the end, remove what is over budget."""
+        admitted = self._writer.admit(events)
+        if self._writer.end is not None and self._writer.error is None and not self._keep:
+            self._keep = True
+            try:
+                journals = [read_journal(folder) for folder in self._work.run_folders()]
+                kept, budget = remove_over_budget(self._work.path, kept_tables(journals), self._budget)
+            except OSError as error:
+                self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
+            else:
+                self.over_budget = (kept, budget) if kept > budget else None
+        return admitted
 
     def close(self) -> None:
         """Close the journal of a run that had no end, and save the checksums of large files."""
@@ -98,12 +118,17 @@ class RunCache:
             self._checksums.save()
 
     def _reason(self, node: str) -> str:
-        return self._decisions[node].reason if node in self._decisions else ""
+        why = self._decisions[node].reason if node in self._decisions else ""
+        return why or self._observed.reasons.get(node, "")
 
     @property
     def reused_nodes(self) -> frozenset[str]:
-        """The nodes that certainly do not run: the hits that were decided before the run."""
-        return frozenset(name for name, decision in self._decisions.items() if decision.hit is not None)
+        """The nodes that certainly do not run: hits that no pending node depends on, which may lack their tables."""
+        may_run: set[str] = set()
+        for name, decision in reversed([*self._decisions.items()]):
+            if decision.pending or name in may_run:
+                may_run.update((name, *self._pipeline.nodes[name].upstream))
+        return frozenset(n for n, decision in self._decisions.items() if decision.hit and n not in may_run)
 
     @property
     def changed_state(self) -> Collection[str]:
@@ -144,30 +169,6 @@ class RunCache:
             history=self._history,
             decisions=self._decisions,
         )
-
-    def remove_intermediate(self, refs: Mapping[str, OutputRef]) -> None:
-        """Remove the files of intermediate outputs after a run that ended with `ok`. Does nothing with `keep`.
-
-        Keeps the outputs that the pipeline shows and those of nodes with `cache: true`. Also removes the files that
-        reused nodes without `cache: true` have in earlier runs that did not end with `ok`. `refs` are the outputs of
-        this run by output id.
-        """
-        if self._keep:
-            return
-        shown = frozenset(self._pipeline.outputs.values())
-        nodes = self._pipeline.nodes
-        paths = [
-            Path(ref.path)
-            for ref in refs.values()
-            if ref.path and ref.id not in shown and nodes[ref.id.node].cache is not True
-        ]
-        if self._history is not None:
-            for name, finished in self._observed.used.items():
-                if not nodes[name].cache:
-                    paths += self._history.leftovers(finished)
-        for path in paths:
-            with suppress(OSError):
-                path.unlink()
 
 
 def forecast(

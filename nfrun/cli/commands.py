@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
 from nfrun.cli.lookback_commands import diff, logs, open_table, runs, shell, show
 from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
-from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
+from nfrun.cli.options import (
+    BenchOptions,
+    CleanOptions,
+    Options,
+    PlanOptions,
+    RunOptions,
+    ValidateOptions,
+    cache_budget,
+)
 from nfrun.system.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
@@ -75,7 +83,8 @@ def plan(options: PlanOptions, messages: Messages) -> int:
 def clean(options: CleanOptions, messages: Messages) -> int:
     """Prune the work folder of a pipeline, by default that of the working directory.
 
-    With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists.
+    With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists. Raises
+    UsageError if NFRUN_CACHE_SIZE is wrong.
     """
     from nfrun.cache.prune import plan_prune
     from nfrun.cache.work_dir import WORK_DIR, WorkDir
@@ -83,6 +92,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     from nfrun.reports.format_units import format_count, format_size
     from nfrun.spec.text_file import read_text
 
+    budget = cache_budget(options.cache_size, os.environ)
     file = options.pipeline
     if file is not None:
         read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
@@ -93,7 +103,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
         print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
         return EXIT_OK
     with folder.lock():
-        found = plan_prune(folder, everything=options.all)
+        found = plan_prune(folder, budget=budget, everything=options.all)
         for path in (*found.runs, *found.files) if options.dry_run else ():
             print(escape_controls(str(path)))
         if not options.dry_run:

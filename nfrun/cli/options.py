@@ -20,6 +20,9 @@ from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
 _Command = TypeVar("_Command")
 
+_CACHE_SIZE = "NFRUN_CACHE_SIZE"
+_NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+
 
 def _option(
     *flags: str,
@@ -96,6 +99,24 @@ def parse_slots(slots: str | int) -> int:
     return int(text)
 
 
+def _parse_cache_size(size: str | int) -> int:
+    return 0 if str(size).strip() == "0" else parse_size(str(size))
+
+
+def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
+    """Return how many bytes kept tables may take: `given`, or that of NFRUN_CACHE_SIZE; None for the default.
+
+    Raises UsageError if the variable is wrong.
+    """
+    text = environ.get(_CACHE_SIZE, "")
+    if given is not None or not text:
+        return given
+    try:
+        return _parse_cache_size(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is {_NO_CACHE_SIZE}", _CACHE_SIZE) from None
+
+
 def _parse_path(path: str | Path, what: str = "file") -> Path:
     if path == "":  # as from an unset variable; an empty Path is the working directory
         raise ValueError(f"an empty name is no {what}")
@@ -131,6 +152,15 @@ _work = partial(
     parse=partial(_parse_path, what="folder"),
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
+)
+_cache_size = partial(
+    _option,
+    "--cache-size",
+    parse=_parse_cache_size,
+    wrong=_NO_CACHE_SIZE,
+    metavar="SIZE",
+    help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
+    "or a tenth of the free space, whichever is less.",
 )
 _verify = partial(_flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.")
 _json = partial(_flag, "--json", help="One JSON document on stdout, and nothing else.")
@@ -184,7 +214,8 @@ class RunOptions(Options):
     quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start.")
     resume: bool = _flag("--resume", help="Reuse what earlier runs have finished, and run the rest.")
-    keep: bool = _flag("--keep", help="Keep the tables between nodes too when the run has ended well.")
+    keep: bool = _flag("--keep", help="Remove no tables at the end of this run, also if they take more than that.")
+    cache_size: int | None = _cache_size()
     verify: bool = _verify()
     fsync: bool = _flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
     grace: float = _option(
@@ -227,6 +258,7 @@ class CleanOptions(Options):
         help="The pipeline file whose work folder is meant. Left out: .nfrun in the working directory."
     )
     work: Path | None = _work()
+    cache_size: int | None = _cache_size()
     all: bool = _flag("--all", help="All runs, and what nodes with 'cache: true' gave.")
     dry_run: bool = _flag("--dry-run", help="Only list what would be removed.")
 

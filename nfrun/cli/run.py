@@ -28,7 +28,7 @@ from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.std_streams import Messages
-from nfrun.tables.handoffs import PERSISTENT_HANDOFFS, store_class
+from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 OpenTable = Callable[[OutputId], Any]
 # Returns why nodes are not reused, by node. It is called at the end of the run.
 Obstacles = Callable[[], Mapping[str, str]]
-_BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles], Iterable[Reporter]]
+# Returns the bytes that kept tables take, and the budget, if that is less. It is called at the end of the run.
+OverBudget = Callable[[], tuple[int, int] | None]
+_BuildReporters = Callable[[RunRecord, OpenTable, Mapping[str, str], Obstacles, OverBudget], Iterable[Reporter]]
 
 
 @frozen
@@ -99,8 +101,8 @@ def run_prepared(
 ) -> RunResult:
     """Run a prepared pipeline inside of `around(run)`, and return its result.
 
-    `build_reporters(record, table, placement, obstacles)` gets the executors of nodes that do not run on threads as
-    `placement`, and `obstacles()` returns why nodes are not reused.
+    `build_reporters(record, table, placement, obstacles, over_budget)` gets the executors of nodes that do not run on
+    threads as `placement`. `obstacles()` returns why nodes are not reused, and `over_budget()` that of `RunCache`.
     `import_module` imports the user's modules; None if this process has only this run.
     """
     with _open_cache(setup) as cache:
@@ -138,7 +140,7 @@ def _run(
         reporters=[
             record,
             *_events_file(setup),
-            *build_reporters(record, table, executors, lambda: cache.obstacles if cache else {}),
+            *build_reporters(record, table, executors, *_notes(cache)),
             NodeStatsFile(
                 setup.work.path,
                 pipeline.file,
@@ -165,9 +167,13 @@ def _run(
         end = cache.end or end
         if run.dispatcher.gate_error is not None:
             end = end.with_error(run.dispatcher.gate_error)
-        if end.status == "ok" and not run.dispatcher.stopped:
-            cache.remove_intermediate(record.refs)
     return RunResult(end, record, run.run.detached, run.dispatcher.stopped, tables)
+
+
+def _notes(cache: RunCache | None) -> tuple[Obstacles, OverBudget]:
+    if cache is None:
+        return dict, lambda: None
+    return lambda: cache.obstacles, lambda: cache.over_budget
 
 
 def _events_file(setup: RunSetup) -> Iterator[Reporter]:
@@ -192,6 +198,7 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         setup.started,
         resume=options.resume,
         keep=options.keep,
+        budget=setup.budget,
         fsync=options.fsync,
         verify=options.verify,
         warn=setup.messages.warn,
@@ -209,6 +216,11 @@ def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStor
     file_readers = [
         spec for name, spec in setup.pipeline.nodes.items() if name in placement or KINDS[spec.kind].reads_files(spec)
     ]
+    # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
+    reads = [
+        spec for spec in setup.pipeline.nodes.values() if KINDS[spec.kind].has_local_source(spec) and not spec.cache
+    ]
+    unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
     return store_class(options.handoff)(
         setup.folder,
         mode=options.handoff,
@@ -216,6 +228,7 @@ def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStor
         write_first=frozenset(item.output for spec in file_readers for item in spec.inputs),
         budget=options.memory,
         persistent=options.handoff in PERSISTENT_HANDOFFS,
+        unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
         fsync=options.fsync,
         on_published=run.output_published,
         on_error=run.abort,

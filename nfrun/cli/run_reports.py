@@ -30,12 +30,13 @@ def build_reporters(
     table: Callable[[str], Any],
     placement: Mapping[str, str],
     obstacles: Callable[[], Mapping[str, str]],
+    over_budget: Callable[[], tuple[int, int] | None],
 ) -> Iterator[Reporter]:
     """Yield the reporters that the options ask for, in order. They show the state in `record`.
 
     `table(id)` opens an output, and returns None if there is nothing to show. Results for stdout are written to
     `results`. `placement` has the executors of nodes that do not run on threads. `obstacles()` returns
-    why nodes are not reused.
+    why nodes are not reused, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
     """
     options, pipeline = setup.options, setup.pipeline
     if not options.quiet:
@@ -57,6 +58,7 @@ def build_reporters(
         outputs={} if options.json else pipeline.outputs,
         table=table,
         obstacles=obstacles,
+        over_budget=over_budget,
         place=lambda node: str(pipeline.nodes[node].source),
         cpu=time.process_time,
         idle=idle_seconds,

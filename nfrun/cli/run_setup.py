@@ -17,7 +17,7 @@ from typing import IO
 from nfrun.cache.journal import RunHeader, next_number
 from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import RunOptions
+from nfrun.cli.options import RunOptions, cache_budget
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
@@ -41,7 +41,8 @@ class RunSetup:
     `pipeline` is bound: its parameters and expressions are evaluated. `folder` is the run folder in the work folder
     `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs.
     `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
-    `events` is the open events file, None without `--events`. `redactor` masks secrets.
+    `budget` is that of `cache_budget`. `events` is the open events file, None without `--events`. `redactor` masks
+    secrets.
     """
 
     options: RunOptions
@@ -52,6 +53,7 @@ class RunSetup:
     started: RunHeader
     recorded: NodeStats
     thread_variables: Mapping[str, str]
+    budget: int | None
     events: IO[str] | None
     redactor: Redactor
     messages: Messages
@@ -66,6 +68,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     OSError.
     """
     _check_events_file(options.events)
+    budget = cache_budget(options.cache_size, os.environ)
     run_id = new_run_id()
     resolved = resolve(
         options.pipeline,
@@ -99,6 +102,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             started=_header(RunHeader(run_id, work.pipeline_name(pipeline), number), resolved, command),
             recorded=recorded,
             thread_variables=default_thread_variables(pipeline, os.environ),
+            budget=budget,
             events=events,
             redactor=resolved.redactor,
             messages=messages,

@@ -95,7 +95,8 @@ class Outcome:
     `input_waits` the seconds waited for each input. `cpu` is the CPU seconds of the thread that did the work, and
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
     hit: the node did not run, and the outputs are those of an earlier run. `observation` has the files, hosts
-    and process state that it used, None if it used none that count.
+    and process state that it used, None if it used none that count. `lacking` are inputs whose tables were removed:
+    the node did not run, and starts again once the nodes that make them have run.
     """
 
     node: str
@@ -109,6 +110,7 @@ class Outcome:
     gil_wait: float = 0.0
     reused: bool = False
     observation: Observation | None = None
+    lacking: tuple[OutputRef, ...] = ()
 
 
 @frozen

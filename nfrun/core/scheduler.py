@@ -30,7 +30,8 @@ from nfrun.core.events import (
     RunStarted,
 )
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.plan import Node, Plan
+from nfrun.core.plan import Plan
+from nfrun.core.ready_queue import ReadyQueue
 
 State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 
@@ -42,8 +43,6 @@ LOST_BUDGET = 2
 
 # Another attempt would fail in the same way.
 _FINAL = (Cause.IO, Cause.PERMISSION, Cause.INTERNAL, Cause.CANCELLED)
-
-Demand = tuple[tuple[str, float], ...]
 
 
 class Scheduler:
@@ -72,15 +71,16 @@ class Scheduler:
         count = len(self._nodes)
         self._state = [_WAITING] * count
         self._attempt = [0] * count
+        self._starts = [0] * count  # as `_attempt`, but also counts the starts of nodes that lacked a table
         self._failures = [0] * count
         self._losses = [0] * count
         self._ready_at = [0.0] * count
-        self._order = [(-plan.priorities[name], i) for i, name in enumerate(self._names)]
         self._missing = [len(node.needs) + len(node.order_only) for node in self._nodes]
         self._needed_by: list[list[int]] = [[] for _ in range(count)]
         self._order_only_dependents: list[list[int]] = [[] for _ in range(count)]
         self._readers: dict[str, int] = {}
         self._outputs: dict[str, OutputRef] = {}
+        self._released: dict[str, OutputRef] = {}  # for nodes that run again
         for i, node in enumerate(self._nodes):
             for name in node.needs:
                 self._needed_by[self._index[name]].append(i)
@@ -88,19 +88,8 @@ class Scheduler:
                 self._order_only_dependents[self._index[name]].append(i)
             for output in node.reads:
                 self._readers[output] = self._readers.get(output, 0) + 1
-        self._capacity = dict(plan.budget)
-        self._free = dict(plan.budget)
-        # One heap for each distinct demand, so that the best node that fits is at the top of one of them.
-        self._heaps: dict[Demand, list[tuple[float, int]]] = {}
-        queues: dict[Demand, tuple[Demand, list[tuple[float, int]]]] = {}  # demand and heap by the node's resources
-        for node in self._nodes:
-            if node.resources not in queues:
-                demand = self._demand_of(node)
-                queues[node.resources] = (demand, self._heaps.setdefault(demand, []))
-        queue_of = [queues[node.resources] for node in self._nodes]
-        self._demand = [demand for demand, _ in queue_of]
-        self._heap = [heap for _, heap in queue_of]
-        # (time, node, attempt, whether it ends a back-off; otherwise it is the timeout of the attempt)
+        self._ready = ReadyQueue(plan)
+        # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []
         self._detached: set[tuple[int, int]] = set()
         self._left = count
@@ -118,8 +107,8 @@ class Scheduler:
     def wake_at(self) -> float | None:
         """The time of the next timeout or end of a back-off, when `tick` is due; None if there is none."""
         while self._timers:
-            when, i, attempt, backoff = self._timers[0]
-            if self._attempt[i] == attempt and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
+            when, i, start, backoff = self._timers[0]
+            if self._starts[i] == start and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
                 return when
             heapq.heappop(self._timers)
         return None
@@ -151,7 +140,9 @@ class Scheduler:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
         self._free_resources(i)
         events: list[Event] = []
-        if outcome.failure is None:
+        if outcome.lacking:
+            self._make_again(now, i, outcome.lacking, events)
+        elif outcome.failure is None:
             events.append(
                 NodeFinished(
                     now,
@@ -180,8 +171,8 @@ class Scheduler:
         """Count the timeout of an attempt from now. The first call counts; one for an attempt that is over does not."""
         i = self._index[node]
         timeout = self._nodes[i].timeout
-        if timeout is not None:  # `wake_at` drops it if the attempt is over
-            heapq.heappush(self._timers, (now + timeout, i, attempt, False))
+        if timeout is not None and self._attempt[i] == attempt:  # `wake_at` drops it if the attempt is over
+            heapq.heappush(self._timers, (now + timeout, i, self._starts[i], False))
 
     def set_capacity(self, now: float, resource: str, amount: float) -> list[Event]:
         """Set how much of a resource there is now, at most its budget, and start what fits.
@@ -189,11 +180,7 @@ class Scheduler:
         If there is less than before, running attempts go on. A node that asks for more than there is waits, for ever if
         need be: only its budget limits that. Raises KeyError for a resource without a budget, ValueError for NaN.
         """
-        amount = min(amount, self.plan.budget[resource])
-        if not amount > float("-inf"):  # false for NaN too: after either, nothing would ever be free again
-            raise ValueError(f"there cannot be {amount} of {resource!r}")
-        self._free[resource] += amount - self._capacity[resource]
-        self._capacity[resource] = amount
+        self._ready.set_capacity(resource, amount)
         events: list[Event] = []
         self._dispatch(now, events)
         return events
@@ -202,11 +189,11 @@ class Scheduler:
         """End the back-offs and time out the attempts that are due at `now`."""
         events: list[Event] = []
         while (when := self.wake_at) is not None and when <= now:
-            _, i, attempt, backoff = heapq.heappop(self._timers)
+            _, i, _, backoff = heapq.heappop(self._timers)
             if backoff:
                 self._make_ready(now, i)
                 continue
-            timeout = self._nodes[i].timeout
+            timeout, attempt = self._nodes[i].timeout, self._attempt[i]
             self._detached.add((i, attempt))
             self._free_resources(i)
             events.append(AttemptStopped(now, self._names[i], attempt, "timeout"))
@@ -253,24 +240,22 @@ class Scheduler:
     def _make_ready(self, now: float, i: int) -> None:
         self._state[i] = _READY
         self._ready_at[i] = now
-        heapq.heappush(self._heap[i], self._order[i])
+        self._ready.add(i)
 
     def _start(self, now: float, i: int, events: list[Event]) -> None:
         node = self._nodes[i]
         self._state[i] = _RUNNING
         self._attempt[i] += 1
+        self._starts[i] += 1
         self.running += 1
-        for resource, amount in self._demand[i]:
-            self._free[resource] -= amount
         if node.timeout is not None and node.name not in self._begins_later:
-            heapq.heappush(self._timers, (now + node.timeout, i, self._attempt[i], False))
+            heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False))
         inputs = {o: self._outputs[o] for o in node.reads if o in self._outputs} if node.reads else NOTHING
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
 
     def _free_resources(self, i: int) -> None:
         self.running -= 1
-        for resource, amount in self._demand[i]:
-            self._free[resource] += amount
+        self._ready.give_back(i)
 
     def _fail(self, now: float, i: int, failure: Failure, duration: float, events: list[Event]) -> None:
         name, attempt = self._names[i], self._attempt[i]
@@ -280,7 +265,7 @@ class Scheduler:
             delay = self._delay(i, failure)
             self._state[i] = State.BACKOFF
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
-            heapq.heappush(self._timers, (now + delay, i, attempt, True))
+            heapq.heappush(self._timers, (now + delay, i, self._starts[i], True))
         else:
             self._causes[failure.cause] = None
             events.append(NodeFailed(now, name, attempt, failure, duration))
@@ -312,8 +297,11 @@ class Scheduler:
         events.append(NodeCancelled(now, self._names[i], self._stop_reason or "cancelled"))
         self._end(now, i, State.CANCELLED, events)
 
-    def _end(self, now: float, i: int, state: State, events: list[Event]) -> None:
-        """End a node, and then the nodes that can no longer start. It is a loop, since chains can be long."""
+    def _end(self, now: float, i: int, state: State, events: list[Event], because: str = "") -> None:
+        """End a node, and then the nodes that can no longer start. It is a loop, since chains can be long.
+
+        These are skipped because of the failed node `because`, by default the one that ends.
+        """
         self._state[i] = state
         missing = self._missing
         pending = [i]
@@ -331,7 +319,7 @@ class Scheduler:
                         self._unblock(now, dependent, pending)
                 elif self._state[dependent] is _WAITING:
                     self._state[dependent] = State.SKIPPED
-                    events.append(NodeSkipped(now, self._names[dependent], self._names[i]))
+                    events.append(NodeSkipped(now, self._names[dependent], because or self._names[i]))
                     pending.append(dependent)
             for dependent in self._order_only_dependents[ended]:
                 missing[dependent] = left = missing[dependent] - 1
@@ -350,14 +338,51 @@ class Scheduler:
 
     def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
         if output in self._outputs and not self._readers.get(output) and output not in self.plan.retained:
-            events.append(OutputReleased(now, output, self._outputs.pop(output)))
+            ref = self._released[output] = self._outputs.pop(output)
+            events.append(OutputReleased(now, output, ref))
+
+    # -- tables that are made again ---------------------------------------------------------------------------------
+
+    def _make_again(self, now: float, i: int, lacking: Collection[OutputRef], events: list[Event]) -> None:
+        """Run the nodes again whose tables an attempt lacks. Its own node starts again once they have ended.
+
+        An output is released again if it is read again.
+        """
+        if self._stop_reason is not None:
+            self._cancel_node(now, i, events)
+            return
+        self._attempt[i] -= 1  # it did nothing
+        for ref in lacking:
+            maker = self._index[ref.id.node]
+            if self._state[maker] is not _FINISHED or self._outputs.get(ref.id) != ref:
+                continue  # it runs again, or has run again, for another reader
+            self._left += 1
+            for output in self._nodes[maker].reads:
+                self._readers[output] += 1
+                if output in self._released:
+                    self._outputs[output] = self._released.pop(output)
+            for dependent in self._needed_by[maker]:
+                self._missing[dependent] += self._state[dependent] is _WAITING
+            self._wait(now, maker, events)
+        self._wait(now, i, events)
+
+    def _wait(self, now: float, i: int, events: list[Event]) -> None:
+        """Make a node ready once the nodes that it depends on have ended, some of which may run again."""
+        needs = [(self._state[self._index[name]], name) for name in self._nodes[i].needs]
+        self._missing[i] = sum(state is not _FINISHED for state, _ in needs)
+        failed = next((name for state, name in needs if state in (State.FAILED, State.SKIPPED)), None)
+        self._state[i] = _WAITING if failed is None else State.SKIPPED
+        if failed is not None:
+            events.append(NodeSkipped(now, self._names[i], failed))
+            self._end(now, i, State.SKIPPED, events, failed)
+        elif not self._missing[i]:
+            self._make_ready(now, i)
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
         if self._stop_reason is not None:
             return
         self._stop_reason = why
-        for heap in self._heaps.values():
-            heap.clear()
+        self._ready.clear()
         for i, state in enumerate(self._state):
             if state in (State.WAITING, State.READY, State.BACKOFF):
                 self._state[i] = State.CANCELLED
@@ -368,28 +393,7 @@ class Scheduler:
                     self._readers[output] -= 1
                     self._release_unread(now, output, events)
 
-    # -- choice of the next node ------------------------------------------------------------------------------------
-
     def _dispatch(self, now: float, events: list[Event]) -> None:
-        """Start the ready nodes that fit into the free resources, in order of priority.
-
-        Smaller nodes overtake a node that does not fit, since idle slots cost more than a late start.
-        """
-        free = self._free
-        while self._stop_reason is None:
-            best: list[tuple[float, int]] | None = None
-            for demand, heap in self._heaps.items():
-                if heap and (best is None or heap[0] < best[0]):
-                    for resource, amount in demand:
-                        if not amount <= free[resource] + 1e-9:  # written so that NaN never fits
-                            break
-                    else:
-                        best = heap
-            if best is None:
-                return
-            self._start(now, heapq.heappop(best)[1], events)
-
-    def _demand_of(self, node: Node) -> Demand:
-        # A demand above the budget would never fit. It is cut to the budget, as with Snakemake's threads. A demand of
-        # nothing is left out: it fits even where less than nothing is free, after the capacity became smaller.
-        return tuple(sorted((name, min(amount, self.plan.budget[name])) for name, amount in node.resources if amount))
+        """Start the ready nodes that fit into the free resources, in order of priority."""
+        while self._stop_reason is None and (i := self._ready.take()) is not None:
+            self._start(now, i, events)

@@ -238,6 +238,8 @@ class Kind:
     # Returns the URI of a file on another machine that a node reads, "" if it reads none. Such a node is reused by the
     # version that the service gives for the file.
     remote_input: Callable[[NodeSpec], str] = lambda node: ""
+    # Whether a node only reads files of this machine, so that its table need not be written to another file.
+    has_local_source: Callable[[NodeSpec], bool] = lambda node: False
     # Returns the files outside of the run that a node writes, by their paths relative to the folder.
     external_outputs: Callable[[NodeSpec, Path], Mapping[str, Path]] = lambda node, folder: {}
     # Yields paths and glob patterns, relative to the folder, of files that a node reads, whether they exist or not.

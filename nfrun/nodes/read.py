@@ -140,6 +140,12 @@ def _named(node: NodeSpec) -> Iterator[str]:
         yield source
 
 
+def _has_local_source(node: NodeSpec) -> bool:
+    from nfrun.tables.local_files import local_source
+
+    return local_source(node.body) is not None
+
+
 READ = Kind(
     name="read",
     schema={
@@ -159,6 +165,7 @@ READ = Kind(
     external_inputs=_files,
     remote_input=lambda node: node.body,
     named_files=_named,
+    has_local_source=_has_local_source,
     packages=("pyarrow",),
     uses_environment=False,
 )

@@ -34,7 +34,8 @@ class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
     `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
-    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node.
+    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node,
+    and `over_budget()` the bytes that kept tables take and the budget, if that is less.
     `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
     far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which cores of the
     machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes
@@ -56,6 +57,7 @@ class Summary:
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
         obstacles: Callable[[], Mapping[str, str]] = dict,
+        over_budget: Callable[[], tuple[int, int] | None] = lambda: None,
         cpu: Callable[[], float],
         children_cpu: Callable[[], float],
         makespan: Callable[[Mapping[str, float]], float],
@@ -74,6 +76,7 @@ class Summary:
         self._table = table
         self._place = place
         self._obstacles = obstacles
+        self._over_budget = over_budget
         self._quiet = quiet
         self._redact = redact
         self._cpu = cpu
@@ -155,6 +158,10 @@ class Summary:
             more = len(obstacles) - _MAX_OBSTACLES
             are = "nodes are" if more > 1 else "node is"
             print_line(err, f"… and {more:,} more {are} not reused: 'nfrun plan --resume' says why", "dim")
+        if (found := self._over_budget()) is not None:
+            kept, budget = map(format_size, found)
+            what = f"kept tables take {kept}, more than the budget of {budget}"
+            print_line(err, f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
         if len(reused) == len(record.nodes):
             return
         path, longest = record.critical_path()

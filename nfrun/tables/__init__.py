@@ -12,7 +12,7 @@ Other packages use:
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `formats`: `FormatError`, `format_of`
 - `frozen`: `frozen_output`
-- `handoffs`: `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
+- `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `write_file`
 - `local_files`: `local_source`, `resolve_files`
 - `remote_versions`: `RemoteVersions`

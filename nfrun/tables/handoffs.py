@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from nfrun.tables.store import TableStore
 
+DEFAULT_HANDOFF = "auto"
 PERSISTENT_HANDOFFS = ("auto", "mmap")  # those that leave files, which a later run can reuse
 _OTHER_STORES = {"json": ("nfrun.tables.json_store", "JsonStore")}
 HANDOFFS = (*PERSISTENT_HANDOFFS, "memory", *_OTHER_STORES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.events import OutputRef
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import bytes_checksum
@@ -41,6 +43,21 @@ class WrittenFile:
     checksum: str | None = None
     schema_digest: str | None = None
     whole: pa.Buffer | None = None
+
+    def described(self, ref: OutputRef) -> OutputRef:
+        """Return the reference of an output with what is known of its file."""
+        return replace(
+            ref, digest=self.digest, size=self.size, checksum=self.checksum, schema_digest=self.schema_digest
+        )
+
+    def opened(self, path: str) -> pa.Table:
+        """Return the table in the file, memory-mapped. Raises HandoffError if it cannot be opened.
+
+        A file of less than a page is not mapped: the map takes more memory than it frees, takes longer than writing the
+        file, and uses one of the 65,530 maps that Linux allows a process. Its bytes take the place of the published
+        table even so: that may be a view of a larger object, or of one that its node goes on to change.
+        """
+        return open_file(Path(path), self.size) if self.whole is None else pa.ipc.open_file(self.whole).read_all()
 
 
 def write_file(

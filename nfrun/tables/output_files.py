@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
-from nfrun.tables.ipc import schema_line, write_file
-from nfrun.tables.stored_form import read_all
+from nfrun.tables.ipc import described, schema_line, size_of, write_file
+from nfrun.tables.stored_form import as_stored, read_all
 from nfrun.tables.write_queue import Key
 
 
@@ -36,12 +36,36 @@ class StoredOutput:
     error: HandoffError | None = None
     written: bool = False
     no_readers: bool = False  # it has no more readers, but its file stays
+    temporary: bool = False  # if it has a file, that goes with it, even in a persistent store
     plain: bool = False  # whether its table has plain types alone, as far as that is known: see `described`
 
 
 def output_path(folder: Path, output: str, attempt: int) -> str:
     """Return the path of an output's Arrow file in the folder of its run: `<folder>/<output>.<attempt>.arrow`."""
     return f"{folder!s}{os.sep}{output}.{attempt}.arrow"
+
+
+def in_memory(output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, path: str | None) -> StoredOutput:
+    """Return the state of an output that readers get from memory; `path` is that of the file that it gets, if any.
+
+    Reads all batches of a reader, whose exceptions pass through. Raises FormatError if a file cannot hold a dictionary.
+    """
+    if isinstance(value, pa.RecordBatchReader):
+        value = read_all(value)
+    schema, plain = described(value.schema)
+    value = as_stored(value, plain)
+    schema = schema if plain else schema_line(value.schema)  # its types may be others now
+    ref = OutputRef(output, value.num_rows, size_of(value), schema, path, None, attempt)
+    return StoredOutput((output, attempt), ref, value, plain=plain)
+
+
+def hashed(ref: OutputRef, table: pa.Table) -> OutputRef:
+    """Return the reference with the digests of the table."""
+    from nfrun.tables.digest import Digest
+
+    content = Digest(table.schema)
+    content.add(table)
+    return replace(ref, digest=content.hexdigest(), schema_digest=content.schema_digest(table))
 
 
 def write_output(

@@ -25,9 +25,9 @@ from nfrun.system.atomic_files import remove_partials
 from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.ipc import described, open_file, schema_line, size_of, write_file
-from nfrun.tables.output_files import StoredOutput, failed_write, output_path, write_output
-from nfrun.tables.stored_form import as_registered, as_stored, is_streamed, read_all
+from nfrun.tables.ipc import open_file, write_file
+from nfrun.tables.output_files import StoredOutput, failed_write, hashed, in_memory, output_path, write_output
+from nfrun.tables.stored_form import as_registered, is_streamed
 from nfrun.tables.write_queue import Key, WriteQueue
 
 _CLOSE_SECONDS = 0.1  # how long `close(wait=False)` waits for the writer thread
@@ -45,7 +45,8 @@ class TableStore:
     `auto`, outputs in `retained` and `write_first` (whose files will be asked for) are written at once, the others
     only under pressure. At most `budget` bytes are queued for writing (default: a quarter of the memory); beyond that,
     `publish` waits. With `persistent`, which needs a mode with files, every output is written at once and its file
-    stays after its last reader, so that another run can reuse it. With `fsync`, files survive a power loss.
+    stays after its last reader, so that another run can reuse it; but of the outputs in `unwritten`, only the digest is
+    computed, and a file that `file` asks for goes with the table. With `fsync`, files survive a power loss.
 
     `on_published(ref)` is called once for each output that is committed and written or hashed, in a persistent store
     with the checksum of its file; `on_error(error)` when one cannot be written. They run on threads of the store or
@@ -61,6 +62,7 @@ class TableStore:
         write_first: frozenset[str] = frozenset(),
         budget: int | None = None,
         persistent: bool = False,
+        unwritten: frozenset[str] = frozenset(),
         fsync: bool = False,
         on_published: Callable[[OutputRef], None] = lambda ref: None,
         on_error: Callable[[HandoffError], None] = lambda error: None,
@@ -68,19 +70,19 @@ class TableStore:
         self._folder, self._mode = folder, mode
         self._retained = retained
         self.persistent = persistent
+        self._unwritten = unwritten
         self.fsync = fsync
         self._on_published = on_published
         self._on_error = on_error
         self._entries: dict[Key, StoredOutput] = {}
-        self._write_queue = WriteQueue(
-            available_memory() // 4 if budget is None else budget, retained | write_first, persistent=persistent
-        )
+        self._budget = available_memory() // 4 if budget is None else budget
+        self._write_queue = WriteQueue(self._budget, retained | write_first, persistent=persistent)
+        self._temporary_bytes = 0
         self._busy = False
         self._closed = False
         self._lock = threading.Lock()
         self._change = threading.Condition(self._lock)
-        # A separate condition, so that the writer wakes up only when there is work for it, not at every change.
-        self._work = threading.Condition(self._lock)
+        self._work = threading.Condition(self._lock)  # wakes the writer only when there is work for it
         self._writer: threading.Thread | None = None
         self._unchecked: SimpleQueue[StoredOutput | None] = SimpleQueue()  # files to read for their checksums
         self._unchecked_count = 0
@@ -97,25 +99,24 @@ class TableStore:
         FormatError if it cannot hold a dictionary; exceptions of a reader pass through.
         """
         self._refuse_if_closed(output)
-        path = None if self._mode == "memory" else self.path(output, attempt)
+        temporary = output in self._unwritten
+        path = None if self._mode == "memory" or temporary else self.path(output, attempt)
         if path is not None and (self._mode == "mmap" or is_streamed(value)):
             ref = write_output(path, output, attempt, value, fsync=self.fsync)
             self._register(ref)
             return ref
-        if isinstance(value, pa.RecordBatchReader):
-            value = read_all(value)
-        schema, plain = described(value.schema)
-        value = as_stored(value, plain)
-        schema = schema if plain else schema_line(value.schema)  # its types may be others now
-        ref = OutputRef(output, value.num_rows, size_of(value), schema, path, None, attempt)
-        entry = StoredOutput((output, attempt), ref, value, plain=plain)
+        entry = in_memory(output, attempt, value, path)
         with self._lock:
-            if path is not None or output in self._retained:
-                self._wait_for_room(ref.bytes)
+            if path is not None or temporary or output in self._retained:
+                self._wait_for_room(entry.ref.bytes)
                 self._refuse_if_closed(output)
+                if temporary:
+                    self._temporary_bytes += entry.ref.bytes
+                    # With more of them than that in memory, they become files until their last reader has ended.
+                    entry.temporary, entry.file_requested = True, self._temporary_bytes > self._budget // 2
                 self._enqueue(entry)
             self._entries[entry.key] = entry
-        return ref
+        return entry.ref
 
     def path(self, output: str, attempt: int) -> str:
         """Return the path of an output's file, which need not be there."""
@@ -124,17 +125,22 @@ class TableStore:
     def register_file(self, ref: OutputRef) -> OutputRef:
         """Add an output that another process or an earlier run wrote to its file, and return its reference.
 
-        A file of an earlier run must have been verified. If the mode is `memory`, the file is unlinked as soon as it is
-        mapped. Raises HandoffError if the file cannot be opened or the store is closed.
+        A file of an earlier run must have been verified. It stays in the folder of that run, and this store never
+        removes it. If the mode is `memory`, or the output in `unwritten`, a file of this run is unlinked as soon as it
+        is mapped. Raises HandoffError if the file cannot be opened or the store is closed.
         """
-        if self._mode != "memory":
+        path = Path(self._path_of(ref))
+        if not self._is_own(path) or not (self._mode == "memory" or ref.id in self._unwritten):
             self._register(ref)
             return ref
-        path = Path(self._path_of(ref))
         table = open_file(path)
-        with suppress(OSError):
-            path.unlink()
+        path.unlink(missing_ok=True)
         return self.publish(ref.id, ref.attempt, table)
+
+    def holds(self, ref: OutputRef) -> bool:
+        """Return whether the output has a table here: it was published or registered, and is not released."""
+        with self._lock:
+            return (ref.id, ref.attempt) in self._entries
 
     def wait_digest(self, ref: OutputRef) -> OutputRef:
         """Wait until the output's digest is computed, and return its reference with the digest.
@@ -200,10 +206,10 @@ class TableStore:
         """
         with self._lock:
             entry = self._entries.get((ref.id, ref.attempt)) if self.persistent else None
-            if entry is None:
-                self._release(ref.id, ref.attempt)
-            elif entry.key in self._write_queue:
+            if entry is not None and entry.key in self._write_queue:
                 entry.no_readers = True
+            elif entry is None or entry.temporary:
+                self._release(ref.id, ref.attempt)
             else:
                 del self._entries[entry.key]
 
@@ -217,10 +223,9 @@ class TableStore:
 
         Outputs that are written only under pressure do not count. Without `seconds`, wait without limit.
         """
+        queue = self._write_queue
         with self._lock:
-            return self._change.wait_for(
-                lambda: not (self._write_queue.has_work() or self._busy or self._unchecked_count), seconds
-            )
+            return self._change.wait_for(lambda: not (queue.has_work() or self._busy or self._unchecked_count), seconds)
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
@@ -232,8 +237,8 @@ class TableStore:
                 return
             # Refuse to publish from now on: only detached attempts still do, and nothing would remove their files.
             self._closed = True
-            for output, attempt in list(self._entries):
-                stays = self.persistent or output in self._retained
+            for (output, attempt), entry in list(self._entries.items()):
+                stays = not entry.temporary and (self.persistent or output in self._retained)
                 if not stays or not wait:
                     self._release(output, attempt, keep_file=stays)
             self._change.notify_all()
@@ -257,6 +262,9 @@ class TableStore:
     def _path_of(self, ref: OutputRef) -> str:
         return ref.path or self.path(ref.id, ref.attempt)
 
+    def _is_own(self, path: Path) -> bool:
+        return path.parent == self._folder  # not in the folder of an earlier run
+
     # -- called with the lock held ---------------------------------------------------------------------------------
 
     def _wait_for_room(self, size: int) -> None:
@@ -277,16 +285,18 @@ class TableStore:
         if entry is None:
             return
         entry.released = True
+        self._temporary_bytes -= entry.ref.bytes if entry.temporary else 0
         if self._write_queue.cancel(entry.key):  # otherwise `_write` drops the table and the file when it is done
             entry.table = None
             self._change.notify_all()
-            if entry.written and not keep_file:
-                self._write_queue.unlink(self._path_of(entry.ref))
+            path = self._path_of(entry.ref)
+            if entry.written and not keep_file and self._is_own(Path(path)):
+                self._write_queue.unlink(path)
                 self._wake()
 
     def _complete(self, entry: StoredOutput) -> None:
         """Publish a committed output; in a persistent store, when the checksum of its file is taken."""
-        if entry.ref.checksum is None and self.persistent:
+        if entry.ref.checksum is None and self.persistent and not entry.temporary:
             self._unchecked_count += 1
             self._unchecked.put(entry)
         else:
@@ -342,8 +352,7 @@ class TableStore:
 
     def _write(self, entry: StoredOutput) -> None:
         error: HandoffError | None = None
-        written, mapped, ref = False, None, entry.ref
-        path = self._path_of(entry.ref)
+        written, mapped, ref, path = False, None, entry.ref, self._path_of(entry.ref)
         table = entry.table  # keeps the table alive, so that it is freed after the lock is released
 
         def stop_if_released() -> None:
@@ -354,19 +363,11 @@ class TableStore:
             if entry.ref.path is not None or entry.file_requested:
                 file = write_file(table, path, stop_if_released, fsync=self.fsync)
                 written = True
-                ref = replace(
-                    ref, digest=file.digest, size=file.size, checksum=file.checksum, schema_digest=file.schema_digest
-                )
-                # Don't map a file of less than a page: the map takes more memory than it frees, takes longer than
-                # writing the file, and uses one of the 65,530 maps that Linux allows a process. Drop the published
-                # table even so: it may be a view of a larger object, or of one that its node goes on to change.
+                ref = file.described(ref)
                 if not entry.no_readers:
-                    whole = file.whole
-                    mapped = open_file(Path(path), file.size) if whole is None else pa.ipc.open_file(whole).read_all()
+                    mapped = file.opened(path)
             else:
-                from nfrun.tables.digest import table_digest
-
-                ref = replace(ref, digest=table_digest(table))
+                ref = hashed(ref, table)
         except Exception as failed:  # any error must reach the callers that wait for this output
             error = failed_write(failed, entry.ref.id, entry.ref.bytes)
         with self._lock:
@@ -374,12 +375,13 @@ class TableStore:
             entry.ref, entry.written, entry.error = ref, written, error
             if first and entry.committed and not error and not released:
                 self._complete(entry)
-            if released and written:
+            if written and (released or (entry.no_readers and entry.temporary)):
                 self._write_queue.unlink(path)
             if released or entry.no_readers:
                 entry.table = None
                 if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
+                    self._temporary_bytes -= entry.ref.bytes if entry.temporary else 0
             elif mapped is not None and self._mode != "memory":
                 entry.table = mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)
@@ -391,9 +393,8 @@ class TableStore:
         path = Path(self._path_of(ref))
         mapped = open_file(path, ref.size)
         with self._lock:
-            if self._closed:
-                with suppress(OSError):
-                    path.unlink()
+            if self._closed and self._is_own(path):
+                path.unlink(missing_ok=True)
             self._refuse_if_closed(ref.id)
             key = ref.id, ref.attempt
             self._entries[key] = StoredOutput(key, ref, mapped, written=True)

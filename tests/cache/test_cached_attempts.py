@@ -1,9 +1,8 @@
-"""Tests of `CachedAttempts`: on a hit it links the earlier output files, on a miss it runs the attempt."""
+"""Tests of `CachedAttempts`: on a hit the outputs are those of an earlier run, on a miss it runs the attempt."""
 
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +48,8 @@ class FakeHistory:
 class Trial:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pipeline = Pipeline("p.yaml", str(path), "p", "", {}, {}, {s.id: s for s in (A, B, W)}, {})
+        shown = {"b": OutputId("b")}
+        self.pipeline = Pipeline("p.yaml", str(path), "p", "", {}, {}, {s.id: s for s in (A, B, W)}, shown)
         self.store = TableStore(path / "now", mode="auto", persistent=True)
         self.keys = CacheKeys(self.pipeline)
         self.observed_files = ObservedFiles(
@@ -71,14 +71,19 @@ class Trial:
         self, spec: NodeSpec, digests: Mapping[str, str], wrote: Mapping[str, str] | None = None
     ) -> FinishedNode:
         """Add a finished node of an earlier run, whose inputs had these digests."""
-        before = TableStore(self.path / f"earlier-{len(self.history.finished)}", mode="mmap", persistent=True)
-        (self.path / f"earlier-{len(self.history.finished)}").mkdir()
-        ref = before.publish(spec.id, 1, TABLE)
+        folder = self.path / f"earlier-{len(self.history.finished)}"
+        before = TableStore(folder, mode="mmap", persistent=True)
+        folder.mkdir()
+        ref = before.publish(OutputId(spec.id), 1, TABLE)
         before.close()
         key_inputs = dict(self.keys.key_inputs(spec.id, inputs=digests, needs={}))
-        outputs = (FinishedOutput(spec.id, ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"),)
+        outputs = (
+            FinishedOutput(
+                OutputId(spec.id), ref.rows, ref.bytes, ref.schema, ref.digest or "", ref.size or 0, "c", "x"
+            ),
+        )
         self.history.files[spec.id] = Path(ref.path or "")
-        finished = FinishedNode(spec.id, cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0)
+        finished = FinishedNode(spec.id, cache_key(key_inputs), key_inputs, outputs, wrote or {}, 7.0, folder=folder)
         self.history.finished.append(finished)
         return finished
 
@@ -121,46 +126,65 @@ def test_a_miss_runs_the_attempt(trial: Trial) -> None:
     assert trial.observed_files.used == {}
 
 
-def test_a_hit_links_the_file_under_a_name_of_this_run(trial: Trial) -> None:
-    finished = trial.add_finished(A, {})
-    outcome = trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]}))
+def earlier_file(trial: Trial, node: str) -> Path:
+    return trial.path / "earlier-0" / f"{node}.1.arrow"
+
+
+def test_a_hit_has_the_file_where_it_is(trial: Trial) -> None:
+    finished = trial.add_finished(B, {"a": "d"})
+    outcome = trial.attempt("b", ReuseDecision("", finished))
     assert (outcome.reused, outcome.failure, trial.attempts) == (True, None, [])
-    ref = outcome.outputs["a"]
-    assert ref.path == str(trial.path / "now" / "a.1.arrow")
-    assert Path(ref.path).samefile(trial.history.files["a"])
+    ref = outcome.outputs["b"]
+    assert ref.path == str(earlier_file(trial, "b"))
     assert trial.store.open(ref).equals(TABLE)
-    assert trial.observed_files.used == {"a": finished}
+    (output,) = finished.outputs
+    used = replace(finished, outputs=(replace(output, file="b.1.arrow", home="earlier-0", shown=True),))
+    assert trial.observed_files.used == {"b": used}
+    assert list((trial.path / "now").iterdir()) == []
+    trial.store.discard(ref)
+    trial.store.flushed()
+    assert earlier_file(trial, "b").exists()
 
 
-def test_a_hit_links_no_file_that_no_node_needs(trial: Trial) -> None:
-    outcome = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}), {}))
+def test_a_hit_opens_no_file_that_no_node_needs(trial: Trial) -> None:
+    finished = trial.add_finished(A, {})
+    del trial.history.files["a"]
+    outcome = trial.attempt("a", ReuseDecision("", finished))
     assert outcome.reused
     assert outcome.outputs["a"].path is None
-    assert list((trial.path / "now").iterdir()) == []
+    assert not trial.store.holds(outcome.outputs["a"])
 
 
-def test_a_hit_copies_the_file_if_it_cannot_be_linked(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*paths: object, **more: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    finished = trial.add_finished(A, {})
-    monkeypatch.setattr(os, "link", refuse)
-    ref = trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]})).outputs["a"]
-    path = Path(ref.path or "")
-    assert not path.samefile(trial.history.files["a"])
-    assert path.stat().st_mode & 0o777 == 0o444
-    assert trial.store.open(ref).equals(TABLE)
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.1.arrow"]
+def test_an_attempt_that_reads_a_hit_gets_its_file(trial: Trial) -> None:
+    inputs = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}))).outputs
+    outcome = trial.attempt("w", ReuseDecision("it runs"), inputs=inputs)
+    assert (outcome.lacking, trial.attempts) == ((), [("w", 1)])
+    assert trial.store.open(inputs["a"]).equals(TABLE)
 
 
-def test_a_missing_file_fails_the_node_with_kind_io(trial: Trial) -> None:
-    finished = trial.add_finished(A, {})
-    with pytest.raises(HandoffError) as caught:
-        trial.attempt("a", ReuseDecision("", finished, {"a": trial.path / "gone"}))
-    size = finished.outputs[0].size
-    assert nfrun_failure(caught.value) == Failure(
-        Cause.IO, "", f"cannot reuse the output 'a' ({size:,} bytes): No such file or directory", errno=errno.ENOENT
-    )
+def test_an_attempt_whose_input_was_removed_lacks_it_and_does_not_run(trial: Trial) -> None:
+    inputs = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}))).outputs
+    del trial.history.files["a"]
+    outcome = trial.attempt("w", ReuseDecision("it runs"), inputs=inputs)
+    assert (outcome.lacking, trial.attempts) == (tuple(inputs.values()), [])
+    finished = trial.observed_files.used["a"]
+    trial.attempt("a", ReuseDecision("", finished), attempt=2)
+    assert trial.attempts == [("a", 2)]
+    assert trial.observed_files.made_again == {"a": finished}
+
+
+def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("nfrun.cache.cached_attempts.sync", lambda path: synced.append(Path(path)))
+    finished = replace(trial.add_finished(A, {}), folder=trial.path / "earlier-0", wrote={"out.csv": "c"})
+    trial.attempt("a", ReuseDecision("", finished))
+    assert synced == []
+    trial.store.fsync = True
+    trial.attempt("a", ReuseDecision("", finished))
+    file = trial.path / "earlier-0" / "x"
+    assert synced == [file, file.parent, trial.path, trial.path / "out.csv", trial.path, trial.path.parent]
 
 
 def test_a_file_that_may_not_be_opened_fails_the_node_with_permission_error(
@@ -169,16 +193,16 @@ def test_a_file_that_may_not_be_opened_fails_the_node_with_permission_error(
     def refuse(*arguments: object) -> None:
         raise PermissionError(errno.EACCES, "Failed to open local file. Detail: …")
 
-    finished = trial.add_finished(A, {})
+    finished = trial.add_finished(B, {"a": "d"})
     monkeypatch.setattr(pa, "memory_map", refuse)
     with pytest.raises(HandoffError) as caught:
-        trial.attempt("a", ReuseDecision("", finished, {"a": trial.history.files["a"]}))
-    message = "cannot open a.1.arrow: Permission denied"
+        trial.attempt("b", ReuseDecision("", finished))
+    message = "cannot open b.1.arrow: Permission denied"
     assert nfrun_failure(caught.value) == Failure(Cause.PERMISSION, "PermissionError", message, errno=errno.EACCES)
 
 
 def test_a_second_attempt_ignores_the_cache(trial: Trial) -> None:
-    outcome = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}), {}), attempt=2)
+    outcome = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {})), attempt=2)
     assert not outcome.reused
     assert trial.attempts == [("a", 2)]
 
@@ -188,7 +212,7 @@ def test_a_second_attempt_ignores_the_cache(trial: Trial) -> None:
 
 def input_of(trial: Trial, table: pa.Table = TABLE) -> tuple[Mapping[str, OutputRef], str]:
     """Return the output of 'a' in this run, and its digest."""
-    ref = trial.store.publish("a", 1, table)
+    ref = trial.store.publish(OutputId("a"), 1, table)
     return {"a": ref}, reader_digest(trial.store.wait_digest(ref))
 
 
@@ -198,7 +222,7 @@ def test_a_pending_node_is_reused_if_its_inputs_are_unchanged(trial: Trial) -> N
     outcome = trial.attempt("b", ReuseDecision("it reads 'a', which runs", pending=True), inputs=inputs)
     assert outcome.reused
     assert trial.store.open(outcome.outputs["b"]).equals(TABLE)
-    assert trial.observed_files.used == {"b": finished}
+    assert trial.observed_files.used["b"].key == finished.key
 
 
 @pytest.mark.parametrize(
@@ -207,7 +231,7 @@ def test_a_pending_node_is_reused_if_its_inputs_are_unchanged(trial: Trial) -> N
 def test_changed_inputs_or_a_decision_to_run_mean_an_attempt(trial: Trial, table: pa.Table, pending: bool) -> None:
     _, digest = input_of(trial)
     trial.add_finished(B, {"a": digest})
-    ref = trial.store.publish("a", 2, table)
+    ref = trial.store.publish(OutputId("a"), 2, table)
     assert not trial.attempt("b", ReuseDecision("why", pending=pending), inputs={"a": ref}).reused
     assert trial.attempts == [("b", 1)]
 
@@ -226,7 +250,7 @@ def test_a_node_with_a_changed_definition_waits_for_no_digest(trial: Trial, monk
     assert not trial.attempt("b", ReuseDecision("why", pending=True), inputs=inputs).reused
 
 
-def test_a_pending_node_runs_if_its_output_file_is_missing(trial: Trial) -> None:
+def test_a_pending_node_runs_if_the_file_of_an_output_that_the_run_shows_is_missing(trial: Trial) -> None:
     inputs, digest = input_of(trial)
     trial.add_finished(B, {"a": digest})
     del trial.history.files["b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader
 from nfrun.cache.work_dir import JOURNAL, WorkDir
-from nfrun.system.checksums import file_checksum
+from nfrun.system.checksums import bytes_checksum, file_checksum
 
 NAMES = [f"20260101-00000{i}-abcdef" for i in range(3)]
 
@@ -167,17 +168,35 @@ def test_file_names_in_a_journal_cannot_leave_the_folder(trial: Trial, name: str
     journal.close()
     history = trial.history()
     assert history.find_file(history.with_key("k")[0], "a") is None
-    assert history.leftovers(history.with_key("k")[0]) == []
 
 
-@pytest.mark.parametrize("ended", ["failed", "cancelled", ""])
-def test_only_runs_that_did_not_end_well_have_leftovers(trial: Trial, ended: str) -> None:
-    folder = trial.run(0, {"a": b"data", "b": None}, ended=ended)
-    trial.run(1, {"a": b"data"})
+@pytest.mark.parametrize("home", ["..", "/tmp", ".", "20260101-000000-aaaaaa/..", "link"])
+def test_runs_named_in_a_journal_cannot_lead_out_of_the_work_folder(trial: Trial, home: str) -> None:
+    (trial.work.path.parent / "a.1.arrow").write_bytes(b"data")
+    folder = trial.work.make_run_folder(NAMES[0])
+    (folder.parent / "a.1.arrow").write_bytes(b"data")
+    (folder.parent / "link").symlink_to(trial.work.path.parent)
+    journal = Journal(folder)
+    journal.started(RunHeader(NAMES[0], "p.yaml", 1))
+    output = FinishedOutput("a", 1, 8, "", "d", 4, bytes_checksum(b"data"), "a.1.arrow", home=home)
+    journal.finished(FinishedNode("a", "k", {}, (output,), {}))
+    journal.close()
     history = trial.history()
-    bad, good = history.with_key("k")
-    assert history.leftovers(bad) == [folder / "a.1.arrow"]
-    assert history.leftovers(good) == []
+    assert history.find_file(history.with_key("k")[0], "a") is None
+
+
+def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
+    first = trial.run(0, {"a": b"data"})
+    (entry,) = trial.history().of_node("a")
+    second = trial.work.make_run_folder(NAMES[1])
+    journal = Journal(second)
+    journal.started(RunHeader(NAMES[1], "p.yaml", 2))
+    outputs = tuple(replace(output, home=first.name) for output in entry.outputs)
+    journal.finished(replace(entry, outputs=outputs, reused=True))
+    journal.close()
+    (first / JOURNAL).unlink()
+    history = trial.history()
+    assert history.find_file(history.of_node("a")[0], "a") == first / "a.1.arrow"
 
 
 def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:

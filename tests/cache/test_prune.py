@@ -10,6 +10,7 @@ import pytest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader
 from nfrun.cache.prune import plan_prune
 from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
+from nfrun.core.pipeline import OutputId
 
 PAGE = 4096
 
@@ -27,29 +28,38 @@ class Trial:
         cached: str = "",
         key: str = "k",
         journal: bool = True,
+        version: int = 1,
+        outputs: bool = True,
+        tables: bool = True,
+        home: str = "",
     ) -> Path:
-        """Make a run in which these nodes finished under the key `key`, with a page of data each."""
+        """Make a run in which these nodes finished under the key `key`, with a page of data each.
+
+        Without `tables` their files are gone, and with a `home` they are in the folder of that run.
+        """
         self.number += 1
         folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
         written = Journal(folder)
         if journal:
-            written.started(RunHeader(folder.name, pipeline, self.number))
+            written.started(RunHeader(folder.name, pipeline, self.number, version))
         for node in nodes:
-            (folder / f"{node}.1.arrow").write_bytes(b"." * PAGE)
-            outputs = (FinishedOutput(node, 1, 8, "", "d", PAGE, "", f"{node}.1.arrow"),)
-            written.finished(FinishedNode(node, f"{key} {node}", {}, outputs, {}, cached=node in cached))
+            file = f"{node}.1.arrow"
+            if tables and outputs and not home:
+                (folder / file).write_bytes(b"." * PAGE)
+            given = (FinishedOutput(OutputId(node), 1, 8, "", "d", PAGE, "", file, home=home),) if outputs else ()
+            written.finished(FinishedNode(node, f"{key} {node}", {}, given, {}, cached=node in cached))
         if ended:
             written.ended(ended)
         written.close()
         return folder
 
-    def pruned(self, *, everything: bool = False) -> list[str]:
+    def pruned(self, *, budget: int = 1 << 40, everything: bool = False) -> list[str]:
         """Prune, and return the removed paths relative to the work folder."""
-        found = plan_prune(self.work, everything=everything)
+        found = plan_prune(self.work, budget=budget, everything=everything)
         found.remove()
         gone = [*found.runs, *found.files]
         assert not any(os.path.lexists(path) for path in gone)
-        again = plan_prune(self.work, everything=everything)
+        again = plan_prune(self.work, budget=budget, everything=everything)
         assert not again.runs
         assert not again.files
         return sorted(str(path.relative_to(self.work.path)) for path in gone)
@@ -64,33 +74,71 @@ def test_an_empty_folder_has_nothing_to_remove(trial: Trial) -> None:
     assert trial.pruned() == []
 
 
-def test_the_last_run_that_ended_well_stays_and_those_before_it_go(trial: Trial) -> None:
-    one, two, three = trial.run("a"), trial.run("a", ended="failed"), trial.run("a")
-    assert trial.pruned() == [f"runs/{one.name}", f"runs/{two.name}"]
-    assert (three / "a.1.arrow").exists()
-    assert (three / JOURNAL).exists()
-
-
-@pytest.mark.parametrize("ended", ["failed", "cancelled", ""])
-def test_runs_that_can_be_resumed_stay(trial: Trial, ended: str) -> None:
-    trial.run("a")
+@pytest.mark.parametrize("ended", ["ok", "failed", "cancelled", ""])
+def test_runs_and_their_tables_stay_within_the_budget(trial: Trial, ended: str) -> None:
+    trial.run("a", ended=ended)
     trial.run("a", ended=ended)
     trial.run("b", ended=ended)
     assert trial.pruned() == []
 
 
-def test_each_pipeline_has_a_last_run_of_its_own(trial: Trial) -> None:
-    trial.run("a", pipeline="q.yaml")
-    gone = trial.run("a")
-    trial.run("a")
+def test_tables_over_the_budget_go_and_their_runs_stay(trial: Trial) -> None:
+    one, two = trial.run("a", "b", key="k1"), trial.run("a", "b", key="k2")
+    assert trial.pruned(budget=3 * PAGE) == [f"runs/{one.name}/a.1.arrow"]
+    assert trial.pruned(budget=0) == [f"runs/{one.name}/b.1.arrow"]  # those of the last run are its outputs
+    assert (two / "a.1.arrow").exists()
+    assert (one / JOURNAL).exists()
+
+
+def test_runs_before_the_last_100_go_if_their_tables_are_gone(trial: Trial) -> None:
+    one, two = trial.run("a", key="k1"), trial.run("a", key="k2")
+    for _ in range(100):
+        trial.run("b", tables=False)
+    assert trial.pruned() == []
+    (one / "a.1.arrow").unlink()
+    assert trial.pruned() == [f"runs/{one.name}"]
+    assert (two / "a.1.arrow").exists()
+
+
+def test_each_pipeline_has_last_runs_of_its_own(trial: Trial) -> None:
+    other = trial.run("a", pipeline="q.yaml", tables=False)
+    gone = trial.run("a", tables=False)
+    for _ in range(100):
+        trial.run("a", tables=False)
     assert trial.pruned() == [f"runs/{gone.name}"]
+    assert other.exists()
+
+
+def test_a_run_stays_whose_table_another_run_uses(trial: Trial) -> None:
+    first = trial.run("a", key="k1")
+    for _ in range(101):
+        trial.run("a", key="k1", home=first.name)
+    assert trial.pruned() == [f"runs/20260101-{2:06}-abcdef"]
+    assert (first / "a.1.arrow").exists()
+
+
+def test_a_run_stays_that_has_the_last_result_without_a_table(trial: Trial) -> None:
+    first = trial.run("a", key="k1", outputs=False)
+    second = trial.run("a", key="k2", outputs=False)
+    for _ in range(100):
+        trial.run("a", key="k1", outputs=False)
+    assert trial.pruned() == [f"runs/{first.name}"]
+    assert second.exists()
+
+
+def test_what_a_newer_nfrun_has_written_stays(trial: Trial) -> None:
+    folder = trial.run("a", version=2)
+    (folder / "unknown.arrow").touch()
+    for _ in range(100):
+        trial.run("b", tables=False)
+    assert trial.pruned() == []
 
 
 def test_outputs_of_cached_nodes_stay_under_every_key_from_the_latest_run(trial: Trial) -> None:
     first = trial.run("ab", "c", cached="ab", key="k1")
     second = trial.run("ab", cached="ab", key="k2")
     third = trial.run("ab", cached="ab", key="k2")
-    assert trial.pruned() == [f"runs/{first.name}/c.1.arrow", f"runs/{second.name}"]
+    assert trial.pruned(budget=0) == [f"runs/{first.name}/c.1.arrow", f"runs/{second.name}/ab.1.arrow"]
     assert (first / "ab.1.arrow").exists()
     assert (third / "ab.1.arrow").exists()
 
@@ -98,7 +146,7 @@ def test_outputs_of_cached_nodes_stay_under_every_key_from_the_latest_run(trial:
 def test_an_earlier_cached_output_stays_if_the_latest_is_gone(trial: Trial) -> None:
     first = trial.run("a", cached="a")
     (trial.run("a", cached="a") / "a.1.arrow").unlink()
-    assert trial.pruned() == []
+    assert trial.pruned(budget=0) == []
     assert (first / "a.1.arrow").exists()
 
 
@@ -158,5 +206,6 @@ def test_a_hard_linked_file_counts_once_when_its_last_name_goes(trial: Trial) ->
     (second / "a.1.arrow").unlink()
     os.link(first / "a.1.arrow", second / "a.1.arrow")
     pages = sum(512 * (folder / JOURNAL).stat().st_blocks for folder in (first, second))
-    assert plan_prune(trial.work).size == 512 * (first / JOURNAL).stat().st_blocks
+    plan = plan_prune(trial.work, budget=0)
+    assert (plan.files, plan.size) == ((first / "a.1.arrow",), 0)
     assert plan_prune(trial.work, everything=True).size == PAGE + pages

@@ -24,6 +24,7 @@ PROGRAMS = {
     "late_logs": ["--trials", "50"],
     "flood": ["--size", "1e8"],
     "random_pipelines": ["--trials", "20"],
+    "eviction": ["--trials", "2"],
 }
 SECONDS = 900  # a program that takes longer hangs
 

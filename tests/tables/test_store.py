@@ -21,6 +21,7 @@ import nfrun.tables.output_files
 import nfrun.tables.store
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import OutputId
 from nfrun.system.checksums import file_checksum
 from nfrun.tables.digest import Digest, table_digest
 from nfrun.tables.formats import FormatError
@@ -304,9 +305,7 @@ def test_memory_publishes_retained_outputs_without_a_file(make: Any) -> None:
 
 
 def test_memory_writes_a_requested_file_while_the_table_is_hashed(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nfrun.tables.digest
-
-    blocker = WriteBlocker(monkeypatch, nfrun.tables.digest, "table_digest")
+    blocker = WriteBlocker(monkeypatch, name="hashed")
     store, emitted = make(mode="memory", retained=frozenset({"a"}))
     ref = store.publish("a", 1, MANY)
     assert blocker.started.wait(10)
@@ -377,9 +376,7 @@ def test_a_release_during_a_write_stops_the_write(make: Any, monkeypatch: pytest
 
 
 def test_an_output_released_while_it_is_hashed_is_not_published(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nfrun.tables.digest
-
-    blocker = WriteBlocker(monkeypatch, nfrun.tables.digest, "table_digest")
+    blocker = WriteBlocker(monkeypatch, name="hashed")
     store, emitted = make(mode="memory", retained=frozenset("a"))
     ref = store.publish("a", 1, MANY)
     assert blocker.started.wait(10)
@@ -387,6 +384,52 @@ def test_an_output_released_while_it_is_hashed_is_not_published(make: Any, monke
     blocker.open.set()
     assert store.flushed(10)
     assert emitted.published == []
+
+
+def test_an_unwritten_output_is_hashed_and_its_file_goes_with_it(make: Any) -> None:
+    store, emitted = make(persistent=True, unwritten=frozenset({"a", "b"}))
+    a, b = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
+    assert store.flushed(10)
+    assert [(ref.path, ref.digest) for ref in emitted.published] == [(None, table_digest(MANY))] * 2
+    assert store.wait_digest(a).schema_digest == emitted.published[0].schema_digest
+    assert files(store) == []
+    path = store.file(b)
+    assert open_file(path).equals(MANY)
+    assert store.open(a) is MANY
+    store.release(a)
+    store.release(b)
+    assert store.flushed(10)
+    assert files(store) == []
+
+
+def test_many_bytes_of_unwritten_outputs_are_files_until_they_are_released(make: Any) -> None:
+    store, emitted = make(persistent=True, unwritten=frozenset({"a", "b"}), budget=2 * MANY.nbytes)
+    a, b = store.publish("a", 1, MANY), store.publish("b", 1, MANY)
+    assert store.flushed(10)
+    assert [ref.path for ref in emitted.published] == [None, None]
+    assert files(store) == ["b.1.arrow"]
+    assert store.open(b).equals(MANY)
+    store.close()
+    assert files(store) == []
+    assert not store.holds(a)
+
+
+def test_a_file_of_another_run_is_opened_where_it_is_and_never_removed(make: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    earlier = TableStore(folder, mode="mmap", persistent=True)
+    ref = earlier.publish(OutputId("a"), 1, MANY)
+    for mode in MODES:
+        store, _ = make(mode=mode)
+        store.register_file(ref)
+        assert store.holds(ref)
+        assert store.open(ref).equals(MANY)
+        store.discard(ref)
+        assert store.flushed(10)
+        store.close()
+        with pytest.raises(HandoffError):
+            store.register_file(ref)
+    assert Path(ref.path).exists()
 
 
 def test_a_reader_keeps_its_mapping_after_the_file_is_gone(make: Any) -> None:
