@@ -7,7 +7,6 @@
 Other packages use:
 
 - `cache_key`: `reader_digest`
-- `history`: `RunHistory`
 - `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `next_number`, `read_ends`, `read_journal`,
   `RunEnding`, `RunHeader`, `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`

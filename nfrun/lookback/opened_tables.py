@@ -5,6 +5,7 @@ A file is used only if its size and checksum are those in the journal. Nothing i
 
 from __future__ import annotations
 
+import json
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -13,16 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.history import RunHistory
+from nfrun.cache.cache_key import reader_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.lookback.run_list import ListedRun
+from nfrun.lookback.run_list import ListedRun, list_runs
 from nfrun.system.checksums import file_checksum
 
+Node = FinishedNode | UnfinishedNode
 _MAX_LISTED = 6
+_MANY = 20  # entries of so many nodes are not looked for one by one
 
 
 class RunTables:
@@ -31,34 +34,31 @@ class RunTables:
     def __init__(self, work: WorkDir, run: ListedRun) -> None:
         self._work = work
         self.run = run
+        self._ends: dict[str, Node] = {}
         self._checked: dict[OutputId, Path | None] = {}
 
     @cached_property
     def journal(self) -> JournalContents:
-        """The journal of the run."""
+        """The whole journal of the run. Of a long one, the entries of a few nodes take a tenth of the time."""
         return read_journal(self.run.folder)
-
-    @cached_property
-    def ends(self) -> Mapping[str, FinishedNode | UnfinishedNode]:
-        """The nodes that have ended in the run, by id."""
-        return ends_of(self.journal)
 
     def output_id(self, name: str, shown: Callable[[], Mapping[str, OutputId]] = dict) -> OutputId:
         """Return the id of the output that a user names: by its id, or by the id of a node with one output.
 
         `shown` returns the outputs that the pipeline file names. It is called if the journal does not have the name.
         """
-        end = self.ends.get(name)
+        end = self._end(name)
         if isinstance(end, FinishedNode):
             return self._only_output(end)
         if end is not None:
             raise NotRecorded(self._unfinished(end))
-        for other in self.ends.values():
-            found = other.output(name) if isinstance(other, FinishedNode) else None
+        for other in read_journal(self.run.folder, only=[_as_json("id", name)]).finished:
+            found = other.output(name)
             if found is not None:
                 return found.id
-            if isinstance(other, UnfinishedNode) and name.startswith(f"{other.node}."):
-                raise NotRecorded(self._unfinished(other))
+        for failed in self.journal.unfinished:
+            if name.startswith(f"{failed.node}."):
+                raise NotRecorded(self._unfinished(failed))
         named = shown()
         if name in named:
             return self._found(named[name])[1].id
@@ -66,7 +66,9 @@ class RunTables:
 
     def files(self, outputs: Iterable[OutputId]) -> dict[OutputId, Path]:
         """Return the paths of intact files with these outputs, from this run or from any with the same content."""
-        found = {output: self._intact(output) for output in outputs}
+        wanted = list(outputs)
+        self._load(dict.fromkeys(output.node for output in wanted))
+        found = {output: self._intact(output) for output in wanted}
         missing = [output for output, path in found.items() if path is None]
         if missing:
             listed = shortened([f"'{output}'" for output in missing], _MAX_LISTED)
@@ -101,26 +103,48 @@ class RunTables:
         return self._checked[output]
 
     def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
-        own = self._own_path(output)
+        own = self._path(self.run.id, output)
         with suppress(FileNotFoundError):
             if own is not None and is_intact(own, output):
                 return own
-        history = RunHistory(self._work, self.run.pipeline, warn=lambda message: None, keep_bad=False)
-        other = history.find_file(finished, output.id)
+        other = self._elsewhere(output)
         if other is None and own is not None and own.exists():
             again = self.command_again([finished.node])
             raise HandoffError(f"{own} is damaged and is not used: '{again}' makes the table again")
         return other
 
-    def _own_path(self, output: FinishedOutput) -> Path | None:
-        """Return where the run says that the file is. Accepts only plain names from a journal."""
-        names = (output.home or self.run.id, output.file or "..")
+    def _elsewhere(self, output: FinishedOutput) -> Path | None:
+        """Return an intact file with the same content from any other run."""
+        for run in list_runs(self._work):
+            for finished in read_journal(run.folder, only=[_as_json("digest", output.digest)]).finished:
+                for found in finished.outputs:
+                    path = self._path(run.id, found) if reader_digest(found) == reader_digest(output) else None
+                    with suppress(FileNotFoundError):
+                        if path is not None and is_intact(path, found):
+                            return path
+        return None
+
+    def _path(self, run: str, output: FinishedOutput) -> Path | None:
+        """Return where a run says that the file is. Accepts only plain names from a journal."""
+        names = (output.home or run, output.file or "..")
         if any(name in ("", ".", "..") or Path(name).name != name for name in names):
             return None
         return self._work.path.joinpath("runs", *names)
 
+    def _end(self, node: str) -> Node | None:
+        """Return how a node ended, None if it has not."""
+        self._load([node])
+        return self._ends.get(node)
+
+    def _load(self, nodes: Iterable[str]) -> None:
+        """Read the entries of these nodes from the journal."""
+        new = [node for node in nodes if node not in self._ends]
+        few = [_as_json("node", node) for node in new] if len(new) < _MANY else ()
+        if new:
+            self._ends |= ends_of(read_journal(self.run.folder, only=few))
+
     def _found(self, output: OutputId) -> tuple[FinishedNode, FinishedOutput]:
-        end = self.ends.get(output.node)
+        end = self._end(output.node)
         if isinstance(end, UnfinishedNode):
             raise NotRecorded(self._unfinished(end))
         found = None if end is None else end.output(output)
@@ -147,7 +171,7 @@ class RunTables:
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
         ids = [output.id for end in self.journal.finished for output in end.outputs]
-        known = dict.fromkeys([*ids, *self.ends, *shown])
+        known = dict.fromkeys([*ids, *ends_of(self.journal), *shown])
         close = closest_match(name, known)
         if close:
             return f"{self} has no output '{ellipsize(name)}': did you mean '{close}'?"
@@ -156,9 +180,9 @@ class RunTables:
         return f"{self} has no output '{ellipsize(name)}'{state}: {has}"
 
 
-def ends_of(journal: JournalContents) -> dict[str, FinishedNode | UnfinishedNode]:
+def ends_of(journal: JournalContents) -> dict[str, Node]:
     """Return the nodes that have ended in a run, by id, in the order of the journal; those that failed come last."""
-    ends: list[FinishedNode | UnfinishedNode] = [*journal.finished, *journal.unfinished]
+    ends: list[Node] = [*journal.finished, *journal.unfinished]
     return {end.node: end for end in ends}
 
 
@@ -166,3 +190,8 @@ def is_intact(path: Path, output: FinishedOutput) -> bool:
     """Return whether a file has the size and the checksum that the journal has. Raises OSError if it cannot be read."""
     found = path.stat(follow_symlinks=False)
     return stat.S_ISREG(found.st_mode) and found.st_size == output.size and file_checksum(path) == output.checksum
+
+
+def _as_json(key: str, value: str) -> str:
+    """Return a key and its value as they stand in a journal."""
+    return f'"{key}": {json.dumps(value)}'

@@ -12,11 +12,10 @@ from nfrun.cache.reuse_decision import entry_changes
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
-from nfrun.lookback.opened_tables import ends_of
+from nfrun.lookback.opened_tables import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
 
-Node = FinishedNode | UnfinishedNode
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
 
@@ -109,9 +108,9 @@ def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
     first, second = ends_of(before), ends_of(after)
     names = list(dict.fromkeys([*second, *first]))
     found = [diff for name in names if (diff := _node_diff(name, first.get(name), second.get(name))) is not None]
-    started = [run.started for run in (before, after)]
+    started = [run.started for run in (before, after) if run.started is not None and run.started.at]
     params, versions = (
-        _changed_values(*({} if run is None else getattr(run, what) for run in started))
+        _changed_values(*(getattr(run, what) for run in started)) if len(started) == 2 else {}  # else one is older
         for what in ("params", "versions")
     )
     timings = [Timing(name, first[name].duration, end.duration) for name, end in second.items() if name in first]

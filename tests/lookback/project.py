@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conftest import Here
 
-from nfrun.cache.journal import read_ends
+from nfrun.cache.journal import read_ends, with_checksum
+from nfrun.cache.work_dir import JOURNAL
 
 STEPS = """
 import os
@@ -100,11 +103,23 @@ class Project:
         work = self.folder / ".nfrun"
         return {str(path.relative_to(work)): path.read_bytes() for path in sorted(work.rglob("*")) if path.is_file()}
 
-    def table(self, number: int, name: str) -> Path:
-        """Return the file of an output in the folder of a run."""
+    def folder_of(self, number: int) -> Path:
+        """Return the folder of a run."""
         folders = (self.folder / ".nfrun" / "runs").iterdir()
         (folder,) = [path for path in folders if (run := read_ends(path)[0]) and run.number == number]
-        (found,) = folder.glob(f"{name}.*.arrow")
+        return folder
+
+    def rewrite_journal(self, number: int, rewrite: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Replace the lines of the journal of a run. Lines for which `rewrite` returns None are left out."""
+        path = self.folder_of(number) / JOURNAL
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        for line in lines:
+            del line["check"]
+        path.write_bytes(b"".join(with_checksum(json.dumps(new)) for line in lines if (new := rewrite(line))))
+
+    def table(self, number: int, name: str) -> Path:
+        """Return the file of an output in the folder of a run."""
+        (found,) = self.folder_of(number).glob(f"{name}.*.arrow")
         return found
 
 
@@ -114,3 +129,17 @@ def new_project(folder: Path, here: Here | None = None) -> Project:
     project.write("steps.py", STEPS)
     project.write("trial.yaml", PIPELINE)
     return project
+
+
+def as_older(line: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a line of a journal as nfrun wrote it before it recorded how runs were started and how they failed."""
+    keys = {
+        "started": ("event", "run", "pipeline", "number", "version"),
+        "finished": ("event", "node", "key", "parts", "outputs", "wrote", "took", "reused", "cached"),
+        "ended": ("event", "status"),
+    }
+    own = keys.get(line["event"], ())
+    outputs = ("id", "rows", "bytes", "schema", "digest", "size", "checksum", "file")
+    if "outputs" in line:
+        line["outputs"] = [{key: output[key] for key in outputs} for output in line["outputs"]]
+    return {key: line[key] for key in own} if own else None

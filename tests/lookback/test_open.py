@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from conftest import Here
-from project import BROKEN, Project, new_project
+from project import BROKEN, Project, as_older, new_project
 
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
 
@@ -159,6 +161,31 @@ def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -
             assert (done.returncode, done.stdout) == (74, "")
             again = "'nfrun run trial.yaml -q --keep --force double' makes the table again"
             assert done.stderr == f"nfrun: {file} is damaged and is not used: {again}\n"
+
+
+def test_it_works_while_a_run_holds_the_folder(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    project.rewrite_journal(1, lambda line: line if line["event"] != "ended" and line.get("node") != "listed" else None)
+    with (tmp_path / ".nfrun" / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert opened(project, "double", "--format", "csv") == CSV
+        done = project.look("open", "listed")
+    assert done.returncode == 2
+    assert re.match(
+        "nfrun: run 1 has no output 'listed' that has ended in it .it is (killed|running).: it has ", done.stderr
+    )
+
+
+def test_tables_of_an_older_nfrun_are_opened(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    project.rewrite_journal(1, as_older)
+    assert opened(project, "double", "--format", "csv") == CSV
+    project.table(1, "double").unlink()
+    done = project.look("open", "double")
+    again = "'nfrun run trial.yaml --keep --force double' makes it again"
+    assert (done.returncode, done.stderr) == (2, f"nfrun: the table of 'double' in run 1 was removed: {again}\n")
 
 
 @pytest.mark.parametrize(

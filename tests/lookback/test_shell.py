@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +55,11 @@ def test_rerun_imports_the_code_again(tmp_path: Path) -> None:
     project = new_project(tmp_path)
     project.run()
     script = """
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 steps = Path("steps.py")
 steps.write_text(steps.read_text().replace("factor * n", "factor * n + 1"))
@@ -196,3 +206,27 @@ def test_an_input_whose_node_failed_is_an_error(tmp_path: Path) -> None:
     done = project.nfrun("shell", "after", stdin="print(1)")
     assert done.returncode == 2
     assert done.stderr == "nfrun: 'broken' failed in run 1 and left no table: ValueError: no \\x1b[31m\n"
+
+
+def test_a_terminal_gets_a_prompt_and_what_there_is(kept: Project) -> None:
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-P", "-m", "nfrun", "shell", "double"]
+    with subprocess.Popen(command, cwd=kept.folder, stdin=inner, stdout=inner, stderr=subprocess.PIPE) as process:
+        os.close(inner)
+        os.write(outer, b"print('rows', table.num_rows)\nexit()\n")
+        shown = b""
+        with suppress(OSError):  # a terminal whose other end is closed
+            while data := os.read(outer, 4096):
+                shown += data
+        assert process.stderr
+        said = process.stderr.read().decode()
+    os.close(outer)
+    assert process.returncode == 0
+    assert b"rows 3" in shown
+    assert said.splitlines()[:5] == [
+        f"node 'double' of {kept.folder}/trial.yaml, with the tables of run 1",
+        "  table  3 rows",
+        "  factor = 2",
+        "  rerun, double",
+        "rerun() runs the node with these as they are now, with its code read again",
+    ]
