@@ -56,19 +56,20 @@ def nfrun(
     """
     pipeline = _pipeline(shape)
     plan = SCHEDULES[schedule](plan_of(pipeline, slots=workers))
-    placement = place_nodes(pipeline, "file", read_node_stats(work, pipeline.file), Fingerprints(_NODES))
+    placement = place_nodes(pipeline, "file", read_node_stats(WorkDir(work).timings(pipeline)), Fingerprints(_NODES))
     return partial(_run, pipeline, plan, placement, work, handoff, journal, watched)
 
 
 def _run(
     pipeline: Pipeline, plan: Plan, placement: Placement, work: Path, handoff: str, journal: bool, watched: bool
 ) -> float:
-    run_id = new_run_id()
     work_dir = WorkDir(work)
+    number, timings = len(work_dir.run_folders()) + 1, work_dir.timings(pipeline)
+    run_id = new_run_id(number)
     folder = work_dir.make_run_folder(run_id)
     cache = None
     if journal:
-        started = RunHeader(run_id, Path(pipeline.file).name, 1)
+        started = RunHeader(run_id, Path(pipeline.file).name, number)
         cache = RunCache(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print)
     record = RunRecord(plan)
     run = PipelineRun(
@@ -79,7 +80,7 @@ def _run(
         logs=folder / LOGS,
         scratch=folder / SCRATCH,
         environ=os.environ.copy(),
-        reporters=[record, NodeStatsFile(work, pipeline.file, read_node_stats(work, pipeline.file))],
+        reporters=[record, NodeStatsFile(timings, read_node_stats(timings))],
         make_store=lambda run: TableStore(
             folder,
             mode=handoff,

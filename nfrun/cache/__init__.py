@@ -7,7 +7,7 @@
 Other packages use:
 
 - `cache_key`: `reader_digest`
-- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `next_number`, `read_ends`, `read_journal`,
+- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `read_ends`, `read_journal`,
   `RunEnding`, `RunHeader`, `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`
 - `reuse_decision`: `entry_changes`, `ReuseDecision`

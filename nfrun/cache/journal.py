@@ -14,12 +14,12 @@ from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.cache.work_dir import JOURNAL
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import frozen
-from nfrun.system.atomic_files import open_regular_file, read_regular_file
+from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
 from nfrun.system.checksums import line_checksum
 
 VERSION = 1
@@ -222,6 +222,10 @@ class Journal:
         outputs = [_as_json(output, _OUTPUT) for output in finished.outputs]
         self._write([{"event": "finished", **_as_json(finished, _FINISHED), "outputs": outputs}])
 
+    def is_in_place(self) -> bool:
+        """Return whether the journal is the file at its path: its folder may have been removed or renamed."""
+        return self._file is not None and is_same_file(self._file, self.path)
+
     def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
         """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
         lines = [{"event": "unfinished", **_as_json(node, _UNFINISHED)} for node in nodes]
@@ -244,17 +248,6 @@ class Journal:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._fsync:
             os.fsync(self._file)
-
-
-def next_number(last: int | None, work: WorkDir) -> int:
-    """Return the number of the next run.
-
-    `last` is the number of the last run. If it is None, all journals are read to find it. Raises OSError then.
-    """
-    if last is None:
-        runs = [read_journal(folder).started for folder in work.run_folders()]
-        last = max((run.number for run in runs if run is not None), default=0)
-    return last + 1
 
 
 def with_checksum(text: str) -> bytes:

@@ -6,6 +6,7 @@ The line of a node is written once its outputs are on disk and its cache key is 
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,6 +64,8 @@ class JournalWriter:
         self._journal = journal
         self._nodes = pipeline.nodes
         self._shown = frozenset(pipeline.outputs.values())
+        self._outputs = pipeline.outputs
+        self._shown_refs: dict[str, OutputRef] = {}
         self._keys = keys
         self._observed = observed
         self._redact = redact
@@ -119,6 +122,7 @@ class JournalWriter:
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
         if isinstance(event, NodeFinished):
             self._ended[event.node] = event
+            self._shown_refs |= {ref.id: ref for ref in event.outputs.values() if ref.id in self._shown}
             self._prerequisites[event.node] = self._prerequisites_of(event)
             self._write_ready([event.node])
             return
@@ -135,6 +139,8 @@ class JournalWriter:
         cancelled = [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
         self._admitted += cancelled
         self._unfinished += map(self._unfinished_node, cancelled)
+        if gone := self._find_gone():
+            event = replace(event.with_error(gone), error=str(gone))  # other errors follow from this one
         try:
             with closing(self._journal):
                 if not self.error:
@@ -147,6 +153,20 @@ class JournalWriter:
             self._fail(error)
         self.end = event.with_error(self.error) if self.error else event
         self._admitted.append(self.end)
+
+    def _find_gone(self) -> HandoffError | None:
+        """Return an error if the journal, or the file of an output that the run shows, is not at its path."""
+        gone = []
+        if not self._journal.is_in_place():
+            gone.append(f"{self._journal.path.parent}, the folder of this run,")
+        for name, output in self._outputs.items():
+            ref = self._shown_refs.get(output)
+            if ref is not None and ref.path is not None and not os.path.exists(ref.path):  # noqa: PTH110
+                gone.append(f"{ref.path}, the file of the output '{name}',")
+        if not gone:
+            return None
+        what = self._redact(f"{gone[0]} was removed or renamed while the run was under way")
+        return HandoffError(what, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
 
     def _fail(self, error: Exception) -> None:
         if isinstance(error, OSError):

@@ -95,7 +95,7 @@ class RunCache:
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
         self._writer.warn = warn
         self._journal = journal
-        self._work, self._warn = work, warn
+        self._work, self._warn, self._name = work, warn, started.pipeline
 
     def gate(self, events: list[Event]) -> list[Event]:
         """Write the journal; this is the gate of the run's event dispatcher. At the end, remove what is over budget."""
@@ -103,8 +103,13 @@ class RunCache:
         if self._writer.end is not None and self._writer.error is None and not self._keep:
             self._keep = True
             try:
-                journals = [read_journal(folder) for folder in self._work.run_folders()]
-                kept, budget = remove_over_budget(self._work.path, kept_tables(journals), self._budget)
+                with self._work.pause_starts() as is_running:
+                    journals = [read_journal(folder) for folder in self._work.run_folders()]
+                    others = {run.started.pipeline for run in journals if run.started} - {self._name}
+                    tables = kept_tables(journals, [name for name in others if is_running(name)])
+                    kept, budget = remove_over_budget(self._work.path, tables, self._budget)
+            except FileNotFoundError:
+                pass  # the work folder was removed, which the end of the run says
             except OSError as error:
                 self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
             else:

@@ -1,7 +1,7 @@
-"""Manages the work folder, the folder with everything that outlives a run, and its lock.
+"""Manages the work folder, the folder with everything that outlives a run, its locks and the numbers of its runs.
 
-One run at a time holds the lock. It is a `flock`, never the existence of a file: the system frees it as soon as its
-holder is gone, even if that was killed.
+Runs of different pipelines may use it at once. Each lock is a `flock`, never the existence of a file: the system frees
+it as soon as its holder is gone, even if that was killed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,27 @@ import json
 import os
 import re
 import shutil
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nfrun.cache.lock_files import (
+    close_lock,
+    describe_holder,
+    is_locked,
+    open_lock,
+    read_holder,
+    wait_for,
+    write_holder,
+)
 from nfrun.core.errors import WorkDirLocked
 from nfrun.core.pipeline import Pipeline
-from nfrun.system.atomic_files import is_same_file, make_folders, name_errors, remove_partials
+from nfrun.core.text import ellipsize
+from nfrun.core.values import frozen
+from nfrun.system.atomic_files import make_folders, name_errors, read_regular_file, remove_partials
 
 WORK_DIR = ".nfrun"
 JOURNAL = "journal.jsonl"
@@ -28,38 +39,38 @@ CHECKSUMS = "checksums.json"
 LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
-# After a holder was killed, the system may take some milliseconds to end all of its processes.
-_LOCK_TIMEOUT_SECONDS = 0.25
-_POLL_SECONDS = 0.005
-_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+_LOCKS = "locks"
+_TIMINGS = "timings"
+_RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
+_OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
 _MAX_RUNS = 1 << 53
-_HOLDER_BYTES = 4096  # bytes of the lock file that are read and written
+_MAX_NAME = 200  # bytes of a pipeline's name that a file name can have, with room for an ending
+_MAX_SHOWN = 300  # characters of a pipeline's path in a lock file, which has room for more than ten times as many bytes
 
 
-def new_run_id() -> str:
-    """Return a new run id, which sorts by the start time in UTC. It is only a label; nfrun orders runs by number."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+def new_run_id(number: int) -> str:
+    """Return the id of the run with this number: the number, and the time in UTC."""
+    return f"{number}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
 
 
-class WorkDirLock:
-    """The held lock of a work folder.
+def run_number(run_id: str) -> int:
+    """Return the number in the id of a run; 0 for an id of an older version, which has none."""
+    found = _RUN.fullmatch(run_id)
+    return int(found[1]) if found else 0
 
-    `run` and `number` are the id and the number of the previous holder, None where they are unknown.
-    """
 
-    def __init__(self, lock: int) -> None:
-        self._lock = lock
-        previous = _read_holder(lock)
-        run, number = previous.get("run"), previous.get("number")
-        self.run = run if isinstance(run, str) and _RUN.fullmatch(run) else None
-        self.number = number if isinstance(number, int) and 0 <= number < _MAX_RUNS else None
+def is_run_id(name: str) -> bool:
+    """Return whether the name is the id of a run, also of an older version."""
+    return bool(_RUN.fullmatch(name) or _OLD_RUN.fullmatch(name))
 
-    def write_holder(self, *, run: str, pipeline: str, number: int) -> None:
-        """Write the holder into the lock file, for the error message of other runs. Raises OSError."""
-        holder = {"run": run, "pipeline": pipeline, "number": number}
-        text = json.dumps({**holder, "process": os.getpid(), "host": socket.gethostname()})
-        # One write over the old text: a concurrent reader finds the old or the new holder, never an empty file.
-        os.pwrite(self._lock, text.encode().ljust(_HOLDER_BYTES), 0)
+
+@frozen
+class RunStart:
+    """A run that holds the lock of its pipeline. `waited`: another run had to end first."""
+
+    run: str
+    number: int
+    waited: bool
 
 
 class WorkDir:
@@ -67,8 +78,12 @@ class WorkDir:
 
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
     `timings/<pipeline>.json` has the durations of nodes in seconds, and `checksums.json` the checksums of large files
-    outside of the folder. `lock` names the holder of the lock. The attribute
-    `above` lists the folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
+    outside of the folder. The attribute `above` lists the folders to fsync when the work folder is new: its parent, and
+    the parents of folders made for it.
+
+    A run holds `locks/<pipeline>` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone, and so
+    does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The lock of
+    the folder `locks` is held for moments: while a run starts, and while no other run may start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,31 +104,51 @@ class WorkDir:
         name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
         if folder == ".":
             return name
-        from nfrun.system.checksums import text_checksum
+        return f"{name} {_checksum(folder)}"
 
-        return f"{name} {text_checksum(folder)}"
+    def timings(self, pipeline: Pipeline) -> Path:
+        """Return the path of the file with the durations of a pipeline's nodes."""
+        return self.path / _TIMINGS / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""
         return any((self.path / name).exists() for name in (_LOCK, "runs"))
 
     @contextmanager
-    def lock(self) -> Iterator[WorkDirLock]:
-        """Create the work folder if it is missing, and hold its lock within the `with` block.
+    def start_run(
+        self, pipeline: Pipeline, *, wait: float = 0.0, on_wait: Callable[[str], object] = lambda holder: None
+    ) -> Iterator[RunStart]:
+        """Give a new run its number, and hold the lock of its pipeline within the `with` block.
 
-        Raises WorkDirLocked if another run holds the lock for the next 0.25 seconds, and OSError.
+        Creates the work folder if it is missing. Removes what a killed run of the pipeline left unfinished. Raises
+        OSError, and WorkDirLocked if another run of the pipeline, or `nfrun clean`, holds the lock for the next `wait`
+        seconds, at least 0.25. If it has to wait longer than those, it calls `on_wait(message)` once.
         """
-        if not self.path.exists():  # an existing folder may be the user's own, as with `--work .`
-            self.above = make_folders(self.path, 0o700)
-            with name_errors(self.path / ".gitignore") as ignored:
-                ignored.write_text("*\n", encoding="utf-8")
-        lock = self._lock_file()
-        _OPEN_LOCKS.append(lock)
-        try:
-            yield WorkDirLock(lock)
-        finally:
-            _OPEN_LOCKS.remove(lock)
-            _close(lock)
+        with ExitStack() as stack:
+            (run, unfinished), waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
+            for ended in unfinished:
+                self.remove_unfinished(ended)
+            yield RunStart(run, run_number(run), waited)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the work folder alone within the `with` block: no run is under way in it.
+
+        Raises OSError, and WorkDirLocked if a run, or `nfrun clean`, holds a lock for the next 0.25 seconds.
+        """
+        with ExitStack() as stack:
+            wait_for(partial(self._lock_alone, stack))
+            yield
+
+    @contextmanager
+    def pause_starts(self) -> Iterator[Callable[[str], bool]]:
+        """Let no run start within the `with` block, which should last for moments only: other runs wait to start.
+
+        Yields `is_running(name)`: whether a run of the pipeline with this name is under way, this one too. Raises
+        OSError.
+        """
+        with self._starting():
+            yield lambda name: is_locked(self.path / _LOCKS / _file_name(name))
 
     def make_run_folder(self, run_id: str) -> Path:
         """Create the folder of a new run and return its path. Raises OSError."""
@@ -134,56 +169,105 @@ class WorkDir:
         remove_partials(folder)
 
     def run_folders(self) -> list[Path]:
-        """Return the folders of all runs, sorted by name. Skips links and other entries of `runs/`.
+        """Return the folders of all runs, the first run first; those of older versions are sorted by name.
 
-        Empty where there are no runs yet. Raises OSError if they cannot be listed.
+        Skips links and other entries of `runs/`. Empty where there are no runs yet. Raises OSError if they cannot be
+        listed.
         """
         try:
-            found = sorted((self.path / "runs").iterdir())
+            found = sorted((self.path / "runs").iterdir(), key=lambda path: (run_number(path.name), path.name))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [path for path in found if _RUN.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+        return [path for path in found if is_run_id(path.name) and path.is_dir() and not path.is_symlink()]
 
-    def _lock_file(self) -> int:
-        """Open and lock the lock file and return its descriptor. Raises WorkDirLocked and OSError."""
+    def _make(self) -> None:
+        if not self.path.exists():  # an existing folder may be the user's own, as with `--work .`
+            self.above = make_folders(self.path, 0o700)
+            with name_errors(self.path / ".gitignore") as ignored:
+                ignored.write_text("*\n", encoding="utf-8")
+        (self.path / _LOCKS).mkdir(mode=0o700, exist_ok=True)
+
+    @contextmanager
+    def _starting(self) -> Iterator[None]:
+        lock = open_lock(self.path / _LOCKS, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            close_lock(lock)
+
+    def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> tuple[str, list[str]]:
+        """Take the locks of a run until `stack` is closed. Returns its id, and the ended runs to clean up after.
+
+        Raises WorkDirLocked and OSError.
+        """
+        self._make()
+        name = _file_name(self.pipeline_name(pipeline))
+        with self._starting(), ExitStack() as held:
+            locks = []
+            for path, kind in ((self.path / _LOCK, fcntl.LOCK_SH), (self.path / _LOCKS / name, fcntl.LOCK_EX)):
+                try:
+                    locks.append(open_lock(path, os.O_RDWR | os.O_CREAT, kind | fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise self._locked(path) from None
+                held.callback(close_lock, locks[-1])
+            last, previous = map(read_holder, locks)
+            number = self._last_number(last) + 1
+            id, file = new_run_id(number), ellipsize(pipeline.file, _MAX_SHOWN)
+            with name_errors(self.path / _LOCK):
+                for lock in locks:
+                    write_holder(lock, run=id, number=number, pipeline=file)
+            stack.enter_context(held.pop_all())
+        # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
+        runs = [(_OLD_RUN, last.get("run")), (_RUN, previous.get("run"))]
+        return id, [run for form, run in runs if isinstance(run, str) and form.fullmatch(run)]
+
+    def _lock_alone(self, stack: ExitStack) -> None:
+        self._make()
         path = self.path / _LOCK
-        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
-        while True:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_same_file(lock, path):  # else the work folder was removed and made again
-                    return lock
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    held = WorkDirLocked(f"another run holds {self.path}{_describe_holder(_read_holder(lock))}")
-                    _close(lock)
-                    raise held from None
-            except BaseException:
-                _close(lock)
-                raise
-            _close(lock)
-            time.sleep(_POLL_SECONDS)
+        try:
+            lock = open_lock(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = [path for path in sorted((self.path / _LOCKS).iterdir()) if is_locked(path)]
+            raise self._locked(*running or [path]) from None
+        stack.callback(close_lock, lock)
+        with name_errors(path):
+            write_holder(lock, command="nfrun clean", number=self._last_number(read_holder(lock)))
+
+    def _locked(self, *paths: Path) -> WorkDirLocked:
+        """Return the error that names the holders of these lock files."""
+        known = "; ".join(filter(None, map(describe_holder, paths)))
+        return WorkDirLocked(f"another run holds {self.path}{f' ({known})' if known else ''}")
+
+    def _last_number(self, last: Mapping[str, Any]) -> int:
+        """Return the highest number that a run in this folder has had. `last` is the holder that `lock` names.
+
+        Folders of runs count too, since the lock file may be damaged, or older than they are. Raises OSError.
+        """
+        runs = self.path / "runs"
+        names = os.listdir(runs) if runs.is_dir() else []  # noqa: PTH208  (quick, however many there are)
+        numbers = [run_number(name) for name in names]
+        number = last.get("number")
+        if isinstance(number, int) and 0 <= number < _MAX_RUNS:
+            numbers.append(number)
+        else:
+            numbers += [_number_in_journal(runs / name) for name in names if _OLD_RUN.fullmatch(name)]
+        return max(numbers, default=0)
 
 
-def _read_holder(lock: int) -> dict[str, Any]:
-    """Return what the holder wrote into the lock file; empty where it has not yet, or the text is not valid."""
-    holder: Any = None
-    with suppress(OSError, ValueError, RecursionError):
-        holder = json.loads(os.pread(lock, _HOLDER_BYTES, 0))
-    return holder if isinstance(holder, dict) else {}
+def _number_in_journal(folder: Path) -> int:
+    """Return the number of a run of an older version from the first line of its journal, 0 if there is none."""
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
+        number = json.loads(read_regular_file(folder / JOURNAL).partition(b"\n")[0]).get("number")
+        return number if isinstance(number, int) and 0 <= number < _MAX_RUNS else 0
+    return 0
 
 
-def _describe_holder(holder: Mapping[str, Any]) -> str:
-    known = [f"{key} {holder[key]}" for key in ("pipeline", "run", "process", "host") if holder.get(key)]
-    return f" ({', '.join(known)})" if known else ""
+def _file_name(pipeline: str) -> str:
+    """Return the name of a pipeline as the name of a file, which the system limits to 255 bytes."""
+    return pipeline if len(os.fsencode(pipeline)) <= _MAX_NAME else _checksum(pipeline)
 
 
-def _close(file: int) -> None:
-    with suppress(OSError):
-        os.close(file)
+def _checksum(text: str) -> str:
+    from nfrun.system.checksums import text_checksum
 
-
-_OPEN_LOCKS: list[int] = []
-# A child that a node forks inherits the locks and would hold them for as long as it lives.
-os.register_at_fork(after_in_child=lambda: [*map(_close, _OPEN_LOCKS)])
+    return text_checksum(text)

@@ -56,9 +56,9 @@ _CHILD_CODE = """
 import os
 variables = {variables!r}
 os.environ.update(variables)
-from nfrun.system.runtime import set_allocator
-set_allocator()
-import pyarrow.compute
+from nfrun.system.runtime import system_allocator
+with system_allocator():
+    import pyarrow.compute
 pyarrow.array([""])
 for name in variables:
     del os.environ[name]

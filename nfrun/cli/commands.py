@@ -68,7 +68,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     ).pipeline
     messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
-    recorded = read_node_stats(folder.path, spec.file).durations
+    recorded = read_node_stats(folder.timings(spec)).durations
     planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
     decisions = None
     if options.resume:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cli.commands import COMMANDS, execute
+from nfrun.cli.options import with_bare_values
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
@@ -22,11 +23,12 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
     """
     if not words or words[0] not in COMMANDS:
         return None
-    options = fields(COMMANDS[words[0]][1])
+    declared = COMMANDS[words[0]][1]
+    options = fields(declared)
     by_flag = {flag: (option.name, option.metadata["kind"]) for option in options for flag in option.metadata["flags"]}
     files: list[str] = []
     given: dict[str, Any] = {}
-    left = iter(words[1:])
+    left = iter(with_bare_values(declared, words[1:]))
     for word in left:
         if not word.startswith("-"):
             files.append(word)

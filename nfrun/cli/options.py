@@ -6,9 +6,11 @@ makes the help of them. Both make the dataclass from texts; other callers make i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
@@ -22,6 +24,8 @@ _Command = TypeVar("_Command")
 
 _CACHE_SIZE = "NFRUN_CACHE_SIZE"
 _NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+_FOREVER = "forever"
+_VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
 def _option(
@@ -31,15 +35,17 @@ def _option(
     parse: Callable[[Any], Any] | None = None,
     wrong: str = "",
     choices: Collection[str] = (),
+    bare: str | None = None,
     **settings: Any,
 ) -> Any:
     """Declare an option, or an argument if it has no flags.
 
     `kind` is the type on the command line: a `bool` takes no value, a list may be given more than once. `parse` makes
     the value from that, or takes a value as it is; without it, `kind` does. It raises ValueError with the message, or
-    with any text if `wrong` completes the message "'value' is ...". `settings` are those of typer.
+    with any text if `wrong` completes the message "'value' is ...". `bare` is the value of an option that is given
+    without one. `settings` are those of typer.
     """
-    declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices}
+    declared = {"flags": flags, "kind": kind, "parse": parse or kind, "wrong": wrong, "choices": choices, "bare": bare}
     return field(default=default, metadata={**declared, "settings": settings})
 
 
@@ -117,6 +123,13 @@ def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
         raise UsageError(f"'{text}' is {_NO_CACHE_SIZE}", _CACHE_SIZE) from None
 
 
+def _parse_wait(wait: str | float) -> float:
+    """Return the seconds of a duration; infinity for `forever`. Raises ValueError."""
+    if wait in (_FOREVER, inf):
+        return inf
+    return parse_duration(wait if isinstance(wait, str) else f"{wait:.9f}")
+
+
 def _parse_path(path: str | Path, what: str = "file") -> Path:
     if path == "":  # as from an unset variable; an empty Path is the working directory
         raise ValueError(f"an empty name is no {what}")
@@ -169,6 +182,20 @@ _color = partial(
 )
 
 
+def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with the values of options that are given without one, as in `--wait`.
+
+    The next word is the value of such an option if it begins with a number, or is the value without one.
+    """
+    bare = {flag: option.metadata["bare"] for option in fields(options) for flag in option.metadata["flags"]}
+    found = []
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        value = bare.get(word)
+        has_value = value is None or following == value or _VALUE.fullmatch(following)
+        found.append(word if has_value else f"{word}={value}")
+    return found
+
+
 @_options
 class RunOptions(Options):
     """The options of `nfrun run`. `memory` is None for a quarter of the memory."""
@@ -206,6 +233,15 @@ class RunOptions(Options):
     )
     keep_going: bool = _flag("-k", "--keep-going", help="After a failure, run what does not depend on it.")
     work: Path | None = _work()
+    wait: float = _option(
+        "--wait",
+        default="0",
+        parse=_parse_wait,
+        wrong="not a duration such as 30s, 10m or 2h",
+        bare=_FOREVER,
+        metavar="[DURATION]",
+        help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
+    )
     json: bool = _json()
     events: Path | None = _option(
         "--events", parse=_parse_path, metavar="FILE", help="Write every event as a line of JSON."

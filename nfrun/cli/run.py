@@ -27,6 +27,7 @@ from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
+from nfrun.system.runtime import system_allocator
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 
@@ -142,14 +143,13 @@ def _run(
             *_events_file(setup),
             *build_reporters(record, table, executors, *_notes(cache)),
             NodeStatsFile(
-                setup.work.path,
-                pipeline.file,
+                setup.timings,
                 setup.recorded,
                 executors,
                 lambda: cache.changed_state if cache else None,
             ),
         ],
-        make_store=lambda run: _store(setup, executors, run),
+        make_store=lambda run: _store(setup, executors, run, nullcontext() if import_module else system_allocator()),
         redactor=setup.redactor,
         on_error=setup.messages,
         placement=placement,
@@ -210,9 +210,13 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         cache.close()
 
 
-def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStore:
+def _store(
+    setup: RunSetup, placement: Mapping[str, str], run: Run, allocator: AbstractContextManager[object]
+) -> TableStore:
     """Make the table store of the run. Inputs that are read as files are written first."""
     options = setup.options
+    with allocator:  # it imports Arrow
+        make = store_class(options.handoff)
     file_readers = [
         spec for name, spec in setup.pipeline.nodes.items() if name in placement or KINDS[spec.kind].reads_files(spec)
     ]
@@ -221,7 +225,7 @@ def _store(setup: RunSetup, placement: Mapping[str, str], run: Run) -> TableStor
         spec for spec in setup.pipeline.nodes.values() if KINDS[spec.kind].has_local_source(spec) and not spec.cache
     ]
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
-    return store_class(options.handoff)(
+    return make(
         setup.folder,
         mode=options.handoff,
         retained=setup.plan.retained,

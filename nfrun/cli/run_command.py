@@ -17,7 +17,7 @@ from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
 from nfrun.system.native_threads import arrow_threads
-from nfrun.system.runtime import collect_rarely, set_allocator
+from nfrun.system.runtime import collect_rarely
 from nfrun.system.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
 
@@ -36,7 +36,6 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
         # Nodes on threads share the environment of this process. Nothing has imported numpy yet.
         os.environ.update({**setup.thread_variables, **setup.pipeline.env})
         time.tzset()  # otherwise TZ would only affect child processes
-        set_allocator()
         with separate_streams(setup.redactor.filter()) as (results, fallback):
 
             @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from nfrun.cache.journal import RunHeader, next_number
+from nfrun.cache.journal import RunHeader
 from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import RunOptions, cache_budget
@@ -27,11 +27,11 @@ from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.pipeline_warnings import warnings_of
 from nfrun.spec.resolve import Resolved, resolve
-from nfrun.system.atomic_files import name_errors
 from nfrun.system.native_threads import default_thread_variables
 from nfrun.system.std_streams import Messages
 
 _EVENT = b'{"event"'  # the first bytes of every events file
+_NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the run has one
 
 
 @frozen
@@ -39,7 +39,8 @@ class RunSetup:
     """A prepared run.
 
     `pipeline` is bound: its parameters and expressions are evaluated. `folder` is the run folder in the work folder
-    `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs.
+    `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs, which
+    are in the file `timings`.
     `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
     `budget` is that of `cache_budget`. `events` is the open events file, None without `--events`. `redactor` masks
     secrets.
@@ -51,6 +52,7 @@ class RunSetup:
     work: WorkDir
     folder: Path
     started: RunHeader
+    timings: Path
     recorded: NodeStats
     thread_variables: Mapping[str, str]
     budget: int | None
@@ -61,36 +63,32 @@ class RunSetup:
 
 @contextmanager
 def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] = ()) -> Iterator[RunSetup]:
-    """Prepare a run, and take the lock of its work folder within the `with` block.
+    """Prepare a run, and hold the lock of its pipeline within the `with` block.
 
-    `command` has the words of the command line, for the journal.
-    Secrets are redacted in `messages` as soon as they are known. Raises UsageError, SpecError, WorkDirLocked and
-    OSError.
+    `command` has the words of the command line, for the journal. Secrets are redacted in `messages` as soon as they are
+    known. Raises UsageError, SpecError, WorkDirLocked and OSError.
     """
     _check_events_file(options.events)
     budget = cache_budget(options.cache_size, os.environ)
-    run_id = new_run_id()
-    resolved = resolve(
-        options.pipeline,
-        given=options.given,
-        params_file=options.params_file,
-        environ=os.environ,
-        run_id=run_id,
-        set_redactor=messages.set_redactor,
-    )
-    pipeline = resolved.pipeline
-    messages.warn_all(map(one_line, warnings_of(pipeline)))
+    resolved = _resolve(options, new_run_id(_NO_RUN), messages)
+    pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
+    messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, options.work)
-    with work.lock() as lock, ExitStack() as stack:
-        number = next_number(lock.number, work)
-        with name_errors(work.path / "lock"):
-            lock.write_holder(run=run_id, pipeline=pipeline.file, number=number)
-        if lock.run is not None:
-            work.remove_unfinished(lock.run)
+
+    def on_wait(why: str) -> None:
+        if not options.quiet:
+            messages(f"nfrun: waiting, because {why}")
+
+    with work.start_run(pipeline, wait=options.wait, on_wait=on_wait) as start, ExitStack() as stack:
+        if resolved.uses_run or start.waited:  # while it waited, the file may have been edited
+            resolved = _resolve(options, start.run, messages)
+            pipeline = resolved.pipeline
+            messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
         # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
-        recorded = read_node_stats(work.path, pipeline.file)
+        timings = work.timings(pipeline)
+        recorded = read_node_stats(timings)
         yield RunSetup(
             options=options,
             pipeline=pipeline,
@@ -98,8 +96,9 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
                 plan_of(pipeline, slots=options.slots, estimated_durations=recorded.durations)
             ),
             work=work,
-            folder=work.make_run_folder(run_id),
-            started=_header(RunHeader(run_id, work.pipeline_name(pipeline), number), resolved, command),
+            folder=work.make_run_folder(start.run),
+            started=_header(RunHeader(start.run, work.pipeline_name(pipeline), start.number), resolved, command),
+            timings=timings,
             recorded=recorded,
             thread_variables=default_thread_variables(pipeline, os.environ),
             budget=budget,
@@ -114,6 +113,17 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
     redact = resolved.redactor
     words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
     return replace(run, at=time.time(), command=words, params=params, host=redact(socket.gethostname()))
+
+
+def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
+    return resolve(
+        options.pipeline,
+        given=options.given,
+        params_file=options.params_file,
+        environ=os.environ,
+        run_id=run_id,
+        set_redactor=messages.set_redactor,
+    )
 
 
 def _close(events: IO[str] | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from functools import partial
 from inspect import Parameter, Signature
@@ -19,6 +19,7 @@ import typer
 from nfrun import __version__
 from nfrun.cli.commands import COMMANDS, execute
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, UsageError, print_json, report_errors
+from nfrun.cli.options import with_bare_values
 from nfrun.core.text import escape_controls
 from nfrun.system.std_streams import prepare_std_streams
 
@@ -74,12 +75,18 @@ for command, described in COMMANDS.items():
     app.command(command, help=described[2])(_callback(command))
 
 
+def _words(words: Sequence[str]) -> list[str]:
+    """Return the words as typer takes them, which knows no options whose value may be left out."""
+    command = COMMANDS.get(words[0]) if words else None
+    return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
+
+
 def main() -> NoReturn:
     """Run the command line in `sys.argv` and exit. Called for what `parse_plain` does not parse."""
     prepare_std_streams()
     with report_errors() as messages:  # it flushes stdout, help too, where a full disk can still be reported
         try:
-            code = app(standalone_mode=False)
+            code = app(_words(sys.argv[1:]), standalone_mode=False)
         except _UsageError as error:
             buffer = io.StringIO()
             error.show(buffer)

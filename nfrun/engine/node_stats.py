@@ -1,7 +1,7 @@
 """Records the durations and GIL waits of nodes, for the next runs of the same pipeline.
 
-The statistics are in `timings/<pipeline file>.json` in the work folder. The next run takes
-estimated durations and the placement of nodes from them.
+The statistics are in `timings/<pipeline>.json` in the work folder. The next run takes estimated durations and the
+placement of nodes from them.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class NodeStats:
         )
 
 
-def read_node_stats(work: Path, pipeline: str) -> NodeStats:
-    """Read the statistics of a pipeline from the work folder. Returns empty ones if the file is missing or damaged."""
+def read_node_stats(file: Path) -> NodeStats:
+    """Read the statistics of a pipeline. Returns empty ones if the file is missing or damaged."""
     try:
-        found = json.loads(read_regular_file(_file(work, pipeline)))
+        found = json.loads(read_regular_file(file))
         took, thread, locked, process = (
             {k: v / 1e6 for k, v in found[key].items() if 0 <= v < _CENTURY} for key in _KEYS
         )
@@ -80,24 +80,19 @@ def read_node_stats(work: Path, pipeline: str) -> NodeStats:
         return NodeStats({}, {}, {}, {})
 
 
-def write_node_stats(work: Path, pipeline: str, stats: NodeStats) -> None:
-    """Replace the recorded statistics of a pipeline, atomically. Raises OSError."""
-    path = _file(work, pipeline)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+def write_node_stats(file: Path, stats: NodeStats) -> None:
+    """Replace the recorded statistics of a pipeline, atomically. Only its run may do that. Raises OSError."""
+    file.parent.mkdir(exist_ok=True, mode=0o700)  # not its parents: the work folder may have been removed
     # Integers are written three times as fast as fractions of a second.
     fields = (stats.durations, stats.thread, stats.gil_waits, stats.process)
     seconds = {key: {k: int(v * 1e6) for k, v in found.items()} for key, found in zip(_KEYS, fields, strict=True)}
     text = json.dumps({**seconds, _CHANGED_STATE: sorted(stats.changed_state)})
-    with atomic_write(path, private=True) as partial:
+    with atomic_write(file, private=True) as partial:
         Path(partial).write_text(text)
 
 
-def _file(work: Path, pipeline: str) -> Path:
-    return work / "timings" / f"{Path(pipeline).name}.json"
-
-
 class NodeStatsFile:
-    """A reporter that adds the statistics of a run to those `recorded` before, when the run finishes.
+    """A reporter that adds the statistics of a run to those `recorded` before in `file`, when the run finishes.
 
     `placement` has the executors of nodes that do not run on threads. Reused nodes are not counted. `changed_state()`
     returns the nodes that changed process-global state, None if nobody looked.
@@ -107,14 +102,12 @@ class NodeStatsFile:
 
     def __init__(
         self,
-        work: Path,
-        pipeline: str,
+        file: Path,
         recorded: NodeStats,
         placement: Mapping[str, str] = NOTHING,
         changed_state: Callable[[], Collection[str] | None] = lambda: None,
     ) -> None:
-        self._work = work
-        self._pipeline = pipeline
+        self._file = file
         self._recorded = recorded
         self._placement = placement
         self._changed_state = changed_state
@@ -135,4 +128,4 @@ class NodeStatsFile:
                 found = self._recorded.with_run(
                     self._durations, self._gil_waits, self._placement, self._changed_state()
                 )
-                write_node_stats(self._work, self._pipeline, found)
+                write_node_stats(self._file, found)

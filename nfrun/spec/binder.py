@@ -34,13 +34,15 @@ def bind(
     typed: Mapping[str, Any],
     environ: Mapping[str, str],
     run_id: str,
+    on_run: Callable[[], object] = lambda: None,
     to_run: bool = True,
 ) -> Pipeline:
     """Return the pipeline with its parameters bound and all expressions evaluated.
 
     `given` holds parameters as text (`-p`) and wins over `typed`, the values of a params file. The file's `env` is laid
-    over `environ`. With `to_run=False`, secrets need no value in `environ`, and each has the value MASK. Raises
-    SpecError with all problems; if parameters or secrets have one, expressions are not evaluated.
+    over `environ`. `on_run` is called for each text whose expressions may read `run_id`. With `to_run=False`, secrets
+    need no value in `environ`, and each has the value MASK. Raises SpecError with all problems; if parameters or
+    secrets have one, expressions are not evaluated.
     """
     diagnostics: list[Diagnostic] = []
     params = bind_params(pipeline, given, typed, diagnostics)
@@ -53,7 +55,7 @@ def bind(
     secrets = {name: environ[name] if to_run else MASK for name in pipeline.secrets}
     visible = {key: value for key, value in environ.items() if key not in secrets}
     names: Names = {"params": params, "env": visible, "run": run}
-    binder = _Binder(document, diagnostics, names, FunctionLookup(Path(pipeline.folder)), secrets)
+    binder = _Binder(document, diagnostics, names, FunctionLookup(Path(pipeline.folder)), secrets, on_run)
     env, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
     visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
     binder.names = {**names, "env": visible}
@@ -75,6 +77,7 @@ class _Binder:
     names: Names
     functions: FunctionLookup
     secrets: Mapping[str, str]
+    on_run: Callable[[], object]
 
     def node(self, spec: NodeSpec) -> NodeSpec:
         """Return the node with `env`, `with` and a body that is a template evaluated."""
@@ -152,6 +155,8 @@ class _Binder:
         if isinstance(value, str):
             if not has_expression(value):
                 return value
+            if "run" in value:
+                self.on_run()
             try:
                 return evaluate(value, names or self.names)
             except ExpressionError as error:

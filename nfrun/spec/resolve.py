@@ -18,10 +18,14 @@ from nfrun.spec.parameters import read_params_file
 
 @frozen
 class Resolved:
-    """A pipeline whose parameters are bound and whose expressions are evaluated. `redactor` masks its secrets."""
+    """A pipeline whose parameters are bound and whose expressions are evaluated.
+
+    `redactor` masks its secrets. `uses_run`: an expression may have read the id of the run.
+    """
 
     pipeline: Pipeline
     redactor: Redactor
+    uses_run: bool = False
 
 
 def resolve(
@@ -45,9 +49,19 @@ def resolve(
     pipeline, document = read_pipeline(file, functions)
     redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
     set_redactor(redactor)
+    uses_run: list[bool] = []
     if given is not None:
         typed = read_params_file(params_file)
-        pipeline = bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run_id, to_run=to_run)
+        pipeline = bind(
+            pipeline,
+            document,
+            given=given,
+            typed=typed,
+            environ=environ,
+            run_id=run_id,
+            on_run=lambda: uses_run.append(True),
+            to_run=to_run,
+        )
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
-    return Resolved(pipeline, redactor)
+    return Resolved(pipeline, redactor, uses_run=bool(uses_run))

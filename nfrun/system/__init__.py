@@ -18,11 +18,12 @@ Other packages use:
 - `process_exit`: `leave_process`, `ImmediateExit`
 - `process_tree`: `wait_group_exit`
 - `remembered_checksums`: `RememberedChecksums`
-- `runtime`: `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`,
-  `peak_rss`, `set_allocator`
+- `runtime`: `ALLOCATOR`, `available_memory`, `children_time`, `collect_rarely`, `cores`, `gc_paused`, `idle_seconds`,
+  `peak_rss`, `SYSTEM_ALLOCATOR`, `system_allocator`
 - `signals`: `cancel_on_signals`, `SIGNALS`
 - `std_streams`: `discard_stdout`, `Messages`, `prepare_std_streams`, `redirect_std_streams`, `separate_streams`
 - `supervisor`: `supervise`
+- `temp_folder`: `use_temp_folder`
 - `threads`: `ABANDONED`, `start_thread`, `start_timer`
 - `working_directory`: `thread_directory`
 - `units`: `LONGEST`, `parse_duration`, `parse_size`, `to_seconds`

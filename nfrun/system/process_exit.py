@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from nfrun.system.temp_folder import remove_temp_folder
+
 _LEFT_SECONDS = 0.5  # for threads and processes left by nodes to end, as idle pools do at exit
 _HOOKS_SECONDS = 5.0  # for exit hooks of libraries
 
@@ -35,6 +37,7 @@ def leave_process(code: int, *, at_once: bool = False) -> NoReturn:
             stream.flush()
     # A hook may hold the lock of the interpreter for as long as it waits: then nothing here could end it.
     if at_once or any(thread.name == ABANDONED for thread in threading.enumerate()):
+        remove_temp_folder()
         os._exit(code)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -77,4 +80,5 @@ def _leave_now(code: int) -> NoReturn:
     for child in _children():
         with suppress(Exception):  # the main thread may wait for the same child
             child.kill()
+    remove_temp_folder()
     os._exit(code)

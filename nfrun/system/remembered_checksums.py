@@ -21,46 +21,52 @@ class RememberedChecksums:
     """Checksums by device and inode, each valid while size and times of the file are the same. Thread-safe.
 
     They are read from `path` when one is asked for first, unless they are to be taken again (`verify`). A missing or
-    damaged file has none.
+    damaged file has none. Several runs may use the file at once.
     """
 
     def __init__(self, path: Path, *, verify: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._known: dict[str, list[object]] | None = {} if verify else None
-        self._is_changed = False
+        self._learned: dict[str, list[object]] = {}
 
     def get(self, file: FileId, state: FileState) -> str | None:
         """Return the checksum of a file in this state, None if it is not known."""
         with self._lock:
-            found = self._read().get(_name(file))
+            if self._known is None:
+                self._known = self._read()
+            found = self._known.get(_name(file))
             return str(found[3]) if found is not None and tuple(found[:3]) == state else None
 
     def put(self, file: FileId, state: FileState, checksum: str) -> None:
         """Remember a checksum."""
         with self._lock:
-            known = self._read()
-            known.pop(_name(file), None)
-            known[_name(file)] = [*state, checksum]
-            self._is_changed = True
+            learned: list[object] = [*state, checksum]
+            self._learned.pop(_name(file), None)  # the latest are the last
+            self._learned[_name(file)] = learned
+            if self._known is not None:
+                self._known[_name(file)] = learned
 
     def save(self) -> None:
-        """Write what has been learned since it was read. Raises OSError."""
+        """Add what has been learned to the file. Raises OSError.
+
+        If another run does that at the same moment, the checksums of one of them are lost, and are taken again.
+        """
         with self._lock:
-            if self._is_changed and self._known is not None:
-                text = json.dumps(dict(list(self._known.items())[-_MOST:]))
-                with atomic_write(self._path, private=True) as partial:
+            if self._learned and self._path.parent.exists():  # else the work folder was removed while it was used
+                others = [(name, known) for name, known in self._read().items() if name not in self._learned]
+                text = json.dumps(dict([*others, *self._learned.items()][-_MOST:]))
+                with atomic_write(self._path) as partial:
                     Path(partial).write_text(f"{xxh3_64_hexdigest(text.encode())}\n{text}\n", encoding="utf-8")
-                self._is_changed = False
+                self._learned = {}
 
     def _read(self) -> dict[str, list[object]]:
-        if self._known is None:
-            self._known = {}
-            with suppress(OSError, ValueError, RecursionError):
-                check, _, text = read_regular_file(self._path).decode().rstrip("\n").partition("\n")
-                if check == xxh3_64_hexdigest(text.encode()):
-                    self._known = json.loads(text)
-        return self._known
+        with suppress(OSError, ValueError, RecursionError):
+            check, _, text = read_regular_file(self._path).decode().rstrip("\n").partition("\n")
+            if check == xxh3_64_hexdigest(text.encode()):
+                known: dict[str, list[object]] = json.loads(text)
+                return known
+        return {}
 
 
 def _name(file: FileId) -> str:

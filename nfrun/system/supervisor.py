@@ -23,6 +23,7 @@ from typing import NoReturn
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.process_tree import kill_descendants
 from nfrun.system.std_streams import StrayOutput, write_fd
+from nfrun.system.temp_folder import remove_reserved_folder, reserve_temp_folder
 
 # Linux constants, from <linux/prctl.h>.
 _PARENT_DEATH_SIGNAL, _DUMPABLE, _ADOPTS_ORPHANS = 1, 4, 36
@@ -62,6 +63,7 @@ def supervise(hint: str = "", *, as_json: bool = False) -> Callable[[int], None]
     code_read, code_write = os.pipe()  # not the same: signals may fill that one
     stray_output = StrayOutput()
     supervisor = os.getpid()
+    reserve_temp_folder()
     try:
         reaper = os.fork()
     except OSError:  # too many processes
@@ -121,6 +123,7 @@ def _prctl() -> Prctl | None:
 
 def _leave(code: int, prctl: Prctl) -> NoReturn:
     """Exit with this code, or by signal `-code` if it is negative. Flushes nothing: the runner has done that."""
+    remove_reserved_folder()
     if code < 0:
         prctl(_DUMPABLE, 0)  # one core dump is enough
         with suppress(OSError):

@@ -20,11 +20,10 @@ from nfrun.cache.journal import (
     RunEnding,
     RunHeader,
     UnfinishedNode,
-    next_number,
     read_journal,
     with_checksum,
 )
-from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.cache.work_dir import JOURNAL
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import OutputId
@@ -236,12 +235,3 @@ def test_with_fsync_every_line_is_synced(tmp_path: Path, monkeypatch: pytest.Mon
     journal.started(STARTED)
     journal.ended("ok")
     assert len(synced) == 2
-
-
-def test_the_next_run_number_follows_the_lock_file_or_the_journals(tmp_path: Path) -> None:
-    work = WorkDir(tmp_path)
-    assert next_number(41, work) == 42
-    assert next_number(None, work) == 1
-    write(work.make_run_folder("20260101-000000-aaaaaa"))
-    work.make_run_folder("20260101-000000-bbbbbb")
-    assert next_number(None, work) == 8

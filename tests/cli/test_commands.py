@@ -66,7 +66,9 @@ def test_plan_as_json(two: str) -> None:
 
 def test_plan_uses_recorded_durations(two: str) -> None:
     recorded = node_stats.NodeStats({"a": 2.0, "b": 1.0}, {}, {}, {})
-    node_stats.write_node_stats(Path(two).parent / ".nfrun", two, recorded)
+    file = Path(two).parent / ".nfrun" / "timings" / "two.yaml.json"
+    file.parent.mkdir(parents=True)
+    node_stats.write_node_stats(file, recorded)
     assert "(3.00 s of work, 3.00 s on the longest path, as recorded)" in nfrun("plan", two)[1]
 
 

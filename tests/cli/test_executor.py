@@ -136,10 +136,11 @@ def test_auto_moves_nodes_that_waited_for_the_gil_to_processes(folder: Folder) -
     one, two = folder.pids(text)
     assert one == two
     seconds = {"one": 2.0, "two": 2.0}
-    write_node_stats(folder.path / ".nfrun", "p.yaml", NodeStats(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
+    timings = folder.path / ".nfrun" / "timings" / "p.yaml.json"
+    write_node_stats(timings, NodeStats(seconds, seconds, {"one": 1.0, "two": 0.1}, {}))
     one, two = folder.pids(text)
     assert one != two
-    assert read_node_stats(folder.path / ".nfrun", "p.yaml").process.keys() == {"one"}
+    assert read_node_stats(timings).process.keys() == {"one"}
 
 
 def test_a_killed_worker_is_described(folder: Folder) -> None:

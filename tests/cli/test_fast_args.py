@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, Field, fields
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,16 @@ from typer.testing import CliRunner
 from nfrun.cli.commands import COMMANDS
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.fast_args import parse_plain
-from nfrun.cli.options import BenchOptions, CleanOptions, Options, PlanOptions, RunOptions, ValidateOptions
-from nfrun.cli.typer_app import app
+from nfrun.cli.options import (
+    BenchOptions,
+    CleanOptions,
+    Options,
+    PlanOptions,
+    RunOptions,
+    ValidateOptions,
+    with_bare_values,
+)
+from nfrun.cli.typer_app import _words, app
 
 
 def parse_fast(words: list[str]) -> Options | None:
@@ -32,7 +41,7 @@ def parse_fast(words: list[str]) -> Options | None:
 def parse_with_typer(words: list[str]) -> Options | None:
     """Return the options that typer makes of a command line, None if it makes none."""
     with caught() as calls:
-        found = CliRunner().invoke(app, words)
+        found = CliRunner().invoke(app, _words(words))
     assert found.exit_code == (0 if calls or "--help" in words else 2), found.output
     return calls[0] if calls else None
 
@@ -66,6 +75,12 @@ A = Path("a.yaml")
         ("run a.yaml --params-file=b.yaml", RunOptions(A, params_file=Path("b.yaml"))),
         ("run a.yaml --schedule staged --handoff=mmap", RunOptions(A, schedule="staged", handoff="mmap")),
         ("run a.yaml --memory 1GB --grace 2m", RunOptions(A, memory=10**9, grace=120.0)),
+        ("run a.yaml --wait", RunOptions(A, wait=inf)),
+        ("run --wait a.yaml", RunOptions(A, wait=inf)),
+        ("run --wait 10m a.yaml", RunOptions(A, wait=600.0)),
+        ("run --wait=10m a.yaml --json", RunOptions(A, wait=600.0, json=True)),
+        ("run a.yaml --wait --json", RunOptions(A, wait=inf, json=True)),
+        ("run --wait forever a.yaml", RunOptions(A, wait=inf)),
         ("plan a.yaml --format dot", PlanOptions(A, format="dot")),
         ("validate a.yaml b.yaml --json", ValidateOptions([A, Path("b.yaml")], json=True)),
         ("clean", CleanOptions()),
@@ -112,7 +127,8 @@ def test_other_command_lines_are_left_to_typer(words: list[str]) -> None:
 def values_of(command: str, option: Field[Any]) -> list[str]:
     """Return values that an option accepts, from a few of all sorts."""
     options, found = COMMANDS[command][1], []
-    required = {field.name: "a.yaml" for field in fields(options) if field.default is MISSING}
+    required: dict[str, Any] = {field.name: "a.yaml" for field in fields(options) if field.default is MISSING}
+    required |= dict.fromkeys(NEEDED.get(option.name, ()), True)
     for value in option.metadata["choices"] or VALUES:
         with suppress(UsageError):
             options(**{**required, option.name: [value] if option.metadata["kind"] == list[str] else value})
@@ -120,6 +136,19 @@ def values_of(command: str, option: Field[Any]) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("word", "is_value"),
+    [
+        *(("10m", True), ("0", True), ("1.5h", True), ("10x", True), ("1h30m", True), ("forever", True)),
+        *(("1.yaml", False), ("01_flights.yaml", False), ("a.yaml", False), ("--json", False), ("", False)),
+    ],
+)
+def test_a_word_that_looks_like_a_duration_is_the_value_of_wait(word: str, is_value: bool) -> None:
+    expected = ["--wait", word] if is_value else ["--wait=forever", word]
+    assert with_bare_values(RunOptions, ["--wait", word]) == expected
+
+
+NEEDED = {"key": ["data"]}  # the flags without which an option is refused
 VALUES = ["2", "a=1", "-3", "x", "json", "1GB", "eager", "never", "x y", "-k", "a.yaml"]
 OPTIONS = [
     (command, option)
@@ -148,7 +177,7 @@ def test_both_parsers_take_all_forms_of_every_option(command: str, option: Field
             if option.metadata["kind"] == list[str]:
                 forms.append([flag, values[0], f"{flag}{joined}{values[-1]}", flag, values[0]])
         for form in forms:
-            words = [command, *ARGUMENTS[command], *form]
+            words = [command, *ARGUMENTS[command], *form, *(f"--{name}" for name in NEEDED.get(option.name, ()))]
             found = parse_fast(words)
             assert found is not None, words
             assert found == parse_with_typer(words), words
@@ -160,7 +189,11 @@ def test_both_parsers_refuse_what_an_option_does_not_accept(command: str, option
     if option.metadata["kind"] is bool:
         wrong = [[f"{flag}=x"]]
     else:
-        wrong = [[flag], *([flag, value] for value in VALUES if value not in values_of(command, option))]
+        wrong = [[flag, value] for value in VALUES if value not in values_of(command, option)]
+        if option.metadata["bare"] is None:
+            wrong.append([flag])
+        else:  # what follows is another word
+            wrong = [words for words in wrong if not words[1].startswith("-")]
     for form in wrong:
         words = [command, *ARGUMENTS[command], *form]
         assert parse_fast(words) is parse_with_typer(words) is None, words

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def endless_hook():
         os.write(2, b"at exit\\n")
         never.wait()
     atexit.register(wait)
+
+def worker():
+    return {"folder": multiprocessing.current_process()._config["tempdir"]}
+
+def hang():
+    never.wait()
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def interrupted():
+    supervisor = int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
+    for _ in range(2):
+        os.kill(supervisor, signal.SIGINT)
+    never.wait()
 
 def fail():
     thread()
@@ -120,3 +136,25 @@ def test_bench_does_not_wait_for_leftover_threads(folder: Path) -> None:
     process = started(folder, "thread", "bench", "--repeat", "1", "--json")
     code, err = ended(process)
     assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [
+        ("python: 'steps:hook'", 0),
+        ("python: 'steps:hang', timeout: 100ms", 1),
+        ("python: 'steps:killed'", 137),
+        ("python: 'steps:interrupted'", 130),
+    ],
+)
+def test_no_folder_with_sockets_stays_however_the_run_ends(folder: Path, then: str, code: int) -> None:
+    worker, last = "{python: 'steps:worker', executor: process}", f"{{{then}, executor: thread, needs: worker}}"
+    (folder / "p.yaml").write_text(f"nodes: {{worker: {worker}, last: {last}}}\noutputs: {{worker: worker}}\n")
+    temporary = tempfile.mkdtemp(dir="/tmp")  # not below `folder`: the path of a socket must be short
+    command = [sys.executable, "-m", "nfrun", "run", "p.yaml", "--grace", "100ms"]
+    environ = {**os.environ, "TMPDIR": temporary}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == code, done.stderr
+    Path(temporary).rmdir()  # it is empty
+    if code < 2:
+        assert f"{temporary}/pymp-" in done.stdout + done.stderr, "there was one"

@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "work": Path("kept"),
     "events": Path("e.jsonl"),
     "grace": 0.1 + 0.2,
+    "wait": 600.0,
 }
 TEXTS: dict[str, Any] = {
     "given": ["a=1"],
@@ -34,6 +35,7 @@ TEXTS: dict[str, Any] = {
     "work": "kept",
     "events": "e.jsonl",
     "grace": "300ms",
+    "wait": "10m",
 }
 
 
@@ -62,6 +64,8 @@ def test_options_of_options_are_the_same(options: Any) -> None:
         ("memory", 0, "--memory", "'0' is neither auto nor a size such as 512MB, 1GiB or 2000000000"),
         ("grace", -1.0, "--grace", "'-1.0' is not a duration such as 10s, 500ms, 2m or 0"),
         ("grace", float("nan"), "--grace", "'nan' is not a duration such as 10s, 500ms, 2m or 0"),
+        ("wait", -1.0, "--wait", "'-1.0' is not a duration such as 30s, 10m or 2h"),
+        ("wait", float("nan"), "--wait", "'nan' is not a duration such as 30s, 10m or 2h"),
         ("schedule", "lazy", "--schedule", "'lazy' is not one of 'eager', 'staged', 'sequential'."),
         ("handoff", "", "--handoff", "'' is not one of 'auto', 'mmap', 'memory', 'json'."),
         ("executor", "", "--executor", "'' is not one of 'file', 'thread', 'process', 'auto'."),

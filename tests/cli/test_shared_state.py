@@ -164,7 +164,7 @@ def test_a_package_that_draws_is_seen_and_its_node_runs_in_a_process_from_then_o
     options = {"resume": True, "slots": 1}
     first = noisy.run(text, **options)
     assert first["node"][0]["pid"] == first["other"][0]["pid"] == os.getpid()
-    assert read_node_stats(noisy.folder / ".nfrun", "p.yaml").changed_state == {"node"}
+    assert read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json").changed_state == {"node"}
     second = noisy.run(text, **options)
     assert noisy.reused == {"other"}, "what a thread drew is not reused"
     assert second["node"][0]["pid"] != os.getpid()
@@ -194,7 +194,7 @@ nodes:
     told = [line for line in done.stderr.splitlines() if "is not reused" in line]
     why = "is not reused: it ran on a thread while random's generator changed; say 'cache: true' to reuse it"
     assert sorted(told) == [f"node 'beside' {why}", f"node 'draws' {why}"]
-    assert read_node_stats(noisy.folder / ".nfrun", "p.yaml").changed_state == {"draws", "beside"}
+    assert read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json").changed_state == {"draws", "beside"}
 
 
 def test_statistics_without_such_nodes_are_read_and_damaged_ones_are_left(noisy: Project) -> None:
@@ -205,5 +205,5 @@ def test_statistics_without_such_nodes_are_read_and_damaged_ones_are_left(noisy:
     assert stats.pop("state") == ["node"]
     for content, durations in [(json.dumps(stats), {"node"}), (json.dumps({**stats, "state": 3}), set()), ("{", set())]:
         file.write_text(content)
-        found = read_node_stats(noisy.folder / ".nfrun", "p.yaml")
+        found = read_node_stats(noisy.folder / ".nfrun" / "timings" / "p.yaml.json")
         assert (found.durations.keys(), found.changed_state) == (durations, frozenset())

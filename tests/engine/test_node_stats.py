@@ -14,22 +14,25 @@ from nfrun.engine.node_stats import NodeStats, NodeStatsFile, read_node_stats, w
 NONE = NodeStats({}, {}, {}, {})
 
 
-def record(work: Path, pipeline: str, **seconds: float) -> None:
-    write_node_stats(work, pipeline, read_node_stats(work, pipeline).with_run(seconds, {}, {}))
+def record(file: Path, **seconds: float) -> None:
+    write_node_stats(file, read_node_stats(file).with_run(seconds, {}, {}))
 
 
 def test_new_durations_are_merged_with_recorded_ones(tmp_path: Path) -> None:
-    work = tmp_path
-    assert read_node_stats(work, "some/p.yaml") == NONE
-    record(work, "some/p.yaml", a=1.23456789, b=2)
-    record(work, "some/p.yaml", b=3)
-    assert read_node_stats(work, "p.yaml").durations == {"a": 1.234567, "b": 2.5}, (
-        "up by half: beside others it takes longer"
-    )
-    record(work, "some/p.yaml", b=1)
-    assert read_node_stats(work, "p.yaml").durations == {"a": 1.234567, "b": 1.0}, "down at once"
-    assert read_node_stats(work, "q.yaml") == NONE
+    file = tmp_path / "timings" / "p.yaml.json"
+    assert read_node_stats(file) == NONE
+    record(file, a=1.23456789, b=2)
+    record(file, b=3)
+    assert read_node_stats(file).durations == {"a": 1.234567, "b": 2.5}, "up by half: beside others it takes longer"
+    record(file, b=1)
+    assert read_node_stats(file).durations == {"a": 1.234567, "b": 1.0}, "down at once"
     assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
+
+
+def test_a_work_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_node_stats(tmp_path / ".nfrun" / "timings" / "p.yaml.json", NONE)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -51,9 +54,8 @@ def test_new_durations_are_merged_with_recorded_ones(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_damaged_statistics_are_ignored(tmp_path: Path, text: str, durations: dict[str, float]) -> None:
-    (tmp_path / "timings").mkdir()
-    (tmp_path / "timings" / "p.yaml.json").write_bytes(text.encode("latin-1"))
-    assert read_node_stats(tmp_path, "p.yaml").durations == durations
+    (tmp_path / "p.yaml.json").write_bytes(text.encode("latin-1"))
+    assert read_node_stats(tmp_path / "p.yaml.json").durations == durations
 
 
 def test_durations_and_gil_waits_are_recorded_per_executor() -> None:
@@ -68,25 +70,25 @@ def test_durations_and_gil_waits_are_recorded_per_executor() -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "timings" / "p.yaml.json").mkdir(parents=True)
+    (tmp_path / "p.yaml.json").mkdir()
     with pytest.raises(OSError, match="directory"):
-        write_node_stats(tmp_path, "p.yaml", NONE)
-    assert [p.name for p in (tmp_path / "timings").iterdir()] == ["p.yaml.json"]
+        write_node_stats(tmp_path / "p.yaml.json", NONE)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.yaml.json"]
 
 
 def test_durations_are_written_at_the_end_of_the_run(tmp_path: Path) -> None:
-    work = tmp_path
-    stats_file = NodeStatsFile(work, "p.yaml", NONE)
+    file = tmp_path / "p.yaml.json"
+    stats_file = NodeStatsFile(file, NONE)
     stats_file.event(NodeFinished(1.0, "a", 1, duration=0.5, gil_wait=0.04))
     stats_file.event(NodeFinished(1.0, "c", 1, duration=0.5, gil_wait=0.06))
     stats_file.event(NodeFailed(1.0, "b", 1, Failure(Cause.NODE, "", "no"), duration=0.7))
-    assert read_node_stats(work, "p.yaml").durations == {}
+    assert read_node_stats(file).durations == {}
     stats_file.event(RunFinished(2.0, "failed"))
-    assert read_node_stats(work, "p.yaml") == NodeStats({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
+    assert read_node_stats(file) == NodeStats({"a": 0.5, "c": 0.5}, {"c": 0.5}, {"c": 0.06}, {})
 
 
 def test_without_finished_nodes_nothing_is_written_and_write_errors_are_ignored(tmp_path: Path) -> None:
-    stats_file = NodeStatsFile(tmp_path, "p.yaml", NONE)
+    stats_file = NodeStatsFile(tmp_path / "timings" / "p.yaml.json", NONE)
     stats_file.event(RunFinished(2.0, "failed"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "timings").write_text("in the way")

@@ -1,7 +1,8 @@
-"""Starts several runs at once in one folder, and kills the one that has the lock.
+"""Starts several runs of two pipelines at once in one folder, and kills the one that has the lock.
 
-Promised: two runs never work in one folder at once; a run that finds the folder locked exits with 75 and names the
-holder of the lock; after a SIGKILL of the holder the next run starts at once, without a cleanup.
+Promised: a pipeline never runs twice at once in one folder; a run that finds its pipeline locked exits with 75 and
+names the holder of the lock; runs of different pipelines do not exclude each other, and no two runs have one number;
+after a SIGKILL of the holder the next run starts at once, without a cleanup.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from tests.faults.rig import LOG, MARK, Ended, Place, Started, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
 STARTERS = 4
+BESIDE = 2  # starters of another pipeline
 HELD = 75
 FILE = "alone.yaml"
+OTHER = "beside.yaml"
 
 STEPS = """
 import os
@@ -30,9 +33,9 @@ def note(text):
     os.write(file, f"{text}\\n".encode())
     os.close(file)
 
-def enter():
+def enter(mark):
     try:
-        os.close(os.open(HERE / "active", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(HERE / mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         note("two at once")
     note(f"entered {os.getpid()}")
@@ -44,22 +47,23 @@ def work(table):
         time.sleep(0.01)
     return table
 
-def leave(table):
-    (HERE / "active").unlink(missing_ok=True)
+def leave(table, mark):
+    (HERE / mark).unlink(missing_ok=True)
     return table
 """
 
 PIPELINE = """\
 nodes:
-  enter: {python: "steps:enter"}
+  enter: {python: "steps:enter", with: {mark: MARK}}
   work: {python: "steps:work", inputs: {table: enter}}
-  leave: {python: "steps:leave", inputs: {table: work}}
+  leave: {python: "steps:leave", inputs: {table: work}, with: {mark: MARK}}
 """
 
 
 def make(folder: Path) -> Place:
     folder.mkdir()
-    (folder / FILE).write_text(PIPELINE)
+    (folder / FILE).write_text(PIPELINE.replace("MARK", "active"))
+    (folder / OTHER).write_text(PIPELINE.replace("MARK", "beside"))
     (folder / "steps.py").write_text(STEPS)
     return Place(folder, {MARK: str(folder), LOG: str(folder / "log")})
 
@@ -75,18 +79,23 @@ def one(trial: Trial) -> None:
 def all_at_once(trial: Trial, place: Place) -> None:
     # In some rounds up to 300 ms apart, so that one run may start while another ends.
     apart = trial.random.choice((0.0, 0.0, 0.02, 0.1, 0.3))
+    files = trial.random.sample([FILE] * STARTERS + [OTHER] * BESIDE, STARTERS + BESIDE)
     started = []
-    for _ in range(STARTERS):
-        started.append(place.start("run", FILE, "--json"))
+    for file in files:
+        started.append(place.start("run", file, "--json"))
         time.sleep(trial.random.uniform(0, apart))
     ends = [one.end() for one in started]
-    won = [ended for ended in ends if ended.code == 0]
-    trial.check(won, f"nobody of {STARTERS} starters ran: {' '.join(map(str, ends))}")
-    trial.count("runs that held the folder", len(won))
-    for ended in ends:
+    for file in (FILE, OTHER):
+        won = [ended for ended, name in zip(ends, files, strict=True) if ended.code == 0 and name == file]
+        trial.check(won, f"nobody of the starters of {file} ran: {' '.join(map(str, ends))}")
+        trial.count(f"runs of {file}", len(won))
+    for ended, name in zip(ends, files, strict=True):
         if ended.code != 0:
-            others = [one.process.pid for one, end in zip(started, ends, strict=True) if end is not ended]
+            found = zip(started, ends, files, strict=True)
+            others = [one.process.pid for one, end, file in found if end is not ended and file == name]
             judge_loser(trial, place, ended, others, "one of several starters")
+    numbers = [str(ended.document.get("run")).partition("-")[0] for ended in ends if ended.code == 0]
+    trial.check(len({*numbers}) == len(numbers), f"two runs have one number: {numbers}")
 
 
 def holder_killed(trial: Trial, place: Place) -> None:

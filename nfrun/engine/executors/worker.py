@@ -29,6 +29,7 @@ from nfrun.engine.executors.pool import Message
 from nfrun.logs.node_logs import Logs
 from nfrun.nodes.base import CancelToken, seed_of
 from nfrun.nodes.registry import KINDS
+from nfrun.system.runtime import system_allocator
 from nfrun.system.std_streams import redirect_std_streams
 from nfrun.watch.process_state import WorkerState
 from nfrun.watch.run_watch import RunWatch
@@ -87,9 +88,9 @@ def serve(pipe: Connection, streams: Sequence[Connection], config: WorkerConfig)
     os.environ.update(preload.environ)
     os.environ.update(config.environ)
     time.tzset()  # the fork server may have another TZ
+    with system_allocator():
+        import pyarrow as pa  # unless the fork server has imported it
     if config.arrow_threads:
-        import pyarrow as pa  # the fork server has imported it
-
         pa.set_cpu_count(config.arrow_threads)
     worker_pid = os.getpid()
     worker = _Worker(streams, config)

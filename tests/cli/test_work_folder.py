@@ -1,0 +1,422 @@
+"""Several runs in one work folder: numbers, locks, `--wait`, and folders that vanish, are restored or are older."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Here
+
+from nfrun.cache.journal import with_checksum
+from nfrun.system.checksums import file_checksum
+
+NAP = "nodes:\n  nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done'}\n"
+ROWS = """\
+nodes:
+  rows: {run: 'echo n > "$NFRUN_OUTPUT"; echo 1 >> "$NFRUN_OUTPUT"; echo rows >> calls', format: csv, cache: true}
+  more: {sql: "select n + 1 as n from rows", inputs: rows}
+outputs: {more: more}
+"""
+RUN_ID = r"[0-9]+-[0-9]{8}-[0-9]{6}"
+
+
+class Folder:
+    """A folder with pipelines, in which nfrun runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def write(self, name: str, text: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text(textwrap.dedent(text))
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nfrun", *words],
+            cwd=self.path,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def nfrun(self, *words: str, code: int = 0, **variables: str) -> tuple[str, str]:
+        """Run a command to its end, and return what it printed on stdout and stderr."""
+        return ended(self.start(*words, **variables), code)
+
+    def run(self, name: str = "p.yaml", *words: str, code: int = 0) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.nfrun("run", name, "--json", *words, code=code)[0])
+        return document
+
+    def holding(self, name: str = "nap.yaml", *words: str) -> subprocess.Popen[str]:
+        """Start a run that waits for the file `go`, and return when its node is at work."""
+        self.write(name, NAP)
+        process = self.start("run", name, *words)
+        while not (self.path / name).with_name("ready").exists():
+            assert process.poll() is None
+        return process
+
+    def go(self) -> None:
+        (self.path / "go").touch()
+
+    def runs(self, work: str = ".nfrun") -> list[str]:
+        return sorted(path.name for path in (self.path / work / "runs").iterdir())
+
+
+def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    out, err = process.communicate(timeout=50)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    return out, err
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    found = Folder(tmp_path)
+    yield found
+    for process in found.processes:
+        process.kill()
+        process.communicate()
+
+
+# ------------------------------------------------------------------ numbers
+
+
+def test_run_ids_count_up_within_a_second(folder: Folder) -> None:
+    folder.write("p.yaml", ROWS)
+    ids = [folder.run()["run"] for _ in range(3)]
+    assert [id.partition("-")[0] for id in ids] == ["1", "2", "3"]
+    assert all(re.fullmatch(RUN_ID, id) for id in ids)
+
+
+@pytest.mark.parametrize("lost", ["runs", "index.db"])
+def test_a_number_is_not_used_again(folder: Folder, lost: str) -> None:
+    folder.write("p.yaml", ROWS)
+    folder.run()
+    path = folder.path / ".nfrun" / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    assert folder.run()["run"].startswith("2-")
+    folder.nfrun("clean", "--all")
+    assert folder.run()["run"].startswith("3-")
+
+
+def test_an_expression_has_the_id_of_the_run(folder: Folder) -> None:
+    folder.write("p.yaml", "nodes:\n  a: {run: 'echo $ID $NFRUN_RUN > id', env: {ID: '${{ run.id }}'}}\n")
+    for number in (1, 2):
+        id = folder.run()["run"]
+        assert id.startswith(f"{number}-")
+        assert (folder.path / "id").read_text() == f"{id} {id}\n"
+
+
+def test_a_mistake_uses_up_no_number_and_makes_no_folder(folder: Folder) -> None:
+    folder.write("p.yaml", "nodes:\n  a: {run: 'echo', env: {ID: '${{ run.id | first | int + params.x }}'}}\n")
+    folder.nfrun("run", "p.yaml", code=2)
+    assert not (folder.path / ".nfrun").exists()
+
+
+# ------------------------------------------------------------------ locks
+
+
+def test_two_pipelines_run_in_one_folder_at_once(folder: Folder) -> None:
+    folder.write("p.yaml", ROWS)
+    first = folder.holding()
+    assert folder.run()["status"] == "ok"
+    assert folder.run("p.yaml", "--resume")["nodes"]["rows"]["status"] == "reused"
+    folder.go()
+    ended(first)
+    assert [id.partition("-")[0] for id in folder.runs()] == ["1", "2", "3"]
+    assert {path.name for path in (folder.path / ".nfrun" / "timings").iterdir()} >= {"nap.yaml.json", "p.yaml.json"}
+
+
+def test_a_pipeline_that_runs_is_not_run_again_meanwhile(folder: Folder) -> None:
+    first = folder.holding()
+    _, err = folder.nfrun("run", "nap.yaml", code=75)
+    assert re.fullmatch(
+        rf"nfrun: another run holds {folder.path}/\.nfrun \(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n"
+        r"   wait until it has ended, as 'nfrun run --wait' does; another run can be kept elsewhere with --work DIR\n",
+        err,
+    )
+    folder.nfrun("plan", "nap.yaml", "--resume")  # looking is allowed
+    folder.go()
+    assert folder.run("nap.yaml", "--work", "elsewhere")["run"].startswith("1-")
+    ended(first)
+
+
+def test_pipelines_of_one_name_share_neither_lock_nor_timings(folder: Folder) -> None:
+    for name in ("x", "y"):
+        folder.write(f"{name}/p.yaml", ROWS.replace("rows", name))
+    first = folder.holding("nap/p.yaml", "--work", "w")
+    assert folder.run("x/p.yaml", "--work", "w")["nodes"].keys() == {"x", "more"}
+    assert folder.run("y/p.yaml", "--work", "w")["nodes"].keys() == {"y", "more"}
+    timings = [json.loads(path.read_text())["took"].keys() for path in (folder.path / "w" / "timings").iterdir()]
+    assert sorted(map(sorted, timings)) == [["more", "x"], ["more", "y"]]
+    (folder.path / "nap" / "go").touch()
+    folder.go()
+    ended(first)
+
+
+def test_a_clean_needs_all_runs_to_have_ended(folder: Folder) -> None:
+    folder.write("p.yaml", ROWS)
+    first = folder.holding()
+    folder.run()
+    for words in (["clean"], ["clean", "--all"], ["clean", "p.yaml"], ["clean", "--dry-run"]):
+        _, err = folder.nfrun(*words, code=75)
+        assert "(pipeline nap.yaml, run 1-" in err
+    assert len(folder.runs()) == 2
+    folder.go()
+    ended(first)
+    folder.nfrun("clean", "--all")
+
+
+def test_a_killed_run_is_cleaned_up_by_the_next_one_of_its_pipeline(folder: Folder) -> None:
+    folder.write("p.yaml", ROWS)
+    first = folder.holding()
+    first.kill()
+    first.communicate()
+    (killed,) = folder.runs()
+    folder.run()
+    assert (folder.path / ".nfrun" / "runs" / killed / "scratch").is_dir(), "of another pipeline"
+    folder.go()
+    folder.nfrun("run", "nap.yaml")
+    assert not (folder.path / ".nfrun" / "runs" / killed / "scratch").exists()
+
+
+# ------------------------------------------------------------------ --wait
+
+
+@pytest.mark.parametrize("words", [["--wait"], ["--wait", "10m"], ["--wait=2h"], ["--wait", "forever"]])
+def test_a_run_waits_and_says_once_for_which_run(folder: Folder, words: list[str]) -> None:
+    first = folder.holding()
+    second = folder.start("run", *words, "nap.yaml", "--json")
+    assert second.stderr is not None
+    line = second.stderr.readline()
+    assert re.fullmatch(
+        rf"nfrun: waiting, because another run holds {folder.path}/\.nfrun "
+        r"\(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n",
+        line,
+    )
+    assert first.poll() is None
+    folder.go()
+    ended(first)
+    out, err = ended(second)
+    assert json.loads(out)["run"].startswith("2-")
+    assert "waiting" not in err
+
+
+def test_what_was_edited_meanwhile_is_read_after_the_wait(folder: Folder) -> None:
+    first = folder.holding()
+    second = folder.start("run", "nap.yaml", "--wait", "--json")
+    assert second.stderr is not None
+    assert "waiting" in second.stderr.readline()
+    folder.write("nap.yaml", ROWS)
+    folder.go()
+    ended(first)
+    assert json.loads(ended(second)[0])["nodes"].keys() == {"rows", "more"}
+
+
+def test_a_file_that_is_wrong_after_the_wait_is_an_error(folder: Folder) -> None:
+    first = folder.holding()
+    second = folder.start("run", "nap.yaml", "--wait")
+    assert second.stderr is not None
+    assert "waiting" in second.stderr.readline()
+    folder.write("nap.yaml", "nodes: 1\n")
+    folder.go()
+    ended(first)
+    assert "nap.yaml:1:8: 'nodes' must be" in ended(second, code=2)[1]
+    assert len(folder.runs()) == 1
+
+
+def test_a_wait_that_was_too_short_ends_with_75(folder: Folder) -> None:
+    folder.holding()
+    for words in (["--wait", "500ms"], ["--wait=0"], ["--wait", "0.3", "-q"]):
+        _, err = folder.nfrun("run", "nap.yaml", *words, code=75)
+        assert "another run holds" in err
+        assert ("waiting" in err) is (words[1:] == ["500ms"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_ends_the_wait_at_once(folder: Folder, number: int, code: int) -> None:
+    first = folder.holding()
+    second = folder.start("run", "nap.yaml", "--wait")
+    assert second.stderr is not None
+    second.stderr.readline()
+    second.send_signal(number)
+    _, err = ended(second, code)
+    assert err == ("nfrun: interrupted\n" if number == signal.SIGINT else "")
+    assert first.poll() is None
+    assert len(folder.runs()) == 1
+
+
+WRONG = [
+    ("--wait 10x", "'10x' is not a duration such as 30s, 10m or 2h"),
+    ("--wait 1h30m", "'1h30m' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=soon", "'soon' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=", "'' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=-1", "'-1' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=nan", "'nan' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=1e3", "'1e3' is not a duration such as 30s, 10m or 2h"),
+    ("--wait 400d", "'400d' is not a duration such as 30s, 10m or 2h"),
+    ("--wait=٣s", "'٣s' is not a duration such as 30s, 10m or 2h"),
+    ("--wait soon", "Got unexpected extra argument(s) (soon)"),
+    ("--wait -1", "No such option: -1"),
+    ("--waits", "No such option: --waits"),
+    ("--no-wait", "No such option: --no-wait"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG)
+def test_a_wrong_wait_is_an_error_before_anything_is_done(folder: Folder, words: str, message: str) -> None:
+    folder.write("p.yaml", ROWS)
+    _, err = folder.nfrun("run", "p.yaml", *words.split(), code=2, TERM="dumb", COLUMNS="200")
+    assert message in err
+    assert not (folder.path / ".nfrun").exists()
+
+
+# ------------------------------------------------------------------ folders that vanish
+
+
+VANISH = {
+    "work folder removed": 'rm -rf "$WORK"',
+    "work folder renamed": 'mv "$WORK" "$WORK.old"',
+    "run folder removed": 'rm -rf "$WORK"/runs/*',
+    "run folder renamed": 'mv "$WORK"/runs/* elsewhere',
+    "journal removed": 'rm "$WORK"/runs/*/journal.jsonl',
+    "journal copied": 'cd "$WORK"/runs/*; cp journal.jsonl j; mv j journal.jsonl',
+    "another folder in its place": 'mv "$WORK" "$WORK.old"; cp -r "$WORK.old" "$WORK"',
+}
+
+
+@pytest.mark.parametrize("how", VANISH)
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_folder_that_vanishes_in_mid_run_is_an_error(folder: Folder, how: str, failing: bool) -> None:
+    folder.write(
+        "p.yaml",
+        f"""\
+        nodes:
+          rows: {{python: "steps:rows"}}
+          vanish: {{run: '{VANISH[how]}{"; exit 3" if failing else ""}', needs: rows, env: {{WORK: .nfrun}}}}
+        outputs: {{rows: rows}}
+        """,
+    )
+    folder.write("steps.py", "def rows():\n    return {'n': 1}\n")
+    out, err = folder.nfrun("run", "p.yaml", "--json", code=74)
+    id = json.loads(out)["run"]
+    told = f"{folder.path}/.nfrun/runs/{id}, the folder of this run, was removed or renamed while the run was under way"
+    assert json.loads(out)["status"] == "failed"
+    assert json.loads(out)["error"] == told
+    assert told in err
+    if how == "work folder removed":
+        assert not (folder.path / ".nfrun").exists(), "it is not made again"
+
+
+def test_an_output_whose_file_vanishes_in_mid_run_is_an_error(folder: Folder) -> None:
+    shown = ROWS.replace("{more: more}", "{more: more, rows: rows}")
+    folder.write("p.yaml", shown)
+    folder.run()
+    remove = "  gone: {run: 'rm .nfrun/runs/*/rows.*', needs: more}\noutputs:"
+    folder.write("p.yaml", shown.replace("outputs:", remove))
+    out, err = folder.nfrun("run", "p.yaml", "--json", "--resume", code=74)
+    told = r"/rows\.1\.arrow, the file of the output 'rows', was removed or renamed while the run was under way"
+    assert re.search(told, json.loads(out)["error"])
+    assert re.search(told, err)
+    assert folder.run("p.yaml", "--resume", code=74)["nodes"]["rows"]["status"] == "ok", "it is made again"
+
+
+# ------------------------------------------------------------------ folders of CI, of older versions, of others
+
+
+def test_a_restored_folder_is_understood(folder: Folder) -> None:
+    folder.write("a/p.yaml", ROWS)
+    folder.run("a/p.yaml")
+    shutil.copytree(folder.path / "a", folder.path / "b")  # other inodes
+    shutil.rmtree(folder.path / "a")
+    for path in (folder.path / "b").rglob("*"):
+        os.utime(path, (1, 1))
+    (folder.path / "b" / "calls").unlink()
+    for lost in ("locks", "lock", "timings", ".gitignore"):
+        path = folder.path / "b" / ".nfrun" / lost
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = folder.run("b/p.yaml", "--resume")
+    assert found["run"].startswith("2-")
+    assert found["nodes"]["rows"]["status"] == "reused"
+    assert not (folder.path / "b" / "calls").exists()
+
+
+def old_journal(folder: Folder, id: str, number: int, status: str = "ok") -> None:
+    """Write a run of an older version, whose node `rows` has run."""
+    run = folder.path / ".nfrun" / "runs" / id
+    run.mkdir(parents=True)
+    started = {"event": "started", "run": id, "pipeline": "p.yaml", "number": number, "version": 1}
+    data = b"not a table"
+    (run / "rows.1.arrow").write_bytes(data)
+    output = {"id": "rows", "rows": 1, "bytes": 8, "schema": "n: int64", "digest": "d", "size": len(data)}
+    output |= {"checksum": file_checksum(run / "rows.1.arrow"), "file": "rows.1.arrow"}
+    finished = {"event": "finished", "node": "rows", "key": "0" * 32, "parts": {"text": "1"}, "wrote": {}}
+    finished |= {"took": 0.5, "reused": False, "cached": True, "outputs": [output]}
+    lines = (started, finished, {"event": "ended", "status": status})
+    (run / "journal.jsonl").write_bytes(b"".join(with_checksum(json.dumps(line)) for line in lines))
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_folder_of_an_older_version_is_understood(folder: Folder, lock: bool) -> None:
+    folder.write("p.yaml", ROWS)
+    old_journal(folder, "20260101-000001-aaaaaa", 1)
+    old_journal(folder, "20260101-000000-bbbbbb", 2, status="failed")
+    (folder.path / ".nfrun" / "timings").mkdir()
+    folder.write(".nfrun/timings/p.yaml.json", '{"took": {"rows": 2000000}, "thread": {}, "locked": {}, "process": {}}')
+    if lock:
+        folder.write(".nfrun/lock", '{"run": "20260101-000000-bbbbbb", "number": 2, "pipeline": "p.yaml"}'.ljust(4096))
+    assert "2.00 s" in folder.nfrun("plan", "p.yaml")[0]
+    found = folder.run("p.yaml", "--resume")
+    assert found["run"].startswith("3-")
+    assert found["nodes"]["rows"]["status"] == "ok", "its key is another one"
+    assert "runs/20260101-000001-aaaaaa" in folder.nfrun("clean", "--all", "--dry-run")[0]
+    folder.nfrun("clean", "--all")
+    assert folder.runs() == []
+
+
+@pytest.mark.parametrize("name", [".nfrun/locks", ".nfrun/lock", ".nfrun"])
+def test_a_folder_in_which_nothing_can_be_locked_is_an_error(folder: Folder, name: str) -> None:
+    folder.write("p.yaml", ROWS)
+    folder.write(name if name != ".nfrun/lock" else f"{name}/x", "")
+    _, err = folder.nfrun("run", "p.yaml", code=74)
+    assert re.fullmatch(rf"nfrun: {folder.path}/{name}(/locks)?: (File exists|Is a directory|Not a directory)\n", err)
+
+
+@pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml"])
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 77), (errno.EROFS, 74), (errno.ENOLCK, 74)])
+def test_a_lock_of_another_user_or_a_read_only_folder_is_an_error(
+    folder: Folder, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, number: int, code: int
+) -> None:
+    folder.write("p.yaml", ROWS)
+    path = folder.path / ".nfrun" / name
+    open_file = os.open
+
+    def fail(file: Any, *rest: Any, **more: Any) -> int:
+        if str(file) == str(path):
+            raise OSError(number, os.strerror(number), str(file))
+        return open_file(file, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        done = here(folder.path, "run", "p.yaml")
+    message = f"no permission: {path}" if code == 77 else f"{path}: {os.strerror(number)}"
+    assert (done.returncode, done.stderr) == (code, f"nfrun: {message}\n")
+    assert folder.run()["status"] == "ok", "nothing is left locked"
