@@ -118,7 +118,7 @@ class RunHeader:
     work folder from 1. `at` is when it began, in seconds since 1970. `command` are the words of the command line, none
     for a run that a Python program made. `params` are the values of the parameters; in both, secrets are masked.
     `versions` has nfrun, Python, pyarrow and the packages that count for the keys of the nodes. `host` is the name of
-    the machine. Older journals have none of these.
+    the machine, and `secrets` are the names of the variables with secrets. Older journals have none of these.
     """
 
     run: str
@@ -130,6 +130,7 @@ class RunHeader:
     params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     versions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     host: str = ""
+    secrets: tuple[str, ...] = ()
 
 
 @frozen
@@ -303,7 +304,8 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
         kind = line.pop("event", None)
         try:
             if kind == "started":
-                started = RunHeader(**{**_as_fields(line, _STARTED), "command": tuple(line.get("command", ()))})
+                texts = {key: tuple(line.get(key, ())) for key in ("command", "secrets")}
+                started = RunHeader(**{**_as_fields(line, _STARTED), **texts})
             elif kind == "finished":
                 outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
                 finished.append(FinishedNode(**_as_fields(line, _FINISHED), outputs=outputs, folder=folder))

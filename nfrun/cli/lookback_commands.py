@@ -67,6 +67,7 @@ def show(options: ShowOptions, messages: Messages) -> int:
 
 
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
+    from nfrun.lookback.first_rows import open_tables, table_path
     from nfrun.lookback.log_files import find_logs
     from nfrun.lookback.node_view import failure_of_node, input_lines, log_tails, node_document, node_head, output_lines
     from nfrun.lookback.recorded_run import read_inputs, read_node
@@ -75,13 +76,25 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     inputs = dict(read_inputs(run, node))
     files = find_logs(run, name).files
     if options.json:
-        print_json(node_document(run, node, inputs, files, {}))
+        paths = {str(output.id): table_path(run, output) for output in node.outputs}
+        print_json(node_document(run, node, inputs, files, paths))
         return EXIT_OK
     shown = look(options.color)
     _print(node_head(run, node, shown))
     _print(input_lines(inputs, shown))
-    for output in node.outputs:
-        _print(output_lines(output, shown))
+    sys.stdout.flush()  # opening tables imports pyarrow
+    tables, missing = open_tables(run, node.outputs)
+    _print(output_lines(node, missing, shown))
+    if tables:
+        from nfrun.cli.consoles import console_on
+        from nfrun.logs.redaction import Redactor
+        from nfrun.reports.table_preview import print_table
+
+        sys.stdout.flush()
+        console = console_on(sys.stdout, options.color)
+        redact = Redactor(os.environ[secret] for secret in run.header.secrets if secret in os.environ)
+        for output, table in tables.items():
+            print_table(console, output.id, table, str(table_path(run, output)), redact)
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
     return EXIT_OK

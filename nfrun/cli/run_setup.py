@@ -112,7 +112,8 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
     """Add to the first line of the journal how the run was started, with secrets masked."""
     redact = resolved.redactor
     words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
-    return replace(run, at=time.time(), command=words, params=params, host=redact(socket.gethostname()))
+    host, secrets = redact(socket.gethostname()), resolved.pipeline.secrets
+    return replace(run, at=time.time(), command=words, params=params, host=host, secrets=secrets)
 
 
 def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:

@@ -9,6 +9,7 @@ Other packages use:
 
 - `current_pipeline`: `bind_as_in`, `node_of`, `pipeline_file`, `shown_outputs`
 - `diff_text`: `diff_document`, `diff_lines`
+- `first_rows`: `open_tables`, `table_path`
 - `layout`: `Look`
 - `log_files`: `find_logs`, `log_lines`
 - `log_follower`: `follow`

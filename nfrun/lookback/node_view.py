@@ -61,21 +61,27 @@ def _files(files: Mapping[str, str]) -> str:
 def input_lines(inputs: Inputs, look: Look) -> Iterator[str]:
     """Yield the inputs of a node, each with its size and schema."""
     if inputs:
-        yield look.paint("\ninputs", "bold")
+        yield from ("", look.paint("inputs", "bold"))
     for name, output in inputs.items():
         if output is None:
             yield f"  {name}: {NOT_RECORDED}"
-            continue
-        source = "" if output.id == name else f" = {output.id}"
-        yield f"  {escape_controls(name + source)}: {format_count(output.rows, 'row')}"
-        yield f"    {escape_controls(output.schema)}"
+        else:
+            yield from _output(output, name if output.id == name else f"{name} = {output.id}")
 
 
-def output_lines(output: FinishedOutput, look: Look) -> Iterator[str]:
-    """Yield the name of an output, its size and its schema."""
-    size = f"{format_count(output.rows, 'row')}, {format_size(output.bytes)}"
-    yield look.paint(f"\noutput {escape_controls(output.id)}", "bold") + f": {size}"
-    yield f"  {escape_controls(output.schema)}"
+def output_lines(node: RecordedNode, missing: Mapping[str, str], look: Look) -> Iterator[str]:
+    """Yield the outputs of a node, each with its size and schema. `missing` says why some tables cannot be shown."""
+    if node.outputs:
+        yield from ("", look.paint("outputs", "bold"))
+    for output in node.outputs:
+        yield from _output(output, output.id)
+        if output.id in missing:
+            yield f"    {escape_controls(missing[output.id])}"
+
+
+def _output(output: FinishedOutput, name: str) -> Iterator[str]:
+    yield f"  {escape_controls(name)}: {format_count(output.rows, 'row')}, {format_size(output.bytes)}"
+    yield f"    {escape_controls(output.schema)}"
 
 
 def failure_of_node(run: ListedRun, node: RecordedNode) -> Iterator[str]:
@@ -87,7 +93,7 @@ def failure_of_node(run: ListedRun, node: RecordedNode) -> Iterator[str]:
 def log_tails(files: Mapping[str, Path], look: Look) -> Iterator[str]:
     """Yield the path and the last lines of each log file of the last attempt."""
     for stream, path in files.items():
-        yield look.paint(f"\n{stream}", "bold") + f"  {look.paint(escape_controls(str(path)), 'dim')}"
+        yield from ("", f"{look.paint(stream, 'bold')}  {look.paint(escape_controls(str(path)), 'dim')}")
         yield from (f"  {line}" for line in last_lines(path, _LAST_LINES))
 
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
 from nfrun.cache.journal import UnfinishedNode
 from nfrun.core.events import Frame
+from nfrun.tables.ipc import write_file
 
 FRAMES = (Frame("steps.py", 21, "score", 'return table["price"]'),)
 COUNTS = {"ok": 2, "reused": 1, "failed": 1, "skipped": 1, "cancelled": 1}
@@ -165,11 +167,13 @@ node 'recent' in run 2: ran, 250 ms
   not reused  it connects to db.example
 
 inputs
-  table = orders: 1,204 rows
+  table = orders: 1,204 rows, 1.2 kB
     a: int64
 
-output recent: 1,000 rows, 1.2 kB
-  a: int64
+outputs
+  recent: 1,000 rows, 1.2 kB
+    a: int64
+    its table is no longer there; to make it again: nfrun run p.yaml -p 'country=a b' --keep --force recent
 
 stdout  HERE/.nfrun/runs/2-20231114-221320/logs/recent.2.stdout
 """
@@ -179,6 +183,45 @@ log  HERE/.nfrun/runs/2-20231114-221320/logs/recent.2.log
   info: done
 """
     )
+
+
+def test_the_first_rows_of_a_table_are_shown(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a reused node, the file is in the run in which it ran. Secrets that are set here are masked."""
+    kept = Kept(tmp_path)
+    first = kept.add(1)
+    table = pa.table({"id": range(30), "token": ["hunter2", "\x1b[31m", *"a" * 28]})
+    size = write_file(table, first / "a.1.arrow").size
+    made = output("a", 30, file="a.1.arrow", size=size, home=first.name)
+    kept.add(2, nodes=[finished("a", outputs=(made,), reused=True, home=first.name)], secrets=("TOKEN",))
+    monkeypatch.setenv("TOKEN", "hunter2")
+    text = shown(here, tmp_path, "a")
+    assert "\na: 30 rows, 2 columns HERE/.nfrun/runs/1-20231114-221320/a.1.arrow\n" in text
+    assert re.search(r"^ +0   \*\*\* +\n +1   \\x1b\[31m", text, re.MULTILINE)
+    assert "\n… and 20 more rows\n" in text
+    path = json.loads(shown(here, tmp_path, "a", "--json"))["outputs"]["a"]["path"]
+    assert path == "HERE/.nfrun/runs/1-20231114-221320/a.1.arrow"
+
+
+@pytest.mark.parametrize("fields", [{"file": "../../secret.arrow"}, {"home": ".."}, {"home": "../x"}, {"file": ""}])
+def test_a_journal_names_no_file_outside_of_the_runs(here: Here, tmp_path: Path, fields: dict[str, str]) -> None:
+    kept = Kept(tmp_path)
+    run = kept.add(1, nodes=[finished("a", outputs=(output("a", **{"file": "secret.arrow", **fields}),))])
+    for path in (
+        kept.work.path / "secret.arrow",
+        kept.work.path / "runs" / "secret.arrow",
+        run.parent / "secret.arrow",
+    ):
+        write_file(pa.table({"secret": [1]}), path)
+    assert "    its table is no longer there; to" in shown(here, tmp_path, "a")
+
+
+def test_a_damaged_table_is_told_apart(here: Here, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    run = kept.add(1, nodes=[finished("a", outputs=(output("a", file="a.1.arrow", size=5),))])
+    (run / "a.1.arrow").write_bytes(b"wrong")
+    assert "\n    cannot open a.1.arrow: " in shown(here, tmp_path, "a")
+    (run / "a.1.arrow").write_bytes(b"longer than it was")
+    assert "\n    cannot open a.1.arrow: it has 18 bytes, and was written with 5\n" in shown(here, tmp_path, "a")
 
 
 def test_a_failed_node_is_shown_with_its_traceback(here: Here, tmp_path: Path, kept: Kept) -> None:
