@@ -11,7 +11,7 @@ from nfrun.core.values import frozen
 
 NOT_RECORDED = "-"
 _GAP = "  "
-_LEAST = 12  # characters of a column that is cut
+_LEAST = 10  # characters of a column that is cut
 _WIDEST = 1_000  # characters of a cell
 STYLES: Mapping[str, str] = {
     "ok": "32",
@@ -74,14 +74,17 @@ class Look:
             yield from (f"{indent}{' ' * width}{_GAP}{line}" for line in more)
 
 
-def local_time(at: float | None, now: float | None = None) -> str:
-    """Return a time for people, in the local time zone: `today 20:15:03`, or with its date if it is another day."""
+def local_time(at: float | None, now: float | None = None, *, short: bool = False) -> str:
+    """Return a time for people, in the local time zone: `today 20:15:03`, or with its date if it is another day.
+
+    A `short` time of another day has no seconds.
+    """
     if at is None:
         return NOT_RECORDED
     now = time.time() if now is None else now
-    today, day = time.localtime(now)[:3], time.localtime(at)[:3]
-    clock = time.strftime("%H:%M:%S", time.localtime(at))
-    return f"today {clock}" if day == today else time.strftime("%Y-%m-%d ", time.localtime(at)) + clock
+    if time.localtime(now)[:3] == time.localtime(at)[:3]:
+        return time.strftime("today %H:%M:%S", time.localtime(at))
+    return time.strftime("%Y-%m-%d %H:%M" if short else "%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def iso_time(at: float | None) -> str | None:

@@ -56,7 +56,7 @@ def runs_text(rows: list[RunRow], look: Look, *, more: bool = False) -> Iterator
     cells = [
         [
             str(row.run.number),
-            local_time(row.run.at),
+            local_time(row.run.at, short=True),
             row.run.status,
             *_counts(row.run),
             duration_text(row.run),

@@ -35,9 +35,9 @@ ROWS = [
         (
             46,
             [
-                "node              status    time  why it ran",
-                "extract_al…rders  ok      1.50 s  the fun…nged",
-                "b                 failed   12 ms",
+                "node                status    time  why it ran",
+                "extract_all…orders  ok      1.50 s  the fu…ged",
+                "b                   failed   12 ms",
             ],
         ),
         (30, ["node            status    time", "extract_a…ders  ok      1.50 s", "b               failed   12 ms"]),
