@@ -47,11 +47,11 @@ def runs(options: RunsOptions, messages: Messages) -> int:
 def show(options: ShowOptions, messages: Messages) -> int:
     """Print a run with its nodes, or one node of it."""
     from nfrun.lookback.recorded_run import read_nodes
-    from nfrun.lookback.run_reference import LAST, find_run
+    from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.run_view import failure_lines, head_lines, node_lines, run_document
     from nfrun.lookback.work_folder import find_work
 
-    run = find_run(*find_work(options.pipeline, options.work), options.run or LAST)
+    run = find_run(*find_work(options.pipeline, options.work), options.run)
     if options.node is not None:
         return _show_node(run, options.node, options)
     if options.json:
@@ -104,17 +104,18 @@ def logs(options: LogsOptions, messages: Messages) -> int:
     """Print what a node printed and logged, or follow it while it runs."""
     from nfrun.lookback.log_files import find_logs, log_lines
     from nfrun.lookback.run_list import RUNNING
-    from nfrun.lookback.run_reference import LAST, find_run, find_running
+    from nfrun.lookback.run_reference import find_run, find_running, only_running
     from nfrun.lookback.work_folder import find_work
 
     work, pipeline = find_work(options.pipeline, options.work)
-    running = find_running(work, pipeline) if options.run is None else None
-    run = running if running and options.follow else find_run(work, pipeline, options.run or LAST)
+    running = find_running(work, pipeline) if options.run is None else []
+    followed = only_running(running) if options.follow else None
+    run = followed or find_run(work, pipeline, options.run)
     if options.follow and options.attempt is None and run.status == RUNNING:
         return _follow(work, run, options.node, messages)
     found = find_logs(run, options.node, options.attempt)
-    if running and running.id != run.id:
-        messages(f"nfrun: run {running.number} is under way: -f or --run {running.number} shows what it prints")
+    if running and run.status != RUNNING:
+        messages(f"nfrun: run {running[0].number} is under way: -f or --run {running[0].number} shows what it prints")
     if found.note:
         messages(f"nfrun: {found.note}")
     _print(log_lines(found.files))

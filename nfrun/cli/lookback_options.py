@@ -37,7 +37,7 @@ _work = partial(
 )
 _run = partial(_option, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
 _node = partial(_option, metavar="NODE", help="The node.")
-_number = partial(_option, parse=_parse_number, wrong="not a number from 1", metavar="N")
+_number = partial(_option, parse=_parse_number, wrong="not a number from 1 to 1,000,000,000", metavar="N")
 
 
 @_options

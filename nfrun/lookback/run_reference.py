@@ -18,12 +18,14 @@ _MAX_LISTED = 4
 _DATE = 8  # digits; fewer are a number, and not the beginning of an id of an older nfrun
 
 
-def find_run(work: WorkDir, pipeline: str | None, text: str = LAST) -> ListedRun:
-    """Return the run that `text` names, of a pipeline or, if it is None, of all pipelines in the work folder.
+def find_run(work: WorkDir, pipeline: str | None, text: str | None = None) -> ListedRun:
+    """Return the run that `text` names, of a pipeline or, if that is None, of all pipelines in the work folder.
 
-    `last` is the last run that has ended; if none has, the one that is under way. `last-ok` is the last that ended
-    well, and `last~2` the second before the last. Raises NotRecorded if there is no such run, and OSError.
+    Without a text it is `last`, which is the last run that has ended; if none has, the one that is under way.
+    `last-ok` is the last that ended well, and `last~2` the second before the last. Raises NotRecorded if there is no
+    such run, and OSError.
     """
+    text = LAST if text is None else text
     found = _BACK.fullmatch(text)
     if found:
         return _counted_back(work, pipeline, text, only_ok=found[1] == "last-ok", back=int(found[2] or 0))
@@ -39,9 +41,13 @@ def find_run(work: WorkDir, pipeline: str | None, text: str = LAST) -> ListedRun
     raise NotRecorded(_no_such_run(work, pipeline, text, runs))
 
 
-def find_running(work: WorkDir, pipeline: str | None) -> ListedRun | None:
+def find_running(work: WorkDir, pipeline: str | None) -> list[ListedRun]:
+    """Return the runs that are under way. Several pipelines may run at once in a work folder."""
+    return [run for run in list_runs(work, pipeline) if run.status == RUNNING]
+
+
+def only_running(running: list[ListedRun]) -> ListedRun | None:
     """Return the run that is under way, None if there is none. Raises NotRecorded if there are several."""
-    running = [run for run in list_runs(work, pipeline) if run.status == RUNNING]
     if len(running) > 1:
         listed = shortened([f"{run.number} ({run.file})" for run in running], _MAX_LISTED)
         raise NotRecorded(f"{len(running)} runs are under way: {listed}; name one with --run or --pipeline")

@@ -92,6 +92,15 @@ def test_a_run_under_way_is_pointed_out(here: Here, tmp_path: Path, kept: Kept) 
         assert here(tmp_path, "logs", "a", "--run", "2").stdout == "stdout | now\n"
 
 
+def test_of_several_runs_under_way_one_must_be_named(here: Here, tmp_path: Path, kept: Kept) -> None:
+    kept.log(kept.add(1, nodes=[finished("a")]), "a", "stdout", "before\n")
+    with kept.running(2), kept.running(3, pipeline="q.yaml"):
+        assert here(tmp_path, "logs", "a").stdout == "stdout | before\n"
+        found = here(tmp_path, "logs", "-f", "a")
+    message = "2 runs are under way: 3 (q.yaml), 2 (p.yaml); name one with --run or --pipeline"
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", f"nfrun: {message}\n")
+
+
 class Steps:
     """What happens to a run while it is followed: one step at each pause."""
 
