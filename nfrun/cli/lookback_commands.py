@@ -166,7 +166,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
     from nfrun.lookback.current_pipeline import shown_outputs
     from nfrun.lookback.opened_tables import RunTables
-    from nfrun.lookback.run_reference import LAST, find_run
+    from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
 
     if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
@@ -174,7 +174,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
             f"{options.format} is no text for a terminal: redirect it, or write a file with -o", "--format"
         )
     work, pipeline = find_work(options.pipeline, options.work)
-    run = find_run(work, pipeline, options.run or LAST)
+    run = find_run(work, pipeline, options.run)
     tables = RunTables(work, run)
     output = tables.output_id(options.output, lambda: shown_outputs(options.pipeline, work, run))
     path = tables.files([output])[output]
@@ -211,12 +211,12 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
 def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
     from nfrun.lookback.current_pipeline import bind_as_in, node_of, pipeline_file
-    from nfrun.lookback.run_reference import LAST, find_run
+    from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
     work, name = find_work(options.pipeline, options.work)
-    run = find_run(work, name, options.run or LAST)
+    run = find_run(work, name, options.run)
     file = pipeline_file(options.pipeline, work, run)
     pipeline = bind_as_in(run, file, given=options.given, environ=os.environ, set_redactor=messages.set_redactor)
     node = node_of(pipeline, options.node)

@@ -21,7 +21,7 @@ Other packages use:
 - `row_diff`: `compare_output`, `RowDiff`
 - `run_diff`: `diff_runs`, `find_two_runs`, `OutputDiff`
 - `run_list`: `list_runs`, `ListedRun`, `RUNNING`, `runs_under_way`
-- `run_reference`: `find_run`, `find_running`, `LAST`
+- `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `failure_lines`, `head_lines`, `node_lines`, `run_document`
 - `runs_view`: `newest_rows`, `runs_json`, `runs_text`
 - `work_folder`: `find_work`

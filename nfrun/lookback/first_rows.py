@@ -15,15 +15,19 @@ _ROWS = 25  # the most that are shown
 
 
 def table_path(run: ListedRun, output: FinishedOutput) -> Path | None:
-    """Return the file of an output, in this run or in that which made it; None if it is not there.
+    """Return where the journal says that the file of an output is, in this run or in the one that made it.
 
-    Accepts only plain names from a journal, so that no file outside of the folders of runs is opened.
+    None if it has none, or if the names in the journal are not those of a run and of a file in its folder.
     """
     home, name = output.home or run.id, output.file or ".."
-    if not is_run_id(home) or name == ".." or Path(name).name != name:
-        return None
-    path = run.folder.parent / home / name
-    return path if path.is_file() and not path.is_symlink() else None
+    return run.folder.with_name(home) / name if is_run_id(home) and name != ".." and Path(name).name == name else None
+
+
+def command_again(run: ListedRun, nodes: Iterable[str]) -> str:
+    """Return the command that makes the tables of these nodes again, and keeps them."""
+    words = run.header.command or shlex.split(f"nfrun run {shlex.quote(run.file)}")
+    keep = [] if "--keep" in words else ["--keep"]
+    return shlex.join([*words, *keep, *(word for node in nodes for word in ("--force", node))])
 
 
 def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict[FinishedOutput, Any], dict[str, str]]:
@@ -43,9 +47,11 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
 
     Raises NotRecorded if there is no file, and HandoffError if it is damaged.
     """
+    if output.file is None:
+        raise NotRecorded("no file of it was written")
     path = table_path(run, output)
-    if path is None:
-        again = command_again(run, output.id.node)
+    if path is None or path.is_symlink() or not path.is_file():
+        again = command_again(run, [output.id.node])
         raise NotRecorded(f"its table is no longer there; to make it again: {again}")
     import pyarrow as pa
 
@@ -57,9 +63,3 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
     except pa.ArrowException as error:
         raise HandoffError(f"{path.name} is damaged: {error}") from error
     return table
-
-
-def command_again(run: ListedRun, node: str) -> str:
-    """Return the command that makes the tables of a node again and keeps them."""
-    words = run.header.command or ("nfrun", "run", run.file)
-    return shlex.join([*words, *(["--keep"] if "--keep" not in words else []), "--force", node])

@@ -131,4 +131,4 @@ def _output_json(output: FinishedOutput) -> dict[str, Any]:
 
 
 def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    return str(path) if path is not None and path.is_file() else None

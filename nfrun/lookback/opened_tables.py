@@ -6,7 +6,6 @@ A file is used only if its size and checksum are those in the journal. Nothing i
 from __future__ import annotations
 
 import json
-import shlex
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.lookback.first_rows import command_again, table_path
 from nfrun.lookback.run_list import ListedRun, list_runs
 from nfrun.system.checksums import file_checksum
 
@@ -88,10 +88,7 @@ class RunTables:
 
     def command_again(self, nodes: Iterable[str]) -> str:
         """Return the command that makes the tables of these nodes again."""
-        words = self.run.header.command
-        command = shlex.join(words) if words else f"nfrun run {shlex.quote(self.run.file)}"
-        keep = "" if "--keep" in words else " --keep"
-        return f"{command}{keep}{''.join(f' --force {node}' for node in nodes)}"
+        return command_again(self.run, nodes)
 
     def __str__(self) -> str:
         return f"run {self.run.number}"
@@ -103,7 +100,7 @@ class RunTables:
         return self._checked[output]
 
     def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
-        own = self._path(self.run.id, output)
+        own = table_path(self.run, output)
         with suppress(FileNotFoundError):
             if own is not None and is_intact(own, output):
                 return own
@@ -118,18 +115,11 @@ class RunTables:
         for run in list_runs(self._work):
             for finished in read_journal(run.folder, only=[_as_json("digest", output.digest)]).finished:
                 for found in finished.outputs:
-                    path = self._path(run.id, found) if reader_digest(found) == reader_digest(output) else None
+                    path = table_path(run, found) if reader_digest(found) == reader_digest(output) else None
                     with suppress(FileNotFoundError):
                         if path is not None and is_intact(path, found):
                             return path
         return None
-
-    def _path(self, run: str, output: FinishedOutput) -> Path | None:
-        """Return where a run says that the file is. Accepts only plain names from a journal."""
-        names = (output.home or run, output.file or "..")
-        if any(name in ("", ".", "..") or Path(name).name != name for name in names):
-            return None
-        return self._work.path.joinpath("runs", *names)
 
     def _end(self, node: str) -> Node | None:
         """Return how a node ended, None if it has not."""

@@ -39,7 +39,7 @@ def kept(tmp_path: Path) -> Kept:
         finished("orders", outputs=(output("orders", 1204),), reused=True, home=earlier.name, duration=9.0),
         finished(
             "recent",
-            outputs=(output("recent", 1000),),
+            outputs=(output("recent", 1000, file="recent.1.arrow"),),
             key_inputs={"input table": "digest-orders s", "needs orders": "x"},
             duration=0.25,
             started=0.5,
@@ -213,6 +213,12 @@ def test_a_journal_names_no_file_outside_of_the_runs(here: Here, tmp_path: Path,
     ):
         write_file(pa.table({"secret": [1]}), path)
     assert "    its table is no longer there; to" in shown(here, tmp_path, "a")
+
+
+def test_a_table_without_a_file_says_so(here: Here, tmp_path: Path) -> None:
+    """Of a node that only reads a local file, no table is written."""
+    Kept(tmp_path).add(1, nodes=[finished("a", outputs=(output("a"),))])
+    assert shown(here, tmp_path, "a").endswith("    a: int64\n    no file of it was written\n")
 
 
 def test_a_damaged_table_is_told_apart(here: Here, tmp_path: Path) -> None:
