@@ -22,7 +22,7 @@ _SERIALIZE = "select json_serialize_sql($1::varchar, skip_null := true, skip_emp
 _ADDS_TABLES = re.compile(r"\b(?:attach|call|execute|import|install|load|schema|search_path|use)\b|_attach\s*\(", re.I)
 _QUERY = re.compile(r"\b(?:with|select|from|values)\b", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w$]*")
-_WORD = re.compile(r"[^\W\d]\w*|\S|$")
+_WORD = re.compile(r"[^\W\d]\w*|\S")
 _BEFORE_NAMES = """
 select from join by as with on where and or not into table update , ( . = + - * / < >
 """
@@ -36,7 +36,6 @@ _HINTS = {
     "#": "a comment starts with --",
     "`": 'a name is quoted like this: "name"',
     ")": "count the brackets before it",
-    "": "is a ')', a quote or a name missing?",
 }
 _KEYWORDS = """
 select from where group order having limit join left right inner outer cross using union distinct with values
@@ -95,7 +94,7 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
         return NodeDiagnostic(("sql",), message, "write the query itself: 'sql' takes no name of a file")
     at = _index(node.body, int(position))
     words = [*_WORD.finditer(node.body)]
-    here = next(i for i, word in enumerate(words) if word.start() >= at or not word[0])
+    here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)
     inputs = [item.name for item in node.inputs]
     for i in range(here, max(-1, here - 2), -1):
         word, before = words[i], words[i - 1][0].lower() if i else ""
@@ -103,12 +102,12 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
             hint = f"'{word[0]}' is a reserved word: write \"{word[0]}\" if it is a name"
             return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     word = words[here]
-    if not node.body[word.end() :].strip(" \t\n;") and word[0].lower() in _KEYWORDS.split():
+    if at >= word.end() or (here == len(words) - 1 and word[0].lower() in _KEYWORDS.split()):
         hint = "something is missing after it"
         return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
     guess = closest_match(word[0], _KEYWORDS.split()) if word[0].lower() not in _KEYWORDS.split() else None
     hint = f"did you mean '{guess}'?" if guess else _HINTS.get(word[0], "look at the words before it")
-    return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=max(1, len(word[0])))
+    return NodeDiagnostic(("sql",), message, hint, start=word.start(), length=len(word[0]))
 
 
 def _is_reserved(word: str) -> bool:
@@ -126,8 +125,8 @@ def _reserved() -> frozenset[str]:
 
 def _check_values(node: NodeSpec, used: Collection[str]) -> Iterator[NodeDiagnostic]:
     """Compare the parameters of the statements with the values. A misspelt name is one error, not two."""
-    unused = [name for name in node.with_ if name not in used]
     places = dict(reversed([*named_values(node.body)]))
+    unused = [name for name in node.with_ if name not in used and name not in places]  # DuckDB does not name all
     for name in sorted(used - node.with_.keys(), key=lambda name: places.get(name, 0)):
         start, length = (places[name], len(name) + 1) if name in places else (0, 0)
         guess = closest_match(name, node.with_) or (unused[0] if len(unused) == 1 else None)

@@ -300,5 +300,11 @@ def test_no_false_alarms(tmp_path: Path, query: str) -> None:
 
 
 def test_values_that_are_used(tmp_path: Path) -> None:
-    for query in ("select $low, $high", "from read_csv($low) where $high::int > 1", "select 1; select $low = $high"):
+    pivot = "pivot flights on carrier using sum(delay * $low + $high)"
+    for query in (
+        pivot,
+        "select $low, $high",
+        "from read_csv($low) where $high::int > 1",
+        "select 1; select $low = $high",
+    ):
         assert found_in(tmp_path, f"{HEAD}{NODE}{query}\n") == ([], [])
