@@ -69,7 +69,7 @@ def place_in_scalar(written: str, value: str, start: int, length: int) -> tuple[
     if _dense(units.sub(_meaning, written[begin:end])) != _dense(value):
         return None
     before, count = len(_dense(value[:start])), max(1, len(_dense(value[start : start + length])))
-    before = min(before, len(_dense(value)) - 1)
+    before = max(0, min(before, len(_dense(value)) - 1))
     places = (unit.span() for unit in units.finditer(written, begin, end) if not _meaning(unit).isspace())
     found = list(islice(places, before, before + count))
     return (found[0][0], found[-1][1] - found[0][0]) if found else None

@@ -689,3 +689,28 @@ def test_offsets_are_parsed_on_first_use() -> None:
     offset_nodes = found._source.placed
     assert found.key_span("a", 1, "b").column == 9
     assert found._source.placed is offset_nodes is not None
+
+
+@given(
+    st.text(st.sampled_from("ab'\"\\: #-{}[],&*|>%@`é\u2028\n\n  \t$"), min_size=1, max_size=60),
+    st.sampled_from(["|", ">", '"', "'", None]),
+    st.integers(10, 80),
+)
+@example('it\'s "one"\n\n  two\n', ">", 20)
+@example('it\'s "one"\n\n  two\n', '"', 20)
+def test_the_place_of_each_character_of_a_text(text: str, style: str | None, width: int) -> None:
+    written = yaml.safe_dump({"a": {"v": text}}, default_style=style, width=width, allow_unicode=True)
+    try:
+        document = parse(written, "p.yaml")
+    except SpecError:  # a tab outside of a text
+        return
+    value, whole = document.root["a"]["v"], document.span("a", "v")
+    lines = BREAK.split(written)
+    for i, char in enumerate(value):
+        span = document.span_within(("a", "v"), i, 1)
+        if not char.isspace() and isinstance(value, str):
+            assert (span.line, span.column) >= (whole.line, whole.column)
+            found = lines[span.line - 1][span.column - 1 : span.column - 1 + span.length]
+            assert found in (char, "''") or found.startswith("\\")
+            before = document.span_within(("a", "v"), i - 1, 1) if i and not value[i - 1].isspace() else None
+            assert before is None or (before.line, before.column) < (span.line, span.column)
