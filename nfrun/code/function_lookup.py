@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nfrun.code.missing_imports import finds_modules_itself, shown_file, top_imports
+from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
@@ -54,15 +54,13 @@ class _Module:
     """The names that a module binds at its top: its functions and all `others`.
 
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
-    `setattr()` or `exec()`. `imports` are packages that it imports whenever it is loaded, with their lines; none if it
-    may change how modules are found.
+    `setattr()` or `exec()`.
     """
 
     file: str
     functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
     dynamic: bool = False
-    imports: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +70,7 @@ class FunctionLookup:
     folder: Path
     _modules: dict[str, _Module | LookupResult] = field(default_factory=dict)
     _found: dict[tuple[str, str], LookupResult] = field(default_factory=dict)
+    _loaded: set[str | tuple[str, str]] = field(default_factory=set)  # modules, and what they lack
 
     def find(self, module: str, function: str) -> LookupResult:
         """Look up `module:function` without importing anything. Problems are returned, not raised.
@@ -91,16 +90,16 @@ class FunctionLookup:
         return self._found[key]
 
     def missing_imports(self, module: str) -> Iterator[tuple[str, str]]:
-        """Yield the packages that a module needs when it is loaded and that are not installed, each with `file:line`.
+        """Yield the packages that are not installed and without which a module cannot be loaded, with `file:line`.
 
-        Only the first call for a module yields them: each is one mistake, however many nodes use the module.
+        Each place is yielded once: it is one mistake, however many modules lead to it.
         """
-        read = self._modules.get(module) or self._read(module)
-        if isinstance(read, _Module):
-            for name, line in read.imports.items():
-                if find_module(name, self.folder) is None:
-                    yield name, f"{read.file}:{line}"
-            read.imports = {}
+        if module not in self._loaded:
+            self._loaded.add(module)
+            for missing in missing_at_import(module, self.folder, _parse):
+                if missing not in self._loaded:
+                    self._loaded.add(missing)
+                    yield missing
 
     def _read(self, module: str) -> _Module | LookupResult:
         spec = find_module(module, self.folder)
@@ -119,10 +118,7 @@ class FunctionLookup:
             with tokenize.open(spec.origin) as file, ignored_warnings():
                 source = file.read()
                 compile(source, spec.origin, "exec", dont_inherit=True)  # runs nothing, finds more errors than a parser
-                tree = ast.parse(source, spec.origin)
-            found = _module(tree, self._shown(spec.origin))
-            found.imports = {} if finds_modules_itself(source) else top_imports(tree)
-            return found
+                return _module(ast.parse(source, spec.origin), self._shown(spec.origin))
         except SyntaxError as error:
             line = f":{error.lineno}:{error.offset}" if error.lineno else ""
             fault = error.msg.replace(f" for {spec.origin!r}", "")
@@ -167,6 +163,11 @@ def ignored_warnings() -> Iterator[None]:
     with _FILTERING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _parse(text: bytes) -> ast.Module:
+    with ignored_warnings():
+        return ast.parse(text)
 
 
 def _modules_in(folders: Iterable[Path]) -> list[str]:

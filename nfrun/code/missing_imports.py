@@ -6,11 +6,16 @@ Imports under `if`, `try`, `match` and `with suppress(…)` do not count.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 from nfrun.code.bindings import FUNCTIONS
 from nfrun.code.distributions import normalized
+from nfrun.code.module_finder import find_module, is_installed
 from nfrun.core.text import closest_match
 
 # What may let Python find other modules than now.
@@ -18,6 +23,12 @@ _FINDERS = (
     *("sys.path", "sys.meta_path", "sys.modules", "from sys import", "importlib", "addsitedir", "import_hook"),
     *("pyximport", "cppimport", "jpype", "jnius", "import clr", "gi.repository"),
 )
+_IMPORT = re.compile(
+    r"^(?:import[ \t]+(?P<modules>[\w., \t]+)"
+    r"|from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import\b[ \t]*(?P<names>\([^)]*\)|[^#;\n]+))",
+    re.MULTILINE,
+)
+_MANY = 100  # modules that are followed
 _MAY_NOT_RUN = (*FUNCTIONS, ast.If, ast.Try, ast.TryStar, ast.Match)
 _DISTRIBUTIONS = {
     **{"attr": "attrs", "bs4": "beautifulsoup4", "cv2": "opencv-python", "Crypto": "pycryptodome"},
@@ -62,12 +73,69 @@ def shown_file(file: Path, folder: Path) -> str:
     return str(file.relative_to(folder)) if file.is_relative_to(folder) else "/".join(file.parts[-2:])
 
 
-def top_imports(tree: ast.Module) -> dict[str, int]:
-    """Return the packages that a module imports whenever it is loaded, each with its first line."""
-    found: dict[str, int] = {}
-    for name, line in always_imported(tree.body):
-        found.setdefault(name, line)
+def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Module]) -> list[tuple[str, str]]:
+    """Return the packages that are not installed and without which a module cannot be loaded, each with `file:line`.
+
+    Follows imports among the project's modules beside the pipeline, by their lines. A module is parsed only if a line
+    of it seems to import what is missing. Returns nothing if the code may change how modules are found.
+    """
+    found: list[tuple[str, str]] = []
+    left, seen = [module], set[str]()
+    places: dict[str, str] = {}  # by package, where its module lies; "" if there is none
+    while left and len(seen) < _MANY:
+        for name in accumulate(left.pop(0).split("."), "{}.{}".format):
+            file = _file_of(name, folder) if name not in seen else None
+            seen.add(name)
+            if file is None:
+                continue
+            try:
+                text = file.read_bytes()
+            except OSError:
+                continue
+            if finds_modules_itself(source := text.decode("utf-8", "replace")):
+                return []
+            lacks = set[str]()
+            for imported in _imported_by_lines(source, name if file.name == "__init__.py" else name.rpartition(".")[0]):
+                top = imported.partition(".")[0]
+                if top not in places:
+                    places[top] = _place_of(top, folder)
+                lacks.update([] if places[top] else [top])
+                left += [imported] if places[top] == "project" and imported not in seen else []
+            with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                imports = always_imported(parse(text).body) if lacks else ()
+                lines = {top: line for top, line in reversed(list(imports)) if top in lacks}  # the first of each
+                found += [(top, f"{shown_file(file, folder)}:{line}") for top, line in reversed(lines.items())]
     return found
+
+
+def _file_of(module: str, folder: Path) -> Path | None:
+    """Return the source of a module that lies beside the pipeline, None for any other."""
+    spec = find_module(module, folder)
+    file = Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    is_ours = (
+        file is not None and file.suffix == ".py" and file.is_relative_to(folder) and not is_installed(file, folder)
+    )
+    return file if is_ours else None
+
+
+def _place_of(package: str, folder: Path) -> str:
+    """Return "project" for a package beside the pipeline, "elsewhere" for another, "" if there is none."""
+    if find_module(package, folder) is None:
+        return ""
+    is_near = any(os.access(folder / name, os.F_OK) for name in (package, f"{package}.py"))
+    return "project" if is_near else "elsewhere"
+
+
+def _imported_by_lines(text: str, package: str) -> Iterator[str]:
+    """Yield the modules that the lines of a module seem to import whenever it is loaded."""
+    for line in _IMPORT.finditer(text):
+        if line["modules"]:
+            yield from (part.split()[0] for part in line["modules"].split(",") if part.split())
+            continue
+        above = package.split(".")[: 1 - len(line["dots"]) or None] if line["dots"] else []
+        if module := ".".join(filter(None, [*above, line["module"]])):
+            yield module
+            yield from (f"{module}.{name}" for name in re.findall(r"\w+", line["names"]))
 
 
 def always_imported(body: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:

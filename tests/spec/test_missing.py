@@ -241,19 +241,60 @@ def test_packages_that_are_imported(folder: Path) -> None:
         ("steps.py:1 imports 'sklearn', which is not installed", "install it with: pip install scikit-learn"),
         ("steps.py:2 imports 'PIL', which is not installed", "install it with: pip install pillow"),
         ("steps.py:3 imports 'zzqq', which is not installed", "install the package that has it"),
+        ("helpers.py:1 imports 'yaml2', which is not installed", "install the package that has it"),
+        ("helpers.py:2 imports 'sklearn', which is not installed", "install it with: pip install scikit-learn"),
     ]
-    deeper = [
-        "steps.py:16 imports 'polrs', which is not installed: install the package that has it",
-        "helpers.py:1 imports 'yaml2', which is not installed: install the package that has it",
-        "helpers.py:2 imports 'sklearn', which is not installed: install it with: pip install scikit-learn",
-    ]
+    deeper = "steps.py:16 imports 'polrs', which is not installed: install the package that has it"
     found = warnings_in(folder, text)
-    assert found[:3] == [f"p.yaml:2:15: {what}: {hint}" for what, hint in errors]
-    assert sorted(found[3:]) == sorted(f"p.yaml:2:3: {what}" for what in deeper)
+    assert found == [*(f"p.yaml:2:15: {what}: {hint}" for what, hint in errors), f"p.yaml:2:3: {deeper}"]
     shown = problems(folder, text)
     assert [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("p.yaml")] == [
         what for what, _ in errors
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        (
+            {"steps.py": "import a.b.c", "a/__init__.py": "", "a/b/__init__.py": "", "a/b/c.py": "import zzqq"},
+            "a/b/c.py:1",
+        ),
+        ({"steps.py": "import a.b", "a/__init__.py": "import zzqq", "a/b.py": ""}, "a/__init__.py:1"),
+        (
+            {"steps.py": "from a import (\n    b,\n    c as d,\n)", "a/b.py": "", "a/c.py": "from zzqq.x import y"},
+            "a/c.py:1",
+        ),
+        (
+            {
+                "steps.py": "from a.b import f",
+                "a/__init__.py": "",
+                "a/b.py": "from .c import f",
+                "a/c.py": "\nimport json, zzqq as z",
+            },
+            "a/c.py:2",
+        ),
+        (
+            {
+                "steps.py": "from a.b import f",
+                "a/__init__.py": "",
+                "a/b.py": "from . import c",
+                "a/c.py": "import zzqq",
+            },
+            "a/c.py:1",
+        ),
+        ({"steps.py": "import a  # it is here", "a.py": '"""x\nimport yyqq\n"""\nimport zzqq; import json'}, "a.py:4"),
+        ({"steps.py": "class A:\n    import zzqq\nimport zzqq"}, "steps.py:2"),
+        ({"steps.py": "from a.b.c import x", "a/b/c.py": "import steps, zzqq"}, "a/b/c.py:1"),
+    ],
+)
+def test_imports_of_modules_that_are_loaded(folder: Path, files: dict[str, str], place: str) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"{text}\n\n\ndef f():\n    return {{}}\n")
+    shown = problems(folder, "nodes:\n  a: {python: 'steps:f'}\n  b: {python: 'steps:f'}\n")
+    assert shown.splitlines()[0] == f"p.yaml:2:15: {place} imports 'zzqq', which is not installed"
+    assert shown.count("zzqq") == 1
 
 
 @pytest.mark.parametrize(
