@@ -50,7 +50,7 @@ class Edited:
         self._folder, self._chance = folder, chance
         self._nodes: dict[str, dict[str, Any]] = {"source": {"read": "source.csv"}}
         self.names = ["source"]
-        for i in range(chance.randrange(5, 10)):
+        for i in range(chance.randrange(8, 17)):
             inputs = {
                 name: name for name in chance.sample(self.names, min(len(self.names), chance.choice((0, 1, 1, 2))))
             }

@@ -1,5 +1,7 @@
 """Kills a run at any moment, also several times in a row, and resumes it with one command.
 
+Before some starts, `clean` runs, and is sometimes killed itself. `eviction.py` kills runs that remove tables.
+
 Promised: the results are those of an undisturbed run, no finished node runs again, no half-written output is ever
 visible, and no process is left.
 
@@ -72,6 +74,8 @@ def one(trial: Trial) -> None:
     finished: set[str] = set()
     for number, when in enumerate([*moments, None]):
         events, mark = (trial.folder / f"{what}.{number}" for what in ("events", "mark"))
+        if number and trial.random.random() < 0.3:
+            clean(trial, place)
         log = trial.logs / f"log.{number}"
         again = trial.again if number else ()
         started = place.start(
@@ -104,6 +108,18 @@ def one(trial: Trial) -> None:
         finished |= now
 
 
+def clean(trial: Trial, place: rig.Place) -> None:
+    """Run `clean`, or kill it. It is refused while processes of a killed run are there."""
+    started = place.start("clean", mixed.FILE, **{MARK: str(trial.folder / "cleaning")})
+    if trial.random.random() < 0.5:
+        time.sleep(trial.random.uniform(0.05, 0.4))
+        started.kill()
+    ended = started.end()
+    trial.count(f"cleanings with exit {ended.code}")
+    trial.check(ended.code in (0, 75, -9), f"clean: {ended}")
+    rig.await_gone(str(trial.folder / "cleaning"))
+
+
 def finished_in(events: Path) -> set[str]:
     """Return the nodes with `node_finished`."""
     return {event["node"] for event in rig.events_of(events) if event["event"] == "node_finished"}
@@ -134,7 +150,7 @@ def judge_log(trial: Trial, log: Path, events: Path, finished: set[str], told: s
     """Check in the log of the nodes and in the events that no node in `finished` ran again."""
     found = rig.events_of(events)
     ran = {e["node"] for e in found if e["event"] == "node_finished" and not e.get("reused")}
-    twice = sorted((finished - mixed.EFFECTS) & (ran | set(mixed.log_of(log).started)))
+    twice = sorted((finished - mixed.EFFECTS - mixed.SOURCES) & (ran | set(mixed.log_of(log).started)))
     trial.check(not twice, f"{told}: had finished before and ran again: {', '.join(twice)}")
 
 

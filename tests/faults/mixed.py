@@ -17,6 +17,7 @@ from tests.faults.rig import LOG, MARK, Place, digests, events_of
 FILE = "mixed.yaml"
 WORK = ".nfrun"
 EFFECTS = frozenset({"told"})  # gives no output, so it runs in every run
+SOURCES = frozenset({"seeds", "rates"})  # are read again if a node that reads them runs
 
 STEPS = '''
 import os
