@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, Ru
 
 if TYPE_CHECKING:
     from nfrun.cache.work_dir import WorkDir
+    from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
     from nfrun.lookback.row_diff import RowDiff
     from nfrun.lookback.run_diff import OutputDiff
@@ -87,12 +89,11 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
     _print(output_lines(node, missing, shown))
     if tables:
         from nfrun.cli.consoles import console_on
-        from nfrun.logs.redaction import Redactor
         from nfrun.reports.table_preview import print_table
 
         sys.stdout.flush()
         console = console_on(sys.stdout, options.color)
-        redact = Redactor(os.environ[secret] for secret in run.header.secrets if secret in os.environ)
+        redact = _redactor(run)
         for output, table in tables.items():
             print_table(console, output.id, table, str(table_path(run, output)), redact)
     _print(failure_of_node(run, node))
@@ -138,6 +139,8 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
 
 def diff(options: DiffOptions, messages: Messages) -> int:
     """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
+    from nfrun.logs.event_redaction import redact_value
+    from nfrun.lookback.current_pipeline import bound_pipeline
     from nfrun.lookback.diff_text import diff_document, diff_lines
     from nfrun.lookback.opened_tables import RunTables
     from nfrun.lookback.run_diff import diff_runs, find_two_runs
@@ -145,7 +148,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)
-    tables = [RunTables(work, run) for run in runs]
+    tables = [RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run)) for run in runs]
     found = diff_runs(*(run.journal for run in tables))
 
     def rows(output: OutputDiff) -> RowDiff | str | None:
@@ -155,16 +158,17 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
         return compare_output(output, tables, options.key)
 
+    redact = _redactor(*runs)
     if options.json:
-        print_json(diff_document(found, runs, rows))
+        print_json(redact_value(diff_document(found, runs, rows), redact))
     else:
-        _print(diff_lines(found, runs, rows, look(options.color), all=options.all))
+        _print(map(redact, diff_lines(found, runs, rows, look(options.color), all=options.all)))
     return EXIT_FAILED if options.exit_code and not found.is_equal else EXIT_OK
 
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
-    from nfrun.lookback.current_pipeline import shown_outputs
+    from nfrun.lookback.current_pipeline import bound_pipeline, shown_outputs
     from nfrun.lookback.opened_tables import RunTables
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
@@ -175,11 +179,10 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         )
     work, pipeline = find_work(options.pipeline, options.work)
     run = find_run(work, pipeline, options.run)
-    tables = RunTables(work, run)
+    tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run))
     output = tables.output_id(options.output, lambda: shown_outputs(options.pipeline, work, run))
-    path = tables.files([output])[output]
     if options.format == "path":
-        print(path)
+        print(tables.file(output))
         return EXIT_OK
     table = tables.tables([output])[output]
     if options.format == "text" and options.file is None:
@@ -187,7 +190,9 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
         from nfrun.reports.table_preview import print_table
 
         console = console_on(sys.stdout, options.color)
-        print_table(console, output, table, str(path), rows=options.rows, wide=options.wide)
+        path = tables.path(output)
+        shown = None if path is None else str(path)
+        print_table(console, output, table, shown, _redactor(run), rows=options.rows, wide=options.wide)
         return EXIT_OK
     return _write(table if options.rows is None else table.slice(0, options.rows), options, messages)
 
@@ -232,13 +237,21 @@ def shell(options: ShellOptions, messages: Messages) -> int:
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)
-    tables = RunTables(work, run).tables(item.output for item in node.inputs)
+    tables = RunTables(work, run, lambda: pipeline).tables(item.output for item in node.inputs)
     inputs = {item.name: tables[item.output] for item in node.inputs}
     gc.enable()
     environ = {**os.environ, **node.env}
     with NodeShell(node, Path(pipeline.folder), run.id, environ, inputs, messages) as session:
         title = f"node '{node.id}' of {pipeline.file}, with the tables of run {run.number}"
         return run_prompt(session.names, session.banner(title), messages)
+
+
+def _redactor(*runs: ListedRun) -> Redactor:
+    """Return what masks the values that the secrets of these runs have now."""
+    from nfrun.logs.redaction import Redactor
+
+    names = {name for run in runs for name in run.header.secrets}
+    return Redactor(os.environ[name] for name in sorted(names) if name in os.environ)
 
 
 def _print(lines: Iterable[str]) -> None:

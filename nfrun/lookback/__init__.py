@@ -7,7 +7,7 @@ changes a file, so that all of it works beside a run, on a copy of a work folder
 
 Other packages use:
 
-- `current_pipeline`: `bind_as_in`, `node_of`, `pipeline_file`, `shown_outputs`
+- `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`, `shown_outputs`
 - `diff_text`: `diff_document`, `diff_lines`
 - `first_rows`: `open_tables`, `table_path`
 - `layout`: `Look`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -34,22 +35,30 @@ def shown_outputs(given: Path | None, work: WorkDir, run: ListedRun) -> Mapping[
     return {}
 
 
+def bound_pipeline(given: Path | None, work: WorkDir, run: ListedRun) -> Pipeline | None:
+    """Return the pipeline with the parameters that the run had; None if there is no such file, or it is not valid."""
+    with suppress(NotRecorded, SpecError):
+        return bind_as_in(run, pipeline_file(given, work, run), given={}, environ=os.environ, to_run=False)
+    return None
+
+
 def bind_as_in(
     run: ListedRun,
     file: Path,
     *,
     given: Mapping[str, str],
     environ: Mapping[str, str],
-    set_redactor: Callable[[Redactor], None],
+    to_run: bool = True,
+    set_redactor: Callable[[Redactor], None] = lambda redactor: None,
 ) -> Pipeline:
     """Read the file and bind it with the parameters that the run had. Those in `given` win over these.
 
-    Calls `set_redactor` as soon as the secrets are known. Raises SpecError.
+    Calls `set_redactor` as soon as the secrets are known. With `to_run=False` these need no values. Raises SpecError.
     """
     pipeline, document = read_pipeline(file)
     set_redactor(Redactor(environ[name] for name in pipeline.secrets if name in environ))
     typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
-    return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id)
+    return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id, to_run=to_run)
 
 
 def node_of(pipeline: Pipeline, name: str) -> NodeSpec:

@@ -5,12 +5,11 @@ Nothing here writes into the work folder: what a rerun writes for its node is in
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,74 +19,14 @@ from nfrun.code.source_import import forget_imported
 from nfrun.core.errors import error_text
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize
-from nfrun.logs.node_logs import STREAMS, Logs, StreamLog
-from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError, output_name, seed_of
-from nfrun.nodes.python import to_table
+from nfrun.logs.node_logs import STREAMS, Logs
+from nfrun.lookback.rerun_context import RerunContext, whole_table
+from nfrun.nodes.base import NodeError, output_name, seed_of
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.format_units import format_count
 from nfrun.watch.process_state import WorkerState
 
 _PACKAGE = str(Path(nfrun.__file__).parent)
-
-
-@dataclass
-class ShellContext:
-    """One rerun of a node, as its kind sees it: a `NodeContext` whose inputs are given as tables."""
-
-    node: NodeSpec
-    folder: Path
-    run: str
-    environ: Mapping[str, str]
-    inputs: Mapping[str, Any]
-    logs: Logs
-    run_scratch: Path
-    on_begin: Callable[[], object]
-    attempt: int = 1
-    grace: float = GRACE_SECONDS
-    memo: dict[Any, Any] = field(default_factory=dict)
-    cancel_token: CancelToken = field(default_factory=CancelToken)
-    fsync: bool = False
-    memory_share: float = 1.0
-    may_share_memory: bool = True
-    import_module: Callable[[str], Any] | None = None
-
-    def table(self, name: str) -> Any:
-        """Return an input as it stands in the shell now, as a `pyarrow.Table`. Raises NodeError."""
-        if name not in self.inputs:
-            raise NodeError(f"the node has no input '{name}'")
-        return _whole(to_table(self.inputs[name]))
-
-    def file(self, name: str) -> Path:
-        """Write an input into the scratch folder and return the path of the Arrow file."""
-        from nfrun.tables.ipc import write_file
-
-        path = self.scratch() / f"input_{name}.arrow"
-        write_file(self.table(name), path)
-        return path
-
-    def scratch(self) -> Path:
-        """Return the scratch folder of this rerun, which stays until the shell ends."""
-        self.run_scratch.mkdir(parents=True, exist_ok=True)
-        return self.run_scratch
-
-    def begin(self, *, imported: bool = False) -> None:
-        """Seed the random generators, as a run does when the user's code begins."""
-        self.on_begin()
-
-    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine to its end and return its result."""
-        return asyncio.run(coroutine)
-
-    def log(self, level: str, line: str) -> None:
-        """Show a line that the node logs."""
-        self.logs.log(self.node.id, self.attempt, level, line)
-
-    def stream_log(self, stream: str) -> StreamLog:
-        """Return the log that shows what a script prints."""
-        return self.logs.of(self.node.id, self.attempt, stream)
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        """Ignore progress: only reports of a run show it."""
 
 
 class NodeShell:
@@ -111,8 +50,6 @@ class NodeShell:
         self._run = run
         self._environ = environ
         self._given = {**inputs, **node.with_}
-        # The names of an input and of its variable differ where the one is not a name in Python.
-        self._variables = {name: name.replace("-", "_") for name in self._given}
         self._say = say
         self._state = WorkerState()
         self._state.seed = seed_of(node)
@@ -122,7 +59,7 @@ class NodeShell:
     def __enter__(self) -> NodeShell:
         self._scratch = tempfile.TemporaryDirectory(prefix="nfrun-shell-", ignore_cleanup_errors=True)
         self.names["rerun"] = self.rerun
-        self.names |= {self._variables[name]: value for name, value in self._given.items()}
+        self.names |= self._given
         try:
             with self._context(self._node, {}) as context:
                 self._offer(context)
@@ -141,8 +78,8 @@ class NodeShell:
         for name, value in self._given.items():
             rows = getattr(value, "num_rows", None)
             shown = f" = {ellipsize(repr(value))}" if rows is None else f"  {format_count(rows, 'row')}"
-            lines.append(f"  {self._variables[name]}{shown}")
-        own = [name for name in self.names if not name.startswith("__") and name not in self._variables.values()]
+            lines.append(f"  {name}{shown}")
+        own = [name for name in self.names if not name.startswith("__") and name not in self._given]
         lines.append(f"  {', '.join(own)}")
         return "\n".join([*lines, "rerun() runs the node with these as they are now, with its code read again"])
 
@@ -167,30 +104,28 @@ class NodeShell:
             raise
 
     def _result(self, node: NodeSpec, given: Mapping[str, Any]) -> Any:
-        unknown = [name for name in given if name not in self._variables]
+        unknown = [name for name in given if name not in self._given]
         if unknown:
-            listed = ", ".join(self._variables) or "none"
+            listed = ", ".join(self._given) or "none"
             raise TypeError(f"the node has no input or value '{unknown[0]}': it has {listed}")
         self._reruns += 1
         with self._context(node, given) as context:
             self._offer(context)
-            found = {name: _whole(value) for name, value in KINDS[node.kind].run(context).items()}
+            found = {name: whole_table(value) for name, value in KINDS[node.kind].run(context).items()}
         return found.get(output_name(node)) if len(node.outputs) < 2 else found
 
-    def _offer(self, context: ShellContext) -> None:
+    def _offer(self, context: RerunContext) -> None:
         """Put what the kind offers into the shell, such as the function as it was just imported."""
         offered = KINDS[self._node.kind].shell_names(context, self.query)
-        taken = self._variables.values()
-        self.names |= {name: value for name, value in offered.items() if name not in taken}
+        self.names |= {name: value for name, value in offered.items() if name not in self._given}
 
     @contextmanager
-    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[ShellContext]:
+    def _context(self, node: NodeSpec, given: Mapping[str, Any]) -> Iterator[RerunContext]:
         """Yield what the kind gets for a rerun, with the inputs and values as they stand in the shell."""
-        now = {name: self.names.get(variable, self._given[name]) for name, variable in self._variables.items()}
-        now.update(given)
+        now = {**self._given, **{name: self.names[name] for name in self._given if name in self.names}, **given}
         logs = Logs(lambda node, level, line: self._say(line if level in STREAMS else f"{level}: {line}"))
         start = self._state.reset()
-        context = ShellContext(
+        context = RerunContext(
             replace(node, with_={name: now[name] for name in node.with_}),
             self._folder,
             self._run,
@@ -205,11 +140,6 @@ class NodeShell:
         finally:
             context.memo.clear()
             logs.close()
-
-
-def _whole(value: Any) -> Any:
-    """Return the table of a reader, and other tables as they are."""
-    return value.read_all() if hasattr(value, "read_all") else value
 
 
 def _leave_out_ours(error: Exception) -> None:

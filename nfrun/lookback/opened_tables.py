@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from nfrun.cache.cache_key import reader_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.lookback.first_rows import command_again, table_path
 from nfrun.lookback.run_list import ListedRun, list_runs
+from nfrun.lookback.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
 
 Node = FinishedNode | UnfinishedNode
@@ -31,11 +32,16 @@ _MANY = 20  # entries of so many nodes are not looked for one by one
 class RunTables:
     """The tables of one run. Its methods raise NotRecorded where there is none, and HandoffError for a damaged file."""
 
-    def __init__(self, work: WorkDir, run: ListedRun) -> None:
+    def __init__(self, work: WorkDir, run: ListedRun, pipeline: Callable[[], Pipeline | None] = lambda: None) -> None:
+        """Look for the tables of a run in its work folder.
+
+        `pipeline` returns the bound pipeline, None if there is none. It is called if nfrun has not written a table.
+        """
         self._work = work
         self.run = run
+        self._pipeline = cache(pipeline)
         self._ends: dict[str, Node] = {}
-        self._checked: dict[OutputId, Path | None] = {}
+        self._checked: dict[OutputId, tuple[Path, int] | None] = {}
 
     @cached_property
     def journal(self) -> JournalContents:
@@ -64,53 +70,82 @@ class RunTables:
             return self._found(named[name])[1].id
         raise NotRecorded(self._unknown(name, named))
 
-    def files(self, outputs: Iterable[OutputId]) -> dict[OutputId, Path]:
-        """Return the paths of intact files with these outputs, from this run or from any with the same content."""
-        wanted = list(outputs)
-        self._load(dict.fromkeys(output.node for output in wanted))
-        found = {output: self._intact(output) for output in wanted}
-        missing = [output for output, path in found.items() if path is None]
-        if missing:
-            listed = shortened([f"'{output}'" for output in missing], _MAX_LISTED)
-            one = len(missing) == 1
-            again = f"'{self.command_again(dict.fromkeys(output.node for output in missing))}'"
-            raise NotRecorded(
-                f"the table{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed:"
-                f" {again} makes {'it' if one else 'them'} again"
-            )
-        return {output: path for output, path in found.items() if path is not None}
+    def path(self, output: OutputId) -> Path | None:
+        """Return the path of an intact file with this output, from this run or from any with the same content."""
+        found = self._intact(output)
+        return found[0] if found is not None else None
+
+    def file(self, output: OutputId) -> Path:
+        """Return the path as `path` does. Raises NotRecorded if there is none."""
+        path = self.path(output)
+        if path is None and self._source(output) is not None:
+            raise NotRecorded(f"no file of '{output}' is kept, as its node only reads files: name another format")
+        if path is None:
+            raise self._removed([output])
+        return path
 
     def tables(self, outputs: Iterable[OutputId]) -> dict[OutputId, Any]:
-        """Return the tables of these outputs, memory-mapped."""
+        """Return the tables of these outputs, memory-mapped. Those of nodes that only read files are read again."""
+        wanted = list(dict.fromkeys(outputs))
+        self._load(output.node for output in wanted)
+        found = {output: self._table(output) for output in wanted}
+        if missing := [output for output, table in found.items() if table is None]:
+            raise self._removed(missing)
+        return found
+
+    def _table(self, output: OutputId) -> Any | None:
         from nfrun.tables.ipc import open_file  # it imports pyarrow
 
-        return {id: open_file(path, self._found(id)[1].size) for id, path in self.files(outputs).items()}
+        found = self._intact(output)
+        if found is not None:
+            return open_file(*found)
+        pipeline = self._source(output)
+        if pipeline is None:
+            return None
+        table = read_source(pipeline, self._found(output)[1])
+        if table is None:
+            raise NotRecorded(f"the table of '{output}' in {self} is not kept, and its source has changed since then")
+        return table
 
-    def command_again(self, nodes: Iterable[str]) -> str:
-        """Return the command that makes the tables of these nodes again."""
-        return command_again(self.run, nodes)
+    def _source(self, output: OutputId) -> Pipeline | None:
+        """Return the pipeline if the node of an output only reads files, so that nfrun has written no table of it."""
+        recorded = self._found(output)[1]
+        if recorded.file is not None:
+            return None
+        pipeline = self._pipeline()
+        if pipeline is None:
+            how = "name its pipeline file with --pipeline FILE, to read its source again"
+            raise NotRecorded(f"no file of '{output}' is kept in {self}: {how}")
+        return pipeline if has_source(pipeline, output) else None
+
+    def _removed(self, outputs: Sequence[OutputId]) -> NotRecorded:
+        listed = shortened([f"'{output}'" for output in outputs], _MAX_LISTED)
+        one = len(outputs) == 1
+        again = command_again(self.run, dict.fromkeys(output.node for output in outputs))
+        what = f"the table{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed"
+        return NotRecorded(f"{what}: '{again}' makes {'it' if one else 'them'} again")
 
     def __str__(self) -> str:
         return f"run {self.run.number}"
 
-    def _intact(self, output: OutputId) -> Path | None:
-        """Return the intact file of an output, None if all were removed. Each file is checked once."""
+    def _intact(self, output: OutputId) -> tuple[Path, int] | None:
+        """Return the intact file of an output and its size, None if there is none. Each file is checked once."""
         if output not in self._checked:
             self._checked[output] = self._find_intact(*self._found(output))
         return self._checked[output]
 
-    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> tuple[Path, int] | None:
         own = table_path(self.run, output)
         with suppress(FileNotFoundError):
             if own is not None and is_intact(own, output):
-                return own
+                return own, output.size
         other = self._elsewhere(output)
         if other is None and own is not None and own.exists():
-            again = self.command_again([finished.node])
+            again = command_again(self.run, [finished.node])
             raise HandoffError(f"{own} is damaged and is not used: '{again}' makes the table again")
         return other
 
-    def _elsewhere(self, output: FinishedOutput) -> Path | None:
+    def _elsewhere(self, output: FinishedOutput) -> tuple[Path, int] | None:
         """Return an intact file with the same content from any other run."""
         for run in list_runs(self._work):
             for finished in read_journal(run.folder, only=[_as_json("digest", output.digest)]).finished:
@@ -118,7 +153,7 @@ class RunTables:
                     path = table_path(run, found) if reader_digest(found) == reader_digest(output) else None
                     with suppress(FileNotFoundError):
                         if path is not None and is_intact(path, found):
-                            return path
+                            return path, found.size
         return None
 
     def _end(self, node: str) -> Node | None:

@@ -43,7 +43,8 @@ def print_table(
     head = (
         f"\n{escape_controls(name)}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
     )
-    out.print(Text(head, style="bold"), Text(escape_controls(path or ""), style="dim"), soft_wrap=True)
+    where = [Text(escape_controls(path), style="dim")] if path else []
+    out.print(Text(head, style="bold"), *where, soft_wrap=True)
     table = new_table()
     if wide:
         column_count = data.num_columns

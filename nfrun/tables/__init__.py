@@ -15,6 +15,7 @@ Other packages use:
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `write_file`
 - `local_files`: `local_source`, `resolve_files`
+- `output_files`: `hashed`, `in_memory`
 - `remote_versions`: `RemoteVersions`
 - `store`: `TableStore`
 - `worker_store`: `WorkerStore`

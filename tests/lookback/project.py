@@ -34,6 +34,9 @@ async def draw(table, context):
     context.log.info("drawing")
     return {"drawn": random.random(), "rows": table.num_rows, "env": os.environ["GREETING"]}
 
+def count(table):
+    return {"rows": table.num_rows}
+
 def fail(table):
     raise ValueError("no \\x1b[31m")
 """
@@ -51,6 +54,10 @@ nodes:
   told: {run: "true", needs: [double]}
 outputs: {sum: total, listed: listed, drawn: drawn}
 """
+SOURCE = """
+  data: {read: data.csv}
+  count: {python: "steps:count", inputs: {table: data}}
+outputs:"""
 BROKEN = """
   broken: {python: "steps:fail", inputs: {table: parts.low}}
   after: {python: "steps:double", inputs: {table: broken}}

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from conftest import Here
-from project import BROKEN, Project, as_older, new_project
+from project import BROKEN, SOURCE, Project, as_older, new_project
 
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
 
@@ -225,6 +225,38 @@ def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
     }.items():
         done = project.look("open", name)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {message}\n")
+
+
+def test_a_source_is_read_again_if_it_has_the_same_content(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
+    project.write("data.csv", "n\n1\n2\n")
+    project.edit("trial.yaml", "\noutputs:", SOURCE)
+    project.run()
+    assert opened(project, "data", "--format", "csv") == '"n"\n1\n2\n'
+    assert opened(project, "data").splitlines()[1] == "data: 2 rows, 1 column"
+    refused = project.look("open", "data", "--format", "path")
+    why = "no file of 'data' is kept, as its node only reads files: name another format"
+    assert (refused.returncode, refused.stderr) == (2, f"nfrun: {why}\n")
+    assert project.nfrun("shell", "count", stdin="print(table.num_rows)").stdout == "2\n"
+    shutil.copytree(tmp_path / ".nfrun", tmp_path / "copied" / ".nfrun")
+    elsewhere = project.look("open", "data", "--work", "copied/.nfrun")
+    why = "no file of 'data' is kept in run 1: name its pipeline file with --pipeline FILE, to read its source again"
+    assert (elsewhere.returncode, elsewhere.stderr) == (2, f"nfrun: {why}\n")
+    project.write("data.csv", "n\n1\n3\n")
+    changed = project.look("open", "data")
+    why = "the table of 'data' in run 1 is not kept, and its source has changed since then"
+    assert (changed.returncode, changed.stderr) == (2, f"nfrun: {why}\n")
+    (tmp_path / "data.csv").unlink()
+    assert project.look("open", "data").stderr == changed.stderr
+
+
+def test_secrets_are_masked_in_text_only(tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "magical")
+    project = new_project(tmp_path, here)
+    project.edit("trial.yaml", "env: {GREETING: hello}", 'secrets: [WORD]\nenv: {GREETING: "${{ secrets.WORD }}"}')
+    project.run()
+    assert "magical" not in opened(project, "drawn")
+    assert "magical" in opened(project, "drawn", "--format", "csv")
 
 
 def test_a_table_without_columns_is_no_csv(tmp_path: Path, here: Here) -> None:

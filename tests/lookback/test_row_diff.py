@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nfrun.lookback.row_diff import ChangedRow, KeyColumnError, compare_rows
 
@@ -121,3 +123,38 @@ def test_a_column_that_is_no_key_is_refused(key: str, message: str) -> None:
     with pytest.raises(KeyColumnError) as error:
         compare_rows(table, other, key=key, most=10)
     assert str(error.value) == message
+
+
+CELLS = st.one_of(st.none(), st.integers(0, 2), st.just(float("nan")))
+ROWS = st.lists(st.tuples(st.integers(0, 9), CELLS, st.none() | st.lists(st.integers(0, 1), max_size=2)), max_size=8)
+
+
+def table_of(rows: list[tuple[Any, ...]], chunk: int) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ([], [], [])
+    types = (pa.int64(), pa.float64(), pa.list_(pa.int64()))
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, types, strict=True)]
+    table = pa.table(arrays, ["k", "v", "l"])
+    return pa.concat_tables([table.slice(0, chunk), table.slice(chunk)])
+
+
+@given(ROWS, ROWS, st.integers(0, 8), st.integers(0, 8))
+def test_all_rows_that_differ_are_found(
+    before: list[tuple[Any, ...]], after: list[tuple[Any, ...]], chunk: int, other: int
+) -> None:
+    found = compare_rows(table_of(before, chunk), table_of(after, other), key=None, most=100)
+    one, two = ([*map(repr, rows)] for rows in (before, after))
+    common = min(len(one), len(two))
+    differing = [i for i in range(common) if one[i] != two[i]]
+    assert [row.label for row in found.rows] == [*differing, *range(common, len(one)), *range(common, len(two))]
+    assert (found.changed, found.added, found.removed) == (len(differing), len(two) - common, len(one) - common)
+
+
+@given(ROWS, ROWS)
+def test_all_keys_that_differ_are_found(before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> None:
+    one, two = ({row[0]: repr(row) for row in rows} for rows in (before, after))
+    tables = [table_of([*{row[0]: row for row in rows}.values()], 3) for rows in (before, after)]
+    found = compare_rows(tables[0], tables[1], key="k", most=100)
+    labels = [row.label for row in found.rows]
+    assert sorted(labels[: found.changed]) == sorted(key for key in one.keys() & two.keys() if one[key] != two[key])
+    assert sorted(labels[found.changed : found.changed + found.removed]) == sorted(one.keys() - two.keys())
+    assert sorted(labels[found.changed + found.removed :]) == sorted(two.keys() - one.keys())

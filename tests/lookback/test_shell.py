@@ -120,7 +120,7 @@ def test_an_error_in_the_node_shows_the_users_frames(tmp_path: Path) -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[1] == '  File "<stdin>", line 1, in <module>'
-    assert f'  File "{tmp_path}/steps.py", line 20, in fail' in lines
+    assert f'  File "{tmp_path}/steps.py", line 23, in fail' in lines
     assert lines[-1] == r"ValueError: no \x1b[31m"
     assert sum("/nfrun/" in line for line in lines) <= 1
 

@@ -1,0 +1,84 @@
+"""Makes one attempt at a node outside of a run: what its kind gets when the user, or a command, runs it again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nfrun.core.pipeline import NodeSpec
+from nfrun.logs.node_logs import Logs, StreamLog
+from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
+from nfrun.nodes.python import to_table
+
+
+@dataclass
+class RerunContext:
+    """One attempt at a node outside of a run, as its kind sees it: a `NodeContext` whose inputs are given.
+
+    Inputs are tables, or what makes one. Files are made in `run_scratch`. `on_begin` is called when the user's code
+    begins.
+    """
+
+    node: NodeSpec
+    folder: Path
+    run: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    logs: Logs = field(default_factory=Logs)
+    run_scratch: Path = Path(os.devnull)  # in which no file can be made
+    on_begin: Callable[[], object] = lambda: None
+    attempt: int = 1
+    grace: float = GRACE_SECONDS
+    memo: dict[Any, Any] = field(default_factory=dict)
+    cancel_token: CancelToken = field(default_factory=CancelToken)
+    fsync: bool = False
+    memory_share: float = 1.0
+    may_share_memory: bool = True
+    import_module: Callable[[str], Any] | None = None
+
+    def table(self, name: str) -> Any:
+        """Return an input as it stands in the shell now, as a `pyarrow.Table`. Raises NodeError."""
+        if name not in self.inputs:
+            raise NodeError(f"the node has no input '{name}'")
+        return whole_table(to_table(self.inputs[name]))
+
+    def file(self, name: str) -> Path:
+        """Write an input into the scratch folder and return the path of the Arrow file."""
+        from nfrun.tables.ipc import write_file
+
+        path = self.scratch() / f"input_{name}.arrow"
+        write_file(self.table(name), path)
+        return path
+
+    def scratch(self) -> Path:
+        """Return the scratch folder of this rerun, which stays until the shell ends."""
+        self.run_scratch.mkdir(parents=True, exist_ok=True)
+        return self.run_scratch
+
+    def begin(self, *, imported: bool = False) -> None:
+        """Seed the random generators, as a run does when the user's code begins."""
+        self.on_begin()
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end and return its result."""
+        return asyncio.run(coroutine)
+
+    def log(self, level: str, line: str) -> None:
+        """Show a line that the node logs."""
+        self.logs.log(self.node.id, self.attempt, level, line)
+
+    def stream_log(self, stream: str) -> StreamLog:
+        """Return the log that shows what a script prints."""
+        return self.logs.of(self.node.id, self.attempt, stream)
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Ignore progress: only reports of a run show it."""
+
+
+def whole_table(value: Any) -> Any:
+    """Return the table of a reader, and other tables as they are."""
+    return value.read_all() if hasattr(value, "read_all") else value

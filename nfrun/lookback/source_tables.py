@@ -1,0 +1,33 @@
+"""Reads the sources of `read` nodes again: nfrun keeps no tables of them, as their files are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nfrun.cache.cache_key import reader_digest
+from nfrun.cache.journal import FinishedOutput
+from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.lookback.rerun_context import RerunContext
+from nfrun.nodes.base import NodeError, output_name
+from nfrun.nodes.registry import KINDS
+from nfrun.tables.formats import FormatError
+
+
+def has_source(pipeline: Pipeline, output: OutputId) -> bool:
+    """Return whether the node of an output only reads files of this machine, which are its source."""
+    spec = pipeline.nodes.get(output.node)
+    return spec is not None and KINDS[spec.kind].has_local_source(spec)
+
+
+def read_source(pipeline: Pipeline, output: FinishedOutput) -> Any | None:
+    """Return the table of an output whose node has a source; None if the source has another content now."""
+    from nfrun.tables.output_files import hashed, in_memory  # they import pyarrow
+
+    spec = pipeline.nodes[output.id.node]
+    try:
+        value = KINDS[spec.kind].run(RerunContext(spec, Path(pipeline.folder)))[output_name(spec)]
+    except (NodeError, FormatError):  # a file is gone, or is no table any more
+        return None
+    stored = in_memory(output.id, 1, value, None)
+    return stored.table if reader_digest(hashed(stored.ref, stored.table)) == reader_digest(output) else None
