@@ -92,7 +92,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     def nfrun(slots: int) -> Callable[[], float]:
         def run() -> float:
             with tempfile.TemporaryDirectory(dir=folder) as work:  # each is a first run
-                return run_fresh("run", str(path), "-q", "-j", str(slots), "--work", work)[0]
+                return run_fresh("run", str(path), "--fresh", "-q", "-j", str(slots), "--work", work)[0]
 
         return run
 

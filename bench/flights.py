@@ -32,7 +32,8 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
         def wall(schedule: str, source: Path = source) -> float:
             where = ["-p", f"source={source}", "--work", str(folder / "work")]
-            _, out = run_fresh("run", str(FLIGHTS / "flights.yaml"), "--json", "-q", "--schedule", schedule, *where)
+            flags = ["--fresh", "--json", "-q", "--schedule", schedule]
+            _, out = run_fresh("run", str(FLIGHTS / "flights.yaml"), *flags, *where)
             return float(json.loads(out)["wall_s"])
 
         found = interleaved({s: lambda s=s: wall(s) for s in ("eager", "sequential")}, repeat)  # type: ignore[misc]

@@ -239,7 +239,7 @@ def _memory(folder: Path, repeat: int) -> Iterator[Line]:
     three, one = write_readers(folder, 3), write_readers(folder, 1)
 
     def run(path: Path, handoff: str) -> float:
-        return peak_of("run", str(path), "-q", "--handoff", handoff)
+        return peak_of("run", str(path), "--fresh", "-q", "--handoff", handoff)
 
     variants: dict[str, Callable[[], float]] = {
         "import": peak_of,

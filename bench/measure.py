@@ -152,8 +152,11 @@ def micro(values: list[float]) -> str:
 
 
 def run_here(pipeline: Path, **options: Any) -> dict[str, Any]:
-    """Run a pipeline in this process and return the document of `nfrun run --json`. Raises RuntimeError if it fails."""
-    settings: dict[str, Any] = {"slots": 8, "json": True, "quiet": True, **options}
+    """Run all nodes of a pipeline in this process and return the document of `nfrun run --json`.
+
+    Raises RuntimeError if it fails.
+    """
+    settings: dict[str, Any] = {"slots": 8, "json": True, "quiet": True, "fresh": True, **options}
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code, _ = run_command(RunOptions(pipeline, **settings), Messages())

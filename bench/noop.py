@@ -50,7 +50,7 @@ def nfrun(
 ) -> Callable[[], float]:
     """Prepare a run as `nfrun run -q` makes it. `work` is the work folder.
 
-    With `journal` it leaves what `--resume` needs; if `watched`, it sees what nodes open, as it does with a journal.
+    With `journal` it leaves what the next run can reuse; if `watched`, it sees what nodes open, as with a journal.
     Calling the result runs it and returns the seconds by the run's own clock, without its start and end. That call
     raises RuntimeError if the run fails.
     """
@@ -70,7 +70,9 @@ def _run(
     cache = None
     if journal:
         started = RunHeader(run_id, Path(pipeline.file).name, number)
-        cache = RunCache(pipeline, plan, work_dir, folder, started, resume=False, keep=True, fsync=False, warn=print)
+        cache = RunCache(
+            pipeline, plan, work_dir, folder, started, fresh=True, force=(), keep=True, fsync=False, warn=print
+        )
     record = RunRecord(plan)
     run = PipelineRun(
         pipeline,

@@ -41,7 +41,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     }
 
     def wall(options: tuple[str, ...]) -> float:
-        _, out = run_fresh("run", str(path), "--json", "-q", "-j", "2", *options)
+        _, out = run_fresh("run", str(path), "--fresh", "--json", "-q", "-j", "2", *options)
         return float(json.loads(out)["wall_s"])
 
     runs = {name: lambda o=options: wall(o) for name, options in variants.items()}

@@ -1,7 +1,7 @@
-"""Measures what it costs to find out that nothing has to run: `--resume` in a fresh process, after a run of all nodes.
+"""Measures what it costs to find out that nothing has to run: a run in a fresh process, after a run of all nodes.
 
-It computes the keys of all nodes, from their code, versions and files. Beside it are a first run and `nfrun plan`,
-which reads the same pipeline and computes no keys. CPU time is that of the whole process.
+It computes the keys of all nodes, from their code, versions and files. Beside it are a first run and `nfrun plan
+--fresh`, which reads the same pipeline and computes no keys. CPU time is that of the whole process.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _of_pipeline(name: str, pipeline: Path, works: Path, repeat: int) -> Iterato
         return fresh([*run, str(works / str(next(numbers)))], os.environ)
 
     variants: Mapping[str, Callable[[], Sample]] = {
-        "reused": partial(fresh, [*run, str(works / "0"), "--resume"], os.environ),
+        "reused": partial(fresh, [*run, str(works / "0")], os.environ),
         "a first run": first,
-        "plan": partial(fresh, [sys.executable, "-m", "nfrun", "plan", str(pipeline)], os.environ),
+        "plan": partial(fresh, [sys.executable, "-m", "nfrun", "plan", "--fresh", str(pipeline)], os.environ),
     }
     first()  # what is reused
     interleaved(variants, 1)

@@ -99,7 +99,7 @@ def _plans_and_runs(folder: Path, repeat: int) -> Iterator[Line]:
         simulate(plan, by_estimate(plan))
         plans.append(planned - began)
         runs.append(time.perf_counter() - planned)
-        shown.append(run_fresh("plan", str(path))[0])
+        shown.append(run_fresh("plan", "--fresh", str(path))[0])
     for what, seconds, most in (
         ("100,000 nodes: plan", plans, 10),
         ("100,000 nodes: run in virtual time", runs, 10),

@@ -39,8 +39,8 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         "bare typer --help": (python, str(folder / "bare.py"), "--help"),
         "nfrun --help": (script, "--help"),
         "python -m nfrun --help": (python, "-m", "nfrun", "--help"),
-        "nfrun run blog-5.yaml": (script, "run", str(pipeline)),
-        "nfrun run blog-5.yaml --json": (script, "run", str(pipeline), "--json"),
+        "nfrun run blog-5.yaml": (script, "run", str(pipeline), "--fresh"),
+        "nfrun run blog-5.yaml --json": (script, "run", str(pipeline), "--fresh", "--json"),
         "nfrun validate hello.yaml": (script, "validate", str(_PIPELINES / "hello.yaml")),
         "nfrun plan flights.yaml": (script, "plan", str(_PIPELINES / "flights" / "flights.yaml")),
     }

@@ -18,10 +18,10 @@ def main(*, guarded: bool = True) -> NoReturn:
     at_once = False
     try:
         if guarded and sys.argv[1:2] in (["run"], ["bench"]) and not {"--help", "-h"}.intersection(sys.argv):
-            from nfrun.core.text import RESUME_HINT
+            from nfrun.core.text import GO_ON_HINT
             from nfrun.system.supervisor import supervise
 
-            hint = RESUME_HINT if sys.argv[1] == "run" else ""
+            hint = GO_ON_HINT if sys.argv[1] == "run" else ""
             report_code = supervise(hint, as_json="--json" in sys.argv)
         _main()
     except KeyboardInterrupt:  # also during imports

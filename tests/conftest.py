@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,6 +149,11 @@ def default_signal_handlers() -> None:
 
 
 Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def without_time(text: str) -> str:
+    """Return what a run prints with TIME in place of the seconds in its last line."""
+    return re.sub(r"^(\w+: (?:ok|failed|cancelled), .*, )[\d.]+ [mu]?s$", r"\1TIME", text, flags=re.MULTILINE)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ Other packages use:
 - `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `read_ends`, `read_journal`,
   `RunEnding`, `RunHeader`, `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`
-- `reuse_decision`: `entry_changes`, `ReuseDecision`
+- `reuse_decision`: `entry_changes`, `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
 - `work_dir`: `JOURNAL`, `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

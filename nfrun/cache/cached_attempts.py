@@ -18,7 +18,7 @@ from nfrun.cache.cache_key import CacheKeys, dependency_digest, reader_digest
 from nfrun.cache.history import RunHistory, table_path
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.observed_files import ObservedFiles
-from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, usable_entries
+from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 class CachedAttempts:
     """Serves cache hits, and calls `run_attempt` for all other attempts.
 
-    Reused journal entries and file checksums are recorded in `observed`. Without a
-    `history`, pending nodes are misses.
+    Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
     """
 
     def __init__(
@@ -102,8 +101,7 @@ class CachedAttempts:
         lines = [failure.details] if failure.details else []
         for need in spec.needs:
             if need in self._observed.used:
-                how = "'cache: true'" if self._nodes[need].cache else "--resume"
-                lines.append(f"'{need}' was reused and may have made it: without {how} it runs again")
+                lines.append(f"'{need}' was reused and may have made it: '--force {need}' runs it again")
         return replace(failure, details="\n".join(lines))
 
     # -- tables of inputs ------------------------------------------------------------------------------------------
@@ -159,10 +157,13 @@ class CachedAttempts:
             return None
         entries, recorded = history.of_node(spec.id), self._observed.files
         # `anew` and with `recheck`: nodes that have ended may have changed files.
-        for finished in usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)[0]:
+        found, why = usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)
+        for finished in found:
             shown = [output.id for output in finished.outputs if output.id in self._shown]
             if has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
                 return finished
+        if last := next((entry for entry in entries if entry.key is not None), None):
+            self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, why)
         return None
 
     def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:

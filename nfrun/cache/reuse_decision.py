@@ -18,6 +18,8 @@ from nfrun.core.text import shortened
 from nfrun.core.values import frozen
 from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
+NEVER_FINISHED = "it has not finished in any run that is kept"
+
 
 @frozen
 class ReuseDecision:
@@ -32,16 +34,6 @@ class ReuseDecision:
     hit: FinishedNode | None = None
     pending: bool = False
     made_again: FinishedNode | None = None
-
-
-def reusable(pipeline: Pipeline, *, resume: bool) -> frozenset[str]:
-    """Return the nodes that may be reused.
-
-    With `resume`, these are all but those with `cache: false`. Without it, only those with `cache: true`.
-    """
-    return frozenset(
-        name for name, spec in pipeline.nodes.items() if (spec.cache if spec.cache is not None else resume)
-    )
 
 
 def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
@@ -59,10 +51,10 @@ def decide_reuse(
     history: RunHistory,
     observed: ObservedFiles,
     *,
-    allowed: Collection[str],
+    force: Collection[str] = (),
 ) -> dict[str, ReuseDecision]:
-    """Decide for every node, in the order of the stages, whether it is reused. `allowed` are those that may be."""
-    return _ReuseDecider(pipeline, plan, keys, history, observed, allowed).decide()
+    """Decide for every node, in the order of the stages, whether it is reused. The nodes in `force` run."""
+    return _ReuseDecider(pipeline, plan, keys, history, observed, force).decide()
 
 
 class _ReuseDecider:
@@ -73,7 +65,7 @@ class _ReuseDecider:
         keys: CacheKeys,
         history: RunHistory,
         observed: ObservedFiles,
-        allowed: Collection[str],
+        force: Collection[str],
     ) -> None:
         self._nodes = pipeline.nodes
         self._shown = pipeline.outputs
@@ -81,7 +73,7 @@ class _ReuseDecider:
         self._keys = keys
         self._history = history
         self._observed = observed
-        self._allowed = allowed
+        self._force = force
         self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
         self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
         for name, spec in self._nodes.items():
@@ -121,13 +113,17 @@ class _ReuseDecider:
     def _look_up(self, name: str) -> str:
         """Look the node up in the history. Returns the reason for a miss, empty on a hit."""
         spec = self._nodes[name]
-        if name not in self._allowed:
-            return "it has 'cache: false'" if spec.cache is False else "it is not cached"
+        if name in self._force:
+            return "--force"
+        if spec.cache is False:
+            return "it has 'cache: false'"
+        if not (entries := self._history.of_node(name)):
+            return NEVER_FINISHED
         if obstacle := self._keys.obstacle(name):
             return obstacle
         definition = self._keys.definition(name)
         # The key inputs of all others are unknown.
-        ends = [end for end in self._history.of_node(name) if end.key is not None]
+        ends = [end for end in entries if end.key is not None]
         if ends and not any(definition.items() <= end.key_inputs.items() for end in ends):
             before = {part: value for part, value in ends[0].key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
@@ -146,14 +142,9 @@ class _ReuseDecider:
                 self._match[name] = entry
                 self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
-        if not ends and self._history.of_node(name):
-            return "its code or inputs changed while it last ran"
         if not ends:
-            return "it has not finished in any run that is kept"
-        key_inputs = with_files(key_inputs, files, ends[0].wrote)
-        if ends[0].key == cache_key(key_inputs):
-            return why or "its earlier run lacks an output that is read now"
-        return changes(ends[0].key_inputs, key_inputs)
+            return "its code or inputs changed while it last ran"
+        return miss_reason(ends[0], key_inputs, files, why)
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
@@ -258,6 +249,14 @@ def usable_entries(
         else:
             found.append(entry)
     return found, next(iter(reasons), "")
+
+
+def miss_reason(last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str) -> str:
+    """Return why a node runs that has ended before. `last` is its last journal entry; the others are as above."""
+    key_inputs = with_files(key_inputs, named, last.wrote)
+    if last.key == cache_key(key_inputs):
+        return why or "its earlier run lacks an output that is read now"
+    return changes(last.key_inputs, key_inputs)
 
 
 def _as_key_inputs(files: Mapping[str, str], names: Iterable[str]) -> KeyInputs:

@@ -19,7 +19,7 @@ from nfrun.cache.journal import Journal, RunHeader, read_journal
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.kept_tables import kept_tables, remove_over_budget
 from nfrun.cache.observed_files import ObservedFiles
-from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse, reusable
+from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
 from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
@@ -39,6 +39,7 @@ class RunCache:
     """The journal of one run and its cache lookups.
 
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
+    With `fresh` all nodes run, otherwise those in `force` and those whose result is not there.
     Unless `keep`, tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes,
     None for the default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its
     lines survive a power loss. `warn` is called with warnings about damaged files. Errors of the journal go through
@@ -53,7 +54,8 @@ class RunCache:
         folder: Path,
         started: RunHeader,
         *,
-        resume: bool,
+        fresh: bool,
+        force: Collection[str],
         keep: bool,
         budget: int | None = None,
         fsync: bool,
@@ -75,9 +77,9 @@ class RunCache:
             return RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
-        if allowed := reusable(pipeline, resume=resume):
+        if not fresh:
             self._history = read_history()
-            self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, allowed=allowed)
+            self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, force=force)
             again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
             self._observed.made_again.update(again)
         for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
@@ -123,8 +125,9 @@ class RunCache:
             self._checksums.save()
 
     def _reason(self, node: str) -> str:
-        why = self._decisions[node].reason if node in self._decisions else ""
-        return why or self._observed.reasons.get(node, "")
+        if self._history is None:
+            return "--fresh"
+        return self._observed.reasons.get(node) or self._decisions[node].reason
 
     @property
     def reused_nodes(self) -> frozenset[str]:
@@ -142,13 +145,23 @@ class RunCache:
 
     @property
     def obstacles(self) -> Mapping[str, str]:
-        """Why nodes are not reused, by node: for their code, or the files, hosts and state that they have used."""
+        """Why nodes are not reused, by node: for their code, or the files, hosts and state that they have used.
+
+        The reason is "" if an earlier run has told it.
+        """
         found = {}
         for name in {**self._decisions, **dict.fromkeys(self.changed_state)}:
             spec = self._pipeline.nodes[name]
             if not spec.cache and (why := self._keys.obstacle(name) or self._observed.obstacle(spec)):
-                found[name] = why
+                found[name] = "" if self._was_told(name, why) else why
         return found
+
+    def _was_told(self, name: str, why: str) -> bool:
+        """Whether the last run of the node had the same reason not to reuse it, as far as the journal shows."""
+        for last in self._history.of_node(name)[:1] if self._history else ():
+            is_same_code = self._keys.definition(name).items() <= last.key_inputs.items()
+            return why in (last.obstacle, last.reason) or (is_same_code and why == self._keys.obstacle(name))
+        return False
 
     @property
     def end(self) -> RunFinished | None:
@@ -177,12 +190,18 @@ class RunCache:
 
 
 def forecast(
-    pipeline: Pipeline, plan: Plan, work: WorkDir, warn: Callable[[str], None], *, verify: bool = False
+    pipeline: Pipeline,
+    plan: Plan,
+    work: WorkDir,
+    warn: Callable[[str], None],
+    *,
+    force: Collection[str] = (),
+    verify: bool = False,
 ) -> dict[str, ReuseDecision]:
-    """Return what `--resume` would decide for every node now. Changes no files. Raises OSError."""
+    """Return what a run would decide for every node now. Changes no files. Raises OSError."""
     history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     keys = CacheKeys(pipeline)
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums)
     observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
-    return decide_reuse(pipeline, plan, keys, history, observed, allowed=reusable(pipeline, resume=True))
+    return decide_reuse(pipeline, plan, keys, history, observed, force=force)

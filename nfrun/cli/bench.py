@@ -39,7 +39,8 @@ from nfrun.core.text import ellipsize, shortened
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
-from nfrun.reports.summary import KEEP_GOING, RESUME
+from nfrun.reports.last_line import GO_ON
+from nfrun.reports.summary import KEEP_GOING
 from nfrun.spec.resolve import resolve
 from nfrun.system.exit_status import describe_exit
 from nfrun.system.native_threads import default_thread_variables
@@ -201,8 +202,9 @@ class _BenchRuns:
             raise BenchStopped(f"stopped by {SIGNALS[signal.Signals(number)]}{_SO}", EXIT_SIGNAL + number)
         if code:
             text = err.read_text(encoding="utf-8", errors="backslashreplace")
-            # `bench` has no such options.
-            self.messages(text.replace(KEEP_GOING, "").replace(RESUME, ""), end="")
+            # `bench` has no such option, and leaves nothing to go on from.
+            lines = text.replace(KEEP_GOING, "").splitlines(keepends=True)
+            self.messages("".join(line for line in lines if not line.startswith(GO_ON)), end="")
             raise BenchStopped(f"{which} {describe_exit(code)}{_SO}", code if code in _SAME_CODES else EXIT_FAILED)
         try:
             document: Document = json.loads(out.read_bytes())

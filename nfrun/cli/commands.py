@@ -25,11 +25,13 @@ from nfrun.cli.options import (
     RunOptions,
     ValidateOptions,
     cache_budget,
+    check_nodes,
 )
 from nfrun.system.process_exit import ImmediateExit
 
 if TYPE_CHECKING:
     from nfrun.core.errors import Diagnostic
+    from nfrun.core.pipeline import Pipeline
     from nfrun.system.std_streams import Messages
 
 _LONGEST_PATH = 4096
@@ -48,33 +50,46 @@ def run(options: RunOptions, messages: Messages) -> int:
 
 
 def plan(options: PlanOptions, messages: Messages) -> int:
-    """Print the plan of a pipeline, and with `resume` which nodes would run again and why."""
+    """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
     from nfrun.cache.work_dir import WorkDir
-    from nfrun.core.errors import one_line
+    from nfrun.core.errors import SpecError, one_line, render_all
     from nfrun.core.plan import plan_of
     from nfrun.engine.node_stats import read_node_stats
-    from nfrun.reports.plan_view import plan_view
+    from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
     from nfrun.spec.pipeline_warnings import warnings_of
     from nfrun.spec.resolve import resolve
 
-    spec = resolve(
-        options.pipeline,
-        given=options.given if options.resume or options.given or options.params_file else None,
-        params_file=options.params_file,
-        environ=os.environ,
-        run_id="plan",
-        to_run=False,
-        set_redactor=messages.set_redactor,
-    ).pipeline
+    def resolved(given: Mapping[str, str] | None) -> Pipeline:
+        return resolve(
+            options.pipeline,
+            given=given,
+            params_file=options.params_file,
+            environ=os.environ,
+            run_id="plan",
+            to_run=False,
+            set_redactor=messages.set_redactor,
+        ).pipeline
+
+    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
+    asked = bool(options.given or options.params_file)
+    try:
+        spec = resolved(options.given if shows_reuse or asked else None)
+    except SpecError as error:
+        if asked or options.resume or options.force:
+            raise
+        spec = resolved(None)  # the stages are known without the values of parameters
+        shows_reuse = False
+        messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
+    check_nodes(options.force, spec.nodes)
     messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.timings(spec)).durations
     planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
     decisions = None
-    if options.resume:
+    if shows_reuse:
         from nfrun.cache.run_cache import forecast
 
-        decisions = forecast(spec, planned, folder, messages.warn, verify=options.verify)
+        decisions = forecast(spec, planned, folder, messages.warn, force=options.force, verify=options.verify)
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
     print(plan_view(spec, planned, options.format, recorded, decisions))
     return EXIT_OK

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.cli.exit_codes import UsageError
+from nfrun.core.text import closest_match, ellipsize
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.system.runtime import cores
 from nfrun.system.units import parse_duration, parse_size
@@ -66,7 +67,7 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
         for option in fields(self):
             value, declared, wrong = getattr(self, option.name), option.metadata, option.metadata["wrong"]
             try:
-                if declared["choices"] and value not in declared["choices"]:
+                if declared["choices"] and value not in (*declared["choices"], option.default):
                     raise ValueError(f"{value!r} is not one of {', '.join(map(repr, declared['choices']))}.")
                 if value is not None:
                     setattr(self, option.name, declared["parse"](value))
@@ -93,6 +94,13 @@ def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]
             raise ValueError(f"'{text}' is not UTF-8")
         pairs[name.strip()] = value
     return pairs
+
+
+def _parse_names(names: str | Iterable[str]) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    if not all(map(str.strip, found)):
+        raise ValueError("an empty name is no node")
+    return found
 
 
 def parse_slots(slots: str | int) -> int:
@@ -175,6 +183,21 @@ _cache_size = partial(
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",
 )
+_fresh = partial(
+    _option, "--fresh", kind=bool, default=False, help="Run all nodes, whatever earlier runs have finished."
+)
+_force = partial(
+    _option,
+    "--force",
+    kind=list[str],
+    default=(),
+    parse=_parse_names,
+    metavar="NODE",
+    help="Run this node, whatever earlier runs have finished. May be given more than once.",
+)
+_resume = partial(
+    _option, "--resume", kind=bool, default=False, help="Reuse what earlier runs have finished. This is the default."
+)
 _verify = partial(_flag, "--verify", help="Read all files that nodes read, also large ones that seem unchanged.")
 _json = partial(_flag, "--json", help="One JSON document on stdout, and nothing else.")
 _color = partial(
@@ -198,7 +221,11 @@ def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
 
 @_options
 class RunOptions(Options):
-    """The options of `nfrun run`. `memory` is None for a quarter of the memory."""
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory.
+
+    A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
+    `resume` or `force` says that other nodes are reused.
+    """
 
     pipeline: Path = _pipeline(default=MISSING)
     given: Mapping[str, str] = _params()
@@ -206,16 +233,16 @@ class RunOptions(Options):
     slots: int = _slots()
     schedule: str = _option(
         "--schedule",
-        default="eager",
+        show_default="eager",
         choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
-        help="eager starts a node when its inputs are there; the others are for comparison.",
+        help="eager starts a node when its inputs are there; the others are for comparison. Means --fresh.",
     )
     handoff: str = _option(
         "--handoff",
-        default="auto",
+        show_default="auto",
         choices=HANDOFFS,
         help="auto: by reference, files behind; mmap: through files only; memory: no files; "
-        "json: as text, for comparison.",
+        "json: as text, for comparison. Means --fresh.",
     )
     memory: int | None = _option(
         "--memory",
@@ -249,7 +276,9 @@ class RunOptions(Options):
     color: str = _color()
     quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
     verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start.")
-    resume: bool = _flag("--resume", help="Reuse what earlier runs have finished, and run the rest.")
+    fresh: bool = _fresh(default=None)
+    force: Sequence[str] = _force()
+    resume: bool = _resume()
     keep: bool = _flag("--keep", help="Remove no tables at the end of this run, also if they take more than that.")
     cache_size: int | None = _cache_size()
     verify: bool = _verify()
@@ -265,7 +294,17 @@ class RunOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        for option, needs_files in (("--resume", self.resume), ("--keep", self.keep), ("--durable", self.fsync)):
+        _refuse_both(self.fresh, self.resume)
+        compares = self.schedule is not None or self.handoff is not None
+        implied = compares and not self.resume and not self.force
+        schedule, handoff, fresh = self.schedule or "eager", self.handoff or "auto", self.fresh
+        vars(self).update(schedule=schedule, handoff=handoff, fresh=implied if fresh is None else fresh)
+        for option, needs_files in (
+            ("--resume", self.resume),
+            ("--force", self.force),
+            ("--keep", self.keep),
+            ("--durable", self.fsync),
+        ):
             if needs_files and self.handoff not in PERSISTENT_HANDOFFS:
                 raise UsageError(f"--handoff {self.handoff} leaves no files of tables", option)
 
@@ -281,9 +320,20 @@ class PlanOptions(Options):
     )
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
-    resume: bool = _flag("--resume", help="Also show which nodes a resumed run would run again, and why.")
+    fresh: bool = _fresh(help="Do not look at what earlier runs have finished.")
+    force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
+    resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")
     verify: bool = _verify()
     work: Path | None = _work()
+
+    def __post_init__(self) -> None:
+        Options.__post_init__(self)
+        _refuse_both(self.fresh, self.resume)
+
+
+def _refuse_both(fresh: bool, resume: bool) -> None:
+    if fresh and resume:
+        raise UsageError("--fresh runs what --resume reuses: give one of them", "--resume")
 
 
 @_options
@@ -336,3 +386,12 @@ class BenchOptions(Options):
     json: bool = _json()
     yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
     color: str = _color()
+
+
+def check_nodes(force: Iterable[str], nodes: Collection[str]) -> None:
+    """Raise UsageError if `--force` names a node that the pipeline does not have."""
+    for name in force:
+        if name not in nodes:
+            guess = closest_match(name, nodes)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            raise UsageError(f"no node matches '{ellipsize(name)}'{hint}", "--force")

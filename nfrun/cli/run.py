@@ -19,6 +19,7 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.errors import Cause
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
+from nfrun.core.text import shortened
 from nfrun.core.values import frozen
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 # Opens an output by its id; None if it cannot be read.
 OpenTable = Callable[[OutputId], Any]
-# Returns why nodes are not reused, by node. It is called at the end of the run.
+# Returns why nodes are not reused, by node, "" if an earlier run has told it. It is called at the end of the run.
 Obstacles = Callable[[], Mapping[str, str]]
 # Returns the bytes that kept tables take, and the budget, if that is less. It is called at the end of the run.
 OverBudget = Callable[[], tuple[int, int] | None]
@@ -188,6 +189,10 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
     """Open the cache of the run; None if its handoff leaves no files for a later run. Raises OSError."""
     options = setup.options
     if options.handoff not in PERSISTENT_HANDOFFS:
+        if ignored := [name for name, spec in setup.pipeline.nodes.items() if spec.cache]:
+            what = "node '{}' says" if len(ignored) == 1 else "nodes {} say"
+            what = what.format(shortened(ignored, 4))
+            setup.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
         yield None
         return
     cache = RunCache(
@@ -196,7 +201,8 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
         setup.work,
         setup.folder,
         setup.started,
-        resume=options.resume,
+        fresh=options.fresh,
+        force=options.force,
         keep=options.keep,
         budget=setup.budget,
         fsync=options.fsync,

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from nfrun.cache.work_dir import LOGS
 from nfrun.cli.consoles import console_on
+from nfrun.cli.options import RunOptions, parse_slots
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
@@ -40,20 +41,14 @@ def build_reporters(
     """
     options, pipeline = setup.options, setup.pipeline
     if not options.quiet:
-        if _is_live(sys.stderr):
-            from nfrun.reports.live_view import LiveView
-
-            yield LiveView(record, console_on(sys.stderr, options.color), pipeline.name)
-        else:
-            from nfrun.reports.plain_lines import PlainLines
-
-            yield PlainLines(sys.stderr, pipeline.name, verbose=options.verbose)
+        yield _progress(options, pipeline.name, record)
     from nfrun.reports.summary import Summary
 
     yield Summary(
         record,
         results,
         sys.stderr,
+        pipeline=pipeline.name,
         console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
         table=table,
@@ -69,7 +64,7 @@ def build_reporters(
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,
-        resumable=options.handoff in PERSISTENT_HANDOFFS,
+        command=partial(_command_to_go_on, options, record, setup.redactor),
     )
     if options.json:
         from nfrun.reports.json_document import RunDocument
@@ -83,6 +78,36 @@ def build_reporters(
             logs=setup.folder / LOGS,
             peak_rss=peak_rss,
         )
+
+
+def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
+    if _is_live(sys.stderr):
+        from nfrun.reports.live_view import LiveView
+
+        return LiveView(record, console_on(sys.stderr, options.color), name)
+    from nfrun.reports.plain_lines import PlainLines
+
+    return PlainLines(sys.stderr, name, verbose=options.verbose)
+
+
+def _command_to_go_on(options: RunOptions, record: RunRecord, redact: Callable[[str], str]) -> str:
+    """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
+    import shlex
+
+    counts = record.counts()
+    if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
+        return ""
+    file = str(options.pipeline)
+    words = [f"./{file}" if file.startswith("-") else file]
+    for name, value in options.given.items():
+        words += ["-p", f"{name}={value}"]
+    for flag, path in (("--params-file", options.params_file), ("--work", options.work)):
+        words += [] if path is None else [flag, str(path)]
+    for name in options.force:
+        words += [] if record.nodes[name].status == "ok" else ["--force", name]
+    words += ["-k"] if options.keep_going else []
+    words += [] if options.slots == parse_slots("auto") else ["-j", str(options.slots)]
+    return f"nfrun run {shlex.join(map(redact, words))}"
 
 
 def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) -> float:

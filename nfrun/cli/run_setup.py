@@ -17,7 +17,7 @@ from typing import IO
 from nfrun.cache.journal import RunHeader
 from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import RunOptions, cache_budget
+from nfrun.cli.options import RunOptions, cache_budget, check_nodes
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
@@ -117,7 +117,7 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
 
 
 def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
-    return resolve(
+    resolved = resolve(
         options.pipeline,
         given=options.given,
         params_file=options.params_file,
@@ -125,6 +125,8 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         run_id=run_id,
         set_redactor=messages.set_redactor,
     )
+    check_nodes(options.force, resolved.pipeline.nodes)
+    return resolved
 
 
 def _close(events: IO[str] | None) -> None:

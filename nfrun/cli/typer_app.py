@@ -66,7 +66,8 @@ def _parameter(option: Field[Any]) -> Parameter:
     flags, choices, kind = option.metadata["flags"], option.metadata["choices"], option.metadata["kind"]
     make = partial(typer.Option, *flags) if flags else partial(typer.Argument, show_default=False)
     default = {MISSING: Parameter.empty, (): None}.get(option.default, option.default)
-    offered: Any = Literal[tuple(choices)] if choices else kind if default is not None else kind | None
+    offered: Any = Literal[tuple(choices)] if choices else kind
+    offered = offered if default is not None else offered | None
     annotation = Annotated[offered, make(**option.metadata["settings"])]
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

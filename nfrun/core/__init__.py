@@ -17,6 +17,6 @@ Other packages use:
   `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `closest_match`, `ellipsize`, `escape_controls`, `RESUME_HINT`, `shortened`
+- `text`: `closest_match`, `ellipsize`, `escape_controls`, `GO_ON_HINT`, `shortened`
 - `values`: `frozen`
 """

@@ -84,8 +84,8 @@ class NodeSpec:
 
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
-    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says in which runs a
-    result with the same cache key is reused: in all (True), in none (False), or in those that resume (None).
+    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says
+    when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
     files that it declares. `source` is where the node's name stands in its file, without the text of the line.

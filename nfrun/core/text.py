@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
-RESUME_HINT = "'nfrun run --resume' goes on from what had finished"
+GO_ON_HINT = "'nfrun run' goes on from what had finished"
 
 
 def closest_match(word: str, known: Iterable[str]) -> str | None:

@@ -12,10 +12,11 @@ Other packages use:
 - `events_file`: `EventsFile`
 - `format_units`: `format_count`, `format_seconds`, `format_size`
 - `json_document`: `RunDocument`
+- `last_line`: `GO_ON`
 - `live_view`: `LiveView`
 - `plain_lines`: `PlainLines`
-- `plan_view`: `plan_view`
+- `plan_view`: `plan_view`, `REUSE_FORMATS`
 - `run_record`: `NodeRecord`, `RunRecord`
-- `summary`: `failure_text`, `KEEP_GOING`, `RESUME`, `Summary`
+- `summary`: `failure_text`, `KEEP_GOING`, `Summary`
 - `table_preview`: `cell_text`, `print_table`, `values_of`
 """

@@ -61,6 +61,7 @@ class RunDocument:
             "name": self._name,
             "status": end.status if end else "failed",
             "error": (end.error or None) if end else "the run did not end",
+            "counts": record.counts(),
             "wall_s": _round(end.at if end else record.at),
             "sequential_s": _round(record.sequential),
             "critical_path_s": _round(record.critical_path()[1]),

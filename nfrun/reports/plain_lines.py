@@ -13,7 +13,6 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
-    RunFinished,
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls
@@ -55,6 +54,4 @@ class PlainLines(LineReporter):
             return f"{event.node} skipped: it needs {event.because}"
         if isinstance(event, NodeLogged):
             return f"{event.node} | {ellipsize(event.text, 2_000)}"
-        if isinstance(event, RunFinished):
-            return f"{escape_controls(self._name)}: {event.status}"
         return ""

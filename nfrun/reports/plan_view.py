@@ -14,6 +14,7 @@ from nfrun.reports.format_units import format_count, format_seconds
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import ReuseDecision
 
+REUSE_FORMATS = ("text", "json")  # those that show what would be reused
 _IF_UNCHANGED = "; reused after all if its inputs turn out the same"
 
 
@@ -27,7 +28,7 @@ def plan_view(
     """Return the plan as `text`, `json`, `mermaid` or `dot`.
 
     `recorded` has the seconds that nodes took in earlier runs. `decisions` has the reuse decision of each node, which
-    text and JSON show.
+    the formats in `REUSE_FORMATS` show.
     """
     if format == "json":
         return json.dumps(as_json(pipeline, plan, decisions), indent=2)
@@ -76,6 +77,7 @@ def _text(
     yield f"{escape_controls(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
     if pipeline.description:
         yield escape_controls(" ".join(pipeline.description.split()))
+    is_first = decisions is not None and _none_has_finished(decisions)
     width = min(30, max(map(len, plan.nodes)))
     kind_width = max(6, *(len(spec.kind) for spec in pipeline.nodes.values()))
     for i, stage in enumerate(plan.stages):
@@ -87,11 +89,12 @@ def _text(
             decision = decisions[name] if decisions is not None else None
             action = "" if decision is None else "reuse  " if decision.hit else "run    "
             yield f"  {action}{name:<{width}}  {spec.kind:<{kind_width}}{duration}{_reads(spec)}{description}".rstrip()
-            if decision is not None and decision.reason:
+            if decision is not None and decision.reason and not is_first:
                 yield f"         {escape_controls(decision.reason)}{_IF_UNCHANGED if decision.pending else ''}"
     if decisions is not None:
         reused = sum(decision.hit is not None for decision in decisions.values())
-        yield f"\n--resume reuses {reused:,} of {format_count(len(decisions), 'node')}"
+        why = ": none has finished in any run that is kept" if is_first else ""
+        yield f"\nnfrun run reuses {reused:,} of {format_count(len(decisions), 'node')}{why}"
     path, longest = longest_path(plan)
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"
@@ -104,6 +107,12 @@ def _text(
         basis = "nothing recorded yet: as if every node took the same time"
     workers = format_count(plan.slots, "worker")
     yield f"best possible with {workers}: {ratio:.1f}x faster than one after the other ({basis})"
+
+
+def _none_has_finished(decisions: Mapping[str, ReuseDecision]) -> bool:
+    from nfrun.cache.reuse_decision import NEVER_FINISHED  # not at the top: `plan --fresh` goes without it
+
+    return all(decision.reason == NEVER_FINISHED for decision in decisions.values())
 
 
 def _reads(spec: NodeSpec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -163,6 +164,11 @@ class RunRecord:
     def named(self, status: str) -> list[str]:
         """Return the names of the nodes with this status, in the order of the file."""
         return [name for name in self.plan.nodes if name in self.nodes and self.nodes[name].status == status]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many nodes have each status that a node can end with. Some of these may be 0."""
+        found = Counter(node.status for node in self.nodes.values())
+        return {status: found[status] for status in ("ok", "reused", "failed", "skipped", "cancelled")}
 
     @property
     def sequential(self) -> float:

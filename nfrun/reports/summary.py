@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
-from nfrun.core.text import RESUME_HINT, ellipsize, escape_controls, shortened
+from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 from nfrun.reports.table_preview import NO_PREVIEW, print_table
 
@@ -19,7 +20,6 @@ _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = 6
 _MAX_LISTED = 6  # names of nodes
 KEEP_GOING = "; -k runs what does not depend on it"
-RESUME = f"\n   {RESUME_HINT}"
 _MAX_NAMES, _MIN_NAMES = 48, 12  # characters of the names column
 _FIGURES = ("wall", "busy", "parallel", "rows", "bytes", "handoff")  # the first is always shown, the others if they fit
 _HINT_SHARE = 0.9  # of the wall time: a shorter estimate is worth a hint
@@ -34,14 +34,15 @@ class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
     `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
-    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node,
-    and `over_budget()` the bytes that kept tables take and the budget, if that is less.
+    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if
+    an earlier run has told it, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
     `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
     far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which cores of the
     machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes
     take these seconds. `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run
     moves it to a process. With `quiet` only failures are printed. Text from tables goes through `redact(text)`.
-    `resumable` says whether `--resume` can reuse the outputs of this run.
+    `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a failure, "" if there is
+    none.
     """
 
     name = "on stdout"
@@ -52,6 +53,7 @@ class Summary:
         out: IO[str],
         err: IO[str],
         *,
+        pipeline: str,
         console: Callable[[IO[str]], Console],
         outputs: Mapping[str, str],
         table: Callable[[str], pa.Table | None],
@@ -65,9 +67,10 @@ class Summary:
         kept_on_threads: Callable[[str], bool] = lambda node: False,
         quiet: bool = False,
         redact: Callable[[str], str] = str,
-        resumable: bool = False,
+        command: Callable[[], str] = str,
     ) -> None:
-        self._resumable = resumable
+        self._pipeline = pipeline
+        self._command = command
         self._record = record
         self._out = out
         self._err = err
@@ -109,7 +112,7 @@ class Summary:
             self._cpu_before += self._cpu() - before  # the import is not work of the nodes
 
     def close(self) -> None:
-        """Print the summary, and the failures even if the rest of it cannot be printed."""
+        """Print the summary, and the failures and the last line even if the rest of it cannot be printed."""
         try:
             if not self._quiet:
                 used = self._cpu() - self._cpu_before + self._children_cpu() - self._children_cpu_before
@@ -119,6 +122,8 @@ class Summary:
                 self._print_outputs(out)
         finally:
             self._print_failures()
+            if not self._quiet or self._record.end is None or self._record.end.status != "ok":
+                self._print_error(last_line(self._record, self._pipeline, self._command()))
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
@@ -151,13 +156,14 @@ class Summary:
         if reused:
             print_line(err, f"reused {len(reused):,} of {format_count(len(record.nodes), 'node')} from earlier runs")
         obstacles = self._obstacles()
-        for name in list(obstacles)[:_MAX_OBSTACLES]:
+        new = [name for name, why in obstacles.items() if why]
+        for name in new[:_MAX_OBSTACLES]:
             why = escape_controls(obstacles[name])
             print_line(err, f"node '{name}' is not reused: {why}; say 'cache: true' to reuse it", "dim")
-        if len(obstacles) > _MAX_OBSTACLES:
-            more = len(obstacles) - _MAX_OBSTACLES
-            are = "nodes are" if more > 1 else "node is"
-            print_line(err, f"… and {more:,} more {are} not reused: 'nfrun plan --resume' says why", "dim")
+        # One line for all others: what is as it was in the last run does not need to be read every time.
+        if others := [*new[_MAX_OBSTACLES:], *(name for name, why in obstacles.items() if not why)]:
+            also = "also " if new else ""
+            print_line(err, f"{also}not reused: {shortened(others, _MAX_LISTED)} ('nfrun plan' says why)", "dim")
         if (found := self._over_budget()) is not None:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
@@ -234,13 +240,9 @@ class Summary:
         """Print what went wrong, with the failures last, because people read the end first."""
         record = self._record
         failed, cancelled = record.named("failed"), record.named("cancelled")
-        done = len(record.named("ok")) + len(record.named("reused"))
-        resume = RESUME if self._resumable and done else ""
         if record.end and record.end.error:
-            self._print_error(f"nfrun: {escape_controls(record.end.error)}{resume}")
-        elif record.end and record.end.status == "cancelled":
-            self._print_error(f"cancelled: {format_count(done, 'node')} finished, {len(cancelled):,} did not{resume}")
-        elif cancelled:
+            self._print_error(f"nfrun: {escape_controls(record.end.error)}")
+        elif cancelled and record.end and record.end.status == "failed":
             self._print_error(f"not started after the failure: {shortened(cancelled, _MAX_LISTED)}{KEEP_GOING}")
         if len(failed) > _MAX_FAILURES:
             self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MAX_FAILURES} of them:")

@@ -12,7 +12,7 @@ import pytest
 from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
 from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.observed_files import ObservedFiles
-from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse, reusable
+from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.spec.references import parse_reference
@@ -87,19 +87,19 @@ class Trial:
         for output in outputs:
             del self.files[output]
 
-    def decide(self, *, resume: bool = True) -> dict[str, ReuseDecision]:
+    def decide(self, *force: str) -> dict[str, ReuseDecision]:
         return decide_reuse(
             self.pipeline,
             plan_of(self.pipeline),
             CacheKeys(self.pipeline),
             self,  # type: ignore[arg-type]
             ObservedFiles(self, self, self),  # type: ignore[arg-type]
-            allowed=reusable(self.pipeline, resume=resume),
+            force=force,
         )
 
-    def why(self, **options: bool) -> dict[str, str]:
+    def why(self, *force: str) -> dict[str, str]:
         """Return the reasons of the nodes that run."""
-        return {name: decision.reason for name, decision in self.decide(**options).items() if decision.hit is None}
+        return {name: decision.reason for name, decision in self.decide(*force).items() if decision.hit is None}
 
 
 def chain(*names: str, **more: Any) -> list[NodeSpec]:
@@ -243,15 +243,14 @@ def test_only_some_outputs_of_a_node_may_be_needed() -> None:
 
 def test_which_nodes_may_be_reused() -> None:
     trial = Trial(node("a", cache=True), node("b", cache=False), node("c"))
-    assert reusable(trial.pipeline, resume=True) == {"a", "c"}
-    assert reusable(trial.pipeline, resume=False) == {"a"}
     assert trial.why() == {"b": "it has 'cache: false'"}
-    assert trial.why(resume=False) == {"b": "it has 'cache: false'", "c": "it is not cached"}
+    assert trial.why("a", "b") == {"a": "--force", "b": "--force"}
 
 
-def test_a_cached_node_that_reads_a_node_that_runs_is_pending() -> None:
-    trial = Trial(node("a"), node("b", "a", cache=True))
-    decisions = trial.decide(resume=False)
+def test_a_node_that_reads_a_forced_node_is_pending() -> None:
+    trial = Trial(node("a"), node("b", "a"))
+    decisions = trial.decide("a")
+    assert decisions["a"] == ReuseDecision("--force")
     assert decisions["b"] == ReuseDecision("it reads 'a', which runs", pending=True)
 
 

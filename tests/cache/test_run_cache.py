@@ -63,7 +63,7 @@ class Trial:
         work = WorkDir(path / "work")
         folder = work.make_run_folder("1")
         header = RunHeader("1", "p.yaml", 1)
-        options = {"resume": False, "keep": True, "fsync": False}
+        options = {"fresh": True, "force": (), "keep": True, "fsync": False}
         self.cache = RunCache(pipeline, plan, work, folder, header, **options, warn=print)
         self.listener = Listener(folder)
         self.dispatcher = EventDispatcher([self.listener], print, self.cache.gate)

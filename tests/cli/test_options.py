@@ -12,7 +12,7 @@ import pytest
 import nfrun.cli
 from nfrun.cli.commands import COMMANDS
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import PlanOptions, RunOptions
+from nfrun.cli.options import Options, PlanOptions, RunOptions
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 
@@ -26,6 +26,7 @@ VALUES: dict[str, Any] = {
     "events": Path("e.jsonl"),
     "grace": 0.1 + 0.2,
     "wait": 600.0,
+    "force": ("a", "b"),
 }
 TEXTS: dict[str, Any] = {
     "given": ["a=1"],
@@ -36,6 +37,7 @@ TEXTS: dict[str, Any] = {
     "events": "e.jsonl",
     "grace": "300ms",
     "wait": "10m",
+    "force": ["a", "b", "a"],
 }
 
 
@@ -50,7 +52,9 @@ def test_the_defaults_are_values() -> None:
     assert options.slots >= 4
 
 
-@pytest.mark.parametrize("options", [RunOptions(FILE, **VALUES), RunOptions(FILE), PlanOptions(FILE)])
+@pytest.mark.parametrize(
+    "options", [RunOptions(FILE, **VALUES), RunOptions(FILE), PlanOptions(FILE), RunOptions(FILE, handoff="mmap")]
+)
 def test_options_of_options_are_the_same(options: Any) -> None:
     assert replace(options) == options
 
@@ -77,6 +81,8 @@ def test_options_of_options_are_the_same(options: Any) -> None:
         ("events", "", "--events", "an empty name is no file"),
         ("params_file", "", "--params-file", "an empty name is no file"),
         ("pipeline", "", "PIPELINE", "an empty name is no file"),
+        ("force", ["a", " "], "--force", "an empty name is no node"),
+        ("force", "", "--force", "an empty name is no node"),
     ],
 )
 def test_a_wrong_value_is_an_error_of_its_option(name: str, value: Any, option: str, what: str) -> None:
@@ -86,13 +92,48 @@ def test_a_wrong_value_is_an_error_of_its_option(name: str, value: Any, option: 
 
 
 @pytest.mark.parametrize("handoff", ["memory", "json"])
-@pytest.mark.parametrize(("name", "option"), [("resume", "--resume"), ("keep", "--keep"), ("fsync", "--durable")])
+@pytest.mark.parametrize(
+    ("name", "option"), [("resume", "--resume"), ("keep", "--keep"), ("fsync", "--durable"), ("force", "--force")]
+)
 def test_what_needs_files_of_tables_needs_a_handoff_with_files(handoff: str, name: str, option: str) -> None:
-    wrong: dict[str, Any] = {"handoff": handoff, name: True}
+    wrong: dict[str, Any] = {"handoff": handoff, name: ["a"] if name == "force" else True}
     with pytest.raises(UsageError, match=f"^--handoff {handoff} leaves no files of tables$") as error:
         RunOptions(FILE, **wrong)
     assert error.value.option == option
     RunOptions(FILE, **{**wrong, "handoff": "auto"})
+
+
+@pytest.mark.parametrize(
+    ("given", "fresh"),
+    [
+        ({}, False),
+        ({"fresh": True}, True),
+        ({"resume": True}, False),
+        ({"force": ["a"]}, False),
+        ({"fresh": True, "force": ["a"]}, True),
+        ({"handoff": "auto"}, True),
+        ({"handoff": "mmap"}, True),
+        ({"handoff": "json"}, True),
+        ({"schedule": "eager"}, True),
+        ({"schedule": "staged", "handoff": "mmap"}, True),
+        ({"schedule": "staged", "resume": True}, False),
+        ({"handoff": "mmap", "force": ["a"]}, False),
+        ({"handoff": "mmap", "fresh": False}, False),
+    ],
+)
+def test_a_schedule_or_handoff_that_is_given_means_fresh_unless_other_options_say_what_runs(
+    given: dict[str, Any], fresh: bool
+) -> None:
+    options = RunOptions(FILE, **given)
+    assert options.fresh is fresh
+    assert (options.schedule, options.handoff) == (given.get("schedule", "eager"), given.get("handoff", "auto"))
+
+
+@pytest.mark.parametrize("kind", [RunOptions, PlanOptions])
+def test_fresh_and_resume_exclude_each_other(kind: type[Options]) -> None:
+    with pytest.raises(UsageError, match=r"^--fresh runs what --resume reuses: give one of them$") as error:
+        kind(pipeline=FILE, fresh=True, resume=True)
+    assert error.value.option == "--resume"
 
 
 @pytest.mark.parametrize(("name", "choices"), [("executor", ("file", *EXECUTORS, "auto")), ("schedule", (*SCHEDULES,))])

@@ -62,15 +62,13 @@ def one(trial: Trial) -> None:
     clock = Clock(trial.folder / "clock")
     env = wrong(prepared.shim, clock)
     jumps = jump_in_mid_run(trial, place, clock, env)
-    if trial.again:
-        taken_up(trial, place, clock, env, f"clock jumped in mid-run by {jumps}")
+    taken_up(trial, place, clock, env, f"clock jumped in mid-run by {jumps}")
 
 
 def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str]) -> list[int]:
     """Make a run during which the clock jumps one or more times; it keeps all outputs."""
-    keep = ("--keep",) if trial.again else ()
     log = trial.logs / "log.0"
-    started = place.start("run", mixed.FILE, "--json", *keep, **env, **{LOG: str(log)})
+    started = place.start("run", mixed.FILE, "--json", "--keep", **env, **{LOG: str(log)})
     jumps = [trial.random.choice(SHIFTS) for _ in range(trial.random.randrange(1, 4))]
     for shift in jumps:
         began = time.monotonic()
@@ -83,7 +81,7 @@ def jump_in_mid_run(trial: Trial, place: Place, clock: Clock, env: dict[str, str
 
 
 def taken_up(trial: Trial, place: Place, clock: Clock, env: dict[str, str], told: str) -> None:
-    """Resume the run a few times, each with another clock and other file times: no node may run."""
+    """Run again a few times, each with another clock and other file times: no node may run."""
     for number in range(1, 3):
         shift = trial.random.choice((0, *SHIFTS))
         clock.set(shift)
@@ -91,9 +89,9 @@ def taken_up(trial: Trial, place: Place, clock: Clock, env: dict[str, str], told
         touch(trial, place.folder, touched)
         log = trial.logs / f"log.{number}"
         now = f"{told}, then taken up with the clock off by {shift} and {touched} touched"
-        planned = place.run("plan", mixed.FILE, *trial.again, **env)
+        planned = place.run("plan", mixed.FILE, **env)
         trial.check(planned.code == 0, f"{now}, planned: {planned}")
-        ended = place.run("run", mixed.FILE, "--json", *trial.again, "--keep", **env, **{LOG: str(log)})
+        ended = place.run("run", mixed.FILE, "--json", "--keep", **env, **{LOG: str(log)})
         judge(trial, place, ended, now)
         again = [name for name in mixed.log_of(log).started if name not in mixed.EFFECTS]
         trial.check(not again, f"{now}: ran again: {', '.join(again)}")

@@ -1,6 +1,6 @@
 """Damages the work folder between two runs: bits, lengths, names, kinds and permissions of any file in it.
 
-Promised: a resumed run gives the right result or refuses with a clear message, and damaged data is never used. After a
+Promised: the next run gives the right result or refuses with a clear message, and damaged data is never used. After a
 refusal, one more try, `nfrun clean` or a new work folder gives the right result.
 """
 
@@ -77,12 +77,11 @@ def prepare(setting: Setting) -> Prepared:
         kept[name] = setting.folder / name
         shutil.copytree(folder / WORK, kept[name], symlinks=True)
 
-    keep_all = ("--keep",) if setting.again else ()
     for name, runs in {
-        "kept": [(keep_all, {})],
+        "kept": [(("--keep",), {})],
         "failed": [((), {"FAULTS_FAIL": "1"})],
         "plain": [((), {})],
-        "several": [((), {"FAULTS_FAIL": "1"}), (setting.again, {}), (keep_all, {})],
+        "several": [((), {"FAULTS_FAIL": "1"}), ((), {}), (("--fresh", "--keep"), {})],
     }.items():
         shutil.rmtree(folder / WORK, ignore_errors=True)
         for more, env in runs:
@@ -103,8 +102,8 @@ def one(trial: Trial) -> None:
     shutil.copytree(prepared.kept[kind], work, symlinks=True)
     done = [damage(trial.random, work) for _ in range(trial.random.choice((1, 1, 1, 2, 3)))]
     told = f"{kind}, {' and '.join(done)}"
-    if trial.random.random() < 0.1 and trial.again:
-        planned = place.run("plan", FILE, *trial.again)
+    if trial.random.random() < 0.1:
+        planned = place.run("plan", FILE)
         rig.clean_words(trial, planned, f"{told}, planned")
         trial.check(planned.code in (0, *REFUSALS), f"{told}, planned: {planned}")
     if judge(trial, place, told):
@@ -127,7 +126,7 @@ def one(trial: Trial) -> None:
 
 def judge(trial: Trial, place: Place, told: str) -> bool:
     """Resume the run; returns whether it succeeded. A wrong result, an unclear message or a signal is a complaint."""
-    ended: Ended = place.run("run", FILE, "--json", *trial.again)
+    ended: Ended = place.run("run", FILE, "--json")
     rig.clean_words(trial, ended, told)
     trial.count(f"exit {ended.code}")
     if ended.code == 0:

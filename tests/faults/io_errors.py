@@ -75,6 +75,7 @@ nodes:
 outputs: {last: last, copied: copied, text: text}
 """
 FILE = "failing.yaml"
+RUN = ("run", FILE, "--json", "--work", "place/work", "--events", "place/events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +121,6 @@ def make(folder: Path) -> Place:
     return Place(folder, {MARK: str(folder), "PYTHONDONTWRITEBYTECODE": "1"})
 
 
-def arguments(*more: str) -> tuple[str, ...]:
-    return ("run", FILE, "--json", "--work", "place/work", "--events", "place/events", *more)
-
-
 def shimmed(place: Place, shim: Path, state: Path) -> dict[str, str]:
     return {"LD_PRELOAD": str(shim), "FAULTS_BELOW": str(place.folder / "place"), "FAULTS_STATE": str(state)}
 
@@ -151,7 +148,7 @@ def prepare(setting: Setting) -> Prepared:
         if second:
             fail(place)
         write_state(state, None)
-        ended = place.run(*arguments(*(setting.again if second else ())), **shimmed(place, shim, state))
+        ended = place.run(*RUN, **shimmed(place, shim, state))
         if ended.code != 0 or (known and rig.digests(ended.document) != known):
             if second:  # every trial that resumes a run reports this
                 break
@@ -188,7 +185,7 @@ def mounts() -> bool:
 
 def fail(place: Place) -> Ended:
     """Make a run whose last node fails, so that it can be resumed."""
-    return place.run(*arguments(), FAULTS_FAIL="1")
+    return place.run(*RUN, FAULTS_FAIL="1")
 
 
 def one(trial: Trial) -> None:
@@ -202,8 +199,7 @@ def one(trial: Trial) -> None:
     if fault.again:
         fail(place)
     write_state(state, fault)
-    taken_up = trial.again if fault.again else ()
-    ended = place.run(*arguments(*taken_up), **shimmed(place, prepared.shim, state))
+    ended = place.run(*RUN, **shimmed(place, prepared.shim, state))
     fired, _, program, file = read_state(state)
     when = f"{fault}, at {program} {file.removeprefix(str(place.folder))}"
     rig.clean_words(trial, ended, when)
@@ -262,7 +258,7 @@ def nothing_half_done(trial: Trial, place: Place, when: str) -> None:
 
 
 def take_up(trial: Trial, place: Place, when: str) -> None:
-    ended = place.run(*arguments(*trial.again))
+    ended = place.run(*RUN)
     rig.right_outputs(trial, ended, trial.prepared.known, f"after {when}, taken up")
 
 
@@ -273,7 +269,7 @@ mount -t tmpfs -o size={kib}k tmpfs place && mkdir place/out || exit 99
 "$@" > first.out 2> first.err
 echo $? > first.code
 mount -o remount,size=64m place
-"$@" {again} > second.out 2> second.err
+"$@" > second.out 2> second.err
 echo $? > second.code
 cp -r place kept
 """
@@ -283,7 +279,7 @@ def full(trial: Trial, fault: Full) -> None:
     place = make(trial.folder / "p")
     when = str(fault)
     if fault.kind == "disk":
-        script = _ON_A_DISK.format(kib=fault.kib, again=" ".join(trial.again))
+        script = _ON_A_DISK.format(kib=fault.kib)
         ends = list(_both(place, ["unshare", "-rm", "sh", "-c", script]))
         if not trial.check(len(ends) == 2, f"{when}: hung"):
             return
@@ -306,7 +302,7 @@ def _both(place: Place, command: list[str]) -> Iterator[Ended]:
     import sys
 
     env = {**os.environ, **place.env, "PYTHONPATH": str(rig.ROOT)}
-    rig.Started([*command, "sh", sys.executable, "-m", "nfrun", *arguments()], place.folder, env).end()
+    rig.Started([*command, "sh", sys.executable, "-m", "nfrun", *RUN], place.folder, env).end()
     for name in ("first", "second"):
         code, out, err = (place.folder / f"{name}.{part}" for part in ("code", "out", "err"))
         if code.exists():
@@ -323,7 +319,7 @@ def limited(place: Place, size: int, limit: int) -> Ended:
     code = (
         f"import resource, os, sys; resource.setrlimit({limit}, ({size}, {hard})); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    command = [sys.executable, "-c", code, sys.executable, "-m", "nfrun", *arguments()]
+    command = [sys.executable, "-c", code, sys.executable, "-m", "nfrun", *RUN]
     # The limit would apply to stream files too, so use pipes.
     done = subprocess.run(
         command, check=False, cwd=place.folder, env=env, capture_output=True, timeout=rig.HANG_SECONDS

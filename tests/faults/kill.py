@@ -1,4 +1,4 @@
-"""Kills a run at any moment, also several times in a row, and resumes it with one command.
+"""Kills a run at any moment, also several times in a row, and starts it again with the same command.
 
 Before some starts, `clean` runs, and is sometimes killed itself. `eviction.py` kills runs that remove tables.
 
@@ -77,10 +77,7 @@ def one(trial: Trial) -> None:
         if number and trial.random.random() < 0.3:
             clean(trial, place)
         log = trial.logs / f"log.{number}"
-        again = trial.again if number else ()
-        started = place.start(
-            "run", mixed.FILE, "--json", "--events", str(events), *again, **{LOG: str(log), MARK: str(mark)}
-        )
+        started = place.start("run", mixed.FILE, "--json", "--events", str(events), **{LOG: str(log), MARK: str(mark)})
         if number:
             # Not earlier: the resumed run starts at once, while processes of the killed one may still be there.
             judge_killed(trial, number - 1)

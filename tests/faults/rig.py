@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -124,15 +123,14 @@ class Trial:
     """One trial: its folder, its random generator, and its complaints, counts and measurements.
 
     `logs` is a folder for what nodes record. It lies in the temporary folder, and not beside the pipeline: there, the
-    files would be outputs of the nodes, which run again when these change.
-    `again` are the arguments that resume a run; `prepared` is the result of `prepare` of the script.
+    files would be outputs of the nodes, which run again when these change. `prepared` is the result of `prepare` of the
+    script.
     """
 
     number: int
     random: random.Random
     folder: Path
     logs: Path
-    again: tuple[str, ...]
     prepared: Any
     complaints: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -154,11 +152,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """The argument of `prepare`. `again` are the arguments that resume a run; `options` those of this script."""
+    """The argument of `prepare`. `options` are those of this script."""
 
     folder: Path
     random: random.Random
-    again: tuple[str, ...]
     options: Mapping[str, float]
 
 
@@ -181,7 +178,6 @@ def main(
     parser.add_argument("--seed", type=int, default=0, help="what chance is drawn from")
     parser.add_argument("--only", type=int, help="the number of the one trial to repeat")
     parser.add_argument("--jobs", type=int, default=1, help="how many trials run at once")
-    parser.add_argument("--again", default="--resume", help="the arguments that take up a run; '' starts a new one")
     parser.add_argument("--leave", type=Path, help="a folder for what trials that failed leave")
     for name, (usual, what) in options.items():
         parser.add_argument(f"--{name}", type=float, default=usual, help=f"{what} (usually {usual:g})")
@@ -193,9 +189,8 @@ def main(
     wrong = 0
     temporary = tempfile.TemporaryDirectory
     with temporary(prefix="nfrun-faults-") as scratch, temporary(prefix="nfrun-logs-") as logs:
-        again = tuple(shlex.split(given.again))
         own = {name: getattr(given, name) for name in options}
-        prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), again, own))
+        prepared = prepare(Setting(Path(scratch, "prepared"), random.Random(given.seed), own))
         wanted = given.trials or (every(prepared) if every else trials)
         numbers = range(wanted) if given.only is None else [given.only]
 
@@ -204,7 +199,7 @@ def main(
             folder.mkdir()
             own_logs.mkdir()
             chance = random.Random(f"{given.seed} {number}")
-            trial = Trial(number, chance, folder, own_logs, again, prepared)
+            trial = Trial(number, chance, folder, own_logs, prepared)
             try:
                 one(trial)
             except Exception:

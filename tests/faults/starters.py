@@ -108,14 +108,14 @@ def holder_killed(trial: Trial, place: Place) -> None:
         loser = place.run("run", FILE, "--json")
         judge_loser(trial, place, loser, [holder.process.pid], "beside a holder at work")
         if trial.random.random() < 0.5:
-            other = place.run("run", FILE, "--json", *trial.again)
-            judge_loser(trial, place, other, [holder.process.pid], "taking up a run that is at work")
+            other = place.run("run", FILE, "--json", "--fresh")
+            judge_loser(trial, place, other, [holder.process.pid], "a fresh run beside a holder at work")
     finally:
         (place.folder / "active").unlink(missing_ok=True)  # made by the nodes; the killed run cannot remove it
         (place.folder / "wait").unlink()
         holder.kill()
-    again = trial.again if trial.random.random() < 0.7 else ()
-    following = place.run("run", FILE, "--json", *again)
+    fresh = () if trial.random.random() < 0.7 else ("--fresh",)
+    following = place.run("run", FILE, "--json", *fresh)
     holder.end()
     trial.check(following.code == 0, f"right after the holder was killed: {following}")
     rig.clean_words(trial, following, "right after the holder was killed")

@@ -216,7 +216,6 @@ def test_plain_lines() -> None:
     2.200 s  b failed: no \\x1b[31mgood
     2.300 s  d skipped: it needs b
     2.400 s  c told to stop: Ctrl-C
-    3.200 s  p: failed
 """
     )
 
@@ -308,6 +307,7 @@ def summary(
         record,
         out,
         err,
+        pipeline="p",
         outputs={"result": "c"},
         table=lambda id: table,
         place=lambda node: f"p.yaml:4:3 ({node})",
@@ -324,14 +324,29 @@ def summary(
     return out.getvalue(), err.getvalue()
 
 
+def not_reused(record: RunRecord, obstacles: dict[str, str]) -> list[str]:
+    _, err = summary(record, obstacles=lambda: obstacles)
+    return [line for line in err.splitlines() if "not reused" in line]
+
+
 def test_the_summary_says_once_why_nodes_are_not_reused(record: RunRecord) -> None:
-    _, err = summary(record, obstacles=lambda: {f"n{i}": f"it has [b]{i}" for i in range(8)})
-    told = [line for line in err.splitlines() if "not reused" in line]
+    told = not_reused(record, {f"n{i}": f"it has [b]{i}" for i in range(8)})
     assert told[0] == "node 'n0' is not reused: it has [b]0; say 'cache: true' to reuse it"
     assert told[5:] == [
         "node 'n5' is not reused: it has [b]5; say 'cache: true' to reuse it",
-        "… and 2 more nodes are not reused: 'nfrun plan --resume' says why",
+        "also not reused: n6, n7 ('nfrun plan' says why)",
     ]
+
+
+def test_one_line_names_the_nodes_that_are_not_reused_as_before(record: RunRecord) -> None:
+    assert not_reused(record, {f"n{i}": "" for i in range(8)}) == [
+        "not reused: n0, n1, n2, n3, n4, n5 and 2 more ('nfrun plan' says why)"
+    ]
+    assert not_reused(record, {"a": "", "b": "it has changed"}) == [
+        "node 'b' is not reused: it has changed; say 'cache: true' to reuse it",
+        "also not reused: a ('nfrun plan' says why)",
+    ]
+    assert not_reused(record, {}) == []
 
 
 def test_the_summary_of_a_good_run(record: RunRecord) -> None:
@@ -343,6 +358,7 @@ def test_the_summary_of_a_good_run(record: RunRecord) -> None:
         ["2", "c", "2.00", "s", "1.90", "s", "0.9", "1", "8", "B", "0", "us"],
         ["critical", "path", "2.80", "s:", "a", "->", "c"],
         ["sequential", "4.70", "s", "->", "3.20", "s", "(1.5x)"],
+        ["p:", "ok,", "3", "ran,", "3.2", "s"],
     ]
     assert out.splitlines()[1] == "result: 2 rows, 2 columns /w/c.1.arrow"
     assert "[b]x[/b]" in out
@@ -476,6 +492,7 @@ p.yaml:4:3 (a): node 'a' failed: ValueError: no \\x1b[31mgood
   inputs
     a: 1 rows, x: int64
   skipped c
+p: failed, 1 failed, 1 skipped, 1 cancelled, 1.0 s
 """
     )
 
@@ -484,31 +501,39 @@ def test_a_run_that_did_not_end_well_shows_no_speed_up() -> None:
     events: list[Event] = [NodeStarted(0.0, "a", 1), NodeCancelled(1.0, "a", "Ctrl-C"), RunFinished(1.0, "cancelled")]
     _, err = summary(record_of(events, plan(a="")))
     assert "sequential" not in err
-    assert err.endswith("cancelled: 0 nodes finished, 1 did not\n")
+    assert err.endswith("\np: cancelled, 1 cancelled, 1.0 s\n")
 
 
 @pytest.mark.parametrize(
     ("end", "expected"),
     [
-        (RunFinished(2.0, "cancelled"), "cancelled: 1 node finished, 1 did not"),
-        (RunFinished(2.0, "failed", "cannot write x: no room"), "nfrun: cannot write x: no room"),
+        (RunFinished(2.0, "cancelled"), "p: cancelled, 1 ran, 1 cancelled, 2.0 s\n"),
+        (
+            RunFinished(2.0, "failed", "cannot write x: no room"),
+            "nfrun: cannot write x: no room\np: failed, 1 ran, 1 cancelled, 2.0 s\n",
+        ),
     ],
 )
-def test_the_resume_hint_is_shown_if_a_node_has_finished(end: RunFinished, expected: str) -> None:
-    hint = "\n   'nfrun run --resume' goes on from what had finished\n"
+def test_the_command_that_goes_on_ends_the_summary_of_a_run_that_did_not_end_well(
+    end: RunFinished, expected: str
+) -> None:
     began: list[Event] = [NodeStarted(0.0, "a", 1), NodeFinished(1.0, "a", 1, {}, 1.0), NodeStarted(1.0, "b", 1)]
     ended: list[Event] = [*began, NodeCancelled(2.0, "b", "it is over"), end]
     nodes = plan(a="", b="a")
-    assert summary(record_of(ended, nodes), resumable=True)[1].endswith(f"{expected}{hint}")
-    assert summary(record_of(ended, nodes))[1].endswith(f"{expected}\n")
-    assert (
-        "resume" not in summary(record_of([began[0], NodeCancelled(2.0, "a", "over"), end], nodes), resumable=True)[1]
-    )
+    for quiet in (True, False):
+        told = f"{expected}to go on from here: nfrun run p.yaml\n"
+        cpu = (0.0,) if quiet else (0.0, 0.0)
+        record = record_of(ended, nodes)
+        assert summary(record, cpu=cpu, command=lambda: "nfrun run p.yaml", quiet=quiet)[1].endswith(told)
+        assert summary(record, cpu=cpu, quiet=quiet)[1].endswith(expected)
+    good = record_of([*began, NodeFinished(2.0, "b", 1), RunFinished(2.0, "ok")], nodes)
+    assert summary(good, command=lambda: "nfrun run p.yaml")[1].endswith("\np: ok, 2 ran, 2.0 s\n")
 
 
 def test_an_error_outside_of_nodes_is_shown() -> None:
     events: list[Event] = [NodeCancelled(1.0, "a", "x"), RunFinished(1.0, "failed", "cannot write 'a': disk full")]
-    assert summary(record_of(events, plan(a="")))[1].endswith("nfrun: cannot write 'a': disk full\n")
+    _, err = summary(record_of(events, plan(a="")))
+    assert err.endswith("nfrun: cannot write 'a': disk full\np: failed, 1 cancelled, 1.0 s\n")
 
 
 def test_many_skipped_nodes_are_counted() -> None:
