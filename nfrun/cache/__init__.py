@@ -12,5 +12,5 @@ Other packages use:
 - `prune`: `plan_prune`
 - `reuse_decision`: `entry_changes`, `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
-- `work_dir`: `JOURNAL`, `LOGS`, `new_run_id`, `SCRATCH`, `WORK_DIR`, `WorkDir`
+- `work_dir`: `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

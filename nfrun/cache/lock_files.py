@@ -100,13 +100,19 @@ def write_holder(lock: int, **holder: str | int) -> None:
     os.pwrite(lock, text.encode().ljust(_HOLDER_BYTES), 0)
 
 
-def describe_holder(path: Path) -> str:
-    """Return what a lock file tells of its holder, as in `pipeline p.yaml, run 3-20260101-000000`; "" if nothing."""
-    holder: dict[str, Any] = {}
+def holder_of(path: Path) -> dict[str, Any]:
+    """Return what the last holder wrote into a lock file; empty where that is unknown."""
     with suppress(OSError):
         file = os.open(path, os.O_RDONLY | _FLAGS)
         holder = read_holder(file)
         os.close(file)
+        return holder
+    return {}
+
+
+def describe_holder(path: Path) -> str:
+    """Return what a lock file tells of its holder, as in `pipeline p.yaml, run 3-20260101-000000`; "" if nothing."""
+    holder = holder_of(path)
     return ", ".join(f"{key} {holder[key]}" for key in _SHOWN if holder.get(key))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from nfrun.cache.lock_files import (
     close_lock,
     describe_holder,
+    holder_of,
     is_locked,
     open_lock,
     read_holder,
@@ -96,12 +97,16 @@ class WorkDir:
         return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
 
     def pipeline_name(self, pipeline: Pipeline) -> str:
-        """Return the name by which this work folder identifies the runs of a pipeline.
+        """Return the name by which this work folder identifies the runs of a pipeline: see `name_of_file`."""
+        return self.name_of_file(Path(pipeline.folder, Path(pipeline.file).name))
+
+    def name_of_file(self, file: Path) -> str:
+        """Return the name by which this work folder identifies the runs of the pipeline in a file.
 
         Pipelines with the same file name in different folders get different names. The folder is taken relative to the
         work folder, so that both may be moved together, and as a checksum, because paths may be secret.
         """
-        name, folder = Path(pipeline.file).name, os.path.relpath(pipeline.folder, self.path.parent)
+        name, folder = file.name, os.path.relpath(file.parent, self.path.parent)
         if folder == ".":
             return name
         return f"{name} {_checksum(folder)}"
@@ -149,6 +154,15 @@ class WorkDir:
         """
         with self._starting():
             yield lambda name: is_locked(self.path / _LOCKS / _file_name(name))
+
+    def runs_under_way(self) -> frozenset[str]:
+        """Return the ids of the runs that hold a lock, also of older versions. Skips unreadable locks."""
+        found: set[str] = set()
+        for path in (self.path / _LOCK, *(self.path / _LOCKS).glob("*")):
+            with suppress(OSError):
+                run = holder_of(path).get("run") if is_locked(path) else None
+                found.update({run} if isinstance(run, str) else ())
+        return frozenset(found)
 
     def make_run_folder(self, run_id: str) -> Path:
         """Create the folder of a new run and return its path. Raises OSError."""

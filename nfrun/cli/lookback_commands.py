@@ -126,10 +126,9 @@ def logs(options: LogsOptions, messages: Messages) -> int:
 def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int:
     from nfrun.lookback.log_files import find_logs
     from nfrun.lookback.log_follower import follow
-    from nfrun.lookback.run_list import runs_under_way
 
     printed = False
-    for line in follow(run.folder, node, lambda: run.id in runs_under_way(work)):
+    for line in follow(run.folder, node, lambda: run.id in work.runs_under_way()):
         print(line, flush=True)
         printed = True
     if not printed and (note := find_logs(run, node).note):

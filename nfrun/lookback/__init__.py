@@ -20,7 +20,7 @@ Other packages use:
 - `recorded_run`: `read_inputs`, `read_node`, `read_nodes`
 - `row_diff`: `compare_output`, `RowDiff`
 - `run_diff`: `diff_runs`, `find_two_runs`, `OutputDiff`
-- `run_list`: `list_runs`, `ListedRun`, `RUNNING`, `runs_under_way`
+- `run_list`: `list_runs`, `ListedRun`, `RUNNING`
 - `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `failure_lines`, `head_lines`, `node_lines`, `run_document`
 - `runs_view`: `newest_rows`, `runs_json`, `runs_text`

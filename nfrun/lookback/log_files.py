@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
-from nfrun.cache.work_dir import LOGS
+from nfrun.cache.work_dir import LOGS, is_run_id
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls
 from nfrun.core.values import frozen
 from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node
-from nfrun.lookback.run_list import ListedRun, is_run_id
+from nfrun.lookback.run_list import ListedRun
 from nfrun.reports.format_units import format_count
 
 _STREAMS = (*STREAMS, LOG)

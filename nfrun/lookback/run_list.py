@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import fcntl
-import json
-import os
 import re
 import time
 from collections import Counter
@@ -14,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.cache.journal import STATUSES, RunEnding, RunHeader, read_ends
-from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.cache.work_dir import JOURNAL, WorkDir, run_number
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import read_regular_file
 
@@ -22,9 +19,6 @@ RUNNING, KILLED = "running", "killed"
 _CHECKSUM = re.compile("[0-9a-f]{32}")  # of the pipeline's folder, behind its name: see `WorkDir.pipeline_name`
 _FINISHED, _REUSED = b'\n{"event": "finished"', b', "reused": true'
 _UNFINISHED = re.compile(rb'\n\{"event": "unfinished", "node": "[^"]*", "status": "(\w+)"')
-_NUMBERED = re.compile(r"(\d+)-\d{8}-\d{6}")
-_OLDER = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-_HOLDER_BYTES = 4096
 _TIME = re.compile(r"\d{8}-\d{6}")
 
 
@@ -71,11 +65,6 @@ class ListedRun:
         return max(0.0, time.time() - self.at) if self.status == RUNNING and self.at is not None else None
 
 
-def is_run_id(name: str) -> bool:
-    """Return whether the name is the id of a run, also of an older nfrun."""
-    return bool(_NUMBERED.fullmatch(name) or _OLDER.fullmatch(name))
-
-
 def pipeline_file(pipeline: str) -> str:
     """Return the name of the file of a pipeline from its name in the work folder."""
     name, _, checksum = pipeline.rpartition(" ")
@@ -94,28 +83,10 @@ def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]
         if header is None or pipeline not in (None, header.pipeline):
             continue
         if ending is None and under_way is None:
-            under_way = runs_under_way(work)
+            under_way = work.runs_under_way()
             ending = read_ends(folder)[1]  # it may have ended before the locks were looked at
         status = ending.status if ending else RUNNING if folder.name in (under_way or ()) else KILLED
         yield ListedRun(header, folder, status, header.at or _time_of(folder.name), ending)
-
-
-def runs_under_way(work: WorkDir) -> Collection[str]:
-    """Return the ids of the runs that hold a lock of the work folder, also those of an older nfrun."""
-    return {run for path in (work.path / "lock", *(work.path / "locks").glob("*")) if (run := _holder(path))}
-
-
-def _holder(path: Path) -> str:
-    """Return the run that holds a lock file alone, "" if there is none."""
-    with suppress(OSError, ValueError, RecursionError, AttributeError):
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return str(json.loads(os.pread(file, _HOLDER_BYTES, 0)).get("run", ""))
-        finally:
-            os.close(file)
-    return ""
 
 
 def count_nodes(run: ListedRun) -> dict[str, int]:
@@ -137,13 +108,9 @@ def count_nodes(run: ListedRun) -> dict[str, int]:
 
 def _newest_first(work: WorkDir) -> Iterator[Path]:
     """Yield the folders of the runs. Of older nfrun, the number stands in the journal only."""
-    runs = work.path / "runs"
-    folders = (
-        [Path(entry) for entry in os.scandir(runs) if entry.is_dir(follow_symlinks=False)] if runs.is_dir() else []
-    )
-    numbered = [(int(found[1]), folder) for folder in folders if (found := _NUMBERED.fullmatch(folder.name))]
-    yield from (folder for _, folder in sorted(numbered, reverse=True))
-    headers = [(read_ends(folder)[0], folder) for folder in folders if _OLDER.fullmatch(folder.name)]
+    folders = work.run_folders()
+    yield from (folder for folder in reversed(folders) if run_number(folder.name))
+    headers = [(read_ends(folder)[0], folder) for folder in folders if not run_number(folder.name)]
     older = [(header.number, folder) for header, folder in headers if header is not None]
     yield from (folder for _, folder in sorted(older, reverse=True))
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nfrun.cache.work_dir import WORK_DIR, WorkDir
 from nfrun.core.errors import NotRecorded
-from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize
 
 _MAX_LISTED = 6
@@ -24,16 +23,11 @@ def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | 
 
         read_text(pipeline, str(pipeline))  # the content does not matter, but a mistyped name is an error
         found = WorkDir((work or pipeline.absolute().parent / WORK_DIR).absolute())
-        return _used(found), found.pipeline_name(_named(pipeline))
+        return _used(found), found.name_of_file(pipeline.absolute())
     if work is not None:
         return _used(WorkDir(work.absolute())), None
     here = WorkDir(Path.cwd() / WORK_DIR)
     return (here if here.is_used() else _only_one_below(Path.cwd())), None
-
-
-def _named(file: Path) -> Pipeline:
-    """Return a pipeline with the name of this file: its content does not matter here, and may be wrong by now."""
-    return Pipeline(str(file), str(file.absolute().parent), file.stem, "", {}, {}, {}, {})
 
 
 def _used(work: WorkDir) -> WorkDir:

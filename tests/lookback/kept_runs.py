@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
+from nfrun.cache.lock_files import close_lock, open_lock, write_holder
 from nfrun.cache.work_dir import JOURNAL, LOGS, WORK_DIR, WorkDir
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
@@ -60,11 +62,12 @@ class Kept:
         folder = self.add(number, "", pipeline=pipeline, **fields)
         locks = self.work.path / "locks"
         locks.mkdir(exist_ok=True)
-        with (locks / pipeline).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(json.dumps({"run": folder.name}).ljust(4096))
-            lock.flush()
+        lock = open_lock(locks / pipeline, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            write_holder(lock, run=folder.name, number=number, pipeline=pipeline)
             yield folder
+        finally:
+            close_lock(lock)
 
     def add_older(self, number: int, status: str, *nodes: str, id: str = "20231001-080000-abcdef") -> Path:
         """Add a run as an older nfrun wrote it, with finished nodes. Returns its folder."""

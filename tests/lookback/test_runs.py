@@ -12,7 +12,6 @@ from conftest import Here
 from kept_runs import START, Kept, finished
 
 from nfrun.cache.journal import UnfinishedNode
-from nfrun.core.pipeline import Pipeline
 
 COUNTS = {"ok": 3, "reused": 17, "failed": 0, "skipped": 0, "cancelled": 0}
 
@@ -102,7 +101,7 @@ def test_a_pipeline_in_another_folder_is_found_in_its_work_folder(here: Here, tm
     (tmp_path / "a" / "b" / "p.yaml").touch()
     kept = Kept(tmp_path / "a")
     kept.add(1)
-    kept.add(2, pipeline=kept.work.pipeline_name(Pipeline("p.yaml", str(tmp_path / "a" / "b"), "", "", {}, {}, {}, {})))
+    kept.add(2, pipeline=kept.work.name_of_file(tmp_path / "a" / "b" / "p.yaml"))
     assert [line.split()[0] for line in lines(here, tmp_path, "--pipeline", "a/p.yaml")] == ["run", "1"]
     both = ("--work", "a/.nfrun", "--pipeline", "a/b/../b/p.yaml")
     assert [line.split()[0] for line in lines(here, tmp_path, *both)] == ["run", "2"]
