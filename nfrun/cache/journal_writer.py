@@ -269,6 +269,7 @@ class JournalWriter:
         started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
         status = _UNFINISHED[type(event)]
         self._counts[status] += 1
+        self._counts["reused"] -= event.node in self._written_keys  # its table was to be made again
         return UnfinishedNode(
             event.node,
             status,

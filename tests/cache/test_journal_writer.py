@@ -250,6 +250,17 @@ def test_a_node_whose_table_was_made_again_is_recorded_twice(tmp_path: Path) -> 
     assert warnings == []
 
 
+def test_a_reused_node_whose_table_cannot_be_made_again_is_counted_once(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), node("b"))
+    for name in "ab":
+        trial.observed_files.used[name] = FinishedNode(name, "k", {}, (), {})
+        trial.ended(name, has_output=False, reused=True)
+    trial.emit(NodeStarted(0.0, "a", 2), NodeFailed(1.0, "a", 2, FAILURE), NodeCancelled(1.0, "b", "node 'a' failed"))
+    trial.emit(RunFinished(2.0, "failed", cause=Cause.NODE))
+    assert trial.contents.ending is not None
+    assert trial.contents.ending.counts == {"ok": 0, "reused": 0, "failed": 1, "skipped": 0, "cancelled": 1}
+
+
 def test_a_table_that_is_another_one_when_it_is_made_again_is_warned_about(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"))
     warnings: list[str] = []
