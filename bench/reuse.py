@@ -23,11 +23,17 @@ _FUNCTION = "def f{0}(n):\n    total = sum(x * {0} for x in range(n))\n    retur
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
     """Measure 1,000 nodes with a function each, which return one row, and the flights pipeline."""
+    yield from _of_pipeline(f"{_NODES:,} one-row nodes", write_nodes(folder), folder / "many", repeat)
+    yield from _of_pipeline("flights", FLIGHTS / "flights.yaml", folder / "flights", repeat)
+
+
+def write_nodes(folder: Path) -> Path:
+    """Write a pipeline of 1,000 nodes with a function each. Returns its file."""
     (folder / "steps.py").write_text("".join(_FUNCTION.format(i) for i in range(_NODES)), encoding="utf-8")
     nodes = (f'  n{i}: {{python: "steps:f{i}", with: {{n: {i % 7}}}}}\n' for i in range(_NODES))
-    (folder / "many.yaml").write_text("nodes:\n" + "".join(nodes), encoding="utf-8")
-    yield from _of_pipeline(f"{_NODES:,} one-row nodes", folder / "many.yaml", folder / "many", repeat)
-    yield from _of_pipeline("flights", FLIGHTS / "flights.yaml", folder / "flights", repeat)
+    pipeline = folder / "many.yaml"
+    pipeline.write_text("nodes:\n" + "".join(nodes), encoding="utf-8")
+    return pipeline
 
 
 def _of_pipeline(name: str, pipeline: Path, works: Path, repeat: int) -> Iterator[Line]:

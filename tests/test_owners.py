@@ -89,7 +89,11 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
     ),
     "renames a file": (
         renames,
-        {"system.atomic_files": "owns it", "cache.history": "sets a damaged file aside"},
+        {
+            "system.atomic_files": "owns it",
+            "cache.history": "sets a damaged file aside",
+            "cache.run_index": "sets aside what is no index",
+        },
     ),
     "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),
     "says how a process ended": (says("exited with status", "killed by"), {"system.exit_status": "owns it"}),

@@ -1,8 +1,9 @@
 """Makes runs resumable: keeps the work folder and decides which nodes are cache hits.
 
 `run_cache.py` joins the parts for one run. `journal_writer.py` records finished nodes in the journal of the run;
-`history.py` reads the journals of earlier runs. `reuse_decision.py` compares cache keys before the run, and
-`cached_attempts.py` serves the hits during it. `prune.py` removes what is no longer needed.
+`history.py` finds entries in the journals of earlier runs, by the index that `run_index.py` keeps of them.
+`reuse_decision.py` compares cache keys before the run, and `cached_attempts.py` serves the hits during it. `prune.py`
+removes what is no longer needed.
 
 Other packages use:
 

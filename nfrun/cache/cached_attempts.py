@@ -157,13 +157,13 @@ class CachedAttempts:
             return None
         entries, recorded = history.of_node(spec.id), self._observed.files
         # `anew` and with `recheck`: nodes that have ended may have changed files.
-        found, why = usable_entries(spec, entries, key_inputs, named, recorded, recheck=True)
-        for finished in found:
+        reasons: list[str] = []
+        for finished in usable_entries(spec, entries, key_inputs, named, recorded, reasons, recheck=True):
             shown = [output.id for output in finished.outputs if output.id in self._shown]
             if has_outputs(finished, spec, self._read) and all(history.find_file(finished, id) for id in shown):
                 return finished
         if last := next((entry for entry in entries if entry.key is not None), None):
-            self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, why)
+            self._observed.reasons[spec.id] = miss_reason(last, key_inputs, named, next(iter(reasons), ""))
         return None
 
     def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:

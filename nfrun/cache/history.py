@@ -6,54 +6,80 @@ Names and modification times prove nothing: a file is used only if its size and 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar, overload
 
 from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedNode, FinishedOutput, read_journal
-from nfrun.cache.work_dir import WorkDir
+from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.cache.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
+
+_Item = TypeVar("_Item")
+
+
+class LazyList(Sequence[_Item]):
+    """A list that takes its items from an iterable when they are first asked for. Thread-safe."""
+
+    def __init__(self, items: Iterable[_Item]) -> None:
+        self._items: list[_Item] = []
+        self._left = iter(items)
+        self._lock = threading.Lock()
+
+    @overload
+    def __getitem__(self, index: int) -> _Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_Item]: ...
+
+    def __getitem__(self, index: int | slice) -> _Item | Sequence[_Item]:
+        count = index + 1 if isinstance(index, int) and index >= 0 else None
+        if count is None or count > len(self._items):
+            with self._lock:
+                left = None if count is None else max(0, count - len(self._items))
+                self._items += islice(self._left, left)
+        return self._items[index]
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    def __len__(self) -> int:
+        return len(self[:])
 
 
 class RunHistory:
     """The finished nodes of all earlier runs of one pipeline, the latest run first.
 
     `pipeline` is the name that `WorkDir.pipeline_name` gives. `warn(message)` is called for each file that is damaged
-    or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Reads all journals when it is made;
-    raises OSError if the run folders cannot be listed, and PermissionError if a journal cannot be read.
+    or cannot be read. With `keep_bad`, a damaged file is renamed to `<name>.bad`. Entries are read from the journals
+    when they are first asked for; that raises PermissionError if a journal cannot be read.
     """
 
-    def __init__(self, work: WorkDir, pipeline: str, *, warn: Callable[[str], None], keep_bad: bool) -> None:
+    def __init__(self, index: RunIndex, pipeline: str, *, warn: Callable[[str], None], keep_bad: bool) -> None:
+        self._index = index
+        self._pipeline = pipeline
         self._warn = warn
         self._keep_bad = keep_bad
-        self._by_key: dict[str, list[FinishedNode]] = {}
-        self._by_node: dict[str, list[FinishedNode]] = {}
+        self._by_node: dict[str, LazyList[FinishedNode]] = {}
         self._intact: dict[Path, bool] = {}
-        journals = [read_journal(folder) for folder in work.run_folders()]
-        matching = [(run.started.number, run) for run in journals if run.started and run.started.pipeline == pipeline]
-        for _, run in sorted(matching, key=lambda pair: pair[0], reverse=True):
-            for finished in reversed(run.finished):
-                self._by_node.setdefault(finished.node, []).append(finished)
-                if finished.key is not None:
-                    self._by_key.setdefault(finished.key, []).append(finished)
 
-    def with_key(self, key: str) -> list[FinishedNode]:
-        """Return the journal entries with this cache key, the latest run first."""
-        return self._by_key.get(key, [])
-
-    def of_node(self, node: str) -> list[FinishedNode]:
+    def of_node(self, node: str) -> Sequence[FinishedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
-        return self._by_node.get(node, [])
+        if node not in self._by_node:
+            self._by_node[node] = LazyList(self._index.entries(self._pipeline, node))
+        return self._by_node[node]
 
     def find_file(self, finished: FinishedNode, output: str) -> Path | None:
-        """Return an intact file with this output, from any run with the same cache key; None if there is none.
+        """Return an intact file with this output, from any run with the same node and key; None if there is none.
 
         The file holds the same content and schema. Each file is verified once.
         """
         expected = finished.output(output)
-        for other in self.with_key(finished.key or ""):
-            found = other.output(output)
+        for other in self.of_node(finished.node):
+            found = other.output(output) if other.key == finished.key else None
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
             path = table_path(other, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ _CHECK = ', "check": "'
 _CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
 _OF_NODES = (b'{"event": "finished"', b'{"event": "unfinished"')  # begins the lines of nodes
 _LONGEST_ENDING = 1 << 16  # bytes
+OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # of nodes
 
 
@@ -304,21 +305,53 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
         kind = line.pop("event", None)
         try:
             if kind == "started":
-                texts = {key: tuple(line.get(key, ())) for key in ("command", "secrets")}
-                started = RunHeader(**{**_as_fields(line, _STARTED), **texts})
+                started = header_of(line)
             elif kind == "finished":
-                outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
-                finished.append(FinishedNode(**_as_fields(line, _FINISHED), outputs=outputs, folder=folder))
+                finished.append(_finished(line, folder))
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
                 unfinished.append(UnfinishedNode(**{**_as_fields(line, _UNFINISHED), "failure": failure}))
             elif kind == "ended":
-                ending = RunEnding(**_as_fields(line, _ENDED))
-        except (TypeError, LookupError, AttributeError, ValueError):
-            continue  # written by another version
+                ending = ending_of(line)
+        except OF_ANOTHER_VERSION:
+            continue
     if started is not None and started.version != VERSION:
         finished = []
     return JournalContents(folder, started, tuple(finished), tuple(unfinished), ending)
+
+
+def journal_lines(data: bytes) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the lines of a journal that are whole: where each begins, its length in bytes, and its object."""
+    start = 0
+    for line in data.split(b"\n"):
+        if found := _verified_object(line):
+            yield start, len(line), found
+        start += len(line) + 1
+
+
+def header_of(line: Mapping[str, Any]) -> RunHeader:
+    """Return the header that a line is. Raises OF_ANOTHER_VERSION."""
+    texts = {key: tuple(line.get(key, ())) for key in ("command", "secrets")}
+    return RunHeader(**{**_as_fields(line, _STARTED), **texts})
+
+
+def ending_of(line: Mapping[str, Any]) -> RunEnding:
+    """Return the ending that a line is. Raises OF_ANOTHER_VERSION."""
+    return RunEnding(**_as_fields(line, _ENDED))
+
+
+def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
+    """Return the finished node whose line this is, None if it is no such line or damaged."""
+    line = _verified_object(data)
+    try:
+        return _finished(line, folder) if line.get("event") == "finished" else None
+    except OF_ANOTHER_VERSION:
+        return None
+
+
+def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
+    outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
+    return FinishedNode(**_as_fields(line, _FINISHED), outputs=outputs, folder=folder)
 
 
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:

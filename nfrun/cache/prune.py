@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from nfrun.cache.eviction import tables_to_remove
 from nfrun.cache.journal import VERSION, FinishedNode, JournalContents, read_journal
 from nfrun.cache.kept_tables import budget_of, kept_tables
+from nfrun.cache.run_index import RunIndex
 from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import PARTIAL
@@ -66,7 +67,8 @@ def _needed(
     work: WorkDir, journals: Sequence[JournalContents], budget: int | None
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
-    tables = kept_tables(journals)
+    with closing(RunIndex(work, read_only=True)) as index:
+        tables = kept_tables(index)
     removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}

@@ -6,10 +6,10 @@ A node downstream of a miss may still be a hit, once the digests of its inputs a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
-from nfrun.cache.history import RunHistory
+from nfrun.cache.history import LazyList, RunHistory
 from nfrun.cache.journal import FinishedNode
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
@@ -123,7 +123,7 @@ class _ReuseDecider:
             return obstacle
         definition = self._keys.definition(name)
         # The key inputs of all others are unknown.
-        ends = [end for end in entries if end.key is not None]
+        ends = LazyList(end for end in entries if end.key is not None)
         if ends and not any(definition.items() <= end.key_inputs.items() for end in ends):
             before = {part: value for part, value in ends[0].key_inputs.items() if part.partition(" ")[0] not in _GIVEN}
             return changes(before, definition)
@@ -136,15 +136,15 @@ class _ReuseDecider:
         inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
-        found, why = usable_entries(spec, ends, key_inputs, files, self._observed.files)
-        for entry in found:
+        reasons: list[str] = []
+        for entry in usable_entries(spec, ends, key_inputs, files, self._observed.files, reasons):
             if has_outputs(entry, spec, self._read):
                 self._match[name] = entry
                 self._reader_digests.update((output.id, reader_digest(output)) for output in entry.outputs)
                 return ""
         if not ends:
             return "its code or inputs changed while it last ran"
-        return miss_reason(ends[0], key_inputs, files, why)
+        return miss_reason(ends[0], key_inputs, files, next(iter(reasons), ""))
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
@@ -216,17 +216,16 @@ def usable_entries(
     key_inputs: KeyInputs,
     named: Mapping[str, str],
     recorded: RecordedFiles,
+    reasons: list[str],
     *,
     recheck: bool = False,
-) -> tuple[list[FinishedNode], str]:
-    """Return the journal entries of a node that can be reused, and why the first one with its key cannot, "" if it can.
+) -> Iterator[FinishedNode]:
+    """Yield the journal entries of a node that can be reused. Adds to `reasons` why others with its key cannot.
 
     `key_inputs` are the node's without its files, and `named` the checksums of the files that it names. The files that
     the code read and wrote must be unchanged. If those that it read are, an obstacle also rules out all older entries.
     """
     keys: dict[frozenset[str], str] = {}  # by the named files that a node wrote, which are not in its key
-    found: list[FinishedNode] = []
-    reasons: list[str] = []
     for entry in entries:
         written = frozenset(named.keys() & entry.wrote.keys())
         if written not in keys:
@@ -247,8 +246,7 @@ def usable_entries(
         ]:
             reasons.append(f"the file {wrong[0]}, which it wrote, is gone or has changed")
         else:
-            found.append(entry)
-    return found, next(iter(reasons), "")
+            yield entry
 
 
 def miss_reason(last: FinishedNode, key_inputs: KeyInputs, named: Mapping[str, str], why: str) -> str:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, final
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.history import RunHistory
-from nfrun.cache.journal import Journal, RunHeader, read_journal
+from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
-from nfrun.cache.kept_tables import kept_tables, remove_over_budget
+from nfrun.cache.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
+from nfrun.cache.run_index import RunIndex
 from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
@@ -70,11 +71,12 @@ class RunCache:
         self.code = self._keys.code
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
+        self._index = RunIndex(work)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
         def read_history() -> RunHistory:
-            return RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
+            return RunHistory(self._index, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         if not fresh:
@@ -98,29 +100,38 @@ class RunCache:
         self._writer.warn = warn
         self._journal = journal
         self._work, self._warn, self._name = work, warn, started.pipeline
+        self._has_ended = False
 
     def gate(self, events: list[Event]) -> list[Event]:
         """Write the journal; this is the gate of the run's event dispatcher. At the end, remove what is over budget."""
         admitted = self._writer.admit(events)
-        if self._writer.end is not None and self._writer.error is None and not self._keep:
-            self._keep = True
-            try:
-                with self._work.pause_starts() as is_running:
-                    journals = [read_journal(folder) for folder in self._work.run_folders()]
-                    others = {run.started.pipeline for run in journals if run.started} - {self._name}
-                    tables = kept_tables(journals, [name for name in others if is_running(name)])
-                    kept, budget = remove_over_budget(self._work.path, tables, self._budget)
-            except FileNotFoundError:
-                pass  # the work folder was removed, which the end of the run says
-            except OSError as error:
-                self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
-            else:
-                self.over_budget = (kept, budget) if kept > budget else None
+        if self._writer.end is not None and not self._has_ended:
+            self._has_ended = True
+            self._index.save()
+            if self._writer.error is None and not self._keep:
+                self._remove_over_budget()
         return admitted
 
+    def _remove_over_budget(self) -> None:
+        try:
+            if may_be_over_budget(self._work.path, self._index, self._budget):
+                with self._work.pause_starts() as is_running:
+                    self._index.save()
+                    others = self._index.pipelines() - {self._name}
+                    tables = kept_tables(self._index, [name for name in others if is_running(name)])
+                    kept, budget = remove_over_budget(self._work.path, tables, self._budget)
+                self.over_budget = (kept, budget) if kept > budget else None
+        except FileNotFoundError:
+            pass  # the work folder was removed, which the end of the run says
+        except OSError as error:
+            self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
+
     def close(self) -> None:
-        """Close the journal of a run that had no end, and save the checksums of large files."""
+        """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""
         self._journal.close()
+        if self._writer.end is None:
+            self._index.save()
+        self._index.close()
         with suppress(OSError):  # the next run reads them again
             self._checksums.save()
 
@@ -199,7 +210,7 @@ def forecast(
     verify: bool = False,
 ) -> dict[str, ReuseDecision]:
     """Return what a run would decide for every node now. Changes no files. Raises OSError."""
-    history = RunHistory(work, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
+    history = RunHistory(RunIndex(work, read_only=True), work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     keys = CacheKeys(pipeline)
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums)

@@ -29,13 +29,12 @@ class WrittenFiles:
         self._before: dict[str, set[str]] = {}
 
     @cached_property
-    def _earlier(self) -> Mapping[str, list[Mapping[str, str]]]:
-        history = self._read_history()
-        return {name: [end.wrote for end in history.of_node(name)] for name in self._nodes}
+    def _history(self) -> RunHistory:
+        return self._read_history()
 
     def by_node(self, node: str) -> set[str]:
         """Return the files that a node has written in earlier runs."""
-        return _names(self._earlier[node])
+        return _names(end.wrote for end in self._history.of_node(node))
 
     def by_others(self, spec: NodeSpec) -> set[str]:
         """Return the files that are written by other nodes for which this one does not wait.
@@ -46,9 +45,8 @@ class WrittenFiles:
         if before is None:
             before = self._before[spec.id] = {spec.id, *ancestors(spec.id, self._nodes)}
         others = [name for name in self._nodes if name not in before]
-        return _names(
-            files for name in others for files in (*self._earlier[name][:1], self._wrote.get(name, {})) if files
-        )
+        last = (next(iter(self._history.of_node(name)), None) for name in others)
+        return _names([end.wrote for end in last if end is not None] + [self._wrote.get(name, {}) for name in others])
 
 
 def _names(wrote: Iterable[Iterable[str]]) -> set[str]:

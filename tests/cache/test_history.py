@@ -11,6 +11,7 @@ import pytest
 
 from nfrun.cache.history import RunHistory
 from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.cache.run_index import RunIndex
 from nfrun.cache.work_dir import JOURNAL, WorkDir
 from nfrun.system.checksums import bytes_checksum, file_checksum
 
@@ -52,7 +53,7 @@ class Trial:
         return folder
 
     def history(self, *, keep_bad: bool = True, pipeline: str = "p.yaml") -> RunHistory:
-        return RunHistory(self.work, pipeline, warn=self.warnings.append, keep_bad=keep_bad)
+        return RunHistory(RunIndex(self.work), pipeline, warn=self.warnings.append, keep_bad=keep_bad)
 
 
 @pytest.fixture
@@ -63,15 +64,14 @@ def trial(tmp_path: Path) -> Trial:
 def test_the_latest_comes_first_by_number_and_not_by_name(trial: Trial) -> None:
     folders = [trial.run(number, {"a": b"data"}) for number in range(3)]
     history = trial.history()
-    assert [end.folder for end in history.with_key("k")] == folders
     assert [end.folder for end in history.of_node("a")] == folders
-    assert history.with_key("other") == history.of_node("b") == []
+    assert list(history.of_node("b")) == []
 
 
 def test_runs_of_other_pipelines_are_ignored(trial: Trial) -> None:
     trial.run(0, {"a": b"data"}, pipeline="q.yaml")
-    assert trial.history().with_key("k") == []
-    assert len(trial.history(pipeline="q.yaml").with_key("k")) == 1
+    assert list(trial.history().of_node("a")) == []
+    assert len(trial.history(pipeline="q.yaml").of_node("a")) == 1
 
 
 def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> None:
@@ -82,8 +82,8 @@ def test_a_node_finished_without_a_key_is_found_by_name_only(trial: Trial) -> No
 def test_an_unchanged_file_is_used(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
-    assert history.find_file(history.with_key("k")[0], "b") is None
+    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
+    assert history.find_file(history.of_node("a")[0], "b") is None
     assert trial.warnings == []
 
 
@@ -91,14 +91,14 @@ def test_the_file_of_another_run_with_the_same_key_is_used(trial: Trial) -> None
     trial.run(0, {"a": None})
     folder = trial.run(1, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
+    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
 
 
 def test_a_missing_file_gives_no_warning(trial: Trial) -> None:
     folder = trial.run(0, {"a": b"data"})
     (folder / "a.1.arrow").unlink()
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") is None
+    assert history.find_file(history.of_node("a")[0], "a") is None
     assert trial.warnings == []
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_file_is_warned_about_once_and_renamed_and_not_used(trial: Tri
     damage(path)  # type: ignore[operator]
     history = trial.history()
     for _ in range(2):
-        assert history.find_file(history.with_key("k")[0], "a") is None
+        assert history.find_file(history.of_node("a")[0], "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used; it is kept as a.1.arrow.bad"]
     assert not os.path.lexists(path)
     assert os.path.lexists(f"{path}.bad")
@@ -146,7 +146,7 @@ def test_without_keep_bad_a_damaged_file_is_not_renamed(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / "a.1.arrow"
     flipped(path)
     history = trial.history(keep_bad=False)
-    assert history.find_file(history.with_key("k")[0], "a") is None
+    assert history.find_file(history.of_node("a")[0], "a") is None
     assert trial.warnings == [f"{path} is damaged and is not used"]
     assert path.exists()
 
@@ -155,7 +155,7 @@ def test_a_damaged_file_does_not_hide_a_sound_one(trial: Trial) -> None:
     flipped(trial.run(0, {"a": b"data"}) / "a.1.arrow")
     folder = trial.run(1, {"a": b"data"})
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
+    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"
     assert len(trial.warnings) == 1
 
 
@@ -167,7 +167,7 @@ def test_file_names_in_a_journal_cannot_leave_the_folder(trial: Trial, name: str
     journal.finished(FinishedNode("a", "k", {}, (FinishedOutput("a", 1, 8, "", "d", 4, "", name),), {}))
     journal.close()
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") is None
+    assert history.find_file(history.of_node("a")[0], "a") is None
 
 
 @pytest.mark.parametrize("home", ["..", "/tmp", ".", "20260101-000000-aaaaaa/..", "link"])
@@ -182,7 +182,7 @@ def test_runs_named_in_a_journal_cannot_lead_out_of_the_work_folder(trial: Trial
     journal.finished(FinishedNode("a", "k", {}, (output,), {}))
     journal.close()
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") is None
+    assert history.find_file(history.of_node("a")[0], "a") is None
 
 
 def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
@@ -202,7 +202,7 @@ def test_a_reused_output_is_found_in_the_run_that_made_it(trial: Trial) -> None:
 def test_a_journal_without_its_first_line_is_ignored(trial: Trial) -> None:
     path = trial.run(0, {"a": b"data"}) / JOURNAL
     path.write_bytes(path.read_bytes().partition(b"\n")[2])
-    assert trial.history().of_node("a") == []
+    assert list(trial.history().of_node("a")) == []
 
 
 def test_an_unreadable_file_is_skipped_and_tried_again_later(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_an_unreadable_file_is_skipped_and_tried_again_later(trial: Trial, monke
     with monkeypatch.context() as patched:
         patched.setattr("nfrun.cache.history.file_checksum", refuse)
         history = trial.history()
-        assert history.find_file(history.with_key("k")[0], "a") is None
+        assert history.find_file(history.of_node("a")[0], "a") is None
     assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]
     history = trial.history()
-    assert history.find_file(history.with_key("k")[0], "a") == folder / "a.1.arrow"
+    assert history.find_file(history.of_node("a")[0], "a") == folder / "a.1.arrow"

@@ -1,0 +1,207 @@
+"""Defines the tables of the index of journals, and fills them from a journal. `run_index.py` keeps the file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nfrun.cache.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of, journal_lines
+from nfrun.core.values import frozen
+
+if TYPE_CHECKING:
+    import sqlite3  # imported where it is used: most commands need no index
+
+INDEX_VERSION = 1  # raise this when the tables change: the index is made anew then
+APPLICATION = 0x6E667275  # marks the file as one of nfrun, which may remove it
+SCHEMA = f"""
+create table runs (
+    ref integer primary key, id text unique, size integer, pipeline text, number integer, status text
+);
+create table entries (
+    node text, home text, run integer, number integer, start integer, length integer, primary key (node, home)
+) without rowid;
+create table tables (
+    home text, file text, run integer, number integer, node text, output text, key text, content text,
+    size integer, seconds real, cached integer, shown integer, shown_ok integer default 0, primary key (home, file)
+) without rowid;
+pragma application_id = {APPLICATION};
+pragma user_version = {INDEX_VERSION};
+"""
+_ADD_RUN = """
+insert into runs (id, size, pipeline, number, status) values (?, ?, ?, ?, ?)
+on conflict (id) do update set size = excluded.size, pipeline = excluded.pipeline, number = excluded.number,
+    status = excluded.status
+returning ref
+"""
+# An entry is known by its node and the run in which that ran. Of several lines with it, that of the last run counts.
+_IS_LATER = """
+where excluded.number > number or (
+    excluded.number = number and (select id from runs where ref = excluded.run) >= (select id from runs where ref = run)
+)
+"""
+_ADD_ENTRY = f"""
+insert into entries values (?, ?, ?, ?, ?, ?) on conflict (node, home)
+do update set run = excluded.run, number = excluded.number, start = excluded.start, length = excluded.length {_IS_LATER}
+"""
+_ADD_TABLE = f"""
+insert into tables (home, file, run, number, node, output, key, content, size, seconds, cached, shown)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (home, file)
+do update set run = excluded.run, number = excluded.number, cached = excluded.cached, shown = excluded.shown {_IS_LATER}
+"""
+_SHOW_TABLE = "update tables set shown_ok = max(shown_ok, ?) where home = ? and file = ?"
+FIND_ENTRIES = """
+select id, start, length from entries join runs on ref = run
+where node = ? and pipeline = ? order by entries.number desc, id desc limit ? offset ?
+"""
+LIST_TABLES = """
+select home, file, pipeline, output, key, content, tables.size, seconds, tables.number, cached,
+    (shown and tables.number >= (select max(number) from runs where pipeline = used.pipeline)) or (shown_ok and
+    shown_ok >= (select max(number) from runs where pipeline = used.pipeline and status = 'ok'))
+from tables join runs as used on ref = run order by tables.number desc, home, file
+"""
+LIST_UNENDED = "select id, pipeline, number from runs where status = '' and number is not null"
+
+
+@frozen
+class IndexedTable:
+    """The file `file` of a table, which the run `run` has made. The other fields are of the last run that used it.
+
+    `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
+    `cached`: its node had `cache: true`. `shown`: the pipeline shows it in its last run, or in its last good one.
+    """
+
+    run: str
+    file: str
+    pipeline: str
+    output: str
+    key: str
+    content: str
+    size: int
+    seconds: float
+    number: int
+    cached: bool
+    shown: bool
+
+
+@frozen
+class RunRows:
+    """What the index has of a journal: values of columns.
+
+    `entries` are node, home, start and length of lines, and `tables` begin with home and file.
+    """
+
+    id: str
+    size: int
+    pipeline: str | None
+    number: int | None
+    status: str
+    entries: Sequence[tuple[str, str, int, int]]
+    tables: Sequence[tuple[Any, ...]]
+
+
+@frozen
+class Lost:
+    """What removed runs shared with others: entries by node and home, tables by home and file.
+
+    Only runs with a number up to `number` may have them. `pipelines` are those of the removed runs.
+    """
+
+    entries: set[tuple[str, str]]
+    tables: set[tuple[str, str]]
+    number: int
+    pipelines: set[str]
+
+
+def read_rows(id: str, data: bytes) -> RunRows:
+    """Return the rows of a journal: `data` are its bytes, and `id` is its run."""
+    header: RunHeader | None = None
+    status = ""
+    entries: list[tuple[str, str, int, int]] = []
+    tables: list[tuple[Any, ...]] = []
+    for start, length, line in journal_lines(data):
+        try:
+            kind = line["event"]
+            if kind == "finished":
+                tables += _tables(id, line, is_older=header is not None and not header.at)
+                entries.append((line["node"], line.get("home") or id, start, length))
+            elif kind == "started":
+                header = header_of(line)
+            elif kind == "ended":
+                status = str(line["status"])
+        except OF_ANOTHER_VERSION:
+            continue
+    if header is None or header.version != VERSION:
+        return RunRows(id, len(data), None, None, "", (), ())
+    return RunRows(id, len(data), header.pipeline, header.number, status, entries, tables)
+
+
+def _tables(id: str, line: dict[str, Any], *, is_older: bool) -> Iterator[tuple[Any, ...]]:
+    outputs = line["outputs"]
+    total = sum([output["size"] for output in outputs])
+    for output in outputs:
+        if file := output["file"]:
+            seconds = line["took"] * output["size"] / total if total else 0.0
+            shown = output.get("shown", False) or is_older  # an older nfrun does not say which outputs are shown
+            content = f"{output['digest']} {output.get('traits', '')}"
+            of_result = (line["node"], output["id"], line["key"] or "", content)
+            yield output.get("home") or id, file, *of_result, output["size"], seconds, line["cached"], shown
+
+
+def add_run(db: sqlite3.Connection, rows: RunRows) -> None:
+    """Add the rows of a journal, in place of those of earlier runs with the same entries and tables."""
+    run = (rows.id, rows.size, rows.pipeline, rows.number, rows.status)
+    ((ref,),) = db.execute(_ADD_RUN, run).fetchall()
+    number = rows.number
+    db.executemany(_ADD_ENTRY, ((node, home, ref, number, start, size) for node, home, start, size in rows.entries))
+    db.executemany(_ADD_TABLE, ((*table[:2], ref, number, *table[2:]) for table in rows.tables))
+    add_shown(db, rows)
+
+
+def add_shown(db: sqlite3.Connection, rows: RunRows) -> None:
+    """Add to tables that a run which ended with `ok` shows them."""
+    if rows.status == "ok":
+        db.executemany(_SHOW_TABLE, [(rows.number, *table[:2]) for table in rows.tables if table[-1]])
+
+
+def remove_runs(db: sqlite3.Connection, gone: Collection[str]) -> Lost:
+    """Take out runs. Returns what they shared with other runs, which may have it too."""
+    ids = [(id,) for id in gone]
+    known = db.execute("select ref, id, number, pipeline from runs where number is not null").fetchall()
+    runs = {ref: (id, number, pipeline) for ref, id, number, pipeline in known if id in gone}
+    numbers = [(number,) for _, number, _ in runs.values()]
+    db.executemany("delete from runs where id = ?", ids)
+    db.executemany("delete from tables where home = ?", ids)
+    db.executemany("update tables set shown_ok = 0 where shown_ok = ?", numbers)
+    orphans = "where run not in (select ref from runs)"
+    entries = {
+        (node, home)
+        for node, home, run in db.execute(f"select node, home, run from entries {orphans}")
+        if run in runs and home != runs[run][0]
+    }
+    tables = {*db.execute(f"select home, file from tables {orphans}")}
+    db.execute(f"delete from entries {orphans}")
+    db.execute(f"delete from tables {orphans}")
+    pipelines = {pipeline for _, _, pipeline in runs.values()}
+    return Lost(entries, tables, max(numbers, default=(0,))[0], pipelines)
+
+
+def indexed_table(*values: Any) -> IndexedTable:
+    """Make a table of a row of LIST_TABLES."""
+    run, file, pipeline, output, key, content, size, seconds, number, cached, shown = values
+    return IndexedTable(
+        run, file, pipeline, output, key, content, size, seconds, number, cached=bool(cached), shown=bool(shown)
+    )
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Make changes to the index that are written together."""
+    db.execute("begin immediate")
+    try:
+        yield
+        db.execute("commit")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("rollback")
+        raise

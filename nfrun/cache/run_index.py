@@ -1,0 +1,347 @@
+"""Keeps an index of the journals of a work folder, so that a lookup reads the lines that it needs and no others.
+
+The index is `index.db`, an SQLite file that points to lines of journals and holds what lists of runs need. The journals
+have all of it, so losing it loses nothing: it is made anew if it is damaged or of another version. It is brought up to
+date when it is opened and when a run ends, in one transaction. Where it cannot be written, a copy in memory takes its
+place. It holds names of runs and files, and no other paths.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nfrun.cache.index_tables import (
+    APPLICATION,
+    FIND_ENTRIES,
+    INDEX_VERSION,
+    LIST_TABLES,
+    LIST_UNENDED,
+    SCHEMA,
+    IndexedTable,
+    Lost,
+    RunRows,
+    add_run,
+    add_shown,
+    indexed_table,
+    read_rows,
+    remove_runs,
+    transaction,
+)
+from nfrun.cache.journal import FinishedNode, finished_node
+from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.system.atomic_files import read_regular_file
+
+if TYPE_CHECKING:
+    import sqlite3  # imported where it is used: commands that need no index do without it
+
+_T = TypeVar("_T")
+
+INDEX = "index.db"
+_BUSY_SECONDS = 5.0
+_LONGEST_LINE = 1 << 28
+# SQLite's codes of errors that say nothing about the content: no permission, locked, no memory, read-only, I/O error,
+# full, cannot be opened.
+_NOT_DAMAGED = (3, 5, 6, 7, 8, 10, 13, 14)
+
+
+class RunIndex:
+    """The index of a work folder. Thread-safe.
+
+    It is opened and brought up to date when it is first asked. With `read_only`, nothing in the folder is changed. All
+    methods raise OSError if the runs cannot be listed, and PermissionError if a journal cannot be read.
+    """
+
+    def __init__(self, work: WorkDir, *, read_only: bool = False) -> None:
+        self._work = work
+        self._read_only = read_only
+        self._lock = threading.RLock()
+        self._folders: dict[str, Path] = {}  # of the runs, by id
+        self._journal = ("", -1)  # the run whose journal was read last, and its open file
+        self._db: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the files. The next question opens them again, and brings the index up to date."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+            self._close_journal()
+
+    def save(self) -> None:
+        """Bring the file up to date at the end of a run. If it cannot be written, the next run does this."""
+        import sqlite3
+
+        with self._lock, suppress(sqlite3.Error, OSError):
+            self.close()
+            self._list_folders()
+            self._db = self._open_file()
+
+    def entries(self, pipeline: str, node: str) -> Iterator[FinishedNode]:
+        """Yield the journal entries of a node, the latest run first. A line is read when it is its turn."""
+        given: set[str] = set()
+        pointers = self._pointers(pipeline, node)
+        was_wrong = False
+        while (pointer := next(pointers, None)) is not None:
+            run, start, length = pointer
+            if run in given:
+                continue
+            with self._lock:
+                entry = self._entry(run, start, length, node)
+                if entry is None and run in self._folders and not was_wrong:
+                    self._make_anew()
+                    was_wrong, pointers = True, self._pointers(pipeline, node)
+            if entry is not None:
+                given.add(run)
+                yield entry
+
+    def pipelines(self) -> set[str]:
+        """Return the names of all pipelines that have runs."""
+        return {name for (name,) in self._answer(_row, "select distinct pipeline from runs where number is not null")}
+
+    def table_bytes(self) -> int:
+        """Return how many bytes the tables take that are in the index. Some may be gone."""
+        ((total,),) = self._answer(_row, "select coalesce(sum(size), 0) from tables")
+        return int(total)
+
+    def tables(self) -> list[tuple[Path, IndexedTable]]:
+        """Return the tables that are there, with their paths, those first that the last run used."""
+        found = self._answer(indexed_table, LIST_TABLES)
+        names = {run: _names(self._folders.get(run)) for run in {table.run for table in found}}
+        self._forget([(table.run, table.file) for table in found if table.file not in names[table.run]])
+        return [(self._folders[table.run] / table.file, table) for table in found if table.file in names[table.run]]
+
+    def unended(self) -> list[tuple[Path, str, int]]:
+        """Return the folders of the runs whose journals have no end, with their pipelines and numbers."""
+        found = self._answer(_row, LIST_UNENDED)
+        return [(self._folders[run], pipeline, number) for run, pipeline, number in found if run in self._folders]
+
+    def _forget(self, gone: list[tuple[str, str]]) -> None:
+        """Take tables out of the index whose files are gone."""
+        import sqlite3
+
+        with self._lock:
+            db = self._opened()
+            # If it cannot be written, the next list finds out again that the files are gone.
+            with suppress(sqlite3.Error):
+                if gone:
+                    with transaction(db):
+                        db.executemany("delete from tables where home = ? and file = ?", gone)
+
+    # -- lookups -----------------------------------------------------------------------------------------------------
+
+    def _pointers(self, pipeline: str, node: str) -> Iterator[tuple[str, int, int]]:
+        """Yield run, start and length of the lines of a node. First asks for one: most callers need no more."""
+        page = (node, pipeline, 1, 0)
+        while rows := self._answer(_row, FIND_ENTRIES, page):
+            yield from rows
+            page = (node, pipeline, 100, page[3] + len(rows))
+
+    def _entry(self, run: str, start: int, length: int, node: str) -> FinishedNode | None:
+        """Read a line of a journal; None if it is not that of this node."""
+        folder = self._folders.get(run)
+        if folder is None:
+            return None
+        try:
+            if self._journal[0] != run:
+                self._close_journal()
+                self._journal = run, os.open(folder / JOURNAL, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            # A wrong length must not take all memory.
+            entry = finished_node(os.pread(self._journal[1], min(length, _LONGEST_LINE), start), folder)
+        except PermissionError:
+            raise
+        except (OSError, OverflowError, TypeError, ValueError):
+            return None
+        return entry if entry is not None and entry.node == node else None
+
+    def _close_journal(self) -> None:
+        if self._journal[1] >= 0:
+            os.close(self._journal[1])
+        self._journal = ("", -1)
+
+    def _answer(self, make: Callable[..., _T], query: str, values: tuple[Any, ...] = ()) -> list[_T]:
+        """Return what `make` makes of each row of the answer. If the index is damaged, it is made anew first."""
+        import sqlite3
+
+        with self._lock:
+            try:
+                return [make(*row) for row in self._opened().execute(query, values).fetchall()]
+            except (sqlite3.Error, TypeError, ValueError) as error:
+                self._make_anew(error)
+                return [make(*row) for row in self._opened().execute(query, values).fetchall()]
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> sqlite3.Connection:
+        """Open the index and bring it up to date, or make it anew, if need be in memory."""
+        import sqlite3
+
+        if self._db is None:
+            self._list_folders()
+            try:
+                self._db = self._open_file()
+            except sqlite3.Error as error:
+                self._make_anew(error)
+        assert self._db is not None
+        return self._db
+
+    def _make_anew(self, error: Exception | None = None) -> None:
+        """Make the index again from all journals; in memory if the file cannot be written."""
+        import sqlite3
+
+        self.close()
+        self._list_folders()
+        if not self._read_only and self._remove_damaged(error):
+            with suppress(sqlite3.Error):
+                self._db = self._open_file()
+                return
+        self._db = self._brought_up_to_date(_connect(":memory:"))
+
+    def _list_folders(self) -> None:
+        self._folders = {folder.name: folder for folder in self._work.run_folders()}
+
+    def _open_file(self) -> sqlite3.Connection:
+        import sqlite3
+
+        path = self._work.path / INDEX
+        if not self._read_only:
+            with suppress(OSError):  # if it is there; else it is made so that only its owner can read it
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if not _is_file(path):
+            raise sqlite3.DatabaseError("the index is not an ordinary file")
+        db = _connect(_uri(path, "ro" if self._read_only else "rw"))
+        try:
+            if self._read_only and self._changes(db) != ([], []):
+                file, db = db, _connect(":memory:")
+                with closing(file):
+                    file.backup(db)
+            return self._brought_up_to_date(db)
+        except BaseException:
+            db.close()
+            raise
+
+    def _remove_damaged(self, error: Exception | None) -> bool:
+        """Remove a damaged index. Returns False if the error does not say that it is damaged, or it cannot be removed.
+
+        A file of which nobody can say whether it is nfrun's is kept under another name.
+        """
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGED:
+            return False
+        path = self._work.path / INDEX
+        try:
+            is_ours = False
+            if _is_file(path):
+                with path.open("rb") as file:
+                    is_ours = file.read(72)[68:] == APPLICATION.to_bytes(4, "big")
+            path.with_name(f"{INDEX}-journal").unlink(missing_ok=True)
+            if is_ours:
+                path.unlink()
+            else:
+                path.replace(path.with_name(f"{INDEX}.bad"))
+        except OSError:
+            return False
+        return True
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _brought_up_to_date(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        """Add new and changed journals, and take out the runs that are gone. Returns the index."""
+        import sqlite3
+
+        (version,) = db.execute("pragma user_version").fetchone()
+        (application,) = db.execute("pragma application_id").fetchone()
+        if not version and not application and not db.execute("select 1 from sqlite_master").fetchone():
+            with transaction(db):
+                if not db.execute("select 1 from sqlite_master").fetchone():  # nor has another process made it now
+                    for statement in SCHEMA.split(";"):
+                        db.execute(statement)
+        elif (version, application) != (INDEX_VERSION, APPLICATION):
+            raise sqlite3.DatabaseError("the index is of another version")
+        if self._changes(db) != ([], []):
+            with transaction(db):
+                gone, changed = self._changes(db)
+                lost = remove_runs(db, gone) if gone else None
+                for run in changed:
+                    add_run(db, self._rows(run))
+                if lost is not None:
+                    self._find_again(db, lost)
+        return db
+
+    def _changes(self, db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+        """Return the ids of runs that are gone, and of those whose journal is new or has another size.
+
+        Journals only grow. A shorter one is another one, so its run is both.
+        """
+        sizes: dict[str, int] = {}
+        for run, folder in self._folders.items():
+            with suppress(FileNotFoundError, NotADirectoryError):
+                sizes[run] = (folder / JOURNAL).stat().st_size
+        known = dict(db.execute("select id, size from runs"))
+        gone = [run for run, size in known.items() if sizes.get(run, -1) < size]
+        return gone, [run for run, size in sizes.items() if known.get(run) != size]
+
+    def _rows(self, run: str) -> RunRows:
+        data = b""
+        try:
+            data = read_regular_file(self._folders[run] / JOURNAL)
+        except PermissionError:  # another user's journal exists: don't treat it as missing
+            raise
+        except OSError:
+            pass
+        return read_rows(run, data)
+
+    def _find_again(self, db: sqlite3.Connection, lost: Lost) -> None:
+        """Look in older runs for what removed runs shared with them, the latest first."""
+        older = "select id from runs where number <= ? order by number desc, id desc"
+        for (run,) in db.execute(older, (lost.number,)).fetchall():
+            if not lost.entries and not lost.tables:
+                break
+            rows = self._rows(run)
+            entries = [entry for entry in rows.entries if entry[:2] in lost.entries]
+            tables = [table for table in rows.tables if table[:2] in lost.tables]
+            add_run(db, replace(rows, entries=entries, tables=tables))
+            lost.entries.difference_update(entry[:2] for entry in entries)
+            lost.tables.difference_update(table[:2] for table in tables)
+        last = "select id from runs where pipeline = ? and status = 'ok' order by number desc, id desc limit 1"
+        for pipeline in lost.pipelines:
+            for (run,) in db.execute(last, (pipeline,)).fetchall():
+                add_shown(db, self._rows(run))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)  # a pipe would block, and a link may lead anywhere
+    except OSError:
+        return False
+
+
+def _row(*values: Any) -> tuple[Any, ...]:
+    return values
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    import sqlite3
+
+    db = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("pragma synchronous = off")  # after a power loss it is made anew if need be
+    return db
+
+
+def _uri(path: Path, mode: str) -> str:
+    """Return the name of a file for SQLite; it may have any bytes."""
+    plain = b"/.-_"
+    name = "".join(chr(b) if (b < 128 and chr(b).isalnum()) or b in plain else f"%{b:02x}" for b in os.fsencode(path))
+    return f"file:{name}?mode={mode}"
+
+
+def _names(folder: Path | None) -> Collection[str]:
+    if folder is not None:
+        with suppress(OSError):
+            return set(os.listdir(folder))  # noqa: PTH208
+    return ()

@@ -1,0 +1,408 @@
+"""Tests of the index of journals: whatever happened to it, its answers are those of the journals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfrun.cache.index_tables import IndexedTable
+from nfrun.cache.journal import (
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    RunHeader,
+    UnfinishedNode,
+    read_journal,
+    with_checksum,
+)
+from nfrun.cache.run_index import INDEX, RunIndex
+from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.core.pipeline import OutputId
+
+PIPELINES = ("p.yaml", "q.yaml 0123")
+NODES = ("a", "b", "c.d")
+
+
+class Trial:
+    """A work folder that is filled with runs, and its index."""
+
+    def __init__(self, path: Path) -> None:
+        self.work = WorkDir(path)
+        self.number = 0
+
+    def run(
+        self,
+        *nodes: FinishedNode,
+        pipeline: str = "p.yaml",
+        ended: str = "ok",
+        number: int | None = None,
+        save: bool = True,
+    ) -> Path:
+        """Make a run in which these nodes finished, each with a file that it made itself."""
+        self.number += 1
+        number = self.number if number is None else number
+        folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
+        journal = Journal(folder)
+        journal.started(RunHeader(folder.name, pipeline, number, at=1000.0 + number))
+        for node in nodes:
+            for output in node.outputs:
+                if output.file and not output.home:
+                    (folder / output.file).write_bytes(b"." * output.size)
+            journal.finished(node)
+        journal.unfinished([UnfinishedNode("u", "failed")])
+        if ended:
+            journal.ended(ended)
+        journal.close()
+        if save:
+            with self.index() as index:
+                index.save()
+        return folder
+
+    def index(self, *, read_only: bool = False) -> closing[RunIndex]:
+        return closing(RunIndex(self.work, read_only=read_only))
+
+    def answers(self, *, read_only: bool = False) -> list[object]:
+        with self.index(read_only=read_only) as index:
+            return answers(index)
+
+    @property
+    def file(self) -> Path:
+        return self.work.path / INDEX
+
+
+def finished(node: str, key: str = "k", *, size: int = 8, **more: Any) -> FinishedNode:
+    output = FinishedOutput(
+        OutputId(node), 1, 8, "n: int64", f"digest {key}", size, "", f"{node}.arrow", shown=node != "c.d"
+    )
+    return FinishedNode(node, key, {"text": key}, (output,), {}, **more)
+
+
+def reused(entry: FinishedNode) -> FinishedNode:
+    """Return the line of a node that reuses an entry of the index."""
+    assert entry.folder is not None
+    home = entry.home or entry.folder.name
+    outputs = tuple(replace(output, home=output.home or entry.folder.name) for output in entry.outputs)
+    return replace(entry, outputs=outputs, reused=True, home=home)
+
+
+def entries(index: RunIndex, pipeline: str, node: str) -> list[tuple[str, str | None, str]]:
+    found = index.entries(pipeline, node)
+    return [(entry.folder.name, entry.key, entry.home) for entry in found if entry.folder is not None]
+
+
+def answers(index: RunIndex) -> list[object]:
+    looked_up = [entries(index, pipeline, node) for pipeline in PIPELINES for node in NODES]
+    return [looked_up, index.tables(), index.unended()]
+
+
+def expected_entries(work: WorkDir) -> list[object]:
+    """Return what the journals say, read one by one: of several lines with one entry, the latest counts."""
+    runs = [run for folder in work.run_folders() if (run := read_journal(folder)).started is not None]
+    runs.sort(key=lambda run: (run.started.number, run.started.run), reverse=True)  # type: ignore[union-attr]
+    found: list[object] = []
+    for pipeline in PIPELINES:
+        for node in NODES:
+            seen: dict[str, tuple[str, str | None, str]] = {}
+            for run in runs:
+                for entry in run.finished:
+                    if run.started is not None and run.started.pipeline == pipeline and entry.node == node:
+                        seen.setdefault(entry.home or run.folder.name, (run.folder.name, entry.key, entry.home))
+            found.append(list(seen.values()))
+    return found
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path / "work")
+
+
+def test_tables_are_listed_with_their_last_use(trial: Trial) -> None:
+    first = trial.run(finished("a", duration=2.0), finished("b", size=24, cached=True))
+    with trial.index() as index:
+        (entry,) = index.entries("p.yaml", "a")
+    trial.run(reused(entry), ended="failed")
+    killed = trial.run(finished("gone"), ended="", pipeline="q.yaml 0123")
+    (killed / "gone.arrow").unlink()
+    content = "digest k "
+    a = IndexedTable(first.name, "a.arrow", "p.yaml", "a", "k", content, 8, 2.0, 2, cached=False, shown=True)
+    b = IndexedTable(first.name, "b.arrow", "p.yaml", "b", "k", content, 24, 0.0, 1, cached=True, shown=True)
+    with trial.index() as index:
+        assert index.tables() == [(first / "a.arrow", a), (first / "b.arrow", b)]
+        assert index.table_bytes() == 32
+        assert index.unended() == [(killed, "q.yaml 0123", 3)]
+
+
+def test_shown_are_the_outputs_of_the_last_run_and_of_the_last_good_one(trial: Trial) -> None:
+    for ended in ("ok", "ok", "failed", "failed"):
+        trial.run(finished("a"), ended=ended)
+    with trial.index() as index:
+        assert [(table.number, table.shown) for _, table in index.tables()] == [
+            (4, True),
+            (3, False),
+            (2, True),
+            (1, False),
+        ]
+
+
+def test_entries_come_from_the_latest_run_of_the_pipeline_first(trial: Trial) -> None:
+    folders = [trial.run(finished("a", f"k{number}")) for number in range(3)]
+    trial.run(finished("a"), pipeline="q.yaml 0123")
+    with trial.index() as index:
+        found = entries(index, "p.yaml", "a")
+    assert found == [(folder.name, f"k{number}", "") for number, folder in reversed([*enumerate(folders)])]
+
+
+def test_a_reused_entry_takes_the_place_of_the_one_that_it_reuses(trial: Trial) -> None:
+    trial.run(finished("a"))
+    trial.run(finished("a", "other"))
+    for number in range(20):
+        with trial.index() as index:
+            *_, oldest = index.entries("p.yaml", "a")
+        assert oldest.key == ("k", "other")[number % 2]
+        last = trial.run(reused(oldest), save=number % 3 == 0)
+    with trial.index() as index:
+        found = entries(index, "p.yaml", "a")
+        assert [key for _, key, _ in found] == ["other", "k"]
+        assert found[0][0] == last.name
+    with closing(sqlite3.connect(trial.file)) as db:
+        assert db.execute("select count(*) from entries").fetchone() == (2,)
+
+
+def test_only_the_lines_that_are_asked_for_are_read(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        trial.run(finished("a", f"k{number}"), finished("b"))
+    read: list[int] = []
+    pread = os.pread
+
+    def counted(file: int, size: int, at: int) -> bytes:
+        read.append(size)
+        return pread(file, size, at)
+
+    def refuse(path: Path) -> bytes:
+        raise AssertionError(f"{path} is read")
+
+    monkeypatch.setattr("nfrun.cache.run_index.os.pread", counted)
+    monkeypatch.setattr("nfrun.cache.run_index.read_regular_file", refuse)
+    with trial.index() as index:
+        found = index.entries("p.yaml", "a")
+        assert [next(found).key, next(found).key] == ["k19", "k18"]
+    assert len(read) == 2
+
+
+def no_index(file: Path) -> None:
+    file.unlink()
+
+
+def not_a_database(file: Path) -> None:
+    file.write_bytes(b"hello\n" * 10_000)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def of_another_version(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("pragma user_version = 99")
+
+
+def without_a_table(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("drop table entries")
+
+
+def a_link(file: Path) -> None:
+    file.rename(file.with_name("other"))
+    file.symlink_to("other")
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+DAMAGES = [no_index, not_a_database, empty, cut, of_another_version, without_a_table, a_link, a_folder, a_pipe]
+
+
+def states(folder: Path) -> dict[Path, tuple[int, int, int]]:
+    """Return what shows a change of a file, by path."""
+    found = {path: path.lstat() for path in folder.rglob("*")}
+    return {path: (file.st_ino, file.st_size, file.st_mtime_ns) for path, file in found.items()}
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_index_is_made_anew(trial: Trial, damage: Callable[[Path], None], read_only: bool) -> None:
+    fill(trial, random.Random(1), 12)
+    expected = trial.answers()
+    damage(trial.file)
+    before = states(trial.work.path)
+    assert trial.answers(read_only=read_only) == expected
+    if read_only:
+        assert states(trial.work.path) == before
+    assert trial.answers() == expected
+
+
+def test_a_database_of_somebody_else_is_kept_under_another_name(trial: Trial) -> None:
+    trial.run(finished("a"), save=False)
+    with closing(sqlite3.connect(trial.file)) as db:
+        db.execute("create table mine (n)")
+    with trial.index() as index:
+        assert len(entries(index, "p.yaml", "a")) == 1
+    with closing(sqlite3.connect(trial.file.with_name("index.db.bad"))) as db:
+        assert db.execute("select * from mine").fetchall() == []
+
+
+def fill(trial: Trial, chance: random.Random, count: int) -> None:
+    """Make runs at random: nodes run or are reused, runs end well, badly or not at all, and some are removed."""
+    for _ in range(count):
+        pipeline = chance.choice(PIPELINES)
+        nodes = []
+        for name in chance.sample(NODES, chance.randrange(1, 4)):
+            with trial.index() as index:
+                before = list(index.entries(pipeline, name))
+            if before and chance.random() < 0.6:
+                nodes.append(reused(chance.choice(before)))
+            else:
+                nodes.append(finished(name, f"k{chance.randrange(3)}", cached=chance.random() < 0.2))
+        ended, save = chance.choice(("ok", "ok", "failed", "")), chance.random() < 0.7
+        folder = trial.run(*nodes, pipeline=pipeline, ended=ended, save=save)
+        if not ended and chance.random() < 0.5:  # as a kill leaves it
+            os.truncate(folder / JOURNAL, chance.randrange((folder / JOURNAL).stat().st_size))
+        if chance.random() < 0.15:
+            shutil.rmtree(chance.choice(trial.work.run_folders()))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_index_gives_what_the_journals_say(trial: Trial, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(6):
+        fill(trial, chance, 5)
+        written = trial.answers()
+        assert written[0] == expected_entries(trial.work)
+        trial.file.unlink(missing_ok=True)
+        assert trial.answers(read_only=True) == written
+        if chance.random() < 0.5:
+            assert trial.answers() == written
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_bytes_of_journals_lose_their_lines_only(trial: Trial, seed: int) -> None:
+    chance = random.Random(seed)
+    fill(trial, chance, 10)
+    for folder in chance.sample(trial.work.run_folders(), 4):
+        data = bytearray((folder / JOURNAL).read_bytes())
+        inner = [at for at in range(data.find(b"\n") + 1, len(data)) if data[at] != 10]
+        if inner:  # what the first line says is in the index
+            data[chance.choice(inner)] ^= 1 << chance.randrange(3)
+            (folder / JOURNAL).write_bytes(data)
+    assert trial.answers()[0] == expected_entries(trial.work)
+
+
+def test_a_folder_merged_from_two_has_the_runs_of_both(trial: Trial, tmp_path: Path) -> None:
+    other = Trial(tmp_path / "other")
+    other.number = 100
+    for each in (trial, other):
+        fill(each, random.Random(each.number), 8)
+    for number, folder in enumerate(other.work.run_folders()):
+        target = trial.work.path / "runs" / folder.name
+        shutil.copytree(folder, target)
+        if number % 2:  # with the number of a run that is here
+            lines = (target / JOURNAL).read_bytes().split(b"\n")
+            header = json.loads(lines[0])
+            del header["check"]
+            line = with_checksum(json.dumps({**header, "number": number}))
+            (target / JOURNAL).write_bytes(line + b"\n".join(lines[1:]))
+    merged = trial.answers()
+    assert merged[0] == expected_entries(trial.work)
+    trial.file.unlink()
+    assert trial.answers() == merged
+
+
+def test_a_locked_index_is_left_alone_and_brought_up_to_date_later(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nfrun.cache.run_index._BUSY_SECONDS", 0)
+    trial.run(finished("a", "k1"))
+    with closing(sqlite3.connect(trial.file, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        trial.run(finished("a", "k2"))
+        before = trial.file.read_bytes()
+        assert trial.answers()[0] == expected_entries(trial.work)
+        assert trial.file.read_bytes() == before
+    assert trial.answers()[0] == expected_entries(trial.work)
+    assert trial.file.read_bytes() != before
+
+
+def test_a_full_disk_is_no_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial.run(finished("a", "k1"))
+    before = trial.file.read_bytes()
+
+    def full(db: sqlite3.Connection, *_: object) -> None:
+        db.execute("pragma max_page_count = 1")
+        db.execute("create table much as select randomblob(100000)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nfrun.cache.run_index.add_run", full)
+        trial.run(finished("a", "k2"))
+    assert trial.file.read_bytes() == before
+    assert trial.answers()[0] == expected_entries(trial.work)
+
+
+def test_an_index_without_write_permission_is_read_and_a_stale_one_copied(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.run(finished("a", "k1"))
+    trial.run(finished("a", "k2"), save=False)
+    before = trial.file.read_bytes()
+    assert trial.answers(read_only=True)[0] == expected_entries(trial.work)
+    assert trial.file.read_bytes() == before
+    assert sorted(path.name for path in trial.work.path.iterdir()) == [INDEX, "runs"]
+
+
+SAVES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_run_index import Trial, finished
+trial = Trial(Path(sys.argv[2]))
+trial.number = int(sys.argv[3])
+for number in range(25):
+    trial.run(finished("a", f"k{number}"), pipeline=sys.argv[4])
+"""
+
+
+def test_runs_may_end_at_once(trial: Trial) -> None:
+    here = str(Path(__file__).parent)
+    words = [(str(1000 * i), pipeline) for i, pipeline in enumerate(PIPELINES)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", SAVES, here, str(trial.work.path), *more], stderr=subprocess.PIPE)
+        for more in words
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
+    with closing(sqlite3.connect(trial.file)) as db:
+        assert db.execute("select count(*) from runs").fetchone() == (50,)
+    assert trial.answers()[0] == expected_entries(trial.work)
