@@ -13,7 +13,7 @@ from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
-from nfrun.code.bindings import FUNCTIONS
+from nfrun.code.bindings import FUNCTIONS, imports_of
 from nfrun.code.distributions import normalized
 from nfrun.code.module_finder import find_module, is_installed
 from nfrun.core.text import closest_match
@@ -76,12 +76,25 @@ def shown_file(file: Path, folder: Path) -> str:
 def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Module]) -> list[tuple[str, str]]:
     """Return the packages that are not installed and without which a module cannot be loaded, each with `file:line`.
 
-    Follows imports among the project's modules beside the pipeline, by their lines. A module is parsed only if a line
-    of it seems to import what is missing. Returns nothing if the code may change how modules are found.
+    Follows imports among the project's modules beside the pipeline. Returns nothing if the code may change how modules
+    are found.
     """
-    found: list[tuple[str, str]] = []
+
+    def by_tree(text: bytes, package: str) -> Iterator[tuple[str, int]]:
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            yield from always_imported(parse(text).body, package)
+
+    # Parsing takes far longer than looking at the lines, and few projects lack a package.
+    return _missing(module, folder, by_tree) if _missing(module, folder, _by_lines) else []
+
+
+def _missing(
+    module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]]
+) -> list[tuple[str, str]]:
+    """Return what `missing_at_import` does. `imports` yields the imports of the text of a module in a package."""
+    found: dict[tuple[str, Path], str] = {}
     left, seen = [module], set[str]()
-    places: dict[str, str] = {}  # by package, where its module lies; "" if there is none
+    places: dict[str, str] = {}  # by package, as `_place_of` returns it
     while left and len(seen) < _MANY:
         for name in accumulate(left.pop(0).split("."), "{}.{}".format):
             file = _file_of(name, folder) if name not in seen else None
@@ -92,20 +105,17 @@ def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Mo
                 text = file.read_bytes()
             except OSError:
                 continue
-            if finds_modules_itself(source := text.decode("utf-8", "replace")):
+            if finds_modules_itself(text.decode("utf-8", "replace")):
                 return []
-            lacks = set[str]()
-            for imported in _imported_by_lines(source, name if file.name == "__init__.py" else name.rpartition(".")[0]):
+            for imported, line in imports(text, name if file.name == "__init__.py" else name.rpartition(".")[0]):
                 top = imported.partition(".")[0]
                 if top not in places:
                     places[top] = _place_of(top, folder)
-                lacks.update([] if places[top] else [top])
-                left += [imported] if places[top] == "project" and imported not in seen else []
-            with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-                imports = always_imported(parse(text).body) if lacks else ()
-                lines = {top: line for top, line in reversed(list(imports)) if top in lacks}  # the first of each
-                found += [(top, f"{shown_file(file, folder)}:{line}") for top, line in reversed(lines.items())]
-    return found
+                if not places[top]:
+                    found.setdefault((top, file), f"{shown_file(file, folder)}:{line}")
+                elif places[top] == "project" and imported not in seen:
+                    left.append(imported)
+    return [(top, place) for (top, _), place in found.items()]
 
 
 def _file_of(module: str, folder: Path) -> Path | None:
@@ -126,28 +136,25 @@ def _place_of(package: str, folder: Path) -> str:
     return "project" if is_near else "elsewhere"
 
 
-def _imported_by_lines(text: str, package: str) -> Iterator[str]:
-    """Yield the modules that the lines of a module seem to import whenever it is loaded."""
-    for line in _IMPORT.finditer(text):
+def _by_lines(text: bytes, package: str) -> Iterator[tuple[str, int]]:
+    """Yield the modules that the lines of a module seem to import whenever it is loaded, with no numbers of lines."""
+    for line in _IMPORT.finditer(text.decode("utf-8", "replace")):
         if line["modules"]:
-            yield from (part.split()[0] for part in line["modules"].split(",") if part.split())
+            yield from ((part.split()[0], 0) for part in line["modules"].split(",") if part.split())
             continue
         above = package.split(".")[: 1 - len(line["dots"]) or None] if line["dots"] else []
         if module := ".".join(filter(None, [*above, line["module"]])):
-            yield module
-            yield from (f"{module}.{name}" for name in re.findall(r"\w+", line["names"]))
+            yield module, 0
+            yield from ((f"{module}.{name}", 0) for name in re.findall(r"\w+", line["names"]))
 
 
-def always_imported(body: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
-    """Yield the packages that statements import whenever they run, with their lines; none of functions."""
+def always_imported(body: Iterable[ast.AST], package: str) -> Iterator[tuple[str, int]]:
+    """Yield the modules that statements import whenever they run, with their lines; none of functions."""
     left = list(body)[::-1]
     while left:
         node = left.pop()
-        if isinstance(node, ast.Import):
-            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if not node.level and node.module:
-                yield node.module.partition(".")[0], node.lineno
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((load, node.lineno) for _, imported in imports_of(node, package) for load in imported.loads)
         elif not isinstance(node, _MAY_NOT_RUN) and not _suppresses(node):
             for part in ("finalbody", "orelse", "body"):
                 left += getattr(node, part, ())[::-1]

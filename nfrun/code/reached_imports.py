@@ -49,9 +49,10 @@ class MissingImports:
         always = [part.body for part in parts if not part.where.partition("#")[0]]  # not in a branch
         always = [inner for body in always for inner in (body.body if isinstance(body, FUNCTIONS) else [body])]
         shown = shown_file(file, self._code.folder)
-        return [(name, f"{shown}:{line}") for name, line in always_imported(always) if self._is_missing(name)]
+        tops = dict.fromkeys((name.partition(".")[0], line) for name, line in always_imported(always, symbols.package))
+        return [(top, f"{shown}:{line}") for top, line in tops if self._is_missing(top)]
 
     def _is_missing(self, name: str) -> bool:
         if name not in self._missing:
-            self._missing[name] = find_module(name, self._code.folder) is None
+            self._missing[name] = bool(name) and find_module(name, self._code.folder) is None
         return self._missing[name]

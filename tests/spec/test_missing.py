@@ -314,12 +314,15 @@ def test_imports_of_modules_that_are_loaded(folder: Path, files: dict[str, str],
         "if __name__ == '__main__':\n    import zzqq\n",
         "match 1:\n    case 2:\n        import zzqq\n",
         "x = 'import zzqq'\n",
+        '"""An example:\n\nimport zzqq\nimport needs_zzqq\n"""\n',
+        "try:\n    import needs_zzqq\nexcept ImportError:\n    pass\nelse:\n    needs_zzqq = None\n",
     ],
 )
 def test_imports_that_are_no_mistake(folder: Path, text: str) -> None:
     (folder / "helpers").mkdir()
     (folder / "helpers/__init__.py").write_text("")
     (folder / "helpers/inner.py").write_text("")
+    (folder / "needs_zzqq.py").write_text("import zzqq\n")
     (folder / "steps.py").write_text(f"{text}\n\ndef f():\n    return {{}}\n")
     pipeline = "nodes:\n  a: {python: 'steps:f'}\n"
     assert warnings_in(folder, pipeline) == []
