@@ -50,6 +50,8 @@ def _may_write(node: NodeSpec, entry: str, base: Path, needed: Collection[str]) 
     kind = KINDS[node.kind]
     if kind.has_user_frames or (kind.is_process and node.id in needed):
         return node.id in needed  # what code and scripts write is not known: only `needs` tells that it may matter
+    if kind.is_template and has_expression(node.body):
+        return True
     written = map(os.path.normpath, kind.external_outputs(node, base))
     pattern = os.path.normpath(entry)
     if any(name == pattern or fnmatch(name, pattern) or name.startswith(f"{pattern}{os.sep}") for name in written):

@@ -194,6 +194,22 @@ def test_what_a_node_before_may_write_can_be_read(folder: Path, before: str) -> 
     assert len(warnings_in(folder, f"nodes:\n  r: {{read: r.csv}}\n  {before}\n  a: {{read: y.csv, needs: r}}\n")) == 1
 
 
+def test_a_file_system_that_the_installed_pyarrow_lacks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "nodes:\n  a: {read: 's3://b/a.csv'}\n"
+    assert warnings_in(folder, text) == []
+    monkeypatch.delattr("pyarrow.fs.S3FileSystem")
+    what = "the installed pyarrow cannot read s3://: install a pyarrow that can, such as the one on PyPI"
+    assert warnings_in(folder, text) == [f"p.yaml:2:13: {what}"]
+
+
+def test_a_path_that_is_not_known_yet_may_be_any(folder: Path) -> None:
+    text = "params: {n: 5}\nnodes:\n  r: {read: r.csv}\n  w: {write: 'out/${{ params.n }}.csv', inputs: r}\n"
+    text += "  a: {read: out/5.csv, needs: w}\n"
+    assert warnings_in(folder, text) == []
+    assert read(folder, text, bound=False) and read(folder, text)
+    assert "there is no file 'out/5.csv'\n" in problems(folder, text.replace("n: 5", "n: 6"))
+
+
 def resolve_nodes(folder: Path, text: str) -> list[str]:
     return list(read(folder, text).nodes)
 
