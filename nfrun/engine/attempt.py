@@ -253,7 +253,7 @@ class _Attempt:
             import tempfile
 
             try:
-                self._runner.scratch.mkdir(parents=True, exist_ok=True)
+                self._runner.scratch.mkdir(exist_ok=True)  # the folder of the run may have been removed
                 self._folder = Path(
                     tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._runner.scratch)
                 )

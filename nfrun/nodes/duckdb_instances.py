@@ -83,7 +83,7 @@ class DuckDBInstances:
         """Make the folder around the spill folder: DuckDB makes only the last one. Raises HandoffError."""
         folder = self._spill_folder.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
         except OSError as error:
             raise HandoffError(f"cannot make the folder {folder} for queries: {error.strerror}", error) from error
 

@@ -104,12 +104,12 @@ def write_file(
 
 
 def _created(path: str) -> pa.OSFile:
-    """Create a file, and its folder if that is missing."""
+    """Create a file, and its folder if only that is missing: the work folder may have been removed."""
     name = os.fsencode(path)
     try:
         return pa.OSFile(name, "wb")
     except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(exist_ok=True)
         return pa.OSFile(name, "wb")
 
 

@@ -326,6 +326,28 @@ def test_a_folder_that_vanishes_in_mid_run_is_an_error(folder: Folder, how: str,
         assert not (folder.path / ".nfrun").exists(), "it is not made again"
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        "python: 'steps:rows'",
+        "python: 'steps:rows', executor: process",
+        "run: 'echo n > $NFRUN_OUTPUT', format: csv",
+        "run: 'echo hello'",
+        "sql: 'select 1 as n'",
+    ],
+)
+def test_what_runs_after_the_folder_has_vanished_makes_nothing_in_its_place(folder: Folder, late: str) -> None:
+    vanish = "vanish: {run: 'rm -rf .nfrun', needs: rows}"
+    nodes = f"nodes:\n  rows: {{python: 'steps:rows'}}\n  {vanish}\n  late: {{{late}, needs: vanish}}\n"
+    folder.write("p.yaml", nodes + "outputs: {rows: rows}\n")
+    folder.write("steps.py", "def rows():\n    return {'n': 1}\n")
+    out, err = folder.nfrun("run", "p.yaml", "--json", code=74)
+    told = f"{json.loads(out)['run']}, the folder of this run, was removed or renamed while the run was under way"
+    assert json.loads(out)["error"].endswith(told)
+    assert told in err
+    assert not (folder.path / ".nfrun").exists()
+
+
 def test_an_output_whose_file_vanishes_in_mid_run_is_an_error(folder: Folder) -> None:
     shown = ROWS.replace("{more: more}", "{more: more, rows: rows}")
     folder.write("p.yaml", shown)

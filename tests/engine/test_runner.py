@@ -87,6 +87,7 @@ class Trial:
             grace=self.grace,
             on_wake=lambda late: self.on_wake(),
         )
+        self.folder.mkdir(exist_ok=True)
         self.store = TableStore(
             self.folder / "run",
             mode=self.mode,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,3 +174,40 @@ def test_files_in_memory_are_ordinary_ones() -> None:
         assert FileChecksums().of(path) == file_checksum(path)
     finally:
         path.unlink()
+
+
+def test_two_runs_at_once_both_add_what_they_have_learned(tmp_path: Path) -> None:
+    memories = [RememberedChecksums(tmp_path / "m") for _ in range(3)]
+    assert memories[0].get((0, 1), (1, 2, 3)) is None, "it has read the file"
+    memories[1].put((0, 1), (1, 2, 3), "one")
+    memories[0].put((0, 2), (1, 2, 3), "two")
+    for memory in memories:
+        memory.save()
+    again = RememberedChecksums(tmp_path / "m")
+    assert [again.get((0, inode), (1, 2, 3)) for inode in (1, 2)] == ["one", "two"]
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_many_runs_that_save_at_once_leave_an_intact_file(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from nfrun.system.remembered_checksums import RememberedChecksums\n"
+        "for turn in range(30):\n"
+        "    memory = RememberedChecksums(Path(sys.argv[1]))\n"
+        "    assert memory.get((0, 0), (0, 0, 0)) == 'first', turn\n"
+        "    memory.put((int(sys.argv[2]), turn), (1, 2, 3), 'x' * 1_000)\n"
+        "    memory.save()\n"
+    )
+    first = RememberedChecksums(tmp_path / "m")
+    first.put((0, 0), (0, 0, 0), "first")
+    first.save()
+    command = [sys.executable, "-c", program, str(tmp_path / "m")]
+    processes = [subprocess.Popen([*command, str(number)]) for number in range(1, 4)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_work_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    memory = RememberedChecksums(tmp_path / ".nfrun" / "m")
+    memory.put((0, 1), (1, 2, 3), "one")
+    memory.save()
+    assert list(tmp_path.iterdir()) == []
