@@ -49,7 +49,8 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
     Raises NotRecorded if there is no file, and HandoffError if it is damaged.
     """
     if output.file is None:
-        raise NotRecorded("no file of it was written")
+        show = f"'nfrun open {output.id} --run {run.number}'"
+        raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
     path = table_path(run, output)
     if path is None or path.is_symlink() or not path.is_file():
         again = command_again(run, [output.id.node])

@@ -218,7 +218,8 @@ def test_a_journal_names_no_file_outside_of_the_runs(here: Here, tmp_path: Path,
 def test_a_table_without_a_file_says_so(here: Here, tmp_path: Path) -> None:
     """Of a node that only reads a local file, no table is written."""
     Kept(tmp_path).add(1, nodes=[finished("a", outputs=(output("a"),))])
-    assert shown(here, tmp_path, "a").endswith("    a: int64\n    no file of it was written\n")
+    message = "no file of it is kept; 'nfrun open a --run 1' shows it if what its node read is unchanged"
+    assert shown(here, tmp_path, "a").endswith(f"    a: int64\n    {message}\n")
 
 
 def test_a_damaged_table_is_told_apart(here: Here, tmp_path: Path) -> None:
