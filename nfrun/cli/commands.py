@@ -12,11 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
-from nfrun.cli.lookback_commands import diff, logs, open_table, runs, shell, show
-from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
 from nfrun.cli.options import (
     BenchOptions,
     CleanOptions,
@@ -188,16 +186,12 @@ def schema(options: Options, messages: Messages) -> int:
     return EXIT_OK
 
 
-# The function of each command, the class of its options, and its help.
-COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]] = {
+# The function of a command, the class of its options, and its help.
+Command: TypeAlias = "tuple[Callable[[Any, Messages], int], type[Options], str]"
+
+COMMANDS: Mapping[str, Command] = {
     "run": (run, RunOptions, "Run a pipeline."),
     "plan": (plan, PlanOptions, "Show the stages of a pipeline, without running anything."),
-    "runs": (runs, RunsOptions, "List the runs that were kept."),
-    "show": (show, ShowOptions, "Show a run, or all that is recorded of one of its nodes."),
-    "logs": (logs, LogsOptions, "Print what a node printed and logged."),
-    "diff": (diff, DiffOptions, "Show what differs between two runs, and why."),
-    "open": (open_table, OpenOptions, "Show a table that a run has left, or write it in another format."),
-    "shell": (shell, ShellOptions, "Start Python with the tables that a node had, to try it."),
     "clean": (clean, CleanOptions, "Remove runs and files that are no longer needed."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
     "bench": (bench, BenchOptions, "Measure sequential against DAG, JSON against Arrow, on this machine."),
@@ -205,12 +199,28 @@ COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]
 }
 
 
+def all_commands() -> dict[str, Command]:
+    """Return all commands by name, also those that look back, whose import would delay the others."""
+
+    from nfrun.cli.lookback_commands import LOOKBACK_COMMANDS
+
+    first = dict(list(COMMANDS.items())[:2])  # the help has them in this order
+    return {**first, **LOOKBACK_COMMANDS, **COMMANDS}
+
+
+def find_command(name: str) -> Command | None:
+    """Return a command by name, None if there is none."""
+    return COMMANDS.get(name) or all_commands().get(name)
+
+
 def execute(name: str, given: Mapping[str, Any]) -> int:
     """Carry out a command and return the exit code. `given` has its options by the names of the fields.
 
     Raises UsageError if an option is wrong, and SystemExit for every other error.
     """
-    command, kind, _ = COMMANDS[name]
+    found = find_command(name)
+    assert found is not None
+    command, kind, _ = found
     options = kind(**given)
     with report_errors(as_json=getattr(options, "json", False)) as messages:
         return command(options, messages)

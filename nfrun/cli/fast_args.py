@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfrun.cli.commands import COMMANDS, execute
+from nfrun.cli.commands import execute, find_command
 from nfrun.cli.options import with_bare_values
 
 
@@ -21,9 +21,10 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
 
     The call raises UsageError if the value of an option is wrong.
     """
-    if not words or words[0] not in COMMANDS:
+    command = find_command(words[0]) if words else None
+    if command is None:
         return None
-    declared = COMMANDS[words[0]][1]
+    declared = command[1]
     options = fields(declared)
     by_flag = {flag: (option.name, option.metadata["kind"]) for option in options for flag in option.metadata["flags"]}
     files: list[str] = []

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, Ru
 
 if TYPE_CHECKING:
     from nfrun.cache.work_dir import WorkDir
+    from nfrun.cli.options import Options
     from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
     from nfrun.lookback.row_diff import RowDiff
@@ -265,3 +266,14 @@ def look(color: str) -> Look:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return Look(width, is_colored(sys.stdout, color))
+
+
+# The function of each command, the class of its options, and its help, as in `commands.py`.
+LOOKBACK_COMMANDS: Mapping[str, tuple[Callable[[Any, Messages], int], type[Options], str]] = {
+    "runs": (runs, RunsOptions, "List the runs that were kept."),
+    "show": (show, ShowOptions, "Show a run, or all that is recorded of one of its nodes."),
+    "logs": (logs, LogsOptions, "Print what a node printed and logged."),
+    "diff": (diff, DiffOptions, "Show what differs between two runs, and why."),
+    "open": (open_table, OpenOptions, "Show a table that a run has left, or write it in another format."),
+    "shell": (shell, ShellOptions, "Start Python with the tables that a node had, to try it."),
+}

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from nfrun import __version__
-from nfrun.cli.commands import COMMANDS, execute
+from nfrun.cli.commands import all_commands, execute, find_command
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, UsageError, print_json, report_errors
-from nfrun.cli.options import with_bare_values
+from nfrun.cli.options import Options, with_bare_values
 from nfrun.core.text import escape_controls
 from nfrun.system.std_streams import prepare_std_streams
 
@@ -47,7 +47,7 @@ def root(
         raise typer.Exit(EXIT_OK)
 
 
-def _callback(name: str) -> Callable[..., None]:
+def _callback(name: str, options: type[Options]) -> Callable[..., None]:
     """Return the function that typer calls for a command. Typer reads the options from its signature."""
 
     def call(**given: Any) -> None:
@@ -58,7 +58,7 @@ def _callback(name: str) -> Callable[..., None]:
             raise typer.BadParameter(escape_controls(str(error)), param_hint=error.option) from None
         raise typer.Exit(code)
 
-    call.__signature__ = Signature([*map(_parameter, fields(COMMANDS[name][1]))])  # type: ignore[attr-defined]
+    call.__signature__ = Signature([*map(_parameter, fields(options))])  # type: ignore[attr-defined]
     return call
 
 
@@ -72,13 +72,13 @@ def _parameter(option: Field[Any]) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-for command, described in COMMANDS.items():
-    app.command(command, help=described[2])(_callback(command))
+for command, (_, command_options, command_help) in all_commands().items():
+    app.command(command, help=command_help)(_callback(command, command_options))
 
 
 def _words(words: Sequence[str]) -> list[str]:
     """Return the words as typer takes them, which knows no options whose value may be left out."""
-    command = COMMANDS.get(words[0]) if words else None
+    command = find_command(words[0]) if words else None
     return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
 
 

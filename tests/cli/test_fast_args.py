@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from nfrun.cli.commands import COMMANDS
+from nfrun.cli.commands import all_commands
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.fast_args import parse_plain
 from nfrun.cli.options import (
@@ -27,6 +27,8 @@ from nfrun.cli.options import (
     with_bare_values,
 )
 from nfrun.cli.typer_app import _words, app
+
+COMMANDS = all_commands()
 
 
 def parse_fast(words: list[str]) -> Options | None:
@@ -56,8 +58,8 @@ def caught() -> Iterator[list[Options]]:
         return 0
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, (_, options, help) in COMMANDS.items():
-            patch.setitem(COMMANDS, name, (catch, options, help))
+        caught = {name: (catch, options, help) for name, (_, options, help) in COMMANDS.items()}
+        patch.setattr("nfrun.cli.commands.COMMANDS", caught)
         yield calls
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import nfrun.cli
-from nfrun.cli.commands import COMMANDS
+from nfrun.cli.commands import all_commands
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import Options, PlanOptions, RunOptions
 from nfrun.core.plan import SCHEDULES
@@ -145,9 +145,12 @@ def test_the_choices_are_those_of_the_engine(name: str, choices: tuple[str, ...]
 def test_no_parser_names_an_option() -> None:
     """Their only source are the declarations."""
     flags = {
-        flag for _, options, _ in COMMANDS.values() for option in fields(options) for flag in option.metadata["flags"]
+        flag
+        for _, options, _ in all_commands().values()
+        for option in fields(options)
+        for flag in option.metadata["flags"]
     }
-    names = {option.name for _, options, _ in COMMANDS.values() for option in fields(options)}
+    names = {option.name for _, options, _ in all_commands().values() for option in fields(options)}
     for module in ("fast_args", "typer_app"):
         tree = ast.parse((Path(nfrun.cli.__file__).parent / f"{module}.py").read_text())
         texts = {
