@@ -8,10 +8,12 @@ removes what is no longer needed.
 Other packages use:
 
 - `cache_key`: `reader_digest`
-- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `read_ends`, `read_journal`,
-  `RunEnding`, `RunHeader`, `STATUSES`, `UnfinishedNode`
+- `history`: `table_path`
+- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`, `RunHeader`,
+  `STATUSES`, `UnfinishedNode`
 - `prune`: `plan_prune`
 - `reuse_decision`: `entry_changes`, `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
+- `run_index`: `RunIndex`
 - `work_dir`: `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

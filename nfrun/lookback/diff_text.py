@@ -69,8 +69,8 @@ def diff_document(diff: RunDiff, runs: Runs, rows: Rows) -> dict[str, Any]:
 
 def change_of(node: NodeDiff) -> str:
     """Return in a word how a node differs."""
-    if node.before is None or node.after is None:
-        return "new" if node.before is None else "gone"
+    if "" in node.status:
+        return "gone" if node.status[0] else "new"
     return "failed" if node.status[1] == "failed" and node.status[0] != "failed" else "changed"
 
 
@@ -96,8 +96,8 @@ def _node_lines(node: NodeDiff, width: int, rows: Rows, look: Look) -> Iterator[
 
 def _facts(node: NodeDiff) -> Iterator[str]:
     """Yield what differs of a node itself."""
-    if node.before is None or node.after is None:
-        yield node.status[1] or node.status[0]
+    if "" in node.status:
+        yield "".join(node.status)
     elif node.status[0] != node.status[1] and {*node.status} != {"ok", "reused"}:
         yield " -> ".join(node.status)
     if node.error[1] and node.error[0] != node.error[1]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from nfrun.cache.cache_key import reader_digest
+from nfrun.cache.history import table_path
 from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.cache.run_index import RunIndex
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.lookback.first_rows import command_again, table_path
-from nfrun.lookback.run_list import ListedRun, list_runs
+from nfrun.lookback.first_rows import command_again
+from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
 
@@ -41,7 +43,7 @@ class RunTables:
         self.run = run
         self._pipeline = cache(pipeline)
         self._ends: dict[str, Node] = {}
-        self._checked: dict[OutputId, tuple[Path, int] | None] = {}
+        self._checked: dict[OutputId, Path | None] = {}
 
     @cached_property
     def journal(self) -> JournalContents:
@@ -71,9 +73,13 @@ class RunTables:
         raise NotRecorded(self._unknown(name, named))
 
     def path(self, output: OutputId) -> Path | None:
-        """Return the path of an intact file with this output, from this run or from any with the same content."""
-        found = self._intact(output)
-        return found[0] if found is not None else None
+        """Return the path of an intact file with this output, from this run or from any with the same content.
+
+        None if there is none. Each file is checked once.
+        """
+        if output not in self._checked:
+            self._checked[output] = self._find_intact(*self._found(output))
+        return self._checked[output]
 
     def file(self, output: OutputId) -> Path:
         """Return the path as `path` does. Raises NotRecorded if there is none."""
@@ -96,9 +102,9 @@ class RunTables:
     def _table(self, output: OutputId) -> Any | None:
         from nfrun.tables.ipc import open_file  # it imports pyarrow
 
-        found = self._intact(output)
+        found = self.path(output)
         if found is not None:
-            return open_file(*found)
+            return open_file(found)
         pipeline = self._source(output)
         if pipeline is None:
             return None
@@ -128,32 +134,28 @@ class RunTables:
     def __str__(self) -> str:
         return f"run {self.run.number}"
 
-    def _intact(self, output: OutputId) -> tuple[Path, int] | None:
-        """Return the intact file of an output and its size, None if there is none. Each file is checked once."""
-        if output not in self._checked:
-            self._checked[output] = self._find_intact(*self._found(output))
-        return self._checked[output]
-
-    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> tuple[Path, int] | None:
-        own = table_path(self.run, output)
+    def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
+        own = table_path(finished, output)
         with suppress(FileNotFoundError):
             if own is not None and is_intact(own, output):
-                return own, output.size
+                return own
         other = self._elsewhere(output)
         if other is None and own is not None and own.exists():
             again = command_again(self.run, [finished.node])
             raise HandoffError(f"{own} is damaged and is not used: '{again}' makes the table again")
         return other
 
-    def _elsewhere(self, output: FinishedOutput) -> tuple[Path, int] | None:
-        """Return an intact file with the same content from any other run."""
-        for run in list_runs(self._work):
-            for finished in read_journal(run.folder, only=[_as_json("digest", output.digest)]).finished:
-                for found in finished.outputs:
-                    path = table_path(run, found) if reader_digest(found) == reader_digest(output) else None
-                    with suppress(FileNotFoundError):
-                        if path is not None and is_intact(path, found):
-                            return path, found.size
+    def _elsewhere(self, output: FinishedOutput) -> Path | None:
+        """Return an intact file with the same content from another run."""
+        with closing(RunIndex(self._work, read_only=True)) as index:
+            for finished in index.entries(self.run.pipeline, output.id.node):
+                found = finished.output(output.id)
+                if found is None or reader_digest(found) != reader_digest(output):
+                    continue
+                path = table_path(finished, found)
+                with suppress(FileNotFoundError):
+                    if path is not None and is_intact(path, found):
+                        return path
         return None
 
     def _end(self, node: str) -> Node | None:

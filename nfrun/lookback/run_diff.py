@@ -17,6 +17,7 @@ from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
 
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
+NOT_ENDED = "not ended"
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
 
 
@@ -43,8 +44,9 @@ class NodeDiff:
     """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
 
     `changes` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
-    changed. `status` and `error` are those of both runs. `outputs` are those that differ, and `files` the names of
-    files that it wrote with another content.
+    changed. `status` and `error` are those of both runs; the status in a run that does not have the node is "", or `not
+    ended` if the run was killed. `outputs` are those that differ, and `files` the names of files that it wrote with
+    another content.
     """
 
     node: str
@@ -107,7 +109,10 @@ def diff_runs(before: JournalContents, after: JournalContents) -> RunDiff:
     """Compare two runs. Nodes are in the order of the later journal; those that are gone come last."""
     first, second = ends_of(before), ends_of(after)
     names = list(dict.fromkeys([*second, *first]))
-    found = [diff for name in names if (diff := _node_diff(name, first.get(name), second.get(name))) is not None]
+    absent = _absent(before), _absent(after)
+    found = [
+        diff for name in names if (diff := _node_diff(name, first.get(name), second.get(name), absent)) is not None
+    ]
     started = [run.started for run in (before, after) if run.started is not None and run.started.at]
     params, versions = (
         _changed_values(*(getattr(run, what) for run in started)) if len(started) == 2 else {}  # else one is older
@@ -139,9 +144,15 @@ def _columns(schema: str) -> Iterable[str]:
         yield schema[start:]
 
 
-def _node_diff(name: str, before: Node | None, after: Node | None) -> NodeDiff | None:
-    """Return the difference of a node, None if there is none."""
-    status = _status(before), _status(after)
+def _absent(run: JournalContents) -> str:
+    """Return the status of a node that has no line in a journal: "", or that it did not end if the run may have it."""
+    has_all = run.ended == "ok" or (run.ending is not None and run.ending.counts)
+    return "" if has_all else NOT_ENDED
+
+
+def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair) -> NodeDiff | None:
+    """Return the difference of a node, None if there is none. `absent` is the status of a node without a line."""
+    status = _status(before) or absent[0], _status(after) or absent[1]
     error = _error(before), _error(after)
     changes, outputs, files = "", [], []
     if isinstance(before, FinishedNode) and isinstance(after, FinishedNode):

@@ -151,7 +151,7 @@ def test_runs_of_an_older_nfrun_and_killed_runs_are_compared(tmp_path: Path, her
     assert lines[:2] == ["trial.yaml run 1 (ok) -> trial.yaml run 2 (killed)", ""]
     assert "changed  double: the function steps:double changed" in lines
     assert "               row 0: n 0 -> 1" in lines
-    assert "gone     told: ok" in lines
+    assert "changed  told: ok -> not ended" in lines
 
 
 @pytest.mark.parametrize(

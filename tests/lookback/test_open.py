@@ -137,6 +137,7 @@ def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: H
     project.run()
     project.run()
     assert opened(project, "double", "--format", "csv") == CSV
+    assert opened(project, "double", "--format", "path") == f"{project.table(1, 'double')}\n"
 
 
 def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path: Path, here: Here) -> None:

@@ -43,7 +43,10 @@ def run(number: int, *nodes: FinishedNode | UnfinishedNode, status: str = "ok", 
     started = RunHeader(f"{number}-20260101-000000", "p.yaml", number, at=1000.0, **header)
     ends = [[end for end in nodes if isinstance(end, kind)] for kind in (FinishedNode, UnfinishedNode)]
     return JournalContents(
-        Path("/w/runs") / started.run, started, *map(tuple, ends), RunEnding(status, 1000.0 + number, float(number))
+        Path("/w/runs") / started.run,
+        started,
+        *map(tuple, ends),
+        RunEnding(status, 1000.0 + number, float(number), {"ok": len(nodes)}),
     )
 
 
@@ -244,4 +247,4 @@ def test_the_document_has_all_that_differs() -> None:
 def test_journals_without_a_first_line_or_an_end_are_compared() -> None:
     killed = replace(run(1, node("a")), started=None, ending=None)
     diff = diff_runs(killed, run(2, node("a"), node("b")))
-    assert [found.node for found in diff.nodes] == ["b"]
+    assert [(found.node, found.status) for found in diff.nodes] == [("b", ("not ended", "ok"))]

@@ -167,6 +167,9 @@ def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_aga
     again = "'nfrun run trial.yaml -q --keep -p count=5 --force numbers'"
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"nfrun: the table of 'numbers' in run 1 was removed: {again} makes it again\n"
+    project.run("-p", "count=5", "--force", "numbers")
+    assert said(project, "double", "print(table.num_rows)") == ["5"]
+    assert said(project, "double", "print(table.num_rows)", "--run", "1") == ["5"]
 
 
 def test_a_damaged_table_is_an_error(tmp_path: Path) -> None:
