@@ -1,6 +1,7 @@
 """Runs a pipeline again and again after random edits, within a budget for a tenth of the tables that it makes.
 
-Some runs are killed, and sometimes `clean` runs between them. Promised: after each step the tables fit the budget, but
+Some runs are killed, and sometimes `clean` runs between them, or another pipeline in the same work folder beside them.
+Promised: after each step the tables fit the budget, but
 for those that are never removed; what is removed takes less time per byte to make again than what stays; no result is
 wrong; and `clean` changes no decision about what is reused.
 """
@@ -28,6 +29,7 @@ from tests.faults.rig import LOG, MARK, Place, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
 FILE = "sizes.yaml"
+OTHER = "other.yaml"
 _STEPS = 50
 _STEP = '''
 import time
@@ -63,6 +65,11 @@ class Edited:
             self.names.append(f"n{i}")
         self._shown = [self.names[-1]]
         (folder / "sizes.py").write_text(_STEP)
+        given = {"rows": 3000, "value": 0, "seconds": 0.02}
+        nodes = {
+            f"n{i}": {"python": "sizes:make", "with": given, "inputs": [f"n{i - 1}"] if i else []} for i in range(6)
+        }
+        (folder / OTHER).write_text(yaml.safe_dump({"nodes": nodes}))
         self._source(0)
         self._save()
 
@@ -89,20 +96,15 @@ class Edited:
         (self._folder / FILE).write_text(text)
 
 
-@contextmanager
-def recorded() -> Iterator[list[tuple[list[KeptTable], int]]]:
-    """Record the tables among which runs of this process choose, and the budgets."""
-    found: list[tuple[list[KeptTable], int]] = []
+_choices: dict[Path, list[tuple[list[KeptTable], int]]] = {}  # by work folder: among which tables runs chose
 
-    def remove(work: Path, tables: list[KeptTable], budget: int | None) -> tuple[int, int]:
-        found.append((tables, kept_tables.budget_of(work, tables, budget)))
-        return kept_tables.remove_over_budget(work, tables, budget)
 
-    run_cache.remove_over_budget = remove  # type: ignore[assignment]
-    try:
-        yield found
-    finally:
-        run_cache.remove_over_budget = kept_tables.remove_over_budget
+def _remove(work: Path, tables: list[KeptTable], budget: int | None) -> tuple[int, int]:
+    _choices.setdefault(work, []).append((tables, kept_tables.budget_of(work, tables, budget)))
+    return kept_tables.remove_over_budget(work, tables, budget)
+
+
+run_cache.remove_over_budget = _remove  # type: ignore[assignment]
 
 
 def one(trial: Trial) -> None:
@@ -120,16 +122,17 @@ def one(trial: Trial) -> None:
             killed(trial, folder, work, budget)
         if trial.random.random() < 0.1:
             cleaned(trial, folder, work, budget, f"step {step}")
-        with recorded() as choices:
-            found = run(folder, work=work, resume=True, cache_size=budget)
+        with beside(trial, folder, work, budget) as is_alone:
+            found = run(folder, work=work, cache_size=budget)
+        choices = _choices.pop(work, [])
         wanted = run(folder, work=trial.folder / f"plain.{step}", handoff="memory")
         trial.check(digests(found) == digests(wanted) != {}, f"step {step}: {digests(found)}, not {digests(wanted)}")
         trial.count("steps")
         trial.count("nodes reused", len(found.record.named("reused")))
         trial.count("nodes that ran", len(found.record.named("ok")))
         kept = sum(path.stat().st_size for path in rig.visible(work))
-        trial.check(choices or kept <= budget, f"step {step}: {kept} bytes stay, and nothing was looked at")
-        for tables, limit in choices:
+        trial.check(choices or kept <= budget or not is_alone, f"step {step}: {kept} bytes stay, nothing was looked at")
+        for tables, limit in choices if is_alone else ():
             judge(trial, work, tables, limit, f"step {step}")
 
 
@@ -160,10 +163,30 @@ def judge(trial: Trial, work: Path, tables: list[KeptTable], budget: int, told: 
     trial.check(not unknown, f"{told}: tables that no journal names: {sorted(unknown)}")
 
 
+@contextmanager
+def beside(trial: Trial, folder: Path, work: Path, budget: int) -> Iterator[bool]:
+    """Sometimes run the other pipeline beside a run. Yields whether that is alone."""
+    if trial.random.random() < 0.9:
+        yield True
+        return
+    place = Place(folder, {MARK: str(trial.folder)})
+    value = trial.random.randrange(3)
+    text = (folder / OTHER).read_text().split("value: ")
+    (folder / OTHER).write_text("value: ".join([text[0], f"{value}{text[1][1:]}", *text[2:]]))
+    started = place.start("run", OTHER, "--json", "--work", str(work), "--cache-size", str(budget))
+    time.sleep(trial.random.uniform(0.2, 1.0))
+    yield False
+    ended = started.end()
+    rig.clean_words(trial, ended, "the other pipeline")
+    wanted = run_pipeline(RunOptions(folder / OTHER, {}, handoff="memory", work=trial.folder / "other"))
+    rig.right_outputs(trial, ended, digests(wanted), "the other pipeline")
+    trial.count("runs beside another pipeline")
+
+
 def killed(trial: Trial, folder: Path, work: Path, budget: int) -> None:
     """Kill a run in a process of its own."""
     place = Place(folder, {LOG: str(trial.logs / "log"), MARK: str(trial.folder)})
-    started = place.start("run", FILE, "-q", "--resume", "--work", str(work), "--cache-size", str(budget))
+    started = place.start("run", FILE, "-q", "--work", str(work), "--cache-size", str(budget))
     time.sleep(trial.random.uniform(0.2, 1.0))
     trial.count("runs killed" if started.process.poll() is None else "runs that ended before they were to be killed")
     started.kill()
