@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,10 @@ _SHOW_TABLE = "update tables set shown_ok = max(shown_ok, ?) where home = ? and 
 FIND_ENTRIES = """
 select id, start, length from entries join runs on ref = run
 where node = ? and pipeline = ? order by entries.number desc, id desc limit ? offset ?
+"""
+OF_LAST_RUN = """
+select node, id, start, length from entries join runs on ref = run
+where ref = (select ref from runs where pipeline = ? order by number desc, id desc limit 1)
 """
 LIST_TABLES = """
 select home, file, pipeline, output, key, content, tables.size, seconds, tables.number, cached,
@@ -113,39 +117,57 @@ class Lost:
     pipelines: set[str]
 
 
+class JournalRows:
+    """Collects the rows of a journal line by line, while it is written or when it is read."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+        self._header: RunHeader | None = None
+        self._status = ""
+        self._entries: list[tuple[str, str, int, int]] = []
+        self._tables: list[tuple[Any, ...]] = []
+
+    def add(self, start: int, length: int, line: Mapping[str, Any]) -> None:
+        """Add a line of `length` bytes that begins at `start`. Raises OF_ANOTHER_VERSION."""
+        kind = line["event"]
+        if kind == "finished":
+            if outputs := line["outputs"]:
+                self._tables += self._tables_of(line, outputs)
+            self._entries.append((line["node"], line.get("home") or self._id, start, length))
+        elif kind == "started":
+            self._header = header_of(line)
+        elif kind == "ended":
+            self._status = str(line["status"])
+
+    def rows(self, size: int) -> RunRows:
+        """Return the rows of the journal, which has `size` bytes."""
+        header = self._header
+        if header is None or header.version != VERSION:
+            return RunRows(self._id, size, None, None, "", (), ())
+        return RunRows(self._id, size, header.pipeline, header.number, self._status, self._entries, self._tables)
+
+    def _tables_of(self, line: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
+        total = sum([output["size"] for output in outputs])
+        is_older = self._header is not None and not self._header.at
+        for output in outputs:
+            if file := output["file"]:
+                size = output["size"]
+                seconds = line["took"] * size / total if total else 0.0
+                shown = output.get("shown", False) or is_older  # an older nfrun does not say which outputs are shown
+                content = f"{output['digest']} {output.get('traits', '')}"
+                of_result = (line["node"], str(output["id"]), line["key"] or "", content)
+                yield output.get("home") or self._id, file, *of_result, size, seconds, line["cached"], shown
+
+
 def read_rows(id: str, data: bytes) -> RunRows:
     """Return the rows of a journal: `data` are its bytes, and `id` is its run."""
-    header: RunHeader | None = None
-    status = ""
-    entries: list[tuple[str, str, int, int]] = []
-    tables: list[tuple[Any, ...]] = []
+    rows = JournalRows(id)
     for start, length, line in journal_lines(data):
         try:
-            kind = line["event"]
-            if kind == "finished":
-                tables += _tables(id, line, is_older=header is not None and not header.at)
-                entries.append((line["node"], line.get("home") or id, start, length))
-            elif kind == "started":
-                header = header_of(line)
-            elif kind == "ended":
-                status = str(line["status"])
+            rows.add(start, length, line)
         except OF_ANOTHER_VERSION:
             continue
-    if header is None or header.version != VERSION:
-        return RunRows(id, len(data), None, None, "", (), ())
-    return RunRows(id, len(data), header.pipeline, header.number, status, entries, tables)
-
-
-def _tables(id: str, line: dict[str, Any], *, is_older: bool) -> Iterator[tuple[Any, ...]]:
-    outputs = line["outputs"]
-    total = sum([output["size"] for output in outputs])
-    for output in outputs:
-        if file := output["file"]:
-            seconds = line["took"] * output["size"] / total if total else 0.0
-            shown = output.get("shown", False) or is_older  # an older nfrun does not say which outputs are shown
-            content = f"{output['digest']} {output.get('traits', '')}"
-            of_result = (line["node"], output["id"], line["key"] or "", content)
-            yield output.get("home") or id, file, *of_result, output["size"], seconds, line["cached"], shown
+    return rows.rows(len(data))
 
 
 def add_run(db: sqlite3.Connection, rows: RunRows) -> None:

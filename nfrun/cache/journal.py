@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
@@ -205,7 +205,8 @@ _STARTED, _ENDED = _keys(RunHeader), _keys(RunEnding)
 class Journal:
     """Writes a journal. Not thread-safe.
 
-    With `fsync`, every line survives a power loss before the next one is written.
+    With `fsync`, every line survives a power loss before the next one is written. `size` is how many bytes are written,
+    and `on_line(start, length, line)` is called for each line that is.
     """
 
     def __init__(self, folder: Path, *, fsync: bool = False) -> None:
@@ -214,6 +215,8 @@ class Journal:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._file: int | None = os.open(self.path, flags, 0o600)
         self._fsync = fsync
+        self.size = 0
+        self.on_line: Callable[[int, int, Mapping[str, Any]], object] = lambda start, length, line: None
 
     def started(self, started: RunHeader) -> None:
         """Write the first line. Raises OSError."""
@@ -243,13 +246,17 @@ class Journal:
         if file is not None:
             os.close(file)
 
-    def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
+    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         assert self._file is not None
-        data = b"".join([with_checksum(json.dumps(line)) for line in lines])
+        written = [with_checksum(json.dumps(line)) for line in lines]
+        data = b"".join(written)
         if os.write(self._file, data) != len(data):  # the disk is full; readers skip the torn line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._fsync:
             os.fsync(self._file)
+        for text, line in zip(written, lines, strict=True):
+            self.on_line(self.size, len(text) - 1, line)
+            self.size += len(text)
 
 
 def with_checksum(text: str) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.history import RunHistory
+from nfrun.cache.index_tables import JournalRows
 from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
@@ -72,6 +73,7 @@ class RunCache:
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
         self._index = RunIndex(work)
+        self._rows = JournalRows(folder.name)
         self._history: RunHistory | None = None
         self._decisions: Mapping[str, ReuseDecision] = {}
 
@@ -91,6 +93,7 @@ class RunCache:
             with name_errors(folder / JOURNAL):
                 journal = Journal(folder, fsync=fsync)
                 on_error.callback(journal.close)
+                journal.on_line = self._rows.add
                 journal.started(replace(started, versions=self._keys.versions()))
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
@@ -107,7 +110,7 @@ class RunCache:
         admitted = self._writer.admit(events)
         if self._writer.end is not None and not self._has_ended:
             self._has_ended = True
-            self._index.save()
+            self._index.save(self._rows.rows(self._journal.size))
             if self._writer.error is None and not self._keep:
                 self._remove_over_budget()
         return admitted
@@ -130,7 +133,7 @@ class RunCache:
         """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""
         self._journal.close()
         if self._writer.end is None:
-            self._index.save()
+            self._index.save(self._rows.rows(self._journal.size))
         self._index.close()
         with suppress(OSError):  # the next run reads them again
             self._checksums.save()

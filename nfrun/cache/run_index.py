@@ -23,6 +23,7 @@ from nfrun.cache.index_tables import (
     INDEX_VERSION,
     LIST_TABLES,
     LIST_UNENDED,
+    OF_LAST_RUN,
     SCHEMA,
     IndexedTable,
     Lost,
@@ -63,6 +64,7 @@ class RunIndex:
         self._read_only = read_only
         self._lock = threading.RLock()
         self._folders: dict[str, Path] = {}  # of the runs, by id
+        self._last: dict[str, dict[str, tuple[str, int, int]]] = {}  # the lines of last runs, by pipeline and node
         self._journal = ("", -1)  # the run whose journal was read last, and its open file
         self._db: sqlite3.Connection | None = None
 
@@ -72,16 +74,20 @@ class RunIndex:
             if self._db is not None:
                 self._db.close()
             self._db = None
+            self._last.clear()
             self._close_journal()
 
-    def save(self) -> None:
-        """Bring the file up to date at the end of a run. If it cannot be written, the next run does this."""
+    def save(self, rows: RunRows | None = None) -> None:
+        """Bring the file up to date at the end of a run, whose journal has these rows.
+
+        If it cannot be written, the next run does this.
+        """
         import sqlite3
 
         with self._lock, suppress(sqlite3.Error, OSError):
             self.close()
             self._list_folders()
-            self._db = self._open_file()
+            self._db = self._open_file(rows)
 
     def entries(self, pipeline: str, node: str) -> Iterator[FinishedNode]:
         """Yield the journal entries of a node, the latest run first. A line is read when it is its turn."""
@@ -137,8 +143,18 @@ class RunIndex:
     # -- lookups -----------------------------------------------------------------------------------------------------
 
     def _pointers(self, pipeline: str, node: str) -> Iterator[tuple[str, int, int]]:
-        """Yield run, start and length of the lines of a node. First asks for one: most callers need no more."""
-        page = (node, pipeline, 1, 0)
+        """Yield run, start and length of the lines of a node, some more than once.
+
+        Most callers need the last one only, and most are in the last run: those are looked up for all nodes at once.
+        """
+        with self._lock:
+            if pipeline not in self._last:
+                found = self._answer(_row, OF_LAST_RUN, (pipeline,))
+                self._last[pipeline] = {name: (run, start, length) for name, run, start, length in found}
+            last = self._last[pipeline].get(node)
+        if last is not None:
+            yield last
+        page = (node, pipeline, 1 if last is None else 100, 0)
         while rows := self._answer(_row, FIND_ENTRIES, page):
             yield from rows
             page = (node, pipeline, 100, page[3] + len(rows))
@@ -206,7 +222,7 @@ class RunIndex:
     def _list_folders(self) -> None:
         self._folders = {folder.name: folder for folder in self._work.run_folders()}
 
-    def _open_file(self) -> sqlite3.Connection:
+    def _open_file(self, rows: RunRows | None = None) -> sqlite3.Connection:
         import sqlite3
 
         path = self._work.path / INDEX
@@ -221,7 +237,7 @@ class RunIndex:
                 file, db = db, _connect(":memory:")
                 with closing(file):
                     file.backup(db)
-            return self._brought_up_to_date(db)
+            return self._brought_up_to_date(db, rows)
         except BaseException:
             db.close()
             raise
@@ -250,8 +266,11 @@ class RunIndex:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def _brought_up_to_date(self, db: sqlite3.Connection) -> sqlite3.Connection:
-        """Add new and changed journals, and take out the runs that are gone. Returns the index."""
+    def _brought_up_to_date(self, db: sqlite3.Connection, known: RunRows | None = None) -> sqlite3.Connection:
+        """Add new and changed journals, and take out the runs that are gone. Returns the index.
+
+        The rows of one journal may be `known`.
+        """
         import sqlite3
 
         (version,) = db.execute("pragma user_version").fetchone()
@@ -268,7 +287,7 @@ class RunIndex:
                 gone, changed = self._changes(db)
                 lost = remove_runs(db, gone) if gone else None
                 for run in changed:
-                    add_run(db, self._rows(run))
+                    add_run(db, known if known is not None and known.id == run else self._rows(run))
                 if lost is not None:
                     self._find_again(db, lost)
         return db
