@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Here
+from conftest import Here, without_time
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Outcome
@@ -72,10 +72,11 @@ def test_an_error_in_nfrun_after_an_error_of_the_node_shows_both_and_is_not_trie
     monkeypatch.setattr("nfrun.engine.failures.failure_of", broken)
     done = here(folder, "run", "fail.yaml", "--quiet")
     assert (done.returncode, calls(folder)) == (70, 1)
-    assert done.stderr == (
+    assert without_time(done.stderr) == (
         "\nfail.yaml:2:3: node 'a' failed: LookupError: no column 'price'\n"
         "  then nfrun itself failed: AttributeError: frames\n"
         "  this is a bug in nfrun, please report it\n"
+        "fail: failed, 1 failed, TIME\n"
     )
 
 

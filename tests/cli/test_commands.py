@@ -176,14 +176,14 @@ def test_control_characters_in_usage_errors_are_escaped(
 def test_a_usage_error_is_reported_as_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["nfrun", "run", "p.yaml", "--json", "--nope"])
+    monkeypatch.setattr(sys, "argv", ["nfrun", "run", "p.yaml", "--json", "--zz"])
     with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()
     captured = capsys.readouterr()
     assert exit_info.value.code == 2
     document = json.loads(captured.out)
-    assert document == {"status": "failed", "error": "No such option: --nope", "problems": []}
+    assert document == {"status": "failed", "error": "No such option: --zz", "problems": []}
     assert document["error"] in captured.err
 
 

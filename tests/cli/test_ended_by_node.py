@@ -47,7 +47,7 @@ def test_a_node_that_ends_the_process_of_the_run_fails_it(tmp_path: Path, end: s
     done = run(tmp_path, end, "thread")
     what = f"a node ended the process of the run with status {status}, as os._exit and exec do"
     assert done.returncode == 137
-    assert done.stderr.splitlines()[-1] == f"nfrun: {what}; 'nfrun run --resume' goes on from what had finished"
+    assert done.stderr.splitlines()[-1] == f"nfrun: {what}; 'nfrun run' goes on from what had finished"
     assert json.loads(done.stdout) == {"status": "failed", "error": what, "problems": []}
 
 
@@ -64,6 +64,6 @@ def test_a_run_whose_files_a_node_closed_says_so(tmp_path: Path, option: str) ->
     done = run(tmp_path, "close", "thread", option)
     what = "a node closed files that the run had open, as os.closerange does: let it close only what it has opened"
     assert done.returncode == os.EX_IOERR
-    assert done.stderr.splitlines()[-1] == f"nfrun: {what}; 'nfrun run --resume' goes on from what had finished"
+    assert done.stderr.splitlines()[-1] == f"nfrun: {what}; 'nfrun run' goes on from what had finished"
     if option == "--json":
         assert json.loads(done.stdout) == {"status": "failed", "error": what, "problems": []}

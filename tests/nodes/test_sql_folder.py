@@ -19,7 +19,7 @@ duckdb = pytest.importorskip("duckdb")
 
 def run(folder: Path, query: str, **options: Any) -> RunResult:
     (folder / "p.yaml").write_text(f'nodes:\n  q: {{sql: "{query}"}}\n')
-    return run_pipeline(RunOptions(folder / "p.yaml", **options))
+    return run_pipeline(RunOptions(folder / "p.yaml", **{"fresh": True, **options}))
 
 
 def rows(folder: Path, query: str, **options: Any) -> list[Any]:
@@ -77,10 +77,10 @@ def test_a_query_may_read_a_file_of_the_working_directory_alone(folder: Path) ->
 def test_a_query_is_reused_by_the_file_that_it_reads(folder: Path) -> None:
     assert rows(folder, "from 'x.csv'") == [2]
     Path("x.csv").write_text("n\n9\n")
-    result = run(folder, "from 'x.csv'", resume=True)
+    result = run(folder, "from 'x.csv'", fresh=False)
     assert result.record.nodes["q"].status == "reused"
     (folder / "x.csv").write_text("n\n4\n")
-    assert rows(folder, "from 'x.csv'", resume=True) == [4]
+    assert rows(folder, "from 'x.csv'", fresh=False) == [4]
 
 
 def test_where_the_directory_cannot_be_changed_a_wrong_file_is_not_read(
