@@ -29,6 +29,7 @@ from bench import (
     reuse,
     scale,
     startup,
+    terminal,
     watch,
 )
 from bench.measure import Line, machine
@@ -48,6 +49,7 @@ SUITES = {
     "reuse": reuse.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "terminal": terminal.measure,
     "watch": watch.measure,
 }
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import IO, Any
 
 from nfrun.cache.work_dir import LOGS
-from nfrun.cli.consoles import console_on
+from nfrun.cli.consoles import console_on, is_colored
 from nfrun.cli.options import RunOptions, parse_slots
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
@@ -84,10 +84,11 @@ def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
     if _is_live(sys.stderr):
         from nfrun.reports.live_view import LiveView
 
-        return LiveView(record, console_on(sys.stderr, options.color), name)
+        colored = is_colored(sys.stderr, options.color)
+        return LiveView(record, sys.stderr, name, colored=colored, verbose=options.verbose)
     from nfrun.reports.plain_lines import PlainLines
 
-    return PlainLines(sys.stderr, name, verbose=options.verbose)
+    return PlainLines(record, sys.stderr, name, verbose=options.verbose)
 
 
 def _command_to_go_on(options: RunOptions, record: RunRecord, redact: Callable[[str], str]) -> str:

@@ -17,6 +17,7 @@ Other packages use:
   `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `closest_match`, `ellipsize`, `escape_controls`, `GO_ON_HINT`, `shortened`
+- `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,
+  `shortened`
 - `values`: `frozen`
 """

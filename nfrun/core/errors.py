@@ -9,7 +9,7 @@ import errno
 from collections.abc import Sequence
 from enum import StrEnum
 
-from nfrun.core.text import escape_controls
+from nfrun.core.text import cell_width, escape_controls
 from nfrun.core.values import frozen
 
 _MARK_LIMIT = 40
@@ -99,23 +99,13 @@ def render(diagnostic: Diagnostic) -> str:
     # Show only a part of a very long line, around the caret.
     start = max(0, span.column - 1 - _LINE_LIMIT // 2) if len(span.text) > _LINE_LIMIT else 0
     before, source = span.text[start : span.column - 1], span.text[start : start + _LINE_LIMIT]
-    lead = "".join("\t" if c == "\t" else " " * _cells(c) for c in before)
+    lead = "".join("\t" if c == "\t" else " " * cell_width(c) for c in before)
     marked = source[len(before) : len(before) + max(1, min(span.length, _MARK_LIMIT))]
-    mark = "^" * max(1, _cells(marked))
+    mark = "^" * max(1, cell_width(marked))
     number = f"{span.line:>5}"
     return (
         f"{head}\n{number} | {escape_controls(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
     )
-
-
-def _cells(text: str) -> int:
-    """Return the width of the escaped text, in terminal columns."""
-    if text.isascii() and text.isprintable():
-        return len(text)
-    import unicodedata
-
-    wide = (unicodedata.east_asian_width(c) in "WF" for c in escape_controls(text))
-    return len(escape_controls(text)) + sum(wide) - sum(unicodedata.combining(c) > 0 for c in text)
 
 
 def one_line(diagnostic: Diagnostic) -> str:

@@ -1,4 +1,4 @@
-"""Formats text for display: closest match to a word, escaped control characters, ellipsized text."""
+"""Formats text for display: closest match to a word, escaped control characters, text cut to a width."""
 
 from __future__ import annotations
 
@@ -27,10 +27,51 @@ def escape_controls(text: str) -> str:
     return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", text)
 
 
+def on_one_line(text: str) -> str:
+    """Put text on one line, escaped."""
+    return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def ellipsize(text: str, limit: int = 60) -> str:
     """Put text on one line, escaped, and replace its middle by an ellipsis if it is longer than `limit` characters."""
-    text = escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
+    text = on_one_line(text)
     return text if len(text) <= limit else f"{text[: limit - limit // 3 - 1]}…{text[len(text) - limit // 3 :]}"
+
+
+def cell_width(text: str) -> int:
+    """Return the width of the escaped text, in columns of a terminal."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    return sum(map(_cells, escape_controls(text)))
+
+
+def _cells(character: str) -> int:
+    import unicodedata  # few texts need it
+
+    if unicodedata.category(character) in ("Mn", "Me"):  # it joins the character before it
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def fit_cells(text: str, width: int, ellipsis: str = "…", *, middle: bool = True) -> str:
+    """Put text on one line, escaped, and cut its middle, or its end, if it is wider than `width` columns."""
+    text = on_one_line(text)
+    if cell_width(text) <= width:
+        return text
+    left = width - len(ellipsis)
+    if left <= 0:
+        return ellipsis[: max(0, width)]
+    end = _prefix(text[::-1], left // 3)[::-1] if middle else ""
+    return f"{_prefix(text, left - cell_width(end))}{ellipsis}{end}"
+
+
+def _prefix(text: str, width: int) -> str:
+    """Return the longest part of the text, from its start, that is no wider than `width` columns."""
+    for i, character in enumerate(text):
+        width -= _cells(character)
+        if width < 0:
+            return text[:i]
+    return text
 
 
 def shortened(words: Sequence[str], most: int) -> str:

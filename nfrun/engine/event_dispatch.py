@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
-from typing import Protocol
+from queue import Empty, SimpleQueue
+from typing import Protocol, runtime_checkable
 
 from nfrun.core.errors import Cause, cause_of
 from nfrun.core.events import Event, NodeLogged, RunFinished
@@ -29,11 +30,21 @@ class Reporter(Protocol):
 
     Optional attributes: `event_types`, a tuple of the event types that it receives (default: all); `pause()`, called
     when no event is pending; `close()`, called once, after the last event, to write what is left; `name`, shown if it
-    fails.
+    fails. See also `Ticking`.
     """
 
     def event(self, event: Event) -> None:
         """Process an event. Events are delivered one at a time."""
+
+
+@runtime_checkable
+class Ticking(Reporter, Protocol):
+    """A reporter with something to show while no events come. `tick` is called every `interval` seconds."""
+
+    interval: float
+
+    def tick(self) -> None:
+        """Show it."""
 
 
 class EventDispatcher:
@@ -57,6 +68,8 @@ class EventDispatcher:
         self.stopped: dict[str, Cause] = {}
         self.gate_error: Exception | None = None
         self._subscribers: dict[type, list[Reporter]] = {}
+        now = time.monotonic()
+        self._due = [(reporter, now + reporter.interval) for reporter in reporters if isinstance(reporter, Ticking)]
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self.emit: Callable[[Event], None] = self._queue.put  # queues an event; never blocks, any thread
         self._closing = threading.Event()
@@ -71,18 +84,30 @@ class EventDispatcher:
 
     def _deliver(self) -> None:
         gate, pause = self._gate, _PAUSE_SECONDS if self._gate is None else _GATE_PAUSE_SECONDS
-        while not self._ended and (events := self._next_events()):
-            for event in events if gate is None else self._gated(events, gate):
+        while not self._ended:
+            events = self._next_events(self._tick())
+            for event in events if gate is None or not events else self._gated(events, gate):
                 subscribers = self._subscribers.get(type(event))
                 for reporter in self._subscribers_of(type(event)) if subscribers is None else subscribers:
                     try:
                         reporter.event(event)
                     except Exception as error:
                         self._drop(reporter, error)
-            if self._queue.empty() and not self._ended:
-                self._call("pause")
+            if events and self._queue.empty() and not self._ended:
+                self._call("pause", self._reporters)
             self._closing.wait(pause)
-        self._call("close")
+        self._call("close", self._reporters)
+
+    def _tick(self) -> float | None:
+        """Call `tick` of the reporters for which it is due. Returns the seconds until the next one is, None without."""
+        if not self._due:
+            return None
+        now = time.monotonic()
+        ticking = [reporter for reporter, due in self._due if due <= now]
+        if ticking:
+            self._due = [(r, now + r.interval if due <= now else due) for r, due in self._due]
+            self._call("tick", ticking)
+        return min([due for _, due in self._due], default=now) - now
 
     def _gated(self, events: list[Event], gate: EventGate) -> list[Event]:
         if self.gate_error is None:
@@ -93,19 +118,22 @@ class EventDispatcher:
         failed = self.gate_error
         return [event.with_error(failed) if isinstance(event, RunFinished) else event for event in events]
 
-    def _next_events(self) -> list[Event]:
+    def _next_events(self, timeout: float | None) -> list[Event]:
         """Wait for an event and return all queued events. Ignores events that are emitted after `close`."""
         events: list[Event] = []
         for _ in range(max(1, self._queue.qsize())):  # not until it is empty: others may fill it as fast
-            event = self._queue.get()
+            try:
+                event = self._queue.get(timeout=timeout)
+            except Empty:
+                break
             if event is None:
                 self._ended = True
                 break
             events.append(event)
         return events
 
-    def _call(self, method: str) -> None:
-        for reporter in self._reporters:
+    def _call(self, method: str, reporters: Sequence[Reporter]) -> None:
+        for reporter in reporters:
             try:
                 getattr(reporter, method, lambda: None)()
             except Exception as error:
@@ -118,6 +146,7 @@ class EventDispatcher:
 
     def _drop(self, reporter: Reporter, error: Exception) -> None:
         self._reporters = [other for other in self._reporters if other is not reporter]
+        self._due = [(other, due) for other, due in self._due if other is not reporter]
         self._subscribers.clear()
         if not isinstance(error, BrokenPipeError):  # its reader has exited, as with `| head`
             name = getattr(reporter, "name", type(reporter).__name__)

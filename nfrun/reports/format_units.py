@@ -30,3 +30,17 @@ def format_size(value: float) -> str:
 def format_count(number: int, thing: str) -> str:
     """Format a count with its noun: `1 node`, `2 nodes`, `27,004 rows`."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def format_amount(value: float) -> str:
+    """Format an amount in a unit of a node's own: `1,234,567`, `0.25`, `1e+30`."""
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def format_progress(done: float, total: float | None) -> str:
+    """Format the progress of a node: `50 %  512/1,024`, or `512` if the total is not known."""
+    if not total or total < 0:
+        return format_amount(done)
+    return f"{int(100 * done / total)} %  {format_amount(done)}/{format_amount(total)}"

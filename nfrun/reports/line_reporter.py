@@ -18,9 +18,13 @@ class LineReporter:
         """Add a line, given without its newline."""
         self._lines.append(f"{line}\n")
         if len(self._lines) >= _MAX_LINES:
-            self.pause()
+            self.flush()
 
     def pause(self) -> None:
+        """Write the buffered lines."""
+        self.flush()
+
+    def flush(self) -> None:
         """Write the buffered lines and flush the stream."""
         if self._lines:
             lines, self._lines = self._lines, []
@@ -28,7 +32,7 @@ class LineReporter:
 
     def close(self) -> None:
         """Write the last lines."""
-        self.pause()
+        self.flush()
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -1,127 +1,152 @@
-"""Shows a run live on a terminal, in at most 16 rows, whatever the number of nodes."""
+"""Shows a run on a terminal: a line for each node that ran or failed, and below the lines the live view."""
 
 from __future__ import annotations
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TextIO
 
-from nfrun.core.events import AttemptStopped, Event, NodeLogged
-from nfrun.core.text import ellipsize, escape_controls
-from nfrun.reports.format_units import format_seconds
+from nfrun.core.events import (
+    AttemptStopped,
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeLogged,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    RunStarted,
+)
+from nfrun.core.text import cell_width, ellipsize, escape_controls
+from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.line_reporter import LineReporter
-from nfrun.reports.run_record import RunRecord, StageRecord
+from nfrun.reports.live_rows import DIM, FIGURE, Look, grid_of, live_rows
+from nfrun.reports.run_record import RunRecord
 
-_STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted of each, at most 16
-_BAR_WIDTH = 24
+_LONG_SECONDS = 1.0  # a node that takes as long always has a line
+_MAX_SHORT = 100  # lines of shorter nodes
+_MAX_FAILED = 100  # lines of attempts that failed
+_SHORT_NOTE = "from here on only nodes that take a second or failed have a line; -v shows all"
+_FAILED_NOTE = "from here on failures have no line; 'nfrun show' lists all"
+_ERASE = "\r\x1b[J"  # the row of the cursor and all rows below it
+_HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+def terminal_size(stream: TextIO) -> tuple[int, int]:
+    """Return the columns and rows of the terminal that a stream leads to; 80 and 24 if they are unknown."""
+    with suppress(OSError, ValueError):
+        columns, rows = os.get_terminal_size(stream.fileno())
+        if columns and rows:
+            return columns, rows
+    return 80, 24
 
 
 class LiveView(LineReporter):
-    """A reporter that redraws the state of the run until it ends. After that only the log lines of nodes remain."""
+    """A reporter that prints the lines of nodes, and redraws the state of the run below them until it ends.
 
-    def __init__(self, record: RunRecord, console: Console, name: str) -> None:
-        super().__init__(console.file)
+    `size(stream)` returns the columns and rows of the terminal, which may change during the run. With `verbose` there
+    are also lines for starts, reused and skipped nodes, and for all nodes, however many there are.
+    """
+
+    interval = 0.125
+
+    def __init__(
+        self,
+        record: RunRecord,
+        stream: TextIO,
+        name: str,
+        *,
+        colored: bool,
+        verbose: bool = False,
+        size: Callable[[TextIO], tuple[int, int]] = terminal_size,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(stream)
+        self._terminal = stream
         self._record = record
-        self._console = console
         self._name = name
-        self._live = Live(
-            get_renderable=lambda: self,
-            console=console,
-            refresh_per_second=8,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            vertical_overflow="crop",
-        )
-        self._clock = console.get_time
-        self._began = self._clock()
-        self._live.start()
+        self._size = size
+        self._clock = clock
+        self._look = Look(stream.encoding or "ascii", colored)
+        self._grid = grid_of(record)
+        self._verbose = verbose
+        self._began = clock()
+        self._is_shown = False
+        self._short = self._failed = 0  # lines of short nodes, and of attempts that failed
+        also = (NodeStarted, NodeSkipped) if verbose else ()
+        self.event_types = (RunStarted, NodeFinished, NodeRetrying, NodeFailed, AttemptStopped, NodeLogged, *also)
 
     def event(self, event: Event) -> None:
-        """Add the line that a node logged, or that its attempt was stopped."""
-        if isinstance(event, NodeLogged):
+        """Add the line of the event, if it has one."""
+        if isinstance(event, NodeFinished):
+            self._finished(event)
+        elif isinstance(event, NodeLogged):
             self.add(f"{event.node} | {ellipsize(event.text, 2_000)}")
+        elif isinstance(event, NodeFailed | NodeRetrying):
+            self._attempt_failed(event)
         elif isinstance(event, AttemptStopped):
             self.add(f"{event.node} told to stop: {escape_controls(event.why)}")
+        elif isinstance(event, NodeSkipped):
+            self._node("skipped", event.node, "skipped", f"it needs {event.because}")
+        elif isinstance(event, NodeStarted):
+            self._node("running", event.node, "started", f"attempt {event.attempt}" if event.attempt > 1 else "")
+        elif isinstance(event, RunStarted):
+            self._began = self._clock() - event.at
+
+    def tick(self) -> None:
+        """Write the lines that were added since the last frame, and draw the view below them."""
+        lines, self._lines = self._lines, []
+        self._write("".join(lines))
+
+    def pause(self) -> None:
+        """Do nothing: lines wait for the next frame."""
 
     def close(self) -> None:
-        """Print the last lines and remove the view."""
-        super().close()
-        self._live.stop()
+        """Write the last lines and remove the view."""
+        begin, end = (_ERASE, _SHOW_CURSOR) if self._is_shown else ("", "")
+        super()._write(f"{begin}{''.join(self._lines)}{end}")
+
+    def _finished(self, event: NodeFinished) -> None:
+        if not self._verbose:
+            if event.reused:
+                return
+            if event.duration < _LONG_SECONDS:
+                self._short += 1
+                if self._short > _MAX_SHORT:
+                    if self._short == _MAX_SHORT + 1:
+                        self.add(self._look.style(f"  {_SHORT_NOTE}", DIM))
+                    return
+        rows = format_count(sum(ref.rows for ref in event.outputs.values()), "row") if event.outputs else ""
+        self._node("ok", event.node, "reused" if event.reused else format_seconds(event.duration), rows)
+
+    def _attempt_failed(self, event: NodeFailed | NodeRetrying) -> None:
+        self._failed += 1
+        if self._failed > _MAX_FAILED and not self._verbose:
+            if self._failed == _MAX_FAILED + 1:
+                self.add(self._look.style(f"  {_FAILED_NOTE}", DIM))
+            return
+        error = ellipsize(event.failure.error, 200)
+        if isinstance(event, NodeRetrying):
+            error = f"attempt {event.attempt} failed, the next in {format_seconds(event.delay)}: {error}"
+        state = "failed" if isinstance(event, NodeFailed) else "retrying"
+        self._node(state, event.node, format_seconds(event.duration), error)
+
+    def _node(self, state: str, name: str, figure: str, text: str) -> None:
+        columns, _ = self._size(self._terminal)
+        padding = " " * (self._grid.labels_within(columns) - cell_width(name))
+        self.add(f"{self._look.mark(state)} {name}{padding}  {figure:>{FIGURE}}  {text}".rstrip())
 
     def _write(self, text: str) -> None:
-        # Lines are buffered because the view below is redrawn for each print.
-        self._console.print(Text(text), soft_wrap=True, end="")
+        """Write lines in place of the view, and draw it again below an empty line.
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # Runs on rich's thread while the record changes. That is safe: its nodes are never added or removed.
-        yield self.view(self._clock() - self._began)
-
-    def view(self, now: float) -> Group:
-        """Return the rows to show `now` seconds after the start."""
-        record = self._record
-        running = [name for name, node in record.nodes.items() if node.status == "running"]
-        failed = [name for name, node in record.nodes.items() if node.status in ("failed", "retrying")]
-        ended = sum(node.status not in ("waiting", "running", "retrying") for node in record.nodes.values())
-        failed_count = sum(record.nodes[name].status == "failed" for name in failed)
-        head = Text.assemble(
-            (escape_controls(self._name), "bold"),
-            f"  {ended:,}/{len(record.nodes):,} nodes  {len(running)} running  ",
-            (f"{failed_count} failed  " if failed_count else "", "red"),
-            format_seconds(now),
-            no_wrap=True,
-            overflow="ellipsis",
-        )
-        return Group(head, *self._stages(), *self._running(running, now), *self._failures(failed))
-
-    def _stages(self) -> list[Table | Text]:
-        """Return the rows of the stages around the first one that is not complete."""
-        stages = self._record.stages()
-        done = [sum(self._record.nodes[n].ended is not None for n in stage.names) for stage in stages]
-        current = next((i for i, stage in enumerate(stages) if done[i] < len(stage.names)), len(stages) - 1)
-        first = max(0, min(current - 1, len(stages) - _STAGES))
-        rows: list[Table | Text] = [_stage(stages[i], done[i]) for i in range(first, min(first + _STAGES, len(stages)))]
-        if len(stages) > _STAGES:
-            rows.append(_row(f"  … {len(stages):,} stages", "dim"))
-        return rows
-
-    def _running(self, names: list[str], now: float) -> list[Text]:
-        names.sort(key=lambda name: self._record.nodes[name].started or 0.0)
-        rows = []
-        for name in names[: _RUNNING - 1]:
-            node = self._record.nodes[name]
-            done, total = node.progress or (0.0, None)
-            progress = f"  {done:,g}/{total:,g}" if total else f"  {done:,g}" if node.progress else ""
-            rows.append(
-                _row(f"  > {ellipsize(name, 40)}  {format_seconds(max(0.0, now - (node.started or 0.0)))}{progress}")
-            )
-        if len(names) >= _RUNNING:
-            rows.append(_row(f"    … and {len(names) - _RUNNING + 1:,} more running", "dim"))
-        return rows
-
-    def _failures(self, names: list[str]) -> list[Text]:
-        rows = []
-        for name in names[-_FAILED:]:
-            node = self._record.nodes[name]
-            message = node.failure.message if node.failure else ""
-            rows.append(_row(f"  ! {ellipsize(name, 40)} {node.status}: {ellipsize(message, 80)}", "red"))
-        return rows
-
-
-def _row(text: str, style: str = "") -> Text:
-    """Return text that takes one row, however narrow the terminal is."""
-    return Text(text, style, no_wrap=True, overflow="ellipsis")
-
-
-def _stage(stage: StageRecord, done: int) -> Table:
-    row = Table.grid(padding=(0, 1))
-    for width in (12, _BAR_WIDTH, None):
-        row.add_column(width=width, no_wrap=True)
-    total = len(stage.names)
-    names = ellipsize(", ".join(stage.names[:8]), 60)
-    row.add_row(
-        f"  stage {stage.index + 1}", ProgressBar(total, done, width=_BAR_WIDTH), f"{done:,}/{total:,}  {names}"
-    )
-    return row
+        The cursor stays on the empty line. There, another program may write to the terminal without damage to the view.
+        And when the size of the terminal changes, which may wrap the rows of the view, they are all below the cursor.
+        """
+        columns, height = self._size(self._terminal)
+        now = self._clock() - self._began
+        rows = live_rows(self._record, self._name, now, self._grid, columns - 1, self._look)[: max(1, height - 2)]
+        begin = _ERASE if self._is_shown else _HIDE_CURSOR
+        self._is_shown = True
+        super()._write("\n".join([begin + text, *rows]) + f"\r\x1b[{len(rows)}A")

@@ -1,7 +1,9 @@
-"""Prints one line per event, for pipes, CI logs and dumb terminals."""
+"""Prints one line per event, for pipes, CI logs and dumb terminals, and now and then the progress of nodes."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import IO
 
 from nfrun.core.events import (
@@ -15,27 +17,74 @@ from nfrun.core.events import (
     NodeStarted,
     RunStarted,
 )
-from nfrun.core.text import ellipsize, escape_controls
-from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.reports.format_units import format_amount, format_count, format_seconds
 from nfrun.reports.line_reporter import LineReporter
+from nfrun.reports.run_record import RunRecord
+
+_SILENT_SECONDS = 60.0  # between two lines that name the nodes that run on without reporting progress
+_MAX_PROGRESS, _MAX_SILENT = 20, 6  # nodes
 
 
 class PlainLines(LineReporter):
-    """A reporter that writes ends, retries and log lines of nodes to a stream; with `verbose` also every start."""
+    """A reporter that writes ends, retries and log lines of nodes to a stream; with `verbose` also every start.
 
-    def __init__(self, stream: IO[str], name: str, *, verbose: bool = False) -> None:
+    Every ten seconds it writes how far the nodes have come that report progress, and every minute which others have
+    been running for a minute.
+    """
+
+    interval = 10.0
+
+    def __init__(
+        self,
+        record: RunRecord,
+        stream: IO[str],
+        name: str,
+        *,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(stream)
+        self._record = record
         self._name = name
         self._verbose = verbose
+        self._clock = clock
+        self._began = clock()
+        self._reported: dict[str, tuple[float, float]] = {}  # when and how far, by node, as last written
+        self._silent_at = _SILENT_SECONDS
 
     def event(self, event: Event) -> None:
         """Add the line of the event, if it has one."""
         line = self._line(event)
         if line:
-            self.add(f"{event.at:9.3f} s  {line}")
+            self._add(event.at, line)
+
+    def tick(self) -> None:
+        """Write how far the running nodes are."""
+        now = self._clock() - self._began
+        running = self._record.running
+        reporting = {name: node for name, node in running.items() if node.progress is not None}
+        reported, self._reported = self._reported, {}
+        for name, node in list(reporting.items())[:_MAX_PROGRESS]:
+            before = max(reported.get(name, (0.0, 0.0)), (node.since, 0.0))  # of this attempt
+            done, total = node.progress or (0.0, None)
+            self._reported[name] = (now, done)
+            self._add(now, f"{name} is at {_progress(done, total, done - before[1], now - before[0])}")
+        if len(reporting) > _MAX_PROGRESS:
+            self._add(now, f"… and {len(reporting) - _MAX_PROGRESS:,} more nodes report progress")
+        silent = {name: now - node.since for name, node in running.items() if name not in reporting}
+        long = [f"{name} {format_seconds(took)}" for name, took in silent.items() if took >= _SILENT_SECONDS]
+        if long and now >= self._silent_at:
+            self._silent_at = now + _SILENT_SECONDS
+            self._add(now, f"still running: {shortened(long, _MAX_SILENT)}")
+        self.flush()
+
+    def _add(self, at: float, line: str) -> None:
+        self.add(f"{at:9.3f} s  {line}")
 
     def _line(self, event: Event) -> str:
         if isinstance(event, RunStarted):
+            self._began = self._clock() - event.at
             return f"{escape_controls(self._name)}: {format_count(event.nodes, 'node')}, up to {event.slots} at a time"
         if isinstance(event, NodeStarted) and self._verbose:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
@@ -55,3 +104,15 @@ class PlainLines(LineReporter):
         if isinstance(event, NodeLogged):
             return f"{event.node} | {ellipsize(event.text, 2_000)}"
         return ""
+
+
+def _progress(done: float, total: float | None, more: float, seconds: float) -> str:
+    """Format the progress of a node, which did `more` of it in the last `seconds`."""
+    parts = [format_amount(done)]
+    if total and total > 0:
+        parts = [f"{parts[0]} of {format_amount(total)}", f"{int(100 * done / total)} %"]
+    if more > 0 and seconds > 0:
+        parts.append(f"{format_amount(more / seconds)} per second")
+        if total and total > done:
+            parts.append(f"about {format_seconds((total - done) * seconds / more)} left")
+    return ", ".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -22,6 +21,8 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.plan import Plan, longest_path
+
+_ENDED = ("ok", "reused", "failed", "skipped", "cancelled")  # the statuses that a node ends with
 
 
 @dataclass(slots=True)
@@ -73,12 +74,30 @@ class StageRecord:
         return self.busy / self.wall if self.wall else 0.0
 
 
+@dataclass(slots=True)
+class StageCounts:
+    """How many nodes a stage has, how many of them have ended, how many of these with a result, and how many failed."""
+
+    nodes: int
+    ended: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no node of the stage will run any more."""
+        return self.ended == self.nodes
+
+
 @dataclass
 class RunRecord:
     """A reporter that keeps the state of the run.
 
     It must be the first of the reporters, so that the others find it up to date. `refs` has the outputs by output id,
-    and `at` is the time of the last event in seconds since the start.
+    and `at` is the time of the last event in seconds since the start. The nodes that are `running` are in the order in
+    which their attempts started, `retrying` has those that wait for their next attempt, and `failed` those that failed,
+    in the order in which they did. These and the counts are kept up to date event by event, so that showing them costs
+    the same however many nodes there are.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -96,10 +115,17 @@ class RunRecord:
     plan: Plan
     nodes: dict[str, NodeRecord] = field(init=False)
     refs: dict[str, OutputRef] = field(default_factory=dict)
+    running: dict[str, NodeRecord] = field(default_factory=dict)
+    retrying: dict[str, NodeRecord] = field(default_factory=dict)
+    failed: dict[str, NodeRecord] = field(default_factory=dict)
+    stage_counts: list[StageCounts] = field(init=False)
+    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDED, 0))
+    _open_stage: int = 0
     end: RunFinished | None = None
     at: float = 0.0
 
     def __post_init__(self) -> None:
+        self.stage_counts = [StageCounts(len(stage)) for stage in self.plan.stages]
         self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
 
     def event(self, event: Event) -> None:
@@ -111,14 +137,18 @@ class RunRecord:
             self._finished(self.nodes[event.node], event)
         elif isinstance(event, NodeStarted):
             node = self.nodes[event.node]
+            if node.ended is not None:
+                self._run_again(node)
             node.status = "running"
             node.attempts = event.attempt
             node.queue_wait += event.queue_wait
             node.since = event.at
+            self.running[event.node] = node
             if event.attempt == 1:
                 node.started = event.at
             else:
                 node.progress = None
+                self.retrying.pop(event.node, None)
         elif isinstance(event, OutputPublished):
             self.refs[event.output] = event.ref
         elif isinstance(event, RunFinished):
@@ -126,28 +156,56 @@ class RunRecord:
         else:
             name = getattr(event, "node", None)
             if name in self.nodes:
-                self._node(self.nodes[name], event)
+                self._node(name, self.nodes[name], event)
 
-    def _node(self, node: NodeRecord, event: Event) -> None:
+    def _node(self, name: str, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
             node.progress = (event.done, event.total)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
             node.duration += event.duration
             node.failure = event.failure
+            self.running.pop(name, None)
+            self.retrying[name] = node
         elif isinstance(event, NodeFailed):
-            node.status, node.ended, node.failure = "failed", event.at, event.failure
+            node.ended, node.failure = event.at, event.failure
             node.duration += event.duration
+            self.failed[name] = node
+            self.stage_counts[node.stage].failed += 1
+            self._end(name, node, "failed")
         elif isinstance(event, NodeSkipped):
-            node.status, node.because = "skipped", event.because
+            node.because = event.because
+            self._end(name, node, "skipped")
         elif isinstance(event, NodeCancelled):
             if node.status == "running":
                 node.duration += event.at - node.since
-            node.status = "cancelled"
             node.ended = event.at if node.started is not None else None
+            self._end(name, node, "cancelled")
+
+    def _run_again(self, node: NodeRecord) -> None:
+        """Take back that a reused node has ended: it runs, since a table of it is made again."""
+        node.ended = None
+        self._counts[node.status] -= 1
+        stage = self.stage_counts[node.stage]
+        stage.ended -= 1
+        stage.succeeded -= 1
+        self._open_stage = min(self._open_stage, node.stage)
+
+    def _end(self, name: str, node: NodeRecord, status: str) -> None:
+        node.status = status
+        self._counts[status] += 1
+        self.stage_counts[node.stage].ended += 1
+        self.running.pop(name, None)
+        self.retrying.pop(name, None)
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
-        node.status, node.ended, node.failure = "reused" if event.reused else "ok", event.at, None
+        status = node.status = "reused" if event.reused else "ok"
+        node.ended, node.failure = event.at, None
+        self._counts[status] += 1
+        stage = self.stage_counts[node.stage]
+        stage.ended += 1
+        stage.succeeded += 1
+        self.running.pop(event.node, None)
         node.duration += event.duration
         node.cpu += event.cpu
         node.gil_wait += event.gil_wait
@@ -161,14 +219,20 @@ class RunRecord:
 
     # -- views -----------------------------------------------------------------------------------------------------
 
+    def open_stage(self) -> int:
+        """Return the index of the first stage that has not ended; the number of stages if all have."""
+        counts = self.stage_counts
+        while self._open_stage < len(counts) and counts[self._open_stage].has_ended:
+            self._open_stage += 1
+        return self._open_stage
+
     def named(self, status: str) -> list[str]:
         """Return the names of the nodes with this status, in the order of the file."""
         return [name for name in self.plan.nodes if name in self.nodes and self.nodes[name].status == status]
 
     def counts(self) -> dict[str, int]:
         """Return how many nodes have each status that a node can end with. Some of these may be 0."""
-        found = Counter(node.status for node in self.nodes.values())
-        return {status: found[status] for status in ("ok", "reused", "failed", "skipped", "cancelled")}
+        return dict(self._counts)
 
     @property
     def sequential(self) -> float:

@@ -244,11 +244,12 @@ class Summary:
             self._print_error(f"nfrun: {escape_controls(record.end.error)}")
         elif cancelled and record.end and record.end.status == "failed":
             self._print_error(f"not started after the failure: {shortened(cancelled, _MAX_LISTED)}{KEEP_GOING}")
-        if len(failed) > _MAX_FAILURES:
-            self._print_error(f"{format_count(len(failed), 'node')} failed, the first {_MAX_FAILURES} of them:")
         for name in failed[:_MAX_FAILURES]:
             skipped = [other for other in record.named("skipped") if record.nodes[other].because == name]
             self._print_error(failure_text(name, record.nodes[name], self._place(name), skipped))
+        if len(failed) > _MAX_FAILURES:
+            more = len(failed) - _MAX_FAILURES
+            self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
 
     def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)

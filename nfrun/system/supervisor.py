@@ -31,7 +31,7 @@ _REACT_SECONDS = 2.0  # a runner that does not react to a signal for so long is 
 _KILL_SECONDS = 0.1  # after a second request, until the rest is killed; 0.2 s are promised for all of it
 _REPORT_SECONDS = 0.02  # for the runner to report that a signal reached it too
 _LOOK_SECONDS = 0.001
-_SHOW_CURSOR = "\x1b[?25h"
+_REMOVE_LIVE_VIEW = "\r\x1b[J\x1b[?25h"  # erases what is below the cursor, and shows it again
 _PID_BYTES = 8
 _ENDED_BY_NODE = 128 + signal.SIGKILL  # the exit code of a run that is killed
 _REACTED = 0  # the runner's answer to _ASK; its other messages are numbers of signals that reached it
@@ -284,8 +284,7 @@ class _Supervisor:
     def _print(self, what: str) -> None:
         """Print one line to stderr after the run was killed, and a JSON document if the run cannot have printed one."""
         hint = f"; {self._hint}" if self._hint else ""
-        # A live view may have hidden the cursor and left it in the middle of a line.
-        begin = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
+        begin = _REMOVE_LIVE_VIEW if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""
         write_fd(2, f"{begin}nfrun: {what}{hint}\n")
         if not self._reported:
             self._print_document(what)

@@ -25,7 +25,7 @@ CODES = (0, 1, 2, 74, 77)
 # Except newline and tab: C0, DEL, C1, direction marks and overrides, line and paragraph separators, surrogates.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What the live view itself writes: colours, erased lines, and the cursor moved, hidden and shown.
-OURS = re.compile("\x1b\\[(?:[0-9;]*m|[0-9]*[ABCDGK]|2K|\\?25[lh])|\r")
+OURS = re.compile("\x1b\\[(?:[0-9;]*m|[0-9]*[ABCDGJK]|2K|\\?25[lh])|\r")
 THEIRS = re.compile("\x1b\\[(?:5;37;105m|2J|6n|999;1H)")  # sequences of PIECES that the live view never writes
 
 PIECES = (

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from nfrun.core.events import RunFinished
+from nfrun.core.errors import Cause
+from nfrun.core.events import Event, Failure, NodeCancelled, NodeFailed, NodeFinished, NodeSkipped, RunFinished
 from nfrun.core.plan import Node, make_plan
 from nfrun.reports.last_line import last_line
 from nfrun.reports.run_record import RunRecord
+
+FAILURE = Failure(Cause.NODE, "", "")
+END: dict[str, Callable[[str], Event]] = {
+    "ok": lambda node: NodeFinished(0.0, node, 1),
+    "reused": lambda node: NodeFinished(0.0, node, 1, reused=True),
+    "failed": lambda node: NodeFailed(0.0, node, 1, FAILURE),
+    "skipped": lambda node: NodeSkipped(0.0, node, "n0"),
+    "cancelled": lambda node: NodeCancelled(0.0, node, "Ctrl-C"),
+}
 
 
 def record(status: str, seconds: float, **counts: int) -> RunRecord:
     """Return the record of a run in which so many nodes ended with each status."""
     statuses = [state for state, count in counts.items() for _ in range(count)]
     found = RunRecord(make_plan([Node(f"n{i}") for i in range(len(statuses))], slots=1))
-    for node, state in zip(found.nodes.values(), statuses, strict=True):
-        node.status = state
+    for name, state in zip(found.nodes, statuses, strict=True):
+        found.event(END[state](name))
     found.event(RunFinished(seconds, status))
     return found
 

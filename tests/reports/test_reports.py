@@ -41,7 +41,6 @@ from nfrun.reports.console import console
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
-from nfrun.reports.live_view import LiveView
 from nfrun.reports.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
@@ -195,7 +194,7 @@ def test_the_events_file_has_a_line_for_each_event() -> None:
 
 def test_plain_lines() -> None:
     out = io.StringIO()
-    report = PlainLines(out, "p")
+    report = PlainLines(RunRecord(plan(a="")), out, "p")
     for event in [
         *EVENTS[:7],
         NodeLogged(2.1, "b", "stdout", "hi \x1b[1m"),
@@ -220,7 +219,7 @@ def test_plain_lines() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [lambda out: PlainLines(out, "p"), EventsFile])
+@pytest.mark.parametrize("make", [lambda out: PlainLines(RunRecord(plan(a="")), out, "p"), EventsFile])
 def test_lines_are_written_together(make: Callable[[io.StringIO], PlainLines | EventsFile]) -> None:
     """Otherwise a flood of lines would wait for the GIL once per line."""
     writes: list[int] = []
@@ -256,38 +255,11 @@ def test_back_pressure_has_room_for_ten_thousand_lines(earlier: int) -> None:
 
 def test_plain_lines_show_starts_when_verbose() -> None:
     out = io.StringIO()
-    report = PlainLines(out, "p", verbose=True)
+    report = PlainLines(RunRecord(plan(a="")), out, "p", verbose=True)
     report.event(NodeStarted(0.5, "b", 1))
     report.event(NodeStarted(1.5, "b", 2))
     report.pause()
     assert out.getvalue() == "    0.500 s  b started\n    1.500 s  b started (attempt 2)\n"
-
-
-@pytest.mark.parametrize("running", [0, 3, 900])
-@pytest.mark.parametrize("failed", [0, 2, 50])
-@pytest.mark.parametrize("width", [100, 30])
-def test_the_live_view_has_at_most_16_rows(running: int, failed: int, width: int) -> None:
-    of = plan(**{f"n{i}": f"n{i - 100}" if i >= 100 else "" for i in range(2_000)})
-    events: list[Event] = [NodeStarted(0.0, f"n{i}", 1) for i in range(running + failed)]
-    events += [NodeFailed(1.0, f"n{i}", 1, FAILURE) for i in range(failed)]
-    events += [NodeProgressed(1.0, f"n{i}", 1, 2) for i in range(failed, failed + running)]
-    shown = Console(width=width, color_system=None)
-    terminal = Console(file=io.StringIO(), width=100, force_terminal=True)
-    view = LiveView(record_of(events, of), terminal, "big")
-    try:
-        with shown.capture() as capture:
-            shown.print(view.view(2.0))
-    finally:
-        view.close()
-    lines = capture.get().rstrip("\n").split("\n")
-    assert len(lines) <= 16
-    if width < 100:
-        return
-    assert lines[0].startswith(f"big  {failed:,}/2,000 nodes  {running} running")
-    assert ("… 20 stages" in capture.get()) is True
-    assert (f"and {running - 5:,} more running" in capture.get()) == (running > 5)
-    assert ("! n0 failed" in capture.get() or failed != 2) is True
-    assert "\x1b[31m" not in capture.get()
 
 
 def summary(
@@ -706,28 +678,6 @@ def test_numbers_are_shown_as_they_are(record: RunRecord, value: float, text: st
     assert text in summary(record, pa.table({"n": [value]}))[0].split()
 
 
-def test_lines_of_nodes_are_printed_together_when_there_is_time_and_at_the_end(record: RunRecord) -> None:
-    out = io.StringIO()
-    printed: list[str] = []
-
-    class Counting(Console):
-        def print(self, *objects: Any, **options: Any) -> None:
-            printed.extend(
-                text for text in map(str, objects) if text.startswith("a ")
-            )  # other calls print the view itself
-            super().print(*objects, **options)
-
-    view = LiveView(record, Counting(file=out, width=80, force_terminal=True), "p")
-    for i in range(503):
-        view.event(NodeLogged(0.1, "a", "stdout", f"line {i}"))
-    assert [text.count("a | line") for text in printed] == [500]
-    view.pause()
-    view.pause()
-    view.event(AttemptStopped(0.2, "a", 1, "timeout"))
-    view.close()
-    assert [text.splitlines()[-1] for text in printed] == ["a | line 499", "a | line 502", "a told to stop: timeout"]
-
-
 def test_a_reporter_is_paused_when_no_event_is_waiting() -> None:
     paused = threading.Event()
     seen: list[str] = []
@@ -876,3 +826,150 @@ def test_a_reporter_that_raises_in_pause_is_removed() -> None:
     assert reported.wait(10)
     dispatcher.close()
     assert messages == ["nfrun: the report Broken stopped: ValueError: no room"]
+
+
+def test_a_reporter_ticks_while_no_events_come() -> None:
+    ticked = threading.Semaphore(0)
+    seen: list[str] = []
+
+    class Clock:
+        interval = 0.001
+
+        def event(self, event: Event) -> None:
+            seen.append("event")
+
+        def tick(self) -> None:
+            ticked.release()
+
+        def pause(self) -> None:
+            seen.append("pause")
+
+    dispatcher = EventDispatcher([Clock()], print)
+    for _ in range(3):
+        assert ticked.acquire(timeout=10)
+    dispatcher.close()
+    assert seen == []
+
+
+def test_a_reporter_ticks_while_events_keep_coming() -> None:
+    ticked = threading.Event()
+
+    class Busy:
+        interval = 0.001
+
+        def event(self, event: Event) -> None:
+            if not ticked.is_set():
+                dispatcher.emit(event)
+
+        def tick(self) -> None:
+            ticked.set()
+
+    dispatcher = EventDispatcher([Busy()], print)
+    dispatcher.emit(RunStarted(0.0, 1, 1))
+    assert ticked.wait(10)
+    dispatcher.close()
+
+
+def test_a_reporter_that_raises_in_tick_is_removed() -> None:
+    messages: list[str] = []
+    reported = threading.Event()
+
+    class Broken:
+        interval = 0.001
+
+        def event(self, event: Event) -> None:
+            pass
+
+        def tick(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    def on_error(message: str) -> None:
+        messages.append(message)
+        reported.set()
+
+    dispatcher = EventDispatcher([Broken()], on_error)
+    assert reported.wait(10)
+    dispatcher.close()
+    assert messages == ["nfrun: the report Broken stopped: Input/output error"]
+
+
+def progress_lines(ticks: Sequence[float], *events: Event, names: str = "abc") -> list[str]:
+    """Return the lines of a run that are written when the clock shows `ticks`. Events come when it is time for them."""
+    now = 0.0
+    record = RunRecord(plan(**dict.fromkeys(names.split() if " " in names else names, "")))
+    out = io.StringIO()
+    report = PlainLines(record, out, "p", clock=lambda: 100.0 + now)
+    report.event(RunStarted(0.0, 3, 2))
+    report.pause()
+    out.truncate(0)
+    out.seek(0)
+    left = list(events)
+    for now in ticks:
+        while left and left[0].at <= now:
+            record.event(left.pop(0))
+        report.tick()
+    return out.getvalue().splitlines()
+
+
+def test_plain_lines_show_progress_every_ten_seconds() -> None:
+    lines = progress_lines(
+        [10.0, 20.0, 30.0, 40.0, 50.0],
+        NodeStarted(2.0, "a", 1),
+        NodeStarted(2.0, "b", 1),
+        NodeProgressed(9.0, "a", 2_000, 1_000_000),
+        NodeProgressed(19.0, "a", 502_000, 1_000_000),
+        NodeProgressed(19.5, "b", 0.5, None),
+        NodeProgressed(29.0, "a", 1_000_000, 1_000_000),
+        NodeRetrying(31.0, "a", 1, 1.0, FAILURE),
+        NodeStarted(35.0, "a", 2),
+        NodeProgressed(36.0, "a", 50, 100),
+        NodeFinished(41.0, "a", 2),
+        NodeFinished(42.0, "b", 1),
+    )
+    assert lines == [
+        "   10.000 s  a is at 2,000 of 1,000,000, 0 %, 250 per second, about 1 h 6 m left",
+        "   20.000 s  a is at 502,000 of 1,000,000, 50 %, 50,000 per second, about 9.96 s left",
+        "   20.000 s  b is at 0.5, 0.0278 per second",
+        "   30.000 s  a is at 1,000,000 of 1,000,000, 100 %, 49,800 per second",
+        "   30.000 s  b is at 0.5",
+        "   40.000 s  b is at 0.5",
+        "   40.000 s  a is at 50 of 100, 50 %, 10 per second, about 5.00 s left",
+    ]
+
+
+def test_plain_lines_name_nodes_that_run_on_in_silence_every_minute() -> None:
+    names = " ".join(f"n{i}" for i in range(9))
+    lines = progress_lines(
+        [10.0 * i for i in range(1, 20)],
+        NodeStarted(5.0, "n0", 1),
+        *[NodeStarted(70.0, f"n{i}", 1) for i in range(1, 9)],
+        NodeProgressed(71.0, "n8", 1, 0),
+        NodeFinished(175.0, "n0", 1),
+        names=names,
+    )
+    assert [line for line in lines if "n8 is at" not in line] == [
+        "   70.000 s  still running: n0 65.0 s",
+        "  130.000 s  still running: n0 2 m 5 s, n1 60.0 s, n2 60.0 s, n3 60.0 s, n4 60.0 s, n5 60.0 s and 2 more",
+        "  190.000 s  still running: n1 2 m 0 s, n2 2 m 0 s, n3 2 m 0 s, n4 2 m 0 s, n5 2 m 0 s, n6 2 m 0 s and 1 more",
+    ]
+
+
+def test_plain_lines_do_not_show_the_progress_of_any_number_of_nodes() -> None:
+    names = [f"n{i}" for i in range(50)]
+    started = [NodeStarted(0.0, name, 1) for name in names]
+    lines = progress_lines(
+        [10.0], *started, *[NodeProgressed(1.0, name, 1, 2) for name in names], names=" ".join(names)
+    )
+    assert lines[19:] == [
+        "   10.000 s  n19 is at 1 of 2, 50 %, 0.1 per second, about 10.0 s left",
+        "   10.000 s  … and 30 more nodes report progress",
+    ]
+
+
+def test_of_many_failures_the_summary_shows_five() -> None:
+    names = [f"n{i}" for i in range(12)]
+    failed = [NodeFailed(1.0, name, 1, FAILURE) for name in names]
+    record = record_of([*failed, RunFinished(2.0, "failed")], plan(**dict.fromkeys(names, "")))
+    err = summary(record, quiet=True, cpu=(0.0,), elsewhere=(0.0,))[1]
+    assert err.count("\np.yaml:4:3 (n") == 5
+    assert err.endswith("\n\n… and 7 more nodes failed: 'nfrun show' lists them all\np: failed, 12 failed, 2.0 s\n")

@@ -1,0 +1,69 @@
+"""Measures what a run pays for being shown on a terminal: a frame of the live view, and keeping the record.
+
+Neither may depend on the number of nodes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from bench.measure import Line, Sample, clocked, interleaved, versus
+from bench.noop import layers
+from nfrun.core.events import Event, NodeFinished, NodeStarted
+from nfrun.core.plan import Node, Plan, make_plan
+from nfrun.reports.live_view import LiveView
+from nfrun.reports.run_record import RunRecord
+
+_SMALL, _LARGE = 1_000, 100_000
+_FRAMES = 200
+
+
+def measure(folder: Path, repeat: int) -> Iterator[Line]:
+    """Measure both in runs of 1,000 and of 100,000 nodes of which half have ended."""
+    plans = {count: _plan(count) for count in (_SMALL, _LARGE)}
+    frames = interleaved({count: partial(_frames, plan) for count, plan in plans.items()}, repeat)
+    what = f"live view, a frame: {_LARGE:,} nodes / {_SMALL:,}"
+    yield versus(what, frames[_LARGE], frames[_SMALL], "<= 1.5", each=_FRAMES)
+    records = interleaved({count: partial(_fold, plan) for count, plan in plans.items()}, repeat)
+    per_node = {count: [Sample(s.cpu / count, s.wall / count) for s in records[count]] for count in plans}
+    yield versus(f"record, a node of {_LARGE:,} / of {_SMALL:,}", per_node[_LARGE], per_node[_SMALL], "<= 1.5")
+
+
+def _plan(count: int) -> Plan:
+    return make_plan([Node(name, needs) for name, needs in layers(count).items()], slots=8)
+
+
+def _events(plan: Plan) -> list[Event]:
+    names = [name for stage in plan.stages for name in stage]
+    ended = names[: len(names) // 2]
+    events: list[Event] = []
+    for name in ended:
+        events += [NodeStarted(1.0, name, 1), NodeFinished(2.0, name, 1, duration=1.0)]
+    return [*events, *[NodeStarted(2.0, name, 1) for name in names[len(ended) : len(ended) + 8]]]
+
+
+def _frames(plan: Plan) -> Sample:
+    record = RunRecord(plan)
+    for event in _events(plan):
+        record.event(event)
+    view = LiveView(record, io.StringIO(), "many", colored=True)
+    view.tick()  # the first frame looks for the first open stage
+
+    def draw() -> None:
+        for _ in range(_FRAMES):
+            view.tick()
+
+    return clocked(draw)
+
+
+def _fold(plan: Plan) -> Sample:
+    record, events = RunRecord(plan), _events(plan)
+
+    def fold() -> None:
+        for event in events:
+            record.event(event)
+
+    return clocked(fold)
