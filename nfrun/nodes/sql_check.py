@@ -185,8 +185,13 @@ def _check_tables(
 
 
 def _parsed(text: str) -> Any:
-    """Return the syntax tree of queries as JSON values, None if the text is something else."""
-    found = json.loads(_connection().execute(_SERIALIZE, [text]).fetchone()[0])
+    """Return the syntax tree of queries as JSON values, None if the text is something else or nested too deeply."""
+    import duckdb
+
+    try:
+        found = json.loads(_connection().execute(_SERIALIZE, [text]).fetchone()[0])
+    except (duckdb.Error, RecursionError):
+        return None
     return None if found["error"] else found
 
 

@@ -214,6 +214,22 @@ def test_a_wrong_input_is_not_reported_twice(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "with a as (" * 3000 + "select 1" + ") from a" * 3000,
+        "select * from " + "(select * from " * 900 + "flights" + ")" * 900,
+        "select case " * 2000,
+        "select " + "(" * 5000 + "1" + ")" * 5000,
+        "select '" + "x" * 1_000_000 + "'",
+    ],
+    ids=["with", "from", "case", "brackets", "long"],
+)
+def test_queries_that_are_long_or_nested_deeply(tmp_path: Path, query: str) -> None:
+    errors = errors_in(tmp_path, query)
+    assert all("DuckDB cannot parse this query: " in error for error in errors)
+
+
 def test_nothing_is_found_without_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = builtins.__import__
 
