@@ -2,7 +2,8 @@
 
 `options` declares the options. `fast_args` parses plain command lines, and `typer_app` all others; both call the
 functions in `commands`. `run` runs a pipeline as a function, after `run_setup`; `run_command` makes the command of it,
-with `run_reports`. `bench` carries out `nfrun bench`. `exit_codes` reports errors.
+with `run_reports`. `bench` carries out `nfrun bench`. `lookback_commands` carries out the commands that look back, with
+the options in `lookback_options`. `exit_codes` reports errors.
 
 Other packages use:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from nfrun.cache.cache_key import reader_digest
@@ -15,6 +16,7 @@ from nfrun.lookback.run_list import RUNNING, ListedRun
 
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
 _MAX_LISTED = 6
+_REFERENCE = re.compile(r"[0-9][0-9-]*|last(-ok)?(~[0-9]+)?")  # looks like a run, and not like a node
 _INPUT = "input "  # begins the names of key inputs that are inputs of the node
 
 
@@ -115,6 +117,8 @@ def _no_such_node(run: ListedRun, node: str) -> str:
     names = [found.node for found in read_nodes(run)]
     close = closest_match(node, names)
     hint = f"did you mean '{close}'?" if close else _which(names)
+    if _REFERENCE.fullmatch(node):
+        hint = f"did you mean --run {node}?"
     not_yet = " has not ended" if run.status == RUNNING else " is not recorded"
     return f"the node '{ellipsize(node)}'{not_yet} in run {run.number}: {hint}"
 

@@ -277,6 +277,9 @@ def test_an_unknown_node_is_an_error_with_the_nearest_name(here: Here, tmp_path:
     found = here(tmp_path, "show", "recnt")
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == "nfrun: the node 'recnt' is not recorded in run 2: did you mean 'recent'?\n"
+    for run in ("2", "last", "last-ok~1", "1-20231114-221320"):
+        message = f"the node '{run}' is not recorded in run 2: did you mean --run {run}?"
+        assert here(tmp_path, "show", run).stderr == f"nfrun: {message}\n"
     found = here(tmp_path, "show", "\x1b[31m", "--json")
     message = "the node '\\x1b[31m' is not recorded in run 2: its nodes are hello, late, orders, recent, report, score"
     assert (found.returncode, found.stderr) == (2, f"nfrun: {message}\n")
