@@ -172,6 +172,25 @@ def test_pipelines_of_one_name_share_neither_lock_nor_timings(folder: Folder) ->
     ended(first)
 
 
+def test_the_end_of_a_run_removes_no_tables_of_a_pipeline_that_runs(folder: Folder) -> None:
+    folder.write("p.yaml", ROWS)
+    folder.write("steps.py", "def rows():\n    return {'n': 1}\n")
+    wait = "nap: {run: 'echo > ready; while [ ! -e go ]; do sleep 0.01; done', needs: more}"
+    more = "  more: {sql: 'select * from rows', inputs: rows}\n"
+    folder.write("long.yaml", f"nodes:\n  rows: {{python: 'steps:rows'}}\n{more}  {wait}\n")
+    first = folder.start("run", "long.yaml")
+    while not (folder.path / "ready").exists():
+        assert first.poll() is None
+    tables = {path.name for path in (folder.path / ".nfrun" / "runs").glob("1-*/*.arrow")}
+    assert "rows.1.arrow" in tables
+    folder.run("p.yaml", "--cache-size", "0")
+    assert {path.name for path in (folder.path / ".nfrun" / "runs").glob("1-*/*.arrow")} >= tables
+    folder.go()
+    ended(first)
+    folder.run("p.yaml", "--cache-size", "0")
+    assert not list((folder.path / ".nfrun" / "runs").glob("1-*/rows.1.arrow"))
+
+
 def test_a_clean_needs_all_runs_to_have_ended(folder: Folder) -> None:
     folder.write("p.yaml", ROWS)
     first = folder.holding()
@@ -379,6 +398,23 @@ def test_a_restored_folder_is_understood(folder: Folder) -> None:
     assert found["run"].startswith("2-")
     assert found["nodes"]["rows"]["status"] == "reused"
     assert not (folder.path / "b" / "calls").exists()
+
+
+LOST = ["lock", "locks", "locks/p.yaml", "timings", "index.db", "runs/*/*.arrow", "runs/1-*", "runs/2-*/journal.jsonl"]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_folder_restored_in_part_gives_the_right_result(folder: Folder, lost: str) -> None:
+    folder.write("p.yaml", ROWS)
+    digest = [folder.run()["outputs"]["more"]["digest"] for _ in range(2)][1]
+    for path in (folder.path / ".nfrun").glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    before = folder.runs()
+    found = folder.run()
+    assert found["outputs"]["more"]["digest"] == digest
+    assert Path(found["outputs"]["more"]["path"]).is_file()
+    assert found["run"] not in before
+    assert found["run"].startswith("3-")
 
 
 def old_journal(folder: Folder, id: str, number: int, status: str = "ok") -> None:
