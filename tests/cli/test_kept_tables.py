@@ -285,3 +285,29 @@ def test_the_variable_is_the_budget_if_there_is_no_option(
     monkeypatch.setenv("NFRUN_CACHE_SIZE", "0")
     trial.run()
     assert len(trial.files()) == 3
+
+
+def test_clean_changes_no_decision(trial: Trial) -> None:
+    """Whatever state of the file is taken up again: within the budget, only files go that no run needs."""
+    trial.write(CHAIN)
+    states = []
+    for old, new in (("value: 7", "value: 8"), ("value: 1", "value: 2"), ("value: 8", "value: 7"), ("", "")):
+        trial.run("--cache-size", "1500")
+        states.append((trial.path / "p.yaml").read_text())
+        trial.replace(old, new)
+    (first,) = (trial.path / ".nfrun/runs").glob("1-*")
+    (first / "half.arrow.partial").touch()
+    (first / "a.1.arrow.bad").touch()
+
+    def decisions() -> list[dict[str, str]]:
+        found = []
+        for state in states:
+            trial.write(state)
+            found.append(trial.reasons())
+        return found
+
+    before = decisions()
+    assert before[-1] == {}
+    done = trial.clean("--cache-size", "1500").stdout
+    assert done.startswith("removed 0 runs and 2 other files")
+    assert decisions() == before
