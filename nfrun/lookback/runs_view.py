@@ -87,7 +87,7 @@ def run_json(run: ListedRun) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "status": run.status,
         "started": iso_time(run.at),
-        "ended": iso_time(run.ending.at if run.ending else None),
+        "ended": iso_time((run.ending.at if run.ending else 0) or None),
         "wall_s": None if run.duration is None else round(run.duration, 6),
         "counts": count_nodes(run),
         "error": (run.ending.error if run.ending else "") or None,

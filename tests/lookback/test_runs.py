@@ -127,3 +127,10 @@ def test_json_is_one_document(here: Here, tmp_path: Path, kept: Kept) -> None:
     killed = {"run": "2-20231114-221320", "status": "killed", "ended": None, "wall_s": None}
     assert document["runs"][0].items() >= {**killed, "changed_params": {"day": 2}}.items()
     assert len(json.loads(here(tmp_path, "runs", "--json", "-n", "1").stdout)["runs"]) == 1
+
+
+def test_json_of_an_older_run_has_null_for_what_is_not_recorded(here: Here, tmp_path: Path, kept: Kept) -> None:
+    kept.add_older(3, "failed", "a")
+    (run,) = json.loads(here(tmp_path, "runs", "--json").stdout)["runs"]
+    assert (run["number"], run["started"], run["counts"]) == (3, "2023-10-01T08:00:00Z", {"ok": 1, "reused": 0})
+    assert (run["ended"], run["wall_s"], run["params"]) == (None, None, {})

@@ -334,3 +334,21 @@ def test_nothing_in_the_folder_changes(here: Here, tmp_path: Path, kept: Kept) -
     for folder in folders:
         folder.chmod(0o700)
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in tmp_path.rglob("*")} == before
+
+
+def test_a_real_run_with_many_failures_is_shown_as_it_was(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all failures and their frames, why the nodes ran, and the secrets that they print masked."""
+    monkeypatch.setenv("TOKEN", "hunter2")
+    nodes = "".join(f'  n{i}: {{python: "steps:fail", with: {{n: {i}}}}}\n' for i in range(8))
+    (tmp_path / "p.yaml").write_text(f'secrets: [TOKEN]\nenv: {{TOKEN: "${{{{ secrets.TOKEN }}}}"}}\nnodes:\n{nodes}')
+    body = "    token = context.env['TOKEN']\n    print(token)\n    raise ValueError(f'{n} {token}')\n"
+    (tmp_path / "steps.py").write_text(f"def fail(n, context):\n{body}")
+    assert here(tmp_path, "run", "p.yaml", "-q", "-k").returncode == 1
+    text = shown(here, tmp_path)
+    for i in range(8):
+        assert f"node 'n{i}' failed: ValueError: {i} ***\n  steps.py:4 in fail\n" in text
+        assert re.search(rf"^n{i} +failed .* it has not finished in any run that is kept$", text, re.MULTILINE)
+    assert here(tmp_path, "logs", "n3").stdout == "stdout | ***\n"
+    assert "hunter2" not in text + shown(here, tmp_path, "--json") + shown(here, tmp_path, "n3")
