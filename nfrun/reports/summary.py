@@ -152,9 +152,6 @@ class Summary:
         from nfrun.reports.console import print_line
 
         record = self._record
-        reused = record.named("reused")
-        if reused:
-            print_line(err, f"reused {len(reused):,} of {format_count(len(record.nodes), 'node')} from earlier runs")
         obstacles = self._obstacles()
         new = [name for name, why in obstacles.items() if why]
         for name in new[:_MAX_OBSTACLES]:
@@ -168,7 +165,7 @@ class Summary:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
             print_line(err, f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
-        if len(reused) == len(record.nodes):
+        if record.counts()["reused"] == len(record.nodes):
             return
         path, longest = record.critical_path()
         wall = record.end.at if record.end else record.at

@@ -583,19 +583,21 @@ def _is_gone(pid: int) -> bool:
     return done.stdout.strip() == "" or done.stdout.strip().startswith("Z")
 
 
-def test_on_a_terminal_the_view_is_live_and_leaves_only_results(folder: Folder) -> None:
+def test_on_a_terminal_the_view_is_live_and_leaves_lines_and_results(folder: Folder) -> None:
     (folder.path / "p.yaml").write_text("nodes: {a: {run: 'until [ -e go ]; do :; done; echo seen >&2'}}\n")
     env = {**folder.env, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     env.pop("CI", None)
     child = pexpect.spawn(
         sys.executable, ["-m", "nfrun", "run", "p.yaml"], cwd=str(folder.path), env=env, encoding="utf-8", timeout=30
     )
-    child.expect("0/1 nodes  1 running")
+    child.expect("0/1 nodes .*1 running")
     child.expect("stage 1")
-    child.expect("> a  ")
+    child.expect_exact("▸\x1b[0m a  ")
     (folder.path / "go").touch()
     child.expect("a \\| seen")
+    child.expect_exact("✓\x1b[0m a  ")
     child.expect("critical path")
+    child.expect("p: ok, 1 ran, ")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
