@@ -211,10 +211,13 @@ def cleaned(trial: Trial, folder: Path, work: Path, budget: int, told: str) -> N
 
 
 def decisions(folder: Path, work: Path) -> Mapping[str, str]:
-    """Return why each node would run now, "" for those that would be reused."""
+    """Return why each node would run now, "" for those that would be reused.
+
+    Those too whose tables are made again: `clean` removes tables over the budget, after a run that was killed.
+    """
     spec = resolve(folder / FILE, given={}, params_file=None, environ={}, run_id="plan").pipeline
     found = run_cache.forecast(spec, plan_of(spec), WorkDir(work), lambda text: None)
-    return {name: decision.reason for name, decision in found.items()}
+    return {name: "" if decision.made_again else decision.reason for name, decision in found.items()}
 
 
 if __name__ == "__main__":
