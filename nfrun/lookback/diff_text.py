@@ -21,6 +21,7 @@ Rows = Callable[[OutputDiff], "RowDiff | str | None"]
 _MAX_NODES, _MAX_TIMES = 50, 10
 _MAX_COLUMNS, _MAX_CELLS = 8, 6  # of a schema, and of a row
 _MAX_FILES = 4
+_NO_ROW = "no row differs in the columns that both have"
 _SECONDS = 0.001  # a smaller difference of times is not shown
 
 
@@ -128,7 +129,7 @@ def _row_lines(found: RowDiff | str | None) -> Iterator[str]:
         yield found
         return
     counts = ((found.changed, "changed"), (found.added, "new"), (found.removed, "gone"))
-    yield ", ".join(f"{format_count(count, 'row')} {word}" for count, word in counts if count) or "no row differs"
+    yield ", ".join(f"{format_count(count, 'row')} {word}" for count, word in counts if count) or _NO_ROW
     for row in found.rows:
         yield _row_text(found.by, row)
 

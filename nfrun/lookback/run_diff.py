@@ -44,9 +44,9 @@ class NodeDiff:
     """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
 
     `changes` says in words what changed of its code, inputs, values, packages and files, "" if nothing is known to have
-    changed. `status` and `error` are those of both runs; the status in a run that does not have the node is "", or `not
-    ended` if the run was killed. `outputs` are those that differ, and `files` the names of files that it wrote with
-    another content.
+    changed; of a node that did not finish, why it ran or did not run. `status` and `error` are those of both runs. The
+    status in a run that does not have the node is "", or `not ended` if the run was killed. `outputs` are those that
+    differ, and `files` the names of files that it wrote with another content.
     """
 
     node: str
@@ -162,7 +162,7 @@ def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair)
         names = dict.fromkeys([*before.wrote, *after.wrote])
         files = [file for file in names if before.wrote.get(file) != after.wrote.get(file)]
     elif isinstance(after, UnfinishedNode):
-        changes = after.reason
+        changes = f"'{after.because}' did not finish" if after.status == "skipped" else after.because or after.reason
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
     if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
         return None

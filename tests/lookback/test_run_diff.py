@@ -15,6 +15,7 @@ from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
 from nfrun.lookback.diff_text import diff_document, diff_lines
 from nfrun.lookback.layout import Look
+from nfrun.lookback.row_diff import RowDiff
 from nfrun.lookback.run_diff import RunDiff, diff_runs, schema_changes
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.runs_view import run_json
@@ -136,6 +137,24 @@ def test_nodes_that_are_new_gone_or_failed_are_shown() -> None:
         "",
         "time            run 1   run 2  slower by",
         "the whole run  1.00 s  2.00 s    +1.00 s",
+    ]
+
+
+def test_a_skipped_node_says_for_which_it_was_skipped() -> None:
+    skipped = UnfinishedNode("save", "skipped", because="score", reason="it reads 'score', which runs")
+    lines = shown(difference(node("save", reused=True), skipped))
+    assert lines[2] == "changed  save: reused -> skipped; 'score' did not finish"
+
+
+def test_rows_without_a_difference_say_so() -> None:
+    other = output(OutputId("a"), schema="m: int64", digest="d2")
+    diff = difference(node("a"), node("a", "k2", key_inputs={"text": "2"}, outputs=(other,)))
+    lines = shown(diff, rows=lambda output: RowDiff("row", 0, 0, 0, ()))
+    assert lines[3:7] == [
+        "           other content, 2 rows",
+        "             + m: int64",
+        "             - n: int64",
+        "             no row differs in the columns that both have",
     ]
 
 
