@@ -1,15 +1,15 @@
 """Keeps an index of the journals of a work folder, so that a lookup reads the lines that it needs and no others.
 
-The index is `index.db`, an SQLite file that points to lines of journals and holds what lists of runs need. The journals
-have all of it, so losing it loses nothing: it is made anew if it is damaged or of another version. It is brought up to
-date when it is opened and when a run ends, in one transaction. Where it cannot be written, a copy in memory takes its
-place. It holds names of runs and files, and no other paths.
+The index is `index.db`, an SQLite file that points to lines of journals and lists the tables that they name. The
+journals have all of it, so losing it loses nothing: it is made anew if it is of another version, or if it is not as
+nfrun left it, which the checksum in `index.sum` shows. It is brought up to date when it is opened and when a run ends,
+in one transaction. Where it cannot be written, a copy in memory takes its place. It holds names of runs and files, and
+no other paths.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nfrun.cache.index_file import connect, is_file, is_sealed, open_seal, uri, write_seal
 from nfrun.cache.index_tables import (
     APPLICATION,
     FIND_ENTRIES,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 INDEX = "index.db"
-_BUSY_SECONDS = 5.0
+SEAL = "index.sum"
 _LONGEST_LINE = 1 << 28
 # SQLite's codes of errors that say nothing about the content: no permission, locked, no memory, read-only, I/O error,
 # full, cannot be opened.
@@ -136,9 +137,12 @@ class RunIndex:
             db = self._opened()
             # If it cannot be written, the next list finds out again that the files are gone.
             with suppress(sqlite3.Error):
-                if gone:
-                    with transaction(db):
-                        db.executemany("delete from tables where home = ? and file = ?", gone)
+                if gone and not self._read_only:
+                    with open_seal(self._work.path / SEAL, read_only=self._read_only) as seal:
+                        with transaction(db):
+                            db.executemany("delete from tables where home = ? and file = ?", gone)
+                        if db.execute("pragma database_list").fetchone()[2]:  # it is not in memory
+                            write_seal(seal, self._work.path / INDEX)
 
     # -- lookups -----------------------------------------------------------------------------------------------------
 
@@ -217,7 +221,7 @@ class RunIndex:
             with suppress(sqlite3.Error):
                 self._db = self._open_file()
                 return
-        self._db = self._brought_up_to_date(_connect(":memory:"))
+        self._db = self._brought_up_to_date(connect(":memory:"))
 
     def _list_folders(self) -> None:
         self._folders = {folder.name: folder for folder in self._work.run_folders()}
@@ -229,12 +233,21 @@ class RunIndex:
         if not self._read_only:
             with suppress(OSError):  # if it is there; else it is made so that only its owner can read it
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        if not _is_file(path):
+        if not is_file(path):
             raise sqlite3.DatabaseError("the index is not an ordinary file")
-        db = _connect(_uri(path, "ro" if self._read_only else "rw"))
+        with open_seal(self._work.path / SEAL, read_only=self._read_only) as seal:
+            if not is_sealed(seal, path):
+                raise sqlite3.DatabaseError("the index is damaged")
+            db = self._open_whole(path, rows)
+            if not self._read_only:
+                write_seal(seal, path)
+        return db
+
+    def _open_whole(self, path: Path, rows: RunRows | None) -> sqlite3.Connection:
+        db = connect(uri(path, "ro" if self._read_only else "rw"))
         try:
             if self._read_only and self._changes(db) != ([], []):
-                file, db = db, _connect(":memory:")
+                file, db = db, connect(":memory:")
                 with closing(file):
                     file.backup(db)
             return self._brought_up_to_date(db, rows)
@@ -252,7 +265,7 @@ class RunIndex:
         path = self._work.path / INDEX
         try:
             is_ours = False
-            if _is_file(path):
+            if is_file(path):
                 with path.open("rb") as file:
                     is_ours = file.read(72)[68:] == APPLICATION.to_bytes(4, "big")
             path.with_name(f"{INDEX}-journal").unlink(missing_ok=True)
@@ -333,30 +346,8 @@ class RunIndex:
                 add_shown(db, self._rows(run))
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)  # a pipe would block, and a link may lead anywhere
-    except OSError:
-        return False
-
-
 def _row(*values: Any) -> tuple[Any, ...]:
     return values
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    import sqlite3
-
-    db = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    db.execute("pragma synchronous = off")  # after a power loss it is made anew if need be
-    return db
-
-
-def _uri(path: Path, mode: str) -> str:
-    """Return the name of a file for SQLite; it may have any bytes."""
-    plain = b"/.-_"
-    name = "".join(chr(b) if (b < 128 and chr(b).isalnum()) or b in plain else f"%{b:02x}" for b in os.fsencode(path))
-    return f"file:{name}?mode={mode}"
 
 
 def _names(folder: Path | None) -> Collection[str]:
