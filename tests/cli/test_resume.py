@@ -1,4 +1,4 @@
-"""Tests of `--resume`, `cache`, `plan --resume`, `clean` and `--durable`."""
+"""Tests of reuse in whole processes, and of `cache`, `plan`, `clean` and `--durable`."""
 
 from __future__ import annotations
 
@@ -150,10 +150,8 @@ def test_a_query_runs_again_if_a_file_that_it_names_has_changed(trial: Trial, se
     assert document["outputs"]["q"]["digest"] != before
 
 
-@pytest.mark.parametrize(("more", "setting"), [("", "--resume"), ("\n            cache: true", "'cache: true'")])
-def test_a_missing_file_error_names_the_reused_node_that_may_have_made_it(
-    trial: Trial, more: str, setting: str
-) -> None:
+@pytest.mark.parametrize("more", ["", "\n            cache: true"])
+def test_a_missing_file_error_names_the_reused_node_that_may_have_made_it(trial: Trial, more: str) -> None:
     trial.write(
         "p.yaml",
         f"""
@@ -171,10 +169,8 @@ def test_a_missing_file_error_names_the_reused_node_that_may_have_made_it(
     trial.replace("p.yaml", '"true"', '"true # again"')
     assert trial.statuses("--resume", code=1) == {"other": "ok", "make": "reused", "load": "failed"}
     assert "no such file: data.csv" in trial.stderr
-    assert f"\n  'make' was reused and may have made it: without {setting} it runs again\n" in trial.stderr
-    if more:
-        trial.replace("p.yaml", "    cache: true\n", "")
-    assert set(trial.statuses().values()) == {"ok"}
+    assert "\n  'make' was reused and may have made it: '--force make' runs it again\n" in trial.stderr
+    assert set(trial.statuses("--force", "make").values()) == {"ok"}
 
 
 def test_a_declared_file_that_no_node_wrote_fails_the_node_that_declares_it(trial: Trial) -> None:
@@ -264,9 +260,9 @@ def test_what_a_reused_node_had_read_and_connected_to_still_counts(trial: Trial)
     assert trial.statuses("--resume") == {"a": "ok", "b": "ok"}
 
 
-def test_without_resume_everything_runs_again(trial: Trial) -> None:
+def test_with_fresh_everything_runs_again(trial: Trial) -> None:
     trial.run()
-    trial.run()
+    trial.run("--fresh")
     assert trial.calls == ["numbers", "double", "total"] * 2
 
 
@@ -345,14 +341,13 @@ def test_every_kind_of_node_is_reused(trial: Trial) -> None:
     }
 
 
-def test_a_cached_node_is_reused_in_every_run_and_another_in_none(trial: Trial) -> None:
+def test_a_node_with_cache_false_is_never_reused_and_the_tables_of_a_cached_one_stay(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, cache: true}")
     trial.replace("p.yaml", "inputs: {table: double}}", "inputs: {table: double}, cache: false}")
     trial.run()
     trial.nfrun("clean", "--cache-size", "0")
     assert trial.files() == ["double.1.arrow", "total.1.arrow"]
-    assert trial.statuses() == {"numbers": "ok", "double": "reused", "total": "ok"}
-    assert trial.statuses("--resume")["total"] == "ok"
+    assert trial.statuses() == {"numbers": "reused", "double": "reused", "total": "ok"}
     assert trial.statuses("-p", "count=5")["double"] == "ok"
     assert trial.statuses()["double"] == "reused", "every value has a place"
 
@@ -450,26 +445,23 @@ def test_pipelines_of_one_name_in_one_work_folder_do_not_share_a_cache(trial: Tr
     assert again["nodes"]["n"]["status"] == "reused", "nor is the one in the way of what is kept of the other"
 
 
-def test_plan_resume_says_which_nodes_run_and_why(trial: Trial) -> None:
-    text = trial.nfrun("plan", "p.yaml", "--resume").stdout
-    assert text.count("it has not finished in any run that is kept") == 1
+def test_the_plan_says_which_nodes_run_and_why(trial: Trial) -> None:
     trial.run()
-    plan = trial.nfrun("plan", "p.yaml", "--resume").stdout
+    plan = trial.nfrun("plan", "p.yaml").stdout
     assert "\n  reuse  numbers  python" in plan
-    assert "\n--resume reuses 3 of 3 nodes\n" in plan
-    plan = trial.nfrun("plan", "p.yaml", "--resume", "-p", "count=5").stdout
+    assert "\nnfrun run reuses 3 of 3 nodes\n" in plan
+    plan = trial.nfrun("plan", "p.yaml", "-p", "count=5").stdout
     assert "\n  run    numbers  python" in plan
     assert "\n         the value 'count' changed\n" in plan
     assert "\n         it reads 'numbers', which runs; reused after all if its inputs turn out the same\n" in plan
     trial.replace("steps.py", "sum(", "0 + sum(")
     trial.nfrun("clean", "--cache-size", "0")
-    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--resume", "--format", "json").stdout)["nodes"]
+    nodes = json.loads(trial.nfrun("plan", "p.yaml", "--format", "json").stdout)["nodes"]
     assert {name: (node["resume"], node["why"]) for name, node in nodes.items()} == {
         "numbers": ("run", "its table is made again, as 'double' reads it"),
         "double": ("run", "its table is made again, as 'total' reads it"),
         "total": ("run", "the function steps:total changed"),
     }
-    assert "resume" not in trial.nfrun("plan", "p.yaml", "--format", "json").stdout
 
 
 def test_plan_refuses_wrong_parameters(trial: Trial, here: Here) -> None:
@@ -481,7 +473,7 @@ def test_plan_refuses_wrong_parameters(trial: Trial, here: Here) -> None:
 def test_clean_removes_what_is_over_the_budget_and_with_all_every_run(trial: Trial) -> None:
     assert trial.nfrun("clean").stdout == f"nothing to remove: there is no {trial.path}/.nfrun\n"
     trial.run()
-    trial.run("-p", "count=4")
+    trial.run("--fresh")
     trial.write("broken", "")
     trial.run("-p", "count=5", code=1)
     runs = sorted((trial.path / ".nfrun/runs").iterdir(), key=lambda path: read_journal(path).started.number)
@@ -771,7 +763,8 @@ def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
 
 def test_durable_runs_give_the_same_digests(trial: Trial) -> None:
     trial.replace("p.yaml", "inputs: {table: numbers}}", "inputs: {table: numbers}, executor: process}")
-    assert trial.run("--durable")["outputs"]["total"]["digest"] == trial.run()["outputs"]["total"]["digest"]
+    found = [trial.run(*words)["outputs"]["total"]["digest"] for words in (["--durable"], ["--fresh"])]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("line", ["finished", "ended"])
@@ -840,17 +833,3 @@ def test_metadata_and_categories_seen_by_readers_matter(
     assert {name: node["status"] for name, node in document["nodes"].items()} == {"a": "ok", "b": "ok"}
     assert document["outputs"]["b"]["digest"] not in (before, ""), "which it sees"
     assert trial.statuses("--resume", *options) == {"a": "reused", "b": "reused"}
-
-
-def test_a_resumed_run_says_once_why_a_node_is_not_reused(trial: Trial) -> None:
-    trial.write("steps.py", "URL = 'https://me:secret@api.example.com/v1'\ndef numbers(count): return {'url': URL}\n")
-    trial.write("p.yaml", "nodes:\n  numbers: {python: 'steps:numbers', with: {count: 1}}\n")
-    told = (
-        "node 'numbers' is not reused: it may connect to api.example.com (the address is in steps.py:1); "
-        "say 'cache: true' to reuse it\n"
-    )
-    assert "not reused" not in trial.nfrun("run", "p.yaml").stderr
-    done = trial.nfrun("run", "p.yaml", "--resume")
-    assert done.stderr.count(told) == done.stderr.count("not reused") == 1
-    trial.replace("p.yaml", "count: 1}", "count: 1}, cache: true")
-    assert "not reused" not in trial.nfrun("run", "p.yaml", "--resume").stderr
