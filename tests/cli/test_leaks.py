@@ -158,8 +158,8 @@ def trial(tmp_path: Path) -> Trial:
 
 def test_a_run_writes_no_secret(trial: Trial) -> None:
     trial.pipeline(LEAKS)
-    for words in (("--verbose", "--events", "events.jsonl"), ("--json", "--quiet", "--events", "events.jsonl")):
-        done = trial.nfrun("run", "p.yaml", "-k", "--keep", *words, code=1)
+    for words in (["--verbose"], ["--json", "--quiet"]):
+        done = trial.nfrun("run", "p.yaml", "-k", "--keep", "--fresh", "--events", "events.jsonl", *words, code=1)
         assert found_in(done.stdout) == []
         assert found_in(done.stderr) == []
         for path, content in trial.written().items():

@@ -98,7 +98,7 @@ class Project:
 
     def placed(self, text: str, **options: Any) -> bool:
         """Run the node `node`, and return whether it ran in another process."""
-        pid: int = self.run(text, **options)["node"][0]["pid"]
+        pid: int = self.run(text, fresh=True, **options)["node"][0]["pid"]
         return pid != os.getpid()
 
 
@@ -109,13 +109,13 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
 
 
 def test_nodes_that_seed_and_draw_have_one_result_at_every_number_of_slots(project: Project) -> None:
-    found = [project.run(SEEDS, slots=slots) for slots in (1, 2, 4, 8)]
+    found = [project.run(SEEDS, slots=slots, fresh=True) for slots in (1, 2, 4, 8)]
     assert all(rows == found[0] for rows in found)
 
 
 @pytest.mark.slow
 def test_nodes_that_seed_and_draw_have_one_result_in_fifty_runs(project: Project) -> None:
-    found = [project.run(SEEDS, slots=n % 8 + 1) for n in range(50)]
+    found = [project.run(SEEDS, slots=n % 8 + 1, fresh=True) for n in range(50)]
     assert all(rows == found[0] for rows in found)
 
 
