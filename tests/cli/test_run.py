@@ -72,9 +72,9 @@ def test_an_executor_of_others_runs_a_pipeline_by_its_name(folder: Path, monkeyp
 """
     run(folder, nodes, executor="single")
     assert ran == ["single"]
-    run(folder, nodes, executor="single", resume=True)
+    run(folder, nodes, executor="single")
     assert ran == ["single"], "the result of the first run is used"
-    run(folder, nodes, executor="thread")
+    run(folder, nodes, executor="thread", fresh=True)
     assert ran == ["single", "nfrun-worker-1"]
 
 

@@ -77,7 +77,8 @@ def test_run_imports_the_supervisor(folder: Path) -> None:
 
 def test_validate_and_plan_import_yaml_alone(folder: Path) -> None:
     assert imported(folder, "validate", "script.yaml") == {"yaml"}
-    assert imported(folder, "plan", "hello.yaml") == {"yaml"}
+    assert imported(folder, "plan", "--fresh", "hello.yaml") == {"yaml"}
+    assert imported(folder, "plan", "hello.yaml") == {"xxhash", "yaml"}
 
 
 def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:

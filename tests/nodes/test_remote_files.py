@@ -77,7 +77,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 def run(folder: Path, service: Service, more: str = "") -> str:
     """Run a node that reads the file, and return its status."""
     (folder / "p.yaml").write_text(f"nodes:\n  x: {{read: '{service.uri}', with: {{format: csv}}{more}}}\n")
-    result = run_pipeline(RunOptions(folder / "p.yaml", resume=True))
+    result = run_pipeline(RunOptions(folder / "p.yaml"))
     assert result.end.status == "ok", result.record.nodes["x"].failure
     return result.record.nodes["x"].status
 
@@ -90,7 +90,7 @@ def test_a_remote_file_is_read_again_when_its_etag_has_changed(service: Service,
     assert [run(tmp_path, service) for _ in range(2)] == ["ok", "reused"]
     journals = "".join(path.read_text() for path in tmp_path.glob(".nfrun/runs/*/journal.jsonl"))
     assert "file s3://bucket/x.csv" in journals
-    assert "secret" not in journals
+    assert "secret" not in journals.replace('"secrets": []', "")
 
 
 def test_a_remote_file_without_an_etag_is_read_every_time(service: Service, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_validate_asks_nobody(service: Service, tmp_path: Path) -> None:
 
 PLAN = """
 import sys
-sys.argv = ["nfrun", "plan", "p.yaml", "--resume"]
+sys.argv = ["nfrun", "plan", "p.yaml"]
 import nfrun.tables.remote_versions
 nfrun.tables.remote_versions.PATIENCE_SECONDS = 0.3
 from nfrun.__main__ import main
@@ -137,8 +137,9 @@ main()
 
 
 def test_a_plan_does_not_wait_for_a_service_that_does_not_answer(service: Service, tmp_path: Path) -> None:
+    assert run(tmp_path, service) == "ok"
+    service.requests.clear()
     service.go_on = threading.Event()
-    (tmp_path / "p.yaml").write_text(f"nodes:\n  x: {{read: '{service.uri}', with: {{format: csv}}}}\n")
     command = [sys.executable, "-c", PLAN]
     done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")
