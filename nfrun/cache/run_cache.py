@@ -81,15 +81,16 @@ class RunCache:
             return RunHistory(self._index, work.pipeline_name(pipeline), warn=warn, keep_bad=True)
 
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
-        if not fresh:
-            self._history = read_history()
-            self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, force=force)
-            again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
-            self._observed.made_again.update(again)
-        for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
-            self._keys.definition(name)
-            self._keys.facts(name)
         with ExitStack() as on_error:
+            on_error.callback(self._index.close)
+            if not fresh:
+                self._history = read_history()
+                self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, force=force)
+                again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
+                self._observed.made_again.update(again)
+            for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
+                self._keys.definition(name)
+                self._keys.facts(name)
             with name_errors(folder / JOURNAL):
                 journal = Journal(folder, fsync=fsync)
                 on_error.callback(journal.close)
