@@ -22,11 +22,11 @@ from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.lookback.first_rows import command_again
+from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
 
-Node = FinishedNode | UnfinishedNode
 _MAX_LISTED = 6
 _MANY = 20  # entries of so many nodes are not looked for one by one
 
@@ -205,12 +205,6 @@ class RunTables:
         state = "" if self.journal.ended else f" that has ended in it (it is {self.run.status})"
         has = f"it has {shortened(list(known), _MAX_LISTED)}" if known else "no node has ended in it"
         return f"{self} has no output '{ellipsize(name)}'{state}: {has}"
-
-
-def ends_of(journal: JournalContents) -> dict[str, Node]:
-    """Return the nodes that have ended in a run, by id, in the order of the journal; those that failed come last."""
-    ends: list[Node] = [*journal.finished, *journal.unfinished]
-    return {end.node: end for end in ends}
 
 
 def is_intact(path: Path, output: FinishedOutput) -> bool:

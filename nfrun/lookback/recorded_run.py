@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedNode, FinishedOutput, UnfinishedNode, read_journal
+from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
 from nfrun.lookback.run_list import RUNNING, ListedRun
 
+Node = FinishedNode | UnfinishedNode
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
 _MAX_LISTED = 6
 _REFERENCE = re.compile(r"[0-9][0-9-]*|last(-ok)?(~[0-9]+)?")  # looks like a run, and not like a node
@@ -56,21 +57,25 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
 
     Each of these is in the order in which they started, or else in that of the journal.
     """
-    journal = read_journal(run.folder)
-    nodes = [*map(_of_finished, journal.finished), *map(_of_unfinished, journal.unfinished)]
+    nodes = map(_recorded, ends_of(read_journal(run.folder)).values())
     return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
 def read_node(run: ListedRun, node: str) -> RecordedNode:
     """Return one node of a run. Raises NotRecorded if the journal does not have it."""
-    journal = read_journal(run.folder, only=[f'"node": {json.dumps(node)}'])
-    for finished in journal.finished:
-        if finished.node == node:
-            return _of_finished(finished)
-    for unfinished in journal.unfinished:
-        if unfinished.node == node:
-            return _of_unfinished(unfinished)
-    raise NotRecorded(_no_such_node(run, node))
+    found = ends_of(read_journal(run.folder, only=[f'"node": {json.dumps(node)}'])).get(node)
+    if found is None:
+        raise NotRecorded(_no_such_node(run, node))
+    return _recorded(found)
+
+
+def ends_of(journal: JournalContents) -> dict[str, Node]:
+    """Return the nodes that have ended in a run, by id, in the order of the journal; those that failed come last.
+
+    A node has a second line if its table was made again, or was to be: that one counts.
+    """
+    ends: list[Node] = [*journal.finished, *journal.unfinished]
+    return {end.node: end for end in ends}
 
 
 def read_inputs(run: ListedRun, node: RecordedNode) -> Iterator[tuple[str, FinishedOutput | None]]:
@@ -95,22 +100,11 @@ def _inputs(node: RecordedNode) -> Mapping[str, str]:
     return {part[len(_INPUT) :]: value for part, value in key_inputs.items() if part.startswith(_INPUT)}
 
 
-def _of_finished(found: FinishedNode) -> RecordedNode:
-    status = "reused" if found.reused else "ok"
-    return RecordedNode(found.node, status, found.duration, found.started, found.attempts, found.reason, finished=found)
-
-
-def _of_unfinished(found: UnfinishedNode) -> RecordedNode:
-    return RecordedNode(
-        found.node,
-        found.status,
-        found.duration,
-        found.started,
-        found.attempts,
-        found.reason,
-        found.because,
-        found.failure,
-    )
+def _recorded(found: Node) -> RecordedNode:
+    of_all = (found.duration, found.started, found.attempts, found.reason)
+    if isinstance(found, FinishedNode):
+        return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found)
+    return RecordedNode(found.node, found.status, *of_all, found.because, found.failure)
 
 
 def _no_such_node(run: ListedRun, node: str) -> str:

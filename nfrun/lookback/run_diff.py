@@ -12,7 +12,7 @@ from nfrun.cache.reuse_decision import entry_changes
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
-from nfrun.lookback.opened_tables import Node, ends_of
+from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
 

@@ -111,6 +111,21 @@ p.yaml: node 'score' failed after 3 attempts: KeyError: 'price'
     )
 
 
+def test_a_node_whose_table_was_made_again_is_shown_once(here: Here, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    earlier = kept.add(1)
+    again = "its table is made again, as 'c' reads it"
+    reused = [finished(name, reused=True, home=earlier.name) for name in "ab"]
+    kept.add(
+        2,
+        "failed",
+        nodes=[*reused, finished("a", reason=again), UnfinishedNode("b", "failed", failure(), reason=again)],
+    )
+    lines = [line.split()[:2] for line in shown(here, tmp_path).splitlines() if line[:2] in ("a ", "b ")]
+    assert lines == [["b", "failed"], ["a", "ok"]]
+    assert shown(here, tmp_path, "a").startswith(f"node 'a' in run 2: ran, 0 us\n  why it ran  {again}\n")
+
+
 def test_all_failures_are_listed(here: Here, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     names = [f"n{number}" for number in range(60)]
