@@ -85,7 +85,7 @@ class JournalWriter:
         self._waiting: dict[_Prerequisite, list[str]] = {}
         self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
         self._unfinished: list[UnfinishedNode] = []  # whose lines are written with the next batch
-        self._counts = dict.fromkeys(STATUSES, 0)
+        self._status: dict[str, str] = {}  # of the nodes that are in the journal, by their last line
         self.error: Exception | None = None
         self.end: RunFinished | None = None
 
@@ -102,6 +102,9 @@ class JournalWriter:
                 self._end(event)
             elif self.error or not isinstance(event, _RECORDED):
                 if isinstance(event, NodeStarted):
+                    if event.node in self._ended:  # it makes its table again, and only the line of that is written
+                        del self._prerequisites[event.node], self._starts[event.node]
+                        self._admit((event.node,))
                     first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
                     self._starts[event.node] = first, event.at, event.attempt
                     self._inputs[event.node] = event.inputs
@@ -147,7 +150,8 @@ class JournalWriter:
                     self._write_unfinished()
                     if lacking and event.status == "ok":
                         raise LookupError(f"it lacks {', '.join(lacking)}")
-                    at, counts = time.time(), self._counts
+                    at, found = time.time(), list(self._status.values())
+                    counts = {status: found.count(status) for status in STATUSES}
                     self._journal.ended(event.status, at=at, duration=event.at, counts=counts, error=event.error)
         except Exception as error:
             self._fail(error)
@@ -214,8 +218,7 @@ class JournalWriter:
             del self._prerequisites[node]
             finished = self._finished(self._ended[node])
             self._journal.finished(finished)
-            self._counts["reused" if finished.reused else "ok"] += 1
-            self._counts["reused"] -= node in self._written_keys  # its table was made again
+            self._status[node] = "reused" if finished.reused else "ok"
             self._inputs.pop(node, None)
             self._admit((node,))
             self._written_keys[node] = None if finished.key is None else dependency_digest(finished)
@@ -261,20 +264,18 @@ class JournalWriter:
             reads=seen.reads,
             obstacle=seen.obstacle,
             started=started,
-            attempts=end.attempt,
+            attempts=end.attempt - (end.node in self._observed.used),
             reason=self._redact(self._reason(end.node)),
         )
 
     def _unfinished_node(self, event: NodeFailed | NodeSkipped | NodeCancelled) -> UnfinishedNode:
         started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
-        status = _UNFINISHED[type(event)]
-        self._counts[status] += 1
-        self._counts["reused"] -= event.node in self._written_keys  # its table was to be made again
+        self._status[event.node] = status = _UNFINISHED[type(event)]
         return UnfinishedNode(
             event.node,
             status,
             getattr(event, "failure", None),
-            attempts,
+            attempts - (attempts > 0 and event.node in self._observed.used),  # the first one was a hit
             started,
             getattr(event, "duration", event.at - last),
             getattr(event, "because", "") or getattr(event, "why", ""),

@@ -250,6 +250,35 @@ def test_a_node_whose_table_was_made_again_is_recorded_twice(tmp_path: Path) -> 
     assert warnings == []
 
 
+def test_a_node_that_starts_again_before_its_line_is_written_has_the_line_of_the_second_end(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, node("a"), node("b", "a"))
+    trial.observed_files.used["b"] = FinishedNode("b", "k", {}, (), {})
+    trial.ended("a")
+    trial.ended("b", reused=True)
+    assert trial.nodes == []
+    inputs = {OutputId("a"): replace(trial.ref("a"), digest=None)}
+    assert trial.writer.admit([NodeStarted(3.0, "b", 2, inputs)])
+    trial.published("a")
+    assert trial.nodes == ["a"]
+    trial.emit(NodeFinished(4.0, "b", 2, {"b": again(trial, "b")}), OutputPublished(4.0, "b", again(trial, "b")))
+    trial.emit(RunFinished(5.0, "ok"))
+    _, b = trial.contents.finished
+    assert (b.reused, b.key_inputs.get("input a"), b.started, b.attempts) == (False, "digest of a traits", 3.0, 1)
+    assert trial.contents.counts == {"ok": 2, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
+
+
+def test_a_node_that_ran_twice_in_a_run_is_counted_once(tmp_path: Path) -> None:
+    """As a source of which the table was not kept, and was read once more."""
+    trial = Trial(tmp_path, node("a"))
+    trial.ended("a")
+    trial.published("a")
+    ref = again(trial, "a")
+    trial.emit(NodeStarted(1.0, "a", 2), NodeFinished(1.0, "a", 2, {"a": ref}), OutputPublished(1.0, "a", ref))
+    trial.emit(RunFinished(2.0, "ok"))
+    assert [end.attempts for end in trial.contents.finished] == [1, 2]
+    assert trial.contents.counts == {"ok": 1, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
+
+
 def test_a_reused_node_whose_table_cannot_be_made_again_is_counted_once(tmp_path: Path) -> None:
     trial = Trial(tmp_path, node("a"), node("b"))
     for name in "ab":
