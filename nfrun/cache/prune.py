@@ -68,7 +68,8 @@ def _needed(
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
     with closing(RunIndex(work, read_only=True)) as index:
-        tables = kept_tables(index)
+        # A table without results is one of a killed run, which had not written the line of its node.
+        tables = [table for table in kept_tables(index) if table.results]
     removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}

@@ -150,8 +150,9 @@ def test_an_earlier_cached_output_stays_if_the_latest_is_gone(trial: Trial) -> N
     assert (first / "a.1.arrow").exists()
 
 
-def test_files_that_no_journal_names_go_and_logs_stay(trial: Trial) -> None:
-    folder = trial.run("a")
+@pytest.mark.parametrize("ended", ["ok", ""])
+def test_files_that_no_journal_names_go_and_logs_stay(trial: Trial, ended: str) -> None:
+    folder = trial.run("a", ended=ended)
     for name in ("b.1.arrow", "b.1.arrow.partial", "a.1.arrow.bad"):
         (folder / name).touch()
     for name in ("scratch", LOGS):
@@ -164,6 +165,13 @@ def test_files_that_no_journal_names_go_and_logs_stay(trial: Trial) -> None:
         *(f"runs/{folder.name}/{name}" for name in ("a.1.arrow.bad", "b.1.arrow", "b.1.arrow.partial", "scratch")),
         "timings/p.yaml.json.partial",
     ]
+
+
+def test_a_table_that_no_journal_names_does_not_push_others_out(trial: Trial) -> None:
+    trial.run("a", key="k1")
+    killed = trial.run("a", key="k2", ended="")
+    (killed / "b.1.arrow").write_bytes(b"." * PAGE)
+    assert trial.pruned(budget=2 * PAGE) == [f"runs/{killed.name}/b.1.arrow"]
 
 
 def test_runs_without_a_readable_journal_go(trial: Trial) -> None:
