@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -65,7 +66,7 @@ class RunCache:
         redact: Callable[[str], str] = str,
         verify: bool = False,
     ) -> None:
-        self._pipeline = pipeline
+        self._pipeline, self._folder = pipeline, folder
         self._keep, self._budget = keep, budget
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
@@ -172,8 +173,9 @@ class RunCache:
         return found
 
     def _was_told(self, name: str, why: str) -> bool:
-        """Whether the last run of the node had the same reason not to reuse it, as far as the journal shows."""
-        for last in self._history.of_node(name)[:1] if self._history else ():
+        """Whether the node's last run before this one had the same reason, as far as the journals show."""
+        before = (end for end in self._history.of_node(name) if end.folder != self._folder) if self._history else ()
+        for last in islice(before, 1):
             is_same_code = self._keys.definition(name).items() <= last.key_inputs.items()
             return why in (last.obstacle, last.reason) or (is_same_code and why == self._keys.obstacle(name))
         return False

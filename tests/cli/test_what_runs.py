@@ -280,7 +280,7 @@ def test_what_a_node_connects_to_is_told_once_too(trial: Trial) -> None:
     body = "with socket.socket() as s: s.connect_ex(('127.0.0.1', 1))\n    return {'n': 1}"
     trial.write("steps.py", f"import socket\ndef f():\n    {body}\n")
     trial.write("p.yaml", "nodes:\n  a: {python: 'steps:f'}\n")
-    shown = [trial.nfrun("run", "p.yaml").stderr for _ in range(3)]
+    shown = [trial.nfrun("run", "p.yaml", *words).stderr for words in (("--force", "a"), (), ("--force", "a"))]
     assert ["node 'a' is not reused: it connects to 127.0.0.1" in err for err in shown] == [True, False, False]
     assert ["not reused: a ('nfrun plan' says why)" in err for err in shown] == [False, True, True]
 
