@@ -138,7 +138,7 @@ class RunRecord:
         elif isinstance(event, NodeStarted):
             node = self.nodes[event.node]
             if node.ended is not None:
-                self._run_again(node)
+                self._take_back(node)
             node.status = "running"
             node.attempts = event.attempt
             node.queue_wait += event.queue_wait
@@ -174,16 +174,20 @@ class RunRecord:
             self.stage_counts[node.stage].failed += 1
             self._end(name, node, "failed")
         elif isinstance(event, NodeSkipped):
+            self._take_back(node)
             node.because = event.because
             self._end(name, node, "skipped")
         elif isinstance(event, NodeCancelled):
             if node.status == "running":
                 node.duration += event.at - node.since
+            self._take_back(node)
             node.ended = event.at if node.started is not None else None
             self._end(name, node, "cancelled")
 
-    def _run_again(self, node: NodeRecord) -> None:
-        """Take back that a reused node has ended: it runs, since a table of it is made again."""
+    def _take_back(self, node: NodeRecord) -> None:
+        """Take back the end of a node of which a table is made again, or was to be."""
+        if node.status not in ("ok", "reused"):
+            return
         node.ended = None
         self._counts[node.status] -= 1
         stage = self.stage_counts[node.stage]

@@ -262,6 +262,13 @@ def test_a_node_whose_table_is_made_again_is_counted_once() -> None:
     assert (record.counts()["ok"], record.counts()["reused"], record.open_stage(), record.running) == (2, 0, 2, {})
 
 
+@pytest.mark.parametrize("event", [NodeCancelled(2.0, "a", "node 'x' failed"), NodeSkipped(2.0, "a", "x")])
+def test_a_node_whose_table_was_to_be_made_again_is_counted_once(event: Event) -> None:
+    record = record_of(plan(a="", b="a"), NodeStarted(0.0, "a", 1), NodeFinished(0.0, "a", 1, reused=True), event)
+    assert (sum(record.counts().values()), record.counts()["reused"], record.open_stage()) == (1, 0, 1)
+    assert (record.stage_counts[0].ended, record.stage_counts[0].succeeded) == (1, 0)
+
+
 # ------------------------------------------------------------------ what is written
 
 
