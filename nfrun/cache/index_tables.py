@@ -52,11 +52,11 @@ do update set run = excluded.run, number = excluded.number, cached = excluded.ca
 _SHOW_TABLE = "update tables set shown_ok = max(shown_ok, ?) where home = ? and file = ?"
 FIND_ENTRIES = """
 select id, start, length from entries join runs on ref = run
-where node = ? and pipeline = ? order by entries.number desc, id desc limit ? offset ?
+where node = ? and pipeline = ? order by entries.number desc, id desc, start desc limit ? offset ?
 """
 OF_LAST_RUN = """
 select node, id, start, length from entries join runs on ref = run
-where ref = (select ref from runs where pipeline = ? order by number desc, id desc limit 1)
+where ref = (select ref from runs where pipeline = ? order by number desc, id desc limit 1) order by start
 """
 LIST_TABLES = """
 select home, file, pipeline, output, key, content, tables.size, seconds, tables.number, cached,

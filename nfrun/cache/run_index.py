@@ -91,13 +91,16 @@ class RunIndex:
             self._db = self._open_file(rows)
 
     def entries(self, pipeline: str, node: str) -> Iterator[FinishedNode]:
-        """Yield the journal entries of a node, the latest run first. A line is read when it is its turn."""
-        given: set[str] = set()
+        """Yield the journal entries of a node, the latest run first. A line is read when it is its turn.
+
+        A run has several where the node was reused, and then its table was made again: the later one first.
+        """
+        given: set[tuple[str, int]] = set()
         pointers = self._pointers(pipeline, node)
         was_wrong = False
         while (pointer := next(pointers, None)) is not None:
             run, start, length = pointer
-            if run in given:
+            if (run, start) in given:
                 continue
             with self._lock:
                 entry = self._entry(run, start, length, node)
@@ -105,7 +108,7 @@ class RunIndex:
                     self._make_anew()
                     was_wrong, pointers = True, self._pointers(pipeline, node)
             if entry is not None:
-                given.add(run)
+                given.add((run, start))
                 yield entry
 
     def pipelines(self) -> set[str]:

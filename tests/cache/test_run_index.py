@@ -116,7 +116,7 @@ def expected_entries(work: WorkDir) -> list[object]:
         for node in NODES:
             seen: dict[str, tuple[str, str | None, str]] = {}
             for run in runs:
-                for entry in run.finished:
+                for entry in reversed(run.finished):
                     if run.started is not None and run.started.pipeline == pipeline and entry.node == node:
                         seen.setdefault(entry.home or run.folder.name, (run.folder.name, entry.key, entry.home))
             found.append(list(seen.values()))
@@ -178,6 +178,25 @@ def test_a_reused_entry_takes_the_place_of_the_one_that_it_reuses(trial: Trial) 
         assert found[0][0] == last.name
     with closing(sqlite3.connect(trial.file)) as db:
         assert db.execute("select count(*) from entries").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_of_two_lines_of_a_node_in_a_run_the_later_comes_first(trial: Trial, read_only: bool) -> None:
+    """So it is where a node was reused, and then its table was made again."""
+    for number in range(3):
+        home = f"{3 * number}-20250101-000000"  # as texts, they are before and after the id of the run
+        before = replace(finished("a"), outputs=(replace(finished("a").outputs[0], home=home),), home=home)
+        trial.run(replace(before, reused=True), finished("b"), finished("a"))
+    first, second, third = (folder.name for folder in trial.work.run_folders())
+    with trial.index(read_only=read_only) as index:
+        assert [run + home for run, _, home in entries(index, "p.yaml", "a")] == [
+            third,
+            f"{third}6-20250101-000000",
+            second,
+            f"{second}3-20250101-000000",
+            first,
+            f"{first}0-20250101-000000",
+        ]
 
 
 def test_only_the_lines_that_are_asked_for_are_read(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +303,8 @@ def fill(trial: Trial, chance: random.Random, count: int) -> None:
                 before = list(index.entries(pipeline, name))
             if before and chance.random() < 0.6:
                 nodes.append(reused(chance.choice(before)))
+                if chance.random() < 0.3:  # its table was made again
+                    nodes.append(finished(name, f"k{chance.randrange(3)}"))
             else:
                 nodes.append(finished(name, f"k{chance.randrange(3)}", cached=chance.random() < 0.2))
         ended, save = chance.choice(("ok", "ok", "failed", "")), chance.random() < 0.7
