@@ -13,6 +13,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from nfrun.code.module_finder import find_module, is_installed
+from nfrun.code.source_import import imported_sources
 from nfrun.system.checksums import file_checksum, text_checksum
 from nfrun.system.file_search import is_foreign
 
@@ -30,6 +31,7 @@ class ModuleIndex:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._imported = dict(imported_sources)  # those of earlier runs of this process
         # By package, the folders of the project that its modules may lie in; "" has those of top-level modules.
         self._places: dict[str, Sequence[str]] = {}
         self._seen: dict[str, dict[str, str]] = {}  # by module, the states of its possible paths
@@ -88,12 +90,22 @@ class ModuleIndex:
 
     def _is_unchanged(self, module: str) -> bool:
         if module not in self._unchanged:
-            unchanged = all(_path_state(path) == look for path, look in self._seen.get(module, {}).items())
+            seen = self._seen.get(module, {}).items()
+            unchanged = all(_path_state(path) == look and self._was_imported_as(path, look) for path, look in seen)
             if module in self._listed:
                 files = self._files_below(module.removesuffix(listing_name("")))
                 unchanged = (text_checksum("\n".join(files)) if files else "") == self._listed[module]
             self._unchanged[module] = unchanged
         return self._unchanged[module]
+
+    def _was_imported_as(self, path: str, look: str) -> bool:
+        """Return whether what this process has imported from `path` is in its state `look`.
+
+        It is not if the file was edited before it was imported, and the edit was taken back since.
+        """
+        files = (path, f"{path}.py", f"{path}{os.sep}__init__.py")
+        now = [(file, imported_sources[file]) for file in files if file in imported_sources]
+        return all(checksum in look or self._imported.get(file) == checksum for file, checksum in now)
 
     def _files_below(self, package: str) -> list[str]:
         """Return the sorted names of modules; for files that cannot be imported, the name, a space and the checksum.

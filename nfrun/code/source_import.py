@@ -25,8 +25,12 @@ from typing import Any
 
 import nfrun
 from nfrun.code.module_finder import find_reserved, is_installed
+from nfrun.system.checksums import bytes_checksum
 
 _PACKAGE = Path(nfrun.__file__).parent
+
+# By path, the checksum of the source that this process has imported last.
+imported_sources: dict[str, str] = {}
 
 
 class SourceLoader(SourceFileLoader):
@@ -37,6 +41,12 @@ class SourceLoader(SourceFileLoader):
     def path_stats(self, path: str) -> dict[str, float]:
         """Raise OSError, which makes the base class neither read nor write bytecode."""
         raise OSError(f"the modification time of {path} is not used")
+
+    def get_data(self, path: str) -> bytes:
+        """Return the source, and record its checksum in `imported_sources`."""
+        data = super().get_data(path)
+        imported_sources[path] = bytes_checksum(data)
+        return data
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the code of the module."""

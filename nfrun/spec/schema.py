@@ -97,6 +97,9 @@ def _fast_validator(text: str) -> Any:
     jsonschema accepts every document that the fast validator accepts. The reverse is not true: `\\w` matches only
     ASCII in the fast validator.
     """
+    # jsonschema_rs imports this too, and panics if Ctrl-C comes meanwhile.
+    import decimal  # noqa: F401
+
     from jsonschema_rs import Draft202012Validator
 
     return Draft202012Validator(json.loads(text))

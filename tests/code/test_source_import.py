@@ -7,9 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.module_space import ModuleSpace
+
 PROGRAM = """
 import sys
 from pathlib import Path
+
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.code.module_space import ModuleSpace
 from nfrun.code.source_import import import_for_process
 folder = Path(sys.argv[1])
 import_for_process("steps", folder)
@@ -46,3 +52,23 @@ def test_no_compiled_files_are_left_beside_the_sources(tmp_path: Path) -> None:
         file.write_text("WORD = 1\n")
     run(tmp_path)
     assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_an_edit_that_was_imported_and_then_taken_back_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "steps.py").write_text("import other\ndef f(): return other.WORD\n")
+    other = tmp_path / "other.py"
+    for word, is_current in (("one", True), ("two", False)):
+        other.write_text("WORD = 'one'\n")
+        code = Fingerprints(tmp_path)
+        code.of("steps", "f")
+        other.write_text(f"WORD = '{word}'\n")
+        with ModuleSpace(tmp_path) as space:
+            assert space.import_module("steps").f() == word
+        other.write_text("WORD = 'one'\n")
+        code.refresh()
+        assert code.is_current("steps", "f") is is_current
+    # What an earlier run of this process has imported is of no account for the next.
+    code = Fingerprints(tmp_path)
+    code.of("steps", "f")
+    code.refresh()
+    assert code.is_current("steps", "f")

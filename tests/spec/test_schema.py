@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -1315,3 +1317,23 @@ def test_jsonschema_is_not_used_for_a_valid_file(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(schema, "_validator", lambda text: pytest.fail("this takes as long as everything else"))
     Path("p.yaml").write_text("\n".join(BASE), encoding="utf-8")
     read_pipeline("p.yaml")
+
+
+def test_ctrl_c_while_the_fast_validator_is_imported_is_no_panic() -> None:
+    program = """
+import sys
+from nfrun.spec import schema
+class Stop:
+    def find_spec(self, name, *others):
+        if name == "decimal":
+            raise KeyboardInterrupt
+text = schema.schema_text()
+sys.modules.pop("decimal", None)
+sys.meta_path.insert(0, Stop())
+try:
+    schema._fast_validator(text)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
