@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
-_SECRET = re.compile(r"secrets\.[A-Za-z_][A-Za-z0-9_]*")
+# The usual expression. It is checked and evaluated here, since importing Jinja takes longer than reading most files.
+_MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 _MAX_SIZE = 1_000_000  # characters or items that one operation may produce
 # These filters keep small values small, but for `join`, `replace` and `round`, which `_bounded_filters` limits.
 _FILTERS = (
@@ -70,7 +71,11 @@ class ExpressionError(ValueError):
 
 def has_secret(text: str) -> bool:
     """Whether the text uses a secret. Reliable only for text in which `check` finds no problem."""
-    return any(_SECRET.fullmatch(match[1].strip()) for match in _EXPRESSION.finditer(text))
+    return any(_is_secret(match[1].strip()) for match in _EXPRESSION.finditer(text))
+
+
+def _is_secret(code: str) -> bool:
+    return code.startswith("secrets.") and _MEMBER.fullmatch(code) is not None
 
 
 def check(
@@ -123,6 +128,12 @@ def _check_one(
     code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the message and hint of each problem of one expression; `code` is the text between the braces."""
+    if (member := _MEMBER.fullmatch(code)) and member[1] in names:
+        name, key = member.groups()
+        keys = names[name]
+        if (keys is None or key in keys) and not (key.startswith("__") or (name == "env" and key in withheld)):
+            return
+
     from jinja2 import nodes
     from jinja2.exceptions import TemplateSyntaxError
 
@@ -153,7 +164,7 @@ def _check_tree(
     for name in tree.find_all(nodes.Name):
         if name.name == "secrets" and name.name not in names:
             yield "a secret can be used in 'env' only", SECRET_INSTEAD
-        elif name.name == "secrets" and not _SECRET.fullmatch(code):
+        elif name.name == "secrets" and not _is_secret(code):
             # A secret changed by an operator or filter could not be recognised, and so not redacted.
             yield (
                 "a secret must be a whole expression",
@@ -188,6 +199,9 @@ def _suggest(word: str, known: Collection[str]) -> str:
 
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
+    if (member := _MEMBER.fullmatch(code)) and member[2] in (known := names.get(member[1], {})):
+        return _plain(known[member[2]], code, [_MAX_SIZE])
+
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError
 
