@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from functools import cache
 from importlib.machinery import BuiltinImporter, ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def find_reserved(name: str, folder: Path) -> ModuleSpec | None:
         return PathFinder.find_spec(name, [place for place in sys.path if place not in ("", str(folder))])
     if name not in sys.stdlib_module_names:
         return None
-    places = [sysconfig.get_path(which) for which in ("stdlib", "platstdlib")]
+    places = [_installation()[which] for which in ("stdlib", "platstdlib")]
     places += [f"{place}{os.sep}lib-dynload" for place in places]
     return PathFinder.find_spec(name, places) or BuiltinImporter.find_spec(name)
 
@@ -70,12 +71,17 @@ def _find_elsewhere(name: str) -> ModuleSpec | None:
     return next(filter(None, (finder.find_spec(name, None) for finder in sys.meta_path)), None)
 
 
+@cache  # asking takes 0.1 ms each time
+def _installation() -> dict[str, str]:
+    return sysconfig.get_paths()
+
+
 def is_installed(origin: Path, folder: Path) -> bool:
     """Return whether `origin` lies where packages or the standard library are installed.
 
     A place that contains `folder` itself does not make the project's own files installed.
     """
-    places = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    places = [Path(_installation()[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     places += [place for place in origin.parents if place.name in ("site-packages", "dist-packages")]
     ours = origin.is_relative_to(folder)
     return any(origin.is_relative_to(place) and not (ours and folder.is_relative_to(place)) for place in places)
