@@ -9,7 +9,7 @@ packages that are not installed. `source_import.py` makes Python import what the
 
 Other packages use:
 
-- `bindings`: `argument_names`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
+- `bindings`: `argument_names`, `parts_of`, `binds`, `body_of`, `FUNCTIONS`, `Imported`, `scope`
 - `distributions`: `Distributions`, `normalized`
 - `fingerprint`: `Fingerprints`, `Piece`
 - `function_lookup`: `FunctionLookup`, `ignored_warnings`, `Signature`

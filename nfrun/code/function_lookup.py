@@ -9,13 +9,13 @@ import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, mutable
 
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 _FILTERING = threading.Lock()  # the warnings of this process
@@ -49,7 +49,7 @@ class LookupResult:
     unreadable: bool = False
 
 
-@dataclass
+@mutable
 class _Module:
     """The names that a module binds at its top: its functions and all `others`.
 
@@ -63,7 +63,7 @@ class _Module:
     dynamic: bool = False
 
 
-@dataclass
+@mutable
 class FunctionLookup:
     """Looks up functions, and reads each module once. `folder` is searched before `sys.path`."""
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeGuard
 
 from nfrun.code.bindings import FUNCTIONS, Imported, binds, declared, imports_of, scope
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, mutable
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
+_FIELDS: dict[type[ast.AST], list[str]] = {}  # by class: the other fields, the last one first
 _TYPING = {"typing", "typing_extensions"}
 _END = object()
 
@@ -30,7 +31,7 @@ class Definition:
     where: str
 
 
-@dataclass
+@mutable
 class Symbols:
     """The top of a module: definitions and imports by the names they bind; `module_body` is the rest, run on import.
 
@@ -96,9 +97,12 @@ def dump(body: ast.AST) -> str:
         if item is _END:
             text.append(")")
         elif isinstance(item, ast.AST):
-            text.append(f"{type(item).__name__}(")
+            kind = type(item)
+            if kind not in _FIELDS:
+                _FIELDS[kind] = [name for name in reversed(item._fields) if name not in _SILENT]
+            text.append(f"{kind.__name__}(")
             left.append(_END)
-            left.extend(getattr(item, name, None) for name in reversed(item._fields) if name not in _SILENT)
+            left += [getattr(item, name, None) for name in _FIELDS[kind]]
         elif isinstance(item, list):
             text.append("list(")
             left.append(_END)

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from nfrun.code.bindings import (
@@ -25,8 +25,10 @@ from nfrun.code.bindings import (
     binds,
     body_of,
     imports_of,
+    parts_of,
     scope,
 )
+from nfrun.core.values import mutable
 
 _QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
 _QUERIES |= {"executemany"}
@@ -35,10 +37,15 @@ _TABLES = {"table", "view", "filter"}  # of DuckDB; the texts may be values, not
 _STARTS_MODULE = re.compile(r"\bpython[\d.]*\b.*\s-[mc]\b", re.DOTALL)
 _PYTHON = re.compile(r"(.*/)?python[\d.]*")
 
+_NAMES = (ast.Attribute, ast.Name)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_FUNCTIONS = (*FUNCTIONS, ast.Lambda)
+_MAY_QUOTE = (*FUNCTIONS, ast.Call, ast.arg, ast.AnnAssign)  # code in a text
+
 _Local: TypeAlias = Mapping[str, tuple[Imported, ...]]  # local names, and the imports that they may be bound to
 
 
-@dataclass
+@mutable
 class Uses:
     """What a piece of code uses: `names` of its module and `imports` of its own, with attributes ("helpers.clean").
 
@@ -61,19 +68,20 @@ def uses(body: ast.AST, package: str) -> Uses:
     calls: dict[ast.AST, ast.Call] = {}  # by the called expression
     while left:
         node, local = left.pop()
-        left.extend((part, local) for part in _quoted(node))
-        if isinstance(node, ast.Attribute | ast.Name):
+        if isinstance(node, _MAY_QUOTE):
+            left.extend((part, local) for part in _quoted(node))
+        if isinstance(node, _NAMES):
             left.extend((part, local) for part in _take_name(node, local, found, calls.get(node)))
-        elif isinstance(node, (*FUNCTIONS, ast.Lambda)):
+        elif isinstance(node, _FUNCTIONS):
             inside = _inside(node, local, package)
             own = {id(part) for part in body_of(node)}
-            left.extend((part, inside if id(part) in own else local) for part in ast.iter_child_nodes(node))
+            left.extend((part, inside if id(part) in own else local) for part in parts_of(node))
         elif isinstance(node, COMPREHENSIONS):
             targets = (name for part in node.generators for n in ast.walk(part.target) for name, _ in binds(n))
             inside = {**local, **dict.fromkeys(targets, ())}
-            left.extend((part, inside) for part in ast.iter_child_nodes(node))
+            left.extend((part, inside) for part in parts_of(node))
             left.append((node.generators[0].iter, local))  # evaluated in the outer scope
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+        elif isinstance(node, _IMPORTS):
             for name, imported in imports_of(node, package):
                 found.loads.update(dict.fromkeys(imported.loads))
                 if name not in local:  # bound in the module by a loop or `global`: any code may use it
@@ -83,7 +91,7 @@ def uses(body: ast.AST, package: str) -> Uses:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.texts[node.value] = None
         else:
-            left.extend((part, local) for part in ast.iter_child_nodes(node))
+            left += [(part, local) for part in parts_of(node)]
         if isinstance(node, ast.Call):
             calls[node.func] = node
             _take_query(node, local, found)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
-from nfrun.core.values import frozen
+from nfrun.code.bindings import parts_of
+from nfrun.core.values import frozen, mutable
 from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact
@@ -27,7 +28,8 @@ _CHANGERS = re.compile(
 _ONLY_WRITES = "append extend add update insert clear appendleft put"
 _VARIABLE = re.compile(r"([\w.]+):(\w+)((?:\.\w+|\[\])*)")
 _ON_IMPORT = ("__init_subclass__", "__set_name__")  # run when a class is defined
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_NAMES = (ast.Attribute, ast.Name, ast.Subscript)
 
 
 @frozen
@@ -43,7 +45,7 @@ class UnseenCall:
     place: Place
 
 
-@dataclass
+@mutable
 class Findings:
     """What one statement shows; some lists and mappings are as in `CodeFacts`."""
 
@@ -76,7 +78,7 @@ class StatementReader:
         left: list[tuple[ast.AST, Place, bool]] = [(body, Place(self._module, (), {}), False)]
         while left:
             node, place, inside = left.pop()
-            if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+            if isinstance(node, _SCOPES):
                 runs_later = node.body if isinstance(node.body, list) else [node.body]
                 own = place
                 if not isinstance(node, ast.ClassDef):
@@ -84,7 +86,7 @@ class StatementReader:
                     own = Place(self._module, (*place.functions, node), scope)
                 later = {id(part) for part in runs_later}
                 node_name = getattr(node, "name", "")
-                for part in reversed(list(ast.iter_child_nodes(node))):
+                for part in reversed(parts_of(node)):
                     is_body = id(part) in later
                     runs_in_nodes = not isinstance(node, ast.ClassDef) and node_name not in _ON_IMPORT
                     left.append((part, own if is_body else place, is_body and runs_in_nodes))
@@ -108,7 +110,7 @@ class StatementReader:
             self._call(node, place, inside)
             keywords = [keyword.value for keyword in node.keywords]
             return [*_within(node.func), *node.args, *keywords]
-        if isinstance(node, ast.Attribute | ast.Name | ast.Subscript):
+        if isinstance(node, _NAMES):
             if isinstance(node.ctx, ast.Load):
                 self._use(node, place, inside, None)
             elif inside:
@@ -118,7 +120,7 @@ class StatementReader:
             read = self._variable(node.target, place.scope)
             if read:
                 self.found.read.setdefault(read, self._fact(read, node))
-        return list(ast.iter_child_nodes(node))
+        return parts_of(node)
 
     def _call(self, node: ast.Call, place: Place, inside: bool) -> None:
         name, scope = self._use(node.func, place, inside, node), place.scope
