@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
@@ -12,13 +12,14 @@ from nfrun.cache.journal import FinishedNode
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.values import mutable
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles
 from nfrun.watch.run_watch import RunWatch
 
 
-@dataclass
+@mutable
 class ObservedFiles:
     """The files that the nodes of a run read and wrote, and the results that it reuses.
 

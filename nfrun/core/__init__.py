@@ -19,5 +19,5 @@ Other packages use:
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,
   `shortened`
-- `values`: `frozen`
+- `values`: `frozen`, `mutable`
 """

@@ -1,7 +1,7 @@
-"""Defines the classes of values that are passed around: `frozen` makes a dataclass in less time than `dataclass`.
+"""Defines the classes of values: `frozen` and `mutable` make a dataclass in less time than `dataclass`.
 
-A frozen dataclass compiles six methods when its module is imported. There are dozens of them in a run, so this would
-delay every command by 20 ms. Here only `__init__` is compiled.
+A dataclass compiles up to six methods when its module is imported. There are a hundred of them in a run, so this would
+delay every command by 20 ms. Here only `__init__` is compiled, when the first value is made: few commands use all.
 """
 
 from __future__ import annotations
@@ -20,10 +20,35 @@ def frozen(cls: type[_Value]) -> type[_Value]:
     At run time a frozen dataclass sets each field by a call: creating one takes 0.9 us instead of 0.3, several times a
     node.
     """
-    made: Any = dataclass(slots=True, repr=False, eq=False)(cls)
+    made: Any = mutable(cls)
     made._compared_values = staticmethod(attrgetter(*[field.name for field in fields(made) if field.compare]))
-    made.__eq__, made.__hash__, made.__repr__ = _equal, _hash, _repr
+    made.__eq__, made.__hash__ = _equal, _hash
     return cast("type[_Value]", made)
+
+
+@dataclass_transform(field_specifiers=(field,))
+def mutable(cls: type[_Value]) -> type[_Value]:
+    """Make a dataclass with slots and a repr, whose fields may change. It is equal to itself only."""
+    made: Any = dataclass(slots=True, init=False, repr=False, eq=False)(cls)
+
+    def __init__(self: Any, *args: Any, **values: Any) -> None:
+        if made.__init__ is __init__:
+            made.__init__ = _compiled_init(made)
+        made.__init__(self, *args, **values)
+
+    made.__init__, made.__repr__ = __init__, _repr
+    return cast("type[_Value]", made)
+
+
+def _compiled_init(cls: Any) -> Any:
+    """Return the `__init__` of a class: that of a dataclass with the same fields."""
+    body: dict[str, Any] = {each.name: each for each in fields(cls)}
+    body["__annotations__"] = {each.name: each.type for each in fields(cls)}
+    if hasattr(cls, "__post_init__"):
+        body["__post_init__"] = cls.__post_init__
+    same = type(cls.__name__, (), {"__doc__": cls.__doc__, "__module__": cls.__module__, **body})
+    made: Any = dataclass(repr=False, eq=False, match_args=False)(same)
+    return made.__init__
 
 
 def _equal(self: Any, other: Any) -> Any:

@@ -60,7 +60,7 @@ class OutputStore(Protocol):
         """Remove an output whose attempt does not count."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AttemptRunner:
     """Makes attempts. Holds what all attempts of a run share; safe to call from several threads.
 

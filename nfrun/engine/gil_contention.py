@@ -12,9 +12,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import get_ident
 
+from nfrun.core.values import mutable
 from nfrun.system.runtime import idle_seconds
 
 _BUSY_SECONDS = 0.001  # of CPU between two samples; a thread that used less was asleep
@@ -23,7 +23,7 @@ _ONE_CORE = 1.2  # of the time that passed: more CPU than this means that severa
 _IDLE_CORE = 0.5  # share of the time that passed: if the cores were idle for less, threads may have waited for a core
 
 
-@dataclass(slots=True)
+@mutable
 class _Thread:
     clock: int | None
     sampled_cpu: float  # CPU seconds at the last sample

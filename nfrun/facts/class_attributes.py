@@ -6,12 +6,13 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, argument_names
 from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.core.values import mutable
 from nfrun.facts.names import Names, Place, inner_scope
 from nfrun.facts.path_values import bindings
 
@@ -24,7 +25,7 @@ _PLAIN_DECORATOR = re.compile(r"enum\.unique|typing\.final")
 _HOOKS = frozenset(["__getattribute__", "__getattr__", "__setattr__", "__setstate__", "__new__", "__init_subclass__"])
 
 
-@dataclass
+@mutable
 class _Class:
     """A class at the top of a module. `is_plain`: its attributes are only set by code that names them."""
 

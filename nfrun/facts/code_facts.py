@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nfrun.core.values import frozen
 
@@ -30,7 +30,7 @@ class Command:
     folders: Sequence[str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CodeFacts:
     """What the code behind a node shows without running it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import frozen
 from nfrun.lookback.opened_tables import RunTables
 from nfrun.lookback.run_diff import OutputDiff
 from nfrun.reports.table_preview import values_of
@@ -23,7 +23,7 @@ class KeyColumnError(ValueError):
     """Rows cannot be told apart by this column. The message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChangedRow:
     """A row that differs.
 
@@ -36,7 +36,7 @@ class ChangedRow:
     after: Mapping[str, object] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowDiff:
     """The difference between the rows of two tables.
 

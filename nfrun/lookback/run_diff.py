@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nfrun.cache.cache_key import reader_digest
 from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
@@ -12,6 +12,7 @@ from nfrun.cache.reuse_decision import entry_changes
 from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
+from nfrun.core.values import frozen
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run
@@ -21,7 +22,7 @@ NOT_ENDED = "not ended"
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputDiff:
     """An output that differs between two runs. `before` or `after` is None where that run has no such output.
 
@@ -39,7 +40,7 @@ class OutputDiff:
         return self.before is not None and self.after is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeDiff:
     """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
 
@@ -59,7 +60,7 @@ class NodeDiff:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timing:
     """The seconds that a node took in both runs. It ran in both: it was not reused."""
 
@@ -68,7 +69,7 @@ class Timing:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunDiff:
     """The difference between two runs. `nodes` are those that differ, and `same` is how many do not.
 

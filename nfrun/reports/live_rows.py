@@ -7,10 +7,10 @@ repeat what can be seen without them. The colours are of the 16 that every termi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from nfrun.core.text import cell_width, fit_cells, on_one_line
+from nfrun.core.values import frozen
 from nfrun.reports.format_units import format_progress, format_seconds
 from nfrun.reports.run_record import RunRecord, StageCounts
 
@@ -35,7 +35,7 @@ _STATES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What a terminal shows: characters of its encoding, and colours or none."""
 
@@ -72,7 +72,7 @@ class Look:
         return self.style(heavy * full, color) + self.style(light * (width - full), DIM)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grid:
     """The widths of the columns for labels and for figures. They stay the same during a run."""
 
@@ -84,7 +84,7 @@ class Grid:
         return min(self.labels, max(_MIN_LABEL, width // 3))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Row:
     """A row of the grid. `bar` says which part is done, None without a bar."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from nfrun.core.events import (
@@ -21,11 +21,12 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.plan import Plan, longest_path
+from nfrun.core.values import mutable
 
 _ENDED = ("ok", "reused", "failed", "skipped", "cancelled")  # the statuses that a node ends with
 
 
-@dataclass(slots=True)
+@mutable
 class NodeRecord:
     """The state of a node.
 
@@ -53,7 +54,7 @@ class NodeRecord:
     progress: tuple[float, float | None] | None = None
 
 
-@dataclass(slots=True)
+@mutable
 class StageRecord:
     """The totals of a stage.
 
@@ -74,7 +75,7 @@ class StageRecord:
         return self.busy / self.wall if self.wall else 0.0
 
 
-@dataclass(slots=True)
+@mutable
 class StageCounts:
     """How many nodes a stage has, how many of them have ended, how many of these with a result, and how many failed."""
 
@@ -89,7 +90,7 @@ class StageCounts:
         return self.ended == self.nodes
 
 
-@dataclass
+@mutable
 class RunRecord:
     """A reporter that keeps the state of the run.
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -15,6 +15,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
+from nfrun.core.values import mutable
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
@@ -68,7 +69,7 @@ def bind(
     return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
 
 
-@dataclass
+@mutable
 class _Binder:
     """Evaluates the expressions of one pipeline and collects the problems."""
 

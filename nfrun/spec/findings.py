@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nfrun.core.errors import Diagnostic
+from nfrun.core.values import mutable
 from nfrun.spec.yaml_document import Document, Keys
 
 
-@dataclass
+@mutable
 class Findings:
     """The problems found in a document so far. Checks go on after a problem, without the values that have one.
 

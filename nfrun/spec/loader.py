@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
 from nfrun.core.text import ellipsize
+from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expression_checks import check_expressions
@@ -58,11 +59,11 @@ def read_pipeline(
     return pipeline, document
 
 
-@dataclass(kw_only=True)
+@mutable
 class _Reader(Findings):
     """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind."""
 
-    functions: FunctionLookup
+    functions: FunctionLookup = field(kw_only=True)
     thorough: bool = False
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
     distributions: Distributions = field(default_factory=Distributions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
+from nfrun.core.values import mutable
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
 from nfrun.tables.ipc import described, schema_line, size_of, write_file
@@ -20,7 +21,7 @@ from nfrun.tables.stored_form import as_stored, read_all
 from nfrun.tables.write_queue import Key
 
 
-@dataclass(slots=True)
+@mutable
 class StoredOutput:
     """The state of one output in a `TableStore`: its table in memory or mapped, and whether its file is written.
 

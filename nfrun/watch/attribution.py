@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from nfrun.code.fingerprint import Piece
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.text import ellipsize
+from nfrun.core.values import mutable
 from nfrun.watch.seen_files import MOST_SHOWN
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -40,7 +41,7 @@ class _Statement(NamedTuple):
     nodes: set[str]
 
 
-@dataclass
+@mutable
 class _Module:
     statements: list[_Statement] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)  # that reach anything in it

@@ -1,11 +1,11 @@
-"""What `frozen` makes is used like a frozen dataclass."""
+"""What `frozen` and `mutable` make is used like a dataclass."""
 
 import pickle
-from dataclasses import field, fields, replace
+from dataclasses import KW_ONLY, field, fields, replace
 
 import pytest
 
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, mutable
 
 
 @frozen
@@ -49,3 +49,34 @@ def test_what_else_dataclasses_have() -> None:
     assert pickle.loads(pickle.dumps(Point(1, 2, "a"))).name == "a"
     with pytest.raises(AttributeError):
         Point(1).z = 1  # type: ignore[attr-defined]
+
+
+def test_fields_that_are_made_given_by_name_or_set_later() -> None:
+    @mutable
+    class Counts:
+        by_name: dict[str, int] = field(default_factory=dict)
+        total: int = field(init=False)
+        _: KW_ONLY
+        start: int = 0
+
+        def __post_init__(self) -> None:
+            self.total = self.start
+
+    first, second = Counts(), Counts({"a": 1}, start=3)
+    first.by_name["b"] = 2
+    assert (first.by_name, second.by_name, Counts().by_name) == ({"b": 2}, {"a": 1}, {})
+    assert (first.total, second.total) == (0, 3)
+    assert first != Counts({"b": 2})
+    with pytest.raises(TypeError, match="positional"):
+        Counts({}, 3)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'end'"):
+        Counts(end=3)  # type: ignore[call-arg]
+
+
+def test_a_class_that_extends_another_takes_its_fields_first() -> None:
+    @frozen
+    class Named(Point):
+        label: str = ""
+
+    assert Named(1, 2, "a", "b").label == "b"
+    assert Point(1, 2, "a").name == "a"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from nfrun.code.function_lookup import ignored_warnings
+from nfrun.core.values import mutable
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`
 _LOGS = frozenset({"FileHandler", "basicConfig"})  # of `logging`
 _JOINS = frozenset({"join", "joinpath", "Path", "PurePath"})
 
 
-@dataclass
+@mutable
 class ScriptNames:
     """What a script names: texts, in which `*` stands for what is computed, and modules.
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import product
+
+from nfrun.core.values import mutable
 
 _TOKEN = re.compile(
     r"""(?P<comment>(?:(?<=[\s;|&()])|\A)\#[^\n]*) | (?P<blank>[ \t\r]+ | \\\n)
@@ -37,7 +39,7 @@ _MOST_BRACES = 64
 _DEEPEST = 5  # quotes in quotes
 
 
-@dataclass
+@mutable
 class Command:
     """The words of one command, without quotes, and which of them redirections write to.
 
