@@ -87,6 +87,8 @@ def _node_lines(node: NodeDiff, width: int, rows: Rows, look: Look) -> Iterator[
     yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{node.node}: {facts}')}"
     indent = " " * (width + 4)
     for output in node.outputs:
+        if node.files and output.describes_a_file:
+            continue  # that the file differs is said already
         head = f"{escape_controls(output.id)}: " if output.id != node.node else ""
         yield f"{indent}{head}{_output_text(output)}"
         for column in [*output.columns[:_MAX_COLUMNS], *_more(output.columns, _MAX_COLUMNS, "column")]:

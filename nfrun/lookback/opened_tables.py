@@ -193,7 +193,7 @@ class RunTables:
     def _unfinished(self, end: UnfinishedNode) -> str:
         if end.failure is not None:
             return f"'{end.node}' {end.status} in {self} and left no table: {ellipsize(end.failure.error, 200)}"
-        why = f", because '{end.because}' did not finish" if end.because else ""
+        why = f", because '{end.because}' failed" if end.because else ""
         return f"'{end.node}' was {end.status} in {self}{why}: it left no table"
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:

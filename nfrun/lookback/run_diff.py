@@ -19,6 +19,7 @@ from nfrun.lookback.run_reference import LAST, find_run
 
 Runs = tuple[ListedRun, ListedRun]  # the earlier and the later one
 NOT_ENDED = "not ended"
+_FILE_SCHEMA = "path: string, rows: int64, bytes: int64"  # of the table of a node that only writes a file
 Pair = tuple[str, str]  # of the earlier and the later run; "" where there is nothing
 
 
@@ -38,6 +39,11 @@ class OutputDiff:
     def has_both(self) -> bool:
         """Whether both runs have the output."""
         return self.before is not None and self.after is not None
+
+    @property
+    def describes_a_file(self) -> bool:
+        """Whether it is the table of a `write` node, which has the name and the size of the file."""
+        return self.after is not None and self.after.schema == _FILE_SCHEMA
 
 
 @frozen
@@ -163,7 +169,7 @@ def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair)
         names = dict.fromkeys([*before.wrote, *after.wrote])
         files = [file for file in names if before.wrote.get(file) != after.wrote.get(file)]
     elif isinstance(after, UnfinishedNode):
-        changes = f"'{after.because}' did not finish" if after.status == "skipped" else after.because or after.reason
+        changes = f"'{after.because}' failed" if after.status == "skipped" else after.because or after.reason
     ended = [text.replace("reused", "ok") for text in status]  # a reused node has ended as well as one that ran
     if not (changes or outputs or files or ended[0] != ended[1] or error[0] != error[1]):
         return None

@@ -222,7 +222,7 @@ def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
     project.run(code=1)
     for name, message in {
         "broken": "'broken' failed in run 1 and left no table: ValueError: no \\x1b[31m",
-        "after": "'after' was skipped in run 1, because 'broken' did not finish: it left no table",
+        "after": "'after' was skipped in run 1, because 'broken' failed: it left no table",
     }.items():
         done = project.look("open", name)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {message}\n")

@@ -143,7 +143,7 @@ def test_nodes_that_are_new_gone_or_failed_are_shown() -> None:
 def test_a_skipped_node_says_for_which_it_was_skipped() -> None:
     skipped = UnfinishedNode("save", "skipped", because="score", reason="it reads 'score', which runs")
     lines = shown(difference(node("save", reused=True), skipped))
-    assert lines[2] == "changed  save: reused -> skipped; 'score' did not finish"
+    assert lines[2] == "changed  save: reused -> skipped; 'score' failed"
 
 
 def test_rows_without_a_difference_say_so() -> None:
@@ -167,6 +167,17 @@ def test_a_failure_that_is_the_same_in_both_runs_is_no_difference() -> None:
 def test_a_file_that_a_node_wrote_is_a_difference() -> None:
     lines = shown(difference(node("save", wrote={"out.csv": "1"}), node("save", wrote={"out.csv": "2"})))
     assert lines[2] == "changed  save: it wrote other content to out.csv"
+
+
+@pytest.mark.parametrize(
+    ("schema", "after"),
+    [("path: string, rows: int64, bytes: int64", ""), ("n: int64", "           other content, 2 rows")],
+)
+def test_the_table_of_a_write_node_is_not_shown_beside_its_file(schema: str, after: str) -> None:
+    tables = [(output(OutputId("save"), schema=schema, digest=digest),) for digest in ("d1", "d2")]
+    before = node("save", wrote={"out.csv": "1"}, outputs=tables[0])
+    lines = shown(difference(before, node("save", wrote={"out.csv": "2"}, outputs=tables[1])))
+    assert lines[3] == after
 
 
 def test_parameters_and_versions_that_differ_are_shown() -> None:
