@@ -93,10 +93,10 @@ class PlainLines(LineReporter):
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
             return f"{event.node} {how}" + (f", {format_count(rows, 'row')}" if event.outputs else "")
         if isinstance(event, NodeRetrying):
-            reason = ellipsize(event.failure.message, 200)
+            reason = ellipsize(event.failure.error, 200)
             return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"
         if isinstance(event, NodeFailed):
-            return f"{event.node} failed: {ellipsize(event.failure.message, 200)}"
+            return f"{event.node} failed: {ellipsize(event.failure.error, 200)}"
         if isinstance(event, AttemptStopped):
             return f"{event.node} told to stop: {escape_controls(event.why)}"
         if isinstance(event, NodeSkipped):
