@@ -53,12 +53,17 @@ class NodeRecord:
     because: str = ""
     progress: tuple[float, float | None] | None = None
 
+    @property
+    def ran(self) -> bool:
+        """Whether the node has started and was not reused."""
+        return self.started is not None and self.status != "reused"
+
 
 @mutable
 class StageRecord:
-    """The totals of a stage.
+    """The totals of the nodes `names` of a stage.
 
-    `wall` is the seconds from its first start to its last end; `busy` is the seconds of work of all its nodes.
+    `wall` is the seconds from their first start to their last end; `busy` is the seconds of work of all of them.
     """
 
     index: int
@@ -251,6 +256,11 @@ class RunRecord:
     def stages(self) -> list[StageRecord]:
         """Return the record of every stage, in order."""
         return [self._stage(i, names) for i, names in enumerate(self.plan.stages)]
+
+    def stages_that_ran(self) -> list[StageRecord]:
+        """Return the record of every stage of which a node ran, in order. It is about the nodes that ran."""
+        ran = (tuple(name for name in names if self.nodes[name].ran) for names in self.plan.stages)
+        return [self._stage(i, names) for i, names in enumerate(ran) if names]
 
     def _stage(self, index: int, names: tuple[str, ...]) -> StageRecord:
         nodes: Mapping[str, NodeRecord] = {name: self.nodes[name] for name in names}

@@ -130,7 +130,9 @@ class Summary:
     def _print_stages(self, err: Console) -> None:
         from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
 
-        stages = self._record.stages()
+        stages = self._record.stages_that_ran()
+        if not stages:
+            return
         shown = stages[:_MAX_STAGES]
         figures = [_figures(stage) for stage in shown]
         columns = list(zip(_FIGURES, *figures, strict=True))
@@ -142,7 +144,8 @@ class Summary:
             table.add_column(heading, justify="right", no_wrap=True)
         for stage, cells in zip(shown, figures, strict=True):
             names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
-            names = f"{len(stage.names)}: {names}" if len(stage.names) > 1 else names
+            ran, count = len(stage.names), self._record.stage_counts[stage.index].nodes
+            names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if ran > 1 else names
             table.add_row(str(stage.index + 1), shrinking_cell(names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MAX_STAGES:
@@ -165,12 +168,14 @@ class Summary:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
             print_line(err, f"{what}: outputs of the last runs and of 'cache: true' nodes are not removed", "dim")
-        if record.counts()["reused"] == len(record.nodes):
-            return
         path, longest = record.critical_path()
+        path = [name for name in path if record.nodes[name].ran]
+        if not path:
+            return
         wall = record.end.at if record.end else record.at
         shown = [*path[:4], "…", *path[-3:]] if len(path) > 8 else path
-        print_line(err, f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
+        if len(path) > 1:
+            print_line(err, f"critical path {format_seconds(longest)}: {' -> '.join(shown)}")
         if wall > 0 and record.end and record.end.status == "ok":
             for text, style in self._speed(wall, cpu):
                 print_line(err, text, style)

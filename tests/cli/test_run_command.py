@@ -596,7 +596,7 @@ def test_on_a_terminal_the_view_is_live_and_leaves_lines_and_results(folder: Fol
     (folder.path / "go").touch()
     child.expect("a \\| seen")
     child.expect_exact("✓\x1b[0m a  ")
-    child.expect("critical path")
+    child.expect("handoff")
     child.expect("p: ok, 1 ran, ")
     child.expect(pexpect.EOF)
     child.close()

@@ -210,9 +210,9 @@ def test_plain_lines() -> None:
         == """\
     0.000 s  p: 3 nodes, up to 2 at a time
     1.000 s  a finished in 900 ms, 3 rows
-    1.500 s  b failed, next attempt in 500 ms: no \\x1b[31mgood
+    1.500 s  b failed, next attempt in 500 ms: ValueError: no \\x1b[31mgood
     2.100 s  b | hi \\x1b[1m
-    2.200 s  b failed: no \\x1b[31mgood
+    2.200 s  b failed: ValueError: no \\x1b[31mgood
     2.300 s  d skipped: it needs b
     2.400 s  c told to stop: Ctrl-C
 """
@@ -337,6 +337,32 @@ def test_the_summary_of_a_good_run(record: RunRecord) -> None:
     assert "\\x1b[1m" in out
     assert "[red]" in out
     assert "\x1b" not in out
+
+
+def test_the_summary_of_a_run_with_reused_nodes_shows_what_ran() -> None:
+    events = [
+        NodeStarted(0.0, "a", 1),
+        NodeFinished(0.1, "a", 1, {"a": ref("a")}, reused=True),
+        NodeStarted(0.0, "b", 1),
+        NodeFinished(0.5, "b", 1, {"b": ref("b", 5, 40)}, duration=0.5),
+        NodeStarted(0.5, "c", 1),
+        NodeFinished(0.6, "c", 1, {"c": ref("c")}, reused=True),
+        NodeStarted(0.6, "d", 1),
+        NodeFinished(0.8, "d", 1, {"d": ref("d")}, duration=0.2),
+        RunFinished(0.8, "ok"),
+    ]
+    err = summary(record_of(events, plan(a="", b="", c="b", d="c")))[1]
+    assert [line.split() for line in err.splitlines() if line.strip()][2:] == [
+        ["1", "1", "of", "2:", "b", "500", "ms", "500", "ms", "1.0", "5", "40", "B", "0", "us"],
+        ["3", "d", "200", "ms", "200", "ms", "1.0", "3", "24", "B", "0", "us"],
+        ["critical", "path", "700", "ms:", "b", "->", "d"],
+        ["p:", "ok,", "2", "ran,", "2", "reused,", "0.8", "s"],
+    ]
+
+
+def test_the_summary_of_a_run_in_which_everything_was_reused_is_its_last_line() -> None:
+    events = [NodeStarted(0.0, "a", 1), NodeFinished(0.1, "a", 1, {"a": ref("a")}, reused=True), RunFinished(0.1, "ok")]
+    assert summary(record_of(events, plan(a="")))[1] == "p: ok, 1 reused, 0.1 s\n"
 
 
 def test_a_speed_up_inflated_by_contention_gets_a_note(record: RunRecord) -> None:
