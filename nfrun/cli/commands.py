@@ -190,11 +190,11 @@ def schema(options: Options, messages: Messages) -> int:
 Command: TypeAlias = "tuple[Callable[[Any, Messages], int], type[Options], str]"
 
 COMMANDS: Mapping[str, Command] = {
-    "run": (run, RunOptions, "Run a pipeline."),
-    "plan": (plan, PlanOptions, "Show the stages of a pipeline, without running anything."),
-    "clean": (clean, CleanOptions, "Remove runs and files that are no longer needed."),
+    "run": (run, RunOptions, "Run a pipeline, or what has changed in it."),
+    "plan": (plan, PlanOptions, "Show what would run, and why, without running anything."),
+    "clean": (clean, CleanOptions, "Remove tables, files and old runs that nothing needs."),
     "validate": (validate, ValidateOptions, "Find all problems of pipeline files, without running anything."),
-    "bench": (bench, BenchOptions, "Measure sequential against DAG, JSON against Arrow, on this machine."),
+    "bench": (bench, BenchOptions, "Measure sequential against DAG and JSON against Arrow, here."),
     "schema": (schema, Options, "Print the JSON Schema of pipeline files, for editors."),
 }
 

@@ -233,16 +233,15 @@ class RunOptions(Options):
     slots: int = _slots()
     schedule: str = _option(
         "--schedule",
-        show_default="eager",
         choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
-        help="eager starts a node when its inputs are there; the others are for comparison. Means --fresh.",
+        help="When a node starts. eager, the default: when its inputs are there; the others are for comparison. "
+        "If it is given, all nodes run.",
     )
     handoff: str = _option(
         "--handoff",
-        show_default="auto",
         choices=HANDOFFS,
-        help="auto: by reference, files behind; mmap: through files only; memory: no files; "
-        "json: as text, for comparison. Means --fresh.",
+        help="How tables are handed on. auto, the default: by reference, files behind; mmap: through files only; "
+        "memory: no files; json: as text, for comparison. If it is given, all nodes run.",
     )
     memory: int | None = _option(
         "--memory",
@@ -267,6 +266,7 @@ class RunOptions(Options):
         wrong="not a duration such as 30s, 10m or 2h",
         bare=_FOREVER,
         metavar="[DURATION]",
+        show_default=False,
         help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
     )
     json: bool = _json()
@@ -279,7 +279,7 @@ class RunOptions(Options):
     fresh: bool = _fresh(default=None)
     force: Sequence[str] = _force()
     resume: bool = _resume()
-    keep: bool = _flag("--keep", help="Remove no tables at the end of this run, also if they take more than that.")
+    keep: bool = _flag("--keep", help="Remove no tables at the end of this run, however much they take.")
     cache_size: int | None = _cache_size()
     verify: bool = _verify()
     fsync: bool = _flag("--durable", help="Sync files, so that what has finished survives a power loss. Takes longer.")
@@ -320,7 +320,7 @@ class PlanOptions(Options):
     )
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
-    fresh: bool = _fresh(help="Do not look at what earlier runs have finished.")
+    fresh: bool = _fresh(help="Show the plan alone, whatever earlier runs have finished.")
     force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
     resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")
     verify: bool = _verify()
@@ -345,7 +345,7 @@ class CleanOptions(Options):
     )
     work: Path | None = _work()
     cache_size: int | None = _cache_size()
-    all: bool = _flag("--all", help="All runs, and what nodes with 'cache: true' gave.")
+    all: bool = _flag("--all", help="Remove all runs, and the tables of nodes with 'cache: true' too.")
     dry_run: bool = _flag("--dry-run", help="Only list what would be removed.")
 
 
