@@ -334,6 +334,17 @@ def test_an_obstacle_runs_a_node_unless_it_has_cache_true() -> None:
     assert trial.why() == {"a": "the file a.csv changed", "b": "the file a.csv changed"}
 
 
+def test_an_obstacle_of_the_last_run_rules_out_older_results_with_the_same_files() -> None:
+    trial = Trial(node("a"))
+    older = trial.finished["a"]
+    read_by(trial, "a", obstacle="it connects to example.com")
+    entries = [trial.finished["a"], older]
+    trial.of_node = lambda name: entries  # type: ignore[method-assign]
+    assert trial.why() == {"a": "it connects to example.com"}
+    trial.written["a.csv"] = "2"  # the last run took another way through the code
+    assert trial.why() == {}
+
+
 def test_a_node_runs_if_a_node_that_it_needs_has_read_another_file() -> None:
     trial = Trial(node("a"), node("b", needs=("a",)))
     entry = trial.finished["a"]
