@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -216,9 +216,10 @@ def forecast(
     verify: bool = False,
 ) -> dict[str, ReuseDecision]:
     """Return what a run would decide for every node now. Changes no files. Raises OSError."""
-    history = RunHistory(RunIndex(work, read_only=True), work.pipeline_name(pipeline), warn=warn, keep_bad=False)
     keys = CacheKeys(pipeline)
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums)
-    observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
-    return decide_reuse(pipeline, plan, keys, history, observed, force=force)
+    with closing(RunIndex(work, read_only=True)) as index:
+        history = RunHistory(index, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
+        observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
+        return decide_reuse(pipeline, plan, keys, history, observed, force=force)
