@@ -25,8 +25,9 @@ def table_path(run: ListedRun, output: FinishedOutput) -> Path | None:
 
 
 def command_again(run: ListedRun, nodes: Iterable[str]) -> str:
-    """Return the command that makes the tables of these nodes again, and keeps them."""
-    words = run.header.command or shlex.split(f"nfrun run {shlex.quote(run.file)}")
+    """Return the command that makes the tables of these nodes again, and keeps them, without running all others."""
+    command = run.header.command or shlex.split(f"nfrun run {shlex.quote(run.file)}")
+    words = [word for word in command if word not in ("--fresh", "--json")]
     keep = [] if "--keep" in words else ["--keep"]
     return shlex.join([*words, *keep, *(word for node in nodes for word in ("--force", node))])
 

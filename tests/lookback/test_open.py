@@ -142,7 +142,7 @@ def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: H
 
 def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
-    project.run()
+    project.run("--fresh")
     project.table(1, "double").unlink()
     done = project.look("open", "double")
     again = "'nfrun run trial.yaml -q --keep --force double' makes it again"
