@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench.measure import Line, holds, interleaved, median, spread
 from bench.reuse import write_nodes
-from nfrun.cache.journal import with_checksum
-from nfrun.cache.work_dir import JOURNAL
+from nfrun.history.journal import with_checksum
+from nfrun.history.work_dir import JOURNAL
 
 _RUNS, _BAR = 300, "<= 1.3"
 

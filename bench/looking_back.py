@@ -18,11 +18,11 @@ from pathlib import Path
 from bench.measure import Line, holds, interleaved, median, spread
 from bench.scale import write
 from bench.startup import fresh
-from nfrun.cache.journal import with_checksum
+from nfrun.history.journal import with_checksum
 
 _NODES, _EARLIER = 10_000, 100
 _SECONDS = 0.5  # beyond the imports
-_CLI = "import nfrun.cli.commands, nfrun.cli.fast_args, nfrun.cache.journal, nfrun.lookback.work_folder"
+_CLI = "import nfrun.cli.commands, nfrun.cli.fast_args, nfrun.history.journal, nfrun.lookback.work_folder"
 _COMMANDS: Mapping[str, tuple[Sequence[str], str]] = {
     "runs": (["runs"], "nfrun.lookback.runs_view"),
     "show": (["show"], "nfrun.lookback.run_view, nfrun.lookback.recorded_run"),

@@ -17,9 +17,7 @@ from pathlib import Path
 from bench import peers
 from bench.measure import Line, Sample, clocked, interleaved, versus
 from bench.peers import Engine, Shape
-from nfrun.cache.journal import RunHeader
 from nfrun.cache.run_cache import RunCache
-from nfrun.cache.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
@@ -27,6 +25,8 @@ from nfrun.engine.executors.base import Placement
 from nfrun.engine.node_stats import NodeStatsFile, read_node_stats
 from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
+from nfrun.history.journal import RunHeader
+from nfrun.history.work_dir import LOGS, SCRATCH, WorkDir, new_run_id
 from nfrun.logs.redaction import Redactor
 from nfrun.reports.run_record import RunRecord
 from nfrun.tables.store import TableStore

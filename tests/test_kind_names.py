@@ -29,7 +29,7 @@ OTHER_MEANINGS = {
     ("lookback/runs_view.py", "dict key", "run"): "the id of a run",
     ("lookback/runs_view.py", "list", "run"): "the heading of a column",
     ("lookback/runs_view.py", "set", "run"): "the heading of a column",
-    ("cache/lock_files.py", "tuple", "run"): "the id of a run",
+    ("history/lock_files.py", "tuple", "run"): "the id of a run",
     ("reports/bench_table.py", "tuple", "python"): "the version of Python",
     ("reports/json_document.py", "dict key", "run"): "the id of a run",
     ("spec/binder.py", "comparison", "run"): "the names under run. in expressions",

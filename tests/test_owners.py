@@ -91,8 +91,8 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         renames,
         {
             "system.atomic_files": "owns it",
-            "cache.history": "sets a damaged file aside",
-            "cache.run_index": "sets aside what is no index",
+            "history.finished_nodes": "sets a damaged file aside",
+            "history.run_index": "sets aside what is no index",
         },
     ),
     "names a temporary file": (says(".partial", ".tmp"), {"system.atomic_files": "owns them"}),

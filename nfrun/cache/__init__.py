@@ -1,19 +1,12 @@
-"""Makes runs resumable: keeps the work folder and decides which nodes are cache hits.
+"""Decides which nodes need not run again, and records in the journal of a run what that decision needs.
 
-`run_cache.py` joins the parts for one run. `journal_writer.py` records finished nodes in the journal of the run;
-`history.py` finds entries in the journals of earlier runs, by the index that `run_index.py` keeps of them.
-`reuse_decision.py` compares cache keys before the run, and `cached_attempts.py` serves the hits during it. `prune.py`
-removes what is no longer needed.
+`run_cache.py` joins the parts for one run. `cache_key.py` computes cache keys. `observed_files.py` keeps which files
+nodes read and wrote in this run, and `written_files.py` which they wrote in earlier ones too. Before the run,
+`reuse_decision.py` compares keys and files with those in the journals of earlier runs; during the run,
+`cached_attempts.py` serves the hits. `journal_writer.py` writes into the journal how each node ended.
 
 Other packages use:
 
-- `cache_key`: `reader_digest`
-- `history`: `table_path`
-- `journal`: `FinishedNode`, `FinishedOutput`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`, `RunHeader`,
-  `STATUSES`, `UnfinishedNode`
-- `prune`: `plan_prune`
 - `reuse_decision`: `entry_changes`, `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
-- `run_index`: `RunIndex`
-- `work_dir`: `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WORK_DIR`, `WorkDir`
 """

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from nfrun import __version__
-from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
+from nfrun.history.journal import FinishedNode
 from nfrun.nodes.registry import KINDS
 from nfrun.system.checksums import text_checksum
 
@@ -145,11 +144,6 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     for fact in facts.unknown_outputs:
         return f"nfrun cannot know which files {fact.what} writes ({fact.where})"
     return ""
-
-
-def reader_digest(output: OutputRef | FinishedOutput) -> str:
-    """Return a digest of what readers see of an output: its content digest and its schema digest."""
-    return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
 def cache_key(key_inputs: KeyInputs) -> str:

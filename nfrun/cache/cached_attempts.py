@@ -14,15 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nfrun.cache.cache_key import CacheKeys, dependency_digest, reader_digest
-from nfrun.cache.history import RunHistory, table_path
-from nfrun.cache.journal import FinishedNode, FinishedOutput
+from nfrun.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
+from nfrun.history.finished_nodes import RunHistory, reader_digest, table_path
+from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
 from nfrun.system.atomic_files import sync

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
-from nfrun.cache.journal import STATUSES, FinishedNode, FinishedOutput, Journal, UnfinishedNode
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
@@ -30,6 +29,8 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.history.finished_nodes import reader_digest
+from nfrun.history.journal import STATUSES, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)

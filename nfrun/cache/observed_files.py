@@ -7,12 +7,12 @@ from dataclasses import field
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.history import RunHistory
-from nfrun.cache.journal import FinishedNode
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import mutable
+from nfrun.history.finished_nodes import RunHistory
+from nfrun.history.journal import FinishedNode
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, reader_digest, with_files
-from nfrun.cache.history import LazyList, RunHistory
-from nfrun.cache.journal import FinishedNode
+from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
+from nfrun.history.finished_nodes import LazyList, RunHistory, reader_digest
+from nfrun.history.journal import FinishedNode
 from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 NEVER_FINISHED = "it has not finished in any run that is kept"

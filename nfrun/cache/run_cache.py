@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, final
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
-from nfrun.cache.history import RunHistory
-from nfrun.cache.index_tables import JournalRows
-from nfrun.cache.journal import Journal, RunHeader
 from nfrun.cache.journal_writer import JournalWriter
-from nfrun.cache.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
-from nfrun.cache.run_index import RunIndex
-from nfrun.cache.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
+from nfrun.history.finished_nodes import RunHistory
+from nfrun.history.index_tables import JournalRows
+from nfrun.history.journal import Journal, RunHeader
+from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
+from nfrun.history.run_index import RunIndex
+from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.system.atomic_files import name_errors, sync
 from nfrun.system.checksums import FileChecksums
 from nfrun.system.remembered_checksums import RememberedChecksums

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
-from nfrun.cache.history import RunHistory
 from nfrun.core.pipeline import NodeSpec, ancestors
+from nfrun.history.finished_nodes import RunHistory
 
 
 class WrittenFiles:

@@ -49,10 +49,10 @@ def run(options: RunOptions, messages: Messages) -> int:
 
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
-    from nfrun.cache.work_dir import WorkDir
     from nfrun.core.errors import SpecError, one_line, render_all
     from nfrun.core.plan import plan_of
     from nfrun.engine.node_stats import read_node_stats
+    from nfrun.history.work_dir import WorkDir
     from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
     from nfrun.spec.pipeline_warnings import warnings_of
     from nfrun.spec.resolve import resolve
@@ -99,9 +99,9 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists. Raises
     UsageError if NFRUN_CACHE_SIZE is wrong.
     """
-    from nfrun.cache.prune import plan_prune
-    from nfrun.cache.work_dir import WORK_DIR, WorkDir
     from nfrun.core.text import escape_controls
+    from nfrun.history.prune import plan_prune
+    from nfrun.history.work_dir import WORK_DIR, WorkDir
     from nfrun.reports.format_units import format_count, format_size
     from nfrun.spec.text_file import read_text
 

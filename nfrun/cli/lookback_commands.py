@@ -19,8 +19,8 @@ from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_USAGE, UsageError, p
 from nfrun.cli.lookback_options import DiffOptions, LogsOptions, OpenOptions, RunsOptions, ShellOptions, ShowOptions
 
 if TYPE_CHECKING:
-    from nfrun.cache.work_dir import WorkDir
     from nfrun.cli.options import Options
+    from nfrun.history.work_dir import WorkDir
     from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
     from nfrun.lookback.row_diff import RowDiff

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nfrun.cache.run_cache import RunCache
-from nfrun.cache.work_dir import LOGS, SCRATCH
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
 from nfrun.code.fingerprint import Fingerprints
@@ -26,6 +25,7 @@ from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun
 from nfrun.engine.placement import place_nodes
 from nfrun.engine.runner import Run
+from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import system_allocator

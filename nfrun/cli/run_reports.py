@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, Any
 
-from nfrun.cache.work_dir import LOGS
 from nfrun.cli.consoles import console_on, is_colored
 from nfrun.cli.options import RunOptions, parse_slots
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import Reporter
+from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.runtime import children_time, cores, idle_seconds, peak_rss
 from nfrun.tables.handoffs import PERSISTENT_HANDOFFS

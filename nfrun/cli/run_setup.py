@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-from nfrun.cache.journal import RunHeader
-from nfrun.cache.work_dir import WorkDir, new_run_id
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.options import RunOptions, cache_budget, check_nodes
 from nfrun.core.errors import one_line
@@ -23,6 +21,8 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of
 from nfrun.core.values import frozen
 from nfrun.engine.node_stats import NodeStats, read_node_stats
+from nfrun.history.journal import RunHeader
+from nfrun.history.work_dir import WorkDir, new_run_id
 from nfrun.logs.event_redaction import redact_value
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.pipeline_warnings import warnings_of

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded, SpecError
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_list import ListedRun
 from nfrun.spec.binder import bind

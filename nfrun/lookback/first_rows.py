@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.journal import FinishedOutput
-from nfrun.cache.work_dir import is_run_id
 from nfrun.core.errors import HandoffError, NotRecorded
+from nfrun.history.journal import FinishedOutput
+from nfrun.history.work_dir import is_run_id
 from nfrun.lookback.run_list import ListedRun
 
 _ROWS = 25  # the most that are shown

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
-from nfrun.cache.work_dir import LOGS, is_run_id
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls
 from nfrun.core.values import frozen
+from nfrun.history.work_dir import LOGS, is_run_id
 from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_list import ListedRun

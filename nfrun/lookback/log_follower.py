@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nfrun.cache.work_dir import JOURNAL
+from nfrun.history.work_dir import JOURNAL
 from nfrun.lookback.log_files import LogReader, log_files, log_line
 
 _POLL_SECONDS = 0.2

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.journal import FinishedOutput
 from nfrun.core.text import escape_controls
+from nfrun.history.journal import FinishedOutput
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
 from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.recorded_run import RecordedNode

@@ -13,14 +13,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.history import table_path
-from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
-from nfrun.cache.run_index import RunIndex
-from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.history.finished_nodes import reader_digest, table_path
+from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.history.run_index import RunIndex
+from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.first_rows import command_again
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun

@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
+from nfrun.history.finished_nodes import reader_digest
+from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.lookback.run_list import RUNNING, ListedRun
 
 Node = FinishedNode | UnfinishedNode

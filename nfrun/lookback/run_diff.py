@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
-from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.cache.reuse_decision import entry_changes
-from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen
+from nfrun.history.finished_nodes import reader_digest
+from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.run_reference import LAST, find_run

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from nfrun.cache.journal import STATUSES, RunEnding, RunHeader, read_ends
-from nfrun.cache.work_dir import JOURNAL, WorkDir, run_number
 from nfrun.core.values import frozen
+from nfrun.history.journal import STATUSES, RunEnding, RunHeader, read_ends
+from nfrun.history.work_dir import JOURNAL, WorkDir, run_number
 from nfrun.system.atomic_files import read_regular_file
 
 RUNNING, KILLED = "running", "killed"

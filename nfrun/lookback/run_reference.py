@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from nfrun.cache.work_dir import WorkDir
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.run_list import RUNNING, ListedRun, list_runs, pipeline_file
 from nfrun.reports.format_units import format_count
 

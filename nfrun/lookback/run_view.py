@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from nfrun.cache.journal import RunHeader
 from nfrun.core.events import Failure
 from nfrun.core.text import escape_controls
+from nfrun.history.journal import RunHeader
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
 from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun, count_nodes

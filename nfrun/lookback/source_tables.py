@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedOutput
 from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.history.finished_nodes import reader_digest
+from nfrun.history.journal import FinishedOutput
 from nfrun.lookback.rerun_context import RerunContext
 from nfrun.nodes.base import NodeError, output_name
 from nfrun.nodes.registry import KINDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, with_files
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.system.checksums import text_checksum
 
 NODE = NodeSpec("a", "run", "make", (Input("t", OutputId("b")),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
 DIGEST = {"b": "d1"}
@@ -133,3 +135,11 @@ def test_the_key_of_a_variable_with_secrets_uses_its_redacted_text() -> None:
     own_secret = replace(NODE, env={"LEVEL": "hunter2"}, redacted_env={"LEVEL": "\0TOKEN\0"})
     assert changed_inputs(own_secret) == {"variable LEVEL"}
     assert key_inputs_of(own_secret) == key_inputs_of(replace(own_secret, env={"LEVEL": "hunter3"}))
+
+
+def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more() -> None:
+    spec = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
+    keys = CacheKeys(Pipeline("p.yaml", "/nowhere", "p", "", {}, {}, {"a": spec}, {}))
+    older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
+    newer = {"scheme": "4", "cpus": "1", "package duckdb": version("duckdb")}
+    assert dict(keys.definition("a")) == {**older, **newer}

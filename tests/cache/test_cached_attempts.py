@@ -10,14 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from nfrun.cache.cache_key import CacheKeys, cache_key, reader_digest
+from nfrun.cache.cache_key import CacheKeys, cache_key
 from nfrun.cache.cached_attempts import CachedAttempts
-from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.history.finished_nodes import reader_digest
+from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum

@@ -13,14 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key
-from nfrun.cache.journal import (
-    FinishedNode,
-    FinishedOutput,
-    Journal,
-    JournalContents,
-    UnfinishedNode,
-    read_journal,
-)
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import Cause, HandoffError
@@ -42,6 +34,14 @@ from nfrun.core.events import (
     event_name,
 )
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.history.journal import (
+    FinishedNode,
+    FinishedOutput,
+    Journal,
+    JournalContents,
+    UnfinishedNode,
+    read_journal,
+)
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.spec.references import parse_reference
 from nfrun.system.checksums import file_checksum
@@ -352,7 +352,7 @@ def test_nodes_that_did_not_finish_are_written_at_once(tmp_path: Path, monkeypat
         writes.append(data)
         return write(file, data)
 
-    monkeypatch.setattr("nfrun.cache.journal.os.write", counted)
+    monkeypatch.setattr("nfrun.history.journal.os.write", counted)
     trial.emit(*(NodeSkipped(1.0, name, "x") for name in "abc"))
     assert len(writes) == 1
     assert len(trial.contents.unfinished) == 3

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, dependency_digest, with_files
-from nfrun.cache.journal import FinishedNode, FinishedOutput
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, changes, decide_reuse
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
+from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.spec.references import parse_reference
 
 

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 
 import nfrun.tables.store
-from nfrun.cache.journal import RunHeader, read_journal
 from nfrun.cache.run_cache import RunCache
-from nfrun.cache.work_dir import WorkDir
 from nfrun.core.events import Event, NodeCancelled, NodeFinished, NodeStarted, Outcome, OutputPublished, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.engine.event_dispatch import EventDispatcher
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.runner import Run
+from nfrun.history.journal import RunHeader, read_journal
+from nfrun.history.work_dir import WorkDir
 from nfrun.tables.store import TableStore
 
 TABLE = pa.table({"n": [1, 2, 3]})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nfrun.cache.journal import FinishedNode
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
+from nfrun.history.journal import FinishedNode
 
 
 def node(name: str, *reads: str, needs: tuple[str, ...] = ()) -> NodeSpec:

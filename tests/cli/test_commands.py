@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from nfrun import __version__
 from nfrun.__main__ import main
-from nfrun.cache import work_dir
 from nfrun.cli import typer_app
 from nfrun.cli.exit_codes import EXIT_CODES, report_errors
 from nfrun.cli.typer_app import app
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.engine import node_stats
+from nfrun.history import work_dir
 from nfrun.logs.redaction import Redactor
 
 TWO = "name: two\nnodes:\n  a: {run: echo}\n  b: {run: echo, inputs: a}\n"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from nfrun import __version__
-from nfrun.cache.journal import JournalContents, read_journal
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
+from nfrun.history.journal import JournalContents, read_journal
 
 SECRET = "hunter-2-hunter"
 STEPS = """

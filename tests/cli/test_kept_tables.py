@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.journal import read_journal
+from nfrun.history.journal import read_journal
 
 Here = Callable[..., Any]
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from conftest import Here
 
-from nfrun.cache.journal import Journal, read_journal
 from nfrun.cli import commands
+from nfrun.history.journal import Journal, read_journal
 
 STEPS = """
 import os, signal, time

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
-from nfrun.cache.lock_files import close_lock, open_lock, write_holder
-from nfrun.cache.work_dir import JOURNAL, LOGS, WORK_DIR, WorkDir
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode, with_checksum
+from nfrun.history.lock_files import close_lock, open_lock, write_holder
+from nfrun.history.work_dir import JOURNAL, LOGS, WORK_DIR, WorkDir
 from nfrun.logs.node_logs import log_path
 
 START = 1_700_000_000.0  # seconds since 1970: 2023-11-14 22:13:20 UTC

@@ -13,8 +13,8 @@ from typing import Any
 
 from conftest import Here
 
-from nfrun.cache.journal import read_ends, with_checksum
-from nfrun.cache.work_dir import JOURNAL
+from nfrun.history.journal import read_ends, with_checksum
+from nfrun.history.work_dir import JOURNAL
 
 STEPS = """
 import os

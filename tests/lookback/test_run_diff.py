@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader, UnfinishedNode
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
+from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader, UnfinishedNode
 from nfrun.lookback.diff_text import diff_document, diff_lines
 from nfrun.lookback.layout import Look
 from nfrun.lookback.row_diff import RowDiff

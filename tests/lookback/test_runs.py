@@ -11,7 +11,7 @@ import pytest
 from conftest import Here
 from kept_runs import START, Kept, finished
 
-from nfrun.cache.journal import UnfinishedNode
+from nfrun.history.journal import UnfinishedNode
 
 COUNTS = {"ok": 3, "reused": 17, "failed": 0, "skipped": 0, "cancelled": 0}
 

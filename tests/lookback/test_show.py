@@ -13,8 +13,8 @@ import pytest
 from conftest import Here
 from kept_runs import Kept, failure, finished, output
 
-from nfrun.cache.journal import UnfinishedNode
 from nfrun.core.events import Frame
+from nfrun.history.journal import UnfinishedNode
 from nfrun.tables.ipc import write_file
 
 FRAMES = (Frame("steps.py", 21, "score", 'return table["price"]'),)

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.journal import read_journal
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run import run_pipeline
 from nfrun.core.events import NodeFinished, NodeStarted
 from nfrun.core.observation import Observation
+from nfrun.history.journal import read_journal
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
 from nfrun.system.checksums import bytes_checksum

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cache.lock_files import close_lock, open_lock, write_holder
-from nfrun.cache.work_dir import RunStart, WorkDir, new_run_id, run_number
 from nfrun.core.errors import WorkDirLocked
 from nfrun.core.pipeline import Pipeline
+from nfrun.history.lock_files import close_lock, open_lock, write_holder
+from nfrun.history.work_dir import RunStart, WorkDir, new_run_id, run_number
 from nfrun.system.atomic_files import read_regular_file
 
 RUN = "3-20260101-000000"
@@ -311,7 +311,7 @@ def test_a_new_lock_file_is_locked_separately(tmp_path: Path, removed: str) -> N
 
 def test_a_killed_process_releases_the_locks_although_its_children_live(tmp_path: Path) -> None:
     program = (
-        "import os, subprocess, sys, time; from pathlib import Path; from nfrun.cache.work_dir import WorkDir\n"
+        "import os, subprocess, sys, time; from pathlib import Path; from nfrun.history.work_dir import WorkDir\n"
         "from nfrun.core.pipeline import Pipeline\n"
         "pipeline = Pipeline(sys.argv[1] + '/p.yaml', sys.argv[1], 'p', '', {}, {}, {}, {})\n"
         "with WorkDir(Path(sys.argv[1])).start_run(pipeline):\n"

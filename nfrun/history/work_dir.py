@@ -18,7 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.lock_files import (
+from nfrun.core.errors import WorkDirLocked
+from nfrun.core.pipeline import Pipeline
+from nfrun.core.text import ellipsize
+from nfrun.core.values import frozen
+from nfrun.history.lock_files import (
     close_lock,
     describe_holder,
     holder_of,
@@ -28,10 +32,6 @@ from nfrun.cache.lock_files import (
     wait_for,
     write_holder,
 )
-from nfrun.core.errors import WorkDirLocked
-from nfrun.core.pipeline import Pipeline
-from nfrun.core.text import ellipsize
-from nfrun.core.values import frozen
 from nfrun.system.atomic_files import make_folders, name_errors, read_regular_file, remove_partials
 
 WORK_DIR = ".nfrun"

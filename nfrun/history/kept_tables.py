@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from nfrun.cache.eviction import KeptTable, default_budget, tables_to_remove
-from nfrun.cache.run_index import RunIndex
+from nfrun.history.eviction import KeptTable, default_budget, tables_to_remove
+from nfrun.history.run_index import RunIndex
 
 
 def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:

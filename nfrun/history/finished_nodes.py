@@ -1,4 +1,4 @@
-"""Finds the outputs that earlier runs of a pipeline left, and verifies their files.
+"""Finds the nodes that earlier runs of a pipeline finished, and verifies the files of their outputs.
 
 Names and modification times prove nothing: a file is used only if its size and checksum are those in the journal.
 """
@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
 
-from nfrun.cache.cache_key import reader_digest
-from nfrun.cache.journal import FinishedNode, FinishedOutput
-from nfrun.cache.run_index import RunIndex
+from nfrun.core.events import OutputRef
+from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_index import RunIndex
 from nfrun.system.checksums import file_checksum
 
 _Item = TypeVar("_Item")
@@ -110,6 +110,11 @@ class RunHistory:
                 kept = f"; it is kept as {bad.name}"
         self._warn(f"{path} is damaged and is not used{kept}")
         return False
+
+
+def reader_digest(output: OutputRef | FinishedOutput) -> str:
+    """Return a digest of what readers see of an output: its content digest and its schema digest."""
+    return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
 def table_path(finished: FinishedNode, output: FinishedOutput) -> Path | None:

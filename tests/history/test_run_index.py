@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from nfrun.cache.index_tables import IndexedTable
-from nfrun.cache.journal import (
+from nfrun.core.pipeline import OutputId
+from nfrun.history.index_tables import IndexedTable
+from nfrun.history.journal import (
     FinishedNode,
     FinishedOutput,
     Journal,
@@ -27,9 +28,8 @@ from nfrun.cache.journal import (
     read_journal,
     with_checksum,
 )
-from nfrun.cache.run_index import INDEX, SEAL, RunIndex
-from nfrun.cache.work_dir import JOURNAL, WorkDir
-from nfrun.core.pipeline import OutputId
+from nfrun.history.run_index import INDEX, SEAL, RunIndex
+from nfrun.history.work_dir import JOURNAL, WorkDir
 
 PIPELINES = ("p.yaml", "q.yaml 0123")
 NODES = ("a", "b", "c.d")
@@ -212,8 +212,8 @@ def test_only_the_lines_that_are_asked_for_are_read(trial: Trial, monkeypatch: p
     def refuse(path: Path) -> bytes:
         raise AssertionError(f"{path} is read")
 
-    monkeypatch.setattr("nfrun.cache.run_index.os.pread", counted)
-    monkeypatch.setattr("nfrun.cache.run_index.read_regular_file", refuse)
+    monkeypatch.setattr("nfrun.history.run_index.os.pread", counted)
+    monkeypatch.setattr("nfrun.history.run_index.read_regular_file", refuse)
     with trial.index() as index:
         found = index.entries("p.yaml", "a")
         assert [next(found).key, next(found).key] == ["k19", "k18"]
@@ -364,7 +364,7 @@ def test_a_folder_merged_from_two_has_the_runs_of_both(trial: Trial, tmp_path: P
 def test_a_locked_index_is_left_alone_and_brought_up_to_date_later(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nfrun.cache.index_file._BUSY_SECONDS", 0)
+    monkeypatch.setattr("nfrun.history.index_file._BUSY_SECONDS", 0)
     trial.run(finished("a", "k1"))
     with closing(sqlite3.connect(trial.file, isolation_level=None)) as other:
         other.execute("begin exclusive")
@@ -385,7 +385,7 @@ def test_a_full_disk_is_no_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) 
         db.execute("create table much as select randomblob(100000)")
 
     with monkeypatch.context() as patched:
-        patched.setattr("nfrun.cache.run_index.add_run", full)
+        patched.setattr("nfrun.history.run_index.add_run", full)
         trial.run(finished("a", "k2"))
     assert trial.file.read_bytes() == before
     assert trial.answers()[0] == expected_entries(trial.work)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.cache.journal import FinishedNode, FinishedOutput, Journal, RunHeader
-from nfrun.cache.prune import plan_prune
-from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.core.pipeline import OutputId
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.history.prune import plan_prune
+from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 
 PAGE = 4096
 

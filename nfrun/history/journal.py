@@ -1,7 +1,7 @@
 """Writes and reads the journal of a run: how it was started, how each node ended, and the files of outputs.
 
 A journal is a file of JSON lines, each with a checksum. Lines are only appended, each with one write, so that a killed
-run leaves all earlier lines readable. `journal_writer.py` decides when to write a line; `history.py` uses the lines.
+run leaves all earlier lines readable. `cache/journal_writer.py` writes them, and `finished_nodes.py` finds them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
-from nfrun.cache.work_dir import JOURNAL
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
 from nfrun.core.values import frozen
+from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
 from nfrun.system.checksums import line_checksum
 

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from nfrun.cache.eviction import tables_to_remove
-from nfrun.cache.journal import VERSION, FinishedNode, JournalContents, read_journal
-from nfrun.cache.kept_tables import budget_of, kept_tables
-from nfrun.cache.run_index import RunIndex
-from nfrun.cache.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.core.values import frozen
+from nfrun.history.eviction import tables_to_remove
+from nfrun.history.journal import VERSION, FinishedNode, JournalContents, read_journal
+from nfrun.history.kept_tables import budget_of, kept_tables
+from nfrun.history.run_index import RunIndex
+from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
 
 _LAST_RUNS = 100  # of a pipeline

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nfrun.cache.index_file import connect, is_file, is_sealed, open_seal, uri, write_seal
-from nfrun.cache.index_tables import (
+from nfrun.history.index_file import connect, is_file, is_sealed, open_seal, uri, write_seal
+from nfrun.history.index_tables import (
     APPLICATION,
     FIND_ENTRIES,
     INDEX_VERSION,
@@ -36,8 +36,8 @@ from nfrun.cache.index_tables import (
     remove_runs,
     transaction,
 )
-from nfrun.cache.journal import FinishedNode, finished_node
-from nfrun.cache.work_dir import JOURNAL, WorkDir
+from nfrun.history.journal import FinishedNode, finished_node
+from nfrun.history.work_dir import JOURNAL, WorkDir
 from nfrun.system.atomic_files import read_regular_file
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
 
-from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.journal import (
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Frame
+from nfrun.history.journal import (
     FinishedNode,
     FinishedOutput,
     Journal,
@@ -16,11 +16,7 @@ from nfrun.cache.journal import (
     read_journal,
     with_checksum,
 )
-from nfrun.cache.work_dir import JOURNAL
-from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Frame
-from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.system.checksums import text_checksum
+from nfrun.history.work_dir import JOURNAL
 
 LINES = (
     '{"event": "started", "run": "r", "pipeline": "p.yaml", "number": 3, "version": 1, "at": 9.5, "command": ["nfrun"],'
@@ -79,11 +75,3 @@ def test_a_journal_without_the_files_that_code_opened_is_read(tmp_path: Path) ->
     (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in older))
     (node,) = read_journal(tmp_path).finished
     assert (node.key, node.wrote, node.reads, node.obstacle) == ("k", {"out.csv": "w"}, {}, "")
-
-
-def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more() -> None:
-    spec = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
-    keys = CacheKeys(Pipeline("p.yaml", "/nowhere", "p", "", {}, {}, {"a": spec}, {}))
-    older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
-    newer = {"scheme": "4", "cpus": "1", "package duckdb": version("duckdb")}
-    assert dict(keys.definition("a")) == {**older, **newer}

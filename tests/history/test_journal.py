@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.cache.journal import (
+from nfrun.core.errors import Cause
+from nfrun.core.events import Failure, Frame
+from nfrun.core.pipeline import OutputId
+from nfrun.history.journal import (
     FinishedNode,
     FinishedOutput,
     Journal,
@@ -23,10 +26,7 @@ from nfrun.cache.journal import (
     read_journal,
     with_checksum,
 )
-from nfrun.cache.work_dir import JOURNAL
-from nfrun.core.errors import Cause
-from nfrun.core.events import Failure, Frame
-from nfrun.core.pipeline import OutputId
+from nfrun.history.work_dir import JOURNAL
 
 STARTED = RunHeader(
     *("20260101-000000-abcdef", "p.yaml", 7, 1, 1764.5),
@@ -108,7 +108,7 @@ def test_a_journal_without_read_permission_is_an_error(tmp_path: Path, monkeypat
     def refuse(path: Path) -> bytes:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("nfrun.cache.journal.read_regular_file", refuse)
+    monkeypatch.setattr("nfrun.history.journal.read_regular_file", refuse)
     with pytest.raises(PermissionError):
         read_journal(tmp_path)
 

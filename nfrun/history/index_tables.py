@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nfrun.cache.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of, journal_lines
 from nfrun.core.values import frozen
+from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of, journal_lines
 
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index

@@ -1,0 +1,18 @@
+"""Keeps what past runs left: the work folder, the journals of the runs, and their tables.
+
+`work_dir.py` manages the work folder, with the locks of `lock_files.py`. `journal.py` writes and reads the journal of a
+run. `run_index.py` keeps an index of all journals, with `index_file.py` and `index_tables.py`; by it,
+`finished_nodes.py` finds the entries of nodes and the files of their outputs. `kept_tables.py` finds the tables of all
+runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what is no longer needed.
+
+Other packages use:
+
+- `finished_nodes`: `LazyList`, `reader_digest`, `RunHistory`, `table_path`
+- `index_tables`: `JournalRows`
+- `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
+  `RunHeader`, `STATUSES`, `UnfinishedNode`
+- `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
+- `prune`: `plan_prune`
+- `run_index`: `RunIndex`
+- `work_dir`: `CHECKSUMS`, `is_run_id`, `JOURNAL`, `LOGS`, `new_run_id`, `run_number`, `SCRATCH`, `WORK_DIR`, `WorkDir`
+"""
