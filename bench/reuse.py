@@ -17,14 +17,36 @@ from bench.flights import FLIGHTS
 from bench.measure import Line, Sample, interleaved, versus
 from bench.startup import fresh
 
+# The limits of a run that reuses all one-row nodes, by their number, against reading the file.
+_ROWS = {1_000: "<= 2.7", 10_000: "<= 3.6"}
 _NODES = 1_000
 _FUNCTION = "def f{0}(n):\n    total = sum(x * {0} for x in range(n))\n    return {{'n': n, 'total': total}}\n\n\n"
 
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
-    """Measure 1,000 nodes with a function each, which return one row, and the flights pipeline."""
+    """Measure nodes with a function each, which return one row, and the flights pipeline."""
+    for nodes, bar in _ROWS.items():
+        yield from _of_rows(nodes, bar, folder / f"rows-{nodes}", min(repeat, 3) if nodes > _NODES else repeat)
     yield from _of_pipeline(f"{_NODES:,} one-row nodes", write_nodes(folder), folder / "many", repeat)
     yield from _of_pipeline("flights", FLIGHTS / "flights.yaml", folder / "flights", repeat)
+
+
+def _of_rows(nodes: int, bar: str, folder: Path, repeat: int) -> Iterator[Line]:
+    """Measure functions of one line, by wall time: what is left is nfrun's work for each node."""
+    folder.mkdir()
+    lines = (f"def f{i}(): return {{'x': {i}}}\n" for i in range(nodes))
+    (folder / "rows.py").write_text("".join(lines), encoding="utf-8")
+    pipeline = folder / "rows.yaml"
+    listed = "".join(f"  n{i}: {{python: 'rows:f{i}'}}\n" for i in range(nodes))
+    pipeline.write_text(f"nodes:\n{listed}", encoding="utf-8")
+    nfrun = [sys.executable, "-m", "nfrun"]
+    ways: Mapping[str, Callable[[], Sample]] = {
+        "reused": partial(fresh, [*nfrun, "run", str(pipeline), "-q", "--work", str(folder / "work")], os.environ),
+        "plan": partial(fresh, [*nfrun, "plan", "--fresh", str(pipeline)], os.environ),
+    }
+    interleaved(ways, 1)  # what is reused
+    found = interleaved(ways, repeat)
+    yield versus(f"{nodes:,} nodes of one line: all reused / plan", found["reused"], found["plan"], bar, by="wall")
 
 
 def write_nodes(folder: Path) -> Path:
