@@ -169,7 +169,7 @@ class CachedAttempts:
     def _hit(self, start: NodeStarted, finished: FinishedNode) -> Outcome:
         """Return an outcome with `reused` set, and the outputs of an earlier run. Raises HandoffError.
 
-        Only the files of outputs that the run shows are opened here, those of others when a node reads them.
+        No file is opened here, but when a node reads it or the run shows it. Then `OutputRef.path` says where it is.
         """
         outputs = tuple(self._with_home(finished, output) for output in finished.outputs)
         refs: dict[str, OutputRef] = {}
@@ -191,8 +191,6 @@ class CachedAttempts:
             )
             if path is not None and self._store.fsync:
                 self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
-            if shown:
-                self._register(refs[output.id])
         for name in finished.wrote if self._store.fsync else ():
             self._sync(self._base / name, name)
         return Outcome(start.node, start.attempt, outputs=refs, reused=True)

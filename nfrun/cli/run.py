@@ -50,7 +50,7 @@ class RunResult:
 
     `end` is the last event, as it was reported: a run whose journal is not complete did not end with `ok`. `detached`
     nodes still run, each on a thread. `stopped_reporters` has the cause of each reporter that failed, by its name.
-    `tables` has the outputs of the pipeline by name, None for those that the run does not have.
+    `tables` has the outputs of the pipeline by name, None for those that the run does not have; a command takes none.
     """
 
     end: RunFinished
@@ -128,7 +128,10 @@ def _run(
 
     def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
-            return run.store.open(record.refs[output])
+            ref = record.refs[output]
+            if ref.path and not run.store.holds(ref):  # of a node that was reused
+                run.store.register_file(ref)
+            return run.store.open(ref)
         return None
 
     run = PipelineRun(
@@ -160,10 +163,11 @@ def _run(
         grace=options.grace,
     )
     tables: dict[str, Any] = {}
+    returned = pipeline.outputs if import_module else {}  # a command shows the first tables only, and returns none
     try:
         end = run.go(around, cache and cache.with_cache, cache and cache.watch)
     finally:
-        run.close(lambda: tables.update({name: table(output) for name, output in pipeline.outputs.items()}))
+        run.close(lambda: tables.update({name: table(output) for name, output in returned.items()}))
     if cache is not None:
         end = cache.end or end
         if run.dispatcher.gate_error is not None:

@@ -44,7 +44,9 @@ class LazyList(Sequence[_Item]):
         return self._items[index]
 
     def __bool__(self) -> bool:
-        return any(True for _ in self)
+        with suppress(IndexError):
+            return bool([self[0]])
+        return False
 
     def __len__(self) -> int:
         return len(self[:])
@@ -65,6 +67,7 @@ class RunHistory:
         self._keep_bad = keep_bad
         self._by_node: dict[str, LazyList[FinishedNode]] = {}
         self._intact: dict[Path, bool] = {}
+        self._found: dict[tuple[str, str | None, str], Path] = {}  # by node, key and output: what `find_file` returned
 
     def of_node(self, node: str) -> Sequence[FinishedNode]:
         """Return all journal entries of the node, with any cache key or none, the latest run first."""
@@ -77,6 +80,9 @@ class RunHistory:
 
         The file holds the same content and schema. Each file is verified once.
         """
+        wanted = finished.node, finished.key, output
+        if wanted in self._found:
+            return self._found[wanted]
         expected = finished.output(output)
         for other in self.of_node(finished.node):
             found = other.output(output) if other.key == finished.key else None
@@ -84,6 +90,7 @@ class RunHistory:
                 continue
             path = table_path(other, found)
             if path is not None and self._is_intact(path, found):
+                self._found[wanted] = path
                 return path
         return None
 

@@ -137,7 +137,8 @@ def test_a_hit_has_the_file_where_it_is(trial: Trial) -> None:
     assert (outcome.reused, outcome.failure, trial.attempts) == (True, None, [])
     ref = outcome.outputs["b"]
     assert ref.path == str(earlier_file(trial, "b"))
-    assert trial.store.open(ref).equals(TABLE)
+    assert not trial.store.holds(ref)  # nobody has read it
+    assert trial.store.open(trial.store.register_file(ref)).equals(TABLE)
     (output,) = finished.outputs
     used = replace(finished, outputs=(replace(output, file="b.1.arrow", home="earlier-0", shown=True),))
     assert trial.observed_files.used == {"b": used}
@@ -188,17 +189,17 @@ def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
     assert synced == [file, file.parent, trial.path, trial.path / "out.csv", trial.path, trial.path.parent]
 
 
-def test_a_file_that_may_not_be_opened_fails_the_node_with_permission_error(
+def test_a_file_that_may_not_be_opened_fails_the_node_that_reads_it_with_permission_error(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object) -> None:
         raise PermissionError(errno.EACCES, "Failed to open local file. Detail: …")
 
-    finished = trial.add_finished(B, {"a": "d"})
+    ref = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}))).outputs["a"]
     monkeypatch.setattr(pa, "memory_map", refuse)
     with pytest.raises(HandoffError) as caught:
-        trial.attempt("b", ReuseDecision("", finished))
-    message = "cannot open b.1.arrow: Permission denied"
+        trial.attempt("b", ReuseDecision("its code changed"), inputs={"a": ref})
+    message = "cannot open a.1.arrow: Permission denied"
     assert nfrun_failure(caught.value) == Failure(Cause.PERMISSION, "PermissionError", message, errno=errno.EACCES)
 
 
@@ -222,7 +223,7 @@ def test_a_pending_node_is_reused_if_its_inputs_are_unchanged(trial: Trial) -> N
     finished = trial.add_finished(B, {"a": digest})
     outcome = trial.attempt("b", ReuseDecision("it reads 'a', which runs", pending=True), inputs=inputs)
     assert outcome.reused
-    assert trial.store.open(outcome.outputs["b"]).equals(TABLE)
+    assert trial.store.open(trial.store.register_file(outcome.outputs["b"])).equals(TABLE)
     assert trial.observed_files.used["b"].key == finished.key
 
 
