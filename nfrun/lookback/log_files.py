@@ -12,7 +12,7 @@ from pathlib import Path
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls
 from nfrun.core.values import frozen
-from nfrun.history.work_dir import LOGS, is_run_id
+from nfrun.history.work_dir import LOGS, is_run_id, run_number
 from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node
 from nfrun.lookback.run_list import ListedRun
@@ -45,10 +45,12 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLog
     if is_run_id(home):
         found = log_files(run.folder.with_name(home), node)
         if attempt in found or (found and attempt is None):
-            return FoundLogs(found[attempt or max(found)], f"'{node}' was reused in run {run.id}: it ran in run {home}")
+            note = f"'{node}' was reused in run {run.number}: it ran in run {run_number(home) or home}"
+            return FoundLogs(found[attempt or max(found)], note)
     if attempt is not None and attempt > recorded.attempts:
         raise NotRecorded(f"the node '{node}' made {format_count(recorded.attempts, 'attempt')} in run {run.number}")
-    return FoundLogs(note=f"'{node}' printed nothing in run {home or run.id}, or its logs were removed")
+    where = run_number(home) or home or run.number
+    return FoundLogs(note=f"'{node}' printed nothing in run {where}, or its logs were removed")
 
 
 def log_files(run_folder: Path, node: str) -> dict[int, dict[str, Path]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from nfrun.core.text import escape_controls
 from nfrun.history.journal import FinishedOutput
+from nfrun.history.work_dir import run_number
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
 from nfrun.lookback.log_files import last_lines
 from nfrun.lookback.recorded_run import RecordedNode
@@ -31,7 +32,7 @@ def node_head(run: ListedRun, node: RecordedNode, look: Look) -> Iterator[str]:
         [
             ("why it ran", node.reason or NOT_RECORDED if node.status in ("ok", "failed") else ""),
             ("why it did not run", "" if node.status in ("ok", "failed") else why(node)),
-            ("ran in run", finished.home if finished else ""),
+            ("ran in run", str(run_number(finished.home) or finished.home) if finished else ""),
             ("started", _started(run, node)),
             ("attempts", str(node.attempts) if node.attempts else ""),
             ("read", _files(finished.reads if finished else {})),

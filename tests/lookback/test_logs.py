@@ -59,20 +59,20 @@ def test_a_wrong_name_is_an_error(here: Here, tmp_path: Path, kept: Kept, words:
 
 
 def test_a_node_that_printed_nothing_says_so(here: Here, tmp_path: Path, kept: Kept) -> None:
-    run = kept.add(1, nodes=[finished("quiet")])
+    kept.add(1, nodes=[finished("quiet")])
     for words in (["quiet"], ["quiet", "-f"], ["quiet", "--attempt", "1"]):
         found = here(tmp_path, "logs", *words)
         assert (found.returncode, found.stdout) == (0, "")
-        assert found.stderr == f"nfrun: 'quiet' printed nothing in run {run.name}, or its logs were removed\n"
+        assert found.stderr == "nfrun: 'quiet' printed nothing in run 1, or its logs were removed\n"
 
 
 def test_the_logs_of_a_reused_node_are_those_of_the_run_in_which_it_ran(here: Here, tmp_path: Path, kept: Kept) -> None:
     first = kept.add(1, nodes=[finished("a")])
     kept.log(first, "a", "stdout", "once\n")
-    second = kept.add(2, nodes=[finished("a", reused=True, home=first.name)])
+    kept.add(2, nodes=[finished("a", reused=True, home=first.name)])
     found = here(tmp_path, "logs", "a")
     assert (found.returncode, found.stdout) == (0, "stdout | once\n")
-    assert found.stderr == f"nfrun: 'a' was reused in run {second.name}: it ran in run {first.name}\n"
+    assert found.stderr == "nfrun: 'a' was reused in run 2: it ran in run 1\n"
 
 
 def test_a_home_that_leads_elsewhere_is_not_followed(here: Here, tmp_path: Path, kept: Kept) -> None:

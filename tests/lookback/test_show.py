@@ -284,7 +284,7 @@ node 'late' in run 2: was cancelled
 def test_a_reused_node_shows_the_logs_of_the_run_in_which_it_ran(here: Here, tmp_path: Path, kept: Kept) -> None:
     kept.log(tmp_path / ".nfrun" / "runs" / "1-20231114-221320", "orders", "stderr", "read it\n")
     text = shown(here, tmp_path, "orders")
-    assert text.startswith("node 'orders' in run 2: was reused\n  ran in run  1-20231114-221320\n")
+    assert text.startswith("node 'orders' in run 2: was reused\n  ran in run  1\n")
     assert text.endswith("\nstderr  HERE/.nfrun/runs/1-20231114-221320/logs/orders.1.stderr\n  read it\n")
 
 
