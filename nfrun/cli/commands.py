@@ -121,13 +121,11 @@ def clean(options: CleanOptions, messages: Messages) -> int:
             print(escape_controls(str(path)))
         if not options.dry_run:
             found.remove()
-    files = f"{format_count(len(found.runs), 'run')} and {format_count(len(found.files), 'other file')}"
-    total = f"{files}, {format_size(found.size)}"
-    print(
-        f"{'would remove' if options.dry_run else 'removed'} {total}"
-        if found.runs or found.files
-        else "nothing to remove"
-    )
+    runs = format_count(len(found.runs), "run") if found.runs else ""
+    files = format_count(len(found.files), "other file" if runs else "file") if found.files else ""
+    what = " and ".join(filter(None, (runs, files)))
+    done = "would remove" if options.dry_run else "removed"
+    print(f"{done} {what}, {format_size(found.size)}" if what else "nothing to remove")
     return EXIT_OK
 
 

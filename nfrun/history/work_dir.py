@@ -250,7 +250,7 @@ class WorkDir:
     def _locked(self, *paths: Path) -> WorkDirLocked:
         """Return the error that names the holders of these lock files."""
         known = "; ".join(filter(None, map(describe_holder, paths)))
-        return WorkDirLocked(f"another run holds {self.path}{f' ({known})' if known else ''}")
+        return WorkDirLocked(f"another run is under way in {self.path}{f' ({known})' if known else ''}")
 
     def _last_number(self, last: Mapping[str, Any]) -> int:
         """Return the highest number that a run in this folder has had. `last` is the holder that `lock` names.

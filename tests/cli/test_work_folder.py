@@ -149,7 +149,8 @@ def test_a_pipeline_that_runs_is_not_run_again_meanwhile(folder: Folder) -> None
     first = folder.holding()
     _, err = folder.nfrun("run", "nap.yaml", code=75)
     assert re.fullmatch(
-        rf"nfrun: another run holds {folder.path}/\.nfrun \(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n"
+        rf"nfrun: another run is under way in {folder.path}/\.nfrun "
+        r"\(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n"
         r"   wait until it has ended, as 'nfrun run --wait' does; another run can be kept elsewhere with --work DIR\n",
         err,
     )
@@ -227,7 +228,7 @@ def test_a_run_waits_and_says_once_for_which_run(folder: Folder, words: list[str
     assert second.stderr is not None
     line = second.stderr.readline()
     assert re.fullmatch(
-        rf"nfrun: waiting, because another run holds {folder.path}/\.nfrun "
+        rf"nfrun: waiting, because another run is under way in {folder.path}/\.nfrun "
         r"\(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n",
         line,
     )
@@ -266,7 +267,7 @@ def test_a_wait_that_was_too_short_ends_with_75(folder: Folder) -> None:
     folder.holding()
     for words in (["--wait", "500ms"], ["--wait=0"], ["--wait", "0.3", "-q"]):
         _, err = folder.nfrun("run", "nap.yaml", *words, code=75)
-        assert "another run holds" in err
+        assert "another run is under way in" in err
         assert ("waiting" in err) is (words[1:] == ["500ms"])
 
 

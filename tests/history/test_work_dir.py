@@ -177,7 +177,10 @@ def test_one_run_of_a_pipeline_at_a_time_and_the_error_names_it(tmp_path: Path) 
     work = WorkDir(tmp_path)
     with started(work) as start:
         mine = f"(pipeline {tmp_path}/p.yaml, run {start.run}, process {os.getpid()}, host "
-        with pytest.raises(WorkDirLocked, match=re.escape(f"another run holds {tmp_path} {mine}")), started(work):
+        with (
+            pytest.raises(WorkDirLocked, match=re.escape(f"another run is under way in {tmp_path} {mine}")),
+            started(work),
+        ):
             pass
         with started(work, "q.yaml") as second:
             assert second.number == start.number + 1
@@ -189,7 +192,11 @@ def test_one_run_of_a_pipeline_at_a_time_and_the_error_names_it(tmp_path: Path) 
             with work.pause_starts() as is_running:
                 names = [work.pipeline_name(pipeline(tmp_path, name)) for name in ("p.yaml", "q.yaml", "r.yaml")]
                 assert [is_running(name) for name in names] == [True, True, False]
-    with work.lock(), pytest.raises(WorkDirLocked, match=r"holds .* \(command nfrun clean, process"), started(work):
+    with (
+        work.lock(),
+        pytest.raises(WorkDirLocked, match=r"under way in .* \(command nfrun clean, process"),
+        started(work),
+    ):
         pass
 
 
@@ -218,7 +225,9 @@ def test_a_run_waits_for_another_one_and_says_so_once(tmp_path: Path) -> None:
     with started(work) as first:
         with pytest.raises(WorkDirLocked), work.start_run(pipeline(tmp_path), wait=0.3, on_wait=told.append):
             pass
-        assert re.fullmatch(rf"another run holds {tmp_path} \(pipeline .*, run {first.run}, process .*\)", told.pop())
+        assert re.fullmatch(
+            rf"another run is under way in {tmp_path} \(pipeline .*, run {first.run}, process .*\)", told.pop()
+        )
         ended = threading.Event()
 
         def hold() -> None:
@@ -267,7 +276,7 @@ def test_a_lock_file_without_valid_content_still_locks(tmp_path: Path, text: str
         path.write_bytes(text.encode("latin-1"))
     with (tmp_path / "lock").open() as old:
         fcntl.flock(old, fcntl.LOCK_EX)
-        expected = rf"^another run holds {re.escape(str(tmp_path))}( \(run \.\.\))?$"
+        expected = rf"^another run is under way in {re.escape(str(tmp_path))}( \(run \.\.\))?$"
         with pytest.raises(WorkDirLocked, match=expected), started(work):
             pass
     with started(work) as start:
