@@ -150,6 +150,33 @@ def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path:
     assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed: {again}\n"
 
 
+def test_the_command_that_makes_a_table_again_is_for_the_present_directory_and_folder(
+    tmp_path: Path, here: Here
+) -> None:
+    (tmp_path / "first").mkdir()
+    project = new_project(tmp_path / "first", here)
+    first = project.folder
+    assert project.look("run", "-q", "--keep", "--work", "other", "--", "trial.yaml").returncode == 0
+    project.run()
+    project.table(1, "double").unlink()
+    next((first / "other").glob("runs/*/double.*")).unlink()
+    shutil.copytree(first / ".nfrun", tmp_path / "copied")
+    plain = "-q --keep --force double"
+    for folder, words, again in (
+        (first, [], f"nfrun run trial.yaml {plain}"),
+        (first, ["--work", "other"], "nfrun run -q --keep --work other --force double -- trial.yaml"),
+        (
+            tmp_path,
+            ["--work", "first/other"],
+            "nfrun run -q --keep --work first/other --force double -- first/trial.yaml",
+        ),
+        (tmp_path, ["--pipeline", "first/trial.yaml"], f"nfrun run first/trial.yaml {plain}"),
+        (first, ["--work", "../copied"], "nfrun run trial.yaml -q --keep --work ../copied --force double"),
+    ):
+        done = here(folder, "open", "double", *words)
+        assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed: '{again}' makes it again\n"
+
+
 def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -> None:
     project = new_project(tmp_path, here)
     project.run()
