@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,29 @@ def file_checksum(path: Path | str) -> str:
         while chunk := file.read(_CHUNK):
             hasher.update(chunk)
     return hasher.hexdigest()
+
+
+class HashedFile:
+    """Writes to an unbuffered file, and takes the checksum of what is written. Arrow accepts it as a file."""
+
+    closed = False
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self._hasher = xxh3_128()
+
+    def write(self, data: Any) -> int:
+        """Write all of an object with a buffer. Raises OSError."""
+        self._hasher.update(data)
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left:
+            left = left[self._file.write(left) :]
+        return size
+
+    def checksum(self) -> str:
+        """Return the checksum of the file, 32 hex digits."""
+        return self._hasher.hexdigest()
 
 
 def bytes_checksum(data: Any) -> str:

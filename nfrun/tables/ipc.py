@@ -15,7 +15,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.values import frozen
 from nfrun.system.atomic_files import atomic_write
-from nfrun.system.checksums import bytes_checksum
+from nfrun.system.checksums import HashedFile, bytes_checksum
 from nfrun.system.os_errors import reason
 from nfrun.tables.frozen import LITTLE
 from nfrun.tables.stored_form import is_plain, joined_batches, registered_reader, with_stored_types
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nfrun.tables.digest import Digest
 
 _AT_ONCE = 1 << 16  # bytes; a smaller table is written with one system call
+_FEW_PARTS = 32
 RESERVE_BYTES = 1 << 20  # from this size, reserving disk space takes less time than it saves
 
 
@@ -32,7 +33,7 @@ class WrittenFile:
     """Describes a written file.
 
     `bytes` is the size in memory and `size` that of the file, both in bytes. `digest` and `schema_digest` are those of
-    `Digest`. `checksum` covers the bytes of the file; None for a reader and for a table of 64 KiB or more. `whole`
+    `Digest`. `checksum` covers the bytes of the file; None for a reader and for a large table of many parts. `whole`
     holds the bytes of the file; None if they are more than a page (4 KiB), or if `checksum` is None.
     """
 
@@ -82,8 +83,9 @@ def write_file(
     known = min(size_of(table), table.get_total_buffer_size()) if isinstance(table, pa.Table) else RESERVE_BYTES
     checksum = whole = None
     with atomic_write(path, private=True, fsync=fsync) as partial:
-        # Don't use a Python file. It is as fast alone, but it takes the GIL for every buffer and every few bytes of
-        # padding. While other nodes compute in Python, each GIL wait takes 5 ms.
+        # A Python file takes the GIL for every buffer and every few bytes of padding. While other nodes compute in
+        # Python, each GIL wait takes 5 ms. So only tables of few buffers are hashed while they are written: reading the
+        # file again for that takes as long as writing it.
         with _created(partial) as file:
             if known >= RESERVE_BYTES and isinstance(table, pa.Table):
                 reserved = _reserve(partial, known)
@@ -93,14 +95,27 @@ def write_file(
                 whole = sink.getvalue()
                 checksum = bytes_checksum(whole)
                 file.write(whole)
+                size = whole.size
+            elif isinstance(table, pa.Table) and _has_few_parts(table):
+                with open(partial, "r+b", buffering=0) as unhashed:  # noqa: PTH123  (a Path takes longer)
+                    hashed = HashedFile(unhashed)
+                    sink = pa.PythonFile(hashed, "w")
+                    rows, total = _write(table, sink, content, before_batch)
+                    checksum, size = hashed.checksum(), sink.tell()
             else:
                 rows, total = _write(table, file, content, before_batch)
-            size = file.tell()
+                size = file.tell()
         if size < reserved:
             os.truncate(partial, size)
     if whole is not None and whole.size > LITTLE:
         whole = None
     return WrittenFile(rows, total, size, content.hexdigest(), checksum, content.schema_digest(table), whole)
+
+
+def _has_few_parts(table: pa.Table) -> bool:
+    """Return whether a file of the table has few buffers for its size, each of which is at least one write."""
+    chunks = sum(column.num_chunks for column in table.columns)
+    return bool(3 * chunks <= max(_FEW_PARTS, size_of(table) >> 20))
 
 
 def _created(path: str) -> pa.OSFile:

@@ -174,11 +174,15 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
     monkeypatch.setattr(nfrun.tables.store, "file_checksum", lambda path: read.append(path) or file_checksum(path))
     emitted = StoreEvents()
     store = TableStore(tmp_path / "run", mode=mode, persistent=True, on_published=emitted.published.append)
-    large = pa.table({"n": pa.array(range(50_000), pa.int64())})
+    large, wide = (
+        pa.table({"n": pa.array(range(50_000), pa.int64())}),
+        pa.table({f"n{i}": range(500) for i in range(50)}),
+    )
     elsewhere = nfrun.tables.output_files.write_output(tmp_path / "run" / "worker.1.arrow", "worker", 1, large)
     refs = [
         store.publish("small", 1, MANY),
         store.publish("large", 1, large),
+        store.publish("wide", 1, wide),
         store.publish("reader", 1, large.to_reader()),
         store.register_file(elsewhere),
     ]
@@ -189,14 +193,14 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
     assert {ref.id: ref.checksum for ref in emitted.published} == {
         ref.id: file_checksum(ref.path or "") for ref in refs
     }
-    assert sorted(Path(path).name for path in read) == ["large.1.arrow", "reader.1.arrow", "worker.1.arrow"]
+    assert sorted(Path(path).name for path in read) == ["reader.1.arrow", "wide.1.arrow"]
     store.close()
 
 
 def test_the_run_waits_for_checksums_and_readers_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocker, emitted = WriteBlocker(monkeypatch, name="file_checksum"), StoreEvents()
     store = TableStore(tmp_path / "run", persistent=True, on_published=emitted.published.append)
-    large = pa.table({"n": pa.array(range(50_000), pa.int64())})
+    large = pa.table({f"n{i}": range(500) for i in range(50)})  # of many parts
     refs = [store.publish(name, 1, large) for name in "ab"]
     for ref in refs:
         store.commit(ref)
@@ -258,13 +262,16 @@ def test_a_table_that_fits_a_page_is_copied_and_not_mapped(make: Any) -> None:
     assert [ref.digest for ref in emitted.published] == [table_digest(store.open(ref)) for ref in refs]
 
 
-def test_an_output_ref_of_a_small_file_has_its_checksum(make: Any) -> None:
-    store, emitted = make(write_first=frozenset("ab"), mode="mmap")
+def test_an_output_ref_of_a_file_of_few_parts_has_its_checksum(make: Any) -> None:
+    store, emitted = make(write_first=frozenset("abc"), mode="mmap")
     store.publish("a", 1, pa.table({"n": [1]}))
-    store.publish("b", 1, pa.table({"n": range(100_000)}))
-    little, large = emitted.published
+    store.publish("b", 1, pa.table({"n": range(1_000_000)}))
+    store.publish("c", 1, pa.table({f"n{i}": range(500) for i in range(50)}))
+    little, large, wide = emitted.published
     assert little.checksum == file_checksum(little.path)
-    assert large.checksum is None
+    assert large.checksum == file_checksum(large.path)
+    assert large.size == Path(large.path).stat().st_size
+    assert wide.checksum is None
 
 
 def test_mmap_maps_one_file_for_all_readers_without_allocating(make: Any) -> None:
