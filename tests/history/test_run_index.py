@@ -28,6 +28,7 @@ from nfrun.history.journal import (
     read_journal,
     with_checksum,
 )
+from nfrun.history.kept_tables import kept_tables
 from nfrun.history.run_index import INDEX, SEAL, RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir
 
@@ -154,6 +155,46 @@ def test_shown_are_the_outputs_of_the_last_run_and_of_the_last_good_one(trial: T
             (2, True),
             (1, False),
         ]
+
+
+def test_when_the_last_good_run_is_removed_the_one_before_counts(trial: Trial) -> None:
+    def unshown(entry: FinishedNode) -> FinishedNode:
+        return replace(entry, outputs=(replace(entry.outputs[0], shown=False),))
+
+    first = trial.run(finished("a"), unshown(finished("b")))
+    with trial.index() as index:
+        a, b = (reused(next(index.entries("p.yaml", name))) for name in "ab")
+    second = trial.run(a, replace(b, outputs=(replace(b.outputs[0], shown=True),)))
+    trial.run(unshown(a), unshown(b), ended="failed")
+    shutil.rmtree(second)
+    with trial.index() as index:
+        found = {path: table.shown for path, table in index.tables() if path.parent == first}
+    assert found == {first / "a.arrow": True, first / "b.arrow": False}
+
+
+def test_a_table_that_was_made_again_and_one_without_a_line_cost_nothing_to_remove(trial: Trial) -> None:
+    first, second = (trial.run(finished("a", duration=2.0)) for _ in range(2))
+    killed = trial.run(finished("b", duration=3.0), ended="", pipeline="q.yaml 0123")
+    (killed / "orphan.arrow").write_bytes(b"....")
+    with trial.index() as index:
+        found = {table.path: (table.seconds, table.is_protected) for table in kept_tables(index)}
+        assert found == {
+            first / "a.arrow": (0.0, False),
+            second / "a.arrow": (2.0, True),
+            killed / "b.arrow": (3.0, True),
+            killed / "orphan.arrow": (0.0, False),
+        }
+        assert killed / "orphan.arrow" not in {table.path for table in kept_tables(index, ["q.yaml 0123"])}
+
+
+def test_the_time_of_a_node_is_shared_out_by_the_sizes_of_its_tables(trial: Trial) -> None:
+    outputs = [
+        replace(finished("a").outputs[0], id=OutputId("a", name), file=f"{name}.arrow", size=size)
+        for name, size in (("x", 8), ("y", 24))
+    ]
+    trial.run(replace(finished("a"), outputs=tuple(outputs), duration=2.0))
+    with trial.index() as index:
+        assert {table.output: table.seconds for _, table in index.tables()} == {"a.x": 0.5, "a.y": 1.5}
 
 
 def test_entries_come_from_the_latest_run_of_the_pipeline_first(trial: Trial) -> None:
