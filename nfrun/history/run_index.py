@@ -87,7 +87,6 @@ class RunIndex:
 
         with self._lock, suppress(sqlite3.Error, OSError):
             self.close()
-            self._list_folders()
             self._db = self._open_file(rows)
 
     def entries(self, pipeline: str, node: str) -> Iterator[FinishedNode]:
@@ -124,7 +123,9 @@ class RunIndex:
         """Return the tables that are there, with their paths, those first that the last run used."""
         found = self._answer(indexed_table, LIST_TABLES)
         names = {run: _names(self._folders.get(run)) for run in {table.run for table in found}}
-        self._forget([(table.run, table.file) for table in found if table.file not in names[table.run]])
+        # A run that has ended meanwhile is in the index, but was not there when the folders were listed.
+        gone = [table for table in found if table.run in self._folders and table.file not in names[table.run]]
+        self._forget([(table.run, table.file) for table in gone])
         return [(self._folders[table.run] / table.file, table) for table in found if table.file in names[table.run]]
 
     def unended(self) -> list[tuple[Path, str, int]]:
@@ -206,7 +207,6 @@ class RunIndex:
         import sqlite3
 
         if self._db is None:
-            self._list_folders()
             try:
                 self._db = self._open_file()
             except sqlite3.Error as error:
@@ -241,6 +241,7 @@ class RunIndex:
         with open_seal(self._work.path / SEAL, read_only=self._read_only) as seal:
             if not is_sealed(seal, path):
                 raise sqlite3.DatabaseError("the index is damaged")
+            self._list_folders()  # not before the lock is held: another run that ended meanwhile is in the index
             db = self._open_whole(path, rows)
             if not self._read_only:
                 write_seal(seal, path)

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from nfrun.core.pipeline import OutputId
+from nfrun.history import run_index
 from nfrun.history.index_tables import IndexedTable
 from nfrun.history.journal import (
     FinishedNode,
@@ -441,6 +442,34 @@ def test_an_index_without_write_permission_is_read_and_a_stale_one_copied(
     assert trial.answers(read_only=True)[0] == expected_entries(trial.work)
     assert trial.file.read_bytes() == before
     assert sorted(path.name for path in trial.work.path.iterdir()) == [INDEX, SEAL, "runs"]
+
+
+def test_a_run_that_ends_while_another_waits_for_the_index_stays_in_it(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.run(finished("a"))
+    original = run_index.open_seal
+
+    def after_another_run(path: Path, *, read_only: bool) -> AbstractContextManager[int]:
+        monkeypatch.setattr(run_index, "open_seal", original)
+        trial.run(finished("b"), pipeline="q.yaml 0123")
+        return original(path, read_only=read_only)
+
+    monkeypatch.setattr(run_index, "open_seal", after_another_run)
+    with trial.index() as index:
+        index.save()
+    with closing(sqlite3.connect(trial.file)) as db:
+        assert db.execute("select count(*) from runs").fetchone() == (2,)
+
+
+def test_tables_of_a_run_that_ended_meanwhile_are_not_taken_for_gone(trial: Trial) -> None:
+    trial.run(finished("a"))
+    with trial.index() as index:
+        index.tables()
+        later = trial.run(finished("b"), pipeline="q.yaml 0123")
+        index.tables()
+    with trial.index() as index:
+        assert later / "b.arrow" in {path for path, _ in index.tables()}
 
 
 SAVES = """
