@@ -88,7 +88,7 @@ def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
         discard_stdout()  # its reader has exited, as with `| head`
         raise SystemExit(EXIT_IO) from None
     except WorkDirLocked as error:
-        hint = "wait until it has ended, as 'nfrun run --wait' does; another run can be kept elsewhere with --work DIR"
+        hint = "wait until it has ended; 'nfrun run' does so with --wait, or keeps its runs elsewhere with --work DIR"
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")
     except NotRecorded as error:
         leave(EXIT_USAGE, f"nfrun: {error}")

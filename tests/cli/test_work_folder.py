@@ -151,7 +151,7 @@ def test_a_pipeline_that_runs_is_not_run_again_meanwhile(folder: Folder) -> None
     assert re.fullmatch(
         rf"nfrun: another run is under way in {folder.path}/\.nfrun "
         r"\(pipeline nap\.yaml, run 1-\S+, process \d+, host \S+\)\n"
-        r"   wait until it has ended, as 'nfrun run --wait' does; another run can be kept elsewhere with --work DIR\n",
+        r"   wait until it has ended; 'nfrun run' does so with --wait, or keeps its runs elsewhere with --work DIR\n",
         err,
     )
     folder.nfrun("plan", "nap.yaml", "--resume")  # looking is allowed
