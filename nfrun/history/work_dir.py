@@ -82,9 +82,9 @@ class WorkDir:
     outside of the folder. The attribute `above` lists the folders to fsync when the work folder is new: its parent, and
     the parents of folders made for it.
 
-    A run holds `locks/<pipeline>` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone, and so
-    does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The lock of
-    the folder `locks` is held for moments: while a run starts, and while no other run may start.
+    A run holds `locks/<pipeline>.lock` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone,
+    and so does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The
+    lock of the folder `locks` is held for moments: while a run starts, and while no other run may start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -153,7 +153,10 @@ class WorkDir:
         OSError.
         """
         with self._starting():
-            yield lambda name: is_locked(self.path / _LOCKS / _file_name(name))
+            yield lambda name: is_locked(self._lock_of(name))
+
+    def _lock_of(self, pipeline: str) -> Path:
+        return self.path / _LOCKS / f"{_file_name(pipeline)}.lock"  # not `.yaml`: it is no pipeline file
 
     def runs_under_way(self) -> frozenset[str]:
         """Return the ids of the runs that hold a lock, also of older versions. Skips unreadable locks."""
@@ -215,10 +218,10 @@ class WorkDir:
         Raises WorkDirLocked and OSError.
         """
         self._make()
-        name = _file_name(self.pipeline_name(pipeline))
+        own = self._lock_of(self.pipeline_name(pipeline))
         with self._starting(), ExitStack() as held:
             locks = []
-            for path, kind in ((self.path / _LOCK, fcntl.LOCK_SH), (self.path / _LOCKS / name, fcntl.LOCK_EX)):
+            for path, kind in ((self.path / _LOCK, fcntl.LOCK_SH), (own, fcntl.LOCK_EX)):
                 try:
                     locks.append(open_lock(path, os.O_RDWR | os.O_CREAT, kind | fcntl.LOCK_NB))
                 except BlockingIOError:

@@ -30,7 +30,7 @@ ASYNCIO = {"asyncio", "ssl", "concurrent.futures", "logging"}  # asyncio imports
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hello.yaml").write_text(HELLO)
-    (tmp_path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id }}'}}\n")
+    (tmp_path / "values.yaml").write_text(HELLO + "  c: {run: 'true', with: {n: '${{ run.id | upper }}'}}\n")
     (tmp_path / "async.yaml").write_text("nodes:\n  c: {python: 'steps:c'}\n")
     (tmp_path / "script.yaml").write_text("nodes:\n  c: {run: 'true'}\n")
     (tmp_path / "steps.py").write_text(STEPS)
@@ -75,10 +75,11 @@ def test_run_imports_the_supervisor(folder: Path) -> None:
     assert "nfrun.system.supervisor" in modules(folder, "run", "hello.yaml", "-q")
 
 
-def test_validate_and_plan_import_yaml_alone(folder: Path) -> None:
-    assert imported(folder, "validate", "script.yaml") == {"yaml"}
-    assert imported(folder, "plan", "--fresh", "hello.yaml") == {"yaml"}
-    assert imported(folder, "plan", "hello.yaml") == {"xxhash", "yaml"}
+@pytest.mark.parametrize(
+    "words", [["validate", "script.yaml"], ["plan", "--fresh", "hello.yaml"], ["plan", "hello.yaml"]], ids=" ".join
+)
+def test_validate_and_plan_import_little(folder: Path, words: list[str]) -> None:
+    assert imported(folder, *words) == {"xxhash", "yaml"}
 
 
 def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:
@@ -86,7 +87,9 @@ def test_validate_reads_the_code_that_nodes_reach(folder: Path) -> None:
     assert "ctypes" not in modules(folder, "validate", "hello.yaml")
 
 
-def test_expressions_import_jinja_and_a_script_that_does_not_run_imports_nothing(folder: Path) -> None:
+def test_filters_import_jinja_and_a_script_that_does_not_run_imports_nothing(folder: Path) -> None:
+    (folder / "plain.yaml").write_text((folder / "values.yaml").read_text().replace(" | upper", ""))
+    assert "jinja2" not in imported(folder, "validate", "plain.yaml")
     found = imported(folder, "validate", "values.yaml")
     assert found >= {"yaml", "jinja2"}
     assert "subprocess" not in found

@@ -401,7 +401,16 @@ def test_a_restored_folder_is_understood(folder: Folder) -> None:
     assert not (folder.path / "b" / "calls").exists()
 
 
-LOST = ["lock", "locks", "locks/p.yaml", "timings", "index.db", "runs/*/*.arrow", "runs/1-*", "runs/2-*/journal.jsonl"]
+LOST = [
+    "lock",
+    "locks",
+    "locks/p.yaml.lock",
+    "timings",
+    "index.db",
+    "runs/*/*.arrow",
+    "runs/1-*",
+    "runs/2-*/journal.jsonl",
+]
 
 
 @pytest.mark.parametrize("lost", LOST)
@@ -459,7 +468,7 @@ def test_a_folder_in_which_nothing_can_be_locked_is_an_error(folder: Folder, nam
     assert re.fullmatch(rf"nfrun: {folder.path}/{name}(/locks)?: (File exists|Is a directory|Not a directory)\n", err)
 
 
-@pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml"])
+@pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml.lock"])
 @pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 77), (errno.EROFS, 74), (errno.ENOLCK, 74)])
 def test_a_lock_of_another_user_or_a_read_only_folder_is_an_error(
     folder: Folder, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, number: int, code: int

@@ -272,7 +272,7 @@ def test_a_long_path_leaves_room_for_the_number(tmp_path: Path) -> None:
 def test_a_lock_file_without_valid_content_still_locks(tmp_path: Path, text: str) -> None:
     work = WorkDir(tmp_path)
     (tmp_path / "locks").mkdir()
-    for path in (tmp_path / "lock", tmp_path / "locks" / "p.yaml"):
+    for path in (tmp_path / "lock", tmp_path / "locks" / "p.yaml.lock"):
         path.write_bytes(text.encode("latin-1"))
     with (tmp_path / "lock").open() as old:
         fcntl.flock(old, fcntl.LOCK_EX)
@@ -349,7 +349,7 @@ def test_a_killed_process_releases_the_locks_although_its_children_live(tmp_path
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml"])
+@pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml.lock"])
 def test_a_symbolic_link_as_lock_file_is_not_followed(tmp_path: Path, name: str) -> None:
     work, elsewhere = WorkDir(tmp_path / "w"), tmp_path / "elsewhere"
     (work.path / name).parent.mkdir(parents=True)
@@ -361,7 +361,7 @@ def test_a_symbolic_link_as_lock_file_is_not_followed(tmp_path: Path, name: str)
     assert not elsewhere.exists() or not list(elsewhere.iterdir())
 
 
-@pytest.mark.parametrize("name", ["lock", "locks/p.yaml"])
+@pytest.mark.parametrize("name", ["lock", "locks/p.yaml.lock"])
 def test_a_pipe_as_lock_file_is_an_error_and_does_not_block(tmp_path: Path, name: str) -> None:
     work = WorkDir(tmp_path / "w")
     (work.path / "locks").mkdir(parents=True)

@@ -62,7 +62,7 @@ class Kept:
         folder = self.add(number, "", pipeline=pipeline, **fields)
         locks = self.work.path / "locks"
         locks.mkdir(exist_ok=True)
-        lock = open_lock(locks / pipeline, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = open_lock(locks / f"{pipeline}.lock", os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             write_holder(lock, run=folder.name, number=number, pipeline=pipeline)
             yield folder

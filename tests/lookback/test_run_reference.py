@@ -135,5 +135,5 @@ def test_lock_files_that_are_none_are_passed_over(tmp_path: Path) -> None:
     with kept.running(1):
         (kept.work.path / "lock").symlink_to(tmp_path / "elsewhere")
         (kept.work.path / "locks" / "folder").mkdir()
-        (kept.work.path / "locks" / "q.yaml").write_text("damaged")
+        (kept.work.path / "locks" / "q.yaml.lock").write_text("damaged")
         assert find_run(kept.work, None, "1").status == "running"
