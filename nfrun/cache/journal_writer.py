@@ -166,7 +166,9 @@ class JournalWriter:
             gone.append(f"{self._journal.path.parent}, the folder of this run,")
         for name, output in self._outputs.items():
             ref = self._shown_refs.get(output)
-            if ref is not None and ref.path is not None and not os.path.exists(ref.path):  # noqa: PTH110
+            if ref is None or ref.path is None or not (ref.checksum or (ref.id, ref.attempt) in self._published):
+                continue  # it has not been written
+            if not os.path.exists(ref.path):  # noqa: PTH110
                 gone.append(f"{ref.path}, the file of the output '{name}',")
         if not gone:
             return None

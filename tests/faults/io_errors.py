@@ -219,7 +219,7 @@ def judge(trial: Trial, fault: Fault, ended: Ended, program: str, file: str, whe
         rig.right_outputs(trial, ended, trial.prepared.known, f"{when}, exit 0")
         return
     right = {77} if fault.error == errno.EACCES else {74}
-    if not program.startswith("python"):
+    if not program.startswith("python") or (fault.forever and "the script exited" in ended.err):
         right |= {1}  # a script failed, and nfrun cannot know why
     trial.check(ended.code in right, f"{when}: exit {ended.code} is not in {sorted(right)}: {ended}")
     if ended.out.strip() and "the report of events" not in ended.err:  # otherwise the rest may have succeeded
