@@ -43,7 +43,7 @@ class ObservedFiles:
     def of_run(
         cls, pipeline: Pipeline, keys: CacheKeys, watch: RunWatch, read_history: Callable[[], RunHistory]
     ) -> ObservedFiles:
-        """Return the files of a run before its first attempt: none. `read_history` is that of `WrittenFiles`."""
+        """Make the record of a run that has made no attempt yet. `read_history` is that of `WrittenFiles`."""
         folder = Path(pipeline.folder)
         env = {name: value for name, value in pipeline.env.items() if name not in pipeline.redacted_env}
         observed = cls(

@@ -108,7 +108,7 @@ class RunCache:
         self._has_ended = False
 
     def gate(self, events: list[Event]) -> list[Event]:
-        """Write the journal; this is the gate of the run's event dispatcher. At the end, remove what is over budget."""
+        """Write the journal and return the events that may pass. At the end, remove the tables over the budget."""
         admitted = self._writer.admit(events)
         if self._writer.end is not None and not self._has_ended:
             self._has_ended = True

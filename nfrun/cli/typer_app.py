@@ -77,7 +77,7 @@ for command, (_, command_options, command_help) in all_commands().items():
 
 
 def _words(words: Sequence[str]) -> list[str]:
-    """Return the words as typer takes them, which knows no options whose value may be left out."""
+    """Add the values of options that were given without one: typer requires a value."""
     command = find_command(words[0]) if words else None
     return [*words[:1], *with_bare_values(command[1], words[1:])] if command else [*words]
 

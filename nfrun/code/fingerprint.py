@@ -99,7 +99,7 @@ class Fingerprints:
         return self._in_groups(self._reached_names((module, function)))
 
     def reached_by_name(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
-        """Return what `reached` does, without what is only there because code may load any module of the project."""
+        """Return the pieces of `reached`, but for modules that are among them only since code may load any module."""
         reached = self._reached_names((module, function))
         if _BELOW in reached.get("", ()):
             reached = self._names_in(self._reach([(module, function)], skip=("", _BELOW)))

@@ -32,7 +32,7 @@ class MissingImports:
         return found
 
     def _of_group(self, group: Sequence[Piece]) -> Sequence[tuple[str, str]] | None:
-        """Return what is missing; None if the code may change how modules are found."""
+        """Return the missing imports of the pieces of one module; None if the code may change how modules are found."""
         module = group[0].module
         file, symbols = self._code.file_of(module), self._code.symbols_of(module)
         if file is None or symbols is None:

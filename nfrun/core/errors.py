@@ -86,7 +86,7 @@ class WorkDirLocked(Exception):
 
 
 class NotRecorded(Exception):
-    """A run, a node or a table that the user names is not there. The message says so, and what is there instead."""
+    """The user names a run, a node or a table that does not exist. The message also says which ones exist."""
 
 
 def render(diagnostic: Diagnostic) -> str:

@@ -10,7 +10,7 @@ from nfrun.core.values import frozen
 
 @frozen
 class CodeFact:
-    """What was found, such as "random.shuffle", and where: "steps.py:12".
+    """A use in the code, such as "random.shuffle", with its place, such as "steps.py:12".
 
     `is_client`: it is a package that connects without Python's sockets. `memo` is the function that alone uses the
     variable, to keep its results in it.

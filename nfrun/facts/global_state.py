@@ -65,7 +65,7 @@ _SUSPECTS = re.compile(
 
 
 def is_suspect(name: str) -> bool:
-    """Return whether a use of what is imported may be a use of process-global state, or deserve a warning."""
+    """Return whether a use of this imported name may use process-global state, or deserve a warning."""
     return _SUSPECTS.fullmatch(name) is not None
 
 

@@ -93,7 +93,7 @@ WORDS = "|".join(["getattr", *_BY_MODULE, *_NAMES])  # one of these is in every 
 
 
 def is_suspect(name: str) -> bool:
-    """Return whether a use of what is imported may be such a call."""
+    """Return whether a use of this imported name may be a call that uses files unseen."""
     return name.startswith("pyarrow.") or name.partition(".")[0] in _BY_MODULE or kind_of_call(name) != ""
 
 

@@ -90,7 +90,7 @@ class IndexedTable:
 
 @frozen
 class RunRows:
-    """What the index has of a journal: values of columns.
+    """The rows that the index has for one journal, as values of columns.
 
     `entries` are node, home, start and length of lines, and `tables` begin with home and file.
     """

@@ -1,8 +1,8 @@
 """Finds and removes files of the work folder that nfrun no longer needs. Decides by the journals of the runs.
 
 Tables stay as far as the budget goes. A run stays if it is one of the last runs of its pipeline, if it has a table that
-any run uses, or if its journal has a result that can be reused and that no later run has. So what remains can be reused
-as before.
+any run uses, or if its journal has a result that can be reused and that no later run has. So pruning runs no node
+whose table is there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PrunePlan:
 
 
 def plan_prune(work: WorkDir, *, budget: int | None = None, everything: bool = False) -> PrunePlan:
-    """Plan the removal of what is not needed, or with `everything` of all runs. Removes nothing itself.
+    """Return which files and runs can be removed, all runs with `everything`. Removes nothing itself.
 
     Tables may take `budget` bytes, None for the default. The caller must hold the lock of the work folder. Raises
     OSError if the run folders cannot be listed, and PermissionError if a journal cannot be read.

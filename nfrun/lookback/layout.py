@@ -30,7 +30,7 @@ STYLES: Mapping[str, str] = {
 
 @frozen
 class Look:
-    """How text is shown: `width` is that of the terminal, None for a pipe, where nothing is cut."""
+    """The width and the colours of printed text. `width` is that of the terminal, None for a pipe: nothing is cut."""
 
     width: int | None = None
     colored: bool = False

@@ -46,7 +46,7 @@ def follow(
 
 
 class _JournalEnd:
-    """Reads what is new in a journal, and tells whether the node or the run has its last line."""
+    """Reads new lines of a journal to find out whether the node or the run has ended."""
 
     def __init__(self, path: Path, node: str) -> None:
         self._path = path
