@@ -71,11 +71,39 @@ class OutputId(str):
 
 
 @frozen
+class Gather:
+    """Says how the cells of an input are put together.
+
+    `form` is `concat` (one table) or `dict` (a mapping by the cells' values). `axes` are the axes that are gathered,
+    and `cells` maps the output of each cell to its values on these axes, in cell order; a mapping on an axis counts by
+    its id. `columns` are the axes that become columns of the table.
+    """
+
+    form: str
+    axes: tuple[str, ...]
+    cells: Mapping[OutputId, tuple[Any, ...]]
+    columns: tuple[str, ...] = ()
+
+
+@frozen
 class Input:
-    """An input of a node: `name` is its name inside the node, and `output` the output that it reads."""
+    """An input of a node: `name` is its name inside the node, and `output` the output that it reads.
+
+    Where that is absent, the node reads `alternative` (`else` in the file) or, if the input is `optional`, goes without
+    it. With `gather` it reads the outputs of several cells, and `output` is what the file names.
+    """
 
     name: str
     output: OutputId
+    alternative: OutputId | None = None
+    optional: bool = False
+    gather: Gather | None = None
+
+    @property
+    def outputs(self) -> tuple[OutputId, ...]:
+        """All outputs that the node may read under this name."""
+        read = tuple(self.gather.cells) if self.gather else (self.output,)
+        return read if self.alternative is None else (*read, self.alternative)
 
 
 @frozen
@@ -88,7 +116,9 @@ class NodeSpec:
     when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
-    files that it declares. `source` is where the node's name stands in its file, without the text of the line.
+    files that it declares. A node that a matrix made has the name of the node in the file under `of`, and in `cell` its
+    value on each axis, of a mapping the id. With `continue_on_error` its failure fails no run. `source` is where the
+    node's name stands in its file, without the text of the line.
     """
 
     id: str
@@ -110,6 +140,10 @@ class NodeSpec:
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     packages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    continue_on_error: bool = False
+    of: str = ""
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property
@@ -125,7 +159,12 @@ class NodeSpec:
     @property
     def upstream(self) -> tuple[str, ...]:
         """The nodes it waits for, each once: first those it reads, then those under `needs`."""
-        return tuple(dict.fromkeys([*(i.output.node for i in self.inputs), *self.needs]))
+        return tuple(dict.fromkeys([*(output.node for i in self.inputs for output in i.outputs), *self.needs]))
+
+    @property
+    def declared(self) -> str:
+        """The name under which the file has the node: that of the matrix node for a cell, otherwise its id."""
+        return self.of or self.id
 
 
 @frozen
@@ -136,7 +175,8 @@ class Pipeline:
     file has them under `outputs`. `secrets` are names of
     environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
     placeholder, in which the names of the secrets replace their values; cache keys use the placeholder. `values` has
-    the values of the parameters, none until they are bound.
+    the values of the parameters, none until they are bound. `disabled` maps nodes of which planning knows that they do
+    not run to the reason; they are not among `nodes`.
     """
 
     file: str
@@ -151,6 +191,7 @@ class Pipeline:
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     names_outputs: bool = False
     values: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 def has_expression(text: str) -> bool:

@@ -97,7 +97,7 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
         Node(
             name=spec.id,
             needs=spec.upstream,
-            reads=tuple(dict.fromkeys([i.output for i in spec.inputs])),
+            reads=tuple(dict.fromkeys([output for i in spec.inputs for output in i.outputs])),
             estimated_duration=recorded.get(spec.id, mean),
             retry=spec.retry,
             timeout=spec.timeout,
