@@ -103,7 +103,7 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     from nfrun.history.prune import plan_prune
     from nfrun.history.work_dir import WORK_DIR, WorkDir
     from nfrun.reports.format_units import format_count, format_size
-    from nfrun.spec.text_file import read_text
+    from nfrun.yaml.text_file import read_text
 
     budget = cache_budget(options.cache_size, os.environ)
     file = options.pipeline

@@ -19,7 +19,7 @@ def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | 
     Raises NotRecorded if there is none in which a run was kept, SpecError if there is no such pipeline file.
     """
     if pipeline is not None:
-        from nfrun.spec.text_file import read_text
+        from nfrun.yaml.text_file import read_text
 
         read_text(pipeline, str(pipeline))  # the content does not matter, but a mistyped name is an error
         found = WorkDir((work or pipeline.absolute().parent / WORK_DIR).absolute())

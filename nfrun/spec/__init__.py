@@ -1,7 +1,7 @@
 """Turns a YAML file into a checked `Pipeline`.
 
-`yaml_document.py` parses the file and locates its values. `loader.py` checks it (schema, expressions, references, node
-kinds) and builds the pipeline. `binder.py` then binds the parameters and evaluates the expressions. `resolve.py` does
+`loader.py` checks the document that `nfrun.yaml` reads (schema, expressions, references, node kinds) and builds the
+pipeline. `binder.py` then binds the parameters and evaluates the expressions. `resolve.py` does
 all of it. Each step raises one SpecError with all the problems it found, as diagnostics with source spans.
 
 Other packages use:
@@ -11,6 +11,5 @@ Other packages use:
 - `pipeline_warnings`: `warnings_of`
 - `resolve`: `resolve`, `Resolved`
 - `schema`: `schema_text`
-- `text_file`: `read_text`
 - `validate`: `validate_file`
 """

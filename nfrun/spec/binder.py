@@ -22,7 +22,7 @@ from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
-from nfrun.spec.yaml_document import Document
+from nfrun.yaml.document import Document
 
 Names = Mapping[str, Mapping[str, Any]]
 

@@ -16,7 +16,7 @@ from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
-from nfrun.spec.yaml_document import Document, Keys, entries
+from nfrun.yaml.document import Document, Keys, entries
 
 _INSTEAD = {
     "inputs": "what a node reads is fixed; put values under 'with'",

@@ -20,7 +20,7 @@ from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
-from nfrun.spec.yaml_document import Keys
+from nfrun.yaml.document import Keys
 
 _Writers = dict[str, tuple[str, str]]  # by real path: the node, and the path as the node has it
 

@@ -6,7 +6,7 @@ from dataclasses import field
 
 from nfrun.core.errors import Diagnostic
 from nfrun.core.values import mutable
-from nfrun.spec.yaml_document import Document, Keys
+from nfrun.yaml.document import Document, Keys
 
 
 @mutable

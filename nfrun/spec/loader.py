@@ -28,9 +28,9 @@ from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.references import input_refs, items, report_cycles, resolve_references, shown_outputs
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import SETTINGS, means_kind, node_keys
-from nfrun.spec.yaml_document import Document, Keys, load
 from nfrun.system.runtime import gc_paused
 from nfrun.system.units import LONGEST, to_seconds
+from nfrun.yaml.document import Document, Keys, load
 
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
 

@@ -15,7 +15,7 @@ from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.declared_files import is_written_before, missing_files
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.references import items
-from nfrun.spec.yaml_document import Document
+from nfrun.yaml.document import Document
 
 
 def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -> Iterator[Diagnostic]:

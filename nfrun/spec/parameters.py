@@ -13,8 +13,8 @@ from typing import Any
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import Param, Pipeline
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.spec.text_file import read_text, refuse
-from nfrun.spec.yaml_document import load, parse
+from nfrun.yaml.document import load, parse
+from nfrun.yaml.text_file import read_text, refuse
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 

@@ -11,7 +11,7 @@ from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.findings import Findings
 from nfrun.spec.suggestions import FILE_HINTS, looks_like_file
-from nfrun.spec.yaml_document import Keys, entries
+from nfrun.yaml.document import Keys, entries
 
 _MAX_HINTS = 50  # later problems are not shown, and a closest match among 10,000 names takes 20 ms
 

@@ -22,7 +22,7 @@ from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec import suggestions
 from nfrun.spec.parameters import env_text
-from nfrun.spec.yaml_document import Document, Keys
+from nfrun.yaml.document import Document, Keys
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError

@@ -11,8 +11,8 @@ from typing import Any
 
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS
-from nfrun.spec.yaml_document import Keys
 from nfrun.tables.formats import format_of
+from nfrun.yaml.document import Keys
 
 # For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {

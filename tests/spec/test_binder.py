@@ -12,7 +12,7 @@ from nfrun.core.errors import SpecError, render_all
 from nfrun.core.pipeline import Pipeline
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.yaml_document import parse
+from nfrun.yaml.document import parse
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ from nfrun.spec import schema
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.schema import schema_text
 from nfrun.spec.suggestions import node_keys
-from nfrun.spec.yaml_document import load, parse
 from nfrun.tables.formats import FORMATS
+from nfrun.yaml.document import load, parse
 
 SCHEMA = json.loads(schema_text())
 

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import pytest
 
 from nfrun.core.errors import SourceSpan
-from nfrun.spec import yaml_document
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.yaml_document import load
-from nfrun.spec.yaml_fast import plain_values
+from nfrun.yaml import document
+from nfrun.yaml.document import load
+from nfrun.yaml.fast_parser import plain_values
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 PLAIN = """\
@@ -72,7 +72,7 @@ def test_a_file_is_not_parsed_twice_for_it(tmp_path: Path, monkeypatch: pytest.M
     def refuse(*arguments: Any) -> NoReturn:
         raise AssertionError("a second parse")
 
-    monkeypatch.setattr(yaml_document, "parse_with_offsets", refuse)
+    monkeypatch.setattr(document, "parse_with_offsets", refuse)
     nodes = "".join(f"  n{i}: {{sql: select 1}}\n" for i in range(20_000))
     found = sources(tmp_path, f"nodes:\n{nodes}")
     assert found == {f"n{i}": (i + 2, 3) for i in range(20_000)}

@@ -1,6 +1,6 @@
 """Reads a YAML file into a `Document`: plain values, and the span of each in the file.
 
-`yaml_fast.py` reads plain files without offsets. Other files, and spans for messages, take `yaml_offsets.py`.
+`fast_parser.py` reads plain files without offsets. Other files, and spans for messages, take `offset_parser.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.values import frozen
-from nfrun.spec.text_file import read_text, refuse
-from nfrun.spec.yaml_fast import plain_values
-from nfrun.spec.yaml_offsets import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
-from nfrun.spec.yaml_scalars import place_in_scalar
 from nfrun.system.runtime import gc_paused
+from nfrun.yaml.fast_parser import plain_values
+from nfrun.yaml.offset_parser import LENGTH, Map, Offset, Seq, Source, parse_with_offsets
+from nfrun.yaml.scalars import place_in_scalar
+from nfrun.yaml.text_file import read_text, refuse
 
 Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indices of lists
 

@@ -1,6 +1,6 @@
 """Reads the values of plain YAML quickly, without their offsets.
 
-Files with anchors, tags, tabs or any problem are left to `yaml_offsets.py`.
+Files with anchors, tags, tabs or any problem are left to `offset_parser.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from yaml import YAMLError, events
 from yaml._yaml import CParser
 
-from nfrun.spec.text_file import ASCII
-from nfrun.spec.yaml_messages import MAX_DEPTH
-from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
+from nfrun.yaml.scalars import SUSPECT, plain_scalar
+from nfrun.yaml.syntax_messages import MAX_DEPTH
+from nfrun.yaml.text_file import ASCII
 
 # Matching this is faster than searching for other characters.
 TEXT = "[\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*"
@@ -28,7 +28,7 @@ def plain_values(text: str) -> tuple[list[Any], Marks] | None:
     """Return the one document of the text in a list, which is empty if there are only comments.
 
     Also returns the marks of the keys in the top-level mappings whose value is a mapping or a list, such as the nodes:
-    each by the key of the mapping and the key in it. Returns None if the text has anything that `yaml_offsets.py`
+    each by the key of the mapping and the key in it. Returns None if the text has anything that `offset_parser.py`
     refuses or that needs care: anchors, tabs, tags.
     """
     if "\t" in text or not re.fullmatch(ASCII if text.isascii() else TEXT, text):
@@ -40,7 +40,7 @@ def plain_values(text: str) -> tuple[list[Any], Marks] | None:
 
 
 class _Unusual(ValueError):
-    """Raised for YAML that this module leaves to `yaml_offsets.py`."""
+    """Raised for YAML that this module leaves to `offset_parser.py`."""
 
 
 def _values(get_event: Callable[[], Any]) -> tuple[list[Any], Marks]:

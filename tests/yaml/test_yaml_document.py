@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from yaml._yaml import CParser
 
 from nfrun.core.errors import SpecError, render
-from nfrun.spec import yaml_offsets
-from nfrun.spec.text_file import MAX_BYTES
-from nfrun.spec.yaml_document import Document, load, parse
-from nfrun.spec.yaml_fast import plain_values
-from nfrun.spec.yaml_messages import BREAK
+from nfrun.yaml import offset_parser
+from nfrun.yaml.document import Document, load, parse
+from nfrun.yaml.fast_parser import plain_values
+from nfrun.yaml.syntax_messages import BREAK
+from nfrun.yaml.text_file import MAX_BYTES
 
 FLIGHTS = """\
 name: flights
@@ -325,7 +325,7 @@ def test_all_diagnostics_come_together_and_a_syntax_error_last() -> None:
 def test_the_number_of_diagnostics_is_limited() -> None:
     with pytest.raises(SpecError) as caught:
         parse("[" + "{1: 1}, " * 5000 + "]", "p.yaml")
-    assert len(caught.value.diagnostics) == yaml_offsets.MAX_PROBLEMS
+    assert len(caught.value.diagnostics) == offset_parser.MAX_PROBLEMS
     assert len({id(p.span.text) for p in caught.value.diagnostics}) == 1
 
 
@@ -428,7 +428,7 @@ BREAKS = ["a", "é", "😀", "'", " ", "- ", ": ", "\n", "\r", "\r\n", "\u2028",
 @given(st.lists(st.sampled_from(BREAKS), max_size=40))
 def test_lines_and_columns_are_those_of_libyaml(parts: list[str]) -> None:
     text = "".join(parts)
-    source = yaml_offsets.Source("p.yaml", text)
+    source = offset_parser.Source("p.yaml", text)
     try:
         for event in iter(CParser(text).get_event, None):
             if type(event) is yaml.ScalarEvent:
@@ -485,8 +485,8 @@ def check_the_fast_parser(text: str) -> None:
     plain = plain_values(text)
     if plain is not None:
         values, marks = plain
-        source = yaml_offsets.Source("p.yaml", text)
-        long = yaml_offsets.parse_with_offsets(source, text)
+        source = offset_parser.Source("p.yaml", text)
+        long = offset_parser.parse_with_offsets(source, text)
         assert repr(values) == repr(long)  # repr distinguishes 1, 1.0 and True, and shows the order of keys
         for section, inner in long[0].items() if long and isinstance(long[0], dict) else ():
             for key, (offset, _) in inner.offsets.items() if isinstance(inner, dict) else ():

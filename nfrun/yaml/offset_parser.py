@@ -1,6 +1,6 @@
 """Parses YAML into values with the offset of each, and reports the problems of the file.
 
-`yaml_fast.py` is faster and reads plain files only.
+`fast_parser.py` is faster and reads plain files only.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from yaml._yaml import CParser
 
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.spec.text_file import NOT_TEXT
-from nfrun.spec.yaml_fast import CONTROL, TEXT, Marks
-from nfrun.spec.yaml_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
-from nfrun.spec.yaml_scalars import SUSPECT, plain_scalar
 from nfrun.system.runtime import gc_paused
+from nfrun.yaml.fast_parser import CONTROL, TEXT, Marks
+from nfrun.yaml.scalars import SUSPECT, plain_scalar
+from nfrun.yaml.syntax_messages import BREAK, MAX_DEPTH, QUOTE, TAB, TOO_DEEP, explain
+from nfrun.yaml.text_file import NOT_TEXT
 
 MAX_ALIASED = 100_000
 MAX_PROBLEMS = 1_000
@@ -55,7 +55,7 @@ class Seq(list[Any]):
 class Source:
     """Holds the text of a file and its lines. `placed` has the values with offsets once they were needed.
 
-    `marks` are those of `yaml_fast.py`.
+    `marks` are those of `fast_parser.py`.
     """
 
     def __init__(self, file: str, text: str) -> None:

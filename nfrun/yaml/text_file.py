@@ -71,7 +71,7 @@ def _decode(data: bytes, name: str) -> str:
     ):
         if data.startswith(mark) or re.fullmatch(bare, data[:64]):
             refuse(name, f"this file is {wide}", "save it as UTF-8")
-    # Bytes that are not UTF-8 become lone surrogates, so that `yaml_document.parse` can report each at its place.
+    # Bytes that are not UTF-8 become lone surrogates, so that `document.parse` can report each at its place.
     text = data.decode("utf-8", "surrogateescape")
     sample = text[:10_000]
     odd = 0 if re.fullmatch(ASCII, sample) else sum(len(m[0]) for m in re.finditer(NOT_TEXT, sample))
