@@ -1,4 +1,4 @@
-"""Carries out the commands that look back at runs: each function prints what `nfrun.lookback` finds.
+"""Carries out the commands that look back at runs: each function prints what `lookback` and `reopen` find.
 
 They take no lock, change nothing, and import what they need inside themselves.
 """
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from nfrun.history.work_dir import WorkDir
     from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
-    from nfrun.lookback.row_diff import RowDiff
-    from nfrun.lookback.run_diff import OutputDiff
+    from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_list import ListedRun
     from nfrun.system.std_streams import Messages
 
@@ -70,10 +69,10 @@ def show(options: ShowOptions, messages: Messages) -> int:
 
 
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
-    from nfrun.lookback.first_rows import open_tables, table_path
     from nfrun.lookback.log_files import find_logs
     from nfrun.lookback.node_view import failure_of_node, input_lines, log_tails, node_document, node_head, output_lines
     from nfrun.lookback.recorded_run import read_inputs, read_node
+    from nfrun.reopen.first_rows import open_tables, table_path
 
     node = read_node(run, name)
     inputs = dict(read_inputs(run, node))
@@ -140,11 +139,11 @@ def _follow(work: WorkDir, run: ListedRun, node: str, messages: Messages) -> int
 def diff(options: DiffOptions, messages: Messages) -> int:
     """Print what differs between two runs. With `exit_code`, returns 1 if something does."""
     from nfrun.logs.event_redaction import redact_value
-    from nfrun.lookback.current_pipeline import bound_pipeline
     from nfrun.lookback.diff_text import diff_document, diff_lines
-    from nfrun.lookback.opened_tables import RunTables
     from nfrun.lookback.run_diff import diff_runs, find_two_runs
     from nfrun.lookback.work_folder import find_work
+    from nfrun.reopen.current_pipeline import bound_pipeline
+    from nfrun.reopen.opened_tables import RunTables
 
     work, pipeline = find_work(options.pipeline, options.work)
     runs = find_two_runs(work, pipeline, options.before, options.after)
@@ -154,7 +153,7 @@ def diff(options: DiffOptions, messages: Messages) -> int:
     def rows(output: OutputDiff) -> RowDiff | str | None:
         if not options.data:
             return None
-        from nfrun.lookback.row_diff import compare_output
+        from nfrun.reopen.row_diff import compare_output
 
         return compare_output(output, tables, options.key)
 
@@ -168,10 +167,10 @@ def diff(options: DiffOptions, messages: Messages) -> int:
 
 def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
-    from nfrun.lookback.current_pipeline import bound_pipeline, shown_outputs
-    from nfrun.lookback.opened_tables import RunTables
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
+    from nfrun.reopen.current_pipeline import bound_pipeline, shown_outputs
+    from nfrun.reopen.opened_tables import RunTables
 
     if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
         raise UsageError(
@@ -215,9 +214,9 @@ def _write(table: Any, options: OpenOptions, messages: Messages) -> int:
 
 def shell(options: ShellOptions, messages: Messages) -> int:
     """Start Python with the inputs, the values and the function of a node, and return its exit code."""
-    from nfrun.lookback.current_pipeline import bind_as_in, node_of, pipeline_file
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
+    from nfrun.reopen.current_pipeline import bind_as_in, node_of, pipeline_file
     from nfrun.system.native_threads import arrow_threads, default_thread_variables, thread_variables
 
     work, name = find_work(options.pipeline, options.work)
@@ -231,9 +230,9 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     time.tzset()
     import pyarrow
 
-    from nfrun.lookback.node_shell import NodeShell
-    from nfrun.lookback.opened_tables import RunTables
-    from nfrun.lookback.python_prompt import run_prompt
+    from nfrun.reopen.node_shell import NodeShell
+    from nfrun.reopen.opened_tables import RunTables
+    from nfrun.reopen.python_prompt import run_prompt
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)

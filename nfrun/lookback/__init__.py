@@ -1,25 +1,21 @@
-"""Looking back: lists runs, shows them, their nodes and what these printed, from journals and log files.
+"""Looking back at recorded runs: lists runs, shows them, their nodes and what these printed, and compares two runs.
 
 `work_folder.py` finds the work folder of a command, `run_list.py` the runs in it, and `run_reference.py` the one that a
-user names. `run_diff.py` compares two runs and `row_diff.py` the rows of two tables. `opened_tables.py` finds and
-checks the tables of a run. `node_shell.py` makes the names of a shell about a node. Nothing here takes a lock or
-changes a file, so that all of it works beside a run, on a copy of a work folder, and on one that cannot be written.
+user names. `recorded_run.py` reads the nodes of a run from its journal, `log_files.py` what they printed, and
+`run_diff.py` compares two runs. Modules named `…_view` and `…_text` lay this out as text and as JSON.
+
+All of it reads journals and log files. It opens no table, parses no pipeline file, takes no lock and changes nothing,
+so that it works beside a run, on a copy of a work folder, and on one that cannot be written.
 
 Other packages use:
 
-- `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`, `shown_outputs`
 - `diff_text`: `diff_document`, `diff_lines`
-- `first_rows`: `open_tables`, `table_path`
 - `layout`: `Look`
 - `log_files`: `find_logs`, `log_lines`
 - `log_follower`: `follow`
-- `node_shell`: `NodeShell`
 - `node_view`: `failure_of_node`, `input_lines`, `log_tails`, `node_document`, `node_head`, `output_lines`
-- `opened_tables`: `RunTables`
-- `python_prompt`: `run_prompt`
-- `recorded_run`: `read_inputs`, `read_node`, `read_nodes`
-- `row_diff`: `compare_output`, `RowDiff`
-- `run_diff`: `diff_runs`, `find_two_runs`, `OutputDiff`
+- `recorded_run`: `ends_of`, `Node`, `read_inputs`, `read_node`, `read_nodes`
+- `run_diff`: `ChangedRow`, `diff_runs`, `find_two_runs`, `OutputDiff`, `RowDiff`
 - `run_list`: `list_runs`, `ListedRun`, `RUNNING`
 - `run_reference`: `find_run`, `find_running`, `only_running`
 - `run_view`: `failure_lines`, `head_lines`, `node_lines`, `run_document`

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.lookback.layout import Look
-from nfrun.lookback.run_diff import NodeDiff, OutputDiff, Pair, RunDiff, Runs, Timing
+from nfrun.lookback.run_diff import ChangedRow, NodeDiff, OutputDiff, Pair, RowDiff, RunDiff, Runs, Timing
 from nfrun.lookback.runs_view import run_json
 from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.table_preview import cell_text
 
-if TYPE_CHECKING:
-    from nfrun.lookback.row_diff import ChangedRow, RowDiff
-
 # Returns the rows of an output that differ, or a text why they are not compared; None if there is nothing to show.
-Rows = Callable[[OutputDiff], "RowDiff | str | None"]
+Rows = Callable[[OutputDiff], RowDiff | str | None]
 
 _MAX_NODES, _MAX_TIMES = 50, 10
 _MAX_COLUMNS, _MAX_CELLS = 8, 6  # of a schema, and of a row

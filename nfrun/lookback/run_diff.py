@@ -47,6 +47,34 @@ class OutputDiff:
 
 
 @frozen
+class ChangedRow:
+    """A row that differs.
+
+    `label` is its key, or its position from 0. `before` and `after` have the values of the columns that differ. A row
+    that only one of the tables has has all its values there, and None for the other table.
+    """
+
+    label: object
+    before: Mapping[str, object] | None
+    after: Mapping[str, object] | None
+
+
+@frozen
+class RowDiff:
+    """The difference between the rows of two tables.
+
+    `by` is the key column, or "row". `changed`, `added` and `removed` are numbers of rows, and `rows` are the first of
+    each. Only columns that both tables have are compared.
+    """
+
+    by: str
+    changed: int
+    added: int
+    removed: int
+    rows: tuple[ChangedRow, ...]
+
+
+@frozen
 class NodeDiff:
     """A node that differs between two runs. `before` or `after` is None where that run does not have the node.
 

@@ -15,8 +15,7 @@ from nfrun.core.pipeline import OutputId
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader, UnfinishedNode
 from nfrun.lookback.diff_text import diff_document, diff_lines
 from nfrun.lookback.layout import Look
-from nfrun.lookback.row_diff import RowDiff
-from nfrun.lookback.run_diff import RunDiff, diff_runs, schema_changes
+from nfrun.lookback.run_diff import RowDiff, RunDiff, diff_runs, schema_changes
 from nfrun.lookback.run_list import ListedRun
 from nfrun.lookback.runs_view import run_json
 

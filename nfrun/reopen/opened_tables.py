@@ -20,10 +20,10 @@ from nfrun.history.finished_nodes import reader_digest, table_path
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
-from nfrun.lookback.first_rows import command_again
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
-from nfrun.lookback.source_tables import has_source, read_source
+from nfrun.reopen.first_rows import command_again
+from nfrun.reopen.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
 
 _MAX_LISTED = 6

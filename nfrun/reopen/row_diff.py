@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -11,9 +11,8 @@ import pyarrow.types as pt
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
-from nfrun.lookback.opened_tables import RunTables
-from nfrun.lookback.run_diff import OutputDiff
+from nfrun.lookback.run_diff import ChangedRow, OutputDiff, RowDiff
+from nfrun.reopen.opened_tables import RunTables
 from nfrun.reports.table_preview import values_of
 
 _MAX_ROWS = 10  # shown of those that changed, are new, and are gone
@@ -21,34 +20,6 @@ _MAX_ROWS = 10  # shown of those that changed, are new, and are gone
 
 class KeyColumnError(ValueError):
     """Rows cannot be told apart by this column. The message says why."""
-
-
-@frozen
-class ChangedRow:
-    """A row that differs.
-
-    `label` is its key, or its position from 0. `before` and `after` have the values of the columns that differ. A row
-    that only one of the tables has has all its values there, and None for the other table.
-    """
-
-    label: object
-    before: Mapping[str, object] | None
-    after: Mapping[str, object] | None
-
-
-@frozen
-class RowDiff:
-    """The difference between the rows of two tables.
-
-    `by` is the key column, or "row". `changed`, `added` and `removed` are numbers of rows, and `rows` are the first of
-    each. Only columns that both tables have are compared.
-    """
-
-    by: str
-    changed: int
-    added: int
-    removed: int
-    rows: tuple[ChangedRow, ...]
 
 
 def compare_output(output: OutputDiff, runs: Iterable[RunTables], key: str | None) -> RowDiff | str | None:

@@ -20,9 +20,9 @@ from nfrun.core.errors import error_text
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize
 from nfrun.logs.node_logs import STREAMS, Logs
-from nfrun.lookback.rerun_context import RerunContext, whole_table
 from nfrun.nodes.base import NodeError, output_name, seed_of
 from nfrun.nodes.registry import KINDS
+from nfrun.reopen.rerun_context import RerunContext, whole_table
 from nfrun.reports.format_units import format_count
 from nfrun.watch.process_state import WorkerState
 

@@ -8,9 +8,9 @@ from typing import Any
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import FinishedOutput
-from nfrun.lookback.rerun_context import RerunContext
 from nfrun.nodes.base import NodeError, output_name
 from nfrun.nodes.registry import KINDS
+from nfrun.reopen.rerun_context import RerunContext
 from nfrun.tables.formats import FormatError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.lookback.python_prompt import run_prompt
+from nfrun.reopen.python_prompt import run_prompt
 
 
 class Terminal(io.StringIO):

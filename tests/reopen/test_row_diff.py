@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.lookback.row_diff import ChangedRow, KeyColumnError, compare_rows
+from nfrun.lookback.run_diff import ChangedRow
+from nfrun.reopen.row_diff import KeyColumnError, compare_rows
 
 
 def rows(before: pa.Table, after: pa.Table, key: str | None = None, most: int = 10) -> list[tuple[Any, Any, Any]]:
