@@ -91,7 +91,7 @@ OWNERS: dict[str, tuple[Rule, dict[str, str]]] = {
         renames,
         {
             "system.atomic_files": "owns it",
-            "history.finished_nodes": "sets a damaged file aside",
+            "history.run_history": "sets a damaged file aside",
             "history.run_index": "sets aside what is no index",
         },
     ),

@@ -21,8 +21,8 @@ from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
-from nfrun.history.finished_nodes import RunHistory, reader_digest, table_path
 from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_history import RunHistory, reader_digest, table_path
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import external_outputs
 from nfrun.system.atomic_files import sync
@@ -176,7 +176,7 @@ class CachedAttempts:
         self._observed.used[start.node] = finished = replace(finished, outputs=outputs)
         for output in outputs:
             shown = output.id in self._shown
-            path = table_path(finished, output) if shown or self._store.fsync else None
+            path = table_path(finished.folder, output) if shown or self._store.fsync else None
             refs[output.id] = OutputRef(
                 output.id,
                 output.rows,

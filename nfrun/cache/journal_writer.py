@@ -29,8 +29,8 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import STATUSES, FinishedNode, FinishedOutput, Journal, UnfinishedNode
+from nfrun.history.run_history import reader_digest
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)

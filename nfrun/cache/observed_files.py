@@ -11,8 +11,8 @@ from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.values import mutable
-from nfrun.history.finished_nodes import RunHistory
 from nfrun.history.journal import FinishedNode
+from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs
 from nfrun.watch.attribution import Attribution
 from nfrun.watch.recorded_files import RecordedFiles

@@ -14,8 +14,8 @@ from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
-from nfrun.history.finished_nodes import LazyList, RunHistory, reader_digest
 from nfrun.history.journal import FinishedNode
+from nfrun.history.run_history import LazyList, RunHistory, reader_digest
 from nfrun.watch.recorded_files import WORKING_DIRECTORY, RecordedFiles
 
 NEVER_FINISHED = "it has not finished in any run that is kept"

@@ -22,10 +22,10 @@ from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import RunAttempt
-from nfrun.history.finished_nodes import RunHistory
 from nfrun.history.index_tables import JournalRows
 from nfrun.history.journal import Journal, RunHeader
 from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
+from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import CHECKSUMS, JOURNAL, WorkDir
 from nfrun.system.atomic_files import name_errors, sync

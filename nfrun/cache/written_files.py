@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 from nfrun.core.pipeline import NodeSpec, ancestors
-from nfrun.history.finished_nodes import RunHistory
+from nfrun.history.run_history import RunHistory
 
 
 class WrittenFiles:

@@ -69,16 +69,17 @@ def show(options: ShowOptions, messages: Messages) -> int:
 
 
 def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
+    from nfrun.history.run_history import table_path
     from nfrun.lookback.log_files import find_logs
     from nfrun.lookback.node_view import failure_of_node, input_lines, log_tails, node_document, node_head, output_lines
     from nfrun.lookback.recorded_run import read_inputs, read_node
-    from nfrun.reopen.first_rows import open_tables, table_path
+    from nfrun.reopen.first_rows import open_tables
 
     node = read_node(run, name)
     inputs = dict(read_inputs(run, node))
     files = find_logs(run, name).files
     if options.json:
-        paths = {str(output.id): table_path(run, output) for output in node.outputs}
+        paths = {str(output.id): table_path(run.folder, output) for output in node.outputs}
         print_json(node_document(run, node, inputs, files, paths))
         return EXIT_OK
     shown = look(options.color)
@@ -95,7 +96,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         console = console_on(sys.stdout, options.color)
         redact = _redactor(run)
         for output, table in tables.items():
-            print_table(console, output.id, table, str(table_path(run, output)), redact)
+            print_table(console, output.id, table, str(table_path(run.folder, output)), redact)
     _print(failure_of_node(run, node))
     _print(log_tails(files, shown))
     return EXIT_OK

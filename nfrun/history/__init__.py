@@ -2,12 +2,12 @@
 
 `work_dir.py` manages the work folder, with the locks of `lock_files.py`. `journal.py` writes and reads the journal of a
 run. `run_index.py` keeps an index of all journals, with `index_file.py` and `index_tables.py`; by it,
-`finished_nodes.py` finds the entries of nodes and the files of their outputs. `kept_tables.py` finds the tables of all
+`run_history.py` finds the entries of nodes and the files of their outputs. `kept_tables.py` finds the tables of all
 runs, and `eviction.py` chooses which of them to remove. `prune.py` removes what is no longer needed.
 
 Other packages use:
 
-- `finished_nodes`: `LazyList`, `reader_digest`, `RunHistory`, `table_path`
+- `run_history`: `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
   `RunHeader`, `STATUSES`, `UnfinishedNode`

@@ -1,7 +1,7 @@
 """Writes and reads the journal of a run: how it was started, how each node ended, and the files of outputs.
 
 A journal is a file of JSON lines, each with a checksum. Lines are only appended, each with one write, so that a killed
-run leaves all earlier lines readable. `cache/journal_writer.py` writes them, and `finished_nodes.py` finds them.
+run leaves all earlier lines readable. `cache/journal_writer.py` writes them, and `run_history.py` finds them.
 """
 
 from __future__ import annotations
@@ -168,23 +168,6 @@ class JournalContents:
     def ended(self) -> str:
         """How the run ended: `ok`, `failed` or `cancelled`, "" where it was killed or is still running."""
         return self.ending.status if self.ending is not None else ""
-
-    @property
-    def ended_at(self) -> float:
-        """When the run ended, in seconds since 1970; 0 if that is unknown."""
-        return self.ending.at if self.ending is not None else 0.0
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """The number of nodes by status: ok, reused, failed, skipped, cancelled. Counted, if the run had no end."""
-        if self.ending is not None and self.ending.counts:
-            return self.ending.counts
-        counts = dict.fromkeys(STATUSES, 0)
-        for finished in self.finished:
-            counts["reused" if finished.reused else "ok"] += 1
-        for unfinished in self.unfinished:
-            counts[unfinished.status] = counts.get(unfinished.status, 0) + 1
-        return counts
 
 
 # JSON keys that differ from the field names. They stay, so that existing journals remain readable.

@@ -10,8 +10,8 @@ from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
-from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.history.run_history import reader_digest
 from nfrun.lookback.run_list import RUNNING, ListedRun
 
 Node = FinishedNode | UnfinishedNode

@@ -10,8 +10,8 @@ from nfrun.cache.reuse_decision import entry_changes
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen
-from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun

@@ -8,7 +8,7 @@ it. Nothing here takes a lock or changes the work folder.
 Other packages use:
 
 - `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`, `shown_outputs`
-- `first_rows`: `open_tables`, `table_path`
+- `first_rows`: `open_tables`
 - `node_shell`: `NodeShell`
 - `opened_tables`: `RunTables`
 - `python_prompt`: `run_prompt`

@@ -10,19 +10,11 @@ from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.history.journal import FinishedOutput
-from nfrun.history.work_dir import WORK_DIR, is_run_id
+from nfrun.history.run_history import table_path
+from nfrun.history.work_dir import WORK_DIR
 from nfrun.lookback.run_list import ListedRun
 
 _ROWS = 25  # the most that are shown
-
-
-def table_path(run: ListedRun, output: FinishedOutput) -> Path | None:
-    """Return where the journal says that the file of an output is, in this run or in the one that made it.
-
-    None if it has none, or if the names in the journal are not those of a run and of a file in its folder.
-    """
-    home, name = output.home or run.id, output.file or ".."
-    return run.folder.with_name(home) / name if is_run_id(home) and name != ".." and Path(name).name == name else None
 
 
 def command_again(run: ListedRun, nodes: Iterable[str]) -> str:
@@ -78,7 +70,7 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
     if output.file is None:
         show = f"'nfrun open {output.id} --run {run.number}'"
         raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
-    path = table_path(run, output)
+    path = table_path(run.folder, output)
     if path is None or path.is_symlink() or not path.is_file():
         again = command_again(run, [output.id.node])
         raise NotRecorded(f"its table is no longer there; to make it again: {again}")

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.history.finished_nodes import reader_digest, table_path
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
+from nfrun.history.run_history import reader_digest, table_path
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of
@@ -38,8 +39,9 @@ class RunTables:
 
         `pipeline` returns the bound pipeline, None if there is none. It is called if nfrun has not written a table.
         """
-        self._work = work
         self.run = run
+        self._index = RunIndex(work, read_only=True)
+        finalize(self, self._index.close)
         self._pipeline = cache(pipeline)
         self._ends: dict[str, Node] = {}
         self._checked: dict[OutputId, Path | None] = {}
@@ -134,7 +136,7 @@ class RunTables:
         return f"run {self.run.number}"
 
     def _find_intact(self, finished: FinishedNode, output: FinishedOutput) -> Path | None:
-        own = table_path(finished, output)
+        own = table_path(finished.folder, output)
         with suppress(FileNotFoundError):
             if own is not None and is_intact(own, output):
                 return own
@@ -146,15 +148,14 @@ class RunTables:
 
     def _elsewhere(self, output: FinishedOutput) -> Path | None:
         """Return an intact file with the same content from another run."""
-        with closing(RunIndex(self._work, read_only=True)) as index:
-            for finished in index.entries(self.run.pipeline, output.id.node):
-                found = finished.output(output.id)
-                if found is None or reader_digest(found) != reader_digest(output):
-                    continue
-                path = table_path(finished, found)
-                with suppress(FileNotFoundError):
-                    if path is not None and is_intact(path, found):
-                        return path
+        for finished in self._index.entries(self.run.pipeline, output.id.node):
+            found = finished.output(output.id)
+            if found is None or reader_digest(found) != reader_digest(output):
+                continue
+            path = table_path(finished.folder, found)
+            with suppress(FileNotFoundError):
+                if path is not None and is_intact(path, found):
+                    return path
         return None
 
     def _end(self, node: str) -> Node | None:

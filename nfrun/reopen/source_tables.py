@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.pipeline import OutputId, Pipeline
-from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import FinishedOutput
+from nfrun.history.run_history import reader_digest
 from nfrun.nodes.base import NodeError, output_name
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.rerun_context import RerunContext

@@ -17,8 +17,8 @@ from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
-from nfrun.history.finished_nodes import reader_digest
 from nfrun.history.journal import FinishedNode, FinishedOutput
+from nfrun.history.run_history import reader_digest
 from nfrun.nodes.base import CancelToken
 from nfrun.nodes.external_files import ExternalInputs, external_outputs
 from nfrun.system.checksums import bytes_checksum

@@ -264,7 +264,8 @@ def test_a_node_that_starts_again_before_its_line_is_written_has_the_line_of_the
     trial.emit(RunFinished(5.0, "ok"))
     _, b = trial.contents.finished
     assert (b.reused, b.key_inputs.get("input a"), b.started, b.attempts) == (False, "digest of a traits", 3.0, 1)
-    assert trial.contents.counts == {"ok": 2, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
+    assert trial.contents.ending is not None
+    assert trial.contents.ending.counts == {"ok": 2, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
 
 
 def test_a_node_that_ran_twice_in_a_run_is_counted_once(tmp_path: Path) -> None:
@@ -276,7 +277,8 @@ def test_a_node_that_ran_twice_in_a_run_is_counted_once(tmp_path: Path) -> None:
     trial.emit(NodeStarted(1.0, "a", 2), NodeFinished(1.0, "a", 2, {"a": ref}), OutputPublished(1.0, "a", ref))
     trial.emit(RunFinished(2.0, "ok"))
     assert [end.attempts for end in trial.contents.finished] == [1, 2]
-    assert trial.contents.counts == {"ok": 1, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
+    assert trial.contents.ending is not None
+    assert trial.contents.ending.counts == {"ok": 1, "reused": 0, "failed": 0, "skipped": 0, "cancelled": 0}
 
 
 def test_a_reused_node_whose_table_cannot_be_made_again_is_counted_once(tmp_path: Path) -> None:

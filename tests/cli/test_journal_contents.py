@@ -107,7 +107,8 @@ def test_the_journal_says_why_nodes_ran_and_where_reused_ones_did(folder: Path) 
 
 def test_nodes_that_are_cancelled_behind_a_failure_are_in_the_journal(folder: Path) -> None:
     _, journal = nfrun(folder, "-j", "1")
-    counts = journal.counts
+    assert journal.ending is not None
+    counts = journal.ending.counts
     assert counts["failed"] == 1
     assert sum(counts.values()) == 11
     assert {node.status for node in journal.unfinished} >= {"failed", "cancelled"}

@@ -18,6 +18,11 @@ import pytest
 from conftest import Here
 from project import BROKEN, SOURCE, Project, as_older, new_project
 
+from nfrun.history import run_index
+from nfrun.history.work_dir import WORK_DIR, WorkDir
+from nfrun.lookback.run_list import list_runs
+from nfrun.reopen.opened_tables import RunTables
+
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
 
 
@@ -138,6 +143,24 @@ def test_a_reused_table_is_found_in_the_run_that_made_it(tmp_path: Path, here: H
     project.run()
     assert opened(project, "double", "--format", "csv") == CSV
     assert opened(project, "double", "--format", "path") == f"{project.table(1, 'double')}\n"
+
+
+def test_removed_tables_are_found_in_other_runs_and_the_index_is_opened_once(
+    tmp_path: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = new_project(tmp_path, here)
+    project.run()
+    project.run("--fresh")
+    names = ("numbers", "double", "parts.low")
+    for name in names:
+        project.table(2, name).unlink()
+    opened: list[str] = []
+    connect = run_index.connect
+    monkeypatch.setattr(run_index, "connect", lambda uri: opened.append(uri) or connect(uri))
+    work = WorkDir(tmp_path / WORK_DIR)
+    tables = RunTables(work, next(list_runs(work)))
+    assert [tables.path(tables.output_id(name)) for name in names] == [project.table(1, name) for name in names]
+    assert len(opened) == 1
 
 
 def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path: Path, here: Here) -> None:

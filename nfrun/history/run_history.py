@@ -88,7 +88,7 @@ class RunHistory:
             found = other.output(output) if other.key == finished.key else None
             if found is None or expected is None or reader_digest(found) != reader_digest(expected):
                 continue
-            path = table_path(other, found)
+            path = table_path(other.folder, found)
             if path is not None and self._is_intact(path, found):
                 self._found[wanted] = path
                 return path
@@ -124,12 +124,13 @@ def reader_digest(output: OutputRef | FinishedOutput) -> str:
     return f"{output.digest or ''} {output.schema_digest or ''}"
 
 
-def table_path(finished: FinishedNode, output: FinishedOutput) -> Path | None:
+def table_path(folder: Path | None, output: FinishedOutput) -> Path | None:
     """Return the path of the output's file, None if no run has a file of it. The file may have been removed.
 
-    Accepts only plain names from a journal, so that no file outside of the folders of runs is touched.
+    `folder` is that of the run whose journal names the output. Accepts only plain names from a journal, so that no file
+    outside of the folders of runs is touched.
     """
-    folder, file = finished.folder, output.file
+    file = output.file
     if folder is None or not file or not _is_plain(file):
         return None
     if not output.home:

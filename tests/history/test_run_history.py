@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.history.finished_nodes import RunHistory
 from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir
 from nfrun.system.checksums import bytes_checksum, file_checksum
@@ -212,7 +212,7 @@ def test_an_unreadable_file_is_skipped_and_tried_again_later(trial: Trial, monke
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("nfrun.history.finished_nodes.file_checksum", refuse)
+        patched.setattr("nfrun.history.run_history.file_checksum", refuse)
         history = trial.history()
         assert history.find_file(history.of_node("a")[0], "a") is None
     assert trial.warnings == [f"{folder}/a.1.arrow cannot be read and is not used: Too many open files"]
