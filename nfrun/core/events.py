@@ -96,7 +96,8 @@ class Outcome:
     `gil_wait` an estimate of the seconds it waited for the GIL (see `engine/gil_contention.py`). `reused` marks a cache
     hit: the node did not run, and the outputs are those of an earlier run. `observation` has the files, hosts
     and process state that it used, None if it used none that count. `lacking` are inputs whose tables were removed:
-    the node did not run, and starts again once the nodes that make them have run.
+    the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
+    succeeded, which its readers go without.
     """
 
     node: str
@@ -111,6 +112,7 @@ class Outcome:
     reused: bool = False
     observation: Observation | None = None
     lacking: tuple[OutputRef, ...] = ()
+    absent: tuple[OutputId, ...] = ()
 
 
 @frozen
@@ -175,17 +177,22 @@ class NodeRetrying(_AttemptEvent):
 
 @frozen
 class NodeFailed(_AttemptEvent):
-    """The last attempt of a node failed, and with it the node."""
+    """The last attempt of a node failed, and with it the node. `tolerated`: this does not let the run fail."""
 
     failure: Failure
     duration: float = 0.0
+    tolerated: bool = False
 
 
 @frozen
 class NodeSkipped(_NodeEvent):
-    """A node will not start, since it needs `because`, directly or not, which failed."""
+    """A node will not start, since it needs `because`, directly or not, which failed.
+
+    `tolerated`: it lacks an input that is absent because of that node, which does not let the run fail.
+    """
 
     because: str
+    tolerated: bool = False
 
 
 @frozen

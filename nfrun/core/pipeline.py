@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -104,6 +104,18 @@ class Input:
         """All outputs that the node may read under this name."""
         read = tuple(self.gather.cells) if self.gather else (self.output,)
         return read if self.alternative is None else (*read, self.alternative)
+
+    def read(self, is_present: Callable[[OutputId], bool]) -> tuple[OutputId, ...]:
+        """Return the outputs that the node reads under this name, where some may be absent; none if it is absent."""
+        first = tuple(filter(is_present, self.gather.cells if self.gather else (self.output,)))
+        if first or self.alternative is None or not is_present(self.alternative):
+            return first
+        return (self.alternative,)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the node reads one output and cannot do without it."""
+        return self.alternative is None and not self.optional and self.gather is None
 
 
 @frozen

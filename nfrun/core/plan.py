@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.core.pipeline import NO_RETRY, NOTHING, OutputId, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, OutputId, Pipeline, Retry
 from nfrun.core.values import frozen
 
 
@@ -18,10 +18,11 @@ from nfrun.core.values import frozen
 class Node:
     """A node as the scheduler sees it.
 
-    `needs` names the nodes that must have succeeded, `order_only` those that must have ended in any way. `reads` are
-    the outputs it opens, each from a node in `needs`. `estimated_duration` is in seconds, or 1 if no durations are
-    recorded, so that a priority counts nodes. `timeout` is in seconds. `resources` are taken from the plan's budget
-    while the node runs. A `barrier` runs nothing: it ends by itself and without events.
+    `needs` names the nodes that must have succeeded or be absent, `order_only` those that must have ended in any way.
+    `reads` are the outputs it opens, each from a node in `needs`. `inputs` say which of them it can do without; if it
+    has none, it needs all. `estimated_duration` is in seconds, or 1 if no durations are recorded, so that a priority
+    counts nodes. `timeout` is in seconds. `resources` are taken from the plan's budget while the node runs. A `barrier`
+    runs nothing: it ends by itself and without events. With `continue_on_error` its failure fails no run.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Node:
     timeout: float | None = None
     resources: tuple[tuple[str, float], ...] = (("cpu", 1.0),)
     barrier: bool = False
+    inputs: tuple[Input, ...] = ()
+    continue_on_error: bool = False
 
 
 @frozen
@@ -102,6 +105,8 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
             retry=spec.retry,
             timeout=spec.timeout,
             resources=(("cpu", spec.cpu),),
+            inputs=() if all(i.is_plain for i in spec.inputs) else spec.inputs,
+            continue_on_error=spec.continue_on_error,
         )
         for spec in pipeline.nodes.values()
     ]

@@ -8,7 +8,6 @@ the same calls return the same events.
 from __future__ import annotations
 
 import heapq
-import random
 from collections.abc import Collection
 from enum import Enum
 
@@ -25,24 +24,18 @@ from nfrun.core.events import (
     NodeStarted,
     Outcome,
     OutputRef,
-    OutputReleased,
     RunFinished,
     RunStarted,
 )
-from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
 from nfrun.core.ready_queue import ReadyQueue
+from nfrun.core.retries import FINAL, Retries
+from nfrun.core.run_outputs import RunOutputs
 
 State = Enum("State", "WAITING READY RUNNING BACKOFF FINISHED FAILED SKIPPED CANCELLED")
 
 # Module constants, since each look-up of an enum member costs a call, several times a node.
 _WAITING, _READY, _RUNNING, _FINISHED = State.WAITING, State.READY, State.RUNNING, State.FINISHED
-
-# A lost worker is not a failure of the node. But a node that kills its worker in every attempt must fail in the end.
-LOST_BUDGET = 2
-
-# Another attempt would fail in the same way.
-_FINAL = (Cause.IO, Cause.PERMISSION, Cause.INTERNAL, Cause.CANCELLED)
 
 
 class Scheduler:
@@ -54,6 +47,7 @@ class Scheduler:
     `finish` for the last event. It is not thread-safe. `running` is the number of running attempts.
 
     With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
+    A node that fails with `continue_on_error` ends absent, which fails no run; so do nodes that lack its outputs.
     `seed` makes the jitter of retries repeatable. Attempts at the nodes `begins_later` begin when `begun` is called,
     all others when they start.
     """
@@ -64,7 +58,6 @@ class Scheduler:
         self.plan = plan
         self._begins_later = frozenset(begins_later)
         self._keep_going = keep_going
-        self._seed = seed
         self._names = list(plan.nodes)
         self._index = {name: i for i, name in enumerate(self._names)}
         self._nodes = list(plan.nodes.values())
@@ -72,22 +65,19 @@ class Scheduler:
         self._state = [_WAITING] * count
         self._attempt = [0] * count
         self._starts = [0] * count  # as `_attempt`, but also counts the starts of nodes that lacked a table
-        self._failures = [0] * count
-        self._losses = [0] * count
+        self._retries = Retries(self._nodes, seed)
         self._ready_at = [0.0] * count
         self._missing = [len(node.needs) + len(node.order_only) for node in self._nodes]
         self._needed_by: list[list[int]] = [[] for _ in range(count)]
         self._order_only_dependents: list[list[int]] = [[] for _ in range(count)]
-        self._readers: dict[str, int] = {}
-        self._outputs: dict[str, OutputRef] = {}
-        self._released: dict[str, OutputRef] = {}  # for nodes that run again
+        self._outputs = RunOutputs(plan)
+        self._absent = self._outputs.absent_nodes
+        self._lacks_some: dict[int, None] = {}  # nodes that depend on one of which an output is absent
         for i, node in enumerate(self._nodes):
             for name in node.needs:
                 self._needed_by[self._index[name]].append(i)
             for name in node.order_only:
                 self._order_only_dependents[self._index[name]].append(i)
-            for output in node.reads:
-                self._readers[output] = self._readers.get(output, 0) + 1
         self._ready = ReadyQueue(plan)
         # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []
@@ -157,11 +147,13 @@ class Scheduler:
                     outcome.reused,
                 )
             )
-            if outcome.outputs:
-                self._outputs.update(outcome.outputs)
+            if outcome.outputs or outcome.absent:
+                self._outputs.add(outcome.outputs, outcome.absent)
+            if outcome.absent:
+                self._lacks_some.update(dict.fromkeys(self._needed_by[i]))
             self._end(now, i, _FINISHED, events)
             for output in outcome.outputs:
-                self._release_unread(now, output, events)
+                self._outputs.release_unread(now, output, events)
         else:
             self._fail(now, i, outcome.failure, outcome.duration, events)
         self._dispatch(now, events)
@@ -250,7 +242,7 @@ class Scheduler:
         self.running += 1
         if node.timeout is not None and node.name not in self._begins_later:
             heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False))
-        inputs = {o: self._outputs[o] for o in node.reads if o in self._outputs} if node.reads else NOTHING
+        inputs = self._outputs.inputs_of(node)
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
 
     def _free_resources(self, i: int) -> None:
@@ -261,37 +253,20 @@ class Scheduler:
         name, attempt = self._names[i], self._attempt[i]
         if self._cancelled and failure.cause in (Cause.CANCELLED, Cause.TIMEOUT):
             self._cancel_node(now, i, events)
-        elif self._may_retry(i, failure):
-            delay = self._delay(i, failure)
+        elif self._stop_reason is None and (delay := self._retries.delay(i, attempt, failure)) is not None:
             self._state[i] = State.BACKOFF
             events.append(NodeRetrying(now, name, attempt, delay, failure, duration))
             heapq.heappush(self._timers, (now + delay, i, self._starts[i], True))
+        elif self._nodes[i].continue_on_error and failure.cause not in FINAL:
+            events.append(NodeFailed(now, name, attempt, failure, duration, tolerated=True))
+            self._absent[name] = name
+            self._end(now, i, State.FAILED, events)
         else:
             self._causes[failure.cause] = None
             events.append(NodeFailed(now, name, attempt, failure, duration))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
                 self._stop_starting(now, f"node {name!r} failed", events)
-
-    def _may_retry(self, i: int, failure: Failure) -> bool:
-        if self._stop_reason is not None or failure.cause in _FINAL:
-            return False
-        if failure.cause is Cause.LOST:
-            self._losses[i] += 1
-            return self._losses[i] <= LOST_BUDGET
-        self._failures[i] += 1
-        return self._failures[i] <= self._nodes[i].retry.max
-
-    def _delay(self, i: int, failure: Failure) -> float:
-        if failure.cause is Cause.LOST:
-            return 0.0
-        retry = self._nodes[i].retry
-        try:
-            longest = min(retry.max_delay, retry.delay * retry.backoff ** (self._failures[i] - 1))
-        except OverflowError:
-            longest = retry.max_delay if retry.delay else 0.0
-        share = random.Random(f"{self._seed}:{self._names[i]}:{self._attempt[i]}").random()
-        return longest * (1 - retry.jitter * share)
 
     def _cancel_node(self, now: float, i: int, events: list[Event]) -> None:
         events.append(NodeCancelled(now, self._names[i], self._stop_reason or "cancelled"))
@@ -308,15 +283,17 @@ class Scheduler:
         while pending:
             ended = pending.pop()
             self._left -= 1
-            for output in self._nodes[ended].reads:
-                self._readers[output] -= 1
-                self._release_unread(now, output, events)
+            if self._nodes[ended].reads:
+                self._outputs.end_reader(now, self._nodes[ended], events)
             succeeded = self._state[ended] is _FINISHED
+            is_absent = not succeeded and self._names[ended] in self._absent
             for dependent in self._needed_by[ended]:
-                if succeeded or state is State.CANCELLED:
+                if succeeded or is_absent or state is State.CANCELLED:
+                    if is_absent:
+                        self._lacks_some[dependent] = None
                     missing[dependent] = left = missing[dependent] - 1
                     if not left:
-                        self._unblock(now, dependent, pending)
+                        self._unblock(now, dependent, pending, events)
                 elif self._state[dependent] is _WAITING:
                     self._state[dependent] = State.SKIPPED
                     events.append(NodeSkipped(now, self._names[dependent], because or self._names[i]))
@@ -324,22 +301,34 @@ class Scheduler:
             for dependent in self._order_only_dependents[ended]:
                 missing[dependent] = left = missing[dependent] - 1
                 if not left:
-                    self._unblock(now, dependent, pending)
+                    self._unblock(now, dependent, pending, events)
 
-    def _unblock(self, now: float, i: int, ended: list[int]) -> None:
-        """Make a node ready whose dependencies are all met; a barrier ends at once and is added to `ended`."""
+    def _unblock(self, now: float, i: int, ended: list[int], events: list[Event]) -> None:
+        """Make a node ready whose dependencies have all ended.
+
+        A barrier, and a node that lacks an input, end at once and are added to `ended`.
+        """
         if self._state[i] is not _WAITING:
             return
         if self._nodes[i].barrier:
             self._state[i] = _FINISHED
             ended.append(i)
-        elif self._stop_reason is None:
-            self._make_ready(now, i)
+        elif self._stop_reason is None and not self._make_ready_or_absent(now, i, events):
+            ended.append(i)
 
-    def _release_unread(self, now: float, output: str, events: list[Event]) -> None:
-        if output in self._outputs and not self._readers.get(output) and output not in self.plan.retained:
-            ref = self._released[output] = self._outputs.pop(output)
-            events.append(OutputReleased(now, output, ref))
+    def _make_ready_or_absent(self, now: float, i: int, events: list[Event]) -> bool:
+        """Make a node ready that waits for nothing, or absent if it lacks an input. Returns whether it is ready.
+
+        Until all that it needs has ended, an absent input decides nothing: a failure counts for more. So what a run
+        does is the same in whatever order nodes end.
+        """
+        if i in self._lacks_some and (cause := self._outputs.cause_of_absence(self._nodes[i])) is not None:
+            self._state[i] = State.SKIPPED
+            self._absent[self._names[i]] = cause
+            events.append(NodeSkipped(now, self._names[i], cause, tolerated=True))
+            return False
+        self._make_ready(now, i)
+        return True
 
     # -- tables that are made again ---------------------------------------------------------------------------------
 
@@ -354,13 +343,10 @@ class Scheduler:
         self._attempt[i] -= 1  # it did nothing
         for ref in lacking:
             maker = self._index[ref.id.node]
-            if self._state[maker] is not _FINISHED or self._outputs.get(ref.id) != ref:
+            if self._state[maker] is not _FINISHED or not self._outputs.holds(ref):
                 continue  # it runs again, or has run again, for another reader
             self._left += 1
-            for output in self._nodes[maker].reads:
-                self._readers[output] += 1
-                if output in self._released:
-                    self._outputs[output] = self._released.pop(output)
+            self._outputs.add_reader(self._nodes[maker])
             for dependent in self._needed_by[maker]:
                 self._missing[dependent] += self._state[dependent] is _WAITING
             self._wait(now, maker, events)
@@ -368,15 +354,15 @@ class Scheduler:
 
     def _wait(self, now: float, i: int, events: list[Event]) -> None:
         """Make a node ready once the nodes that it depends on have ended, some of which may run again."""
-        needs = [(self._state[self._index[name]], name) for name in self._nodes[i].needs]
+        needs = [(self._state[self._index[n]], n) for n in self._nodes[i].needs if n not in self._absent]
         self._missing[i] = sum(state is not _FINISHED for state, _ in needs)
         failed = next((name for state, name in needs if state in (State.FAILED, State.SKIPPED)), None)
         self._state[i] = _WAITING if failed is None else State.SKIPPED
         if failed is not None:
             events.append(NodeSkipped(now, self._names[i], failed))
             self._end(now, i, State.SKIPPED, events, failed)
-        elif not self._missing[i]:
-            self._make_ready(now, i)
+        elif not self._missing[i] and not self._make_ready_or_absent(now, i, events):
+            self._end(now, i, State.SKIPPED, events)
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
         if self._stop_reason is not None:
@@ -389,9 +375,7 @@ class Scheduler:
                 if not self._nodes[i].barrier:
                     events.append(NodeCancelled(now, self._names[i], why))
                 self._left -= 1
-                for output in self._nodes[i].reads:
-                    self._readers[output] -= 1
-                    self._release_unread(now, output, events)
+                self._outputs.end_reader(now, self._nodes[i], events)
 
     def _dispatch(self, now: float, events: list[Event]) -> None:
         """Start the ready nodes that fit into the free resources, in order of priority."""

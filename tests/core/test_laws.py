@@ -41,7 +41,8 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, Plan, longest_path, make_plan, sequential, with_barriers
-from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
+from nfrun.core.retries import LOST_BUDGET
+from nfrun.core.scheduler import Scheduler, State
 from nfrun.core.simulation import by_estimate, makespan, simulate
 
 SEEDS = range(200)

@@ -23,7 +23,8 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import Retry
 from nfrun.core.plan import Node, make_plan, with_barriers
-from nfrun.core.scheduler import LOST_BUDGET, Scheduler, State
+from nfrun.core.retries import LOST_BUDGET
+from nfrun.core.scheduler import Scheduler, State
 
 BROKE = Failure(Cause.NODE, "ValueError", "broke")
 STEADY = Retry(max=2, delay=1.0, backoff=2.0, jitter=0.0)
