@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 
-from nfrun.cache.reuse_decision import entry_changes
+from nfrun.cache.change_text import entry_changes
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen
