@@ -283,6 +283,7 @@ class JournalWriter:
             getattr(event, "duration", event.at - last),
             getattr(event, "because", "") or getattr(event, "why", ""),
             self._redact(self._reason(event.node)),
+            tuple(dict.fromkeys(item.output for item in self._nodes[event.node].inputs)),
         )
 
     def _write_unfinished(self) -> None:

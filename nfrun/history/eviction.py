@@ -15,8 +15,8 @@ class KeptTable:
     """A table that is kept, in one file.
 
     `size` is that of the file in bytes, and `seconds` is how long it takes to make the table again. `last_used` is the
-    number of the last run that has it as an output. A table that `is_protected` is never removed. `results` are the
-    cache keys and output ids under which it is found.
+    number of the last run that has it as an output. A table that `is_protected` is never removed. `result` is the cache
+    key and the output id under which it is found, None if no journal names it.
     """
 
     path: Path
@@ -24,7 +24,7 @@ class KeptTable:
     seconds: float
     last_used: int
     is_protected: bool = False
-    results: frozenset[tuple[str, str]] = frozenset()
+    result: tuple[str, str] | None = None
 
     @property
     def seconds_per_byte(self) -> float:

@@ -1,6 +1,6 @@
-"""Opens the file of the index, and the file with its checksum, which is the seal: it tells whether the index is whole.
+"""Opens the file of the index, and the file with its checksum, which tells whether the index is as nfrun left it.
 
-The lock of the seal is held while the index changes. SQLite has locks of its own; this one covers the checksum too.
+The file with the checksum is locked while the index changes. SQLite has locks of its own; this one covers both files.
 """
 
 from __future__ import annotations
@@ -49,34 +49,34 @@ def is_file(path: Path) -> bool:
 
 
 @contextmanager
-def open_seal(path: Path, *, read_only: bool) -> Iterator[int]:
-    """Open and lock the seal. Raises DatabaseError if that is not possible."""
+def open_checksum(path: Path, *, read_only: bool) -> Iterator[int]:
+    """Open and lock the file with the checksum. Yields its descriptor. Raises DatabaseError if that is not possible."""
     import sqlite3
 
     flags = (os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        seal = os.open(path, flags, 0o600)
+        checksum = os.open(path, flags, 0o600)
     except OSError as error:
         raise sqlite3.DatabaseError(str(error)) from None
     try:
-        _lock(seal, fcntl.LOCK_SH if read_only else fcntl.LOCK_EX)
-        yield seal
+        _lock(checksum, fcntl.LOCK_SH if read_only else fcntl.LOCK_EX)
+        yield checksum
     finally:
-        os.close(seal)
+        os.close(checksum)
 
 
-def is_sealed(seal: int, index: Path) -> bool:
-    """Return whether the index is as it was left. An empty one is."""
+def is_intact(checksum: int, index: Path) -> bool:
+    """Return whether the index is as nfrun left it. An empty one is."""
     try:
-        return not index.stat().st_size or os.pread(seal, _CHECKSUM_BYTES, 0) == file_checksum(index).encode()
+        return not index.stat().st_size or os.pread(checksum, _CHECKSUM_BYTES, 0) == file_checksum(index).encode()
     except OSError:
         return False
 
 
-def write_seal(seal: int, index: Path) -> None:
+def write_checksum(checksum: int, index: Path) -> None:
     """Write the checksum of the index. If it cannot be written, the index is made anew next time."""
     with suppress(OSError):
-        os.pwrite(seal, file_checksum(index).encode(), 0)
+        os.pwrite(checksum, file_checksum(index).encode(), 0)
 
 
 def _lock(file: int, kind: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,26 +12,28 @@ from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header
 if TYPE_CHECKING:
     import sqlite3  # imported where it is used: most commands need no index
 
-INDEX_VERSION = 1  # raise this when the tables change: the index is made anew then
+INDEX_VERSION = 2  # raise this when the tables change: the index is made anew then
 APPLICATION = 0x6E667275  # marks the file as one of nfrun, which may remove it
 SCHEMA = f"""
 create table runs (
-    ref integer primary key, id text unique, size integer, pipeline text, number integer, status text
+    ref integer primary key, id text unique, size integer, pipeline text, number integer, status text, settled integer
 );
 create table entries (
     node text, home text, run integer, number integer, start integer, length integer, primary key (node, home)
 ) without rowid;
 create table tables (
     home text, file text, run integer, number integer, node text, output text, key text, content text,
-    size integer, seconds real, cached integer, shown integer, shown_ok integer default 0, primary key (home, file)
+    size integer, seconds real, cached integer, needed integer, shown_ok integer default 0, gone integer default 0,
+    primary key (home, file)
 ) without rowid;
+create index gone_tables on tables (run) where gone;
 pragma application_id = {APPLICATION};
 pragma user_version = {INDEX_VERSION};
 """
 _ADD_RUN = """
-insert into runs (id, size, pipeline, number, status) values (?, ?, ?, ?, ?)
+insert into runs (id, size, pipeline, number, status, settled) values (?, ?, ?, ?, ?, ?)
 on conflict (id) do update set size = excluded.size, pipeline = excluded.pipeline, number = excluded.number,
-    status = excluded.status
+    status = excluded.status, settled = excluded.settled
 returning ref
 """
 # An entry is known by its node and the run in which that ran. Of several lines with it, that of the last run counts.
@@ -45,10 +47,18 @@ insert into entries values (?, ?, ?, ?, ?, ?) on conflict (node, home)
 do update set run = excluded.run, number = excluded.number, start = excluded.start, length = excluded.length {_IS_LATER}
 """
 _ADD_TABLE = f"""
-insert into tables (home, file, run, number, node, output, key, content, size, seconds, cached, shown)
+insert into tables (home, file, run, number, node, output, key, content, size, seconds, cached, needed)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (home, file)
-do update set run = excluded.run, number = excluded.number, cached = excluded.cached, shown = excluded.shown {_IS_LATER}
+do update set run = excluded.run, number = excluded.number, node = excluded.node, output = excluded.output,
+    key = excluded.key, content = excluded.content, size = excluded.size, seconds = excluded.seconds,
+    cached = excluded.cached, needed = excluded.needed {_IS_LATER}
 """
+# A file without a line: its run was killed, or could not write its journal.
+_ADD_UNRECORDED = """
+insert or ignore into tables (home, file, run, number, node, output, key, content, size, seconds, cached, needed)
+values (?, ?, ?, ?, '', '', '', '', ?, 0, 0, 0)
+"""
+_REMOVE_UNRECORDED = "delete from tables where home = ? and output = ''"
 _SHOW_TABLE = "update tables set shown_ok = max(shown_ok, ?) where home = ? and file = ?"
 FIND_ENTRIES = """
 select id, start, length from entries join runs on ref = run
@@ -60,11 +70,13 @@ where ref = (select ref from runs where pipeline = ? order by number desc, id de
 """
 LIST_TABLES = """
 select home, file, pipeline, output, key, content, tables.size, seconds, tables.number, cached,
-    (shown and tables.number >= (select max(number) from runs where pipeline = used.pipeline)) or (shown_ok and
+    (needed and tables.number >= (select max(number) from runs where pipeline = used.pipeline)) or (shown_ok and
     shown_ok >= (select max(number) from runs where pipeline = used.pipeline and status = 'ok'))
 from tables join runs as used on ref = run order by tables.number desc, home, file
 """
-LIST_UNENDED = "select id, pipeline, number from runs where status = '' and number is not null"
+LIST_GONE = "select home, file from tables where gone"
+LIST_GONE_OF_RUN = "select home, file from tables where gone and run = (select ref from runs where id = ?)"
+MARK_TABLE = "update tables set gone = ? where home = ? and file = ?"
 
 
 @frozen
@@ -72,7 +84,8 @@ class IndexedTable:
     """The file `file` of a table, which the run `run` has made. The other fields are of the last run that used it.
 
     `content` is its reader digest, `seconds` its share of the time that its node took, and `number` that of the run.
-    `cached`: its node had `cache: true`. `shown`: the pipeline shows it in its last run, or in its last good one.
+    `cached`: its node had `cache: true`. `needed`: the pipeline shows it in its last run or in its last good one, or a
+    node that did not finish in its last run reads it. `output` is "" for a file that no journal names.
     """
 
     run: str
@@ -85,7 +98,7 @@ class IndexedTable:
     seconds: float
     number: int
     cached: bool
-    shown: bool
+    needed: bool
 
 
 @frozen
@@ -105,7 +118,7 @@ class RunRows:
 
 
 @frozen
-class Lost:
+class SharedRows:
     """What removed runs shared with others: entries by node and home, tables by home and file.
 
     Only runs with a number up to `number` may have them. `pipelines` are those of the removed runs.
@@ -126,6 +139,7 @@ class JournalRows:
         self._status = ""
         self._entries: list[tuple[str, str, int, int]] = []
         self._tables: list[tuple[Any, ...]] = []
+        self._needed: set[str] = set()  # the outputs that unfinished nodes read
 
     def add(self, start: int, length: int, line: Mapping[str, Any]) -> None:
         """Add a line of `length` bytes that begins at `start`. Raises OF_ANOTHER_VERSION."""
@@ -134,6 +148,8 @@ class JournalRows:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
             self._entries.append((line["node"], line.get("home") or self._id, start, length))
+        elif kind == "unfinished":
+            self._needed.update(line.get("inputs", ()))
         elif kind == "started":
             self._header = header_of(line)
         elif kind == "ended":
@@ -144,7 +160,8 @@ class JournalRows:
         header = self._header
         if header is None or header.version != VERSION:
             return RunRows(self._id, size, None, None, "", (), ())
-        return RunRows(self._id, size, header.pipeline, header.number, self._status, self._entries, self._tables)
+        tables = [(*table[:-1], table[-1] or table[3] in self._needed) for table in self._tables]
+        return RunRows(self._id, size, header.pipeline, header.number, self._status, self._entries, tables)
 
     def _tables_of(self, line: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Any, ...]]:
         total = sum([output["size"] for output in outputs])
@@ -170,13 +187,22 @@ def read_rows(id: str, data: bytes) -> RunRows:
     return rows.rows(len(data))
 
 
-def add_run(db: sqlite3.Connection, rows: RunRows) -> None:
-    """Add the rows of a journal, in place of those of earlier runs with the same entries and tables."""
-    run = (rows.id, rows.size, rows.pipeline, rows.number, rows.status)
-    ((ref,),) = db.execute(_ADD_RUN, run).fetchall()
+def add_run(
+    db: sqlite3.Connection, rows: RunRows, files: Iterable[tuple[str, int]] = (), *, settled: bool = True
+) -> None:
+    """Add the rows of a journal, in place of those of earlier runs with the same entries and tables.
+
+    `files` are the names and sizes of the tables in the folder of the run, for those that no journal names. A run is
+    `settled` if no more of them will come.
+    """
     number = rows.number
+    run = (rows.id, rows.size, rows.pipeline, number, rows.status, settled)
+    ((ref,),) = db.execute(_ADD_RUN, run).fetchall()
+    db.execute(_REMOVE_UNRECORDED, (rows.id,))
     db.executemany(_ADD_ENTRY, ((node, home, ref, number, start, size) for node, home, start, size in rows.entries))
     db.executemany(_ADD_TABLE, ((*table[:2], ref, number, *table[2:]) for table in rows.tables))
+    if number is not None:
+        db.executemany(_ADD_UNRECORDED, ((rows.id, file, ref, number, size) for file, size in files))
     add_shown(db, rows)
 
 
@@ -186,7 +212,7 @@ def add_shown(db: sqlite3.Connection, rows: RunRows) -> None:
         db.executemany(_SHOW_TABLE, [(rows.number, *table[:2]) for table in rows.tables if table[-1]])
 
 
-def remove_runs(db: sqlite3.Connection, gone: Collection[str]) -> Lost:
+def remove_runs(db: sqlite3.Connection, gone: Collection[str]) -> SharedRows:
     """Take out runs. Returns what they shared with other runs, which may have it too."""
     ids = [(id,) for id in gone]
     known = db.execute("select ref, id, number, pipeline from runs where number is not null").fetchall()
@@ -205,14 +231,14 @@ def remove_runs(db: sqlite3.Connection, gone: Collection[str]) -> Lost:
     db.execute(f"delete from entries {orphans}")
     db.execute(f"delete from tables {orphans}")
     pipelines = {pipeline for _, _, pipeline in runs.values()}
-    return Lost(entries, tables, max(numbers, default=(0,))[0], pipelines)
+    return SharedRows(entries, tables, max(numbers, default=(0,))[0], pipelines)
 
 
 def indexed_table(*values: Any) -> IndexedTable:
     """Make a table of a row of LIST_TABLES."""
-    run, file, pipeline, output, key, content, size, seconds, number, cached, shown = values
+    run, file, pipeline, output, key, content, size, seconds, number, cached, needed = values
     return IndexedTable(
-        run, file, pipeline, output, key, content, size, seconds, number, cached=bool(cached), shown=bool(shown)
+        run, file, pipeline, output, key, content, size, seconds, number, cached=bool(cached), needed=bool(needed)
     )
 
 

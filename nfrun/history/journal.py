@@ -98,7 +98,8 @@ class UnfinishedNode:
 
     `failure` is None unless it failed. `started` is in seconds since the run began, None if it never started, and
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
-    cancelled. `reason` says why it ran or was to run.
+    cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it reads; older journals
+    have none.
     """
 
     node: str
@@ -109,6 +110,7 @@ class UnfinishedNode:
     duration: float = 0.0
     because: str = ""
     reason: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 @frozen
@@ -300,7 +302,8 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
                 finished.append(_finished(line, folder))
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
-                unfinished.append(UnfinishedNode(**{**_as_fields(line, _UNFINISHED), "failure": failure}))
+                more = {"failure": failure, "inputs": tuple(line.get("inputs", ()))}
+                unfinished.append(UnfinishedNode(**{**_as_fields(line, _UNFINISHED), **more}))
             elif kind == "ended":
                 ending = ending_of(line)
         except OF_ANOTHER_VERSION:

@@ -11,37 +11,33 @@ from nfrun.history.run_index import RunIndex
 
 
 def kept_tables(index: RunIndex, busy: Collection[str] = ()) -> list[KeptTable]:
-    """Return the tables that runs have left, by what their journals say.
+    """Return the tables that runs have left.
 
-    Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; tables of
-    nodes with `cache: true`, for each cache key those of the last run that has them; and all tables that runs of the
-    `busy` pipelines use. A table that a later run has made again costs nothing to remove.
+    Protected are the outputs that a pipeline shows, of its last run and of its last run that ended with `ok`; what the
+    nodes read that did not finish in its last run; tables of nodes with `cache: true`, for each cache key those of the
+    last run that has them; and all tables that runs of the `busy` pipelines use. A table that a later run has made
+    again costs nothing to remove, and neither does one that no journal names.
     """
-    found: dict[Path, KeptTable] = {}
+    found = []
     cached: dict[tuple[str, str], bool] = {}  # whether a node has `cache: true`, by what its last run says
     pinned: set[tuple[str, ...]] = set()
     contents: set[tuple[str, ...]] = set()
     for path, table in index.tables():
-        protected = table.shown or table.pipeline in busy
+        protected = table.needed or table.pipeline in busy
         if cached.setdefault((table.pipeline, table.output), table.cached) and table.cached:
             protected |= _is_first(pinned, (table.pipeline, table.output, table.key))
         is_only = _is_first(contents, (table.pipeline, table.key, table.output, table.content))
-        results = frozenset({(table.key, table.output)})
+        result = (table.key, table.output) if table.output else None
         seconds = table.seconds if is_only else 0.0
-        found[path] = KeptTable(path, table.size, seconds, table.number, protected, results)
-    for folder, pipeline, number in index.unended():
-        if pipeline not in busy:  # it was killed, perhaps before it wrote the line of a node
-            for path in _arrow_files(folder):
-                if path not in found:
-                    found[path] = KeptTable(path, path.stat().st_size, 0.0, number)
-    return list(found.values())
+        found.append(KeptTable(path, table.size, seconds, table.number, protected, result))
+    return found
 
 
 def may_be_over_budget(work: Path, index: RunIndex, budget: int | None) -> bool:
     """Return whether the tables may take more than the budget. If they do not, there is no need to list them."""
     total = index.table_bytes()
     limit = default_budget(shutil.disk_usage(work).free, total) if budget is None else budget
-    return total > limit or bool(index.unended())
+    return total > limit
 
 
 def budget_of(work: Path, tables: Iterable[KeptTable], budget: int | None) -> int:
@@ -62,10 +58,6 @@ def remove_over_budget(work: Path, tables: Sequence[KeptTable], budget: int | No
         table.path.unlink(missing_ok=True)
         kept -= table.size
     return kept, budget
-
-
-def _arrow_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.arrow") if path.is_file() and not path.is_symlink()]
 
 
 def _is_first(seen: set[tuple[str, ...]], key: tuple[str, ...]) -> bool:

@@ -67,16 +67,15 @@ def _needed(
     work: WorkDir, journals: Sequence[JournalContents], budget: int | None
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
-    with closing(RunIndex(work, read_only=True)) as index:
-        # A table without results is one of a killed run, which had not written the line of its node.
-        tables = [table for table in kept_tables(index) if table.results]
+    with closing(RunIndex(work, from_journals=True)) as index:
+        tables = [table for table in kept_tables(index) if table.result is not None]
     removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
     for table in tables:
         if table not in removed:
             files.setdefault(table.path.parent, set()).add(table.path.name)
-    there = {result for table in tables if table not in removed for result in table.results}
+    there = {table.result for table in tables if table not in removed and table.result is not None}
     seen: set[object] = set()
     left: dict[str, int] = {}
     known = [(run.started, run) for run in journals if run.started is not None]

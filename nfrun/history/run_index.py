@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nfrun.history.index_file import connect, is_file, is_sealed, open_seal, uri, write_seal
+from nfrun.history.index_file import connect, is_file, is_intact, open_checksum, uri, write_checksum
 from nfrun.history.index_tables import (
     APPLICATION,
     FIND_ENTRIES,
     INDEX_VERSION,
+    LIST_GONE,
+    LIST_GONE_OF_RUN,
     LIST_TABLES,
-    LIST_UNENDED,
+    MARK_TABLE,
     OF_LAST_RUN,
     SCHEMA,
     IndexedTable,
-    Lost,
     RunRows,
+    SharedRows,
     add_run,
     add_shown,
     indexed_table,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 INDEX = "index.db"
-SEAL = "index.sum"
+CHECKSUM = "index.sum"
 _LONGEST_LINE = 1 << 28
 # SQLite's codes of errors that say nothing about the content: no permission, locked, no memory, read-only, I/O error,
 # full, cannot be opened.
@@ -56,13 +58,15 @@ _NOT_DAMAGED = (3, 5, 6, 7, 8, 10, 13, 14)
 class RunIndex:
     """The index of a work folder. Thread-safe.
 
-    It is opened and brought up to date when it is first asked. With `read_only`, nothing in the folder is changed. All
-    methods raise OSError if the runs cannot be listed, and PermissionError if a journal cannot be read.
+    It is opened and brought up to date when it is first asked. With `read_only`, nothing in the folder is changed. With
+    `from_journals`, neither is the file of the index read: it is made in memory. All methods raise OSError if the runs
+    cannot be listed, and PermissionError if a journal cannot be read.
     """
 
-    def __init__(self, work: WorkDir, *, read_only: bool = False) -> None:
+    def __init__(self, work: WorkDir, *, read_only: bool = False, from_journals: bool = False) -> None:
         self._work = work
-        self._read_only = read_only
+        self._read_only = read_only or from_journals
+        self._from_journals = from_journals
         self._lock = threading.RLock()
         self._folders: dict[str, Path] = {}  # of the runs, by id
         self._last: dict[str, dict[str, tuple[str, int, int]]] = {}  # the lines of last runs, by pipeline and node
@@ -115,38 +119,38 @@ class RunIndex:
         return {name for (name,) in self._answer(_row, "select distinct pipeline from runs where number is not null")}
 
     def table_bytes(self) -> int:
-        """Return how many bytes the tables take that are in the index. Some may be gone."""
-        ((total,),) = self._answer(_row, "select coalesce(sum(size), 0) from tables")
+        """Return how many bytes the tables take, but for those that were gone when tables were last listed."""
+        ((total,),) = self._answer(_row, "select coalesce(sum(size), 0) from tables where not gone")
         return int(total)
 
     def tables(self) -> list[tuple[Path, IndexedTable]]:
-        """Return the tables that are there, with their paths, those first that the last run used."""
+        """Return the tables that are there, with their paths, those first that the last run used.
+
+        Beside those that journals name, these are the tables of runs that were killed or could not write their journal.
+        """
         found = self._answer(indexed_table, LIST_TABLES)
         names = {run: _names(self._folders.get(run)) for run in {table.run for table in found}}
+        marked = {*self._answer(_row, LIST_GONE)}
         # A run that has ended meanwhile is in the index, but was not there when the folders were listed.
-        gone = [table for table in found if table.run in self._folders and table.file not in names[table.run]]
-        self._forget([(table.run, table.file) for table in gone])
+        is_gone = {(t.run, t.file): t.file not in names[t.run] for t in found if t.run in self._folders}
+        self._mark((gone, *table) for table, gone in is_gone.items() if gone != (table in marked))
         return [(self._folders[table.run] / table.file, table) for table in found if table.file in names[table.run]]
 
-    def unended(self) -> list[tuple[Path, str, int]]:
-        """Return the folders of the runs whose journals have no end, with their pipelines and numbers."""
-        found = self._answer(_row, LIST_UNENDED)
-        return [(self._folders[run], pipeline, number) for run, pipeline, number in found if run in self._folders]
-
-    def _forget(self, gone: list[tuple[str, str]]) -> None:
-        """Take tables out of the index whose files are gone."""
+    def _mark(self, tables: Iterable[tuple[bool, str, str]]) -> None:
+        """Write into the index which tables are gone or are there again. Without it, the next list finds out again."""
         import sqlite3
 
-        with self._lock:
-            db = self._opened()
-            # If it cannot be written, the next list finds out again that the files are gone.
-            with suppress(sqlite3.Error):
-                if gone and not self._read_only:
-                    with open_seal(self._work.path / SEAL, read_only=self._read_only) as seal:
-                        with transaction(db):
-                            db.executemany("delete from tables where home = ? and file = ?", gone)
-                        if db.execute("pragma database_list").fetchone()[2]:  # it is not in memory
-                            write_seal(seal, self._work.path / INDEX)
+        marks = list(tables)
+        with self._lock, suppress(sqlite3.Error):
+            db, path = self._opened(), self._work.path / INDEX
+            is_in_memory = not db.execute("pragma database_list").fetchone()[2]
+            if not marks or self._read_only or is_in_memory:
+                return
+            with open_checksum(self._work.path / CHECKSUM, read_only=False) as checksum:
+                if is_intact(checksum, path):
+                    with transaction(db):
+                        db.executemany(MARK_TABLE, marks)
+                    write_checksum(checksum, path)
 
     # -- lookups -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +210,9 @@ class RunIndex:
         """Open the index and bring it up to date, or make it anew, if need be in memory."""
         import sqlite3
 
-        if self._db is None:
+        if self._db is None and self._from_journals:
+            self._make_anew()
+        elif self._db is None:
             try:
                 self._db = self._open_file()
             except sqlite3.Error as error:
@@ -238,13 +244,13 @@ class RunIndex:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         if not is_file(path):
             raise sqlite3.DatabaseError("the index is not an ordinary file")
-        with open_seal(self._work.path / SEAL, read_only=self._read_only) as seal:
-            if not is_sealed(seal, path):
+        with open_checksum(self._work.path / CHECKSUM, read_only=self._read_only) as checksum:
+            if not is_intact(checksum, path):
                 raise sqlite3.DatabaseError("the index is damaged")
             self._list_folders()  # not before the lock is held: another run that ended meanwhile is in the index
             db = self._open_whole(path, rows)
             if not self._read_only:
-                write_seal(seal, path)
+                write_checksum(checksum, path)
         return db
 
     def _open_whole(self, path: Path, rows: RunRows | None) -> sqlite3.Connection:
@@ -304,7 +310,7 @@ class RunIndex:
                 gone, changed = self._changes(db)
                 lost = remove_runs(db, gone) if gone else None
                 for run in changed:
-                    add_run(db, known if known is not None and known.id == run else self._rows(run))
+                    self._add(db, known if known is not None and known.id == run else self._rows(run))
                 if lost is not None:
                     self._find_again(db, lost)
         return db
@@ -312,7 +318,8 @@ class RunIndex:
     def _changes(self, db: sqlite3.Connection) -> tuple[list[str], list[str]]:
         """Return the ids of runs that are gone, and of those whose journal is new or has another size.
 
-        Journals only grow. A shorter one is another one, so its run is both.
+        Journals only grow. A shorter one is another one, so its run is both. A run that was under way and was killed
+        counts as changed once, as it may have left tables.
         """
         sizes: dict[str, int] = {}
         for run, folder in self._folders.items():
@@ -320,7 +327,25 @@ class RunIndex:
                 sizes[run] = (folder / JOURNAL).stat().st_size
         known = dict(db.execute("select id, size from runs"))
         gone = [run for run, size in known.items() if sizes.get(run, -1) < size]
-        return gone, [run for run, size in sizes.items() if known.get(run) != size]
+        unsettled = {run for (run,) in db.execute("select id from runs where not settled")}
+        killed = unsettled - self._work.runs_under_way() if unsettled else unsettled
+        return gone, [run for run, size in sizes.items() if known.get(run) != size or run in killed]
+
+    def _add(self, db: sqlite3.Connection, rows: RunRows) -> None:
+        """Add the rows of a journal, and the tables in the folder of its run that it does not name."""
+        folder = self._folders[rows.id]
+        # Asked before the folder is listed: what a run under way has written may get a line later.
+        settled = bool(rows.status) or rows.id not in self._work.runs_under_way()
+        recorded = {table[1] for table in rows.tables if table[0] == rows.id}
+        files = []
+        for name in _names(folder) - recorded:
+            with suppress(OSError):
+                if name.endswith(".arrow") and is_file(folder / name):
+                    files.append((name, (folder / name).lstat().st_size))
+        add_run(db, rows, files, settled=settled)
+        for home, file in db.execute(LIST_GONE_OF_RUN, (rows.id,)).fetchall():
+            if home in self._folders and is_file(self._folders[home] / file):
+                db.execute(MARK_TABLE, (False, home, file))
 
     def _rows(self, run: str) -> RunRows:
         data = b""
@@ -332,7 +357,7 @@ class RunIndex:
             pass
         return read_rows(run, data)
 
-    def _find_again(self, db: sqlite3.Connection, lost: Lost) -> None:
+    def _find_again(self, db: sqlite3.Connection, lost: SharedRows) -> None:
         """Look in older runs for what removed runs shared with them, the latest first."""
         older = "select id from runs where number <= ? order by number desc, id desc"
         for (run,) in db.execute(older, (lost.number,)).fetchall():
@@ -341,7 +366,7 @@ class RunIndex:
             rows = self._rows(run)
             entries = [entry for entry in rows.entries if entry[:2] in lost.entries]
             tables = [table for table in rows.tables if table[:2] in lost.tables]
-            add_run(db, replace(rows, entries=entries, tables=tables))
+            self._add(db, replace(rows, entries=entries, tables=tables))
             lost.entries.difference_update(entry[:2] for entry in entries)
             lost.tables.difference_update(table[:2] for table in tables)
         last = "select id from runs where pipeline = ? and status = 'ok' order by number desc, id desc limit 1"
@@ -354,8 +379,8 @@ def _row(*values: Any) -> tuple[Any, ...]:
     return values
 
 
-def _names(folder: Path | None) -> Collection[str]:
+def _names(folder: Path | None) -> set[str]:
     if folder is not None:
         with suppress(OSError):
             return set(os.listdir(folder))  # noqa: PTH208
-    return ()
+    return set()

@@ -329,12 +329,13 @@ def test_it_is_recorded_when_and_why_a_node_ran_and_which_outputs_are_shown(tmp_
 
 def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: Path) -> None:
     names = [f"n{number}" for number in range(12)]
-    trial = Trial(tmp_path, *map(node, names), node("s"), node("c"), node("r"), reason=lambda name: f"why {name}")
+    nodes = [*map(node, names), node("s", "n0", "n1", "n0"), node("c"), node("r")]
+    trial = Trial(tmp_path, *nodes, reason=lambda name: f"why {name}")
     trial.emit(*(NodeStarted(0.5, name, 1) for name in (*names, "r")))
     events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]
     trial.emit(*events, NodeSkipped(1.5, "s", "n0"), NodeCancelled(1.5, "c", "node 'n0' failed"))
     failed = [UnfinishedNode(name, "failed", FAILURE, 1, 0.5, 1.0, reason=f"why {name}") for name in names]
-    skipped = UnfinishedNode("s", "skipped", because="n0", reason="why s")
+    skipped = UnfinishedNode("s", "skipped", because="n0", reason="why s", inputs=("n0", "n1"))
     cancelled = UnfinishedNode("c", "cancelled", because="node 'n0' failed", reason="why c")
     assert list(trial.contents.unfinished) == [*failed, skipped, cancelled]
     trial.emit(NodeCancelled(2.5, "r", "cancelled"), RunFinished(3.0, "failed", cause=Cause.NODE))

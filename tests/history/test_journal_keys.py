@@ -29,7 +29,8 @@ LINES = (
     ' "home": "q", "shown": true}]}',
     '{"event": "unfinished", "node": "b", "status": "failed", "failure": {"cause": "error", "type": "T",'
     ' "message": "m", "frames": [{"file": "s.py", "line": 1, "function": "f", "source": "x"}], "details": "d",'
-    ' "inputs": ["i"], "errno": null}, "attempts": 1, "started": 0.5, "took": 0.25, "because": "", "reason": "why"}',
+    ' "inputs": ["i"], "errno": null}, "attempts": 1, "started": 0.5, "took": 0.25, "because": "", "reason": "why",'
+    ' "inputs": ["a", "c.x"]}',
     '{"event": "ended", "status": "failed", "at": 10.5, "took": 0.75, "counts": {"ok": 1, "failed": 1}, "error": ""}',
 )
 HEADER = RunHeader("r", "p.yaml", 3, 1, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
@@ -44,7 +45,7 @@ NODE = FinishedNode(
     reason="why",
 )
 FAILURE = Failure(Cause.NODE, "T", "m", (Frame("s.py", 1, "f", "x"),), "d", ("i",))
-UNFINISHED = UnfinishedNode("b", "failed", FAILURE, 1, 0.5, 0.25, reason="why")
+UNFINISHED = UnfinishedNode("b", "failed", FAILURE, 1, 0.5, 0.25, reason="why", inputs=("a", "c.x"))
 
 
 def test_a_journal_is_written_with_these_keys(tmp_path: Path) -> None:

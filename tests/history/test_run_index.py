@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from nfrun.core.pipeline import OutputId
+from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history import run_index
 from nfrun.history.index_tables import IndexedTable
 from nfrun.history.journal import (
@@ -29,8 +29,8 @@ from nfrun.history.journal import (
     read_journal,
     with_checksum,
 )
-from nfrun.history.kept_tables import kept_tables
-from nfrun.history.run_index import INDEX, SEAL, RunIndex
+from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
+from nfrun.history.run_index import CHECKSUM, INDEX, RunIndex
 from nfrun.history.work_dir import JOURNAL, WorkDir
 
 PIPELINES = ("p.yaml", "q.yaml 0123")
@@ -51,6 +51,7 @@ class Trial:
         ended: str = "ok",
         number: int | None = None,
         save: bool = True,
+        unfinished: Sequence[UnfinishedNode] = (UnfinishedNode("u", "failed"),),
     ) -> Path:
         """Make a run in which these nodes finished, each with a file that it made itself."""
         self.number += 1
@@ -63,7 +64,7 @@ class Trial:
                 if output.file and not output.home:
                     (folder / output.file).write_bytes(b"." * output.size)
             journal.finished(node)
-        journal.unfinished([UnfinishedNode("u", "failed")])
+        journal.unfinished(unfinished)
         if ended:
             journal.ended(ended)
         journal.close()
@@ -106,7 +107,7 @@ def entries(index: RunIndex, pipeline: str, node: str) -> list[tuple[str, str | 
 
 def answers(index: RunIndex) -> list[object]:
     looked_up = [entries(index, pipeline, node) for pipeline in PIPELINES for node in NODES]
-    return [looked_up, index.tables(), index.unended()]
+    return [looked_up, index.tables()]
 
 
 def expected_entries(work: WorkDir) -> list[object]:
@@ -138,19 +139,18 @@ def test_tables_are_listed_with_their_last_use(trial: Trial) -> None:
     killed = trial.run(finished("gone"), ended="", pipeline="q.yaml 0123")
     (killed / "gone.arrow").unlink()
     content = "digest k "
-    a = IndexedTable(first.name, "a.arrow", "p.yaml", "a", "k", content, 8, 2.0, 2, cached=False, shown=True)
-    b = IndexedTable(first.name, "b.arrow", "p.yaml", "b", "k", content, 24, 0.0, 1, cached=True, shown=True)
+    a = IndexedTable(first.name, "a.arrow", "p.yaml", "a", "k", content, 8, 2.0, 2, cached=False, needed=True)
+    b = IndexedTable(first.name, "b.arrow", "p.yaml", "b", "k", content, 24, 0.0, 1, cached=True, needed=True)
     with trial.index() as index:
         assert index.tables() == [(first / "a.arrow", a), (first / "b.arrow", b)]
         assert index.table_bytes() == 32
-        assert index.unended() == [(killed, "q.yaml 0123", 3)]
 
 
 def test_shown_are_the_outputs_of_the_last_run_and_of_the_last_good_one(trial: Trial) -> None:
     for ended in ("ok", "ok", "failed", "failed"):
         trial.run(finished("a"), ended=ended)
     with trial.index() as index:
-        assert [(table.number, table.shown) for _, table in index.tables()] == [
+        assert [(table.number, table.needed) for _, table in index.tables()] == [
             (4, True),
             (3, False),
             (2, True),
@@ -169,13 +169,13 @@ def test_when_the_last_good_run_is_removed_the_one_before_counts(trial: Trial) -
     trial.run(unshown(a), unshown(b), ended="failed")
     shutil.rmtree(second)
     with trial.index() as index:
-        found = {path: table.shown for path, table in index.tables() if path.parent == first}
+        found = {path: table.needed for path, table in index.tables() if path.parent == first}
     assert found == {first / "a.arrow": True, first / "b.arrow": False}
 
 
 def test_a_table_that_was_made_again_and_one_without_a_line_cost_nothing_to_remove(trial: Trial) -> None:
     first, second = (trial.run(finished("a", duration=2.0)) for _ in range(2))
-    killed = trial.run(finished("b", duration=3.0), ended="", pipeline="q.yaml 0123")
+    killed = trial.run(finished("b", duration=3.0), ended="", pipeline="q.yaml 0123", save=False)
     (killed / "orphan.arrow").write_bytes(b"....")
     with trial.index() as index:
         found = {table.path: (table.seconds, table.is_protected) for table in kept_tables(index)}
@@ -185,7 +185,111 @@ def test_a_table_that_was_made_again_and_one_without_a_line_cost_nothing_to_remo
             killed / "b.arrow": (3.0, True),
             killed / "orphan.arrow": (0.0, False),
         }
-        assert killed / "orphan.arrow" not in {table.path for table in kept_tables(index, ["q.yaml 0123"])}
+        busy = {table.path: table.is_protected for table in kept_tables(index, ["q.yaml 0123"])}
+        assert busy[killed / "orphan.arrow"]
+
+
+def test_a_table_that_comes_back_is_listed_and_counts_again_once_it_is_reused(trial: Trial) -> None:
+    first = trial.run(finished("a"), finished("b"))
+    with trial.index() as index:
+        a = next(index.entries("p.yaml", "a"))
+        (first / "a.arrow").rename(first / "away")
+        assert [path.name for path, _ in index.tables()] == ["b.arrow"]
+        assert index.table_bytes() == 8
+        trial.run(reused(a))
+    with trial.index() as index:
+        assert index.table_bytes() == 8
+    (first / "away").rename(first / "a.arrow")
+    trial.run(reused(a))
+    with trial.index() as index:
+        assert index.table_bytes() == 16
+        (first / "b.arrow").rename(first / "away")
+        index.tables()
+        (first / "away").rename(first / "b.arrow")
+        assert [path.name for path, _ in index.tables()] == ["a.arrow", "b.arrow"]
+        assert index.table_bytes() == 16
+
+
+def test_an_index_that_is_damaged_while_it_is_open_is_not_taken_for_whole(trial: Trial) -> None:
+    folder = trial.run(finished("a"))
+    with trial.index() as index:
+        index.table_bytes()
+        data = trial.file.read_bytes()
+        trial.file.write_bytes(data.replace(b"digest k", b"digest j"))
+        (folder / "a.arrow").unlink()
+        before = (trial.work.path / CHECKSUM).read_bytes()
+        assert index.tables() == []
+        assert (trial.work.path / CHECKSUM).read_bytes() == before
+
+
+@pytest.mark.parametrize("ended", ["failed", ""])
+def test_a_table_without_a_line_counts_and_its_folder_is_listed_once(
+    trial: Trial, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk was full while the journal was written, or the run was killed."""
+    folder = trial.run(finished("a", duration=1.0), ended=ended, save=False)
+    (folder / "b.arrow").write_bytes(b"." * 24)
+    (folder / "c.arrow.partial").write_bytes(b"." * 24)
+    with trial.index() as index:
+        assert index.table_bytes() == 32
+        assert not may_be_over_budget(trial.work.path, index, 32)
+        assert may_be_over_budget(trial.work.path, index, 31)
+    trial.run(finished("a", "k2"))
+
+    def refuse(folder: Path) -> None:
+        raise AssertionError(f"{folder} is listed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_index, "_names", refuse)
+        with trial.index() as index:
+            assert not may_be_over_budget(trial.work.path, index, 40)
+    with trial.index() as index:
+        assert remove_over_budget(trial.work.path, kept_tables(index), 16) == (16, 16)
+    assert not (folder / "b.arrow").exists()
+
+
+def test_what_a_run_writes_without_a_line_before_it_is_killed_counts(trial: Trial) -> None:
+    spec = Pipeline("p.yaml", str(trial.work.path.parent), "p", "", {}, {}, {}, {})
+    with trial.work.start_run(spec) as start:
+        folder = trial.work.make_run_folder(start.run)
+        journal = Journal(folder)
+        journal.started(RunHeader(start.run, "p.yaml", start.number))
+        (folder / "a.arrow").write_bytes(b"." * 8)
+        trial.run(finished("b"), pipeline="q.yaml 0123")
+        with trial.index() as index:
+            assert index.table_bytes() == 16
+        (folder / "c.arrow").write_bytes(b"." * 8)
+        journal.finished(finished("a"))
+        with trial.index() as index:
+            assert index.table_bytes() == 24
+        (folder / "d.arrow").write_bytes(b"." * 8)
+        journal.close()
+    with trial.index(read_only=True) as index:
+        assert sorted(path.name for path, _ in index.tables()) == ["a.arrow", "b.arrow", "c.arrow", "d.arrow"]
+    with trial.index() as index:
+        assert index.table_bytes() == 32
+
+
+def test_what_unfinished_nodes_of_the_last_run_read_is_protected(trial: Trial) -> None:
+    def entry(name: str) -> FinishedNode:
+        return replace(finished(name), outputs=(replace(finished(name).outputs[0], shown=False),))
+
+    unfinished = [UnfinishedNode("x", "failed", inputs=("a",)), UnfinishedNode("y", "skipped", inputs=("x", "b"))]
+    folder = trial.run(*map(entry, "abc"), unfinished=unfinished, ended="failed")
+
+    def protected() -> list[str]:
+        with trial.index() as index:
+            return sorted(table.path.name for table in kept_tables(index) if table.is_protected)
+
+    assert protected() == ["a.arrow", "b.arrow"]
+    with trial.index() as index:
+        again = [reused(next(index.entries("p.yaml", name))) for name in "abc"]
+    trial.run(finished("q"), pipeline="q.yaml 0123")
+    trial.run(*again, unfinished=unfinished[:1], ended="failed")
+    assert protected() == ["a.arrow", "q.arrow"]
+    trial.run(*again, unfinished=[])
+    assert protected() == ["q.arrow"]
+    assert (folder / "a.arrow").exists()
 
 
 def test_the_time_of_a_node_is_shared_out_by_the_sizes_of_its_tables(trial: Trial) -> None:
@@ -422,7 +526,7 @@ def test_a_full_disk_is_no_error(trial: Trial, monkeypatch: pytest.MonkeyPatch) 
     trial.run(finished("a", "k1"))
     before = trial.file.read_bytes()
 
-    def full(db: sqlite3.Connection, *_: object) -> None:
+    def full(db: sqlite3.Connection, *_: object, **__: object) -> None:
         db.execute("pragma max_page_count = 1")
         db.execute("create table much as select randomblob(100000)")
 
@@ -441,21 +545,21 @@ def test_an_index_without_write_permission_is_read_and_a_stale_one_copied(
     before = trial.file.read_bytes()
     assert trial.answers(read_only=True)[0] == expected_entries(trial.work)
     assert trial.file.read_bytes() == before
-    assert sorted(path.name for path in trial.work.path.iterdir()) == [INDEX, SEAL, "runs"]
+    assert sorted(path.name for path in trial.work.path.iterdir()) == [INDEX, CHECKSUM, "runs"]
 
 
 def test_a_run_that_ends_while_another_waits_for_the_index_stays_in_it(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial.run(finished("a"))
-    original = run_index.open_seal
+    original = run_index.open_checksum
 
     def after_another_run(path: Path, *, read_only: bool) -> AbstractContextManager[int]:
-        monkeypatch.setattr(run_index, "open_seal", original)
+        monkeypatch.setattr(run_index, "open_checksum", original)
         trial.run(finished("b"), pipeline="q.yaml 0123")
         return original(path, read_only=read_only)
 
-    monkeypatch.setattr(run_index, "open_seal", after_another_run)
+    monkeypatch.setattr(run_index, "open_checksum", after_another_run)
     with trial.index() as index:
         index.save()
     with closing(sqlite3.connect(trial.file)) as db:
