@@ -16,7 +16,7 @@ from typing import Any
 from nfrun import __version__
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
 from nfrun.nodes.registry import KINDS
@@ -25,6 +25,7 @@ from nfrun.system.checksums import text_checksum
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
 _PACKAGE = "package "  # the beginning of the names of key inputs that are versions of packages
+_ABSENT = "absent"  # in place of the digest of an input without which the node runs
 _SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same definition
 
 
@@ -53,12 +54,12 @@ class CacheKeys:
     def key_inputs(self, node: str, *, inputs: Mapping[OutputId, str], needs: Mapping[str, str]) -> KeyInputs:
         """Return the key inputs of a node without its files (see `with_files`).
 
-        `inputs` are reader digests by output (see `reader_digest`), and `needs` dependency digests by node (see
-        `dependency_digest`).
+        `inputs` are reader digests by output (see `reader_digest`), without those that are absent. `needs` are
+        dependency digests by node (see `dependency_digest`).
         """
         return {
             **self.definition(node),
-            **{f"input {item.name}": inputs[item.output] for item in self._pipeline.nodes[node].inputs},
+            **{f"input {item.name}": _input_digest(item, node, inputs) for item in self._pipeline.nodes[node].inputs},
             **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
         }
 
@@ -144,6 +145,25 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     for fact in facts.unknown_outputs:
         return f"nfrun cannot know which files {fact.what} writes ({fact.where})"
     return ""
+
+
+def _input_digest(item: Input, reader: str, digests: Mapping[OutputId, str]) -> str:
+    """Return what counts of an input for the node `reader`: the content that it reads, and how that is put together.
+
+    Of the cells that are gathered, their order counts, and only the values that the node can see.
+    """
+    if item.is_plain:
+        return digests.get(item.output, _ABSENT)
+    read = item.read(digests.__contains__)
+    gather = item.gathered(read)
+    if gather is None:
+        return digests[read[0]] if read else _ABSENT
+    if gather.form == "dict":
+        seen: Any = [[output.cell(reader), gather.cells[output], digests[output]] for output in read]
+        return text_checksum(_canonical(["dict", seen]))
+    columns = [(axis, *gather.column(axis)) for axis in gather.columns]
+    seen = [[digests[output], *(values[output] for _, _, values in columns)] for output in read]
+    return text_checksum(_canonical(["concat", [(axis, kind) for axis, kind, _ in columns], seen]))
 
 
 def cache_key(key_inputs: KeyInputs) -> str:

@@ -51,7 +51,7 @@ class CachedAttempts:
         self._run_attempt = run_attempt
         self._nodes = pipeline.nodes
         self._shown = frozenset(pipeline.outputs.values())
-        self._read = {item.output for spec in pipeline.nodes.values() for item in spec.inputs}
+        self._read = {output for spec in pipeline.nodes.values() for item in spec.inputs for output in item.outputs}
         self._base = Path(pipeline.folder)
         self._store = store
         self._keys = keys
@@ -141,11 +141,7 @@ class CachedAttempts:
         if not any(definition <= end.key_inputs.items() for end in history.of_node(start.node)):
             return None  # no key can match, so don't wait for digests
         spec = self._nodes[start.node]
-        if any(item.output not in start.inputs for item in spec.inputs):
-            return None
-        inputs = {
-            item.output: reader_digest(self._store.wait_digest(start.inputs[item.output])) for item in spec.inputs
-        }
+        inputs = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in start.inputs.values()}
         used, made_again = self._observed.used, self._observed.made_again
         reused = {need: used.get(need) or made_again.get(need) for need in spec.needs}
         needs = {need: dependency_digest(entry) for need, entry in reused.items() if entry is not None}

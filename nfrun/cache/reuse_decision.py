@@ -75,7 +75,7 @@ class _ReuseDecider:
         self._history = history
         self._observed = observed
         self._force = force
-        self._read = {item.output for spec in self._nodes.values() for item in spec.inputs}
+        self._read = {output for spec in self._nodes.values() for item in spec.inputs for output in item.outputs}
         self._dependents: dict[str, list[str]] = {name: [] for name in self._nodes}
         for name, spec in self._nodes.items():
             for need in spec.upstream:
@@ -134,7 +134,7 @@ class _ReuseDecider:
         files = self._observed.inputs.snapshot(spec)
         if files is None:
             return self._observed.obstacle(spec)
-        inputs = {item.output: self._reader_digests.get(item.output, "") for item in spec.inputs}
+        inputs = {output: self._reader_digests[output] for output in self._read_by(spec)}
         needs = {need: dependency_digest(self._match[need]) for need in spec.needs}
         key_inputs = self._keys.key_inputs(name, inputs=inputs, needs=needs)
         reasons: list[str] = []
@@ -146,6 +146,11 @@ class _ReuseDecider:
         if not ends:
             return "its code or inputs changed while it last ran"
         return miss_reason(ends[0], key_inputs, files, next(iter(reasons), ""))
+
+    def _read_by(self, spec: NodeSpec) -> list[OutputId]:
+        """Return the outputs of reused nodes that a node reads, if those of the others are absent."""
+        known = self._reader_digests.__contains__
+        return [output for item in spec.inputs for output in item.read(known)]
 
     # -- effects of a miss on other nodes ----------------------------------------------------------------------------
 
@@ -176,9 +181,9 @@ class _ReuseDecider:
         left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
         while left:
             name = left.pop()
-            for item in self._nodes[name].inputs:
-                if self._require_output(item.output, f"'{name}' reads it"):
-                    left.append(item.output.node)
+            for output in self._read_by(self._nodes[name]):
+                if self._require_output(output, f"'{name}' reads it"):
+                    left.append(output.node)
         self._unsure.update(self._made_again)
 
     def _may_be_hit(self, name: str) -> bool:

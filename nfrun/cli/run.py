@@ -239,7 +239,7 @@ def _store(
         setup.folder,
         mode=options.handoff,
         retained=setup.plan.retained,
-        write_first=frozenset(item.output for spec in file_readers for item in spec.inputs),
+        write_first=frozenset(output for spec in file_readers for item in spec.inputs for output in item.outputs),
         budget=options.memory,
         persistent=options.handoff in PERSISTENT_HANDOFFS,
         unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any
@@ -13,6 +14,8 @@ from nfrun.core.errors import SourceSpan
 from nfrun.core.values import frozen
 
 EXPRESSION_START = "${{"
+
+_COLUMN_TYPES = {bool: "bool", int: "int64", float: "double"}
 
 NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables, settings or the like
 
@@ -66,6 +69,14 @@ class OutputId(str):
         id.node, id.name = node, name
         return id
 
+    def cell(self, reader: str) -> str:
+        """The values of its cell as they stand in the id of its node, such as `lr@0`, "" for a node without axes.
+
+        Those of sub-pipelines count, too, but not of those in which the node `reader` is as well.
+        """
+        steps = self.node.removeprefix(reader[: reader.rfind("/") + 1]).split("/")
+        return "@".join([step.partition("@")[2] for step in steps if "@" in step])
+
     def __reduce__(self) -> tuple[type[OutputId], tuple[str, str]]:
         return OutputId, (self.node, self.name)
 
@@ -83,6 +94,21 @@ class Gather:
     axes: tuple[str, ...]
     cells: Mapping[OutputId, tuple[Any, ...]]
     columns: tuple[str, ...] = ()
+
+    def column(self, axis: str) -> tuple[str, dict[OutputId, Any]]:
+        """Return the Arrow type of the column of an axis, and its value in each cell.
+
+        The type is that of all values of the axis, and otherwise string: then the values are texts as in JSON.
+        """
+        place = self.axes.index(axis)
+        values = {output: cell[place] for output, cell in self.cells.items()}
+        kinds = {type(value) for value in values.values()}
+        kind = _COLUMN_TYPES.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
+        if kind == "int64" and not all(-(2**63) <= value < 2**63 for value in values.values()):
+            kind = "string"
+        if kind == "string":
+            values = {o: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for o, v in values.items()}
+        return kind, values
 
 
 @frozen
@@ -116,6 +142,10 @@ class Input:
     def is_plain(self) -> bool:
         """Whether the node reads one output and cannot do without it."""
         return self.alternative is None and not self.optional and self.gather is None
+
+    def gathered(self, read: tuple[OutputId, ...]) -> Gather | None:
+        """How what is `read` is put together, None if it is one table as it is."""
+        return self.gather if self.gather and read and read[0] in self.gather.cells else None
 
 
 @frozen

@@ -11,12 +11,13 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Se
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
@@ -40,24 +41,6 @@ CANCELLED = Failure(Cause.CANCELLED, "Cancelled", "stopped")  # of an attempt th
 Progress = Callable[[str, float, float | None], None]
 
 _PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
-
-
-class OutputStore(Protocol):
-    """Passes outputs between nodes: `TableStore` in the run's process, `WorkerStore` in a worker process."""
-
-    fsync: bool
-
-    def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
-        """Store an output. Raises HandoffError."""
-
-    def open(self, ref: OutputRef) -> Any:
-        """Return the table. Raises HandoffError."""
-
-    def file(self, ref: OutputRef) -> Path:
-        """Return the path of the Arrow IPC file, once it is written. Raises HandoffError."""
-
-    def discard(self, ref: OutputRef) -> None:
-        """Remove an output whose attempt does not count."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +84,7 @@ class AttemptRunner:
         if self.consumed_here is not None:
             return self.consumed_here
         found: dict[str, list[OutputId]] = {}
-        read = (item.output for spec in self.pipeline.nodes.values() for item in spec.inputs)
+        read = (output for spec in self.pipeline.nodes.values() for item in spec.inputs for output in item.outputs)
         named = self.pipeline.outputs.values() if self.pipeline.names_outputs else ()
         for output in dict.fromkeys((*read, *named)):
             found.setdefault(output.node, []).append(output)
@@ -133,16 +116,14 @@ class _Attempt:
     """One attempt: runs it, and is the `NodeContext` that the node's kind gets."""
 
     __slots__ = (
-        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_progress_at", "_read_seconds", "_runner", "_start",
-        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "input_waits", "memo", "node", "run",
-        "run_coroutine",
+        "_complete_sent", "_ended", "_folder", "_in_nfrun", "_inputs", "_progress_at", "_read_seconds", "_runner",
+        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "memo", "node", "run", "run_coroutine",
     )  # fmt: skip
 
     def __init__(
         self, runner: AttemptRunner, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine
     ) -> None:
         self._runner = runner
-        self._start = start
         self._folder: Path | None = None
         self._read_seconds = 0.0
         self._progress_at = 0.0
@@ -151,8 +132,8 @@ class _Attempt:
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
         self._start_state: StartState | None = None
         self.failure: Failure | None = None
-        self.input_waits: dict[OutputId, float] = {}
         self.node: NodeSpec = runner.pipeline.nodes[start.node]
+        self._inputs = AttemptInputs(self.node, start.inputs, runner.store)
         self.attempt = start.attempt
         self.run = runner.run_id
         self.folder = runner.folder
@@ -193,15 +174,14 @@ class _Attempt:
             outputs, publish_wait = {}, 0.0
         self._ended = True
         changed = state.changed(self._start_state) if state is not None and self._start_state is not None else ()
-        if self.input_waits:
-            duration = max(0.0, duration - sum(self.input_waits.values()))
+        if waits := self._inputs.waits:
+            duration = max(0.0, duration - sum(waits.values()))
         cpu, gil_wait = self._runner.contention.end()
         # Samples are rare, so a wait may belong to the attempt before: limit it. A process of its own needs no GIL;
         # only the thread that reads its output does.
         gil_wait = 0.0 if kind.is_process else min(gil_wait, max(0.0, duration - cpu))
         watch = self._runner.watch
         seen = self._observation(changed) if changed or (watch is not None and watch.seen) else None
-        waits = self.input_waits
         return Outcome(
             spec.id, self.attempt, self.failure, outputs, duration, publish_wait, waits, cpu, gil_wait, False, seen
         )
@@ -241,12 +221,14 @@ class _Attempt:
     def import_module(self) -> Callable[[str], Any] | None:
         return self._runner.import_module
 
+    def has_input(self, name: str) -> bool:
+        return self._inputs.has(name)
+
     def table(self, name: str) -> Any:
-        return self._read(name, self._runner.store.open)
+        return self._inputs.table(name)
 
     def file(self, name: str) -> Path:
-        path: Path = self._read(name, self._runner.store.file)
-        return path
+        return self._inputs.file(name, self.scratch)
 
     def scratch(self) -> Path:
         if self._folder is None:
@@ -255,7 +237,9 @@ class _Attempt:
             try:
                 self._runner.scratch.mkdir(exist_ok=True)  # the folder of the run may have been removed
                 self._folder = Path(
-                    tempfile.mkdtemp(prefix=f"{self.node.id}.{self.attempt}.", dir=self._runner.scratch)
+                    tempfile.mkdtemp(
+                        prefix=f"{self.node.id.replace('/', '+')}.{self.attempt}.", dir=self._runner.scratch
+                    )
                 )
             except OSError as error:
                 what = f"cannot make a folder for the node '{self.node.id}' in {self._runner.scratch}"
@@ -303,29 +287,6 @@ class _Attempt:
         seen = seen or Observation()
         return replace(seen, state=changed, obstacle=state.obstacle(changed) or seen.obstacle)
 
-    def _input(self, name: str) -> OutputRef:
-        for item in self.node.inputs:
-            if item.name == name:
-                break
-        else:
-            raise NodeError(f"the node has no input '{name}'")
-        ref = self._start.inputs.get(item.output)
-        if ref is None:
-            raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
-        return ref
-
-    def _read(self, name: str, read: Callable[[OutputRef], Any]) -> Any:
-        ref, began = self._input(name), time.perf_counter()
-        try:
-            return read(ref)
-        except HandoffError:  # its cause is known by its type, and the kind may handle it
-            raise
-        except BaseException:
-            self._in_nfrun = True
-            raise
-        finally:
-            self.input_waits[ref.id] = self.input_waits.get(ref.id, 0.0) + time.perf_counter() - began
-
     def _timed(self, value: Any) -> Any:
         """Return the output, frozen. The time in which a reader makes its batches is duration, not publish wait."""
         import pyarrow as pa
@@ -371,17 +332,12 @@ class _Attempt:
     def _describe_failure(self, error: BaseException) -> Failure:
         if self.cancel_token.cancelled:
             return CANCELLED
-        if self._in_nfrun and not isinstance(error, NodeError | FormatError):
+        if (self._in_nfrun or self._inputs.is_broken) and not isinstance(error, NodeError | FormatError):
             return nfrun_failure(error)
         try:
             from nfrun.engine.failures import failure_of
 
-            inputs = tuple(
-                f"{item.name}: {ref.rows:,} row{'' if ref.rows == 1 else 's'}, {ref.schema}"
-                for item in self.node.inputs
-                if (ref := self._start.inputs.get(item.output))
-            )
-            return failure_of(error, self.node, inputs, self.folder)
+            return failure_of(error, self.node, tuple(self._inputs.described()), self.folder)
         except Exception as broken:
             return nfrun_failure(broken, Failure(Cause.NODE, type(error).__name__, error_text(error)))
 

@@ -146,11 +146,21 @@ class NodeContext(Protocol):
     def import_module(self) -> Callable[[str], Any] | None:
         """Imports a module of the project. None if the run has the process to itself: `sys.path` is changed then."""
 
+    def has_input(self, name: str) -> bool:
+        """Return whether there is something to read: an `optional` input may be absent."""
+
     def table(self, name: str) -> Any:
-        """Return an input as a `pyarrow.Table`. Raises NodeError, HandoffError."""
+        """Return an input as a `pyarrow.Table`, or with `gather: dict` a nested mapping of tables.
+
+        Raises NodeError, FormatError, HandoffError.
+        """
 
     def file(self, name: str) -> Path:
-        """Return the path of an input's Arrow IPC file, once it is on disk. Raises NodeError, HandoffError."""
+        """Return the path of an input's Arrow IPC file, once it is on disk.
+
+        With `gather: dict` it is a folder with such a file for each cell. Raises NodeError, FormatError, HandoffError,
+        OSError.
+        """
 
     def scratch(self) -> Path:
         """Return a folder of this attempt's own, removed afterwards. Raises HandoffError."""
@@ -279,6 +289,17 @@ class Kind:
     shell_names: Callable[[NodeContext, Callable[[str], Any]], Mapping[str, Any]] = lambda context, query: {}
     # Returns what a node did that did not produce the output of this name, for the error.
     missing_output: Callable[[str], str] = lambda name: "returned None"
+
+
+def check_gathered(node: NodeSpec) -> Iterator[NodeDiagnostic]:
+    """Check the inputs of a node whose kind can read nothing but tables."""
+    for item in node.inputs:
+        if item.gather and item.gather.form == "dict":
+            what = f"'gather: dict' is not for {node.kind} nodes"
+            yield NodeDiagnostic(("inputs", item.name, "gather"), what, "one table is gathered by 'concat'")
+        if item.optional:
+            what, hint = f"a {node.kind} node cannot do without a table", "say what is read instead: else: NODE"
+            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
 
 
 def output_name(node: NodeSpec) -> str:

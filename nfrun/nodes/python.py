@@ -93,6 +93,10 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
     if signature.positional_only:
         what = f"{function}() takes {_listed(signature.positional_only)} by position only; nfrun gives them by name"
         yield NodeDiagnostic(("python",), what, place)
+    for item in node.inputs:
+        if item.optional and item.name in signature.required:
+            what, hint = f"{function}() cannot do without '{item.name}'", f"give it a default: {item.name}=None"
+            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
     given: dict[str, OutputId | None] = dict.fromkeys(node.with_)
     given |= {item.name: item.output for item in node.inputs}
     missing = [name for name in signature.required if name not in given and name != "context"]
@@ -126,7 +130,9 @@ def run(context: NodeContext) -> Mapping[str, Any]:
         function = _function(module, name, context)
         found = context.memo[node.body] = (function, _takes_context(function))
     function, takes_context = found
-    arguments: dict[str, Any] = {item.name: context.table(item.name) for item in node.inputs}
+    arguments: dict[str, Any] = {
+        item.name: context.table(item.name) for item in node.inputs if not item.optional or context.has_input(item.name)
+    }
     if node.with_:
         arguments |= copy.deepcopy(dict(node.with_))  # the function must not change them for the next attempt
     if takes_context and "context" not in arguments:
@@ -232,13 +238,22 @@ def _frozen(context: NodeContext, value: Any, arguments: Mapping[str, Any]) -> A
     table = to_table(value)
     if table is value and not context.may_share_memory:
         return table
-    inputs = [arguments[item.name] for item in context.node.inputs]
+    inputs = [table for item in context.node.inputs for table in _tables(arguments.get(item.name))]
     is_reader = hasattr(type(table), "read_next_batch")  # its batches are copied when they are read
     if is_reader or isinstance(value, Mapping | list | tuple) or any(table is item for item in inputs):
         return table
     from nfrun.tables.frozen import frozen_output
 
     return frozen_output(table, inputs)
+
+
+def _tables(argument: Any) -> Iterator[Any]:
+    """Yield the tables of an input: one, none if it is absent, or all in a mapping."""
+    if isinstance(argument, dict):
+        for value in argument.values():
+            yield from _tables(value)
+    elif argument is not None:
+        yield argument
 
 
 def to_table(value: Any) -> Any:

@@ -169,19 +169,28 @@ def _shell() -> list[str]:
 
 def _input_files(context: NodeContext, scratch: Path) -> dict[str, str]:
     from nfrun.tables.file_io import write_table
+    from nfrun.tables.gathered import flattened
 
-    files = {}
-    for item in context.node.inputs:
-        if context.node.format == "arrow":
-            path = context.file(item.name)
-        else:
-            path = scratch / f"input_{item.name}.{context.node.format}"
-            table = context.table(item.name)
-            try:
+    node, files = context.node, {}
+    for item in node.inputs:
+        if item.optional and not context.has_input(item.name):
+            continue
+        path = scratch / f"input_{item.name}.{node.format}"
+        table: Any = None
+        try:
+            if node.format == "arrow":
+                path = context.file(item.name)
+            elif isinstance(table := context.table(item.name), Mapping) and item.gather:
+                path = path.with_suffix("")
+                path.mkdir()
+                for output, cell in flattened(item.gather, table):
+                    write_table(cell, path / f"{output.cell(node.id)}.{node.format}")
+            else:
                 write_table(table, path)
-            except OSError as error:
-                what = f"cannot write the input '{item.name}' of the node '{context.node.id}' ({table.nbytes:,} bytes)"
-                raise HandoffError(f"{what} to {path.name}: {reason(error)}", error) from error
+        except OSError as error:
+            size = f" ({table.nbytes:,} bytes)" if hasattr(table, "nbytes") else ""
+            what = f"cannot write the input '{item.name}' of the node '{node.id}'{size}"
+            raise HandoffError(f"{what} to {path.name}: {reason(error)}", error) from error
         files[f"NFRUN_INPUT_{item.name}"] = str(path)
     return files
 

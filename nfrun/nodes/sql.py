@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name, seed_of
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, check_gathered, output_name, seed_of
 from nfrun.nodes.text_facts import text_facts
 from nfrun.system.os_errors import os_error_in
 
@@ -33,6 +33,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
     """Check that the node has one output, and that the names of its inputs differ."""
     if len(node.outputs) > 1:
         yield NodeDiagnostic(("outputs",), "a sql node has one output", "leave 'outputs' out", at_key=True)
+    yield from check_gathered(node)
     seen: dict[str, str] = {}
     for item in node.inputs:
         if seen.setdefault(item.name.lower(), item.name) != item.name:

@@ -9,7 +9,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import HandoffError
 from nfrun.core.pipeline import NodeSpec, has_expression
 from nfrun.core.text import ellipsize
-from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, output_name
+from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, check_gathered, output_name
 from nfrun.system.os_errors import reason
 from nfrun.tables import formats
 
@@ -20,6 +20,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
         what = f"a write node has exactly one input; this one has {len(node.inputs)}"
         hint = "write each with a node of its own" if node.inputs else "name it with 'inputs'"
         yield NodeDiagnostic(("inputs",) if node.inputs else ("write",), what, hint, at_key=True, counts=True)
+    yield from check_gathered(node)
     if len(node.outputs) > 1:
         hint = "leave 'outputs' out: it is a row with path, rows and bytes"
         yield NodeDiagnostic(("outputs",), "a write node has one output", hint, at_key=True)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import Gather, NodeSpec
 from nfrun.logs.node_logs import Logs, StreamLog
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.python import to_table
+from nfrun.tables.gathered import flattened, put_together
 
 
 @dataclass
@@ -40,19 +41,38 @@ class RerunContext:
     may_share_memory: bool = True
     import_module: Callable[[str], Any] | None = None
 
+    def has_input(self, name: str) -> bool:
+        """Return whether the shell has the input: an optional one may be absent."""
+        return name in self.inputs
+
     def table(self, name: str) -> Any:
-        """Return an input as it stands in the shell now, as a `pyarrow.Table`. Raises NodeError."""
+        """Return an input as it stands in the shell now: a `pyarrow.Table`, or a mapping of these. Raises NodeError."""
         if name not in self.inputs:
             raise NodeError(f"the node has no input '{name}'")
-        return whole_table(to_table(self.inputs[name]))
+        value, gather = self.inputs[name], self._gather(name)
+        if gather is None:
+            return whole_table(to_table(value))
+        return put_together(gather, {output: whole_table(to_table(cell)) for output, cell in flattened(gather, value)})
 
     def file(self, name: str) -> Path:
-        """Write an input into the scratch folder and return the path of the Arrow file."""
+        """Write an input into the scratch folder. Returns the path of the Arrow file, or of the folder of the cells."""
         from nfrun.tables.ipc import write_file
 
-        path = self.scratch() / f"input_{name}.arrow"
-        write_file(self.table(name), path)
+        gather, value = self._gather(name), self.table(name)
+        if gather is None:
+            path = self.scratch() / f"input_{name}.arrow"
+            write_file(value, path)
+            return path
+        path = self.scratch() / f"input_{name}"
+        path.mkdir()
+        for output, cell in flattened(gather, value):
+            write_file(cell, path / f"{output.cell(self.node.id)}.arrow")
         return path
+
+    def _gather(self, name: str) -> Gather | None:
+        """Return how the cells of an input are gathered, if they are a mapping."""
+        gather = next((item.gather for item in self.node.inputs if item.name == name), None)
+        return gather if gather and gather.form == "dict" else None
 
     def scratch(self) -> Path:
         """Return the scratch folder of this rerun, which stays until the shell ends."""

@@ -5,13 +5,15 @@ and `dictionaries.py` give tables the form that readers of their files get. `wri
 outputs, `ipc.py` and `output_files.py` write their Arrow files. `worker_store.py` is the store inside a worker process;
 `json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py` reads and
 writes the user's files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format. `digest.py`
-hashes content. `remote_versions.py` asks services for the versions of files.
+hashes content. `gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the versions of
+files.
 
 Other packages use:
 
 - `file_io`: `read_table`, `write_stream`, `write_table`
 - `formats`: `FormatError`, `format_of`
 - `frozen`: `frozen_output`
+- `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `write_file`
 - `local_files`: `local_source`, `resolve_files`

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, with_files
-from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.system.checksums import text_checksum
 
 NODE = NodeSpec("a", "run", "make", (Input("t", OutputId("b")),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
@@ -143,3 +143,63 @@ def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more()
     older = {"scheme": "3", "node": "a", "kind": "sql", "text": text_checksum("select 1"), "outputs": ""}
     newer = {"scheme": "4", "cpus": "1", "package duckdb": version("duckdb")}
     assert dict(keys.definition("a")) == {**older, **newer}
+
+
+# ------------------------------------------------------------------ gathered and absent inputs
+
+
+def gathering(form: str, values: dict[str, Any], axis: str = "v", columns: tuple[str, ...] = ("v",)) -> Input:
+    cells = {OutputId(f"b@{cell}"): (value,) for cell, value in values.items()}
+    return Input("t", OutputId("b"), gather=Gather(form, (axis,), cells, columns if form == "concat" else ()))
+
+
+def input_digest(item: Input, **digests: str) -> str:
+    """Return the key input of an input whose cells have these digests: by default one each."""
+    given = digests or {str(output): f"d{i}" for i, output in enumerate(item.outputs)}
+    inputs = {OutputId(name): digest for name, digest in given.items()}
+    spec = replace(NODE, inputs=(item,))
+    return CacheKeys(pipeline(spec)).key_inputs("a", inputs=inputs, needs=NEEDS)["input t"]
+
+
+@pytest.mark.parametrize("form", ["concat", "dict"])
+def test_the_cells_that_are_gathered_and_their_order_count(form: str) -> None:
+    two = input_digest(gathering(form, {"x": "x", "y": "y"}))
+    assert two == input_digest(gathering(form, {"x": "x", "y": "y"}), **{"b@x": "d0", "b@y": "d1"})
+    assert two != input_digest(gathering(form, {"x": "x", "y": "y"}), **{"b@x": "d0", "b@y": "other"})
+    assert two != input_digest(gathering(form, {"x": "x", "y": "y", "z": "z"}))
+    assert two != input_digest(gathering(form, {"y": "y", "x": "x"}), **{"b@x": "d0", "b@y": "d1"})
+    assert two != input_digest(gathering(form, {"x": "x", "y": "y"}), **{"b@x": "d0"})
+
+
+def test_absent_cells_count_like_cells_that_are_not_there() -> None:
+    three = gathering("concat", {"x": "x", "y": "y", "z": "z"})
+    there = {"b@x": "d0", "b@y": "d1"}
+    assert input_digest(three, **there) == input_digest(gathering("concat", {"x": "x", "y": "y"}), **there)
+
+
+def test_what_the_node_sees_of_an_axis_counts() -> None:
+    one = input_digest(gathering("concat", {"x": "x"}))
+    assert one != input_digest(gathering("concat", {"x": "x"}, "w", ("w",))), "the column has another name"
+    assert one != input_digest(gathering("concat", {"x": "other"})), "the column has another value"
+    unseen = input_digest(gathering("concat", {"x": "x"}, columns=()))
+    assert unseen == input_digest(gathering("concat", {"x": "x"}, "w", ()))
+    assert unseen == input_digest(gathering("concat", {"x": "other"}, columns=()))
+    mapping = input_digest(gathering("dict", {"x": "x"}))
+    assert mapping == input_digest(gathering("dict", {"x": "x"}, "w"))
+    assert mapping != input_digest(gathering("dict", {"x": 1})), "the key has another type"
+    assert mapping != input_digest(gathering("dict", {"y": "x"}), **{"b@y": "d0"}), "a script sees another name"
+    assert len({one, unseen, mapping}) == 3
+
+
+def test_a_value_that_changes_the_type_of_the_column_counts() -> None:
+    numbers = gathering("concat", {"1": 1, "2": 2})
+    mixed = gathering("concat", {"1": 1, "2": 2.0})
+    assert input_digest(numbers, **{"b@1": "d0"}) != input_digest(mixed, **{"b@1": "d0"})
+
+
+def test_the_content_of_what_is_read_counts_and_that_nothing_is() -> None:
+    plain = Input("t", OutputId("b"))
+    other = replace(plain, alternative=OutputId("c"))
+    assert input_digest(other, b="d0") == input_digest(plain, b="d0")
+    assert input_digest(other, c="d0") == input_digest(plain, b="d0")
+    assert input_digest(replace(plain, optional=True), c="d0") == "absent"

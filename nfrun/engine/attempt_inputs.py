@@ -1,0 +1,124 @@
+"""Opens what an attempt reads: the table or the file of an input, put together of cells if it is gathered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from nfrun.core.errors import HandoffError
+from nfrun.core.events import OutputRef
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId
+from nfrun.nodes.base import NodeError
+
+
+class OutputStore(Protocol):
+    """Passes outputs between nodes: `TableStore` in the run's process, `WorkerStore` in a worker process."""
+
+    fsync: bool
+
+    def publish(self, output: OutputId, attempt: int, value: Any) -> OutputRef:
+        """Store an output. Raises HandoffError."""
+
+    def open(self, ref: OutputRef) -> Any:
+        """Return the table. Raises HandoffError."""
+
+    def file(self, ref: OutputRef) -> Path:
+        """Return the path of the Arrow IPC file, once it is written. Raises HandoffError."""
+
+    def discard(self, ref: OutputRef) -> None:
+        """Remove an output whose attempt does not count."""
+
+
+class AttemptInputs:
+    """The inputs of an attempt at a node. `given` has the outputs that were made, of all that the node may read.
+
+    `waits` has the seconds for which the attempt waited for each. `is_broken`: an error came from nfrun's own code.
+    """
+
+    __slots__ = ("_given", "_node", "_store", "is_broken", "waits")
+
+    def __init__(self, node: NodeSpec, given: Mapping[str, OutputRef], store: OutputStore) -> None:
+        self._node = node
+        self._given = given
+        self._store = store
+        self.is_broken = False
+        self.waits: dict[OutputId, float] = {}
+
+    def has(self, name: str) -> bool:
+        """Return whether there is something to read under this name. Raises NodeError for an unknown name."""
+        return bool(self._input(name).read(self._given.__contains__))
+
+    def table(self, name: str) -> Any:
+        """Return the table, or with `gather: dict` the tables. Raises NodeError, FormatError, HandoffError."""
+        gather, outputs = self._gathered(name)
+        if gather is None:
+            return self._read(outputs[0], self._store.open)
+        from nfrun.tables.gathered import put_together
+
+        return put_together(gather, {output: self._read(output, self._store.open) for output in outputs})
+
+    def file(self, name: str, scratch: Callable[[], Path]) -> Path:
+        """Return the path of the file, made in the folder `scratch()` if the input is gathered.
+
+        With `gather: dict` it is a folder of links to the files of the cells. Raises NodeError, FormatError,
+        HandoffError, OSError.
+        """
+        gather, outputs = self._gathered(name)
+        if gather is None:
+            path: Path = self._read(outputs[0], self._store.file)
+            return path
+        if gather.form == "dict":
+            folder = scratch() / f"input_{name}"
+            folder.mkdir()
+            for output in outputs:
+                file: Path = self._read(output, self._store.file)
+                (folder / f"{output.cell(self._node.id)}.arrow").symlink_to(file.absolute())
+            return folder
+        from nfrun.tables.ipc import write_file
+
+        path = scratch() / f"input_{name}.arrow"
+        write_file(self.table(name), path)
+        return path
+
+    def described(self) -> Iterator[str]:
+        """Yield a line for each input: its rows and its schema, and the number of its cells."""
+        for item in self._node.inputs:
+            outputs = item.read(self._given.__contains__)
+            if outputs:
+                yield f"{item.name}: {_described([self._given[o] for o in outputs], item.gathered(outputs))}"
+
+    def _input(self, name: str) -> Input:
+        for item in self._node.inputs:
+            if item.name == name:
+                return item
+        raise NodeError(f"the node has no input '{name}'")
+
+    def _gathered(self, name: str) -> tuple[Gather | None, tuple[OutputId, ...]]:
+        """Return what is read under this name, and how it is put together if that is more than one table as it is."""
+        item = self._input(name)
+        outputs = item.read(self._given.__contains__)
+        if not outputs:
+            raise NodeError(f"the input '{name}' has no data: '{item.output}' handed nothing on")
+        return item.gathered(outputs), outputs
+
+    def _read(self, output: OutputId, read: Callable[[OutputRef], Any]) -> Any:
+        ref, began = self._given[output], time.perf_counter()
+        try:
+            return read(ref)
+        except HandoffError:  # its cause is known by its type, and the kind may handle it
+            raise
+        except BaseException:
+            self.is_broken = True
+            raise
+        finally:
+            self.waits[ref.id] = self.waits.get(ref.id, 0.0) + time.perf_counter() - began
+
+
+def _described(refs: Sequence[OutputRef], gather: Gather | None) -> str:
+    rows, schemas = sum(ref.rows for ref in refs), list(dict.fromkeys(ref.schema for ref in refs))
+    cells = f"{len(refs):,} cell{'' if len(refs) == 1 else 's'}, " if gather else ""
+    more = len(schemas) - 1
+    others = f" (and {more:,} other schema{'' if more == 1 else 's'})" if more else ""
+    return f"{cells}{rows:,} row{'' if rows == 1 else 's'}, {schemas[0]}{others}"
