@@ -25,7 +25,7 @@ from nfrun.system.checksums import text_checksum
 KeyInputs = Mapping[str, str]  # values, mostly digests, by name: "text", "code steps:clean", "input extract", …
 
 _PACKAGE = "package "  # the beginning of the names of key inputs that are versions of packages
-_ABSENT = "absent"  # in place of the digest of an input without which the node runs
+ABSENT = "absent"  # in place of the digest of an input without which the node runs, or of a node that it needs
 _SCHEME = "4"  # raise this when a new nfrun gives other outputs for the same definition
 
 
@@ -55,7 +55,7 @@ class CacheKeys:
         """Return the key inputs of a node without its files (see `with_files`).
 
         `inputs` are reader digests by output (see `reader_digest`), without those that are absent. `needs` are
-        dependency digests by node (see `dependency_digest`).
+        dependency digests by node (see `dependency_digest`), ABSENT for a node that is.
         """
         return {
             **self.definition(node),
@@ -153,11 +153,11 @@ def _input_digest(item: Input, reader: str, digests: Mapping[OutputId, str]) -> 
     Of the cells that are gathered, their order counts, and only the values that the node can see.
     """
     if item.is_plain:
-        return digests.get(item.output, _ABSENT)
+        return digests.get(item.output, ABSENT)
     read = item.read(digests.__contains__)
     gather = item.gathered(read)
     if gather is None:
-        return digests[read[0]] if read else _ABSENT
+        return digests[read[0]] if read else ABSENT
     if gather.form == "dict":
         seen: Any = [[output.cell(reader), gather.cells[output], digests[output]] for output in read]
         return text_checksum(_canonical(["dict", seen]))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
-from nfrun.cache.cache_key import CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
+from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
@@ -111,6 +111,9 @@ class JournalWriter:
                     self._inputs[event.node] = event.inputs
                 elif isinstance(event, NodeFailed | NodeSkipped | NodeCancelled):
                     self._unfinished.append(self._unfinished_node(event))
+                    if not isinstance(event, NodeCancelled) and event.tolerated:
+                        self._written_keys[event.node] = ABSENT
+                        self._write_ready(self._waiting.pop(event.node, []))
                 self._admitted.append(event)
             else:
                 try:
@@ -284,6 +287,7 @@ class JournalWriter:
             getattr(event, "because", "") or getattr(event, "why", ""),
             self._redact(self._reason(event.node)),
             tuple(dict.fromkeys(item.output for item in self._nodes[event.node].inputs)),
+            getattr(event, "tolerated", False),
         )
 
     def _write_unfinished(self) -> None:

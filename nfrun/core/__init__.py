@@ -13,8 +13,8 @@ Other packages use:
 - `observation`: `Observation`, `SharedObservation`
 - `pipeline`: `ancestors`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`, `NodeSpec`,
   `OutputId`, `Param`, `Pipeline`, `Retry`
-- `plan`: `best_speedup`, `find_cycles`, `longest_path`, `Plan`, `plan_of`, `SCHEDULES`, `slots_of`,
-  `with_executor_slots`
+- `plan`: `best_speedup`, `find_cycles`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
+  `slots_of`, `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,

@@ -159,8 +159,9 @@ class NodeSpec:
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
     files that it declares. A node that a matrix made has the name of the node in the file under `of`, and in `cell` its
-    value on each axis, of a mapping the id. With `continue_on_error` its failure fails no run. `source` is where the
-    node's name stands in its file, without the text of the line.
+    value on each axis, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
+    `continue_on_error` its failure fails no run. `source` is where the node's name stands in its file, without the text
+    of the line.
     """
 
     id: str
@@ -183,6 +184,7 @@ class NodeSpec:
     packages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    if_: bool | str = True
     continue_on_error: bool = False
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
@@ -218,7 +220,7 @@ class Pipeline:
     environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
     placeholder, in which the names of the secrets replace their values; cache keys use the placeholder. `values` has
     the values of the parameters, none until they are bound. `disabled` maps nodes of which planning knows that they do
-    not run to the reason; they are not among `nodes`.
+    not run to the reason; they are not among `nodes`, and what the file names of their outputs is in `absent_outputs`.
     """
 
     file: str
@@ -234,6 +236,7 @@ class Pipeline:
     names_outputs: bool = False
     values: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    absent_outputs: Mapping[str, OutputId] = field(default_factory=lambda: NOTHING)
 
 
 def has_expression(text: str) -> bool:

@@ -67,7 +67,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 def _missing(node: NodeSpec, lookup: FunctionLookup, may_appear: Callable[[str], bool]) -> Iterator[NodeDiagnostic]:
     from nfrun.tables.local_files import local_source, resolve_files
 
-    if has_expression(node.body):
+    if has_expression(node.body) or node.continue_on_error:
         return
     source = local_source(node.body)
     if source is None:

@@ -18,6 +18,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
+from nfrun.spec.conditions import check_value, without_disabled
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.parameters import bind_params, env_text
@@ -61,12 +62,14 @@ def bind(
     visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
     binder.names = {**names, "env": visible}
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
+    bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
     if not diagnostics:
-        for path, what, hint in file_conflicts(nodes, Path(pipeline.folder), document.span):
+        bound = without_disabled(bound)
+        for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), document.span):
             binder.report(document.span(*path), what, hint)
     if diagnostics:
         raise SpecError(list(dict.fromkeys(diagnostics)))  # a default is evaluated once per node
-    return replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
+    return bound
 
 
 @mutable
@@ -101,14 +104,23 @@ class _Binder:
             )
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         files = tuple(self.files(spec, path)) if spec.files else ()
-        if body is spec.body and not env and not with_ and not files:
+        if_ = self.condition(spec.if_, (*path, "if")) if isinstance(spec.if_, str) else spec.if_
+        if body is spec.body and not env and not with_ and not files and if_ is spec.if_:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files)
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_)
         if kind.is_template and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
             for found in kind.check(bound, self.functions):
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
+
+    def condition(self, text: str, path: tuple[str, ...]) -> bool:
+        """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
+        before = len(self.diagnostics)
+        value = self.value(text, path)
+        for what, hint in check_value(value) if len(self.diagnostics) == before else ():
+            self.report(self.document.span(*path), what, hint)
+        return value is True
 
     def files(self, spec: NodeSpec, path: tuple[str, ...]) -> Iterator[str]:
         """Yield the names of the files that the node declares; an expression may give a list of them."""

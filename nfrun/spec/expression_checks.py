@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -24,6 +25,7 @@ _INSTEAD = {
     "outputs": "what there is to read is fixed",
     "secrets": "write the names of environment variables",
 }
+_SAME_GRAPH = "the graph is the same in every run"
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
 
@@ -82,6 +84,8 @@ class _Names:
         withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
         if _is_env(path):
             return {**self._known, "secrets": self._secrets}, withheld
+        if _is_condition(path):  # the graph is the same in every run
+            return {**self._known, "run": ("name", "folder")}, dict.fromkeys(withheld, SECRET_INSTEAD)
         return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
 
 
@@ -90,7 +94,11 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
             yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
-        yield from check(value, *names.at(path))
+        for diagnostic in check(value, *names.at(path)):
+            is_run_id = _is_condition(path) and diagnostic.message == "'run' has no 'id'"
+            yield (
+                replace(diagnostic, message="'if' does not see 'run.id'", hint=_SAME_GRAPH) if is_run_id else diagnostic
+            )
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
@@ -101,7 +109,11 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else ""
-    return _is_env(path) or key in ("with", "files") or (key in KINDS and KINDS[str(key)].is_template)
+    return _is_env(path) or key in ("with", "files", "if") or (key in KINDS and KINDS[str(key)].is_template)
+
+
+def _is_condition(path: Keys) -> bool:
+    return path[0] == "nodes" and path[2:] == ("if",)
 
 
 def _is_env(path: Keys) -> bool:
@@ -112,7 +124,13 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] == "nodes" and len(path) > 2 else path[0])
-    *places, last = ["'with'", "'env'", "'files'", *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template)]
+    *places, last = [
+        "'with'",
+        "'env'",
+        "'files'",
+        "'if'",
+        *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template),
+    ]
     if key == "params":
         return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
     hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)

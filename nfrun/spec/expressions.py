@@ -69,6 +69,11 @@ class ExpressionError(ValueError):
     length = 1
 
 
+def is_one_expression(text: str) -> bool:
+    """Whether the text is one whole expression, so that its value keeps its type."""
+    return _EXPRESSION.fullmatch(text.strip()) is not None
+
+
 def has_secret(text: str) -> bool:
     """Whether the text uses a secret. Reliable only for text in which `check` finds no problem."""
     return any(_is_secret(match[1].strip()) for match in _EXPRESSION.finditer(text))

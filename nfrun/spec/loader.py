@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
+from nfrun.spec.conditions import check_condition
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
@@ -178,8 +179,17 @@ class _Reader(Findings):
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
             packages=tuple(self.packages(path, merged.get("packages", []))),
             files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
+            if_=self.condition((*path, "if"), merged.get("if", True)),
+            continue_on_error=merged.get("continue_on_error", False),
             source=self.document.start_of_entry("nodes", name),
         )
+
+    def condition(self, path: Keys, value: bool | str) -> bool | str:
+        """Return what is under `if`. Reports a text that cannot be true or false."""
+        if isinstance(value, str):
+            for what, hint in check_condition(value):
+                self.report(path, what, hint)
+        return value
 
     def kind(self, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
@@ -281,8 +291,12 @@ class _Reader(Findings):
                 )
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
-        """Reject conflicts about files that fixed paths and the defaults of parameters show."""
-        for path, what, hint in file_conflicts(with_default_paths(nodes, params), folder, self.document.span):
+        """Reject conflicts about files that fixed paths and the defaults of parameters show.
+
+        The binder looks at the files of nodes with an `if`: two of them may write one file, if one is disabled.
+        """
+        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in nodes.items()}
+        for path, what, hint in file_conflicts(with_default_paths(sure, params), folder, self.document.span):
             self.report(path, what, hint)
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:

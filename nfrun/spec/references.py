@@ -9,6 +9,7 @@ from typing import Any
 from nfrun.core.pipeline import Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.findings import Findings
 from nfrun.spec.suggestions import FILE_HINTS, looks_like_file
 from nfrun.yaml.document import Keys, entries
@@ -100,8 +101,7 @@ def shown_outputs(found: Findings, nodes: Mapping[str, NodeSpec]) -> dict[str, O
                 ref = parse_reference(text)
                 shown[name] = _resolve(found, "", ref, nodes, ("outputs", name)) or ref
         return shown
-    read = {item.output for spec in nodes.values() for item in spec.inputs}
-    return {id: id for spec in nodes.values() for id in spec.output_ids if id not in read}
+    return unread_outputs(nodes)
 
 
 def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, NodeSpec], path: Keys) -> OutputId | None:

@@ -24,6 +24,13 @@ _SYNONYMS = {
     "packages": ("requirements", "libraries", "libs", "pip", "conda"),
     "files": ("deps", "deps_files", "file_deps", "file_dep", "input_files", "sources", "watch", "paths"),
     "retries": ("retry", "max_retries", "attempts"),
+    "if": ("when", "condition", "only_if", "run_if", "enabled", "unless", "skip_if"),
+    "continue_on_error": (
+        *("continue-on-error", "allow_failure", "allow_failures", "ignore_errors", "ignore_error", "ignore_failure"),
+        *("soft_fail", "tolerate", "can_fail", "optional"),
+    ),
+    "on_failure": ("on_error", "on_fail", "failure", "on_failure_callback", "on_failure_do", "rescue"),
+    "finally": ("always", "cleanup", "clean_up", "teardown", "on_exit", "after_all", "ensure", "post", "onexit"),
     "timeout": ("execution_timeout", "timeout_seconds", "timeout-minutes", "time_limit"),
     "params": ("parameters", "vars", "variables", "args", "inputs"),
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
@@ -45,18 +52,16 @@ _SYNONYMS = {
 }
 
 _LATER = (
-    *("matrix", "strategy", "split", "if", "when", "include", "profiles", "schema", "checks", "tests", "tags"),
-    *("on_failure", "finally", "foreach", "model", "http", "pipeline", "use", "dask"),
+    *("matrix", "strategy", "split", "include", "profiles", "schema", "checks", "tests", "tags"),
+    *("foreach", "model", "http", "pipeline", "use", "dask"),
 )
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     "uses": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
-    **dict.fromkeys(
-        ("continue_on_error", "continue-on-error", "allow_failure", "trigger_rule"),
-        "nfrun run --keep-going runs what does not depend on a failed node",
-    ),
+    "trigger_rule": "an input says what happens without it: 'else' or 'optional'; what runs in any case stands under "
+    "'finally' at the top of the file",
     **dict.fromkeys(
         ("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"),
         "a pipeline starts when somebody runs it; leave that to cron or CI",
@@ -69,11 +74,13 @@ KEYS = {
     **dict.fromkeys(("name", "id", "task_id"), "the name of a node is the key above it"),
     "secrets": "name them at the top of the file; a 'run' node gets one by its 'env'",
     "cache": "a node says it, or 'defaults' for all of them",
+    "if": "a node says it",
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
     **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(KINDS)}"),
     "stage": "stages follow from 'inputs' and 'needs'",
 }
+_AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
 _KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
 
 # What to do instead of naming a file here.
@@ -82,7 +89,19 @@ FILE_HINTS = {
     "outputs": "these are names of tables; a 'write' node writes a file",
     "needs": "these are names of nodes; a file stands under 'files'",
 }
-SETTINGS = ("format", "retries", "timeout", "executor", "cache", "resources", "env", "packages", "description")
+SETTINGS = (
+    "if",
+    "continue_on_error",
+    "format",
+    "retries",
+    "timeout",
+    "executor",
+    "cache",
+    "resources",
+    "env",
+    "packages",
+    "description",
+)
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     "nodes": "a node",
@@ -139,6 +158,8 @@ def place_of(path: Keys) -> str:
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
+    if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
+        return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
     if key in KEYS and (of_node_or_file or key == "required"):
         return KEYS[key]

@@ -580,7 +580,7 @@ nodes:
 --
 p.yaml:4:25: an expression is not evaluated here
     4 |   b: {run: x, retries: '${{ params.month }}'}
-      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -589,7 +589,7 @@ nodes:
 --
 p.yaml:4:25: an expression is not evaluated here
     4 |   b: {run: x, timeout: '${{ params.month }}s'}
-      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -598,7 +598,7 @@ nodes:
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, format: '${{ params.month }}'}
-      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -607,7 +607,7 @@ nodes:
 --
 p.yaml:4:32: an expression is not evaluated here
     4 |   b: {run: x, description: 'of ${{ params.month }}'}
-      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -616,7 +616,7 @@ nodes:
 --
 p.yaml:4:33: an expression is not evaluated here
     4 |   b: {run: x, resources: {cpu: '${{ params.month }}'}}
-      |                                 ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                                 ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -761,13 +761,13 @@ nodes:
 --
 p.yaml:1:14: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'read' or 'write'
+      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'read' or 'write'
 p.yaml:1:46: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'read' or 'write'
+      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'read' or 'write'
 p.yaml:2:7: an expression is not evaluated here
     2 | name: ${{ params.x }}
-      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 outputs: {x: '${{ params.y }}'}
 nodes:
@@ -790,7 +790,7 @@ p.yaml:2:22: there is nothing called 'prams' in expressions
       |                      ^^^^^^^^^^^^^^ did you mean 'params'?
 p.yaml:2:50: an expression is not evaluated here
     2 | defaults: {env: {D: '${{ prams.y }}'}, timeout: '${{ env.T }}'}
-      |                                                  ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'read' and 'write'
+      |                                                  ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
 
 param: {month: 1}
 nodes:
@@ -841,7 +841,7 @@ p.yaml:2:23: 'inputs' cannot be 'b\u202ec'
       |                       ^^^^^^^^^^ write node, or node.output
 p.yaml:2:35: 'k\u2066' is not a key of a node
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
-      |                                   ^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, format, retries, timeout, executor, cache, resources, env, packages, description
+      |                                   ^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, if, continue_on_error, format, retries, timeout, executor, cache, resources, env, packages, description
 p.yaml:2:56: 'needs' cannot be '\u200f'
     2 |   a: {run: x, inputs: "b\u202ec", "k\u2066": 1, needs: "\u200f", outputs: ["o\u202e"], with: {"w\u202e": 1}}
       |                                                        ^^^^^^^^ write the name of a node

@@ -10,6 +10,7 @@ from nfrun.core.errors import SpecError
 from nfrun.spec.loader import read_pipeline
 
 FILE = "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'"
+LAST = "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
 KINDS = "the kind is a key: python, sql, run, read, write"
 
 HINTS = {
@@ -27,7 +28,13 @@ HINTS = {
     "uses: other.yaml": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
     "image: python": "nfrun starts no containers; a 'run' node can call docker run",
     "run: x, image: python": "nfrun starts no containers; a 'run' node can call docker run",
-    "run: x, when: y": "nfrun cannot do that yet",
+    "run: x, when: y": "did you mean 'if'?",
+    "run: x, allow_failure: true": "did you mean 'continue_on_error'?",
+    "run: x, ignore_errors: true": "did you mean 'continue_on_error'?",
+    "run: x, always: true": LAST,
+    "run: x, finally: y": LAST,
+    "run: x, on_error: y": LAST,
+    "run: x, cleanup: y": LAST,
     "run: x, retry: 2": "did you mean 'retries'?",
     "run: x, cwd: y": "a script starts in the pipeline's folder; use cd in it",
     "command: x": "did you mean 'run'?",
