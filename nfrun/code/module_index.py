@@ -140,12 +140,23 @@ def _without_ending(origin: str) -> str:
 
 
 def _path_state(path: str) -> str:
-    """Return the state of a path: a file's checksum or, without a suffix, all that Python could import there."""
+    """Return the state of a path: that of a file or, without a suffix, of all that Python could import there."""
     if os.path.splitext(path)[1]:  # noqa: PTH122
-        return _checksum_if_any(path)
+        return _file_state(path)
     folder = f"{path}{os.sep}"
-    inside = f"folder {_checksum_if_any(f'{folder}__init__.py')}" if os.access(folder, os.F_OK) else ""
-    return f"{_checksum_if_any(f'{path}.py')} {inside}"
+    inside = f"folder {_file_state(f'{folder}__init__.py')}" if os.access(folder, os.F_OK) else ""
+    return f"{_file_state(f'{path}.py')} {inside}"
+
+
+def _file_state(path: str) -> str:
+    """Return the checksum of a file and the time of its last change; "" if it cannot be read.
+
+    The time shows that it was edited and edited back: a worker process may have imported it in between.
+    """
+    if checksum := _checksum_if_any(path):
+        with suppress(OSError):
+            return f"{checksum} {os.stat(path).st_ctime_ns}"  # noqa: PTH116
+    return checksum
 
 
 def _checksum_if_any(path: str) -> str:

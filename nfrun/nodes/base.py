@@ -188,6 +188,8 @@ class NamedFiles(dict[str, Path]):
     """Files that a text names, by the names to show.
 
     `by_pattern` are those that a pattern or a folder has found, and `written` names that the text seems to write to.
+    `touched` are names and patterns of files and folders of which the text seems to change the times, but not the
+    content.
     `obstacle` says why not all files are known, "" if they are. It does not count for a node with `files`.
     """
 
@@ -195,6 +197,7 @@ class NamedFiles(dict[str, Path]):
         super().__init__(files)
         self.by_pattern: set[str] = set()
         self.written: set[str] = set()
+        self.touched: set[str] = set()
         self.obstacle = obstacle
 
 

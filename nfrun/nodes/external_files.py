@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.pipeline import NOTHING, NodeSpec
@@ -17,7 +17,7 @@ from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files
 from nfrun.nodes.registry import KINDS
-from nfrun.system.checksums import FileChecksums, text_checksum
+from nfrun.system.checksums import MISSING, FileChecksums, FileLook, text_checksum
 from nfrun.system.file_search import find_files
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ExternalInputs:
         self._env = env
         self._skipped = () if work is None else (os.path.realpath(work),)
         self._checksums = checksums or FileChecksums()
-        self._snapshots: dict[str, Mapping[str, str] | None] = {}
+        self._snapshots: dict[str, Mapping[str, FileLook] | None] = {}
         self._named: dict[str, NamedFiles] = {}  # by node, what its text named when it was looked at last
         self.written_files: WrittenFiles | None = None
         self.code_facts: Callable[[NodeSpec], CodeFacts] = lambda spec: NO_FACTS
@@ -78,19 +78,35 @@ class ExternalInputs:
         if anew or spec.id not in self._snapshots:
             self._snapshots[spec.id] = self._look(spec)
             self._before[spec.id] = self._outputs_of_code(spec)
-        return self._without_others(spec, self._snapshots[spec.id])
+        return _checksums(self._without_others(spec, self._snapshots[spec.id]))
 
     def recheck(self, spec: NodeSpec, wrote: Collection[str] = ()) -> Mapping[str, str] | None:
-        """Return the snapshot without what the node `wrote`, or None if another file has changed since.
+        """Return the snapshot without what the node `wrote`, or None if another file has been changed since.
 
-        Reads files again that may have changed.
+        Reads files again that may have changed. A file whose times have changed may have been edited and edited back,
+        unless the node itself seems to change its times.
         """
         after = self._without_others(spec, self._look(spec, recheck=True))
-        before = self.snapshot(spec)  # what other nodes write may have become known since
+        self.snapshot(spec)
+        before = self._without_others(spec, self._snapshots[spec.id])  # what others write may have become known since
         if before is None or after is None:
             return None
         kept, now = ({name: files[name] for name in files if name not in wrote} for files in (before, after))
-        return kept if now == kept else None
+        for name in [name for name in kept if now.get(name, kept[name]) != kept[name]]:
+            if now[name].checksum != kept[name].checksum or not self._changes_times(spec, name):
+                return None
+        return _checksums(kept) if now.keys() == kept.keys() else None
+
+    def _changes_times(self, spec: NodeSpec, name: str) -> bool:
+        """Return whether a node seems to write a file, or to call `chmod` or the like for it."""
+        named = self._named.get(spec.id)
+        name = os.path.normpath(name)
+        if self.written_files is not None and name in self.written_files.by_node(spec.id):
+            return True
+        return named is not None and (
+            name in named.written
+            or any(word == "." or path.match(word) for path in _and_above(name) for word in named.touched)
+        )
 
     def written(self, spec: NodeSpec) -> Mapping[str, str]:
         """Return the checksums of the files that a node has just written, and that its text or its code names."""
@@ -120,7 +136,7 @@ class ExternalInputs:
         named = self._named.get(spec.id)
         if before is None or named is None:
             return NOTHING
-        after = self._without_others(spec, self._look(spec, recheck=True)) or {}
+        after = _checksums(self._without_others(spec, self._look(spec, recheck=True))) or {}
         named = self._named[spec.id]  # now with the files that have appeared
         changed = {name: checksum for name, checksum in after.items() if before.get(name) != checksum}
         known = {*named.written, *(self.written_files.by_node(spec.id) if changed and self.written_files else ())}
@@ -142,15 +158,15 @@ class ExternalInputs:
         named = self._named.get(spec.id)
         return (named.obstacle if named is not None else "") or "it reads files that nfrun cannot check for changes"
 
-    def _without_others(self, spec: NodeSpec, files: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    def _without_others(self, spec: NodeSpec, files: Mapping[str, FileLook] | None) -> Mapping[str, FileLook] | None:
         named = self._named.get(spec.id)
         if not files or named is None or not named.by_pattern or self.written_files is None:
             return files
         others = self.written_files.by_others(spec) & named.by_pattern
-        return {name: checksum for name, checksum in files.items() if name not in others}
+        return {name: look for name, look in files.items() if name not in others}
 
-    def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, str] | None:
-        kind, checksum = KINDS[spec.kind], self._checksums.of
+    def _look(self, spec: NodeSpec, *, recheck: bool = False) -> Mapping[str, FileLook] | None:
+        kind, look = KINDS[spec.kind], self._checksums.look
         if self._env and kind.is_process:
             spec = replace(spec, env={**self._env, **spec.env})
         files = kind.external_inputs(spec, self._base)
@@ -160,10 +176,10 @@ class ExternalInputs:
             self._named[spec.id] = files
         unknown = files is None or (isinstance(files, NamedFiles) and files.obstacle and not spec.files)
         if files is None and (version := self._remote_versions.of(uri := kind.remote_input(spec))):
-            return {_public(uri): text_checksum(version), **dict(self._declared(spec, recheck))}
+            return {_public(uri): FileLook(text_checksum(version), ()), **dict(self._declared(spec, recheck))}
         if files is None or unknown:
             return {} if spec.cache else None
-        found = {name: checksum(path, recheck=recheck) for name, path in files.items()}
+        found = {name: look(path, recheck=recheck) for name, path in files.items()}
         return {**found, **dict(self._declared(spec, recheck))} if spec.files else found
 
     def _named_by_code(self, files: Mapping[str, Path], facts: CodeFacts) -> NamedFiles:
@@ -186,18 +202,32 @@ class ExternalInputs:
                 of_scripts = script_files(command.text, {}, self._base, command.folders, "a script it starts")
                 named.by_pattern.update(of_scripts.by_pattern - named.keys())
                 named.written.update(of_scripts.written)
+                named.touched.update(of_scripts.touched)
                 named.update(of_scripts)
                 named.obstacle = named.obstacle or of_scripts.obstacle
         return named
 
-    def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, str]]:
+    def _declared(self, spec: NodeSpec, recheck: bool) -> Iterator[tuple[str, FileLook]]:
         for entry, files in declared_files(spec, self._base, self._skipped).items():
-            found = {name: self._checksums.of(path, recheck=recheck) for name, path in files.items()}
-            if not found or len(found) > _MANY:
-                found = {entry: text_checksum(json.dumps(found)) if found else ""}
+            found = {name: self._checksums.look(path, recheck=recheck) for name, path in files.items()}
+            if not found:
+                found = {entry: MISSING}
+            elif len(found) > _MANY:
+                state = tuple(value for look in found.values() for value in look.state)
+                found = {entry: FileLook(text_checksum(json.dumps(_checksums(found))), state)}
             for name in found.keys() & self._named.get(spec.id, NOTHING).keys():
                 del self._named[spec.id][name]  # a declared file is an input, whatever the text does with it
             yield from found.items()
+
+
+def _checksums(files: Mapping[str, FileLook] | None) -> dict[str, str] | None:
+    return None if files is None else {name: look.checksum for name, look in files.items()}
+
+
+def _and_above(name: str) -> tuple[PurePath, ...]:
+    """Return the path of a file, and those of the folders that it is in."""
+    path = PurePath(name)
+    return path, *path.parents
 
 
 def _public(uri: str) -> str:

@@ -9,7 +9,8 @@ Other packages use:
 
 - `atomic_files`: `atomic_write`, `is_same_file`, `make_folders`, `name_errors`, `open_regular_file`, `PARTIAL`,
   `read_regular_file`, `remove_partials`, `sync`
-- `checksums`: `bytes_checksum`, `FileChecksums`, `file_checksum`, `HashedFile`, `line_checksum`, `text_checksum`
+- `checksums`: `bytes_checksum`, `file_checksum`, `FileChecksums`, `FileLook`, `HashedFile`, `line_checksum`, `MISSING`,
+  `text_checksum`
 - `exit_status`: `describe_exit`
 - `native_threads`: `arrow_threads`, `default_thread_variables`, `given_thread_variables`, `thread_variables`
 - `file_search`: `find_files`, `is_foreign`, `name_below`, `PYTHON_FOLDERS`

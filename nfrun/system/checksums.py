@@ -15,6 +15,7 @@ from typing import Any
 
 from xxhash import xxh3_64_hexdigest, xxh3_128
 
+from nfrun.core.values import frozen
 from nfrun.system.remembered_checksums import FileId, FileState, RememberedChecksums
 
 LARGE = 64_000_000  # bytes; of larger files the checksums are remembered across runs
@@ -25,6 +26,20 @@ _CHUNK = 1 << 20
 _SLOW_SECONDS = 0.004  # for a chunk that is hashed and written: ten times what it takes if no other thread has the GIL
 # A file that was changed so short a time before it is read may be changed again without getting another time.
 _FRESH_NANOSECONDS = 2_000_000_000
+
+
+@frozen
+class FileLook:
+    """The content of a file, and its state: device, inode, size, mtime and ctime. Every edit changes the state.
+
+    An edit that was taken back leaves the content as it was. So do `touch` and `chmod`, which change the state too.
+    """
+
+    checksum: str
+    state: tuple[int, ...]
+
+
+MISSING = FileLook("", ())
 
 
 class FileChecksums:
@@ -47,6 +62,10 @@ class FileChecksums:
 
         With `recheck`, also reads a file again whose times do not prove that it is the same.
         """
+        return self.look(path, recheck=recheck).checksum
+
+    def look(self, path: Path, *, recheck: bool = False) -> FileLook:
+        """Return the checksum of a file as `of` does, and the state that it had before it was read."""
         with suppress(OSError):
             found = path.stat()
             if stat.S_ISREG(found.st_mode) and not _is_made_up(path, found):  # reading a pipe would block
@@ -55,8 +74,8 @@ class FileChecksums:
                     known = self._known.get(file)
                     if known is None or known[0] != _state(found) or (recheck and known[1]):
                         known = self._known[file] = self._take(path, file, _state(found))
-                    return known[2]
-        return ""
+                    return FileLook(known[2], (*file, *known[0]))
+        return MISSING
 
     def _take(self, path: Path, file: FileId, state: FileState) -> tuple[FileState, bool, str]:
         memory = self._remembered if state[0] > LARGE else None

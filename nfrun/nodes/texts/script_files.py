@@ -28,6 +28,7 @@ _SHELL = re.compile(r"(?:ba|z|da|k|)sh|source|\.")
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
 _WRITERS = re.compile(r"tee|touch|truncate")  # these commands write the files that they name
 _COPIERS = re.compile(r"cp|mv|ln|install|rsync")  # these commands write the file that their last word names
+_TOUCHERS = re.compile(r"chmod|chown|chgrp|setfacl|setfattr|ln")  # these change the times of what they name
 _OUTPUT = re.compile(r"-o|-O|--out[\w-]*|of")
 _READ_UNNAMED = {"make": ("GNUmakefile", "makefile", "Makefile")}  # what commands read without being told
 _SPLIT = re.compile(r"[=:,@\[\]{}]")
@@ -105,6 +106,8 @@ class _Search:
             for word in _READ_UNNAMED.get(command.words[0].rpartition("/")[2], ()) if command.words else ():
                 self._name(word, self.places, "shell")
             self.found.written.update(map(os.path.normpath, _written(command)))
+            if any(_TOUCHERS.fullmatch(word.rpartition("/")[2]) for word in command.words):
+                self.found.touched.update(map(os.path.normpath, filter(None, command.words)))
 
     def python(self, names: ScriptNames, script: str | None) -> None:
         """Look for what a Python script names. `script` is its file, None for code in the node's own text."""
