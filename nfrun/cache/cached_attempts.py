@@ -2,8 +2,9 @@
 
 Most hits are decided before the run, see `reuse_decision.py`. Pending nodes are looked up here, once the digests of
 their inputs are known. The table of a hit may have been removed: an attempt that reads it does nothing but report what
-it lacks, and the scheduler has it made again. Also records which files nodes read and wrote, which cannot be found out
-afterwards.
+it lacks, and the scheduler has it made again. If that gives another table than before, the results that were made of
+the old one count as removed too: `outdated_results.py` finds them. Also records which files nodes read and wrote, which
+cannot be found out afterwards.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from nfrun.cache.cache_key import CacheKeys, dependency_digest
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.outdated_results import OutdatedResults
 from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_for, miss_reason, usable_entries
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
@@ -58,19 +60,25 @@ class CachedAttempts:
         self._history = history
         self._decisions = decisions
         self._observed = observed
+        self._again: set[str] = set()  # nodes that run again although they have ended
+        self._outdated = OutdatedResults(pipeline.nodes)
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
 
         Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
         """
+        if outdated := self._outdated.begin(start):
+            self._observed.outdated.update(ref.id.node for ref in outdated)
+            return self._await(start, outdated, "a table that it had read was made again and is another one now")
         decision = self._decisions.get(start.node)
         if decision is not None and start.attempt == 1:
-            hit = self._late_hit(start, decision) if decision.pending else decision.hit
+            late = decision.pending or self._outdated.may_differ(start.node)
+            hit = self._late_hit(start, decision) if late else decision.hit
             if hit is not None:
                 return self._hit(start, hit)
         if lacking := self._lacking(start):
-            return Outcome(start.node, start.attempt, lacking=lacking)
+            return self._await(start, lacking, made_again_for(f"'{start.node}' reads it"))
         return self._miss(start, cancel_token, run_coroutine)
 
     # -- cache miss ------------------------------------------------------------------------------------------------
@@ -89,6 +97,8 @@ class CachedAttempts:
             named = {**external_outputs(spec, self._base), **self._observed.inputs.written(spec)}
             if wrote := {**named, **(seen.writes if seen is not None else {})}:
                 self._observed.wrote[spec.id] = wrote
+            if spec.id in self._again and not self._is_as_before(outcome):
+                self._outdated.replaced(spec.id, start.attempt)
         elif "" in (self._observed.inputs.snapshot(spec) or {}).values():
             return replace(outcome, failure=self._with_reuse_hints(outcome.failure, spec))
         return outcome
@@ -109,12 +119,24 @@ class CachedAttempts:
     def _lacking(self, start: NodeStarted) -> tuple[OutputRef, ...]:
         """Register the files of inputs that the store does not hold. Returns the inputs whose files were removed."""
         missing = [ref for ref in start.inputs.values() if not self._store.holds(ref)]
-        lacking = tuple(ref for ref in missing if not self._register(ref))
+        return tuple(ref for ref in missing if not self._register(ref))
+
+    def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
+        """Return the outcome of an attempt that needs other nodes to run again first, for this reason."""
         for maker in dict.fromkeys(ref.id.node for ref in lacking):
             if maker in self._observed.used:
                 self._observed.made_again[maker] = self._observed.used[maker]
-            self._observed.reasons[maker] = made_again_for(f"'{start.node}' reads it")
-        return lacking
+            self._observed.reasons[maker] = reason
+            self._again.add(maker)
+        return Outcome(start.node, start.attempt, lacking=lacking)
+
+    def _is_as_before(self, outcome: Outcome) -> bool:
+        """Return whether a node that ran again gave the tables that it was to make again. Waits for their digests."""
+        before = self._observed.made_again.get(outcome.node)
+        if before is None:
+            return False
+        given = {ref.id: reader_digest(self._store.wait_digest(ref)) for ref in outcome.outputs.values()}
+        return all(given.get(output.id) == reader_digest(output) for output in before.outputs)
 
     def _register(self, ref: OutputRef) -> bool:
         """Register the file of an output with the store, where it is. Returns False if there is none."""

@@ -247,7 +247,7 @@ class JournalWriter:
                 home=used.home or (used.folder.name if used.folder is not None else ""),
             )
         outputs = tuple(self._output(self._published[ref.id, ref.attempt]) for ref in end.outputs.values())
-        if (before := self._observed.made_again.get(spec.id)) is not None:
+        if (before := self._observed.made_again.get(spec.id)) is not None and spec.id not in self._observed.outdated:
             given = {output.id: reader_digest(output) for output in outputs}
             if any(given.get(output.id) != reader_digest(output) for output in before.outputs):
                 self.warn(

@@ -25,9 +25,9 @@ class ObservedFiles:
 
     `inputs` has the checksums of the files that the pipeline file names, and `files` takes those of files that code
     opened. `used` are the journal entries of cache hits, by node, and `made_again` those of nodes that run only because
-    a table of theirs was removed; `reasons` says why they run. `wrote` are the checksums of
-    the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of the last attempt
-    at each node, and `code` adds to it the files and hosts of code that nodes share.
+    a table of theirs was removed, or counts as removed as it is `outdated`; `reasons` says why they run. `wrote` are
+    the checksums of the files that nodes wrote outside of the run, by node and file name. `seen` has the observation of
+    the last attempt at each node, and `code` adds to it the files and hosts of code that nodes share.
     """
 
     inputs: ExternalInputs
@@ -35,6 +35,7 @@ class ObservedFiles:
     code: Attribution
     used: dict[str, FinishedNode] = field(default_factory=dict)
     made_again: dict[str, FinishedNode] = field(default_factory=dict)
+    outdated: set[str] = field(default_factory=set)
     reasons: dict[str, str] = field(default_factory=dict)
     wrote: dict[str, Mapping[str, str]] = field(default_factory=dict)
     seen: dict[str, Observation] = field(default_factory=dict)

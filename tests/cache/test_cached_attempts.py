@@ -175,6 +175,18 @@ def test_an_attempt_whose_input_was_removed_lacks_it_and_does_not_run(trial: Tri
     assert trial.observed_files.made_again == {"a": finished}
 
 
+def test_a_table_that_was_made_again_is_taken_from_this_run(trial: Trial) -> None:
+    removed = trial.attempt("a", ReuseDecision("", trial.add_finished(A, {}))).outputs
+    del trial.history.files["a"]
+    assert trial.attempt("w", ReuseDecision("it runs"), inputs=removed).lacking
+    again = trial.store.wait_digest(trial.store.publish(OutputId("a"), 2, TABLE))
+    trial.store.release(again)
+    assert not trial.store.holds(again)  # its reader has ended, and another one that reads it starts
+    outcome = trial.attempt("w", ReuseDecision("it runs"), inputs={"a": again})
+    assert (outcome.lacking, trial.attempts) == ((), [("w", 1)]), "else it would be made again and again"
+    assert trial.store.open(again).equals(TABLE)
+
+
 def test_with_fsync_the_files_of_a_hit_and_their_folders_are_synced(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:

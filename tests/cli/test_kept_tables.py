@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from nfrun.history.journal import read_journal
@@ -197,6 +198,34 @@ def test_a_table_that_is_another_one_when_it_is_made_again_is_warned_about(trial
         "nfrun: warning: the table of node 'a' was made again and differs from the one that was removed: say "
         "'cache: true' to keep its tables, or 'cache: false' to run it each time\n"
     ) in trial.stderr
+
+
+def test_no_node_reads_two_versions_of_a_table_that_was_made_again(trial: Trial) -> None:
+    trial.write(
+        """
+        nodes:
+          drawn: {python: "steps:by_chance"}
+          reused: {python: "steps:make", inputs: {t: drawn}, with: {value: a}}
+          behind: {python: "steps:make", inputs: {t: reused}, with: {value: b}}
+          ran: {python: "steps:make", inputs: {t: reused}, with: {value: c}}
+          late: {python: "steps:make", inputs: {t: drawn, u: ran}, with: {value: d}}
+          joined: {python: "steps:make", inputs: {t: behind, u: late}, with: {value: e}}
+        """
+    )
+    trial.run("--keep")
+    (drawn,) = trial.path.glob(".nfrun/runs/*/drawn.1.arrow")
+    drawn.unlink()
+    trial.replace("value: c", "value: g")
+    assert trial.ran() == "drawn reused behind ran late joined"
+    with pa.memory_map(trial.document["outputs"]["joined"]["path"]) as file:
+        rows = pa.ipc.open_file(file).read_all()["n"].to_pylist()
+    assert len({row for row in rows if len(row) > 1}) == 1, "one draw"
+    outdated = "a table that it had read was made again and is another one now"
+    assert [trial.lines(name)[-1].reason for name in ("drawn", "reused", "behind", "ran")] == [
+        "its table is made again, as 'late' reads it", outdated, outdated, outdated,
+    ]  # fmt: skip
+    assert trial.stderr.count("warning") == 1
+    assert trial.ran() == ""
 
 
 def test_tables_of_local_sources_are_read_again_and_not_kept(trial: Trial) -> None:
