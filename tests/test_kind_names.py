@@ -35,6 +35,8 @@ OTHER_MEANINGS = {
     ("spec/binder.py", "comparison", "run"): "the names under run. in expressions",
     ("spec/binder.py", "dict key", "run"): "the names under run. in expressions",
     ("spec/expression_checks.py", "dict key", "run"): "the names under run. in expressions",
+    ("spec/matrix/resolution.py", "tuple", "run"): "the names under run. in expressions",
+    ("spec/parameters.py", "dict key", "run"): "the names under run. in expressions",
 }
 
 

@@ -11,8 +11,8 @@ Other packages use:
   `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
   `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
-- `pipeline`: `ancestors`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`, `NodeSpec`,
-  `OutputId`, `Param`, `Pipeline`, `Retry`
+- `pipeline`: `ancestors`, `Axis`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`,
+  `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
   `slots_of`, `with_executor_slots`
 - `scheduler`: `Scheduler`

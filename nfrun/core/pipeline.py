@@ -82,12 +82,32 @@ class OutputId(str):
 
 
 @frozen
+class Axis:
+    """An axis of a matrix: a name, and the values that make the cells of the nodes with this axis.
+
+    `source` is what the file has for its values, at `path` in the document. `values` are the values as expressions see
+    them, `keys` the same with the id in place of a mapping, and `ids` the texts for them in the ids of cells; all are
+    empty until the values have been found. An axis that follows `of` another has in `follows`, for each value of that
+    axis, the index of its own value.
+    """
+
+    name: str
+    source: Any
+    path: tuple[str | int, ...] = ()
+    of: str = ""
+    values: tuple[Any, ...] = ()
+    keys: tuple[Any, ...] = ()
+    ids: tuple[str, ...] = ()
+    follows: tuple[int, ...] = ()
+
+
+@frozen
 class Gather:
     """Says how the cells of an input are put together.
 
     `form` is `concat` (one table) or `dict` (a mapping by the cells' values). `axes` are the axes that are gathered,
     and `cells` maps the output of each cell to its values on these axes, in cell order; a mapping on an axis counts by
-    its id. `columns` are the axes that become columns of the table.
+    its id. `columns` are the axes that become columns of the table. There are no `cells` until the matrix is expanded.
     """
 
     form: str
@@ -116,7 +136,8 @@ class Input:
     """An input of a node: `name` is its name inside the node, and `output` the output that it reads.
 
     Where that is absent, the node reads `alternative` (`else` in the file) or, if the input is `optional`, goes without
-    it. With `gather` it reads the outputs of several cells, and `output` is what the file names.
+    it. With `gather` it reads the outputs of several cells, and `output` is what the file names. `where` maps axes to
+    the value, or the list of values, that the file allows on them; it is used when the matrix is expanded.
     """
 
     name: str
@@ -124,11 +145,12 @@ class Input:
     alternative: OutputId | None = None
     optional: bool = False
     gather: Gather | None = None
+    where: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def outputs(self) -> tuple[OutputId, ...]:
-        """All outputs that the node may read under this name."""
-        read = tuple(self.gather.cells) if self.gather else (self.output,)
+        """All outputs that the node may read under this name; before the matrix is expanded, as the file has them."""
+        read = tuple(self.gather.cells) if self.gather and self.gather.cells else (self.output,)
         return read if self.alternative is None else (*read, self.alternative)
 
     def read(self, is_present: Callable[[OutputId], bool]) -> tuple[OutputId, ...]:
@@ -158,8 +180,9 @@ class NodeSpec:
     when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
-    files that it declares. A node that a matrix made has the name of the node in the file under `of`, and in `cell` its
-    value on each axis, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
+    files that it declares. `axes` are those that the node has in the file, in the order in which they are declared.
+    A cell, which is a node that a matrix made, has the name of the node in the file under `of`, and in `cell` its value
+    on each of these axes, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
     `continue_on_error` its failure fails no run. `source` is where the node's name stands in its file, without the text
     of the line.
     """
@@ -186,6 +209,7 @@ class NodeSpec:
     tags: tuple[str, ...] = ()
     if_: bool | str = True
     continue_on_error: bool = False
+    axes: tuple[str, ...] = ()
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
@@ -219,8 +243,10 @@ class Pipeline:
     file has them under `outputs`. `secrets` are names of
     environment variables. `redacted_env` has those variables of `env` whose values contain secrets. It maps each to a
     placeholder, in which the names of the secrets replace their values; cache keys use the placeholder. `values` has
-    the values of the parameters, none until they are bound. `disabled` maps nodes of which planning knows that they do
-    not run to the reason; they are not among `nodes`, and what the file names of their outputs is in `absent_outputs`.
+    the values of the parameters, none until they are bound. `axes` are those of the matrix, in the order in which they
+    are declared, and `excluded` the entries of its `exclude`. `disabled` maps nodes of which planning knows that they
+    do not run to the reason; they are not among `nodes`, and what the file names of their outputs is in
+    `absent_outputs`.
     """
 
     file: str
@@ -235,6 +261,8 @@ class Pipeline:
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     names_outputs: bool = False
     values: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    axes: Mapping[str, Axis] = field(default_factory=lambda: NOTHING)
+    excluded: tuple[Mapping[str, Any], ...] = ()
     disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     absent_outputs: Mapping[str, OutputId] = field(default_factory=lambda: NOTHING)
 

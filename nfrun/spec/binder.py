@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -21,6 +21,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value, without_disabled
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
+from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
 from nfrun.yaml.document import Document
@@ -61,6 +62,10 @@ def bind(
     env, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
     visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
     binder.names = {**names, "env": visible}
+    if diagnostics and pipeline.axes:
+        raise SpecError(diagnostics)
+    pipeline = expand_matrix(pipeline, document, binder.names)
+    binder.cells = MatrixNames(pipeline.axes)
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
     if not diagnostics:
@@ -82,11 +87,22 @@ class _Binder:
     functions: FunctionLookup
     secrets: Mapping[str, str]
     on_run: Callable[[], object]
+    cells: MatrixNames = field(default_factory=lambda: MatrixNames({}))
 
     def node(self, spec: NodeSpec) -> NodeSpec:
         """Return the node with `env`, `with` and a body that is a template evaluated."""
+        if not spec.axes:
+            return self.evaluated(spec)
+        names = self.names
+        self.names = {**names, "matrix": self.cells.of(spec)}
+        bound = self.evaluated(spec)
+        self.names = names
+        return bound
+
+    def evaluated(self, spec: NodeSpec) -> NodeSpec:
+        """Return the node with its expressions evaluated with the names that it sees."""
         kind = KINDS[spec.kind]
-        path, before = ("nodes", spec.id), len(self.diagnostics)
+        path, before = ("nodes", spec.declared), len(self.diagnostics)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
         if kind.is_template and has_expression(body):
             value = self.value(body, (*path, spec.kind))
@@ -98,7 +114,7 @@ class _Binder:
                 self.report(self.document.span(*path, spec.kind), *diagnostic)
             body = value
         if env:
-            own = self.document.root["nodes"][spec.id].get("env", {})
+            own = self.document.root["nodes"][spec.declared].get("env", {})
             env, redacted = self.variables(
                 env, lambda key: (*path, "env", key) if key in own else ("defaults", "env", key)
             )
@@ -124,7 +140,7 @@ class _Binder:
 
     def files(self, spec: NodeSpec, path: tuple[str, ...]) -> Iterator[str]:
         """Yield the names of the files that the node declares; an expression may give a list of them."""
-        for step, file in items(self.document.root["nodes"][spec.id]["files"]):
+        for step, file in items(self.document.root["nodes"][spec.declared]["files"]):
             value = self.value(file, (*path, "files", *step))
             for name in value if isinstance(value, list) else [value]:
                 if isinstance(name, str) and name.strip() and "\0" not in name:

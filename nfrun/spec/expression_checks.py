@@ -17,6 +17,7 @@ from nfrun.core.pipeline import EXPRESSION_START, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
+from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes
 from nfrun.yaml.document import Document, Keys, entries
 
 _INSTEAD = {
@@ -24,10 +25,11 @@ _INSTEAD = {
     "needs": "what a node needs is fixed",
     "outputs": "what there is to read is fixed",
     "secrets": "write the names of environment variables",
+    "tags": "tags are fixed",
 }
 _SAME_GRAPH = "the graph is the same in every run"
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
-_PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets)\b")
+_PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets|matrix)\b")
 
 
 def _strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
@@ -42,18 +44,23 @@ def _strings(value: Any, path: Keys = ()) -> Iterator[tuple[Keys, str]]:
             yield (*path, key), item
 
 
-def check_expressions(document: Document, broken: Mapping[Keys, object]) -> Iterator[tuple[Keys, Diagnostic]]:
+def check_expressions(
+    document: Document, broken: Mapping[Keys, object], axes: DeclaredAxes = NO_AXES
+) -> Iterator[tuple[Keys, Diagnostic]]:
     """Yield the problems with the file's expressions, each with its path; at most 10 per string.
 
-    `broken` holds the paths that the schema rejects; values inside them are skipped.
+    `broken` holds the paths that the schema rejects; values inside them are skipped. `axes` are those of the nodes.
     """
     root = document.root if isinstance(document.root, dict) else {}
-    names = _Names(root, broken)
+    names = _Names(root, broken, axes)
     for path, value in _strings(root):
-        if any(path[:i] in broken for i in range(1, len(path))):
+        if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
             continue
         for diagnostic in islice(_check_string(path, value, names), _MAX_DIAGNOSTICS):
-            where = document.span_within(path, diagnostic.start, diagnostic.length)
+            is_whole = diagnostic.name == "matrix"  # the caret of other messages about axes is under whole values, too
+            where = (
+                document.span(*path) if is_whole else document.span_within(path, diagnostic.start, diagnostic.length)
+            )
             yield path, Diagnostic(where, diagnostic.message, diagnostic.hint)
 
 
@@ -63,7 +70,8 @@ class _Names:
     A top-level name maps to its keys, or to None where they are not known.
     """
 
-    def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object]) -> None:
+    def __init__(self, root: Mapping[str, Any], broken: Mapping[Keys, object], axes: DeclaredAxes) -> None:
+        self._axes = axes
         params, secrets, env = root.get("params"), root.get("secrets"), root.get("env")
         # An unknown key at the top of the file may be a misspelt 'params' or 'secrets'.
         unknown: list[str] | None = None if any(len(path) == 1 for path in broken) else []
@@ -77,16 +85,35 @@ class _Names:
         self._withheld = {name: f"write ${{{{ secrets.{ellipsize(name)} }}}}" for name in items}
         self._secret_env = [key for key, value in entries(env) if isinstance(value, str) and has_secret(value)]
 
-    def at(self, path: Keys) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str]]:
-        """Return the names allowed in the value at this path, and the hint for each key of `env` withheld there."""
+    def at(
+        self, path: Keys
+    ) -> tuple[Mapping[str, Collection[str] | None], Mapping[str, str], Mapping[str, tuple[str, str]]]:
+        """Return what expressions see in the value at this path.
+
+        These are the names, the hint for each key of `env` that is withheld there, and the message and the hint for
+        names that other places have.
+        """
+        known, elsewhere = self._known, self._matrix(path)
+        if not elsewhere:
+            known = {**known, "matrix": None if path[1] in self._axes.unclear else self._axes.seen_by(str(path[1]))}
+        if _makes_graph(path):
+            known = {**known, "run": ("name", "folder")}
         if path[0] == "env":
-            return {**self._known, "secrets": self._secrets}, self._withheld
+            return {**known, "secrets": self._secrets}, self._withheld, elsewhere
         withheld = {**dict.fromkeys(self._secret_env, "write here what 'env' of the file has for it"), **self._withheld}
         if _is_env(path):
-            return {**self._known, "secrets": self._secrets}, withheld
-        if _is_condition(path):  # the graph is the same in every run
-            return {**self._known, "run": ("name", "folder")}, dict.fromkeys(withheld, SECRET_INSTEAD)
-        return self._known, dict.fromkeys(withheld, SECRET_INSTEAD)
+            return {**known, "secrets": self._secrets}, withheld, elsewhere
+        return known, dict.fromkeys(withheld, SECRET_INSTEAD), elsewhere
+
+    def _matrix(self, path: Keys) -> dict[str, tuple[str, str]]:
+        """Return the message and the hint for `matrix` in the value at this path, nothing if expressions see it."""
+        if path[0] != "nodes" or path[2:3] == ("matrix",):
+            return {"matrix": ("there is no 'matrix' here", "it is in the nodes that have axes")}
+        node = str(path[1])
+        if node in self._axes.unclear or self._axes.of_nodes.get(node):
+            return {}
+        what = f"'{ellipsize(node)}' has no axes, so there is no 'matrix' here"
+        return {"matrix": (what, f"give it some: matrix: {next(iter(self._axes.axes), '{name: [a, b]}')}")}
 
 
 def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionDiagnostic]:
@@ -94,11 +121,12 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
     if may_stand(path):
         for found in _PLAIN_JINJA.finditer(value):
             yield ExpressionDiagnostic(found.start(), 2, "'{{' alone begins no expression", "write ${{ … }}")
+        graph = _makes_graph(path)
         for diagnostic in check(value, *names.at(path)):
-            is_run_id = _is_condition(path) and diagnostic.message == "'run' has no 'id'"
-            yield (
-                replace(diagnostic, message="'if' does not see 'run.id'", hint=_SAME_GRAPH) if is_run_id else diagnostic
-            )
+            if graph and diagnostic.message == "'run' has no 'id'":
+                yield replace(diagnostic, message=f"'{graph}' does not see 'run.id'", hint=_SAME_GRAPH)
+            else:
+                yield diagnostic
     elif has_expression(value):
         start = value.index(EXPRESSION_START)
         length = max(len(EXPRESSION_START), value.find("}}", start) + 2 - start)
@@ -109,11 +137,16 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
     key = path[2] if path[0] == "nodes" and len(path) > 2 else ""
+    if key == "matrix" or path[0] == "matrix":
+        inner = path[3:] if key else path[1:]
+        return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
     return _is_env(path) or key in ("with", "files", "if") or (key in KINDS and KINDS[str(key)].is_template)
 
 
-def _is_condition(path: Keys) -> bool:
-    return path[0] == "nodes" and path[2:] == ("if",)
+def _makes_graph(path: Keys) -> str:
+    """Return the key whose value at this path decides which nodes and edges there are, "" if it does not."""
+    keys = [key for key in (*path[:1], *path[2:3]) if key in ("matrix", "if")]
+    return str(keys[0]) if keys and path[0] in ("matrix", "nodes") else ""
 
 
 def _is_env(path: Keys) -> bool:

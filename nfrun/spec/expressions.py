@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache, wraps
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import field
+from functools import cache
 from string import Formatter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.pipeline import EXPRESSION_START
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
+from nfrun.spec.expression_filters import FILTERS, MAX_SIZE, SIZED, new_filters, result_size, size_of
 from nfrun.spec.parameters import env_text
 
 if TYPE_CHECKING:
@@ -26,14 +28,6 @@ SECRET_INSTEAD = "put it under 'env': python and run nodes read the variable"
 _EXPRESSION = re.compile(r"""\$\{\{((?:[^"'}]|"[^"]*"|'[^']*'|\}(?!\}))*)\}\}""")
 # The usual expression. It is checked and evaluated here, since importing Jinja takes longer than reading most files.
 _MEMBER = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
-_MAX_SIZE = 1_000_000  # characters or items that one operation may produce
-# These filters keep small values small, but for `join`, `replace` and `round`, which `_bounded_filters` limits.
-_FILTERS = (
-    *("abs", "capitalize", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower"),
-    *("max", "min", "replace", "reverse", "round", "sort", "string", "sum", "title", "trim", "unique", "upper"),
-)
-_MAX_DIGITS = 400
-_SIZED = (str, list, tuple)
 _PLAIN = (str, int, float, list, tuple, dict, type(None))
 _MAX_GUESSES = 300  # among more names, a closest match for each mistake takes too long
 _WIDE = re.compile("[0-9]{5}")  # a format width of five or more digits
@@ -42,21 +36,24 @@ _FOREIGN_NAMES = {
     **dict.fromkeys(("nodes", "steps", "needs", "inputs", "outputs", "ref"), "read the output of a node with 'inputs'"),
     "env_var": "take it from the environment: env.NAME",
     **dict.fromkeys(("github", "var", "vars", "ds", "now"), "make it a parameter: params.name"),
-    **dict.fromkeys(
-        ("len", "str", "int", "float", "range", "round"), "there are no functions, but filters: value | length"
-    ),
+    **dict.fromkeys(("len", "str", "int", "float", "round"), "there are no functions, but filters: value | length"),
+    "range": "there are no functions, but filters: 3 | range",
     "null": "write none",
 }
 
 
 @frozen
 class ExpressionDiagnostic:
-    """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none."""
+    """A problem in a text. `start` and `length` count characters; `hint` is "" if there is none.
+
+    `name` is the top-level name whose key is the problem, or that is out of place; "" for other problems.
+    """
 
     start: int
     length: int
     message: str
     hint: str = ""
+    name: str = field(default="", compare=False)
 
 
 class ExpressionError(ValueError):
@@ -84,12 +81,16 @@ def _is_secret(code: str) -> bool:
 
 
 def check(
-    text: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str] = MappingProxyType({})
+    text: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str] = MappingProxyType({}),
+    elsewhere: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> Iterator[ExpressionDiagnostic]:
     """Yield the problems of the expressions in the text, without evaluating any.
 
     `names` maps each top-level name to its keys, or to None if they are known only at run time. `withheld` maps the
-    keys of `env` that expressions cannot read because they are secret to the hint for each.
+    keys of `env` that expressions cannot read because they are secret to the hint for each. `elsewhere` has the message
+    and the hint for each top-level name that expressions in other places have.
     """
     end = 0
     while (start := text.find(EXPRESSION_START, end)) >= 0:
@@ -98,8 +99,8 @@ def check(
             yield ExpressionDiagnostic(start, 3, "this expression has no end", "close it with }}")
             return
         end = match.end()
-        for what, hint in _check_one(match[1].strip(), names, withheld):
-            yield ExpressionDiagnostic(start, end - start, what, hint)
+        for what, hint, name in _check_one(match[1].strip(), names, withheld, elsewhere):
+            yield ExpressionDiagnostic(start, end - start, what, hint, name)
 
 
 def evaluate(text: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -130,9 +131,12 @@ def _as_text(value: Any, code: str) -> str:
 
 
 def _check_one(
-    code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the message and hint of each problem of one expression; `code` is the text between the braces."""
+    code: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str],
+    elsewhere: Mapping[str, tuple[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the message, hint and top-level name of each problem of one expression: the text between the braces."""
     if (member := _MEMBER.fullmatch(code)) and member[1] in names:
         name, key = member.groups()
         keys = names[name]
@@ -143,56 +147,63 @@ def _check_one(
     from jinja2.exceptions import TemplateSyntaxError
 
     if not code:
-        yield "this expression is empty", f"write one of {', '.join(names)}"
+        yield "this expression is empty", f"write one of {', '.join(names)}", ""
         return
     try:
         tree = _environment().parse("{{ " + code + " }}")
-        found = dict.fromkeys(_check_tree(tree, code, names, withheld))
+        found = dict.fromkeys(_check_tree(tree, code, names, withheld, elsewhere))
         yield from found
         if not found and not list(tree.find_all(nodes.Name)):  # its value is fixed
             _value(code, {})
     except ExpressionError as error:
-        yield str(error), ""
+        yield str(error), "", ""
     except RecursionError:
-        yield f"'{ellipsize(code)}' is nested too deeply", ""
+        yield f"'{ellipsize(code)}' is nested too deeply", "", ""
     except TemplateSyntaxError as error:
         why = (error.message or "syntax error").replace("end of print statement", "end of expression")
-        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", ""
+        yield f"'{ellipsize(code)}' is not an expression: {ellipsize(re.sub(' at [0-9]+$', '', why), 100)}", "", ""
 
 
 def _check_tree(
-    tree: Any, code: str, names: Mapping[str, Collection[str] | None], withheld: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the message and hint for each unknown name, filter, test or key, and for misplaced secrets."""
+    tree: Any,
+    code: str,
+    names: Mapping[str, Collection[str] | None],
+    withheld: Mapping[str, str],
+    elsewhere: Mapping[str, tuple[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the message, hint and top-level name for each unknown name, filter, test or key, and misplaced secret."""
     from jinja2 import nodes
 
     for name in tree.find_all(nodes.Name):
         if name.name == "secrets" and name.name not in names:
-            yield "a secret can be used in 'env' only", SECRET_INSTEAD
+            yield "a secret can be used in 'env' only", SECRET_INSTEAD, ""
         elif name.name == "secrets" and not _is_secret(code):
             # A secret changed by an operator or filter could not be recognised, and so not redacted.
             yield (
                 "a secret must be a whole expression",
                 "write ${{ secrets.NAME }}, and other text before or after it",
+                "",
             )
+        elif name.name in elsewhere:
+            yield *elsewhere[name.name], name.name
         elif name.name not in names:
             hint = _FOREIGN_NAMES.get(name.name) or _suggest(name.name, names)
-            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint
-    for kind, what, known in ((nodes.Filter, "filter", _FILTERS), (nodes.Test, "test", _environment().tests)):
+            yield f"there is nothing called '{ellipsize(name.name)}' in expressions", hint, ""
+    for kind, what, known in ((nodes.Filter, "filter", FILTERS), (nodes.Test, "test", _environment().tests)):
         for use in tree.find_all(kind):
             if use.name not in known:
-                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known)
+                yield f"there is no {what} '{ellipsize(use.name)}' in expressions", _suggest(use.name, known), ""
     for use in (*tree.find_all(nodes.Getattr), *tree.find_all(nodes.Getitem)):
         key = use.attr if isinstance(use, nodes.Getattr) else getattr(use.arg, "value", None)
         keys = names.get(use.node.name) if isinstance(use.node, nodes.Name) else None
         if isinstance(key, str) and key.startswith("__"):
-            yield f"'{ellipsize(key)}' is out of reach of expressions", ""
+            yield f"'{ellipsize(key)}' is out of reach of expressions", "", ""
         elif isinstance(key, str) and isinstance(use.node, nodes.Name) and use.node.name == "env" and key in withheld:
-            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key]
+            yield f"'{ellipsize(key)}' is secret, and not in 'env' of expressions", withheld[key], ""
         elif keys is not None and isinstance(key, str) and key not in keys:
             declare = f"name it at the top of the file: secrets: [{ellipsize(key)}]"
             hint = declare if use.node.name == "secrets" and not keys else _suggest(key, keys)
-            yield f"'{use.node.name}' has no '{ellipsize(key)}'", hint
+            yield f"'{use.node.name}' has no '{ellipsize(key)}'", hint, use.node.name
 
 
 def _suggest(word: str, known: Collection[str]) -> str:
@@ -205,7 +216,7 @@ def _suggest(word: str, known: Collection[str]) -> str:
 def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     """Evaluate one expression to plain data. Raises ExpressionError, whatever goes wrong."""
     if (member := _MEMBER.fullmatch(code)) and member[2] in (known := names.get(member[1], {})):
-        return _plain(known[member[2]], code, [_MAX_SIZE])
+        return _plain(known[member[2]], code, [MAX_SIZE])
 
     from jinja2 import Undefined
     from jinja2.exceptions import TemplateError
@@ -214,7 +225,7 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
         value = _environment().compile_expression(code, undefined_to_none=False)(**names)
         if isinstance(value, Undefined):
             str(value)  # a strict undefined raises an error that says what is missing
-        return _plain(value, code, [_MAX_SIZE])
+        return _plain(value, code, [MAX_SIZE])
     except ExpressionError:
         raise
     except TemplateError as error:
@@ -265,15 +276,15 @@ def _environment() -> SandboxedEnvironment:
         intercepted_binops = frozenset({"*", "**", "%"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" and (abs(left) > _MAX_SIZE or abs(right) > 64):
+            if operator == "**" and (abs(left) > MAX_SIZE or abs(right) > 64):
                 raise SecurityError("this power is too large")
             if operator == "%" and isinstance(left, str) and (_WIDE.search(left) or "*" in left):
                 raise SecurityError("this format is too wide")
-            if operator == "%" and isinstance(left, str) and left.count("%") * _size(right) > _MAX_SIZE:
+            if operator == "%" and isinstance(left, str) and left.count("%") * size_of(right) > MAX_SIZE:
                 raise SecurityError("this text is too large")
             if operator == "*":
                 for one, other in ((left, right), (right, left)):
-                    if isinstance(one, _SIZED) and isinstance(other, int) and _size(one) * other > _MAX_SIZE:
+                    if isinstance(one, SIZED) and isinstance(other, int) and size_of(one) * other > MAX_SIZE:
                         raise SecurityError("this product is too large")
             return super().call_binop(context, operator, left, right)
 
@@ -287,7 +298,7 @@ def _environment() -> SandboxedEnvironment:
                 raise SecurityError("this width is too large")
             if isinstance(text := getattr(obj, "__self__", None), str):
                 args = tuple([arg if isinstance(arg, _PLAIN) else list(arg) for arg in args])  # an iterator
-                if _result_size(text, obj.__name__, args, kwargs) > _MAX_SIZE:
+                if result_size(text, obj.__name__, args, kwargs) > MAX_SIZE:
                     raise SecurityError("this text is too large")
             if getattr(obj, "__name__", "") in ("encode", "to_bytes"):
                 raise SecurityError("bytes are not allowed")
@@ -303,7 +314,7 @@ def _environment() -> SandboxedEnvironment:
             def bounded(*args: Any, **kwargs: Any) -> str:
                 if any("{" in (spec or "") for _, _, spec, _ in Formatter().parse(text)):  # a width from the values
                     raise SecurityError("this format is too wide")
-                if text.count("{") * _size([*args, *kwargs.values()]) > _MAX_SIZE:
+                if text.count("{") * size_of([*args, *kwargs.values()]) > MAX_SIZE:
                     raise SecurityError("this text is too large")
                 return str(wrapped(*args, **kwargs))
 
@@ -311,58 +322,6 @@ def _environment() -> SandboxedEnvironment:
 
     environment = Bounded(undefined=StrictUndefined, autoescape=False)
     environment.globals.clear()
-    known = {**environment.filters, **_bounded_filters(environment.filters)}
-    environment.filters = {name: known[name] for name in _FILTERS}
+    known = {**environment.filters, **new_filters(environment.filters)}
+    environment.filters = {name: known[name] for name in FILTERS}
     return environment
-
-
-def _bounded_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return the filters that can make a large value from small ones, with limits."""
-    from jinja2.exceptions import SecurityError
-
-    @wraps(filters["join"])
-    def join(context: Any, value: Any, d: Any = "", *more: Any, **options: Any) -> Any:
-        items = list(value)
-        if _size(items) + len(items) * len(str(d)) > _MAX_SIZE:
-            raise SecurityError("this text is too large")
-        return filters["join"](context, items, d, *more, **options)
-
-    @wraps(filters["replace"])
-    def replace(context: Any, text: Any, old: Any, new: Any, *more: Any, **options: Any) -> Any:
-        if _result_size(str(text), "replace", (str(old), str(new)), {}) > _MAX_SIZE:
-            raise SecurityError("this text is too large")
-        return filters["replace"](context, text, old, new, *more, **options)
-
-    @wraps(filters["round"])
-    def round_(value: Any, precision: Any = 0, *more: Any, **options: Any) -> Any:
-        if isinstance(precision, int) and abs(precision) > _MAX_DIGITS:
-            raise SecurityError("this precision is too large")
-        return filters["round"](value, precision, *more, **options)
-
-    return {"join": join, "replace": replace, "round": round_}
-
-
-def _result_size(text: str, method: str, args: Sequence[Any], options: Mapping[str, Any]) -> int:
-    """Return a limit for the size of what a text method returns, 0 if that is no larger than its arguments."""
-    if method == "expandtabs":
-        width = next((value for value in (*args, *options.values()) if isinstance(value, int)), 8)
-        return len(text) + text.count("\t") * width
-    if method == "replace" and len(args) > 1 and isinstance(args[0], str):
-        return len(text) + text.count(args[0]) * _size(args[1])
-    if method == "join" and args and isinstance(args[0], (*_SIZED, dict)):
-        return _size(args[0]) + len(args[0]) * len(text)
-    return len(text) * _size(args[0]) if method == "translate" and args else 0
-
-
-def _size(value: Any) -> int:
-    """Return the number of characters and items in a value. Stops counting at the limit."""
-    if isinstance(value, str):
-        return max(1, len(value))
-    if isinstance(value, Mapping):
-        value = [*value, *value.values()]
-    total = 1
-    for item in value if isinstance(value, list | tuple) else ():
-        total += _size(item)
-        if total > _MAX_SIZE:
-            break
-    return total

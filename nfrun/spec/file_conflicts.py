@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from glob import has_magic
 from pathlib import Path
+from typing import Any
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
@@ -25,12 +26,23 @@ from nfrun.yaml.document import Keys
 _Writers = dict[str, tuple[str, str]]  # by real path: the node, and the path as the node has it
 
 
-def with_default_paths(nodes: Mapping[str, NodeSpec], params: Mapping[str, Param]) -> dict[str, NodeSpec]:
-    """Return the nodes with the expressions in their paths evaluated, as far as the defaults of parameters allow."""
-    names = {"params": {name: param.default for name, param in params.items() if not param.required}}
+def with_default_paths(
+    nodes: Mapping[str, NodeSpec],
+    params: Mapping[str, Param],
+    matrix_of: Callable[[NodeSpec], Mapping[str, Any]] | None = None,
+) -> dict[str, NodeSpec]:
+    """Return the nodes with the expressions in their paths evaluated, as far as the defaults of parameters allow.
+
+    `matrix_of` gives what expressions of a cell see as `matrix`.
+    """
+    names: dict[str, Mapping[str, Any]] = {
+        "params": {name: param.default for name, param in params.items() if not param.required}
+    }
     found = dict(nodes)
     for name, spec in nodes.items():
         if has_expression(spec.body) and spec.kind and KINDS[spec.kind].is_template:
+            if matrix_of and spec.of:
+                names["matrix"] = matrix_of(spec)
             with suppress(ExpressionError):
                 found[name] = replace(spec, body=str(evaluate(spec.body, names)))
     return found
@@ -46,18 +58,24 @@ def file_conflicts(
     """
 
     def place(name: str) -> SourceSpan:
-        return span("nodes", name, nodes[name].kind)
+        return span("nodes", nodes[name].declared, nodes[name].kind)
 
     real_path = _real_paths()
     writers: _Writers = {}
+    told: set[str] = set()  # nodes with cells that write the same file
     known = {name: spec for name, spec in nodes.items() if spec.kind and spec.body}
     for name, spec in known.items():
         for file, path in KINDS[spec.kind].external_outputs(spec, folder).items():
             first, same = writers.setdefault(real_path(path), (name, file))
-            if first != name:
+            declared = nodes[name].declared
+            if first != name and nodes[first].declared == declared:
+                if declared not in told:
+                    told.add(declared)
+                    yield ("nodes", declared, spec.kind), *_between_cells(nodes[first], spec, file)
+            elif first != name:
                 one = "" if file == same else f"'{ellipsize(file)}' and '{ellipsize(same)}' are one file: "
                 yield (
-                    ("nodes", name, spec.kind),
+                    ("nodes", declared, spec.kind),
                     f"node '{first}' ({place(first)}) writes this file too",
                     f"{one}rename one",
                 )
@@ -70,7 +88,18 @@ def file_conflicts(
         for (writer, file), key in found.items():
             if writer != name and writer not in before and name not in ancestors(writer, nodes):
                 what = f"node '{writer}' ({place(writer)}) writes '{ellipsize(file)}', which this node may read, and"
-                yield ("nodes", name, key), f"{what} neither waits for the other", f"make it wait: needs: [{writer}]"
+                yield (
+                    ("nodes", spec.declared, key),
+                    f"{what} neither waits for the other",
+                    f"make it wait: needs: [{writer}]",
+                )
+
+
+def _between_cells(first: NodeSpec, second: NodeSpec, file: str) -> tuple[str, str]:
+    """Return the message and hint for two cells of a node that write one file."""
+    axis = next(name for name, value in first.cell.items() if second.cell[name] != value)
+    what = f"'{first.id}' and '{second.id}' write the same file '{ellipsize(file)}'"
+    return what, f"put ${{{{ matrix.{axis} }}}} into the path"
 
 
 def _real_paths() -> Callable[[str | os.PathLike[str]], str]:

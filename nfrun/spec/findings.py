@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from pathlib import Path
 
 from nfrun.core.errors import Diagnostic
 from nfrun.core.values import mutable
@@ -23,6 +24,11 @@ class Findings:
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths in the file are relative to."""
+        return Path(self.document.file).absolute().parent
 
     def report(
         self,

@@ -16,7 +16,7 @@ from typing import Any
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NO_RETRY, Input, NodeSpec, Param, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, NOTHING, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
@@ -25,8 +25,10 @@ from nfrun.spec.conditions import check_condition
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
+from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
+from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.parameters import check_param, env_text, param_of
-from nfrun.spec.references import input_refs, items, report_cycles, resolve_references, shown_outputs
+from nfrun.spec.references import input_refs, items, parse_reference, report_cycles, resolve_references, shown_outputs
 from nfrun.spec.schema import check_schema
 from nfrun.spec.suggestions import SETTINGS, means_kind, node_keys
 from nfrun.system.runtime import gc_paused
@@ -62,12 +64,17 @@ def read_pipeline(
 
 @mutable
 class _Reader(Findings):
-    """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind."""
+    """Builds the pipeline of one document. `owners` maps settings of single kinds to the kind.
+
+    `axes` are those of its matrix, and `excluded` the combinations of their values that have no cells.
+    """
 
     functions: FunctionLookup = field(kw_only=True)
     thorough: bool = False
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
     distributions: Distributions = field(default_factory=Distributions)
+    axes: DeclaredAxes = NO_AXES
+    excluded: tuple[Mapping[str, Any], ...] = ()
 
     def read(self, folder: Path) -> Pipeline | None:
         """Return the pipeline, None if the document is not a mapping."""
@@ -81,6 +88,9 @@ class _Reader(Findings):
         defaults = self.mapping(root, "defaults")
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         resolve_references(self, nodes)
+        match_inputs(
+            self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
+        )
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
         self.files(nodes, params, folder)
@@ -98,6 +108,8 @@ class _Reader(Findings):
             outputs=shown_outputs(self, nodes),
             names_outputs="outputs" in self.document.root,
             secrets=tuple(name for _, name in items(root.get("secrets"))),
+            axes=self.axes.axes,
+            excluded=self.excluded,
         )
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -106,14 +118,20 @@ class _Reader(Findings):
         return found if isinstance(found, dict) else {}
 
     def schema_and_expressions(self) -> None:
-        """Add the problems that the schema and the expression checks find; at one path only the expression's."""
+        """Add the problems that the schema, the axes and the expression checks find; at one path one's only."""
         broken = dict(check_schema(self.document))
-        for path, diagnostic in [*check_expressions(self.document, broken), *broken.items()]:
-            if path not in self.wrong or path not in broken:
-                self.diagnostics.append(diagnostic)
+        for path in broken:
             self.mark_wrong(path)
             if len(path) == 3 and path[0] == "nodes" and path[2] not in node_keys():
                 self.unclear.add(str(path[1]))
+        if isinstance(self.document.root, dict):
+            self.axes, self.excluded = read_axes(self)
+        told: set[Keys] = set()
+        for path, diagnostic in [*check_expressions(self.document, broken, self.axes), *broken.items()]:
+            if path not in told or path not in broken:
+                self.diagnostics.append(diagnostic)
+            told.add(path)
+            self.mark_wrong(path)
 
     def names(self, nodes: Mapping[str, Any]) -> None:
         """Reject node names that differ only in case, and names of Windows devices."""
@@ -176,6 +194,8 @@ class _Reader(Findings):
             cache=merged.get("cache"),
             cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
             description=str(merged.get("description", "")),
+            axes=self.axes.of_nodes.get(name, ()),
+            tags=tuple(merged.get("tags", ())),
             settings={key: merged[key] for key in self.owners if key in merged and key not in SETTINGS},
             packages=tuple(self.packages(path, merged.get("packages", []))),
             files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
@@ -252,9 +272,12 @@ class _Reader(Findings):
     def inputs(self, path: Keys, value: Any) -> Iterator[Input]:
         """Yield the inputs of a node. Rejects duplicate names, and names that are no identifiers."""
         seen: set[str] = set()
+        for step, what, hint in long_form_inside_out(value):
+            self.report((*path, "inputs", *step), what, hint, at_key=True)
+            return
         for step, name, ref in input_refs(value):
             where: Keys = (*path, "inputs", *step)
-            if where in self.wrong:
+            if where in self.bad:
                 continue
             if name in seen:
                 hint = f"name them: inputs: {{{name}: {ref}, other: …}}"
@@ -263,7 +286,19 @@ class _Reader(Findings):
                 hint = f"name it: inputs: {{{re.sub(r'[^A-Za-z0-9_]', '_', name)}: {ref}}}"
                 self.report(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
             seen.add(name)
-            yield Input(name, ref)
+            long = value[name] if isinstance(value, dict) else None
+            yield Input(name, ref) if not isinstance(long, dict) else self.long_input(name, ref, long)
+
+    def long_input(self, name: str, ref: OutputId, form: Mapping[str, Any]) -> Input:
+        """Return the input that a mapping with `from` describes."""
+        return Input(
+            name,
+            ref,
+            alternative=parse_reference(form["else"]) if "else" in form else None,
+            optional=form.get("optional", False),
+            gather=Gather(form["gather"], (), {}) if "gather" in form else None,
+            where=form.get("where", NOTHING),
+        )
 
     def kinds(self, nodes: Mapping[str, NodeSpec], names: Sequence[str]) -> None:
         """Run the checks of each node's kind. `names` are those of all nodes."""

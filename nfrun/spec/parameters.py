@@ -199,6 +199,13 @@ def bind_params(
     return values
 
 
+def default_names(pipeline: Pipeline, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return what expressions see before parameters are bound: of these, the defaults alone."""
+    params = {name: _plain(param.default) for name, param in pipeline.params.items() if not param.required}
+    visible = {key: value for key, value in environ.items() if key not in pipeline.secrets}
+    return {"params": params, "env": visible, "run": {"name": pipeline.name, "folder": pipeline.folder}}
+
+
 def _plain(value: Any) -> Any:
     """Return the value as plain dicts and lists, without offsets."""
     if isinstance(value, dict):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nfrun.core.pipeline import Input, NodeSpec, OutputId
+from nfrun.core.pipeline import NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.conditions import unread_outputs
@@ -35,8 +35,12 @@ def items(value: Any) -> Iterator[tuple[Keys, Any]]:
 
 
 def input_refs(value: Any) -> Iterator[tuple[Keys, str, OutputId]]:
-    """Yield the steps, input name and reference of each string under `inputs`; skips other values."""
-    for step, text in items(value):
+    """Yield the steps, input name and reference of each input or need; skips values that are none.
+
+    An input is a string, or a mapping with `from`: the steps lead to the string or the mapping.
+    """
+    for step, item in items(value):
+        text = item.get("from") if isinstance(item, dict) else item
         if isinstance(text, str):
             ref = parse_reference(text)
             yield step, str(step[0]) if isinstance(value, dict) else ref.name or ref.node, ref
@@ -48,15 +52,22 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
     one = {name for name, spec in nodes.items() if not spec.outputs}
     for name, spec in list(nodes.items()):
         # Most nodes end here. The full check of every reference of 100,000 nodes takes a second.
-        if all(item.output in one and item.output != name for item in spec.inputs) and not spec.needs:
+        if not spec.needs and all(
+            item.output in one and item.output != name and item.alternative is None for item in spec.inputs
+        ):
             continue
         inputs = []
-        steps = {given: step for step, given, _ in input_refs(bodies[name].get("inputs"))} if spec.inputs else {}
+        given = bodies[name].get("inputs")
+        steps = {item: step for step, item, _ in input_refs(given)} if spec.inputs else {}
         for item in spec.inputs:
             path: Keys = ("nodes", name, "inputs", *steps[item.name])
-            output = _resolve(found, name, item.output, nodes, path)
+            long = isinstance(given, dict) and isinstance(given[item.name], dict)
+            output = _resolve(found, name, item.output, nodes, (*path, "from") if long else path)
+            other = item.alternative and _resolve(found, name, item.alternative, nodes, (*path, "else"))
             if output:
-                inputs.append(Input(item.name, output))
+                inputs.append(item)
+                if (output, other) != (item.output, item.alternative):
+                    inputs[-1] = replace(item, output=output, alternative=other)
         needs = []
         for step, need in items(bodies[name].get("needs") if spec.needs else []):
             path = ("nodes", name, "needs", *step)
@@ -80,12 +91,13 @@ def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
         shown = [*cycle[:5], "…", *cycle[-2:]] if len(cycle) > 10 else cycle
         count = f" ({len(cycle):,} nodes)" if len(cycle) > 10 else ""
         circle = " -> ".join([*shown, cycle[0]])
-        body = found.document.root["nodes"][cycle[0]]
+        body, inputs = found.document.root["nodes"][cycle[0]], nodes[cycle[0]].inputs
+        meant = {item.name for item in inputs if cycle[1] in [output.node for output in item.outputs]}
         paths = [
             ("nodes", cycle[0], key, *step)
             for key in ("inputs", "needs")
-            for step, _, ref in input_refs(body.get(key))
-            if ref.node == cycle[1]
+            for step, name, ref in input_refs(body.get(key))
+            if ref.node == cycle[1] or (key == "inputs" and name in meant)
         ]
         what = f"these nodes need one another in a circle{count}: {circle}"
         found.report(paths[0], what, "remove one of these references")

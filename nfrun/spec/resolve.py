@@ -12,8 +12,9 @@ from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
 from nfrun.spec.loader import read_pipeline
+from nfrun.spec.matrix.resolution import expand_matrix
 from nfrun.spec.missing import missing
-from nfrun.spec.parameters import read_params_file
+from nfrun.spec.parameters import default_names, read_params_file
 
 
 @frozen
@@ -41,9 +42,10 @@ def resolve(
     """Read, check and bind the pipeline in `file`.
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
-    expressions stay as they are. `bind` in `binder.py` describes the others. Calls `set_redactor(redactor)` before it
-    binds, because errors of binding may quote values of secrets. Raises SpecError with every problem of the step that
-    found some: reading the pipeline, reading `params_file`, binding, looking for what nodes need.
+    expressions stay as they are; the matrix is expanded with the defaults of the parameters. `bind` in `binder.py`
+    describes the others. Calls `set_redactor(redactor)` before it binds, because errors of binding may quote values of
+    secrets. Raises SpecError with every problem of the step that found some: reading the pipeline, reading
+    `params_file`, binding, looking for what nodes need.
     """
     functions = FunctionLookup(file.absolute().parent)
     pipeline, document = read_pipeline(file, functions)
@@ -62,6 +64,8 @@ def resolve(
             on_run=lambda: uses_run.append(True),
             to_run=to_run,
         )
+    else:
+        pipeline = expand_matrix(pipeline, document, default_names(pipeline, environ))
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run))

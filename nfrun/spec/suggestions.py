@@ -51,12 +51,30 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (
-    *("matrix", "strategy", "split", "include", "profiles", "schema", "checks", "tests", "tags"),
-    *("foreach", "model", "http", "pipeline", "use", "dask"),
-)
+_LATER = (*("include", "profiles", "schema", "checks", "tests", "model", "http", "pipeline", "use", "dask"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
+    **dict.fromkeys(
+        (
+            "strategy",
+            "foreach",
+            "for_each",
+            "forEach",
+            "split",
+            "scatter",
+            "expand",
+            "with_items",
+            "partitions",
+            "mapspec",
+        ),
+        "nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}",
+    ),
+    "zip": "combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]",
+    "exclude": "it stands inside 'matrix'",
+    **dict.fromkeys(
+        ("gather", "where", "columns"), "it stands in an input: inputs: {name: {from: node, gather: concat}}"
+    ),
+    **dict.fromkeys(("max_parallel", "max-parallel", "concurrency", "pool"), "-j limits how many nodes run at once"),
     "uses": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
@@ -90,17 +108,8 @@ FILE_HINTS = {
     "needs": "these are names of nodes; a file stands under 'files'",
 }
 SETTINGS = (
-    "if",
-    "continue_on_error",
-    "format",
-    "retries",
-    "timeout",
-    "executor",
-    "cache",
-    "resources",
-    "env",
-    "packages",
-    "description",
+    *("if", "continue_on_error", "format", "retries", "timeout", "executor", "cache", "resources", "env", "packages"),
+    *("tags", "description"),
 )
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
@@ -116,7 +125,7 @@ _THINGS = {
 def node_keys() -> list[str]:
     """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
     of_kinds = [key for kind in KINDS.values() for key in kind.settings]
-    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", "files", *SETTINGS, *of_kinds]))
+    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", "files", "matrix", *SETTINGS, *of_kinds]))
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:

@@ -9,6 +9,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import Pipeline
 from nfrun.spec.loader import read_pipeline
+from nfrun.spec.matrix.resolution import matrix_problems
 from nfrun.spec.missing import missing
 from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
 
@@ -18,6 +19,7 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
     functions = FunctionLookup(file.absolute().parent)
     found: list[Diagnostic] = []
     pipeline, document = read_pipeline(file, functions, found.append)
+    found += matrix_problems(pipeline, document)
     found += [*missing(pipeline, document, functions), *warnings_of(pipeline)]
     told = {warning.message for warning in found}
     for warning in code_warnings(pipeline):

@@ -236,7 +236,7 @@ p.yaml:5:24: input 'table' is empty
     5 |   b: {run: x, inputs: {table: }}
       |                        ^^^^^ write node, or node.output
 
-p.yaml:5:31: input 'table' must be a string, not a list
+p.yaml:5:31: input 'table' must be a string or a mapping, not a list
     5 |   b: {run: x, inputs: {table: [a]}}
       |                               ^^^ write node, or node.output
 
@@ -244,7 +244,7 @@ p.yaml:5:24: 'my-table' cannot be the name of an input
     5 |   b: {run: x, inputs: {my-table: a}}
       |                        ^^^^^^^^ a name has letters, digits and _, and does not start with a digit
 
-p.yaml:5:31: input 'table' must be a string, not 3
+p.yaml:5:31: input 'table' must be a string or a mapping, not 3
     5 |   b: {run: x, inputs: {table: 3}}
       |                               ^ write node, or node.output
 
@@ -640,9 +640,9 @@ p.yaml:5:19: 'if' must be true, false or one expression
     5 |   b: {run: x, if: y}
       |                   ^ write ${{ y }}
 
-p.yaml:5:15: 'matrix' is not a key of a node
-    5 |   b: {run: x, matrix: {v: [1]}}
-      |               ^^^^^^ nfrun cannot do that yet
+p.yaml:5:15: 'foreach' is not a key of a node
+    5 |   b: {run: x, foreach: {v: [1]}}
+      |               ^^^^^^^ nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}
 
 p.yaml:5:22: 'cache' must be true or false, not 'yes'
     5 |   b: {run: x, cache: yes}
@@ -652,9 +652,9 @@ p.yaml:1:1: 'cache' is not a key of a pipeline file
     1 | cache: true
       | ^^^^^ a node says it, or 'defaults' for all of them
 
-p.yaml:5:15: 'tags' is not a key of a node
-    5 |   b: {run: x, tags: [t]}
-      |               ^^^^ nfrun cannot do that yet
+p.yaml:5:15: 'zip' is not a key of a node
+    5 |   b: {run: x, zip: [t]}
+      |               ^^^ combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]
 
 p.yaml:5:15: 'continue-on-error' is not a key of a node
     5 |   b: {run: x, continue-on-error: true}
@@ -718,14 +718,14 @@ p.yaml:5:15: 'schedule' is not a key of a node
 
 p.yaml:5:15: 'zzz' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |               ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, if, continue_on_error, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 p.yaml:5:23: 'qqq' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |                       ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, if, continue_on_error, format, retries, timeout, executor, cache, resources, env, packages, description
+      |                       ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 
 p.yaml:5:15: 'k\u202ey' is not a key of a node
     5 |   b: {run: x, "k\u202ey": 1}
-      |               ^^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, if, continue_on_error, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 
 p.yaml:1:7: 'name' must be a string, not 3
     1 | name: 3
@@ -779,9 +779,9 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
     1 | schedule: '@daily'
       | ^^^^^^^^ a pipeline starts when somebody runs it; leave that to cron or CI
 
-p.yaml:1:1: 'x-common' is not a key of a pipeline file
-    1 | x-common: {retries: 1}
-      | ^^^^^^^^ there is name, description, params, secrets, env, defaults, nodes, outputs
+p.yaml:1:1: 'common' is not a key of a pipeline file
+    1 | common: {retries: 1}
+      | ^^^^^^ there is name, description, params, secrets, env, matrix, defaults, nodes, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -913,11 +913,11 @@ p.yaml:1:21: 'retries' must be at least 0, not -1
 
 p.yaml:1:12: 'run' is not a key of 'defaults'
     1 | defaults: {run: x}
-      |            ^^^ there is retries, timeout, executor, cache, continue_on_error, resources, env, format
+      |            ^^^ there is retries, timeout, executor, cache, continue_on_error, resources, env, format, tags
 
 p.yaml:1:12: 'with' is not a key of 'defaults'
     1 | defaults: {with: {v: 1}}
-      |            ^^^^ there is retries, timeout, executor, cache, continue_on_error, resources, env, format
+      |            ^^^^ there is retries, timeout, executor, cache, continue_on_error, resources, env, format, tags
 
 p.yaml:1:21: 'timeout' cannot be '5 minutes'
     1 | defaults: {timeout: 5 minutes}
@@ -969,7 +969,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, secrets, env, defaults, nodes, outputs
+      | ^^ there is name, description, params, secrets, env, matrix, defaults, nodes, outputs
 """  # noqa: E501
 
 

@@ -1,0 +1,124 @@
+"""Finds which cells the nodes of a pipeline have, and counts them before any is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
+
+from nfrun.core.pipeline import Axis, NodeSpec, Pipeline
+from nfrun.core.values import frozen
+from nfrun.spec.matrix.axes import with_followers
+from nfrun.spec.matrix.cell_ids import key_of, text_of
+from nfrun.spec.matrix.literal_values import indices
+from nfrun.yaml.document import Keys
+
+MAX_CELLS = 10_000  # of a node
+MAX_NODES = 100_000  # of a pipeline
+
+Cell = tuple[int, ...]  # the index of the cell's value on each of its axes
+
+
+@frozen
+class Cells:
+    """The cells of a node: `axes` are those of the node, `has` also has those that follow from them.
+
+    `ids` has the id of each cell by the indices of its values, in cell order. A node without axes has one, `()`.
+    """
+
+    axes: tuple[str, ...]
+    has: tuple[str, ...]
+    ids: Mapping[Cell, str]
+
+
+def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
+    """Yield path, message and hint for each node with too many cells, or else for a pipeline with too many nodes."""
+    total, largest = 0, ("", 0)
+    excluded = _excluded_values(pipeline)
+    too_many = False
+    for name, spec in pipeline.nodes.items():
+        lengths = {axis: len(pipeline.axes[axis].values) - len(excluded.get(axis, ())) for axis in spec.axes}
+        count = prod(lengths.values())
+        total += count
+        largest = max(largest, (name, count), key=lambda pair: pair[1])
+        if count > MAX_CELLS:
+            too_many = True
+            what = f"{name}: {count:,} cells ({_product(lengths)}), and at most {MAX_CELLS:,}"
+            yield ("nodes", name, "matrix"), what, ""
+    if total > MAX_NODES and not too_many and largest[1] > 1:
+        axes = {axis: len(pipeline.axes[axis].values) for axis in pipeline.nodes[largest[0]].axes}
+        what = f"the pipeline has {total:,} nodes, and at most {MAX_NODES:,}"
+        yield ("nodes", largest[0], "matrix"), f"{what}: '{largest[0]}' has {largest[1]:,} ({_product(axes)})", ""
+
+
+def _product(lengths: Mapping[str, int]) -> str:
+    return " x ".join(f"{axis} {length:,}" for axis, length in lengths.items())
+
+
+def _excluded_values(pipeline: Pipeline) -> dict[str, set[int]]:
+    """Return the indices of values that `exclude` names alone, by axis."""
+    found: dict[str, set[int]] = {}
+    for axes, combinations in _combinations(pipeline).items():
+        if len(axes) == 1:
+            found[axes[0]] = {cell[0] for cell in combinations}
+    return found
+
+
+def _combinations(pipeline: Pipeline) -> dict[tuple[str, ...], set[Cell]]:
+    """Return the excluded combinations of indices of values, by the axes that their entries name."""
+    known = {name: indices(axis) for name, axis in pipeline.axes.items()} if pipeline.excluded else {}
+    found: dict[tuple[str, ...], set[Cell]] = {}
+    for entry in pipeline.excluded:
+        axes = tuple([name for name in pipeline.axes if name in entry])
+        cell = [known[name].get(text_of(key_of(entry[name]))) for name in axes]
+        if None not in cell:  # otherwise no cell has these values
+            found.setdefault(axes, set()).add(tuple([index for index in cell if index is not None]))
+    return found
+
+
+def cells_of(pipeline: Pipeline) -> dict[str, Cells]:
+    """Return the cells of each node, without those that are excluded. The last axis varies fastest."""
+    excluded = _combinations(pipeline)
+    cells: dict[tuple[str, ...], list[tuple[Cell, str]]] = {}  # with what is behind the name of the node in the id
+    found: dict[str, Cells] = {}
+    for name, spec in pipeline.nodes.items():
+        has = with_followers(pipeline.axes, spec.axes)
+        if spec.axes not in cells:
+            cells[spec.axes] = list(_cells(pipeline.axes, spec, has, excluded))
+        found[name] = Cells(spec.axes, has, {cell: name + suffix for cell, suffix in cells[spec.axes]})
+    return found
+
+
+def _cells(
+    axes: Mapping[str, Axis], spec: NodeSpec, has: Sequence[str], excluded: Mapping[tuple[str, ...], set[Cell]]
+) -> Iterator[tuple[Cell, str]]:
+    """Yield the cells that a node with these axes has, each with the end of its id."""
+    rules = [(projection(axes, spec.axes, on), cells) for on, cells in excluded.items() if set(on) <= set(has)]
+    values = [range(len(axes[name].values)) for name in spec.axes]
+    texts = [[f"@{id}" for id in axes[name].ids] for name in spec.axes]
+    for cell in product(*values):
+        if not any(project(cell) in without for project, without in rules):
+            yield cell, "".join([texts[i][index] for i, index in enumerate(cell)])
+
+
+def projection(axes: Mapping[str, Axis], own: Sequence[str], on: Iterable[str]) -> Callable[[Cell], Cell]:
+    """Return the function from a cell on the axes `own` to the indices of its values on the axes `on`.
+
+    Each of `on` must be one of `own` or follow from one.
+    """
+    steps = [_step(axes, own, name) for name in on]
+    if all(table is None for _, table in steps):
+        positions = [position for position, _ in steps]
+        if positions == list(range(len(own))):
+            return lambda cell: cell
+        return lambda cell: tuple([cell[i] for i in positions])
+    return lambda cell: tuple([cell[i] if table is None else table[cell[i]] for i, table in steps])
+
+
+def _step(axes: Mapping[str, Axis], own: Sequence[str], name: str) -> tuple[int, tuple[int, ...] | None]:
+    """Return the position of the axis of `own` that decides the value on an axis, and the indices of those values."""
+    if name in own:
+        return own.index(name), None
+    position, table = _step(axes, own, axes[name].of)
+    follows = axes[name].follows
+    return position, follows if table is None else tuple([follows[index] for index in table])
