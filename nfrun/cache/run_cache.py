@@ -18,6 +18,7 @@ from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
+from nfrun.core.errors import HandoffError
 from nfrun.core.events import Event, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
@@ -120,16 +121,18 @@ class RunCache:
     def _remove_over_budget(self) -> None:
         try:
             if may_be_over_budget(self._work.path, self._index, self._budget):
-                with self._work.pause_starts() as is_running:
+                with self._work.pause_starts():
                     self._index.save()
                     others = self._index.pipelines() - {self._name}
-                    tables = kept_tables(self._index, [name for name in others if is_running(name)])
+                    tables = kept_tables(self._index, [name for name in others if self._work.is_running(name)])
                     kept, budget = remove_over_budget(self._work.path, tables, self._budget)
                 self.over_budget = (kept, budget) if kept > budget else None
         except FileNotFoundError:
             pass  # the work folder was removed, which the end of the run says
         except OSError as error:
             self._warn(f"tables over the budget cannot be removed: {error.filename}: {error.strerror}")
+        except HandoffError as error:
+            self._warn(f"tables over the budget cannot be removed: {error}")
 
     def close(self) -> None:
         """Close the journal of a run that had no end, put the run into the index, and save checksums of large files."""

@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -96,8 +97,8 @@ def plan(options: PlanOptions, messages: Messages) -> int:
 def clean(options: CleanOptions, messages: Messages) -> int:
     """Prune the work folder of a pipeline, by default that of the working directory.
 
-    With `all` it removes all runs and the outputs of nodes with `cache: true` too. With `dry_run` it only lists. Raises
-    UsageError if NFRUN_CACHE_SIZE is wrong.
+    With `all` it removes all runs, those of the `pipeline` if there is one, and the outputs of nodes with `cache: true`
+    too. With `dry_run` it only lists, also beside a run. Raises UsageError if NFRUN_CACHE_SIZE is wrong.
     """
     from nfrun.core.text import escape_controls
     from nfrun.history.prune import plan_prune
@@ -110,13 +111,14 @@ def clean(options: CleanOptions, messages: Messages) -> int:
     if file is not None:
         read_text(file, str(file))  # the content does not matter, but a mistyped name is an error
     base = file.absolute().parent if file is not None else Path.cwd()
-    folder = WorkDir(options.work or base / WORK_DIR)
+    folder = WorkDir((options.work or base / WORK_DIR).absolute())
     if not folder.is_used():
         why = "no run was ever kept in" if folder.path.is_dir() else "there is no"
         print(f"nothing to remove: {why} {escape_controls(str(folder.path))}")
         return EXIT_OK
-    with folder.lock():
-        found = plan_prune(folder, budget=budget, everything=options.all)
+    name = folder.name_of_file(file.absolute()) if file is not None else None
+    with nullcontext() if options.dry_run else folder.lock():
+        found = plan_prune(folder, budget=budget, everything=options.all, pipeline=name)
         for path in (*found.runs, *found.files) if options.dry_run else ():
             print(escape_controls(str(path)))
         if not options.dry_run:

@@ -345,7 +345,7 @@ class CleanOptions(Options):
     )
     work: Path | None = _work()
     cache_size: int | None = _cache_size()
-    all: bool = _flag("--all", help="Remove all runs, and the tables of nodes with 'cache: true' too.")
+    all: bool = _flag("--all", help="Remove all runs, or those of PIPELINE, with tables of 'cache: true' nodes too.")
     dry_run: bool = _flag("--dry-run", help="Only list what would be removed.")
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nfrun.core.errors import HandoffError
 from nfrun.system.checksums import file_checksum
 
 if TYPE_CHECKING:
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 5.0
 _POLL_SECONDS = 0.005
 _CHECKSUM_BYTES = 32
+
+
+def require_sqlite() -> None:
+    """Import SQLite. Raises HandoffError if this Python has been built without it."""
+    try:
+        import sqlite3  # noqa: F401
+    except ImportError:
+        what = "this Python has no module sqlite3, and nfrun needs it to find the results of earlier runs"
+        what_to_do = "install it, or build Python again where the headers of SQLite are installed: libsqlite3-dev"
+        raise HandoffError(f"{what} ({what_to_do})") from None
 
 
 def connect(uri: str) -> sqlite3.Connection:

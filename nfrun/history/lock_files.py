@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nfrun.core.errors import WorkDirLocked
+from nfrun.core.errors import HandoffError, WorkDirLocked
 from nfrun.system.atomic_files import is_same_file, name_errors
 
 # After a holder was killed, the system may take some milliseconds to end all of its processes.
@@ -20,7 +21,7 @@ _TIMEOUT_SECONDS = 0.25
 _POLL_SECONDS = 0.005
 _WAIT_SECONDS = 0.1  # between two looks while a run waits for another one
 _HOLDER_BYTES = 4096  # bytes of a lock file that are read and written
-_SHOWN = ("command", "pipeline", "run", "process", "host")
+_SHOWN = ("pipeline", "run", "process", "host")
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe does not block
 
 _Held = TypeVar("_Held")
@@ -110,12 +111,29 @@ def holder_of(path: Path) -> dict[str, Any]:
     return {}
 
 
-def describe_holder(path: Path) -> str:
-    """Return what a lock file tells of its holder, as in `pipeline p.yaml, run 3-20260101-000000`; "" if nothing."""
-    holder = holder_of(path)
+def describe_holder(holder: Mapping[str, Any]) -> str:
+    """Describe the holder of a lock, as in `pipeline p.yaml, run 3-20260101-000000`; "" if nothing is known of it."""
     return ", ".join(f"{key} {holder[key]}" for key in _SHOWN if holder.get(key))
 
 
+def unusable(path: Path, error: OSError) -> HandoffError:
+    """Return the error that says why a lock cannot be used and what to do. `error` is that of the system."""
+    why, what_to_do = _REASONS.get(error.errno or 0, (error.strerror or str(error), ""))
+    hint = ", or ".join(filter(None, (what_to_do, "keep the runs elsewhere with --work DIR")))
+    return HandoffError(f"cannot use {path}: {why} ({hint})", error)
+
+
+_A_FILE, _NO_PERMISSION = ("it is not a folder", "remove it"), ("no permission", "let this user read and write it")
+_REASONS = {
+    errno.EISDIR: ("it is a folder, not a file", "remove it"),
+    errno.ENOTDIR: _A_FILE,
+    errno.EEXIST: _A_FILE,
+    errno.ELOOP: ("it is a symbolic link", "remove it"),
+    errno.ESPIPE: ("it is not an ordinary file", "remove it"),
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: ("the file system is read-only", ""),
+}
 _OPEN_LOCKS: list[int] = []
 # A child that a node forks inherits the locks and would hold them for as long as it lives.
 os.register_at_fork(after_in_child=lambda: [*map(close_lock, [*_OPEN_LOCKS])])

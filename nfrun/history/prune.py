@@ -1,8 +1,8 @@
 """Finds and removes files of the work folder that nfrun no longer needs. Decides by the journals of the runs.
 
-Tables stay as far as the budget goes. A run stays if it is one of the last runs of its pipeline, if it has a table that
-any run uses, or if its journal has a result that can be reused and that no later run has. So pruning runs no node
-whose table is there.
+Tables stay as far as the budget goes. A run stays if it is under way, if it is one of the last runs of its pipeline, or
+if it has a table that any run uses. The journal of any other run stays, without its logs, if it has a result that may
+be reused and that no later run has. So pruning turns no reuse into a run.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from pathlib import Path
 
 from nfrun.core.values import frozen
 from nfrun.history.eviction import tables_to_remove
-from nfrun.history.journal import VERSION, FinishedNode, JournalContents, read_journal
+from nfrun.history.journal import VERSION, FinishedNode, JournalContents, read_ends, read_journal
 from nfrun.history.kept_tables import budget_of, kept_tables
+from nfrun.history.run_history import reader_digest
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 from nfrun.system.atomic_files import PARTIAL
 
 _LAST_RUNS = 100  # of a pipeline
+_INPUT = "input "  # begins the names of the key inputs that are reader digests of tables
 
 
 @frozen
@@ -44,14 +46,25 @@ class PrunePlan:
                 path.unlink(missing_ok=True)
 
 
-def plan_prune(work: WorkDir, *, budget: int | None = None, everything: bool = False) -> PrunePlan:
-    """Return which files and runs can be removed, all runs with `everything`. Removes nothing itself.
+def plan_prune(
+    work: WorkDir, *, budget: int | None = None, everything: bool = False, pipeline: str | None = None
+) -> PrunePlan:
+    """Return which files and runs can be removed. Removes nothing itself.
 
-    Tables may take `budget` bytes, None for the default. The caller must hold the lock of the work folder. Raises
-    OSError if the run folders cannot be listed, and PermissionError if a journal cannot be read.
+    With `everything` these are all runs, or those of the pipeline of this name. Otherwise tables may take `budget`
+    bytes, None for the default. What belongs to a run under way is not among them. To remove the files, the caller must
+    hold the lock of the work folder before it asks for the plan. Raises OSError if the run folders cannot be listed,
+    and PermissionError if a journal cannot be read.
     """
+    under_way = work.runs_under_way()
     folders = work.run_folders()
-    needed = {} if everything else _needed(work, [read_journal(folder) for folder in folders], budget)
+    if not everything:
+        needed = _needed(work, [read_journal(folder) for folder in folders], budget)
+    elif pipeline is not None:
+        needed = {folder: None for folder in folders if not _is_of(pipeline, folder)}
+    else:
+        needed = {}
+    needed |= {folder: None for folder in folders if folder.name in under_way}
     runs = tuple(folder for folder in folders if folder not in needed)
     files = [
         path
@@ -59,7 +72,8 @@ def plan_prune(work: WorkDir, *, budget: int | None = None, everything: bool = F
         for path in (_entries(folder) if names is not None else ())
         if path.name not in (names or ())
     ]
-    files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
+    if not under_way:
+        files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 
@@ -68,7 +82,8 @@ def _needed(
 ) -> dict[Path, Collection[str] | None]:
     """Return the names of the needed files by folder of a run that stays, None for all files of the folder."""
     with closing(RunIndex(work, from_journals=True)) as index:
-        tables = [table for table in kept_tables(index) if table.result is not None]
+        busy = [name for name in index.pipelines() if work.is_running(name)]
+        tables = [table for table in kept_tables(index, busy) if table.result is not None]
     removed = set(tables_to_remove(tables, budget_of(work.path, tables, budget)))
     needed: dict[Path, Collection[str] | None] = {}
     files: dict[Path, set[str]] = {}
@@ -81,21 +96,39 @@ def _needed(
     known = [(run.started, run) for run in journals if run.started is not None]
     for header, run in sorted(known, key=lambda pair: pair[0].number, reverse=True):
         left[header.pipeline] = left.get(header.pipeline, _LAST_RUNS) - 1
-        results = {_result(header.pipeline, end) for end in run.finished if _can_be_reused(end, there)}
+        results = {_result(header.pipeline, end) for end in run.finished if end.key is not None}
         if header.version != VERSION:
             needed[run.folder] = None  # of a newer nfrun
-        elif left[header.pipeline] >= 0 or run.folder in files or not results <= seen:
+        elif left[header.pipeline] >= 0 or run.folder in files:
             needed[run.folder] = files.get(run.folder, set()) | {JOURNAL, LOGS}
+            seen |= results
+        elif not results <= seen and _may_be_reused(run, there):
+            needed[run.folder] = {JOURNAL}
             seen |= results
     for folder in files.keys() - needed.keys():
         needed[folder] = files[folder] | {JOURNAL, LOGS}
     return needed
 
 
-def _can_be_reused(finished: FinishedNode, there: Collection[tuple[str, str]]) -> bool:
-    """Return whether an entry may spare a run of its node: it has no outputs, or a table of it is `there`."""
-    key = finished.key
-    return key is not None and (not finished.outputs or any((key, output.id) in there for output in finished.outputs))
+def _may_be_reused(run: JournalContents, there: Collection[tuple[str, str]]) -> bool:
+    """Return whether the same pipeline may reuse any result of a run. `there` has the tables that are left.
+
+    It may reuse a node if all tables of it are there that the run shows or that its nodes read. If there is no such
+    node, all nodes run: the last ones to make what is shown, and the others to make what these read.
+    """
+    read: set[str] = {output for node in run.unfinished for output in node.inputs}
+    read.update(value for end in run.finished for part, value in end.key_inputs.items() if part.startswith(_INPUT))
+
+    def is_reusable(end: FinishedNode) -> bool:
+        used = [o for o in end.outputs if o.shown or o.id in read or reader_digest(o) in read]
+        return end.key is not None and all((end.key, output.id) in there for output in used)
+
+    return any(map(is_reusable, run.finished))
+
+
+def _is_of(pipeline: str, folder: Path) -> bool:
+    header, _ = read_ends(folder)
+    return header is not None and header.pipeline == pipeline
 
 
 def _result(pipeline: str, finished: FinishedNode) -> object:

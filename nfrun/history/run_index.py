@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nfrun.history.index_file import connect, is_file, is_intact, open_checksum, uri, write_checksum
+from nfrun.history.index_file import connect, is_file, is_intact, open_checksum, require_sqlite, uri, write_checksum
 from nfrun.history.index_tables import (
     APPLICATION,
     FIND_ENTRIES,
@@ -60,10 +60,12 @@ class RunIndex:
 
     It is opened and brought up to date when it is first asked. With `read_only`, nothing in the folder is changed. With
     `from_journals`, neither is the file of the index read: it is made in memory. All methods raise OSError if the runs
-    cannot be listed, and PermissionError if a journal cannot be read.
+    cannot be listed, and PermissionError if a journal cannot be read. Making it raises HandoffError if this Python has
+    no SQLite.
     """
 
     def __init__(self, work: WorkDir, *, read_only: bool = False, from_journals: bool = False) -> None:
+        require_sqlite()
         self._work = work
         self._read_only = read_only or from_journals
         self._from_journals = from_journals

@@ -29,6 +29,7 @@ from nfrun.history.lock_files import (
     is_locked,
     open_lock,
     read_holder,
+    unusable,
     wait_for,
     write_holder,
 )
@@ -126,8 +127,9 @@ class WorkDir:
         """Give a new run its number, and hold the lock of its pipeline within the `with` block.
 
         Creates the work folder if it is missing. Removes what a killed run of the pipeline left unfinished. Raises
-        OSError, and WorkDirLocked if another run of the pipeline, or `nfrun clean`, holds the lock for the next `wait`
-        seconds, at least 0.25. If it has to wait longer than those, it calls `on_wait(message)` once.
+        OSError, HandoffError if the folder cannot be locked, and WorkDirLocked if another run of the pipeline, or
+        `nfrun clean`, holds the lock for the next `wait` seconds, at least 0.25. If it waits longer, it calls
+        `on_wait(message)` once.
         """
         with ExitStack() as stack:
             (run, unfinished), waited = wait_for(partial(self._lock_pipeline, pipeline, stack), wait, on_wait)
@@ -139,21 +141,28 @@ class WorkDir:
     def lock(self) -> Iterator[None]:
         """Hold the work folder alone within the `with` block: no run is under way in it.
 
-        Raises OSError, and WorkDirLocked if a run, or `nfrun clean`, holds a lock for the next 0.25 seconds.
+        Raises OSError, HandoffError if the folder cannot be locked, and WorkDirLocked if a run, or `nfrun clean`, holds
+        a lock for the next 0.25 seconds.
         """
         with ExitStack() as stack:
             wait_for(partial(self._lock_alone, stack))
             yield
 
     @contextmanager
-    def pause_starts(self) -> Iterator[Callable[[str], bool]]:
+    def pause_starts(self) -> Iterator[None]:
         """Let no run start within the `with` block, which should last for moments only: other runs wait to start.
 
-        Yields `is_running(name)`: whether a run of the pipeline with this name is under way, this one too. Raises
-        OSError.
+        Raises OSError, and HandoffError if the folder cannot be locked.
         """
-        with self._starting():
-            yield lambda name: is_locked(self._lock_of(name))
+        lock = self._open_lock(self.path / _LOCKS, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            close_lock(lock)
+
+    def is_running(self, pipeline: str) -> bool:
+        """Return whether a run of the pipeline with this name is under way, of this process too. Raises OSError."""
+        return is_locked(self._lock_of(pipeline))
 
     def _lock_of(self, pipeline: str) -> Path:
         return self.path / _LOCKS / f"{_file_name(pipeline)}.lock"  # not `.yaml`: it is no pipeline file
@@ -202,15 +211,18 @@ class WorkDir:
             self.above = make_folders(self.path, 0o700)
             with name_errors(self.path / ".gitignore") as ignored:
                 ignored.write_text("*\n", encoding="utf-8")
-        (self.path / _LOCKS).mkdir(mode=0o700, exist_ok=True)
-
-    @contextmanager
-    def _starting(self) -> Iterator[None]:
-        lock = open_lock(self.path / _LOCKS, os.O_RDONLY | os.O_DIRECTORY, fcntl.LOCK_EX)
         try:
-            yield
-        finally:
-            close_lock(lock)
+            (self.path / _LOCKS).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unusable(self.path / _LOCKS if self.path.is_dir() else self.path, error) from error
+
+    def _open_lock(self, path: Path, flags: int, kind: int) -> int:
+        try:
+            return open_lock(path, flags, kind)
+        except (BlockingIOError, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise unusable(path, error) from error
 
     def _lock_pipeline(self, pipeline: Pipeline, stack: ExitStack) -> tuple[str, list[str]]:
         """Take the locks of a run until `stack` is closed. Returns its id, and the ended runs to clean up after.
@@ -219,20 +231,19 @@ class WorkDir:
         """
         self._make()
         own = self._lock_of(self.pipeline_name(pipeline))
-        with self._starting(), ExitStack() as held:
+        with self.pause_starts(), ExitStack() as held:
             locks = []
             for path, kind in ((self.path / _LOCK, fcntl.LOCK_SH), (own, fcntl.LOCK_EX)):
                 try:
-                    locks.append(open_lock(path, os.O_RDWR | os.O_CREAT, kind | fcntl.LOCK_NB))
+                    locks.append(self._open_lock(path, os.O_RDWR | os.O_CREAT, kind | fcntl.LOCK_NB))
                 except BlockingIOError:
                     raise self._locked(path) from None
                 held.callback(close_lock, locks[-1])
             last, previous = map(read_holder, locks)
             number = self._last_number(last) + 1
             id, file = new_run_id(number), ellipsize(pipeline.file, _MAX_SHOWN)
-            with name_errors(self.path / _LOCK):
-                for lock in locks:
-                    write_holder(lock, run=id, number=number, pipeline=file)
+            for path, lock in zip((self.path / _LOCK, own), locks, strict=True):
+                self._write_holder(path, lock, run=id, number=number, pipeline=file)
             stack.enter_context(held.pop_all())
         # A run of an older version, of any pipeline, has ended: it would hold `lock` alone.
         runs = [(_OLD_RUN, last.get("run")), (_RUN, previous.get("run"))]
@@ -242,18 +253,25 @@ class WorkDir:
         self._make()
         path = self.path / _LOCK
         try:
-            lock = open_lock(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = self._open_lock(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             running = [path for path in sorted((self.path / _LOCKS).iterdir()) if is_locked(path)]
             raise self._locked(*running or [path]) from None
         stack.callback(close_lock, lock)
-        with name_errors(path):
-            write_holder(lock, command="nfrun clean", number=self._last_number(read_holder(lock)))
+        self._write_holder(path, lock, command="nfrun clean", number=self._last_number(read_holder(lock)))
+
+    def _write_holder(self, path: Path, lock: int, **holder: str | int) -> None:
+        try:
+            write_holder(lock, **holder)
+        except OSError as error:
+            raise unusable(path, error) from error
 
     def _locked(self, *paths: Path) -> WorkDirLocked:
         """Return the error that names the holders of these lock files."""
-        known = "; ".join(filter(None, map(describe_holder, paths)))
-        return WorkDirLocked(f"another run is under way in {self.path}{f' ({known})' if known else ''}")
+        holders = [*map(holder_of, paths)]
+        what = next((f"'{holder['command']}'" for holder in holders if holder.get("command")), "another run")
+        known = "; ".join(filter(None, map(describe_holder, holders)))
+        return WorkDirLocked(f"{what} is under way in {self.path}{f' ({known})' if known else ''}")
 
     def _last_number(self, last: Mapping[str, Any]) -> int:
         """Return the highest number that a run in this folder has had. `last` is the holder that `lock` names.

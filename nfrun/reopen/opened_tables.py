@@ -39,12 +39,17 @@ class RunTables:
 
         `pipeline` returns the bound pipeline, None if there is none. It is called if nfrun has not written a table.
         """
+        self._work = work
         self.run = run
-        self._index = RunIndex(work, read_only=True)
-        finalize(self, self._index.close)
         self._pipeline = cache(pipeline)
         self._ends: dict[str, Node] = {}
         self._checked: dict[OutputId, Path | None] = {}
+
+    @cached_property
+    def _index(self) -> RunIndex:
+        index = RunIndex(self._work, read_only=True)
+        finalize(self, index.close)
+        return index
 
     @cached_property
     def journal(self) -> JournalContents:

@@ -316,6 +316,22 @@ def test_the_variable_is_the_budget_if_there_is_no_option(
     assert len(trial.files()) == 3
 
 
+def test_what_a_failed_node_reads_stays_for_the_next_run(trial: Trial) -> None:
+    trial.write("""
+        nodes:
+          a: {python: "steps:make", with: {value: 7}}
+          b: {python: "steps:even", inputs: {table: a}}
+          c: {sql: "select n + missing as n from b", inputs: b}
+          d: {python: "steps:make", inputs: {t: c, u: a}}
+          e: {python: "steps:make", with: {value: 8}}
+          f: {python: "steps:even", inputs: {table: e}}
+    """)
+    trial.run("--cache-size", "0", code=1)
+    assert trial.files() == ["a.1.arrow", "b.1.arrow", "f.1.arrow"]
+    trial.replace("n + missing", "n")
+    assert trial.ran("--cache-size", "0") == "c d"
+
+
 def test_clean_changes_no_decision(trial: Trial) -> None:
     """Whatever state of the file is taken up again: within the budget, only files go that no run needs."""
     trial.write(CHAIN)
@@ -340,3 +356,25 @@ def test_clean_changes_no_decision(trial: Trial) -> None:
     done = trial.clean("--cache-size", "1500").stdout
     assert done.startswith("removed 2 files")
     assert decisions() == before
+
+
+def test_clean_turns_no_reuse_of_an_old_run_into_a_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the tables of that run are gone, and a later run has other results: nothing reads the tables."""
+    monkeypatch.setattr("nfrun.history.prune._LAST_RUNS", 1)
+    trial.write("""
+        params: {value: 1}
+        nodes:
+          a: {python: "steps:make", with: {value: "${{ params.value }}"}}
+          b: {python: "steps:even", inputs: {table: a}}
+          save: {write: "out-${{ params.value }}.csv", inputs: {table: b}}
+          shown: {python: "steps:make"}
+        outputs: {shown: shown}
+    """)
+    for value in "123":
+        trial.run("-p", f"value={value}")
+    for table in (trial.path / ".nfrun/runs").glob("*/*.arrow"):
+        if table.name != "shown.1.arrow":
+            table.unlink()
+    trial.clean()
+    assert trial.ran("-p", "value=2") == ""
+    assert trial.ran("-p", "value=4") == "a b save"

@@ -196,13 +196,31 @@ def test_a_clean_needs_all_runs_to_have_ended(folder: Folder) -> None:
     folder.write("p.yaml", ROWS)
     first = folder.holding()
     folder.run()
-    for words in (["clean"], ["clean", "--all"], ["clean", "p.yaml"], ["clean", "--dry-run"]):
+    for words in (["clean"], ["clean", "--all"], ["clean", "p.yaml"]):
         _, err = folder.nfrun(*words, code=75)
         assert "(pipeline nap.yaml, run 1-" in err
     assert len(folder.runs()) == 2
+    running, other = (folder.path / ".nfrun" / "runs" / run for run in folder.runs())
+    assert list(running.glob("scratch/*"))
+    assert folder.nfrun("clean", "--dry-run")[0] == "nothing to remove\n"
+    assert folder.nfrun("clean", "--all", "--dry-run")[0].splitlines()[:-1] == [str(other)]
     folder.go()
     ended(first)
     folder.nfrun("clean", "--all")
+
+
+def test_with_all_and_a_pipeline_its_runs_go_and_those_of_others_stay(folder: Folder) -> None:
+    for name in ("p.yaml", "q.yaml", "other/p.yaml"):
+        folder.write(name, ROWS)
+    for name in ("p.yaml", "q.yaml", "p.yaml", "other/p.yaml"):
+        folder.run(name, "--work", ".nfrun", "--fresh")
+    assert folder.nfrun("clean", "--all", "p.yaml")[0].startswith("removed 2 runs")
+    assert [run.partition("-")[0] for run in folder.runs()] == ["2", "4"]
+    folder.nfrun("clean", "--all", "other/p.yaml", "--work", ".nfrun")
+    assert [run.partition("-")[0] for run in folder.runs()] == ["2"]
+    assert folder.run("q.yaml")["nodes"]["more"]["status"] == "reused"
+    folder.nfrun("clean", "--all")
+    assert folder.runs() == []
 
 
 def test_a_killed_run_is_cleaned_up_by_the_next_one_of_its_pipeline(folder: Folder) -> None:
@@ -465,13 +483,22 @@ def test_a_folder_in_which_nothing_can_be_locked_is_an_error(folder: Folder, nam
     folder.write("p.yaml", ROWS)
     folder.write(name if name != ".nfrun/lock" else f"{name}/x", "")
     _, err = folder.nfrun("run", "p.yaml", code=74)
-    assert re.fullmatch(rf"nfrun: {folder.path}/{name}(/locks)?: (File exists|Is a directory|Not a directory)\n", err)
+    why = "it is a folder, not a file" if name == ".nfrun/lock" else "it is not a folder"
+    hint = "remove it, or keep the runs elsewhere with --work DIR"
+    assert err == f"nfrun: cannot use {folder.path}/{name}: {why} ({hint})\n"
 
 
 @pytest.mark.parametrize("name", ["lock", "locks", "locks/p.yaml.lock"])
-@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 77), (errno.EROFS, 74), (errno.ENOLCK, 74)])
+@pytest.mark.parametrize(
+    ("number", "code", "why"),
+    [
+        (errno.EACCES, 77, "no permission (let this user read and write it, or keep the runs elsewhere"),
+        (errno.EROFS, 74, "the file system is read-only (keep the runs elsewhere"),
+        (errno.ENOLCK, 74, "No locks available (keep the runs elsewhere"),
+    ],
+)
 def test_a_lock_of_another_user_or_a_read_only_folder_is_an_error(
-    folder: Folder, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, number: int, code: int
+    folder: Folder, here: Here, monkeypatch: pytest.MonkeyPatch, name: str, number: int, code: int, why: str
 ) -> None:
     folder.write("p.yaml", ROWS)
     path = folder.path / ".nfrun" / name
@@ -485,6 +512,19 @@ def test_a_lock_of_another_user_or_a_read_only_folder_is_an_error(
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", fail)
         done = here(folder.path, "run", "p.yaml")
-    message = f"no permission: {path}" if code == 77 else f"{path}: {os.strerror(number)}"
-    assert (done.returncode, done.stderr) == (code, f"nfrun: {message}\n")
+    assert (done.returncode, done.stderr) == (code, f"nfrun: cannot use {path}: {why} with --work DIR)\n")
     assert folder.run()["status"] == "ok", "nothing is left locked"
+
+
+@pytest.mark.parametrize("words", [["run", "p.yaml"], ["run", "p.yaml", "--fresh"], ["plan", "p.yaml"], ["clean"]])
+def test_a_python_without_sqlite_is_an_error_that_says_what_to_do(
+    folder: Folder, here: Here, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    folder.write("p.yaml", ROWS)
+    if words[0] == "clean":
+        folder.write(".nfrun/lock", "")
+    monkeypatch.setitem(sys.modules, "sqlite3", None)
+    done = here(folder.path, *words)
+    what = "this Python has no module sqlite3, and nfrun needs it to find the results of earlier runs"
+    hint = "install it, or build Python again where the headers of SQLite are installed: libsqlite3-dev"
+    assert (done.returncode, done.stdout, done.stderr) == (74, "", f"nfrun: {what} ({hint})\n")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nfrun.core.pipeline import OutputId
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader
+from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode
 from nfrun.history.prune import plan_prune
+from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
 
 PAGE = 4096
@@ -32,10 +36,14 @@ class Trial:
         outputs: bool = True,
         tables: bool = True,
         home: str = "",
+        shown: bool = True,
+        read: Sequence[str] = (),
+        unfinished: Sequence[UnfinishedNode] = (),
     ) -> Path:
         """Make a run in which these nodes finished under the key `key`, with a page of data each.
 
-        Without `tables` their files are gone, and with a `home` they are in the folder of that run.
+        Without `tables` their files are gone, and with a `home` they are in the folder of that run. The last one has
+        the tables `read` as inputs, by their nodes.
         """
         self.number += 1
         folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
@@ -46,8 +54,11 @@ class Trial:
             file = f"{node}.1.arrow"
             if tables and outputs and not home:
                 (folder / file).write_bytes(b"." * PAGE)
-            given = (FinishedOutput(OutputId(node), 1, 8, "", "d", PAGE, "", file, home=home),) if outputs else ()
-            written.finished(FinishedNode(node, f"{key} {node}", {}, given, {}, cached=node in cached))
+            of_node = FinishedOutput(OutputId(node), 1, 8, "", f"d {node}", PAGE, "", file, home=home, shown=shown)
+            inputs = {f"input {name}": f"d {name} " for name in read} if node == nodes[-1] else {}
+            given = (of_node,) if outputs else ()
+            written.finished(FinishedNode(node, f"{key} {node}", inputs, given, {}, cached=node in cached))
+        written.unfinished(unfinished)
         if ended:
             written.ended(ended)
         written.close()
@@ -124,6 +135,62 @@ def test_a_run_stays_that_has_the_last_result_without_a_table(trial: Trial) -> N
         trial.run("a", key="k1", outputs=False)
     assert trial.pruned() == [f"runs/{first.name}"]
     assert second.exists()
+
+
+def old(trial: Trial, *nodes: str, **how: Any) -> Path:
+    """Make a run without tables that is not among the last 100. It has logs."""
+    folder = trial.run(*nodes, tables=False, **how)
+    (folder / LOGS).mkdir()
+    for _ in range(100):
+        trial.run("other", key="later")
+    return folder
+
+
+def test_the_journal_of_an_old_run_stays_whose_last_node_is_reused_without_a_table(trial: Trial) -> None:
+    """As that of a `write` node, whose table nobody reads."""
+    folder = old(trial, "a", "written", read=["a"], shown=False)
+    assert trial.pruned() == [f"runs/{folder.name}/{LOGS}"]
+    assert (folder / JOURNAL).exists()
+
+
+def test_an_old_run_goes_of_which_all_nodes_would_run_again(trial: Trial) -> None:
+    shown = old(trial, "shown")
+    failed = old(trial, "a", shown=False, unfinished=[UnfinishedNode("x", "failed", inputs=("a",))], ended="failed")
+    assert trial.pruned() == [f"runs/{folder.name}" for folder in (shown, failed)]
+
+
+def test_what_belongs_to_a_run_under_way_stays(trial: Trial) -> None:
+    first = trial.run("a", key="k1")
+    spec = Pipeline(str(trial.work.path / "p.yaml"), str(trial.work.path), "p", "", {}, {}, {}, {})
+    with WorkDir(trial.work.path).start_run(spec) as start:
+        name = trial.work.pipeline_name(spec)
+        trial.number = start.number
+        other = trial.run("a", key="k1", pipeline=name, ended="")
+        running = other.rename(other.with_name(start.run))
+        (running / "b.1.arrow.partial").touch()
+        mine = trial.run("a", key="k0", pipeline=name, ended="failed", shown=False)
+        again = trial.run("a", key="k1", ended="failed")
+        plan = plan_prune(trial.work, budget=0)
+        assert (plan.runs, plan.files) == ((), ())
+        assert plan_prune(trial.work, everything=True).runs == (first, mine, again)
+    assert plan_prune(trial.work, budget=0).files == (running / "a.1.arrow", running / "b.1.arrow.partial")
+
+
+def test_with_everything_of_a_pipeline_other_runs_stay(trial: Trial) -> None:
+    folders = [trial.run("a", pipeline=name) for name in ("p.yaml", "q.yaml", "p.yaml 0123")]
+    torn = trial.run("a", journal=False)
+    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").runs == (folders[1],)
+    assert plan_prune(trial.work, everything=True, pipeline="q.yaml").files == ()
+    assert torn.exists()
+
+
+def test_a_table_that_came_back_stays(trial: Trial) -> None:
+    folder = trial.run("a", cached="a", ended="failed", shown=False)
+    (folder / "a.1.arrow").rename(folder / "away")
+    with closing(RunIndex(trial.work)) as index:
+        assert index.tables() == []
+    (folder / "away").rename(folder / "a.1.arrow")
+    assert trial.pruned(budget=0) == []
 
 
 def test_what_a_newer_nfrun_has_written_stays(trial: Trial) -> None:

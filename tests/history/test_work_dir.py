@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from nfrun.core.errors import WorkDirLocked
+from nfrun.core.errors import HandoffError, WorkDirLocked
 from nfrun.core.pipeline import Pipeline
 from nfrun.history.lock_files import close_lock, open_lock, write_holder
 from nfrun.history.work_dir import RunStart, WorkDir, new_run_id, run_number
@@ -189,14 +189,17 @@ def test_one_run_of_a_pipeline_at_a_time_and_the_error_names_it(tmp_path: Path) 
             other = f"(pipeline {tmp_path}/q.yaml, run {second.run}, process {os.getpid()}, host "
             assert mine[1:] in str(error.value)
             assert f"; {other[1:]}" in str(error.value)
-            with work.pause_starts() as is_running:
-                names = [work.pipeline_name(pipeline(tmp_path, name)) for name in ("p.yaml", "q.yaml", "r.yaml")]
-                assert [is_running(name) for name in names] == [True, True, False]
-    with (
-        work.lock(),
-        pytest.raises(WorkDirLocked, match=r"under way in .* \(command nfrun clean, process"),
-        started(work),
-    ):
+            names = [work.pipeline_name(pipeline(tmp_path, name)) for name in ("p.yaml", "q.yaml", "r.yaml")]
+            assert [work.is_running(name) for name in names] == [True, True, False]
+
+
+def test_a_run_beside_a_clean_is_told_of_it(tmp_path: Path) -> None:
+    work = WorkDir(tmp_path)
+    with work.lock(), pytest.raises(WorkDirLocked) as error, started(work):
+        pass
+    holder = rf"\(process {os.getpid()}, host \S+\)"
+    assert re.fullmatch(rf"'nfrun clean' is under way in {tmp_path} {holder}", str(error.value))
+    with started(work), pytest.raises(WorkDirLocked, match=r"^another run is under way"), work.lock():
         pass
 
 
@@ -356,7 +359,7 @@ def test_a_symbolic_link_as_lock_file_is_not_followed(tmp_path: Path, name: str)
     if name == "locks":
         elsewhere.mkdir()
     (work.path / name).symlink_to(elsewhere)
-    with pytest.raises(OSError, match=r"symbolic links|Not a directory"), started(work):
+    with pytest.raises(HandoffError, match=r"it is a symbolic link \(|it is not a folder \("), started(work):
         pass
     assert not elsewhere.exists() or not list(elsewhere.iterdir())
 
@@ -366,7 +369,7 @@ def test_a_pipe_as_lock_file_is_an_error_and_does_not_block(tmp_path: Path, name
     work = WorkDir(tmp_path / "w")
     (work.path / "locks").mkdir(parents=True)
     os.mkfifo(work.path / name)
-    with pytest.raises(OSError, match="Illegal seek"), started(work):
+    with pytest.raises(HandoffError, match="it is not an ordinary file"), started(work):
         pass
 
 
