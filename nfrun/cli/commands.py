@@ -72,14 +72,15 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS
     asked = bool(options.given or options.params_file)
     try:
-        spec = resolved(options.given if shows_reuse or asked else None)
+        spec = resolved(options.given)  # the values of parameters may disable nodes
     except SpecError as error:
         if asked or options.resume or options.force:
             raise
         spec = resolved(None)  # the stages are known without the values of parameters
+        if shows_reuse:
+            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
         shows_reuse = False
-        messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
-    check_nodes(options.force, spec.nodes)
+    check_nodes(options.force, {**spec.nodes, **spec.disabled})
     messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.timings(spec)).durations

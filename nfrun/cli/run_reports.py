@@ -51,6 +51,7 @@ def build_reporters(
         pipeline=pipeline.name,
         console=partial(console_on, color=options.color),
         outputs={} if options.json else pipeline.outputs,
+        absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         table=table,
         obstacles=obstacles,
         over_budget=over_budget,
@@ -77,6 +78,7 @@ def build_reporters(
             outputs=pipeline.outputs,
             logs=setup.folder / LOGS,
             peak_rss=peak_rss,
+            disabled=pipeline.disabled,
         )
 
 
@@ -105,7 +107,7 @@ def _command_to_go_on(options: RunOptions, record: RunRecord, redact: Callable[[
     for flag, path in (("--params-file", options.params_file), ("--work", options.work)):
         words += [] if path is None else [flag, str(path)]
     for name in options.force:
-        words += [] if record.nodes[name].status == "ok" else ["--force", name]
+        words += ["--force", name] if name in record.nodes and record.nodes[name].status != "ok" else []
     words += ["-k"] if options.keep_going else []
     words += [] if options.slots == parse_slots("auto") else ["-j", str(options.slots)]
     return f"nfrun run {shlex.join(map(redact, words))}"

@@ -125,7 +125,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         run_id=run_id,
         set_redactor=messages.set_redactor,
     )
-    check_nodes(options.force, resolved.pipeline.nodes)
+    check_nodes(options.force, {**resolved.pipeline.nodes, **resolved.pipeline.disabled})
     return resolved
 
 

@@ -245,8 +245,8 @@ class Pipeline:
     placeholder, in which the names of the secrets replace their values; cache keys use the placeholder. `values` has
     the values of the parameters, none until they are bound. `axes` are those of the matrix, in the order in which they
     are declared, and `excluded` the entries of its `exclude`. `disabled` maps nodes of which planning knows that they
-    do not run to the reason; they are not among `nodes`, and what the file names of their outputs is in
-    `absent_outputs`.
+    do not run to the reason. They are not among `nodes`, but in `disabled_nodes`, and what the file names of their
+    outputs is in `absent_outputs`.
     """
 
     file: str
@@ -264,6 +264,7 @@ class Pipeline:
     axes: Mapping[str, Axis] = field(default_factory=lambda: NOTHING)
     excluded: tuple[Mapping[str, Any], ...] = ()
     disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    disabled_nodes: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
     absent_outputs: Mapping[str, OutputId] = field(default_factory=lambda: NOTHING)
 
 

@@ -28,7 +28,7 @@ class RecordedNode:
     `status` is `ok`, `reused`, `failed`, `skipped` or `cancelled`. `finished` has its outputs, None unless it is ok or
     reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
     `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
-    for.
+    for. `tolerated`: that it failed or was skipped did not let the run fail.
     """
 
     node: str
@@ -40,6 +40,7 @@ class RecordedNode:
     because: str = ""
     failure: Failure | None = None
     finished: FinishedNode | None = None
+    tolerated: bool = False
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -104,7 +105,7 @@ def _recorded(found: Node) -> RecordedNode:
     of_all = (found.duration, found.started, found.attempts, found.reason)
     if isinstance(found, FinishedNode):
         return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found)
-    return RecordedNode(found.node, found.status, *of_all, found.because, found.failure)
+    return RecordedNode(found.node, found.status, *of_all, found.because, found.failure, tolerated=found.tolerated)
 
 
 def _no_such_node(run: ListedRun, node: str) -> str:

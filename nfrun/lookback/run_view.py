@@ -78,7 +78,7 @@ def _cells(node: RecordedNode) -> list[str]:
 def why(node: RecordedNode) -> str:
     """Return why a node ran, or why it did not."""
     if node.status == "skipped":
-        return f"'{node.because}' failed"
+        return f"an input is absent because of '{node.because}'" if node.tolerated else f"'{node.because}' failed"
     return node.because or node.reason
 
 
@@ -94,7 +94,7 @@ def failure_lines(run: ListedRun, nodes: Sequence[RecordedNode]) -> Iterator[str
 
 def failure_of(run: ListedRun, node: RecordedNode, skipped: list[str]) -> str:
     """Return the failure of a node as at the end of a run; the place in the pipeline file is only its name."""
-    record = NodeRecord(0, attempts=node.attempts, failure=node.failure)
+    record = NodeRecord(0, attempts=node.attempts, failure=node.failure, tolerated=node.tolerated)
     return failure_text(node.node, record, run.file, skipped)
 
 
@@ -121,6 +121,7 @@ def node_json(node: RecordedNode) -> dict[str, Any]:
         "rows": node.rows,
         "why": node.reason or None,
         "because": node.because or None,
+        **({"tolerated": True} if node.tolerated else {}),
         "error": node.failure.error if node.failure else None,
         "failure": None if node.failure is None else _failure_json(node.failure),
     }

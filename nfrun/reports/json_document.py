@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import Event
+from nfrun.core.pipeline import NOTHING
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
-from nfrun.reports.run_record import RunRecord
+from nfrun.reports.run_record import NodeRecord, RunRecord
 
 
 class RunDocument:
     """A reporter that writes the document when the run has ended.
 
-    `outputs` maps the shown names to output ids. `logs` is the folder with the logs of nodes. `peak_rss()` returns the
-    peak memory of the process in bytes.
+    `outputs` maps the shown names to output ids, and `disabled` the nodes that planning has taken out to the reasons.
+    `logs` is the folder with the logs of nodes. `peak_rss()` returns the peak memory of the process in bytes.
     """
 
     name = "on stdout"
@@ -31,6 +32,7 @@ class RunDocument:
         outputs: Mapping[str, str],
         logs: Path,
         peak_rss: Callable[[], int],
+        disabled: Mapping[str, str] = NOTHING,
     ) -> None:
         self._record = record
         self._stream = stream
@@ -39,6 +41,7 @@ class RunDocument:
         self._outputs = outputs
         self._logs = logs
         self._peak_rss = peak_rss
+        self._disabled = disabled
 
     event_types = ()
 
@@ -76,15 +79,20 @@ class RunDocument:
                 }
                 for stage in record.stages()
             ],
-            "nodes": {name: self._node(name) for name in record.plan.nodes if name in record.nodes},
+            "nodes": {
+                **{name: self._node(name, record.nodes[name]) for name in record.plan.nodes if name in record.nodes},
+                **{name: self._disabled_node(name, reason) for name, reason in self._disabled.items()},
+            },
             "outputs": {
                 name: {"path": ref.path, "rows": ref.rows, "bytes": ref.bytes, "digest": ref.digest}
                 for name, ref in refs.items()
             },
         }
 
-    def _node(self, name: str) -> dict[str, Any]:
-        node = self._record.nodes[name]
+    def _disabled_node(self, name: str, reason: str) -> dict[str, Any]:
+        return {**self._node(name, NodeRecord(0, "disabled", because=reason)), "stage": None}
+
+    def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
         failure = node.failure
         logs = {stream: log_path(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
@@ -101,6 +109,7 @@ class RunDocument:
             "bytes": node.bytes,
             "error": failure.error if failure else None,
             "because": node.because or None,
+            **({"tolerated": True} if node.tolerated else {}),
             "logs": {stream: str(path) for stream, path in logs.items() if path.exists()},
         }
 

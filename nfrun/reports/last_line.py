@@ -18,6 +18,10 @@ def last_line(record: RunRecord, name: str, command: str = "") -> str:
     """
     status = record.end.status if record.end else "failed"
     counts = [f"{count:,} {_WORDS[status]}" for status, count in record.counts().items() if count]
+    if record.tolerated:
+        failed, few = record.counts()["failed"], f"{record.tolerated:,} "
+        some = f"{failed:,} failed ({'' if record.tolerated == failed else few}tolerated)"
+        counts = [some if text == f"{failed:,} failed" else text for text in counts]
     line = f"{escape_controls(name)}: {', '.join([status, *counts, _seconds(record.at)])}"
     return f"{line}\n{GO_ON}{escape_controls(command)}" if command and status != "ok" else line
 

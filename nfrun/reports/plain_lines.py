@@ -96,11 +96,13 @@ class PlainLines(LineReporter):
             reason = ellipsize(event.failure.error, 200)
             return f"{event.node} failed, next attempt in {format_seconds(event.delay)}: {reason}"
         if isinstance(event, NodeFailed):
-            return f"{event.node} failed: {ellipsize(event.failure.error, 200)}"
+            tolerated = " (tolerated)" if event.tolerated else ""
+            return f"{event.node} failed{tolerated}: {ellipsize(event.failure.error, 200)}"
         if isinstance(event, AttemptStopped):
             return f"{event.node} told to stop: {escape_controls(event.why)}"
         if isinstance(event, NodeSkipped):
-            return f"{event.node} skipped: it needs {event.because}"
+            why = f"it lacks an input because of {event.because}" if event.tolerated else f"it needs {event.because}"
+            return f"{event.node} skipped: {why}"
         if isinstance(event, NodeLogged):
             return f"{event.node} | {ellipsize(event.text, 2_000)}"
         return ""

@@ -52,10 +52,17 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
                 **({} if decisions is None else _reuse_json(decisions[name])),
             }
             for name, spec in pipeline.nodes.items()
-        },
+        }
+        | {name: _disabled_json(spec, pipeline.disabled[name]) for name, spec in pipeline.disabled_nodes.items()},
         "edges": [list(edge) for edge in _edges(pipeline)],
         "longest_path": longest_path(plan)[0],
     }
+
+
+def _disabled_json(spec: NodeSpec, reason: str) -> dict[str, object]:
+    inputs = {item.name: item.output for item in spec.inputs}
+    fixed = {"kind": spec.kind, "stage": None, "inputs": inputs, "needs": list(spec.needs)}
+    return {**fixed, "outputs": list(spec.output_ids), "disabled": reason}
 
 
 def _reuse_json(decision: ReuseDecision) -> dict[str, object]:
@@ -74,12 +81,12 @@ def _text(
     edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
     counts = {"node": len(plan.nodes), "stage": len(plan.stages), "edge": edges}
     sizes = ", ".join(format_count(number, thing) for thing, number in counts.items())
-    yield f"{escape_controls(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages))} wide"
+    yield f"{escape_controls(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages), default=0)} wide"
     if pipeline.description:
         yield escape_controls(" ".join(pipeline.description.split()))
     is_first = decisions is not None and _none_has_finished(decisions)
-    width = min(30, max(map(len, plan.nodes)))
-    kind_width = max(6, *(len(spec.kind) for spec in pipeline.nodes.values()))
+    width = min(30, max(map(len, [*plan.nodes, *pipeline.disabled])))
+    kind_width = max([6, *(len(spec.kind) for spec in pipeline.nodes.values())])
     for i, stage in enumerate(plan.stages):
         yield f"\nstage {i + 1}  ({format_count(len(stage), 'node')})"
         for name in stage:
@@ -91,6 +98,13 @@ def _text(
             yield f"  {action}{name:<{width}}  {spec.kind:<{kind_width}}{duration}{_reads(spec)}{description}".rstrip()
             if decision is not None and decision.reason and not is_first:
                 yield f"         {escape_controls(decision.reason)}{_IF_UNCHANGED if decision.pending else ''}"
+    if pipeline.disabled:
+        yield f"\ndisabled  ({format_count(len(pipeline.disabled), 'node')})"
+        for name, reason in pipeline.disabled.items():
+            kind = pipeline.disabled_nodes[name].kind
+            yield f"  {'' if decisions is None else ' ' * 7}{name:<{width}}  {kind:<{kind_width}}  {reason}"
+    if not plan.nodes:
+        return
     if decisions is not None:
         reused = sum(decision.hit is not None for decision in decisions.values())
         why = ": none has finished in any run that is kept" if is_first else ""

@@ -33,7 +33,8 @@ class NodeRecord:
     All times are seconds. `started`, `ended` and `since` (the start of the last attempt) count from the run's start.
     `duration` and `queue_wait` are sums over all attempts. `handoff` is the time that the node and its readers waited
     for its outputs. `cpu` is its CPU time and `gil_wait` its GIL wait. `rows` and `bytes` are sums over its outputs.
-    `because` names the failed node that caused it to be skipped.
+    `because` names the failed node that caused it to be skipped. `tolerated`: its failure, or that of the other node,
+    does not let the run fail.
     """
 
     stage: int
@@ -51,6 +52,7 @@ class NodeRecord:
     bytes: int = 0
     failure: Failure | None = None
     because: str = ""
+    tolerated: bool = False
     progress: tuple[float, float | None] | None = None
 
     @property
@@ -102,8 +104,8 @@ class RunRecord:
     It must be the first of the reporters, so that the others find it up to date. `refs` has the outputs by output id,
     and `at` is the time of the last event in seconds since the start. The nodes that are `running` are in the order in
     which their attempts started, `retrying` has those that wait for their next attempt, and `failed` those that failed,
-    in the order in which they did. These and the counts are kept up to date event by event, so that showing them costs
-    the same however many nodes there are.
+    in the order in which they did; `tolerated` counts those of them that do not let the run fail. These and the counts
+    are kept up to date event by event, so that showing them costs the same however many nodes there are.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -127,6 +129,7 @@ class RunRecord:
     stage_counts: list[StageCounts] = field(init=False)
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDED, 0))
     _open_stage: int = 0
+    tolerated: int = 0
     end: RunFinished | None = None
     at: float = 0.0
 
@@ -174,14 +177,15 @@ class RunRecord:
             self.running.pop(name, None)
             self.retrying[name] = node
         elif isinstance(event, NodeFailed):
-            node.ended, node.failure = event.at, event.failure
+            node.ended, node.failure, node.tolerated = event.at, event.failure, event.tolerated
+            self.tolerated += event.tolerated
             node.duration += event.duration
             self.failed[name] = node
             self.stage_counts[node.stage].failed += 1
             self._end(name, node, "failed")
         elif isinstance(event, NodeSkipped):
             self._take_back(node)
-            node.because = event.because
+            node.because, node.tolerated = event.because, event.tolerated
             self._end(name, node, "skipped")
         elif isinstance(event, NodeCancelled):
             if node.status == "running":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
@@ -33,16 +34,16 @@ _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
-    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids. `table(id)` opens an
-    output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if
-    an earlier run has told it, and `over_budget()` the bytes that kept tables take and the budget, if that is less.
-    `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so
-    far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which cores of the
-    machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes
-    take these seconds. `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run
-    moves it to a process. With `quiet` only failures are printed. Text from tables goes through `redact(text)`.
-    `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a failure, "" if there is
-    none.
+    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids, and `absent` the
+    names of outputs that planning has left out to their nodes. `table(id)` opens an output, and returns None if there
+    is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it, and
+    `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
+    `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
+    those of scripts and worker processes. `idle()` returns the seconds for which cores of the machine were idle so far,
+    None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds.
+    `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
+    With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
+    pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
     """
 
     name = "on stdout"
@@ -56,6 +57,7 @@ class Summary:
         pipeline: str,
         console: Callable[[IO[str]], Console],
         outputs: Mapping[str, str],
+        absent: Mapping[str, str] = NOTHING,
         table: Callable[[str], pa.Table | None],
         place: Callable[[str], str],
         obstacles: Callable[[], Mapping[str, str]] = dict,
@@ -76,6 +78,7 @@ class Summary:
         self._err = err
         self._console = console
         self._outputs = outputs
+        self._absent = absent
         self._table = table
         self._place = place
         self._obstacles = obstacles
@@ -120,6 +123,7 @@ class Summary:
                 self._print_stages(err)
                 self._print_speed(err, used)
                 self._print_outputs(out)
+                self._print_absent(err)
         finally:
             self._print_failures()
             if not self._quiet or self._record.end is None or self._record.end.status != "ok":
@@ -236,17 +240,30 @@ class Summary:
         if len(found) > _MAX_OUTPUTS:
             out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
 
+    def _print_absent(self, err: Console) -> None:
+        """Say which outputs of the file there are not, though the run went well, and why."""
+        from nfrun.reports.console import print_line
+
+        why = {name: f"node '{node}' is disabled" for name, node in self._absent.items()}
+        for name, id in self._outputs.items():
+            node = self._record.nodes.get(getattr(id, "node", id))
+            if node is not None and node.tolerated:
+                why[name] = f"node '{getattr(id, 'node', id)}' {'failed' if node.status == 'failed' else 'was skipped'}"
+        for name, reason in why.items():
+            print_line(err, f"the output '{name}' is absent: {reason}", "dim")
+
     # -- failures --------------------------------------------------------------------------------------------------
 
     def _print_failures(self) -> None:
         """Print what went wrong, with the failures last, because people read the end first."""
         record = self._record
-        failed, cancelled = record.named("failed"), record.named("cancelled")
+        cancelled = record.named("cancelled")
+        failed = sorted(record.named("failed"), key=lambda name: not record.nodes[name].tolerated)
         if record.end and record.end.error:
             self._print_error(f"nfrun: {escape_controls(record.end.error)}")
         elif cancelled and record.end and record.end.status == "failed":
             self._print_error(f"not started after the failure: {shortened(cancelled, _MAX_LISTED)}{KEEP_GOING}")
-        for name in failed[:_MAX_FAILURES]:
+        for name in failed[-_MAX_FAILURES:]:
             skipped = [other for other in record.named("skipped") if record.nodes[other].because == name]
             self._print_error(failure_text(name, record.nodes[name], self._place(name), skipped))
         if len(failed) > _MAX_FAILURES:
@@ -276,7 +293,8 @@ def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) ->
     if failure is None:
         return f"node '{name}' failed"
     attempts = f" after {node.attempts} attempts" if node.attempts > 1 else ""
-    lines = [f"\n{place}: node '{name}' failed{attempts}: {failure.error}"]
+    tolerated = " (tolerated)" if node.tolerated else ""
+    lines = [f"\n{place}: node '{name}' failed{attempts}{tolerated}: {failure.error}"]
     for frame in failure.frames:
         lines += [
             f"  {frame.file}:{frame.line} in {frame.function}",

@@ -65,7 +65,10 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     if not pipeline.names_outputs:
         outputs, absent = unread_outputs(kept), {}
     disabled = {name: found.disabled[name] for name in nodes if name in found.disabled}
-    return replace(pipeline, nodes=kept, outputs=outputs, absent_outputs=absent, disabled=disabled)
+    specs = {name: nodes[name] for name in disabled}
+    return replace(
+        pipeline, nodes=kept, outputs=outputs, absent_outputs=absent, disabled=disabled, disabled_nodes=specs
+    )
 
 
 def unread_outputs(nodes: Mapping[str, NodeSpec]) -> dict[str, OutputId]:
