@@ -68,6 +68,9 @@ class CachedAttempts:
 
         Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
         """
+        if start.node not in self._nodes:  # it runs last, in every run, with what is there
+            there = {id: ref for id, ref in start.inputs.items() if self._store.holds(ref) or self._register(ref)}
+            return self._run_attempt(replace(start, inputs=there), cancel_token, run_coroutine)
         if outdated := self._outdated.begin(start):
             self._observed.outdated.update(ref.id.node for ref in outdated)
             return self._await(start, outdated, "a table that it had read was made again and is another one now")

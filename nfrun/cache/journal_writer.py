@@ -17,6 +17,7 @@ from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, depen
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
+    AllNodesEnded,
     Event,
     NodeCancelled,
     NodeFailed,
@@ -36,6 +37,7 @@ from nfrun.system.checksums import file_checksum
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
 _Prerequisite = str | tuple[str, int]
+_LAST_REASON = "it runs when all other nodes have ended"
 _NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
 
 
@@ -64,6 +66,7 @@ class JournalWriter:
     ) -> None:
         self._journal = journal
         self._nodes = pipeline.nodes
+        self._specs = {**pipeline.nodes, **pipeline.last_nodes}
         self._shown = frozenset(pipeline.outputs.values())
         self._outputs = pipeline.outputs
         self._shown_refs: dict[str, OutputRef] = {}
@@ -85,6 +88,8 @@ class JournalWriter:
         self._prerequisites: dict[str, Iterator[_Prerequisite]] = {}
         self._waiting: dict[_Prerequisite, list[str]] = {}
         self._starts: dict[str, tuple[float, float, int]] = {}  # of the first and the last attempt, and its number
+        self._last = pipeline.last_nodes
+        self._all_ended: AllNodesEnded | None = None  # it waits for the lines of all nodes
         self._unfinished: list[UnfinishedNode] = []  # whose lines are written with the next batch
         self._status: dict[str, str] = {}  # of the nodes that are in the journal, by their last line
         self.error: Exception | None = None
@@ -101,6 +106,11 @@ class JournalWriter:
         for event in events:
             if isinstance(event, RunFinished):
                 self._end(event)
+            elif isinstance(event, AllNodesEnded):
+                self._all_ended = event  # passes once all nodes have their lines
+            elif getattr(event, "node", None) in self._last:
+                self._record_last(event)
+                self._admitted.append(event)
             elif self.error or not isinstance(event, _RECORDED):
                 if isinstance(event, NodeStarted):
                     if event.node in self._ended:  # it makes its table again, and only the line of that is written
@@ -124,7 +134,28 @@ class JournalWriter:
             self._write_unfinished()
         except Exception as error:
             self._fail(error)
+        if self._all_ended is not None and not self._ended:
+            self._admitted.append(self._all_ended)
+            self._all_ended = None
         return self._admitted
+
+    def _record_last(self, event: Event) -> None:
+        """Write the line of a node that runs when all others have ended. No run reuses it."""
+        if isinstance(event, NodeStarted):
+            first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
+            self._starts[event.node] = first, event.at, event.attempt
+        elif isinstance(event, NodeFailed | NodeCancelled):
+            self._unfinished.append(self._unfinished_node(event, _LAST_REASON))
+        elif isinstance(event, NodeFinished) and not self.error:
+            started, _, attempts = self._starts.pop(event.node)
+            self._status[event.node] = "ok"
+            line = FinishedNode(
+                event.node, None, {}, (), {}, event.duration, started=started, attempts=attempts, reason=_LAST_REASON
+            )
+            try:
+                self._journal.finished(line)
+            except Exception as error:
+                self._fail(error)
 
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
         if isinstance(event, NodeFinished):
@@ -145,6 +176,8 @@ class JournalWriter:
         lacking, self._ended = self._ended, {}
         cancelled = [NodeCancelled(ended.at, node, _NOT_WRITTEN) for node, ended in lacking.items()]
         self._admitted += cancelled
+        self._admitted += [] if self._all_ended is None else [self._all_ended]
+        self._all_ended = None
         self._unfinished += map(self._unfinished_node, cancelled)
         if gone := self._find_gone():
             event = replace(event.with_error(gone), error=str(gone))  # other errors follow from this one
@@ -274,7 +307,9 @@ class JournalWriter:
             reason=self._redact(self._reason(end.node)),
         )
 
-    def _unfinished_node(self, event: NodeFailed | NodeSkipped | NodeCancelled) -> UnfinishedNode:
+    def _unfinished_node(
+        self, event: NodeFailed | NodeSkipped | NodeCancelled, reason: str | None = None
+    ) -> UnfinishedNode:
         started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
         self._status[event.node] = status = _UNFINISHED[type(event)]
         return UnfinishedNode(
@@ -285,8 +320,8 @@ class JournalWriter:
             started,
             getattr(event, "duration", event.at - last),
             getattr(event, "because", "") or getattr(event, "why", ""),
-            self._redact(self._reason(event.node)),
-            tuple(dict.fromkeys(item.output for item in self._nodes[event.node].inputs)),
+            self._redact(self._reason(event.node)) if reason is None else reason,
+            tuple(dict.fromkeys(item.output for item in self._specs[event.node].inputs)),
             getattr(event, "tolerated", False),
         )
 

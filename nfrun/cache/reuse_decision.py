@@ -70,6 +70,7 @@ class _ReuseDecider:
     ) -> None:
         self._nodes = pipeline.nodes
         self._shown = pipeline.outputs
+        self._last = pipeline.last_nodes.values()
         self._order = [name for stage in plan.stages for name in stage]
         self._keys = keys
         self._history = history
@@ -179,6 +180,13 @@ class _ReuseDecider:
         """
         left = [name for name in self._order if name in self._reasons and not self._may_be_hit(name)]
         left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
+        left += [
+            output.node
+            for spec in self._last
+            for item in spec.inputs
+            for output in item.outputs
+            if self._require_output(output, f"'{spec.id}' reads it")
+        ]
         while left:
             name = left.pop()
             for output in self._read_by(self._nodes[name]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ from nfrun.engine.runner import Run
 from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
-from nfrun.system.runtime import system_allocator
+from nfrun.system.atomic_files import atomic_write
+from nfrun.system.runtime import peak_rss, system_allocator
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
 
 if TYPE_CHECKING:
+    from nfrun.reports.end_report import EndReport
     from nfrun.tables.store import TableStore
 
 # Opens an output by its id; None if it cannot be read.
@@ -146,16 +149,12 @@ def _run(
             record,
             *_events_file(setup),
             *build_reporters(record, table, executors, *_notes(cache)),
-            NodeStatsFile(
-                setup.timings,
-                setup.recorded,
-                executors,
-                lambda: cache.changed_state if cache else None,
-            ),
+            NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None),
         ],
         make_store=lambda run: _store(setup, executors, run, nullcontext() if import_module else system_allocator()),
         redactor=setup.redactor,
         on_error=setup.messages,
+        report=_end_report(setup, record),
         placement=placement,
         gate=cache and cache.gate,
         import_module=import_module,
@@ -179,6 +178,24 @@ def _notes(cache: RunCache | None) -> tuple[Obstacles, OverBudget]:
     if cache is None:
         return dict, lambda: None
     return lambda: cache.obstacles, lambda: cache.over_budget
+
+
+def _end_report(setup: RunSetup, record: RunRecord) -> EndReport | None:
+    """Return the reporter that writes the document of the run for its last nodes; None without such nodes."""
+    if not setup.pipeline.last_nodes:
+        return None
+    from nfrun.reports.end_report import EndReport
+    from nfrun.reports.json_document import run_document
+
+    logs, scratch = setup.folder / LOGS, setup.folder / SCRATCH
+    document = run_document(record, setup.pipeline, setup.started.run, logs, StringIO(), peak_rss)
+    return EndReport(scratch / "report.json", document.as_json, _write_report)
+
+
+def _write_report(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)  # the folder of the run may have been removed
+    with atomic_write(path, private=True) as partial:
+        Path(partial).write_text(text, encoding="utf-8")
 
 
 def _events_file(setup: RunSetup) -> Iterator[Reporter]:

@@ -55,11 +55,11 @@ def build_reporters(
         table=table,
         obstacles=obstacles,
         over_budget=over_budget,
-        place=lambda node: str(pipeline.nodes[node].source),
+        place=lambda node: str(pipeline.spec_of(node).source),
         cpu=time.process_time,
         idle=idle_seconds,
         kept_on_threads=lambda node: (
-            (pipeline.nodes[node].executor if options.executor == "file" else options.executor) == "thread"
+            (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
@@ -68,18 +68,9 @@ def build_reporters(
         command=partial(_command_to_go_on, options, record, setup.redactor),
     )
     if options.json:
-        from nfrun.reports.json_document import RunDocument
+        from nfrun.reports.json_document import run_document
 
-        yield RunDocument(
-            record,
-            results,
-            run=setup.started.run,
-            name=pipeline.name,
-            outputs=pipeline.outputs,
-            logs=setup.folder / LOGS,
-            peak_rss=peak_rss,
-            disabled=pipeline.disabled,
-        )
+        yield run_document(record, pipeline, setup.started.run, setup.folder / LOGS, results, peak_rss)
 
 
 def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:

@@ -7,13 +7,13 @@ Other packages use:
 
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SourceSpan`, `SpecError`, `WorkDirLocked`
-- `events`: `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`, `NodeCancelled`,
-  `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`, `NodeStarted`, `Outcome`,
-  `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
+- `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
+  `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
+  `NodeStarted`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
-- `pipeline`: `ancestors`, `Axis`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `NOTHING`, `NO_RETRY`,
-  `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
-- `plan`: `best_speedup`, `find_cycles`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
+- `pipeline`: `ancestors`, `Axis`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `LAST_SECTIONS`, `NOTHING`,
+  `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
+- `plan`: `best_speedup`, `find_cycles`, `last_plan`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
   `slots_of`, `with_executor_slots`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`

@@ -256,10 +256,24 @@ class RunFinished:
     error: str = ""
     cause: Cause | None = None
 
+    def with_last(self, other: RunFinished) -> RunFinished:
+        """Return the end of a run whose last nodes ended like this: what fails then lets a good run fail."""
+        causes = [cause for cause in (self.cause, other.cause) if cause is not None]
+        status = other.status if self.status == "ok" else self.status
+        return replace(self, at=other.at, status=status, cause=max(causes, key=list(Cause).index, default=None))
+
     def with_error(self, error: Exception) -> RunFinished:
         """Return the end of a run that also met this error. Its message counts only if there is no earlier one."""
         cause = max(filter(None, (self.cause, cause_of(error))), key=list(Cause).index)
         return replace(self, status="failed", error=self.error or error_text(error), cause=cause)
+
+
+@frozen
+class AllNodesEnded:
+    """All nodes have ended, and those under `on_failure` or `finally` start. `end` is the end of the run so far."""
+
+    at: float
+    end: RunFinished
 
 
 Event = (
@@ -275,6 +289,7 @@ Event = (
     | OutputPublished
     | NodeLogged
     | NodeProgressed
+    | AllNodesEnded
     | RunFinished
 )
 

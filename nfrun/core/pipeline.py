@@ -17,6 +17,7 @@ EXPRESSION_START = "${{"
 
 _COLUMN_TYPES = {bool: "bool", int: "int64", float: "double"}
 
+LAST_SECTIONS = ("on_failure", "finally")  # the keys of a file with the nodes that run when all others have ended
 NOTHING: Mapping[Any, Any] = {}  # shared by all that have no inputs, variables, settings or the like
 
 
@@ -176,15 +177,15 @@ class NodeSpec:
 
     `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
-    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says
-    when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
+    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says when a result
+    with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
     files that it declares. `axes` are those that the node has in the file, in the order in which they are declared.
     A cell, which is a node that a matrix made, has the name of the node in the file under `of`, and in `cell` its value
     on each of these axes, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
-    `continue_on_error` its failure fails no run. `source` is where the node's name stands in its file, without the text
-    of the line.
+    `continue_on_error` its failure fails no run. `section` is the key of the file under which it stands: `nodes`, or
+    one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the text of the line.
     """
 
     id: str
@@ -209,6 +210,7 @@ class NodeSpec:
     tags: tuple[str, ...] = ()
     if_: bool | str = True
     continue_on_error: bool = False
+    section: str = "nodes"
     axes: tuple[str, ...] = ()
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
@@ -246,7 +248,7 @@ class Pipeline:
     the values of the parameters, none until they are bound. `axes` are those of the matrix, in the order in which they
     are declared, and `excluded` the entries of its `exclude`. `disabled` maps nodes of which planning knows that they
     do not run to the reason. They are not among `nodes`, but in `disabled_nodes`, and what the file names of their
-    outputs is in `absent_outputs`.
+    outputs is in `absent_outputs`. `on_failure` and `finally_` are the nodes that run when all others have ended.
     """
 
     file: str
@@ -266,6 +268,17 @@ class Pipeline:
     disabled: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     disabled_nodes: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
     absent_outputs: Mapping[str, OutputId] = field(default_factory=lambda: NOTHING)
+    on_failure: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
+    finally_: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
+
+    @property
+    def last_nodes(self) -> dict[str, NodeSpec]:
+        """The nodes that run when all others have ended."""
+        return {**self.on_failure, **self.finally_}
+
+    def spec_of(self, node: str) -> NodeSpec:
+        """Return a node, also one of those that run last. Raises KeyError."""
+        return self.nodes[node] if node in self.nodes else self.last_nodes[node]
 
 
 def has_expression(text: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, OutputId, Pipeline, Retry
+from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.values import frozen
 
 
@@ -92,7 +92,8 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
     """Make the plan of a pipeline.
 
     `estimated_durations` are seconds recorded for some of the nodes. The other nodes get the mean of those, so that
-    seconds are never added to counts of nodes. The plan retains the pipeline's `outputs`.
+    seconds are never added to counts of nodes. The plan retains the pipeline's `outputs`, and what its last
+    nodes read.
     """
     recorded = {name: seconds for name, seconds in (estimated_durations or {}).items() if name in pipeline.nodes}
     mean = sum(recorded.values()) / len(recorded) if recorded else 1.0
@@ -110,7 +111,27 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
         )
         for spec in pipeline.nodes.values()
     ]
-    return make_plan(nodes, pipeline.outputs.values(), slots)
+    read_last = [output for spec in pipeline.last_nodes.values() for item in spec.inputs for output in item.outputs]
+    return make_plan(nodes, [*pipeline.outputs.values(), *read_last], slots)
+
+
+def last_plan(nodes: Iterable[NodeSpec], main: Plan, longest: float | None = None) -> Plan:
+    """Make the plan of nodes that run when all others have ended, side by side.
+
+    They read what is there of their inputs. None of them takes more than `longest` seconds, if given.
+    """
+    found = [
+        Node(
+            name=spec.id,
+            reads=tuple(dict.fromkeys([output for item in spec.inputs for output in item.outputs])),
+            retry=spec.retry,
+            timeout=min([limit for limit in (spec.timeout, longest) if limit is not None], default=None),
+            resources=(("cpu", spec.cpu),),
+            continue_on_error=spec.continue_on_error,
+        )
+        for spec in nodes
+    ]
+    return make_plan(found, main.retained, main.slots)
 
 
 def make_stages(graph: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:

@@ -39,6 +39,10 @@ class RunOutputs:
         for absent_output in absent:
             self._absent_outputs[absent_output] = absent_output.node
 
+    def held(self) -> Mapping[str, OutputRef]:
+        """Return the outputs that have not been released, by id."""
+        return dict(self._held)
+
     def holds(self, ref: OutputRef) -> bool:
         """Return whether this is the output as its node made it last, and it has not been released."""
         return self._held.get(ref.id) == ref

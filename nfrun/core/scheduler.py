@@ -8,7 +8,7 @@ the same calls return the same events.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 
 from nfrun.core.errors import Cause, cause_of
@@ -27,6 +27,7 @@ from nfrun.core.events import (
     RunFinished,
     RunStarted,
 )
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
 from nfrun.core.ready_queue import ReadyQueue
 from nfrun.core.retries import FINAL, Retries
@@ -44,16 +45,23 @@ class Scheduler:
     Call `begin` once, then `outcome` for every attempt that ended, `tick` when the time is `wake_at`, `set_capacity`
     when there is more or less of a resource, and `cancel` to stop. Each takes the time in seconds and returns the
     resulting events in order. The caller must carry out each `NodeStarted` and `AttemptStopped`. When `done`, call
-    `finish` for the last event. It is not thread-safe. `running` is the number of running attempts.
+    `finish` for the last event. It is not thread-safe. `running` is the number of running attempts, `failed` has the
+    nodes that let the run fail, and `outputs` the outputs that have not been released.
 
     With `keep_going`, nodes that do not depend on a failed node still run; otherwise nothing starts after a failure.
     A node that fails with `continue_on_error` ends absent, which fails no run; so do nodes that lack its outputs.
     `seed` makes the jitter of retries repeatable. Attempts at the nodes `begins_later` begin when `begun` is called,
-    all others when they start.
+    all others when they start. `given` are outputs that are there when the run begins.
     """
 
     def __init__(
-        self, plan: Plan, *, keep_going: bool = False, seed: int = 0, begins_later: Collection[str] = ()
+        self,
+        plan: Plan,
+        *,
+        keep_going: bool = False,
+        seed: int = 0,
+        begins_later: Collection[str] = (),
+        given: Mapping[str, OutputRef] = NOTHING,
     ) -> None:
         self.plan = plan
         self._begins_later = frozenset(begins_later)
@@ -70,8 +78,9 @@ class Scheduler:
         self._missing = [len(node.needs) + len(node.order_only) for node in self._nodes]
         self._needed_by: list[list[int]] = [[] for _ in range(count)]
         self._order_only_dependents: list[list[int]] = [[] for _ in range(count)]
-        self._outputs = RunOutputs(plan)
-        self._absent = self._outputs.absent_nodes
+        self.outputs = RunOutputs(plan)
+        self.outputs.add(given)
+        self._absent = self.outputs.absent_nodes
         self._lacks_some: dict[int, None] = {}  # nodes that depend on one of which an output is absent
         for i, node in enumerate(self._nodes):
             for name in node.needs:
@@ -86,7 +95,7 @@ class Scheduler:
         self.running = 0
         self._stop_reason: str | None = None  # why nothing new starts; None while nodes may start
         self._cancelled = False
-        self._causes: dict[Cause, None] = {}  # of the nodes that failed; a dict, for its fixed order
+        self.failed: dict[str, Cause] = {}
 
     @property
     def done(self) -> bool:
@@ -148,12 +157,12 @@ class Scheduler:
                 )
             )
             if outcome.outputs or outcome.absent:
-                self._outputs.add(outcome.outputs, outcome.absent)
+                self.outputs.add(outcome.outputs, outcome.absent)
             if outcome.absent:
                 self._lacks_some.update(dict.fromkeys(self._needed_by[i]))
             self._end(now, i, _FINISHED, events)
             for output in outcome.outputs:
-                self._outputs.release_unread(now, output, events)
+                self.outputs.release_unread(now, output, events)
         else:
             self._fail(now, i, outcome.failure, outcome.duration, events)
         self._dispatch(now, events)
@@ -223,7 +232,7 @@ class Scheduler:
         """
         if not self.done:
             raise ValueError("nodes are still under way")
-        causes = [*self._causes, cause_of(error)] if error else self._causes
+        causes = [*self.failed.values(), *([cause_of(error)] if error else [])]
         status = "failed" if causes else "cancelled" if self._cancelled else "ok"
         return [RunFinished(now, status, str(error or ""), max(causes, key=list(Cause).index, default=None))]
 
@@ -242,7 +251,7 @@ class Scheduler:
         self.running += 1
         if node.timeout is not None and node.name not in self._begins_later:
             heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False))
-        inputs = self._outputs.inputs_of(node)
+        inputs = self.outputs.inputs_of(node)
         events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
 
     def _free_resources(self, i: int) -> None:
@@ -262,7 +271,7 @@ class Scheduler:
             self._absent[name] = name
             self._end(now, i, State.FAILED, events)
         else:
-            self._causes[failure.cause] = None
+            self.failed[name] = failure.cause
             events.append(NodeFailed(now, name, attempt, failure, duration))
             self._end(now, i, State.FAILED, events)
             if not self._keep_going:
@@ -284,7 +293,7 @@ class Scheduler:
             ended = pending.pop()
             self._left -= 1
             if self._nodes[ended].reads:
-                self._outputs.end_reader(now, self._nodes[ended], events)
+                self.outputs.end_reader(now, self._nodes[ended], events)
             succeeded = self._state[ended] is _FINISHED
             is_absent = not succeeded and self._names[ended] in self._absent
             for dependent in self._needed_by[ended]:
@@ -322,7 +331,7 @@ class Scheduler:
         Until all that it needs has ended, an absent input decides nothing: a failure counts for more. So what a run
         does is the same in whatever order nodes end.
         """
-        if i in self._lacks_some and (cause := self._outputs.cause_of_absence(self._nodes[i])) is not None:
+        if i in self._lacks_some and (cause := self.outputs.cause_of_absence(self._nodes[i])) is not None:
             self._state[i] = State.SKIPPED
             self._absent[self._names[i]] = cause
             events.append(NodeSkipped(now, self._names[i], cause, tolerated=True))
@@ -343,10 +352,10 @@ class Scheduler:
         self._attempt[i] -= 1  # it did nothing
         for ref in lacking:
             maker = self._index[ref.id.node]
-            if self._state[maker] is not _FINISHED or not self._outputs.holds(ref):
+            if self._state[maker] is not _FINISHED or not self.outputs.holds(ref):
                 continue  # it runs again, or has run again, for another reader
             self._left += 1
-            self._outputs.add_reader(self._nodes[maker])
+            self.outputs.add_reader(self._nodes[maker])
             for dependent in self._needed_by[maker]:
                 self._missing[dependent] += self._state[dependent] is _WAITING
             self._wait(now, maker, events)
@@ -375,7 +384,7 @@ class Scheduler:
                 if not self._nodes[i].barrier:
                     events.append(NodeCancelled(now, self._names[i], why))
                 self._left -= 1
-                self._outputs.end_reader(now, self._nodes[i], events)
+                self.outputs.end_reader(now, self._nodes[i], events)
 
     def _dispatch(self, now: float, events: list[Event]) -> None:
         """Start the ready nodes that fit into the free resources, in order of priority."""

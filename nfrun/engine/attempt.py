@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
@@ -54,6 +54,7 @@ class AttemptRunner:
     `import_module` imports the user's modules; None if this process has only one run. Queries in this process may
     take `memory_share` of the memory that queries may take. `watch` sees what attempts open, and `process_state` what
     they change in the process; None if no node is expected to. `unshared` is that of `Placement`.
+    `end_variables` are for the nodes that run last: they tell how the run ended.
     """
 
     pipeline: Pipeline
@@ -72,6 +73,7 @@ class AttemptRunner:
     process_state: ProcessState | None = None
     watch: RunWatch | None = None
     unshared: Set[str] = frozenset()
+    end_variables: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     @cached_property
     def folder(self) -> Path:
@@ -132,7 +134,7 @@ class _Attempt:
         self._in_nfrun = False  # whether an error now is one of nfrun's own code
         self._start_state: StartState | None = None
         self.failure: Failure | None = None
-        self.node: NodeSpec = runner.pipeline.nodes[start.node]
+        self.node: NodeSpec = runner.pipeline.spec_of(start.node)
         self._inputs = AttemptInputs(self.node, start.inputs, runner.store)
         self.attempt = start.attempt
         self.run = runner.run_id
@@ -157,7 +159,7 @@ class _Attempt:
             results = kind.run(self)
             duration = clock() - began
             self._in_nfrun = True
-            if results:
+            if results and spec.section not in LAST_SECTIONS:  # nobody could read what these give
                 results = dict(results)
                 for name in list(results):
                     output = OutputId(spec.id, name)
@@ -203,7 +205,8 @@ class _Attempt:
         """The environment of the run, with the node's number of threads and its own variables on top."""
         node, runner = self.node, self._runner
         threads = thread_variables(node.cpus, runner.pipeline.env) if node.cpus > 1 else {}
-        return {**runner.environ, **threads, **node.env}
+        at_end = runner.end_variables if node.section in LAST_SECTIONS else {}
+        return {**runner.environ, **threads, **node.env, **at_end}
 
     @property
     def run_scratch(self) -> Path:

@@ -21,9 +21,10 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
-from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, Placement, Preparation
+from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation
 from nfrun.engine.executors.registry import DEFAULT_EXECUTOR, EXECUTORS
 from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.last_nodes import EndReport, LastNodes
 from nfrun.engine.runner import Run
 from nfrun.logs.event_redaction import redact_events
 from nfrun.logs.node_logs import Logs
@@ -66,15 +67,18 @@ class PipelineRun:
         import_module: Callable[[str], Any] | None = None,
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
+        report: EndReport | None = None,
     ) -> None:
-        names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
-        self._makers = {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
+        self._makers = _executor_makers(placement, environ)
         self._folder, self._placement, self._slots = folder, placement, plan.slots
         self._back_pressure = BackPressure()
-        self.dispatcher = EventDispatcher([*reporters, self._back_pressure], on_error, gate)
+        self.dispatcher = EventDispatcher(
+            [*reporters, *([report] if report else []), self._back_pressure], on_error, gate
+        )
         self._emit = redact_events(redactor, self.dispatcher.emit)
         self._logs = Logs(self._log, logs, redactor.filter, self._back_pressure.has_room)
         contention = GilContention()
+        last = LastNodes(pipeline, plan, self._emit, report, grace)
         self.run = Run(
             plan,
             self._emit,
@@ -84,12 +88,9 @@ class PipelineRun:
             grace=grace,
             on_timeout=self._logs.detach,
             on_wake=contention.look,
+            last_plans=last.plans,
         )
-        try:
-            self.store = make_store(self.run)
-        except BaseException:
-            self.dispatcher.close()
-            raise
+        self.store = self._made(make_store)
         self._runner = AttemptRunner(
             pipeline,
             self.store,
@@ -103,7 +104,15 @@ class PipelineRun:
             import_module=import_module,
             process_state=_process_state() if placement.watches_threads else None,
             unshared=placement.unshared,
+            end_variables=last.variables,
         )
+
+    def _made(self, make_store: Callable[[Run], TableStore]) -> TableStore:
+        try:
+            return make_store(self.run)
+        except BaseException:
+            self.dispatcher.close()
+            raise
 
     def go(
         self,
@@ -144,6 +153,11 @@ class PipelineRun:
 
     def _progress(self, node: str, done: float, total: float | None) -> None:
         self._emit(NodeProgressed(self.run.now(), node, done, total))
+
+
+def _executor_makers(placement: Placement, environ: Mapping[str, str]) -> dict[str, MakeExecutor]:
+    names = dict.fromkeys([DEFAULT_EXECUTOR, *placement.executors.values()])
+    return {name: EXECUTORS[name](Preparation(placement, environ)) for name in names}
 
 
 def _process_state() -> ProcessState:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -42,6 +42,10 @@ _EXIT_SECONDS = 0.2  # for killed processes to exit, after the grace period
 _LONGEST_WAIT = 0.1
 
 
+# Gets the end of the run so far, the nodes that failed, and what returns the seconds that a node may take now, or None.
+LastPlans = Callable[[RunFinished, Collection[str], Callable[[], float | None]], Iterable[Plan]]
+
+
 class Run:
     """One run of a plan. Times are seconds since it began.
 
@@ -49,7 +53,8 @@ class Run:
     by node, without those on threads. After `cancel`, running attempts have `grace` seconds to end.
     `on_timeout(node, attempt)` is called when an attempt is detached because it timed out. `on_wake(late)` is called on
     the main thread several times a second, with the seconds by which it woke up too late. `keep_going` and `seed` go to
-    the `Scheduler`.
+    the `Scheduler`. When all nodes have ended, `last_plans(end, failed, longest)` yields plans that run one after the
+    other. It gets the end of the run so far, the nodes that failed, and what returns the seconds that a node may take.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Run:
         grace: float = GRACE_SECONDS,
         on_timeout: Callable[[str, int], None] = lambda node, attempt: None,
         on_wake: Callable[[float], None] = lambda late: None,
+        last_plans: LastPlans = lambda end, failed, longest: (),
     ) -> None:
         self._plan = plan
         self._placement = placement
@@ -73,6 +79,9 @@ class Run:
         self._grace = grace
         self._on_timeout = on_timeout
         self._on_wake = on_wake
+        self._last_plans = last_plans
+        self._signals = 0  # how often `cancel` was called
+        self._is_last = False  # whether the plans of `last_plans` run
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()  # for the thread that holds the lock to apply
         self._began = time.monotonic()
@@ -104,10 +113,11 @@ class Run:
         self._requests.put(stop)
 
     def cancel(self, why: str) -> None:
-        """Cancel the run. A second call ends it at once, without the grace period.
+        """Cancel the run. A second call ends it at once, without the grace period and without the last nodes.
 
         Safe to call from any thread and from signal handlers.
         """
+        self._signals += 1
         self._requests.put(lambda: self._cancel(why, at_once=True))
 
     def begun(self, node: str, attempt: int) -> None:
@@ -134,16 +144,17 @@ class Run:
                 self._executors[name] = make_executor(on_outcome)
             self._scheduler = self._make_scheduler()
             self._run_to_end()
+            is_detached = self._is_detaching()  # the last nodes may still run
+            end = self._run_last()
         finally:
             for executor in self._executors.values():
-                executor.close(0.0 if self._is_detaching() else self._grace)
-        if self._is_detaching():
+                no_grace = self._is_detaching() or (self._is_last and self._signals)
+                executor.close(0.0 if no_grace else self._grace)
+        if is_detached or self._is_detaching():
             with self._locked():
                 self.detached += not store.flushed(0)  # the disk may hang, like a node
             store.close(wait=False)
-        (end,) = self._scheduler.finish(self.now(), self._error)
         self._emit(end)
-        assert isinstance(end, RunFinished)
         return end
 
     def _run_to_end(self) -> None:
@@ -161,6 +172,31 @@ class Run:
         except BaseException:
             self._detach()  # otherwise a thread that ends its attempt would start the next one
             raise
+
+    def _run_last(self) -> RunFinished:
+        """Run the last plans, unless a second signal has ended the run. Returns the last event."""
+        main = self._scheduler
+        end = self._end_of(main)
+        if self._signals > 1:
+            return end
+        self._is_last = True
+        for plan in self._last_plans(end, main.failed, lambda: self._grace if self._signals else None):
+            with self._locked():
+                self._detach_at = None
+                self._limited.clear()
+                self._scheduler = Scheduler(plan, keep_going=True, seed=self._seed, given=main.outputs.held())
+                self._execute(self._scheduler.begin(self.now())[1:])  # without a second start of the run
+            while not self._is_done():
+                self._wait()
+            end = end.with_last(self._end_of(self._scheduler))
+            if self._signals > 1:
+                break
+        return end
+
+    def _end_of(self, scheduler: Scheduler) -> RunFinished:
+        (end,) = scheduler.finish(self.now(), self._error)
+        assert isinstance(end, RunFinished)
+        return end
 
     def _make_scheduler(self) -> Scheduler:
         executors, plan, begins_later = self._executors.items(), self._plan, []
@@ -208,6 +244,10 @@ class Run:
 
     def _cancel(self, why: str, *, at_once: bool) -> None:
         with self._locked():
+            if self._is_last:  # the first signal leaves them the grace period, and errors leave them alone
+                if at_once:
+                    self._detach_at = self.now() + (self._grace if self._signals == 1 else 0.0)
+                return
             if self._detach_at is None:
                 self._detach_at = self.now() + self._grace + _EXIT_SECONDS
             elif at_once:

@@ -279,6 +279,8 @@ class Kind:
     # a node with another number than the others needs a process of its own.
     loads_libraries: bool = False
 
+    # Whether nodes of this kind may stand under `on_failure` and `finally`.
+    may_run_last: bool = False
     # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.
     is_process: bool = False
     # Whether a node reads its inputs as files (`NodeContext.file`), so that these are written first.

@@ -17,7 +17,7 @@ from nfrun.code.function_lookup import FunctionLookup, Signature
 from nfrun.code.missing_imports import import_hint
 from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
-from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
@@ -52,6 +52,17 @@ class Context:
     def scratch(self) -> Path:
         """A folder of this attempt's own, removed when it ends. Raises HandoffError."""
         return self._node_context.scratch()
+
+    @property
+    def report(self) -> Any:
+        """The document of the run, as `--json` prints it, in a node under `on_failure` or `finally`; None in others.
+
+        It is None there too if it could not be written.
+        """
+        path = self._node_context.environ.get("NFRUN_REPORT")
+        if path is None or self._node_context.node.section not in LAST_SECTIONS:
+            return None
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
     @property
     def cpus(self) -> int:
@@ -367,6 +378,7 @@ PYTHON = Kind(
     loads_libraries=True,
     imports=lambda node, code: code.installed_imports(*node.body.split(":")),
     may_share_memory=lambda node, code: not code.imports_only(_IMMUTABLE, *node.body.split(":")),
+    may_run_last=True,
     has_user_frames=True,
     shell_names=_shell_names,
 )

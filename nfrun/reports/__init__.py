@@ -9,9 +9,10 @@ Other packages use:
 - `bench_stats`: `as_json`, `compare`, `Comparison`, `Document`, `interleave`, `Variant`, `VARIANTS`
 - `bench_table`: `blog_rows`, `print_comparison`, `rows`
 - `console`: `console`
+- `end_report`: `EndReport`
 - `events_file`: `EventsFile`
 - `format_units`: `format_count`, `format_seconds`, `format_size`
-- `json_document`: `RunDocument`
+- `json_document`: `run_document`
 - `last_line`: `GO_ON`
 - `live_view`: `LiveView`
 - `plain_lines`: `PlainLines`

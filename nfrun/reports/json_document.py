@@ -7,10 +7,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.core.events import Event
-from nfrun.core.pipeline import NOTHING
+from nfrun.core.events import Event, RunFinished
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
+
+
+def run_document(
+    record: RunRecord, pipeline: Pipeline, run: str, logs: Path, stream: IO[str], peak_rss: Callable[[], int]
+) -> RunDocument:
+    """Return the reporter for a run of a pipeline. `run` is its id."""
+    return RunDocument(
+        record,
+        stream,
+        run=run,
+        name=pipeline.name,
+        outputs=pipeline.outputs,
+        logs=logs,
+        peak_rss=peak_rss,
+        disabled=pipeline.disabled,
+    )
 
 
 class RunDocument:
@@ -54,9 +70,9 @@ class RunDocument:
         self._stream.write("\n")
         self._stream.flush()
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the document. Times are seconds, rounded to microseconds."""
-        record, end = self._record, self._record.end
+    def as_json(self, end: RunFinished | None = None) -> dict[str, Any]:
+        """Return the document. Times are seconds, rounded to microseconds. `end` is that of a run that goes on."""
+        record, end = self._record, self._record.end or end
         # Leave out outputs without a digest: a run that was cut short may have refs that were never published.
         refs = {name: ref for name, id in self._outputs.items() if (ref := record.refs.get(id)) and ref.digest}
         return {
@@ -80,7 +96,7 @@ class RunDocument:
                 for stage in record.stages()
             ],
             "nodes": {
-                **{name: self._node(name, record.nodes[name]) for name in record.plan.nodes if name in record.nodes},
+                **{name: self._node(name, record.nodes[name]) for name in record.names},
                 **{name: self._disabled_node(name, reason) for name, reason in self._disabled.items()},
             },
             "outputs": {

@@ -104,8 +104,9 @@ class RunRecord:
     It must be the first of the reporters, so that the others find it up to date. `refs` has the outputs by output id,
     and `at` is the time of the last event in seconds since the start. The nodes that are `running` are in the order in
     which their attempts started, `retrying` has those that wait for their next attempt, and `failed` those that failed,
-    in the order in which they did; `tolerated` counts those of them that do not let the run fail. These and the counts
-    are kept up to date event by event, so that showing them costs the same however many nodes there are.
+    in the order in which they did; `tolerated` counts those of them that do not let the run fail. `last` are those
+    nodes that run when all others have ended, in the order in which they started. These and the counts are kept up to
+    date event by event, so that showing them costs the same however many nodes there are.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -129,6 +130,7 @@ class RunRecord:
     stage_counts: list[StageCounts] = field(init=False)
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDED, 0))
     _open_stage: int = 0
+    last: list[str] = field(default_factory=list)
     tolerated: int = 0
     end: RunFinished | None = None
     at: float = 0.0
@@ -145,7 +147,7 @@ class RunRecord:
         if isinstance(event, NodeFinished):
             self._finished(self.nodes[event.node], event)
         elif isinstance(event, NodeStarted):
-            node = self.nodes[event.node]
+            node = self.nodes.get(event.node) or self._add_last(event.node)
             if node.ended is not None:
                 self._take_back(node)
             node.status = "running"
@@ -166,6 +168,16 @@ class RunRecord:
             name = getattr(event, "node", None)
             if name in self.nodes:
                 self._node(name, self.nodes[name], event)
+
+    def _add_last(self, name: str) -> NodeRecord:
+        """Add a node that runs when all others have ended. They are after the last stage of the plan."""
+        stage = len(self.plan.stages)
+        if len(self.stage_counts) == stage:
+            self.stage_counts.append(StageCounts(0))
+        self.stage_counts[stage].nodes += 1
+        self.last.append(name)
+        node = self.nodes[name] = NodeRecord(stage)
+        return node
 
     def _node(self, name: str, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
@@ -233,6 +245,11 @@ class RunRecord:
 
     # -- views -----------------------------------------------------------------------------------------------------
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the nodes, in the order of the file; those that run last come last."""
+        return [*(name for name in self.plan.nodes if name in self.nodes), *self.last]
+
     def open_stage(self) -> int:
         """Return the index of the first stage that has not ended; the number of stages if all have."""
         counts = self.stage_counts
@@ -242,7 +259,7 @@ class RunRecord:
 
     def named(self, status: str) -> list[str]:
         """Return the names of the nodes with this status, in the order of the file."""
-        return [name for name in self.plan.nodes if name in self.nodes and self.nodes[name].status == status]
+        return [name for name in self.names if self.nodes[name].status == status]
 
     def counts(self) -> dict[str, int]:
         """Return how many nodes have each status that a node can end with. Some of these may be 0."""

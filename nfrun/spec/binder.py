@@ -68,6 +68,11 @@ def bind(
     binder.cells = MatrixNames(pipeline.axes)
     nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
     bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
+    on_failure, finally_ = (
+        {name: binder.node(spec) for name, spec in section.items()}
+        for section in (pipeline.on_failure, pipeline.finally_)
+    )
+    bound = replace(bound, on_failure=on_failure, finally_=finally_)
     if not diagnostics:
         bound = without_disabled(bound)
         for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), document.span):
@@ -102,7 +107,7 @@ class _Binder:
     def evaluated(self, spec: NodeSpec) -> NodeSpec:
         """Return the node with its expressions evaluated with the names that it sees."""
         kind = KINDS[spec.kind]
-        path, before = ("nodes", spec.declared), len(self.diagnostics)
+        path, before = (spec.section, spec.declared), len(self.diagnostics)
         body, env, redacted = spec.body, spec.env, spec.redacted_env
         if kind.is_template and has_expression(body):
             value = self.value(body, (*path, spec.kind))
@@ -114,7 +119,7 @@ class _Binder:
                 self.report(self.document.span(*path, spec.kind), *diagnostic)
             body = value
         if env:
-            own = self.document.root["nodes"][spec.declared].get("env", {})
+            own = self.document.root[spec.section][spec.declared].get("env", {})
             env, redacted = self.variables(
                 env, lambda key: (*path, "env", key) if key in own else ("defaults", "env", key)
             )

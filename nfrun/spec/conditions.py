@@ -52,6 +52,8 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     A node whose `if` is false is disabled, and so is one with an input that is absent, unless it says what to do then.
     What planning knows not to be needed is left out of the inputs of the others, too.
     """
+    if pipeline.last_nodes:
+        pipeline = _without_disabled_last(pipeline)
     nodes = pipeline.nodes
     if all(spec.if_ is True and all(item.is_plain for item in spec.inputs) for spec in nodes.values()):
         return pipeline
@@ -65,10 +67,31 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     if not pipeline.names_outputs:
         outputs, absent = unread_outputs(kept), {}
     disabled = {name: found.disabled[name] for name in nodes if name in found.disabled}
+    pipeline = _without_inputs(pipeline, disabled)
     specs = {name: nodes[name] for name in disabled}
     return replace(
         pipeline, nodes=kept, outputs=outputs, absent_outputs=absent, disabled=disabled, disabled_nodes=specs
     )
+
+
+def _without_disabled_last(pipeline: Pipeline) -> Pipeline:
+    sections = (
+        {n: spec for n, spec in nodes.items() if spec.if_} for nodes in (pipeline.on_failure, pipeline.finally_)
+    )
+    on_failure, finally_ = sections
+    return replace(pipeline, on_failure=on_failure, finally_=finally_)
+
+
+def _without_inputs(pipeline: Pipeline, disabled: Mapping[str, str]) -> Pipeline:
+    """Return the pipeline whose last nodes read nothing that is disabled."""
+
+    def without(spec: NodeSpec) -> NodeSpec:
+        return replace(spec, inputs=tuple(item for item in spec.inputs if item.output.node not in disabled))
+
+    on_failure, finally_ = (
+        {name: without(spec) for name, spec in nodes.items()} for nodes in (pipeline.on_failure, pipeline.finally_)
+    )
+    return replace(pipeline, on_failure=on_failure, finally_=finally_)
 
 
 def unread_outputs(nodes: Mapping[str, NodeSpec]) -> dict[str, OutputId]:

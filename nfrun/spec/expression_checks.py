@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from nfrun.core.errors import Diagnostic
-from nfrun.core.pipeline import EXPRESSION_START, has_expression
+from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
@@ -27,6 +27,7 @@ _INSTEAD = {
     "secrets": "write the names of environment variables",
     "tags": "tags are fixed",
 }
+_SECTIONS = ("nodes", *LAST_SECTIONS)
 _SAME_GRAPH = "the graph is the same in every run"
 _MAX_DIAGNOSTICS = 10  # per string: the time to locate one in the file grows with the string
 _PLAIN_JINJA = re.compile(r"(?<!\$)\{\{-?\s*(?:params|env|run|secrets|matrix)\b")
@@ -136,7 +137,7 @@ def _check_string(path: Keys, value: str, names: _Names) -> Iterator[ExpressionD
 
 def may_stand(path: Keys) -> bool:
     """Whether expressions are evaluated in the value at this path."""
-    key = path[2] if path[0] == "nodes" and len(path) > 2 else ""
+    key = path[2] if path[0] in _SECTIONS and len(path) > 2 else ""
     if key == "matrix" or path[0] == "matrix":
         inner = path[3:] if key else path[1:]
         return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
@@ -146,17 +147,17 @@ def may_stand(path: Keys) -> bool:
 def _makes_graph(path: Keys) -> str:
     """Return the key whose value at this path decides which nodes and edges there are, "" if it does not."""
     keys = [key for key in (*path[:1], *path[2:3]) if key in ("matrix", "if")]
-    return str(keys[0]) if keys and path[0] in ("matrix", "nodes") else ""
+    return str(keys[0]) if keys and path[0] in ("matrix", *_SECTIONS) else ""
 
 
 def _is_env(path: Keys) -> bool:
     """Whether this is the path of an environment variable. Secrets are allowed only there."""
-    return path[:1] == ("env",) or path[:2] == ("defaults", "env") or (path[0] == "nodes" and path[2:3] == ("env",))
+    return path[:1] == ("env",) or path[:2] == ("defaults", "env") or (path[0] in _SECTIONS and path[2:3] == ("env",))
 
 
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
-    key = str(path[2] if path[0] == "nodes" and len(path) > 2 else path[0])
+    key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
     *places, last = [
         "'with'",
         "'env'",

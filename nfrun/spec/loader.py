@@ -16,7 +16,18 @@ from typing import Any
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import NO_RETRY, NOTHING, Gather, Input, NodeSpec, OutputId, Param, Pipeline, Retry
+from nfrun.core.pipeline import (
+    LAST_SECTIONS,
+    NO_RETRY,
+    NOTHING,
+    Gather,
+    Input,
+    NodeSpec,
+    OutputId,
+    Param,
+    Pipeline,
+    Retry,
+)
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
@@ -28,9 +39,17 @@ from nfrun.spec.findings import Findings
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.parameters import check_param, env_text, param_of
-from nfrun.spec.references import input_refs, items, parse_reference, report_cycles, resolve_references, shown_outputs
+from nfrun.spec.references import (
+    input_refs,
+    items,
+    parse_reference,
+    report_cycles,
+    resolve_last_references,
+    resolve_references,
+    shown_outputs,
+)
 from nfrun.spec.schema import check_schema
-from nfrun.spec.suggestions import SETTINGS, means_kind, node_keys
+from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, node_keys
 from nfrun.system.runtime import gc_paused
 from nfrun.system.units import LONGEST, to_seconds
 from nfrun.yaml.document import Document, Keys, load
@@ -83,7 +102,7 @@ class _Reader(Findings):
         if not isinstance(root, dict):
             return None
         bodies = self.mapping(root, "nodes")
-        self.names(bodies)
+        self.names({section: self.mapping(root, section) for section in ("nodes", *LAST_SECTIONS)})
         params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
         defaults = self.mapping(root, "defaults")
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
@@ -93,6 +112,7 @@ class _Reader(Findings):
         )
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
+        last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
         if "name" in root and ("name",) not in self.bad and not name.isprintable():
@@ -110,6 +130,8 @@ class _Reader(Findings):
             secrets=tuple(name for _, name in items(root.get("secrets"))),
             axes=self.axes.axes,
             excluded=self.excluded,
+            on_failure=last["on_failure"],
+            finally_=last["finally"],
         )
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -133,18 +155,19 @@ class _Reader(Findings):
             told.add(path)
             self.mark_wrong(path)
 
-    def names(self, nodes: Mapping[str, Any]) -> None:
-        """Reject node names that differ only in case, and names of Windows devices."""
-        seen: dict[str, str] = {}
-        for name in nodes:
-            lower = name.lower()
-            first = seen.setdefault(lower, name)
-            if first != name:
-                line = self.document.key_span("nodes", first).line
-                what = f"'{ellipsize(name)}' differs from '{ellipsize(first)}' (line {line}) only in case"
-                self.report(("nodes", name), what, "files would clash on some systems: rename one", at_key=True)
-            if lower in _DEVICES:
-                self.report(("nodes", name), f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
+    def names(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
+        """Reject node names that differ only in case, or not at all, and names of Windows devices."""
+        seen: dict[str, tuple[str, str]] = {}
+        for place in ((section, name) for section, nodes in sections.items() for name in nodes):
+            name, first = place[1], seen.setdefault(place[1].lower(), place)
+            line = "" if first == place else f"(line {self.document.key_span(*first).line})"
+            if first[1] != name:
+                what = f"'{ellipsize(name)}' differs from '{ellipsize(first[1])}' {line} only in case"
+                self.report(place, what, "files would clash on some systems: rename one", at_key=True)
+            elif first != place:
+                self.report(place, f"there is a node '{ellipsize(name)}' already {line}", "rename one", at_key=True)
+            if name.lower() in _DEVICES:
+                self.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
@@ -156,10 +179,21 @@ class _Reader(Findings):
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
-    def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any]) -> NodeSpec:
+    def last_nodes(
+        self, section: str, defaults: Mapping[str, Any], nodes: Mapping[str, NodeSpec]
+    ) -> dict[str, NodeSpec]:
+        """Return the nodes of a section that run when all others have ended: they read what is there."""
+        usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
+        bodies = self.mapping(self.document.root, section).items()
+        found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
+        resolve_last_references(self, found, nodes)
+        self.kinds(found, list(nodes))
+        return found
+
+    def node(self, name: str, body: Mapping[str, Any], defaults: Mapping[str, Any], section: str = "nodes") -> NodeSpec:
         """Return the node with `defaults` merged in, without the values that have a problem."""
-        path: Keys = ("nodes", name)
-        kind = self.kind(name, body)
+        path: Keys = (section, name)
+        kind = self.kind(path, name, body)
         merged = {**defaults, **body}
         if self.bad:
             merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
@@ -201,7 +235,8 @@ class _Reader(Findings):
             files=tuple(file for step, file in items(body.get("files")) if (*path, "files", *step) not in self.bad),
             if_=self.condition((*path, "if"), merged.get("if", True)),
             continue_on_error=merged.get("continue_on_error", False),
-            source=self.document.start_of_entry("nodes", name),
+            section=section,
+            source=self.document.start_of_entry(section, name),
         )
 
     def condition(self, path: Keys, value: bool | str) -> bool | str:
@@ -211,22 +246,22 @@ class _Reader(Findings):
                 self.report(path, what, hint)
         return value
 
-    def kind(self, name: str, body: Mapping[str, Any]) -> str:
+    def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
         kinds = [key for key in body if key in KINDS]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
-            self.report(("nodes", name, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
+            self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
         elif not kinds and not any(means_kind(key) for key in body if key not in node_keys()):
-            hint = f"give it one of {', '.join(KINDS)}"
-            self.report(("nodes", name), f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
+            hint = f"give it one of {', '.join(KINDS if path[0] == 'nodes' else LAST_KINDS)}"
+            self.report(path, f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
 
     def seconds(self, path: Keys, value: str | float) -> float:
         """Convert a duration to seconds. Rejects one longer than a year."""
         found = to_seconds(value)
         if found > LONGEST:
-            inside = self.document.root["nodes"][path[1]]
+            inside = self.document.root[path[0]][path[1]]
             self.report(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
         return found
 
@@ -303,7 +338,7 @@ class _Reader(Findings):
     def kinds(self, nodes: Mapping[str, NodeSpec], names: Sequence[str]) -> None:
         """Run the checks of each node's kind. `names` are those of all nodes."""
         for name, spec in nodes.items():
-            path: Keys = ("nodes", name)
+            path: Keys = (spec.section, name)
             if not spec.kind or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
@@ -336,7 +371,7 @@ class _Reader(Findings):
 
     def as_written(self, spec: NodeSpec, inner: Keys) -> Keys:
         """Convert the path of an input by its name to its path in the file, where inputs may be a string or list."""
-        value = self.document.root["nodes"][spec.id].get("inputs")
+        value = self.document.root[spec.section][spec.id].get("inputs")
         if len(inner) < 2 or inner[0] != "inputs" or isinstance(value, dict):
             return inner
         return next(("inputs", *step) for step, name, _ in input_refs(value) if name == inner[1])

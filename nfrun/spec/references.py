@@ -85,6 +85,22 @@ def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
             nodes[name] = replace(spec, inputs=tuple(inputs), needs=tuple(needs))
 
 
+def resolve_last_references(found: Findings, last: dict[str, NodeSpec], nodes: Mapping[str, NodeSpec]) -> None:
+    """Check what nodes read that run when all others have ended. All of it is optional."""
+    for name, spec in last.items():
+        steps = {given: step for step, given, _ in input_refs(found.document.root[spec.section][name].get("inputs"))}
+        inputs = []
+        for item in spec.inputs:
+            output = _resolve(found, name, item.output, nodes, (spec.section, name, "inputs", *steps[item.name]))
+            if output and output.node in nodes and nodes[output.node].axes:
+                what = f"'{output.node}' is a node for each of its cells, and a node under '{spec.section}' reads one"
+                path: Keys = (spec.section, name, "inputs", *steps[item.name])
+                found.report(path, what, "gather them in a node, and read that")
+            elif output:
+                inputs.append(replace(item, output=output, optional=True))
+        last[name] = replace(spec, inputs=tuple(inputs))
+
+
 def report_cycles(found: Findings, nodes: Mapping[str, NodeSpec]) -> None:
     """Report each circle of nodes that need one another, at one of its references."""
     for cycle in find_cycles({name: spec.upstream for name, spec in nodes.items()}):

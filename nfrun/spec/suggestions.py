@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from nfrun.core.pipeline import LAST_SECTIONS
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import format_of
@@ -98,6 +99,19 @@ KEYS = {
     **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(KINDS)}"),
     "stage": "stages follow from 'inputs' and 'needs'",
 }
+# What nodes can have that run when all others have ended.
+LAST_KINDS = [name for name, kind in KINDS.items() if kind.may_run_last]
+LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
+_NOT_LAST = {
+    **dict.fromkeys(KINDS, f"only {' and '.join(LAST_KINDS)} nodes run at the end"),
+    "needs": "it runs when all else has ended, beside the others of its section",
+    "outputs": "nobody can read it: let it write a file",
+    "matrix": "it runs once",
+    "cache": "it runs in every run",
+    "files": "it runs in every run",
+    "packages": "it runs in every run",
+    "executor": "it runs on a thread or is a process of its own",
+}
 _AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
 _KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
 
@@ -113,7 +127,7 @@ SETTINGS = (
 )
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
-    "nodes": "a node",
+    **dict.fromkeys(("nodes", *LAST_SECTIONS), "a node"),
     "params": "a parameter",
     "inputs": "an input",
     "env": "an environment variable",
@@ -147,7 +161,11 @@ def name_of(path: Keys) -> str:
     last = path[-1]
     if isinstance(last, int):
         return f"an item of '{path[-2]}'"
-    sort = {"nodes": "node ", "params": "parameter "}.get(str(path[0]), "") if len(path) == 2 else ""
+    sort = (
+        {**dict.fromkeys(("nodes", *LAST_SECTIONS), "node "), "params": "parameter "}.get(str(path[0]), "")
+        if len(path) == 2
+        else ""
+    )
     if not sort and len(path) >= 2 and path[-2] in _NAMED and (path[0] != "nodes" or len(path) == 4):
         sort = f"{_NAMED[str(path[-2])]} "
     return f"{sort}'{ellipsize(last)}'"
@@ -160,6 +178,8 @@ def thing_in(path: Keys) -> str:
 
 def place_of(path: Keys) -> str:
     """Return the name of the mapping at this path for a message about its keys, such as "a node"."""
+    if len(path) == 2 and path[0] in LAST_SECTIONS:
+        return f"a node under '{path[0]}'"
     if not path or (len(path) == 2 and path[0] in ("nodes", "params")):
         return thing_in(path[:1]) if path else "a pipeline file"
     return f"'{path[-1]}'"
@@ -167,6 +187,8 @@ def place_of(path: Keys) -> str:
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
+    if len(path) == 2 and path[0] in LAST_SECTIONS and (word := meant(key, _NOT_LAST)) and meant(key, known) is None:
+        return _NOT_LAST[word]
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)

@@ -15,6 +15,7 @@ from nfrun.core.errors import Cause
 from nfrun.core.events import (
     JSON_KEYS,
     NOTHING,
+    AllNodesEnded,
     AttemptStopped,
     Event,
     Failure,
@@ -103,9 +104,10 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
     ),
     (
         NodeFailed(1.0, "a", 1, FAILURE, 0.5),
-        {"event": "node_failed", "at": 1.0, "node": "a", "attempt": 1, "failure": FAILURE_JSON, "took": 0.5},
+        {"event": "node_failed", "at": 1.0, "node": "a", "attempt": 1, "failure": FAILURE_JSON, "took": 0.5}
+        | {"tolerated": False},
     ),
-    (NodeSkipped(1.0, "b", "a"), {"event": "node_skipped", "at": 1.0, "node": "b", "because": "a"}),
+    (NodeSkipped(1.0, "b", "a"), {"event": "node_skipped", "at": 1.0, "node": "b", "because": "a", "tolerated": False}),
     (NodeCancelled(1.0, "b", "why"), {"event": "node_cancelled", "at": 1.0, "node": "b", "why": "why"}),
     (
         AttemptStopped(1.0, "b", 3, "timeout"),
@@ -126,6 +128,10 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
     (
         NodeProgressed(1.0, "a", 3.0, None),
         {"event": "node_progressed", "at": 1.0, "node": "a", "done": 3.0, "total": None},
+    ),
+    (
+        AllNodesEnded(8.0, RunFinished(8.0, "ok")),
+        {"event": "all_nodes_ended", "at": 8.0, "end": {"at": 8.0, "status": "ok", "error": "", "kind": None}},
     ),
     (
         RunFinished(9.0, "failed", "disk full"),

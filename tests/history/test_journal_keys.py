@@ -30,7 +30,7 @@ LINES = (
     '{"event": "unfinished", "node": "b", "status": "failed", "failure": {"cause": "error", "type": "T",'
     ' "message": "m", "frames": [{"file": "s.py", "line": 1, "function": "f", "source": "x"}], "details": "d",'
     ' "inputs": ["i"], "errno": null}, "attempts": 1, "started": 0.5, "took": 0.25, "because": "", "reason": "why",'
-    ' "inputs": ["a", "c.x"]}',
+    ' "inputs": ["a", "c.x"], "tolerated": false}',
     '{"event": "ended", "status": "failed", "at": 10.5, "took": 0.75, "counts": {"ok": 1, "failed": 1}, "error": ""}',
 )
 HEADER = RunHeader("r", "p.yaml", 3, 1, 9.5, ("nfrun",), {"n": 1}, {"python": "3"}, "h")
