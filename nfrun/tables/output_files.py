@@ -13,7 +13,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
-from nfrun.core.values import mutable
+from nfrun.core.values import frozen, mutable
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
 from nfrun.tables.ipc import described, schema_line, size_of, write_file
@@ -67,6 +67,40 @@ def hashed(ref: OutputRef, table: pa.Table) -> OutputRef:
     content = Digest(table.schema)
     content.add(table)
     return replace(ref, digest=content.hexdigest(), schema_digest=content.schema_digest(table))
+
+
+@frozen
+class WriteResult:
+    """What became of an output that was written or hashed: its reference with the digest, or the error.
+
+    `written` says whether it has a file. `mapped` is the table in the file, None if nobody is to read it.
+    """
+
+    ref: OutputRef
+    written: bool = False
+    mapped: Any = None
+    error: HandoffError | None = None
+
+
+def write_stored(entry: StoredOutput, table: pa.Table, path: str, *, fsync: bool = False) -> WriteResult:
+    """Write the table of an output to its file at `path`, or compute the digest alone if it gets no file.
+
+    Stops before the next batch if the output is released.
+    """
+    ref, written = entry.ref, False
+
+    def stop_if_released() -> None:
+        if entry.released:
+            raise HandoffError("nobody needs it any more")
+
+    try:
+        if ref.path is None and not entry.file_requested:
+            return WriteResult(hashed(ref, table))
+        file = write_file(table, path, stop_if_released, fsync=fsync)
+        written, ref = True, file.described(ref)
+        return WriteResult(ref, True, None if entry.no_readers else file.opened(path))
+    except Exception as error:  # any error must reach the callers that wait for this output
+        return WriteResult(ref, written, error=failed_write(error, ref.id, ref.bytes))
 
 
 def write_output(

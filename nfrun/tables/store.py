@@ -11,9 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pyarrow as pa
@@ -22,11 +20,11 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.system.atomic_files import remove_partials
-from nfrun.system.checksums import file_checksum
 from nfrun.system.runtime import available_memory
 from nfrun.system.threads import start_thread
-from nfrun.tables.ipc import open_file, write_file
-from nfrun.tables.output_files import StoredOutput, failed_write, hashed, in_memory, output_path, write_output
+from nfrun.tables.checksum_thread import ChecksumThread
+from nfrun.tables.ipc import open_file
+from nfrun.tables.output_files import StoredOutput, in_memory, output_path, write_output, write_stored
 from nfrun.tables.stored_form import as_registered, is_streamed
 from nfrun.tables.write_queue import Key, WriteQueue
 
@@ -84,10 +82,7 @@ class TableStore:
         self._change = threading.Condition(self._lock)
         self._work = threading.Condition(self._lock)  # wakes the writer only when there is work for it
         self._writer: threading.Thread | None = None
-        self._unchecked: SimpleQueue[StoredOutput | None] = SimpleQueue()  # files to read for their checksums
-        self._unchecked_count = 0
-        if persistent:  # on a thread of its own, so that neither nodes nor the writer wait for it
-            start_thread(self._take_checksums, "nfrun-checksums")
+        self._checksums = ChecksumThread(self._change, self._publish) if persistent else None
 
     # -- called by nodes -------------------------------------------------------------------------------------------
 
@@ -223,9 +218,11 @@ class TableStore:
 
         Outputs that are written only under pressure do not count. Without `seconds`, wait without limit.
         """
-        queue = self._write_queue
+        queue, checksums = self._write_queue, self._checksums
         with self._lock:
-            return self._change.wait_for(lambda: not (queue.has_work() or self._busy or self._unchecked_count), seconds)
+            return self._change.wait_for(
+                lambda: not (queue.has_work() or self._busy or (checksums and checksums.pending)), seconds
+            )
 
     def close(self, *, wait: bool = True) -> None:
         """Stop the writer thread and drop all tables. Only the files of retained outputs stay, or all if persistent.
@@ -245,7 +242,8 @@ class TableStore:
             self._work.notify()
         if self._writer is not None:
             self._writer.join(None if wait else _CLOSE_SECONDS)
-        self._unchecked.put(None)
+        if self._checksums is not None:
+            self._checksums.close()
         with self._lock:
             self._entries.clear()
         remove_partials(self._folder)  # of attempts that were detached while they wrote
@@ -296,10 +294,13 @@ class TableStore:
 
     def _complete(self, entry: StoredOutput) -> None:
         """Publish a committed output; in a persistent store, when the checksum of its file is taken."""
-        if entry.ref.checksum is None and self.persistent and not entry.temporary:
-            self._unchecked_count += 1
-            self._unchecked.put(entry)
+        if entry.ref.checksum is None and self._checksums is not None and not entry.temporary:
+            self._checksums.add(entry, self._path_of(entry.ref))
         else:
+            self._on_published(entry.ref)
+
+    def _publish(self, entry: StoredOutput) -> None:
+        if not entry.released:
             self._on_published(entry.ref)
 
     def _enqueue(self, entry: StoredOutput) -> None:
@@ -314,17 +315,7 @@ class TableStore:
             self._writer = start_thread(self._run_writer, "nfrun-writer")
         self._work.notify()
 
-    # -- the threads of the store ----------------------------------------------------------------------------------
-
-    def _take_checksums(self) -> None:
-        while (entry := self._unchecked.get()) is not None:
-            with suppress(Exception):  # the journal writer, which needs the checksum, reports this error
-                entry.ref = replace(entry.ref, checksum=file_checksum(self._path_of(entry.ref)))
-            with self._lock:
-                self._unchecked_count -= 1
-                if not entry.released:
-                    self._on_published(entry.ref)
-                self._change.notify_all()
+    # -- the writer thread -----------------------------------------------------------------------------------------
 
     def _run_writer(self) -> None:
         with suppress(Exception):  # too many open files, for instance: then each write fails
@@ -351,43 +342,27 @@ class TableStore:
                     pa.default_memory_pool().release_unused()
 
     def _write(self, entry: StoredOutput) -> None:
-        error: HandoffError | None = None
-        written, mapped, ref, path = False, None, entry.ref, self._path_of(entry.ref)
+        path = self._path_of(entry.ref)
         table = entry.table  # keeps the table alive, so that it is freed after the lock is released
-
-        def stop_if_released() -> None:
-            if entry.released:
-                raise HandoffError("nobody needs it any more")
-
-        try:
-            if entry.ref.path is not None or entry.file_requested:
-                file = write_file(table, path, stop_if_released, fsync=self.fsync)
-                written = True
-                ref = file.described(ref)
-                if not entry.no_readers:
-                    mapped = file.opened(path)
-            else:
-                ref = hashed(ref, table)
-        except Exception as failed:  # any error must reach the callers that wait for this output
-            error = failed_write(failed, entry.ref.id, entry.ref.bytes)
+        done = write_stored(entry, table, path, fsync=self.fsync)
         with self._lock:
             released, first = entry.released, entry.ref.digest is None
-            entry.ref, entry.written, entry.error = ref, written, error
-            if first and entry.committed and not error and not released:
+            entry.ref, entry.written, entry.error = done.ref, done.written, done.error
+            if first and entry.committed and not done.error and not released:
                 self._complete(entry)
-            if written and (released or (entry.no_readers and entry.temporary)):
+            if done.written and (released or (entry.no_readers and entry.temporary)):
                 self._write_queue.unlink(path)
             if released or entry.no_readers:
                 entry.table = None
                 if entry.no_readers and self._entries.get(entry.key) is entry:
                     del self._entries[entry.key]
                     self._temporary_bytes -= entry.ref.bytes if entry.temporary else 0
-            elif mapped is not None and self._mode != "memory":
-                entry.table = mapped  # from now on all readers share the pages of the file
+            elif done.mapped is not None and self._mode != "memory":
+                entry.table = done.mapped  # from now on all readers share the pages of the file
             self._write_queue.finish(entry.key)
             self._change.notify_all()
-        if error and not released:
-            self._on_error(error)
+        if done.error and not released:
+            self._on_error(done.error)
 
     def _register(self, ref: OutputRef) -> None:
         path = Path(self._path_of(ref))

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import nfrun.tables.store
+import nfrun.tables.output_files
 from nfrun.cache.run_cache import RunCache
 from nfrun.core.events import Event, NodeCancelled, NodeFinished, NodeStarted, Outcome, OutputPublished, RunFinished
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
@@ -90,13 +90,13 @@ class Trial:
 def test_an_end_is_reported_when_it_is_in_the_journal_and_all_else_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, write_file = threading.Event(), nfrun.tables.store.write_file
+    go_on, write_file = threading.Event(), nfrun.tables.output_files.write_file
 
     def held(*arguments: Any, **options: Any) -> Any:
         assert go_on.wait(10)
         return write_file(*arguments, **options)
 
-    monkeypatch.setattr(nfrun.tables.store, "write_file", held)
+    monkeypatch.setattr(nfrun.tables.output_files, "write_file", held)
     trial = Trial(tmp_path)
     listener = trial.listener
     thread = threading.Thread(target=trial.go, daemon=True)
@@ -122,7 +122,7 @@ def test_a_run_whose_output_cannot_be_written_reports_all_events_and_fails(
     def full(*arguments: Any, **options: Any) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nfrun.tables.store, "write_file", full)
+    monkeypatch.setattr(nfrun.tables.output_files, "write_file", full)
     trial = Trial(tmp_path)
     trial.go()
     assert trial.listener.nodes(NodeFinished) == []

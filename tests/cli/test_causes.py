@@ -179,7 +179,7 @@ def test_a_bug_in_the_gate_of_the_events_fails_the_run(
     "refused",
     [
         "history.journal.Journal.finished",  # the journal
-        "tables.store.write_file",  # an output
+        "tables.output_files.write_file",  # an output
         "tables.file_io.write_table",  # the file of a `write` node
     ],
 )

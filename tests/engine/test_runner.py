@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from single_thread import SingleThread
 
-import nfrun.tables.store
+import nfrun.tables.output_files
 from bench.random_plans import random_plan
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import (
@@ -472,14 +472,14 @@ def test_a_cancel_before_the_first_node_does_not_hang(tmp_path: Path) -> None:
 
 
 def block_writes(monkeypatch: pytest.MonkeyPatch, release: threading.Event) -> threading.Event:
-    begun, real = threading.Event(), nfrun.tables.store.write_file
+    begun, real = threading.Event(), nfrun.tables.output_files.write_file
 
     def write(value: Any, path: Path, *rest: Any, **more: Any) -> Any:
         begun.set()
         assert release.wait(20)
         return real(value, path, *rest, **more)
 
-    monkeypatch.setattr(nfrun.tables.store, "write_file", write)
+    monkeypatch.setattr(nfrun.tables.output_files, "write_file", write)
     return begun
 
 

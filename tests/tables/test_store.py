@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import nfrun.tables.checksum_thread
 import nfrun.tables.output_files
-import nfrun.tables.store
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
@@ -60,7 +60,7 @@ class WriteBlocker:
     """Blocks every write until `open` is set. `started` is set when a write is blocked."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, module: Any = nfrun.tables.store, name: str = "write_file"
+        self, monkeypatch: pytest.MonkeyPatch, module: Any = nfrun.tables.output_files, name: str = "write_file"
     ) -> None:
         self.started, self.open = threading.Event(), threading.Event()
         self.paths: list[str] = []
@@ -171,7 +171,8 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     read: list[str] = []
-    monkeypatch.setattr(nfrun.tables.store, "file_checksum", lambda path: read.append(path) or file_checksum(path))
+    module = nfrun.tables.checksum_thread
+    monkeypatch.setattr(module, "file_checksum", lambda path: read.append(path) or file_checksum(path))
     emitted = StoreEvents()
     store = TableStore(tmp_path / "run", mode=mode, persistent=True, on_published=emitted.published.append)
     large, wide = (
@@ -198,7 +199,8 @@ def test_a_persistent_store_publishes_checksums_and_reads_a_file_at_most_once_fo
 
 
 def test_the_run_waits_for_checksums_and_readers_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocker, emitted = WriteBlocker(monkeypatch, name="file_checksum"), StoreEvents()
+    blocker = WriteBlocker(monkeypatch, nfrun.tables.checksum_thread, "file_checksum")
+    emitted = StoreEvents()
     store = TableStore(tmp_path / "run", persistent=True, on_published=emitted.published.append)
     large = pa.table({f"n{i}": range(500) for i in range(50)})  # of many parts
     refs = [store.publish(name, 1, large) for name in "ab"]
@@ -714,7 +716,7 @@ def test_a_publish_after_close_leaves_nothing(make: Any, mode: str) -> None:
 
 
 def test_a_publish_during_close_leaves_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocker = WriteBlocker(monkeypatch, nfrun.tables.output_files)
+    blocker = WriteBlocker(monkeypatch)
     store, emitted = make(mode="mmap", retained=frozenset({"a"}))
     thread, results = in_thread(lambda: store.publish("a", 1, MANY))
     assert blocker.started.wait(10)
