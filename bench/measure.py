@@ -172,3 +172,25 @@ def run_fresh(*arguments: str) -> tuple[float, str]:
     command = [sys.executable, "-m", "nfrun", *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return time.perf_counter() - began, done.stdout
+
+
+def print_line(line: Line) -> None:
+    """Print a row of the results."""
+    verdict = {True: "holds", False: "MISSED", None: ""}[line.holds]
+    figures = f"{line.measured}  against {line.against}"
+    print(f"{line.what:<64} {line.ratio:>8.3f} {line.bar:>8} {verdict:<7} {figures}", flush=True)
+
+
+def touch_pages(folder: Path, size: int) -> None:
+    """Write a file of `size` bytes and remove it, so that what is measured next finds memory for its files.
+
+    A virtual machine may give free memory back to its host. To get it again took six times as long as to write the
+    file, and whichever variant came first paid for it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scrap = folder / "scrap"
+    block = bytes(1 << 20)
+    with scrap.open("wb") as file:
+        for _ in range(size // len(block) + 1):
+            file.write(block)
+    scrap.unlink()

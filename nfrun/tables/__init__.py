@@ -2,12 +2,11 @@
 
 `store.py` keeps the outputs of a run. `frozen.py` copies memory that a node could still change, and `stored_form.py`
 and `dictionaries.py` give tables the form that readers of their files get. `write_queue.py` orders the writes of
-outputs, `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py` reads those again whose checksums
-are not known then. `worker_store.py` is the store inside a worker process;
-`json_store.py` passes JSON, for comparison; `handoffs.py` names the store of each handoff. `file_io.py` reads and
-writes the user's files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format. `digest.py`
-hashes content. `gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the versions of
-files.
+outputs, `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py` reads those again that have no
+checksum then. `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison;
+`handoffs.py` names the store of each handoff. `file_io.py` reads and writes the user's files: Parquet, CSV, JSON lines,
+Arrow; `file_writers.py` has the writer of each format. `digest.py` hashes content. `gathered.py` puts the tables of
+cells together. `remote_versions.py` asks services for the versions of files.
 
 Other packages use:
 
