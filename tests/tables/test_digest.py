@@ -27,15 +27,15 @@ def decimals(bits: int, digits: int) -> tuple[pa.DataType, st.SearchStrategy[Any
 
 
 class Tagged(pa.ExtensionType):  # type: ignore[misc]
-    def __init__(self) -> None:
-        super().__init__(pa.int32(), "test.tagged")
+    def __init__(self, storage: pa.DataType | None = None) -> None:
+        super().__init__(storage or pa.int32(), "test.tagged")
 
     def __arrow_ext_serialize__(self) -> bytes:
         return b"v1"
 
     @classmethod
     def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> Tagged:
-        return cls()
+        return cls(storage_type)
 
 
 SMALL = st.integers(-100, 100)
@@ -413,6 +413,7 @@ def nestings(array: pa.Array) -> list[pa.Array]:
         pa.MapArray.from_arrays(OFFSETS, key, array),
         pa.UnionArray.from_sparse(pa.array([0] * 4, pa.int8()), [array]),
         pa.StructArray.from_arrays([pa.ListArray.from_arrays(OFFSETS, array)], ["x"]),
+        pa.ExtensionArray.from_storage(Tagged(array.type), array),
     ]
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from nfrun.core.pipeline import OutputId
+from nfrun.tables.dictionaries import with_one_dictionary_each
 from nfrun.tables.digest import table_digest
 from nfrun.tables.formats import FormatError
 from nfrun.tables.frozen import frozen, frozen_output
@@ -259,6 +260,13 @@ def test_all_readers_see_the_same(tmp_path: Path, name: str, batches: bool) -> N
     assert not wrong
     assert digests == {ref.digest}
     assert found["worker"][2] == table.to_pylist()
+
+
+def test_a_dictionary_that_chunks_share_is_kept_once() -> None:
+    chunks = dictionary([0, 1], ["a", None]), dictionary([0], ["b"]), dictionary([1, 0], ["a", None])
+    column = with_one_dictionary_each(column_of(*chunks))["x"]
+    assert [chunk.dictionary.to_pylist() for chunk in column.chunks] == [["a", None, "b"]] * 3
+    assert column.to_pylist() == ["a", None, "b", None, "a"]
 
 
 SLICES: dict[str, tuple[pa.Array, Callable[[Any], Any]]] = {
