@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, RunHeader, UnfinishedNode
+from nfrun.history.journal import FinishedNode, FinishedOutput, RunHeader, UnfinishedNode
 from nfrun.history.prune import plan_prune
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import JOURNAL, LOGS, WorkDir
@@ -46,22 +47,17 @@ class Trial:
         the tables `read` as inputs, by their nodes.
         """
         self.number += 1
-        folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
-        written = Journal(folder)
-        if journal:
-            written.started(RunHeader(folder.name, pipeline, self.number, version))
+        header = RunHeader(f"20260101-{self.number:06}-abcdef", pipeline, self.number, version)
+        ends = []
         for node in nodes:
-            file = f"{node}.1.arrow"
-            if tables and outputs and not home:
-                (folder / file).write_bytes(b"." * PAGE)
-            of_node = FinishedOutput(OutputId(node), 1, 8, "", f"d {node}", PAGE, "", file, home=home, shown=shown)
+            file, content = f"{node}.1.arrow", f"d {node}"
+            output = FinishedOutput(OutputId(node), 1, 8, "", content, PAGE, "", file, home=home, shown=shown)
             inputs = {f"input {name}": f"d {name} " for name in read} if node == nodes[-1] else {}
-            given = (of_node,) if outputs else ()
-            written.finished(FinishedNode(node, f"{key} {node}", inputs, given, {}, cached=node in cached))
-        written.unfinished(unfinished)
-        if ended:
-            written.ended(ended)
-        written.close()
+            given = (output,) if outputs else ()
+            ends.append(FinishedNode(node, f"{key} {node}", inputs, given, {}, cached=node in cached))
+        folder = write_run(self.work, header, ends, unfinished=unfinished, ended=ended, is_torn=not journal)
+        for table in folder.glob("*.arrow") if not tables else ():
+            table.unlink()
         return folder
 
     def pruned(self, *, budget: int = 1 << 40, everything: bool = False) -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from written_run import write_run
 
 from nfrun.core.pipeline import OutputId, Pipeline
 from nfrun.history import run_index
@@ -56,18 +57,8 @@ class Trial:
         """Make a run in which these nodes finished, each with a file that it made itself."""
         self.number += 1
         number = self.number if number is None else number
-        folder = self.work.make_run_folder(f"20260101-{self.number:06}-abcdef")
-        journal = Journal(folder)
-        journal.started(RunHeader(folder.name, pipeline, number, at=1000.0 + number))
-        for node in nodes:
-            for output in node.outputs:
-                if output.file and not output.home:
-                    (folder / output.file).write_bytes(b"." * output.size)
-            journal.finished(node)
-        journal.unfinished(unfinished)
-        if ended:
-            journal.ended(ended)
-        journal.close()
+        header = RunHeader(f"20260101-{self.number:06}-abcdef", pipeline, number, at=1000.0 + number)
+        folder = write_run(self.work, header, nodes, unfinished=unfinished, ended=ended)
         if save:
             with self.index() as index:
                 index.save()

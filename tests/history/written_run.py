@@ -1,0 +1,38 @@
+"""Writes what a run leaves in a work folder, without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nfrun.history.journal import FinishedNode, Journal, RunHeader, UnfinishedNode
+from nfrun.history.work_dir import WorkDir
+
+
+def write_run(
+    work: WorkDir,
+    header: RunHeader,
+    nodes: Iterable[FinishedNode] = (),
+    *,
+    unfinished: Sequence[UnfinishedNode] = (),
+    ended: str = "ok",
+    is_torn: bool = False,
+) -> Path:
+    """Write the journal of a run, and a file for each output that it has made itself. Returns its folder.
+
+    With an empty `ended` the journal has no end, and if it `is_torn` no first line.
+    """
+    folder = work.make_run_folder(header.run)
+    journal = Journal(folder)
+    if not is_torn:
+        journal.started(header)
+    for node in nodes:
+        for output in node.outputs:
+            if output.file and not output.home:
+                (folder / output.file).write_bytes(b"." * output.size)
+        journal.finished(node)
+    journal.unfinished(unfinished)
+    if ended:
+        journal.ended(ended)
+    journal.close()
+    return folder
