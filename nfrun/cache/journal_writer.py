@@ -321,7 +321,7 @@ class JournalWriter:
             getattr(event, "duration", event.at - last),
             getattr(event, "because", "") or getattr(event, "why", ""),
             self._redact(self._reason(event.node)) if reason is None else reason,
-            tuple(dict.fromkeys(item.output for item in self._specs[event.node].inputs)),
+            tuple(dict.fromkeys(output for item in self._specs[event.node].inputs for output in item.outputs)),
             getattr(event, "tolerated", False),
         )
 

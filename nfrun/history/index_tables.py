@@ -148,7 +148,8 @@ class JournalRows:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
             self._entries.append((line["node"], line.get("home") or self._id, start, length))
-        elif kind == "unfinished":
+        elif kind == "unfinished" and not (line["status"] == "skipped" and line.get("tolerated")):
+            # Without those that a condition left out: the next run goes on without them, too.
             self._needed.update(line.get("inputs", ()))
         elif kind == "started":
             self._header = header_of(line)

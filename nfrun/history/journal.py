@@ -98,8 +98,8 @@ class UnfinishedNode:
 
     `failure` is None unless it failed. `started` is in seconds since the run began, None if it never started, and
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
-    cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it reads. `tolerated`:
-    that it failed or was skipped does not let the run fail. Older journals have neither of these.
+    cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
+    `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
     """
 
     node: str

@@ -329,7 +329,8 @@ def test_it_is_recorded_when_and_why_a_node_ran_and_which_outputs_are_shown(tmp_
 
 def test_nodes_that_did_not_finish_are_recorded_before_it_is_reported(tmp_path: Path) -> None:
     names = [f"n{number}" for number in range(12)]
-    nodes = [*map(node, names), node("s", "n0", "n1", "n0"), node("c"), node("r")]
+    inputs = (Input("x", OutputId("n0"), alternative=OutputId("n1")), Input("y", OutputId("n0")))
+    nodes = [*map(node, names), replace(node("s"), inputs=inputs), node("c"), node("r")]
     trial = Trial(tmp_path, *nodes, reason=lambda name: f"why {name}")
     trial.emit(*(NodeStarted(0.5, name, 1) for name in (*names, "r")))
     events = [NodeFailed(1.5, name, 1, FAILURE, 1.0) for name in names]

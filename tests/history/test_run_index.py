@@ -265,7 +265,11 @@ def test_what_unfinished_nodes_of_the_last_run_read_is_protected(trial: Trial) -
     def entry(name: str) -> FinishedNode:
         return replace(finished(name), outputs=(replace(finished(name).outputs[0], shown=False),))
 
-    unfinished = [UnfinishedNode("x", "failed", inputs=("a",)), UnfinishedNode("y", "skipped", inputs=("x", "b"))]
+    unfinished = [
+        UnfinishedNode("x", "failed", inputs=("a",)),
+        UnfinishedNode("y", "skipped", inputs=("x", "b")),
+        UnfinishedNode("z", "skipped", inputs=("c",), tolerated=True),
+    ]
     folder = trial.run(*map(entry, "abc"), unfinished=unfinished, ended="failed")
 
     def protected() -> list[str]:
