@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from nfrun.__main__ import main
+from nfrun.code.source_import import forget_imported
 from nfrun.core.events import Failure, NodeStarted, Outcome
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.engine.attempt import AttemptRunner
@@ -168,10 +169,10 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             patch.setattr(
                 "nfrun.system.process_exit.leave_process", lambda code, at_once: sys.exit(code)
             )  # this process must not exit
-            patch.delitem(sys.modules, "steps", raising=False)  # another test may have imported its own
+            forget_imported()  # another test may have imported its own
             with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)
-            sys.modules.pop("steps", None)
+            forget_imported()
         gc.unfreeze()
         gc.enable()
         return subprocess.CompletedProcess(arguments, int(exit_info.value.code or 0), *capsys.readouterr())

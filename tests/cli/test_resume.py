@@ -66,8 +66,8 @@ nodes:
 class Trial:
     """A folder with a pipeline, in which nfrun runs."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, here: Here) -> None:
+        self.path, self._here = path, here
         self.write("steps.py", STEPS)
         self.write("p.yaml", PIPELINE)
 
@@ -80,6 +80,10 @@ class Trial:
         self.write(name, text.replace(old, new))
 
     def nfrun(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self._here(self.path, *words)
+
+    def process(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in a process of its own, which may be killed."""
         return subprocess.run(
             [sys.executable, "-m", "nfrun", *words],
             check=False,
@@ -114,8 +118,8 @@ class Trial:
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path)
+def trial(tmp_path: Path, here: Here) -> Trial:
+    return Trial(tmp_path, here)
 
 
 def test_resume_after_a_failure_runs_only_the_missing_nodes(trial: Trial) -> None:
@@ -392,7 +396,7 @@ def die(table, context):
     trial.write(
         "p.yaml", (trial.path / "p.yaml").read_text() + '  die: {python: "steps:die", inputs: {table: double}}\n'
     )
-    killed = trial.nfrun("run", "p.yaml")
+    killed = trial.process("run", "p.yaml")
     assert killed.returncode != 0
     assert trial.calls == ["numbers", "double"]
     (left,) = trial.path.glob(".nfrun/runs/*/scratch/die.1.*/left")
@@ -424,7 +428,7 @@ def die():
           save: {write: out/n.jsonl, inputs: [numbers]}
         """,
     )
-    assert trial.nfrun("run", "p.yaml").returncode != 0
+    assert trial.process("run", "p.yaml").returncode != 0
     (left,) = (trial.path / "out").iterdir()
     assert left.name.startswith(".nfrun-")
     assert trial.statuses("--resume")["save"] == "ok"
@@ -750,6 +754,7 @@ def test_a_durable_run_syncs_files_reused_from_a_run_that_was_not(
 ) -> None:
     trial.write("p.yaml", (trial.path / "p.yaml").read_text() + "  save: {write: out/n.csv, inputs: [double]}\n")
     trial.run()
+    synced.clear()
     (first,) = (trial.path / ".nfrun/runs").iterdir()
     done = here(trial.path, "run", "p.yaml", "--durable", "--resume", "--keep", "--json")
     assert {node["status"] for node in json.loads(done.stdout)["nodes"].values()} == {"reused"}
@@ -786,19 +791,19 @@ def test_a_run_with_an_incomplete_journal_fails(
 
 
 def test_a_journal_that_cannot_be_written_ends_the_run(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def full(self: Journal, finished: object) -> None:
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Journal, "finished", full)
-    monkeypatch.chdir(trial.path)
-    (trial.path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text("nodes: {a: {run: 'true'}, b: {run: 'true', needs: a}}\n")
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     assert commands.execute("run", {"pipeline": "p.yaml"}) == 74
     assert {number: signal.getsignal(number) for number in before} == before
     err = capfd.readouterr().err
-    (run,) = (trial.path / ".nfrun/runs").iterdir()
+    (run,) = (tmp_path / ".nfrun/runs").iterdir()
     assert f"nfrun: cannot write {run}/journal.jsonl: No space left on device\n" in err
     assert "Traceback" not in err
 
