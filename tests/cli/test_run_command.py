@@ -69,12 +69,16 @@ nodes:
 class Folder:
     """A folder with pipelines in which nfrun runs."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, here: Here) -> None:
+        self.path, self._here = path, here
         (path / "steps.py").write_text(STEPS, encoding="utf-8")
         (path / "two.yaml").write_text(TWO, encoding="utf-8")
         (path / "failing.yaml").write_text(FAILING, encoding="utf-8")
         self.env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
+
+    def here(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run nfrun in this process."""
+        return self._here(self.path, *arguments)
 
     def nfrun(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -89,14 +93,15 @@ class Folder:
         )
 
     def document(self, *arguments: str) -> dict[str, Any]:
-        done = self.nfrun("run", *arguments, "--json")
+        """Run a pipeline in this process, and return its document."""
+        done = self.here("run", *arguments, "--json")
         document: dict[str, Any] = json.loads(done.stdout)
         return document
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def folder(tmp_path: Path, here: Here) -> Folder:
+    return Folder(tmp_path, here)
 
 
 def test_results_go_to_stdout_and_everything_else_to_stderr(folder: Folder) -> None:
@@ -120,13 +125,13 @@ def test_a_pipe_gets_colour_only_with_color_always(folder: Folder) -> None:
 
 
 def test_quiet_prints_nothing_unless_something_fails(folder: Folder) -> None:
-    done = folder.nfrun("run", "two.yaml", "-q")
+    done = folder.here("run", "two.yaml", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert "failing.yaml:3:3: node 'bad' failed" in folder.nfrun("run", "failing.yaml", "-q").stderr
+    assert "failing.yaml:3:3: node 'bad' failed" in folder.here("run", "failing.yaml", "-q").stderr
 
 
 def test_the_json_document_is_all_of_stdout(folder: Folder) -> None:
-    document = folder.document("two.yaml", "-p", "count=5")
+    document = json.loads(folder.nfrun("run", "two.yaml", "-p", "count=5", "--json").stdout)
     assert document["status"] == "ok"
     assert document["name"] == "two"
     assert [stage["nodes"] for stage in document["stages"]] == [["numbers"], ["double"]]
@@ -226,13 +231,14 @@ def test_nodes_that_print_a_lot_do_not_make_the_run_grow(folder: Folder) -> None
         ]
     (folder.path / "p.yaml").write_text(f"params: {{count: 0}}\nnodes: {{{', '.join(nodes)}}}\n")
     # One node at a time: the log ends in memory take some megabytes per node.
-    little, much = (folder.document("p.yaml", "-j", "1", "-p", f"count={count}") for count in (0, 30_000_000))
+    words = ("run", "p.yaml", "--json", "-j", "1", "-p")
+    little, much = (json.loads(folder.nfrun(*words, f"count={count}").stdout) for count in (0, 30_000_000))
     assert {node["status"] for node in much["nodes"].values()} == {"ok"}
     assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
 
 
 def test_every_event_is_a_line_of_json(folder: Folder) -> None:
-    assert folder.nfrun("run", "two.yaml", "-q", "--events", "events.jsonl").returncode == 0
+    assert folder.here("run", "two.yaml", "-q", "--events", "events.jsonl").returncode == 0
     lines = [json.loads(line) for line in (folder.path / "events.jsonl").read_text().splitlines()]
     names = [line["event"] for line in lines]
     assert names[0] == "run_started"
@@ -267,7 +273,7 @@ def test_an_invalid_memory_size_is_a_usage_error(folder: Folder, here: Here, siz
 
 
 def test_a_failure_is_printed_last_with_frames_and_inputs(folder: Folder) -> None:
-    done = folder.nfrun("run", "failing.yaml", "-j", "1", "--schedule", "sequential")
+    done = folder.here("run", "failing.yaml", "-j", "1", "--schedule", "sequential")
     assert done.returncode == 1
     assert (
         without_time(done.stderr[done.stderr.index("not started") :])
@@ -310,7 +316,7 @@ def test_after_a_failure_no_node_starts_without_keep_going(folder: Folder) -> No
 def test_a_module_that_fails_to_import_shows_the_users_own_lines(folder: Folder) -> None:
     (folder.path / "broken.py").write_text("import steps\n\nsteps.nothing()\n\ndef go():\n    pass\n")
     (folder.path / "p.yaml").write_text("nodes: {a: {python: 'broken:go'}}\n")
-    done = folder.nfrun("run", "p.yaml", "-q")
+    done = folder.here("run", "p.yaml", "-q")
     assert done.returncode == 1
     assert without_time(done.stderr) == (
         "\np.yaml:1:9: node 'a' failed: AttributeError: module 'steps' has no attribute 'nothing'\n"
@@ -422,7 +428,7 @@ def test_a_run_works_with_closed_streams(folder: Folder, redirections: str) -> N
 
 
 def test_an_events_file_that_cannot_be_made_is_an_io_error(folder: Folder) -> None:
-    done = folder.nfrun("run", "two.yaml", "--events", "no/such/folder/events")
+    done = folder.here("run", "two.yaml", "--events", "no/such/folder/events")
     assert done.returncode == 74
     assert done.stderr == "nfrun: no/such/folder/events: No such file or directory\n"
 
@@ -639,7 +645,7 @@ def test_an_events_file_overwrites_only_events(folder: Folder, here: Here) -> No
     assert (folder.path / "steps.py").read_text() == before
     (folder.path / "events").touch()
     for _ in range(2):  # an empty file, or one with the events of an earlier run
-        assert folder.nfrun("run", "two.yaml", "--events", "events").returncode == 0
+        assert folder.here("run", "two.yaml", "--events", "events").returncode == 0
     lines = (folder.path / "events").read_text().splitlines()
     assert sum(json.loads(line)["event"] == "run_started" for line in lines) == 1
 
@@ -650,7 +656,7 @@ def test_parameters_from_a_json_file(folder: Folder) -> None:
         "with: {text: '${{ params.text }}'}}\n"
     )
     (folder.path / "p.json").write_text('{\t"text": "\\ud83d\\ude00",\n\t"count": 3\n}')
-    done = folder.nfrun("run", "json.yaml", "--params-file", "p.json")
+    done = folder.here("run", "json.yaml", "--params-file", "p.json")
     assert done.returncode == 0, done.stderr
     assert (folder.path / "text").read_text(encoding="utf-8") == "\U0001f600"
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from conftest import Here
 from project import BROKEN, Project, new_project
 
 
@@ -51,8 +52,8 @@ def test_several_outputs_come_as_a_dictionary(kept: Project) -> None:
     assert said(kept, "parts", "print({name: t.num_rows for name, t in rerun().items()})") == ["{'low': 1, 'high': 2}"]
 
 
-def test_rerun_imports_the_code_again(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_rerun_imports_the_code_again(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run()
     script = """
 import os
@@ -72,8 +73,8 @@ def test_a_node_without_inputs_has_its_values(kept: Project) -> None:
     assert said(kept, "numbers", "print(count, rerun(count=1).to_pylist())") == ["3 [{'n': 0, 'name': 'n0'}]"]
 
 
-def test_the_parameters_are_those_of_the_run(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_the_parameters_are_those_of_the_run(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run("-p", "count=5")
     project.run()
     assert said(project, "numbers", "print(count)") == ["3"]
@@ -111,8 +112,8 @@ def test_a_node_without_inputs_and_without_outputs_can_be_run_again(kept: Projec
     assert said(kept, "told", "print(rerun())") == ["None"]
 
 
-def test_an_error_in_the_node_shows_the_users_frames(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_an_error_in_the_node_shows_the_users_frames(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run()
     project.edit("trial.yaml", "\noutputs:", BROKEN)
     done = project.nfrun("shell", "broken", stdin="rerun()\nprint('not reached')")
@@ -139,8 +140,8 @@ def test_an_error_in_the_script_and_its_exit_code_are_those_of_python(kept: Proj
     assert kept.nfrun("shell", "double", stdin="exit()").returncode == 0
 
 
-def test_code_that_cannot_be_imported_leaves_the_inputs(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_code_that_cannot_be_imported_leaves_the_inputs(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run()
     project.write("steps.py", f"{(tmp_path / 'steps.py').read_text()}\nraise RuntimeError('not now')\n")
     done = project.nfrun("shell", "double", stdin="print(table.num_rows)")
@@ -148,8 +149,8 @@ def test_code_that_cannot_be_imported_leaves_the_inputs(tmp_path: Path) -> None:
     assert done.stderr == "nfrun: the code of the node cannot be loaded: RuntimeError: not now\n"
 
 
-def test_secrets_are_asked_from_the_environment(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_secrets_are_asked_from_the_environment(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.edit("trial.yaml", "env: {GREETING: hello}", 'secrets: [WORD]\nenv: {GREETING: "${{ secrets.WORD }}"}')
     done = project.nfrun("run", "trial.yaml", "-q", "--keep", WORD="magical")
     assert done.returncode == 0, done.stderr
@@ -159,8 +160,8 @@ def test_secrets_are_asked_from_the_environment(tmp_path: Path) -> None:
     assert said(project, "drawn", "print(rerun().to_pylist()[0]['env'])", WORD="magical") == ["magical"]
 
 
-def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_again(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_again(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run("-p", "count=5")
     project.table(1, "numbers").unlink()
     done = project.nfrun("shell", "double", stdin="print(1)")
@@ -172,8 +173,8 @@ def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_aga
     assert said(project, "double", "print(table.num_rows)", "--run", "1") == ["5"]
 
 
-def test_a_damaged_table_is_an_error(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_a_damaged_table_is_an_error(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.run()
     file = project.damage(1, "numbers")
     done = project.nfrun("shell", "double", stdin="print(table)")
@@ -202,8 +203,8 @@ def test_what_is_not_there_is_named(kept: Project, words: list[str], message: st
     assert "Traceback" not in done.stderr
 
 
-def test_an_input_whose_node_failed_is_an_error(tmp_path: Path) -> None:
-    project = new_project(tmp_path)
+def test_an_input_whose_node_failed_is_an_error(tmp_path: Path, here: Here) -> None:
+    project = new_project(tmp_path, here)
     project.edit("trial.yaml", "\noutputs:", BROKEN)
     project.run(code=1)
     done = project.nfrun("shell", "after", stdin="print(1)")

@@ -22,8 +22,8 @@ class Edit:
     folder.
 
     `by` says how the change is looked at. `plan` asks before a second run what would run, and so does `main`, but there
-    the first run has the process to itself: modules have their own names in it. `run` runs again, and `command` does
-    both runs with the command line, each in a process of its own.
+    the first run has the process to itself: modules have their own names in it. `run` runs again. `command` does both
+    runs with the command line in the folder, and `process` too, each in a process of its own.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Edit:
     options: Mapping[str, Any] = field(default_factory=dict)
     options_after: Mapping[str, Any] | None = None
     act: Callable[[Path], object] = lambda folder: None
-    by: Literal["plan", "main", "run", "command"] = "plan"
+    by: Literal["plan", "main", "run", "command", "process"] = "plan"
     reason: str = ""  # a part of the reason that `plan --resume` gives for a node, if it matters
 
 

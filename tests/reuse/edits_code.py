@@ -679,7 +679,7 @@ def f(): return {'a': 1}
 
 ROWS: list[Edit] = [
     edited("the reason", F + G, "1", "2", runs_again=True, reason="the function steps:g changed"),
-    edited("by the command", F + G, "1", "2", runs_again=True, by="command"),
+    edited("by the command", F + G, "1", "2", runs_again=True, by="process"),
     edited("by a second run", F + G + "# 3", "3", "4", runs_again=False, by="run"),
     *edits(RUNS_AGAIN, "1", "2", runs_again=True),
     *edits(STAYS, "3", "4", runs_again=False),

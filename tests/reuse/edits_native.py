@@ -39,6 +39,6 @@ ROWS: list[Edit] = [
         files=STEPS,
         environ={"OMP_NUM_THREADS": "4"},
         runs_again=False,
-        by="command",
+        by="process",
     ),
 ]

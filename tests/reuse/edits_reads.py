@@ -194,7 +194,7 @@ ROWS = [
           "        os._exit(0)\n    os.wait()\n    return {'n': 1}", reason="the file data/a.csv changed"),
     reads("in a pool of processes of a worker", f"{HERE}from multiprocessing import Pool\n"
           "def read(name): return (HERE / name).read_text()\ndef f():\n    with Pool(1) as pool:\n"
-          "        return {'n': ''.join(pool.map(read, ['data/a.csv']))}", p=PROCESS, by="command"),
+          "        return {'n': ''.join(pool.map(read, ['data/a.csv']))}", p=PROCESS, by="process"),
     row("a file that a forked process writes", f"{HERE}from multiprocessing import get_context\n"
         "def write(): (HERE / 'out.txt').write_text('1')\ndef f():\n"
         "    process = get_context('fork').Process(target=write)\n    process.start()\n    process.join()\n"
@@ -216,8 +216,8 @@ ROWS = [
         "def g(): return {'n': 2}", {"data/a.csv": "x\n2\n"}, True,
         p='nodes:\n  a: {python: "steps:f"}\n  b: {python: "steps:g", needs: [a]}\n'),
     reads("by the command, read on import", f"{HERE}TEXT = (HERE / 'data/a.csv').read_text()\n"
-          "def f(): return {'n': TEXT}\ndef g(): return {'n': 1}", p=TWO, runs_again=["a"], by="command"),
-    reads("by the command, two nodes and one lru_cache", HERE + CACHED, p=TWO, by="command"),
+          "def f(): return {'n': TEXT}\ndef g(): return {'n': 1}", p=TWO, runs_again=["a"], by="process"),
+    reads("by the command, two nodes and one lru_cache", HERE + CACHED, p=TWO, by="process"),
     # -- files written
     row("a written file changes", f"{HERE}def f(): (HERE / 'out.txt').write_text('1'); return {{'n': 1}}",
         {"out.txt": "2"}, True, reason="the file out.txt, which it wrote, is gone or has changed"),

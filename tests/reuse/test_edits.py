@@ -88,8 +88,8 @@ def set_environ(variables: Mapping[str, str | None], monkeypatch: pytest.MonkeyP
 
 def run(folder: Path, row: Edit, options: Mapping[str, Any], here: Here) -> dict[str, str]:
     """Run the pipeline. Returns the nodes, each with "" if it was reused."""
-    if row.by in ("command", "main"):
-        return run_command(folder, options, here if row.by == "main" else in_a_process)
+    if row.by in ("command", "main", "process"):
+        return run_command(folder, options, in_a_process if row.by == "process" else here)
     nodes = run_pipeline(RunOptions(folder / "p.yaml", keep=True, **options)).record.nodes
     assert [node.failure for node in nodes.values() if node.failure] == []
     return {name: "" if node.status == "reused" else node.status for name, node in nodes.items()}
