@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -157,11 +158,19 @@ def without_time(text: str) -> str:
     return re.sub(r"^(\w+: (?:ok|failed|cancelled), .*, )[\d.]+ [mu]?s$", r"\1TIME", text, flags=re.MULTILINE)
 
 
+def wait_until(is_done: Callable[[], object], is_alive: Callable[[], object]) -> None:
+    """Wait until a process has done something. It must be alive until then."""
+    while not is_done():
+        assert is_alive(), "it has ended before"
+        time.sleep(0.002)  # a loop without a pause would take the time of the process
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """Run nfrun in this process, for tests that need no process of its own."""
 
     def nfrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environ = dict(os.environ)
         with monkeypatch.context() as patch:
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["nfrun", *arguments])
@@ -173,6 +182,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             with pytest.raises(SystemExit) as exit_info:
                 main(guarded=False)
             forget_imported()
+        os.environ.clear()
+        os.environ.update(environ)  # the command sets variables for its nodes
         gc.unfreeze()
         gc.enable()
         return subprocess.CompletedProcess(arguments, int(exit_info.value.code or 0), *capsys.readouterr())

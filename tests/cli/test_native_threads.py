@@ -141,10 +141,7 @@ def test_the_variables_of_the_file_and_of_the_node_stay(folder: Path) -> None:
     "words",
     [
         ["run", "two.yaml"],
-        ["run", "two.yaml", "--json"],
         ["run", "two.yaml", "--handoff", "json"],
-        ["run", "two.yaml", "--handoff", "mmap"],
-        ["run", "two.yaml", "--resume"],
         ["run", "two.yaml", "--executor", "process"],
         ["run", "two.yaml", "--executor", "auto"],
         ["bench", "two.yaml", "--repeat", "1"],

@@ -15,7 +15,7 @@ from typing import Any
 import pexpect
 import pyarrow as pa
 import pytest
-from conftest import Here, without_time
+from conftest import Here, wait_until, without_time
 
 STEPS = '''
 import asyncio
@@ -577,9 +577,7 @@ def _read_until(process: subprocess.Popen[str], text: str) -> None:
 
 def _content(process: subprocess.Popen[str], path: Path) -> str:
     """Wait until the file has content and return it."""
-    while not path.exists() or not path.read_text().strip():
-        assert process.poll() is None, "it ended without writing it"
-        os.sched_yield()
+    wait_until(lambda: path.exists() and path.read_text().strip(), lambda: process.poll() is None)
     return path.read_text()
 
 
@@ -622,14 +620,12 @@ def test_ctrl_c_on_a_terminal_counts_once(folder: Folder) -> None:
         timeout=60,
     )
     child.expect("b \\| hanging")
-    while not (folder.path / "listening").exists():
-        assert child.isalive()
+    wait_until((folder.path / "listening").exists, child.isalive)
     child.sendintr()
     child.expect("a told to stop: Ctrl-C")
     assert not (folder.path / "said").exists()
     (folder.path / "go").touch()
-    while not (folder.path / "said").exists():
-        assert child.isalive()
+    wait_until((folder.path / "said").exists, child.isalive)
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Here
+from conftest import Here, wait_until
 
 from nfrun.history.journal import with_checksum
 from nfrun.system.checksums import file_checksum
@@ -72,8 +72,7 @@ class Folder:
         """Start a run that waits for the file `go`, and return when its node is at work."""
         self.write(name, NAP)
         process = self.start("run", name, *words)
-        while not (self.path / name).with_name("ready").exists():
-            assert process.poll() is None
+        wait_until((self.path / name).with_name("ready").exists, lambda: process.poll() is None)
         return process
 
     def go(self) -> None:
@@ -186,8 +185,7 @@ def test_the_end_of_a_run_removes_no_tables_of_a_pipeline_that_runs(folder: Fold
     more = "  more: {sql: 'select * from rows', inputs: rows}\n"
     folder.write("long.yaml", f"nodes:\n  rows: {{python: 'steps:rows'}}\n{more}  {wait}\n")
     first = folder.start("run", "long.yaml")
-    while not (folder.path / "ready").exists():
-        assert first.poll() is None
+    wait_until((folder.path / "ready").exists, lambda: first.poll() is None)
     tables = {path.name for path in (folder.path / ".nfrun" / "runs").glob("1-*/*.arrow")}
     assert "rows.1.arrow" in tables
     folder.run("p.yaml", "--cache-size", "0")
@@ -245,7 +243,7 @@ def test_a_killed_run_is_cleaned_up_by_the_next_one_of_its_pipeline(folder: Fold
 # ------------------------------------------------------------------ --wait
 
 
-@pytest.mark.parametrize("words", [["--wait"], ["--wait", "10m"], ["--wait=2h"], ["--wait", "forever"]])
+@pytest.mark.parametrize("words", [["--wait"], ["--wait=2h"]])
 def test_a_run_waits_and_says_once_for_which_run(folder: Folder, words: list[str]) -> None:
     first = folder.holding()
     second = folder.start("run", *words, "nap.yaml", "--json")
