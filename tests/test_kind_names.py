@@ -24,6 +24,7 @@ OTHER_MEANINGS = {
     ("cli/commands.py", "dict key", "run"): "a command",
     ("code/uses.py", "set", "sql"): "a function of libraries that runs a query",
     ("nodes/texts/script_files.py", "comparison", "python"): "a language",
+    ("lookback/command_again.py", "list", "run"): "the command",
     ("lookback/node_view.py", "dict key", "run"): "the run in a JSON document",
     ("lookback/node_view.py", "tuple", "read"): "the label of the files that a node read",
     ("lookback/runs_view.py", "dict key", "run"): "the id of a run",

@@ -37,6 +37,7 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_BUG, EXIT_IO, EXIT_LOCKED, EXIT_PERMISSIO
     130,
 )
 EXIT_SIGNAL = 128  # plus the number of the signal, as in shells
+EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13  # SIGPIPE
 # Of a run, by the gravest cause of its failures; of other commands, by that of their error.
 EXIT_CODES = {
     Cause.CANCELLED: EXIT_FAILED,
@@ -85,8 +86,8 @@ def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
         found = tuple(redact_diagnostic(diagnostic, messages.redact) for diagnostic in error.diagnostics)
         leave(EXIT_USAGE, render_all(found), str(error), found)
     except BrokenPipeError:
-        discard_stdout()  # its reader has exited, as with `| head`
-        raise SystemExit(EXIT_IO) from None
+        discard_stdout()  # its reader has exited, as with `| head`: no error, so no message
+        raise SystemExit(EXIT_CLOSED_PIPE) from None
     except WorkDirLocked as error:
         hint = "wait until it has ended; 'nfrun run' does so with --wait, or keeps its runs elsewhere with --work DIR"
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")

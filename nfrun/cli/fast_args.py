@@ -35,13 +35,13 @@ def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:
             files.append(word)
             continue
         flag, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
-        name, kind = by_flag.get(flag, ("", int))
+        name, kind = by_flag.get(flag, ("", str))
         takes_value = kind is not bool
         if takes_value and not equals:
             value = next(left, "")
         is_missing = takes_value and (not value or (value.startswith("-") and not equals))
         is_second = name in given and kind != list[str]
-        if kind is int or is_missing or is_second or (equals and not takes_value):  # typer checks the range of an int
+        if name == "" or is_missing or is_second or (equals and not takes_value):
             return None
         given[name] = [*given.get(name, ()), value] if kind == list[str] else value if takes_value else True
     for option in options:

@@ -8,18 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params, _parse_path
+from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params, _parse_path, parse_number
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
-
-
-def _parse_number(text: str | int) -> int:
-    number = str(text)
-    if not (number.isascii() and number.isdecimal()) or not 1 <= int(number) <= 1_000_000_000:
-        raise ValueError(text)
-    return int(number)
-
 
 _pipeline_file = partial(
     _option,
@@ -37,7 +29,12 @@ _work = partial(
 )
 _run = partial(_option, "--run", metavar="RUN", help=f"Which run: {_RUN}. Default: last.")
 _node = partial(_option, metavar="NODE", help="The node.")
-_number = partial(_option, parse=_parse_number, wrong="not a number from 1 to 1,000,000,000", metavar="N")
+_number = partial(
+    _option,
+    parse=partial(parse_number, most=1_000_000_000),
+    wrong="not a number from 1 to 1,000,000,000",
+    metavar="N",
+)
 
 
 @_options
@@ -124,8 +121,22 @@ class OpenOptions(Options):
 
     def __post_init__(self) -> None:
         Options.__post_init__(self)
-        if self.file is not None and self.format not in ("text", format_of(self.file.name) or self.format):
-            raise UsageError(f"'{self.file}' is not a name for {self.format}", "--format")
+        if self.format == "path":
+            for option, given in (("-o", self.file), ("-n", self.rows), ("--wide", self.wide)):
+                if given:
+                    raise UsageError("--format path prints the name of a file and no rows", option)
+        if self.wide and (self.format != "text" or self.file is not None):
+            raise UsageError("it is for a table that is printed as text", "--wide")
+        if self.file is not None:
+            self._check_file(self.file)
+
+    def _check_file(self, file: Path) -> None:
+        if file.is_dir():
+            raise UsageError(f"'{file}' is a folder: name a file in it", "-o")
+        if not file.parent.is_dir():
+            raise UsageError(f"there is no folder '{file.parent}'", "-o")
+        if self.format not in ("text", format_of(file.name) or self.format):
+            raise UsageError(f"'{file}' is not a name for {self.format}", "--format")
 
 
 @_options

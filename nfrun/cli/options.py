@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.system.runtime import cores
-from nfrun.system.units import parse_duration, parse_size
+from nfrun.system.units import LONGEST, parse_duration, parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
 _Command = TypeVar("_Command")
 
 _CACHE_SIZE = "NFRUN_CACHE_SIZE"
 _NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+_MAX_LISTED = 6
 _FOREVER = "forever"
+_MAX_DAYS = f"{LONGEST / 86400:.0f}"
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
@@ -103,14 +105,18 @@ def _parse_names(names: str | Iterable[str]) -> tuple[str, ...]:
     return found
 
 
+def parse_number(number: str | int, most: int) -> int:
+    """Return a number from 1 to `most`. Raises ValueError for other texts."""
+    text = str(number)
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or not 1 <= int(text) <= most:
+        raise ValueError(number)
+    return int(text)
+
+
 def parse_slots(slots: str | int) -> int:
     """Return how many nodes run at once. Raises ValueError."""
-    text = str(
-        max(4, cores()) if slots == "auto" else slots
-    )  # at least 4, because nodes also wait for disks and services
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 10_000:
-        raise ValueError(slots)
-    return int(text)
+    # At least 4, because nodes also wait for disks and services.
+    return parse_number(max(4, cores()) if slots == "auto" else slots, 10_000)
 
 
 def _parse_cache_size(size: str | int) -> int:
@@ -263,7 +269,7 @@ class RunOptions(Options):
         "--wait",
         default="0",
         parse=_parse_wait,
-        wrong="not a duration such as 30s, 10m or 2h",
+        wrong=f"not a duration such as 30s, 10m or 2h, at most {_MAX_DAYS}d",
         bare=_FOREVER,
         metavar="[DURATION]",
         show_default=False,
@@ -287,7 +293,7 @@ class RunOptions(Options):
         "--grace",
         default="5s",
         parse=lambda grace: parse_duration(grace if isinstance(grace, str) else f"{grace:.9f}"),
-        wrong="not a duration such as 10s, 500ms, 2m or 0",
+        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {_MAX_DAYS}d",
         metavar="DURATION",
         help="How long a node may take to stop before it is killed (10s, 2m, 0).",
     )
@@ -381,7 +387,12 @@ class BenchOptions(Options):
         help="How many nodes run at once. auto: as `nfrun run` has it; all nodes of the two that come with nfrun.",
     )
     repeat: int = _option(
-        "--repeat", kind=int, default=3, metavar="N", help="How often each variant is run.", min=1, max=1000
+        "--repeat",
+        default="3",
+        parse=partial(parse_number, most=1_000),
+        wrong="not a number from 1 to 1,000",
+        metavar="N",
+        help="How often each variant is run.",
     )
     json: bool = _json()
     yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
@@ -393,5 +404,5 @@ def check_nodes(force: Iterable[str], nodes: Collection[str]) -> None:
     for name in force:
         if name not in nodes:
             guess = closest_match(name, nodes)
-            hint = f"; did you mean '{guess}'?" if guess else ""
-            raise UsageError(f"no node matches '{ellipsize(name)}'{hint}", "--force")
+            hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*nodes], _MAX_LISTED)}"
+            raise UsageError(f"no node matches '{ellipsize(name)}'; {hint}", "--force")

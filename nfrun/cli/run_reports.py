@@ -13,7 +13,7 @@ from functools import partial
 from typing import IO, Any
 
 from nfrun.cli.consoles import console_on, is_colored
-from nfrun.cli.options import RunOptions, parse_slots
+from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
@@ -65,7 +65,7 @@ def build_reporters(
         makespan=lambda durations: _makespan(pipeline, options.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,
-        command=partial(_command_to_go_on, options, record, setup.redactor),
+        command=partial(_command_to_go_on, setup, record),
     )
     if options.json:
         from nfrun.reports.json_document import run_document
@@ -84,24 +84,15 @@ def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
     return PlainLines(record, sys.stderr, name, verbose=options.verbose)
 
 
-def _command_to_go_on(options: RunOptions, record: RunRecord, redact: Callable[[str], str]) -> str:
+def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
     """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
-    import shlex
+    from nfrun.lookback.command_again import command_again
 
-    counts = record.counts()
+    options, counts = setup.options, record.counts()
     if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
         return ""
-    file = str(options.pipeline)
-    words = [f"./{file}" if file.startswith("-") else file]
-    for name, value in options.given.items():
-        words += ["-p", f"{name}={value}"]
-    for flag, path in (("--params-file", options.params_file), ("--work", options.work)):
-        words += [] if path is None else [flag, str(path)]
-    for name in options.force:
-        words += ["--force", name] if name in record.nodes and record.nodes[name].status != "ok" else []
-    words += ["-k"] if options.keep_going else []
-    words += [] if options.slots == parse_slots("auto") else ["-j", str(options.slots)]
-    return f"nfrun run {shlex.join(map(redact, words))}"
+    again = [name for name in options.force if name in record.nodes and record.nodes[name].status != "ok"]
+    return command_again(setup.started.command, again)
 
 
 def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from functools import partial
 from inspect import Parameter, Signature
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -63,12 +63,13 @@ def _callback(name: str, options: type[Options]) -> Callable[..., None]:
 
 
 def _parameter(option: Field[Any]) -> Parameter:
-    flags, choices, kind = option.metadata["flags"], option.metadata["choices"], option.metadata["kind"]
+    flags, choices, settings = option.metadata["flags"], option.metadata["choices"], option.metadata["settings"]
     make = partial(typer.Option, *flags) if flags else partial(typer.Argument, show_default=False)
     default = {MISSING: Parameter.empty, (): None}.get(option.default, option.default)
-    offered: Any = Literal[tuple(choices)] if choices else kind
-    offered = offered if default is not None else offered | None
-    annotation = Annotated[offered, make(**option.metadata["settings"])]
+    offered: Any = option.metadata["kind"] if default is not None else option.metadata["kind"] | None
+    if choices:  # they are checked in `options.py`
+        settings = {"metavar": f"<{'|'.join(choices)}>", **settings}
+    annotation = Annotated[offered, make(**settings)]
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

@@ -6,7 +6,6 @@ run leaves all earlier lines readable. `cache/journal_writer.py` writes them, an
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -235,9 +234,9 @@ class Journal:
     def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         assert self._file is not None
         written = [with_checksum(json.dumps(line)) for line in lines]
-        data = b"".join(written)
-        if os.write(self._file, data) != len(data):  # the disk is full; readers skip the torn line
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left = b"".join(written)
+        while left:  # after a short write the next one raises the reason, such as a full disk; readers skip a torn line
+            left = left[os.write(self._file, left) :]
         if self._fsync:
             os.fsync(self._file)
         for text, line in zip(written, lines, strict=True):

@@ -3,12 +3,14 @@
 `work_folder.py` finds the work folder of a command, `run_list.py` the runs in it, and `run_reference.py` the one that a
 user names. `recorded_run.py` reads the nodes of a run from its journal, `log_files.py` what they printed, and
 `run_diff.py` compares two runs. Modules named `…_view` and `…_text` lay this out as text and as JSON.
+`command_again.py` words the command that runs a pipeline again.
 
 All of it reads journals and log files. It opens no table, parses no pipeline file, takes no lock and changes nothing,
 so that it works beside a run, on a copy of a work folder, and on one that cannot be written.
 
 Other packages use:
 
+- `command_again`: `command_again`, `command_for_tables`
 - `diff_text`: `diff_document`, `diff_lines`
 - `layout`: `Look`
 - `log_files`: `find_logs`, `log_lines`

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import HandoffError, NotRecorded
 from nfrun.history.journal import FinishedOutput
 from nfrun.history.run_history import table_path
-from nfrun.history.work_dir import WORK_DIR
+from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.run_list import ListedRun
 
 _ROWS = 25  # the most that are shown
-
-
-def command_again(run: ListedRun, nodes: Iterable[str]) -> str:
-    """Return the command that makes the tables of these nodes again, and keeps them, without running all others.
-
-    It is the command of the run, for the working directory and the work folder as they are now: a run may have been
-    started in another directory, and a work folder may be a copy.
-    """
-    command = run.header.command or shlex.split(f"nfrun run {shlex.quote(run.file)}")
-    words = [word for word in command if word not in ("--fresh", "--json")]
-    work = run.folder.parents[1]
-    named = next((at for at, word in enumerate(words) if at > 1 and Path(word).name == run.file), None)
-    given = words.index("--work") + 1 if "--work" in words[:-1] else None
-    beside = work.parent / run.file
-    more = [] if "--keep" in words else ["--keep"]
-    if named is not None and beside.is_file() and (given is None or not Path(words[named]).is_file()):
-        words[named] = _as_given(words[named], beside)
-    if given is not None:
-        words[given] = _as_given(words[given], work)
-    elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
-        more += ["--work", os.path.relpath(work)]
-    more += [word for node in nodes for word in ("--force", node)]
-    end = words.index("--") if "--" in words else len(words)
-    return shlex.join([*words[:end], *more, *words[end:]])
-
-
-def _as_given(word: str, path: Path) -> str:
-    """Return the word if it names this path from the working directory, and else the path from there."""
-    return word if _is_same(Path(word), path) else os.path.relpath(path)
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def open_tables(run: ListedRun, outputs: Iterable[FinishedOutput]) -> tuple[dict[FinishedOutput, Any], dict[str, str]]:
@@ -72,7 +36,7 @@ def _open(run: ListedRun, output: FinishedOutput) -> Any:
         raise NotRecorded(f"no file of it is kept; {show} shows it if what its node read is unchanged")
     path = table_path(run.folder, output)
     if path is None or path.is_symlink() or not path.is_file():
-        again = command_again(run, [output.id.node])
+        again = command_for_tables(run, [output.id.node])
         raise NotRecorded(f"its table is no longer there; to make it again: {again}")
     import pyarrow as pa
 

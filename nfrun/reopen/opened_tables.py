@@ -21,9 +21,9 @@ from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents,
 from nfrun.history.run_history import reader_digest, table_path
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
+from nfrun.lookback.command_again import command_for_tables
 from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
-from nfrun.reopen.first_rows import command_again
 from nfrun.reopen.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
 
@@ -133,9 +133,9 @@ class RunTables:
     def _removed(self, outputs: Sequence[OutputId]) -> NotRecorded:
         listed = shortened([f"'{output}'" for output in outputs], _MAX_LISTED)
         one = len(outputs) == 1
-        again = command_again(self.run, dict.fromkeys(output.node for output in outputs))
+        again = command_for_tables(self.run, dict.fromkeys(output.node for output in outputs))
         what = f"the table{'' if one else 's'} of {listed} in {self} {'was' if one else 'were'} removed"
-        return NotRecorded(f"{what}: '{again}' makes {'it' if one else 'them'} again")
+        return NotRecorded(f"{what}; to make {'it' if one else 'them'} again: {again}")
 
     def __str__(self) -> str:
         return f"run {self.run.number}"
@@ -147,8 +147,8 @@ class RunTables:
                 return own
         other = self._elsewhere(output)
         if other is None and own is not None and own.exists():
-            again = command_again(self.run, [finished.node])
-            raise HandoffError(f"{own} is damaged and is not used: '{again}' makes the table again")
+            again = command_for_tables(self.run, [finished.node])
+            raise HandoffError(f"{own} is damaged and is not used; to make the table again: {again}")
         return other
 
     def _elsewhere(self, output: FinishedOutput) -> Path | None:
@@ -198,8 +198,10 @@ class RunTables:
     def _unfinished(self, end: UnfinishedNode) -> str:
         if end.failure is not None:
             return f"'{end.node}' {end.status} in {self} and left no table: {ellipsize(end.failure.error, 200)}"
-        why = f", because '{end.because}' failed" if end.because else ""
-        return f"'{end.node}' was {end.status} in {self}{why}: it left no table"
+        what = f"'{end.node}' was {end.status} in {self}"
+        if end.status == "skipped":
+            return f"{what}, because '{end.because}' failed: it left no table"
+        return f"{what} and left no table{': ' if end.because else ''}{end.because}"
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
         ids = [output.id for end in self.journal.finished for output in end.outputs]

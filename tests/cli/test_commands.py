@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,52 @@ def test_control_characters_in_usage_errors_are_escaped(
     assert f" {words[0]} [OPTIONS] {{PIPELINE}}\n" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["run", "p.yaml", "--executor", "x"],
+         "Invalid value for --executor: 'x' is not one of 'file', 'thread', 'process', 'auto'."),
+        (["bench", "--repeat", "0"], "Invalid value for --repeat: '0' is not a number from 1 to 1,000"),
+        (["bench", "--repeat", "1001"], "Invalid value for --repeat: '1001' is not a number from 1 to 1,000"),
+        (["bench", "--repeat", "x"], "Invalid value for --repeat: 'x' is not a number from 1 to 1,000"),
+        (["run", "p.yaml", "--wait", "100000h"],
+         "Invalid value for --wait: '100000h' is not a duration such as 30s, 10m or 2h, at most 366d"),
+    ],
+)  # fmt: skip
+def test_the_words_about_a_wrong_value_are_those_of_nfrun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["nfrun", *words])
+    with pytest.raises(SystemExit) as exit_info:
+        main(guarded=False)
+    gc.enable()
+    captured = capsys.readouterr()
+    assert (exit_info.value.code, captured.out, captured.err.splitlines()[-1]) == (2, "", f"Error: {error}")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("plan p.yaml", 141), ("validate p.yaml", 141), ("runs", 141), ("show", 141), ("logs a", 141), ("schema", 141),
+     ("run p.yaml -q", 0), ("run p.yaml --json", 0), ("run p.yaml --fresh", 0)],
+)  # fmt: skip
+def test_a_closed_pipe_ends_a_command_quietly_and_not_a_run(tmp_path: Path, words: str, code: int) -> None:
+    (tmp_path / "p.yaml").write_text("name: p\nnodes:\n  a: {run: echo hello}\n  b: {sql: select 1}\noutputs: {b: b}\n")
+    nfrun = [sys.executable, "-P", "-m", "nfrun"]
+    if not words.startswith("run "):
+        subprocess.run([*nfrun, "run", "p.yaml", "-q"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as stdout:
+        done = subprocess.run(
+            [*nfrun, *words.split()], cwd=tmp_path, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "rror" in line or "ipe" in line]) == (
+        code,
+        [],
+    )
+    assert code == 0 or not done.stderr
+
+
 def test_a_usage_error_is_reported_as_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +242,7 @@ def test_an_unanswered_question_ends_the_command(
         raise error
 
     monkeypatch.setattr(typer_app, "execute", ask)
-    monkeypatch.setattr(sys, "argv", ["nfrun", "bench", "--repeat", "3"])  # typer parses a number
+    monkeypatch.setattr(sys, "argv", ["nfrun", "bench", "--yes", "--yes"])  # typer parses what is given twice
     with pytest.raises(SystemExit) as exit_info:
         main(guarded=False)
     gc.enable()

@@ -220,7 +220,4 @@ def test_an_unknown_executor_is_a_usage_error(tmp_path: Path, here: Here, wrong:
     (tmp_path / "p.yaml").write_text(SUMS)
     done = here(tmp_path, "run", "p.yaml", f"--executor={wrong}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        f"Invalid value for '--executor': Value error, '{wrong}' is not one of 'file', 'thread', 'process', 'auto'"
-        in done.stderr
-    )
+    assert f"Invalid value for --executor: '{wrong}' is not one of 'file', 'thread', 'process', 'auto'." in done.stderr

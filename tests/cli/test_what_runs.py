@@ -116,9 +116,9 @@ def test_force_runs_these_nodes_whatever_is_there(trial: Trial) -> None:
     ("name", "what"),
     [
         ("totl", "no node matches 'totl'; did you mean 'total'?"),
-        ("zzz", "no node matches 'zzz'"),
-        ("numbers,total", "no node matches 'numbers,total'"),
-        ("*", "no node matches '*'"),
+        ("zzz", "no node matches 'zzz'; the nodes are numbers, double, total"),
+        ("numbers,total", "no node matches 'numbers,total'; did you mean 'numbers'?"),
+        ("*", "no node matches '*'; the nodes are numbers, double, total"),
         ("total\x1b", "no node matches 'total\\x1b'; did you mean 'total'?"),
     ],
 )
@@ -309,12 +309,16 @@ def test_the_document_has_the_counts(trial: Trial, monkeypatch: pytest.MonkeyPat
         ("p.yaml", "nfrun run p.yaml"),
         (
             "-q p.yaml -k -p 'count=4' -p word='a b' --params-file v.json --work 'a b' -j 2 --fresh --handoff mmap",
-            "nfrun run p.yaml -p count=4 -p 'word=a b' --params-file v.json --work 'a b' -k -j 2",
+            "nfrun run p.yaml -k -p count=4 -p 'word=a b' --params-file v.json --work 'a b' -j 2",
         ),
         ("p.yaml --force numbers --force total", "nfrun run p.yaml --force total"),
-        ("./p.yaml -j auto", "nfrun run p.yaml"),
+        ("./p.yaml -j auto", "nfrun run ./p.yaml -j auto"),
         ('p.yaml -p word="it\'s" -q', "nfrun run p.yaml -p 'word=it'\"'\"'s'"),
-        ("p.yaml -p word=s3cret-word --work s3cret-word", "nfrun run p.yaml -p 'word=***' --work '***'"),
+        ("p.yaml -p word=s3cret-word -k", "nfrun run p.yaml -k (add -p word=…: a secret)"),
+        (
+            "p.yaml -p word=s3cret-word --work=s3cret-word --param count=4",
+            "nfrun run p.yaml --param count=4 (add -p word=… --work=…: secrets)",
+        ),
     ],
 )
 def test_after_a_failure_the_last_line_is_a_command_that_goes_on(
@@ -329,7 +333,7 @@ def test_after_a_failure_the_last_line_is_a_command_that_goes_on(
     *_, status, last = done.stderr.splitlines()
     assert status.startswith("trial: failed, 2 ran, 1 failed, ")
     assert last == f"to go on from here: {command}"
-    if "*" not in command:
+    if "…" not in command:
         monkeypatch.delenv("BROKEN")
         *_, last = trial.nfrun(*shlex.split(command)[1:]).stderr.splitlines()
         assert last.startswith("trial: ok, 1 ran, 2 reused, ")
@@ -344,10 +348,8 @@ def test_no_command_is_named_if_nothing_has_finished_or_nothing_is_kept(
     assert "go on" not in trial.nfrun("run", "p.yaml").stderr
 
 
-def test_a_file_whose_name_begins_with_a_dash_goes_on_with_its_folder(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_whose_name_begins_with_a_dash_goes_on(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKEN", "1")
     (trial.path / "p.yaml").rename(trial.path / "-p.yaml")
     done = trial.nfrun("run", "--", "-p.yaml")
-    assert done.stderr.splitlines()[-1] == "to go on from here: nfrun run ./-p.yaml"
+    assert done.stderr.splitlines()[-1] == "to go on from here: nfrun run -- -p.yaml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,28 @@ def test_a_folder_without_a_journal_is_read_as_empty(tmp_path: Path) -> None:
     assert read_journal(tmp_path).started is None
 
 
-def test_a_partly_written_line_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partly_written_line_is_an_error_with_its_reason(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    monkeypatch.setattr(os, "write", lambda file, data: len(data) - 1)
-    with pytest.raises(OSError, match="No space left on device") as error:
-        journal.started(STARTED)
-    assert error.value.errno == errno.ENOSPC
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            journal.started(STARTED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        journal.close()
+    assert error.value.errno == errno.EFBIG
+    assert (tmp_path / JOURNAL).stat().st_size == 50
+    assert read_journal(tmp_path).started is None
+
+
+def test_a_line_that_the_system_takes_in_parts_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    journal = Journal(tmp_path)
+    journal.started(STARTED)
+    journal.close()
+    assert read_journal(tmp_path).started == STARTED
 
 
 def test_with_fsync_every_line_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from nfrun.history.work_dir import WORK_DIR, WorkDir
 from nfrun.lookback.run_list import list_runs
 from nfrun.reopen.opened_tables import RunTables
 
+PATH = "--format path prints the name of a file and no rows"
 CSV = '"n","name"\n0,"n0"\n2,"n1"\n4,"n2"\n'
 
 
@@ -114,9 +115,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, here: Here) -> 
     project = new_project(tmp_path, here)
     project.run("-p", "count=100000")
     for words in ("--format csv", "--format jsonl", "--format parquet", "--format arrow", "-n 2000"):
-        command = f"{sys.executable} -P -m nfrun open numbers {words} | head -c 10"
+        command = f"{sys.executable} -P -m nfrun open numbers {words} | head -c 10; exit ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path, capture_output=True, timeout=60)
-        assert (len(done.stdout), done.stderr) == (10, b""), words
+        assert (done.returncode, len(done.stdout), done.stderr) == (141, 10, b""), words
 
 
 def test_control_characters_are_escaped_as_text_only(tmp_path: Path, here: Here) -> None:
@@ -168,9 +169,9 @@ def test_a_removed_table_is_named_with_the_command_that_makes_it_again(tmp_path:
     project.run("--fresh")
     project.table(1, "double").unlink()
     done = project.look("open", "double")
-    again = "'nfrun run trial.yaml -q --keep --force double' makes it again"
+    again = "to make it again: nfrun run trial.yaml --keep --force double"
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed: {again}\n"
+    assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed; {again}\n"
 
 
 def test_the_command_that_makes_a_table_again_is_for_the_present_directory_and_folder(
@@ -184,20 +185,20 @@ def test_the_command_that_makes_a_table_again_is_for_the_present_directory_and_f
     project.table(1, "double").unlink()
     next((first / "other").glob("runs/*/double.*")).unlink()
     shutil.copytree(first / ".nfrun", tmp_path / "copied")
-    plain = "-q --keep --force double"
+    plain = "--keep --force double"
     for folder, words, again in (
         (first, [], f"nfrun run trial.yaml {plain}"),
-        (first, ["--work", "other"], "nfrun run -q --keep --work other --force double -- trial.yaml"),
+        (first, ["--work", "other"], "nfrun run --keep --work other --force double -- trial.yaml"),
         (
             tmp_path,
             ["--work", "first/other"],
-            "nfrun run -q --keep --work first/other --force double -- first/trial.yaml",
+            "nfrun run --keep --work first/other --force double -- first/trial.yaml",
         ),
         (tmp_path, ["--pipeline", "first/trial.yaml"], f"nfrun run first/trial.yaml {plain}"),
-        (first, ["--work", "../copied"], "nfrun run trial.yaml -q --keep --work ../copied --force double"),
+        (first, ["--work", "../copied"], "nfrun run trial.yaml --keep --work ../copied --force double"),
     ):
         done = here(folder, "open", "double", *words)
-        assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed: '{again}' makes it again\n"
+        assert done.stderr == f"nfrun: the table of 'double' in run 1 was removed; to make it again: {again}\n"
 
 
 def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -> None:
@@ -210,8 +211,8 @@ def test_a_damaged_table_is_an_error_in_any_format(tmp_path: Path, here: Here) -
         for format in ("text", "csv", "path"):
             done = project.look("open", "double", "--format", format)
             assert (done.returncode, done.stdout) == (74, "")
-            again = "'nfrun run trial.yaml -q --keep --force double' makes the table again"
-            assert done.stderr == f"nfrun: {file} is damaged and is not used: {again}\n"
+            again = "to make the table again: nfrun run trial.yaml --keep --force double"
+            assert done.stderr == f"nfrun: {file} is damaged and is not used; {again}\n"
 
 
 def test_it_works_while_a_run_holds_the_folder(tmp_path: Path, here: Here) -> None:
@@ -235,8 +236,8 @@ def test_tables_of_an_older_nfrun_are_opened(tmp_path: Path, here: Here) -> None
     assert opened(project, "double", "--format", "csv") == CSV
     project.table(1, "double").unlink()
     done = project.look("open", "double")
-    again = "'nfrun run trial.yaml --keep --force double' makes it again"
-    assert (done.returncode, done.stderr) == (2, f"nfrun: the table of 'double' in run 1 was removed: {again}\n")
+    again = "to make it again: nfrun run trial.yaml --keep --force double"
+    assert (done.returncode, done.stderr) == (2, f"nfrun: the table of 'double' in run 1 was removed; {again}\n")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,18 @@ def test_tables_of_an_older_nfrun_are_opened(tmp_path: Path, here: Here) -> None
         (["double", "--format", "xlsx"], "xlsx"),
         (["double", "-o", "t.xlsx"], "nfrun: t.xlsx has an ending that says no format: known are .arrow "),
         (["double", "-o", "t.csv", "--format", "parquet"], "'t.csv' is not a name for parquet"),
-        (["double", "-o", "."], "has an ending that says no format"),
+        (["double", "-o", "."], "Invalid value for -o: '.' is a folder: name a file in it"),
+        (["double", "-o", ".nfrun/"], "Invalid value for -o: '.nfrun' is a folder: name a file in it"),
+        (["double", "-o", "new/t.csv"], "Invalid value for -o: there is no folder 'new'"),
+        (["double", "-o", "steps.py/t.csv"], "Invalid value for -o: there is no folder 'steps.py'"),
+        (["double", "--format", "path", "-o", "t.csv"], f"Invalid value for -o: {PATH}"),
+        (["double", "--format", "path", "-n", "3"], f"Invalid value for -n: {PATH}"),
+        (["double", "--format", "path", "-w"], f"Invalid value for --wide: {PATH}"),
+        (
+            ["double", "--format", "csv", "--wide"],
+            "Invalid value for --wide: it is for a table that is printed as text",
+        ),
+        (["double", "-o", "t.csv", "--wide"], "Invalid value for --wide: it is for a table that is printed as text"),
         ([], "OUTPUT"),
     ],
 )
@@ -264,6 +276,7 @@ def test_what_is_not_there_is_named(kept: Project, words: list[str], message: st
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (kept.folder / "new").exists()
 
 
 def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
@@ -276,6 +289,10 @@ def test_nodes_that_left_no_table_say_why(tmp_path: Path, here: Here) -> None:
     }.items():
         done = project.look("open", name)
         assert (done.returncode, done.stdout, done.stderr) == (2, "", f"nfrun: {message}\n")
+    cancelled = {"status": "cancelled", "because": "another node failed"}
+    project.rewrite_journal(1, lambda line: {**line, **cancelled} if line.get("node") == "after" else line)
+    message = "'after' was cancelled in run 1 and left no table: another node failed"
+    assert project.look("open", "after").stderr == f"nfrun: {message}\n"
 
 
 def test_a_source_is_read_again_if_it_has_the_same_content(tmp_path: Path, here: Here) -> None:

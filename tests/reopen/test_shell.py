@@ -165,9 +165,9 @@ def test_tables_that_were_removed_are_named_with_the_command_that_makes_them_aga
     project.run("-p", "count=5")
     project.table(1, "numbers").unlink()
     done = project.nfrun("shell", "double", stdin="print(1)")
-    again = "'nfrun run trial.yaml -q --keep -p count=5 --force numbers'"
+    again = "nfrun run trial.yaml --keep -p count=5 --force numbers"
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"nfrun: the table of 'numbers' in run 1 was removed: {again} makes it again\n"
+    assert done.stderr == f"nfrun: the table of 'numbers' in run 1 was removed; to make it again: {again}\n"
     project.run("-p", "count=5", "--force", "numbers")
     assert said(project, "double", "print(table.num_rows)") == ["5"]
     assert said(project, "double", "print(table.num_rows)", "--run", "1") == ["5"]
@@ -179,8 +179,8 @@ def test_a_damaged_table_is_an_error(tmp_path: Path, here: Here) -> None:
     file = project.damage(1, "numbers")
     done = project.nfrun("shell", "double", stdin="print(table)")
     assert (done.returncode, done.stdout) == (74, "")
-    again = "'nfrun run trial.yaml -q --keep --force numbers' makes the table again"
-    assert done.stderr == f"nfrun: {file} is damaged and is not used: {again}\n"
+    again = "to make the table again: nfrun run trial.yaml --keep --force numbers"
+    assert done.stderr == f"nfrun: {file} is damaged and is not used; {again}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""Words the command that runs a pipeline again, from the command line of an earlier run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nfrun.history.work_dir import WORK_DIR
+from nfrun.logs.redaction import MASK
+from nfrun.lookback.run_list import ListedRun
+
+# Options that run every node, leave no tables, or only change what is shown.
+_LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose")
+_LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--color")
+_WITH_SECRET = ("-p", "--param", "--params-file", "--work")  # options whose value may be a secret
+
+
+def command_again(command: Sequence[str], force: Iterable[str] = (), more: Sequence[str] = ()) -> str:
+    """Return a command line that reuses what the run of `command` has finished, and forces the nodes in `force`.
+
+    `more` are words to add. Options whose value has a masked secret are left out, and the text says which to add.
+    """
+    words: list[str] = []
+    secret: list[str] = []
+    end = command.index("--") if "--" in command else len(command)
+    left = iter(command[:end])
+    for word in left:
+        flag = word.partition("=")[0]
+        if word in _LEFT_OUT_WITH_VALUE:
+            next(left, "")
+        elif flag in _WITH_SECRET and MASK in word:
+            secret.append(f"{flag}=…")
+        elif MASK in word and words[-1:] and words[-1] in _WITH_SECRET:
+            secret.append(f"{words.pop()} {word.partition('=')[0] + '=' if '=' in word else ''}…")
+        elif flag not in (*_LEFT_OUT, *_LEFT_OUT_WITH_VALUE):
+            words.append(word)
+    words += [*more, *(option for node in force for option in ("--force", node))]
+    text = shlex.join([*words, *command[end:]])
+    return f"{text} (add {' '.join(secret)}: {'a secret' if len(secret) == 1 else 'secrets'})" if secret else text
+
+
+def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
+    """Return the command that makes the tables of these nodes again, and keeps them, without running all others.
+
+    It is the command of the run, for the working directory and the work folder as they are now: a run may have been
+    started in another directory, and a work folder may be a copy.
+    """
+    words = [*run.header.command] or ["nfrun", "run", run.file]
+    work = run.folder.parents[1]
+    named = next((at for at, word in enumerate(words) if at > 1 and Path(word).name == run.file), None)
+    given = words.index("--work") + 1 if "--work" in words[:-1] else None
+    beside = work.parent / run.file
+    more = [] if "--keep" in words else ["--keep"]
+    if named is not None and beside.is_file() and (given is None or not Path(words[named]).is_file()):
+        words[named] = _as_given(words[named], beside)
+    if given is not None:
+        words[given] = _as_given(words[given], work)
+    elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
+        more += ["--work", os.path.relpath(work)]
+    return command_again(words, nodes, more)
+
+
+def _as_given(word: str, path: Path) -> str:
+    """Return the word if it names this path from the working directory, and else the path from there."""
+    return word if _is_same(Path(word), path) else os.path.relpath(path)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
