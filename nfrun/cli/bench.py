@@ -33,7 +33,8 @@ from nfrun.cli.exit_codes import (
     EXIT_USAGE,
     print_json,
 )
-from nfrun.cli.options import BenchOptions, parse_slots
+from nfrun.cli.option_values import parse_slots
+from nfrun.cli.options import BenchOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
 from nfrun.nodes.registry import KINDS

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
+from nfrun.cli.option_values import cache_budget, check_nodes
 from nfrun.cli.options import (
     BenchOptions,
     CleanOptions,
@@ -23,8 +24,6 @@ from nfrun.cli.options import (
     PlanOptions,
     RunOptions,
     ValidateOptions,
-    cache_budget,
-    check_nodes,
 )
 from nfrun.system.process_exit import ImmediateExit
 

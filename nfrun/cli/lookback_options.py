@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params, _parse_path, parse_number
+from nfrun.cli.option_values import parse_number, parse_path
+from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"
@@ -16,14 +17,14 @@ _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last
 _pipeline_file = partial(
     _option,
     "--pipeline",
-    parse=_parse_path,
+    parse=parse_path,
     metavar="FILE",
     help="The pipeline file whose runs are meant. Default: all runs in the work folder that is here.",
 )
 _work = partial(
     _option,
     "--work",
-    parse=partial(_parse_path, what="folder"),
+    parse=partial(parse_path, what="folder"),
     metavar="DIR",
     help="The work folder. Default: .nfrun beside the pipeline file or in the working directory.",
 )
@@ -111,7 +112,7 @@ class OpenOptions(Options):
         help="How to print it. text: the first rows; path: the name of its file.",
     )
     file: Path | None = _option(
-        *("-o", "--output"), parse=_parse_path, metavar="FILE", help="Write a file, in the format of its ending."
+        *("-o", "--output"), parse=parse_path, metavar="FILE", help="Write a file, in the format of its ending."
     )
     rows: int | None = _number("-n", "--rows", help="How many rows. Default: the first ones as text, otherwise all.")
     wide: bool = _flag("-w", "--wide", help="All columns, however wide the terminal is.")

@@ -1,4 +1,4 @@
-"""Declares the options of all commands: their flags, help and defaults, and how texts become values.
+"""Declares the options of all commands: their flags, help and defaults. `option_values.py` makes values of texts.
 
 An option is one field of a dataclass. `fast_args.py` parses the command line by these declarations, and `typer_app.py`
 makes the help of them. Both make the dataclass from texts; other callers make it from values. The checks are the same.
@@ -7,27 +7,32 @@ makes the help of them. Both make the dataclass from texts; other callers make i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.cli.option_values import (
+    FOREVER,
+    MAX_DAYS,
+    NO_CACHE_SIZE,
+    parse_cache_size,
+    parse_names,
+    parse_number,
+    parse_params,
+    parse_path,
+    parse_seconds,
+    parse_slots,
+    parse_wait,
+)
 from nfrun.engine.executors.registry import EXECUTORS
-from nfrun.system.runtime import cores
-from nfrun.system.units import LONGEST, parse_duration, parse_size
+from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
 
 _Command = TypeVar("_Command")
 
-_CACHE_SIZE = "NFRUN_CACHE_SIZE"
-_NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
-_MAX_LISTED = 6
-_FOREVER = "forever"
-_MAX_DAYS = f"{LONGEST / 86400:.0f}"
 _VALUE = re.compile(r"\d+(\.\d+)?[^\W_]*")  # looks like a duration, also if it is none, and is no name of a file
 
 
@@ -81,88 +86,19 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
         return type(self) is type(other) and vars(self) == vars(other)
 
 
-def _parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
-    if isinstance(given, Mapping):
-        for name, value in given.items():
-            if not isinstance(value, str):
-                raise ValueError(f"the value of '{name}' is not a text: {value!r}")
-        return given
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ValueError(f"'{text}' is not NAME=VALUE")
-        if text.encode(errors="ignore").decode() != text:  # the argument has bytes that are not UTF-8
-            raise ValueError(f"'{text}' is not UTF-8")
-        pairs[name.strip()] = value
-    return pairs
-
-
-def _parse_names(names: str | Iterable[str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
-    if not all(map(str.strip, found)):
-        raise ValueError("an empty name is no node")
-    return found
-
-
-def parse_number(number: str | int, most: int) -> int:
-    """Return a number from 1 to `most`. Raises ValueError for other texts."""
-    text = str(number)
-    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or not 1 <= int(text) <= most:
-        raise ValueError(number)
-    return int(text)
-
-
-def parse_slots(slots: str | int) -> int:
-    """Return how many nodes run at once. Raises ValueError."""
-    # At least 4, because nodes also wait for disks and services.
-    return parse_number(max(4, cores()) if slots == "auto" else slots, 10_000)
-
-
-def _parse_cache_size(size: str | int) -> int:
-    return 0 if str(size).strip() == "0" else parse_size(str(size))
-
-
-def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
-    """Return how many bytes kept tables may take: `given`, or that of NFRUN_CACHE_SIZE; None for the default.
-
-    Raises UsageError if the variable is wrong.
-    """
-    text = environ.get(_CACHE_SIZE, "")
-    if given is not None or not text:
-        return given
-    try:
-        return _parse_cache_size(text)
-    except ValueError:
-        raise UsageError(f"'{text}' is {_NO_CACHE_SIZE}", _CACHE_SIZE) from None
-
-
-def _parse_wait(wait: str | float) -> float:
-    """Return the seconds of a duration; infinity for `forever`. Raises ValueError."""
-    if wait in (_FOREVER, inf):
-        return inf
-    return parse_duration(wait if isinstance(wait, str) else f"{wait:.9f}")
-
-
-def _parse_path(path: str | Path, what: str = "file") -> Path:
-    if path == "":  # as from an unset variable; an empty Path is the working directory
-        raise ValueError(f"an empty name is no {what}")
-    return Path(path)
-
-
 _flag = partial(_option, kind=bool, default=False)
-_pipeline = partial(_option, kind=Path, parse=_parse_path, metavar="PIPELINE", help="The pipeline file.")
+_pipeline = partial(_option, kind=Path, parse=parse_path, metavar="PIPELINE", help="The pipeline file.")
 _params = partial(
     _option,
     *("-p", "--param"),
     kind=list[str],
     default=(),
-    parse=_parse_params,
+    parse=parse_params,
     metavar="NAME=VALUE",
     help="Set a parameter of the pipeline.",
 )
 _params_file = partial(
-    _option, "--params-file", parse=_parse_path, metavar="FILE", help="Parameters from a YAML or JSON file."
+    _option, "--params-file", parse=parse_path, metavar="FILE", help="Parameters from a YAML or JSON file."
 )
 _slots = partial(
     _option,
@@ -176,15 +112,15 @@ _slots = partial(
 _work = partial(
     _option,
     "--work",
-    parse=partial(_parse_path, what="folder"),
+    parse=partial(parse_path, what="folder"),
     metavar="DIR",
     help="Where runs are kept. Default: .nfrun beside the pipeline file.",
 )
 _cache_size = partial(
     _option,
     "--cache-size",
-    parse=_parse_cache_size,
-    wrong=_NO_CACHE_SIZE,
+    parse=parse_cache_size,
+    wrong=NO_CACHE_SIZE,
     metavar="SIZE",
     help="How much the tables of all runs may take on the disk (50GB, 500MiB, 0). Default: NFRUN_CACHE_SIZE, or 10GB "
     "or a tenth of the free space, whichever is less.",
@@ -197,7 +133,7 @@ _force = partial(
     "--force",
     kind=list[str],
     default=(),
-    parse=_parse_names,
+    parse=parse_names,
     metavar="NODE",
     help="Run this node, whatever earlier runs have finished. May be given more than once.",
 )
@@ -268,16 +204,16 @@ class RunOptions(Options):
     wait: float = _option(
         "--wait",
         default="0",
-        parse=_parse_wait,
-        wrong=f"not a duration such as 30s, 10m or 2h, at most {_MAX_DAYS}d",
-        bare=_FOREVER,
+        parse=parse_wait,
+        wrong=f"not a duration such as 30s, 10m or 2h, at most {MAX_DAYS}d",
+        bare=FOREVER,
         metavar="[DURATION]",
         show_default=False,
         help="Wait until another run of the pipeline has ended, for this long at most (10m, 2h).",
     )
     json: bool = _json()
     events: Path | None = _option(
-        "--events", parse=_parse_path, metavar="FILE", help="Write every event as a line of JSON."
+        "--events", parse=parse_path, metavar="FILE", help="Write every event as a line of JSON."
     )
     color: str = _color()
     quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
@@ -292,8 +228,8 @@ class RunOptions(Options):
     grace: float = _option(
         "--grace",
         default="5s",
-        parse=lambda grace: parse_duration(grace if isinstance(grace, str) else f"{grace:.9f}"),
-        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {_MAX_DAYS}d",
+        parse=parse_seconds,
+        wrong=f"not a duration such as 10s, 500ms, 2m or 0, at most {MAX_DAYS}d",
         metavar="DURATION",
         help="How long a node may take to stop before it is killed (10s, 2m, 0).",
     )
@@ -362,7 +298,7 @@ class ValidateOptions(Options):
     files: list[Path] = _option(
         kind=list[Path],
         default=MISSING,
-        parse=lambda files: [*map(_parse_path, files)],
+        parse=lambda files: [*map(parse_path, files)],
         metavar="FILE...",
         help="Pipeline files.",
     )
@@ -397,12 +333,3 @@ class BenchOptions(Options):
     json: bool = _json()
     yes: bool = _flag("-y", "--yes", help="Do not ask before a pipeline that writes or runs scripts.")
     color: str = _color()
-
-
-def check_nodes(force: Iterable[str], nodes: Collection[str]) -> None:
-    """Raise UsageError if `--force` names a node that the pipeline does not have."""
-    for name in force:
-        if name not in nodes:
-            guess = closest_match(name, nodes)
-            hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*nodes], _MAX_LISTED)}"
-            raise UsageError(f"no node matches '{ellipsize(name)}'; {hint}", "--force")

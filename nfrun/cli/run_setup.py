@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.options import RunOptions, cache_budget, check_nodes
+from nfrun.cli.option_values import cache_budget, check_nodes
+from nfrun.cli.options import RunOptions
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES, Plan, plan_of

@@ -1,0 +1,103 @@
+"""Makes values of options from texts, and checks those that depend on the environment or on the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
+from pathlib import Path
+
+from nfrun.cli.exit_codes import UsageError
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.system.runtime import cores
+from nfrun.system.units import LONGEST, parse_duration, parse_size
+
+_CACHE_SIZE = "NFRUN_CACHE_SIZE"
+NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
+_MAX_LISTED = 6
+FOREVER = "forever"
+MAX_DAYS = f"{LONGEST / 86400:.0f}"
+
+
+def parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
+    """Return the values of parameters by name, from texts such as `month=3`. Raises ValueError."""
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise ValueError(f"the value of '{name}' is not a text: {value!r}")
+        return given
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"'{text}' is not NAME=VALUE")
+        if text.encode(errors="ignore").decode() != text:  # the argument has bytes that are not UTF-8
+            raise ValueError(f"'{text}' is not UTF-8")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def parse_names(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the ids of nodes without repetitions. Raises ValueError if one is empty."""
+    found = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    if not all(map(str.strip, found)):
+        raise ValueError("an empty name is no node")
+    return found
+
+
+def parse_number(number: str | int, most: int) -> int:
+    """Return a number from 1 to `most`. Raises ValueError for other texts."""
+    text = str(number)
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or not 1 <= int(text) <= most:
+        raise ValueError(number)
+    return int(text)
+
+
+def parse_slots(slots: str | int) -> int:
+    """Return how many nodes run at once. Raises ValueError."""
+    # At least 4, because nodes also wait for disks and services.
+    return parse_number(max(4, cores()) if slots == "auto" else slots, 10_000)
+
+
+def parse_cache_size(size: str | int) -> int:
+    """Return the bytes of a size, which may be 0. Raises ValueError."""
+    return 0 if str(size).strip() == "0" else parse_size(str(size))
+
+
+def cache_budget(given: int | None, environ: Mapping[str, str]) -> int | None:
+    """Return how many bytes kept tables may take: `given`, or that of NFRUN_CACHE_SIZE; None for the default.
+
+    Raises UsageError if the variable is wrong.
+    """
+    text = environ.get(_CACHE_SIZE, "")
+    if given is not None or not text:
+        return given
+    try:
+        return parse_cache_size(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is {NO_CACHE_SIZE}", _CACHE_SIZE) from None
+
+
+def parse_wait(wait: str | float) -> float:
+    """Return the seconds of a duration; infinity for `forever`. Raises ValueError."""
+    return inf if wait in (FOREVER, inf) else parse_seconds(wait)
+
+
+def parse_seconds(duration: str | float) -> float:
+    """Return the seconds of a duration, which may be given as a number. Raises ValueError."""
+    return parse_duration(duration if isinstance(duration, str) else f"{duration:.9f}")
+
+
+def parse_path(path: str | Path, what: str = "file") -> Path:
+    """Return the path of a file or a folder. Raises ValueError if it is empty."""
+    if path == "":  # as from an unset variable; an empty Path is the working directory
+        raise ValueError(f"an empty name is no {what}")
+    return Path(path)
+
+
+def check_nodes(force: Iterable[str], nodes: Collection[str]) -> None:
+    """Raise UsageError if `--force` names a node that the pipeline does not have."""
+    for name in force:
+        if name not in nodes:
+            guess = closest_match(name, nodes)
+            hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*nodes], _MAX_LISTED)}"
+            raise UsageError(f"no node matches '{ellipsize(name)}'; {hint}", "--force")
