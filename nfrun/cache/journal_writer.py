@@ -17,6 +17,7 @@ from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, depen
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
+    STATUSES,
     AllNodesEnded,
     Event,
     NodeCancelled,
@@ -30,7 +31,7 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.history.journal import STATUSES, FinishedNode, FinishedOutput, Journal, UnfinishedNode
+from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.system.checksums import file_checksum
 

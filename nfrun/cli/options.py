@@ -217,7 +217,7 @@ class RunOptions(Options):
     )
     color: str = _color()
     quiet: bool = _flag("-q", "--quiet", help="Print failures only.")
-    verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start, and on a terminal every node.")
+    verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
     fresh: bool = _fresh(default=None)
     force: Sequence[str] = _force()
     resume: bool = _resume()

@@ -9,7 +9,8 @@ Other packages use:
   `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
   `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
-  `NodeStarted`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`, `RunStarted`, `to_json`
+  `NodeStarted`, `NodeWaiting`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`,
+  `RunStarted`, `STATUSES`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
 - `pipeline`: `ancestors`, `Axis`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `LAST_SECTIONS`, `NOTHING`,
   `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`

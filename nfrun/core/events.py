@@ -167,6 +167,11 @@ class NodeFinished(_AttemptEvent):
 
 
 @frozen
+class NodeWaiting(_AttemptEvent):
+    """An attempt did nothing: tables of its inputs were removed. It starts again once they are made again."""
+
+
+@frozen
 class NodeRetrying(_AttemptEvent):
     """An attempt failed. The next one becomes ready after `delay` seconds."""
 
@@ -279,6 +284,7 @@ class AllNodesEnded:
 Event = (
     RunStarted
     | NodeStarted
+    | NodeWaiting
     | NodeFinished
     | NodeRetrying
     | NodeFailed
@@ -292,6 +298,8 @@ Event = (
     | AllNodesEnded
     | RunFinished
 )
+
+STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # that a node ends with
 
 # JSON keys that differ from the name of the field. Users rely on them.
 JSON_KEYS = {

@@ -22,6 +22,7 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     Outcome,
     OutputRef,
     RunFinished,
@@ -349,6 +350,7 @@ class Scheduler:
         if self._stop_reason is not None:
             self._cancel_node(now, i, events)
             return
+        events.append(NodeWaiting(now, self._names[i], self._attempt[i]))
         self._attempt[i] -= 1  # it did nothing
         for ref in lacking:
             maker = self._index[ref.id.node]

@@ -27,7 +27,6 @@ _CHECK_LENGTH = len(_CHECK) + 16 + len('"}')
 _OF_NODES = (b'{"event": "finished"', b'{"event": "unfinished"')  # begins the lines of nodes
 _LONGEST_ENDING = 1 << 16  # bytes
 OF_ANOTHER_VERSION = (TypeError, LookupError, AttributeError, ValueError)  # what a line raises that is not understood
-STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # of nodes
 
 
 @frozen

@@ -163,7 +163,7 @@ def _time_lines(timings: Sequence[Timing], runs: Runs, wall: Sequence[float | No
     if not rows:
         return
     yield ""
-    headings = ("time", *(f"run {run.number}" for run in runs), "slower by")
+    headings = ("time", *(f"run {run.number}" for run in runs), "change")
     cells = [(name, format_seconds(old), format_seconds(new), _signed(new - old)) for name, old, new in rows]
     yield from look.columns(headings, cells, right=headings[1:])
     if len(compared) > len(shown):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nfrun.history.work_dir import JOURNAL
 from nfrun.lookback.log_files import LogReader, log_files, log_line
+from nfrun.lookback.run_list import REUSED
 
 _POLL_SECONDS = 0.2
 
@@ -22,14 +23,17 @@ def follow(
 ) -> Iterator[str]:
     """Yield the lines of all attempts of a node, in the run with this folder, until the node or the run has ended.
 
-    Looks for new lines after each `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still
-    holds its lock: a run that was killed writes no end.
+    A reused node that has logs in this run makes its table again: it ends a second time. Looks for new lines after each
+    `pause()`, which by default takes 0.2 s. `is_under_way()` tells whether the run still holds its lock: a run that was
+    killed writes no end.
     """
     journal = _JournalEnd(folder / JOURNAL, node)
     readers: dict[int, dict[str, LogReader]] = {}
     while True:
         ended = not is_under_way() or journal.has_ended()  # asked first, so that the last lines are read afterwards
-        for attempt, files in log_files(folder, node).items():
+        found = log_files(folder, node)
+        ended = ended or (journal.reused and not found)
+        for attempt, files in found.items():
             if attempt not in readers:
                 for reader in (reader for earlier in readers.values() for reader in earlier.values()):
                     yield from reader.rest()
@@ -46,11 +50,12 @@ def follow(
 
 
 class _JournalEnd:
-    """Reads new lines of a journal to find out whether the node or the run has ended."""
+    """Reads new lines of a journal to find out whether the node or the run has ended. `reused`: the node was reused."""
 
     def __init__(self, path: Path, node: str) -> None:
         self._path = path
-        self._signs = (f'"node": {json.dumps(node)}'.encode(), b'{"event": "ended"')
+        self._sign = f'"node": {json.dumps(node)}'.encode()
+        self.reused = False
         self._position = 0
         self._begun = b""
 
@@ -59,6 +64,9 @@ class _JournalEnd:
             file.seek(self._position)
             new = file.read()
         self._position += len(new)
-        whole, newline, begun = (self._begun + new).rpartition(b"\n")
-        self._begun = begun
-        return any(sign in whole for sign in self._signs) if newline else False
+        *lines, self._begun = (self._begun + new).split(b"\n")
+        for line in lines:
+            if line.startswith(b'{"event": "ended"') or (self._sign in line and REUSED not in line):
+                return True
+            self.reused = self.reused or self._sign in line
+        return False

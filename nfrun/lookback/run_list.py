@@ -10,15 +10,18 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from nfrun.core.events import STATUSES
 from nfrun.core.values import frozen
-from nfrun.history.journal import STATUSES, RunEnding, RunHeader, read_ends
+from nfrun.history.journal import RunEnding, RunHeader, read_ends
 from nfrun.history.work_dir import JOURNAL, WorkDir, run_number
 from nfrun.system.atomic_files import read_regular_file
 
 RUNNING, KILLED = "running", "killed"
 _CHECKSUM = re.compile("[0-9a-f]{32}")  # of the pipeline's folder, behind its name: see `WorkDir.pipeline_name`
-_FINISHED, _REUSED = b'\n{"event": "finished"', b', "reused": true'
-_UNFINISHED = re.compile(rb'\n\{"event": "unfinished", "node": "[^"]*", "status": "(\w+)"')
+_LINE_OF_NODE = re.compile(
+    rb'\{"event": "(?:finished|unfinished)", "node": ("(?:[^"\\]|\\.)*")(?:, "status": "(\w+)")?'
+)
+REUSED = b', "reused": true'  # in a text, its quotes would be escaped
 _TIME = re.compile(r"\d{8}-\d{6}")
 
 
@@ -100,10 +103,12 @@ def count_nodes(run: ListedRun) -> dict[str, int]:
         lines = read_regular_file(run.folder / JOURNAL)
     except OSError:
         return {}
-    counts = Counter(match[1].decode() for match in _UNFINISHED.finditer(lines))
-    reused = lines.count(_REUSED)  # in a text, its quotes would be escaped
-    none = dict.fromkeys(STATUSES, 0) if run.header.at else {}
-    return {**none, "ok": lines.count(_FINISHED) - reused, "reused": reused, **counts}
+    statuses: dict[bytes, str] = {}  # by their last lines: a node has a second one if its table was made again
+    for line in lines.split(b"\n")[:-1]:
+        if found := _LINE_OF_NODE.match(line):
+            statuses[found[1]] = found[2].decode() if found[2] else "reused" if REUSED in line else "ok"
+    none = dict.fromkeys(STATUSES if run.header.at else ("ok", "reused"), 0)
+    return {**none, **Counter(statuses.values())}
 
 
 def _newest_first(work: WorkDir) -> Iterator[Path]:

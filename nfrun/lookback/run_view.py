@@ -16,11 +16,11 @@ from nfrun.lookback.recorded_run import RecordedNode
 from nfrun.lookback.run_list import KILLED, RUNNING, ListedRun, count_nodes
 from nfrun.lookback.runs_view import params_text, run_json
 from nfrun.reports.format_units import format_count, format_seconds
+from nfrun.reports.last_line import counts_of_nodes
 from nfrun.reports.run_record import NodeRecord
 from nfrun.reports.summary import failure_text
 
 _MAX_NODES = 50
-_DONE = {"ok": "ran", "reused": "reused", "failed": "failed", "skipped": "skipped", "cancelled": "cancelled"}
 
 
 def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
@@ -48,11 +48,10 @@ def _command(header: RunHeader) -> str:
 
 
 def _end(run: ListedRun) -> str:
-    counted = count_nodes(run)
-    counts = ", ".join(f"{counted[status]:,} {word}" for status, word in _DONE.items() if counted.get(status))
+    counts = counts_of_nodes(count_nodes(run))
     took = "" if run.duration is None else format_seconds(run.duration)
     status = {RUNNING: "is under way", KILLED: "was killed, or its folder was copied while it ran"}.get(run.status)
-    return ", ".join(filter(None, (status or run.status, counts, took)))
+    return ", ".join(filter(None, (status or run.status, *counts, took)))
 
 
 def node_lines(nodes: Sequence[RecordedNode], look: Look, *, all: bool) -> Iterator[str]:

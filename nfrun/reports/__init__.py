@@ -13,7 +13,7 @@ Other packages use:
 - `events_file`: `EventsFile`
 - `format_units`: `format_count`, `format_seconds`, `format_size`
 - `json_document`: `run_document`
-- `last_line`: `GO_ON`
+- `last_line`: `counts_of_nodes`, `GO_ON`
 - `live_view`: `LiveView`
 - `plain_lines`: `PlainLines`
 - `plan_view`: `plan_view`, `REUSE_FORMATS`

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from nfrun.core.events import STATUSES
 from nfrun.core.text import escape_controls
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.run_record import RunRecord
 
 GO_ON = "to go on from here: "  # begins the line with the command
-_WORDS = {"ok": "ran", "reused": "reused", "failed": "failed", "skipped": "skipped", "cancelled": "cancelled"}
+_RAN = "ran"  # what people read instead of `ok`
 
 
 def last_line(record: RunRecord, name: str, command: str = "") -> str:
@@ -17,13 +20,18 @@ def last_line(record: RunRecord, name: str, command: str = "") -> str:
     had finished, unless there is none.
     """
     status = record.end.status if record.end else "failed"
-    counts = [f"{count:,} {_WORDS[status]}" for status, count in record.counts().items() if count]
+    counts = counts_of_nodes(record.counts())
     if record.tolerated:
         failed, few = record.counts()["failed"], f"{record.tolerated:,} "
         some = f"{failed:,} failed ({'' if record.tolerated == failed else few}tolerated)"
         counts = [some if text == f"{failed:,} failed" else text for text in counts]
     line = f"{escape_controls(name)}: {', '.join([status, *counts, _seconds(record.at)])}"
     return f"{line}\n{GO_ON}{escape_controls(command)}" if command and status != "ok" else line
+
+
+def counts_of_nodes(counts: Mapping[str, int]) -> list[str]:
+    """Return the numbers of nodes by status as people read them: `3 ran`, `17 reused`."""
+    return [f"{counts[s]:,} {_RAN if s == 'ok' else s}" for s in STATUSES if counts.get(s)]
 
 
 def _seconds(value: float) -> str:

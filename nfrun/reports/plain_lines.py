@@ -15,6 +15,7 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     RunStarted,
 )
 from nfrun.core.text import ellipsize, escape_controls, shortened
@@ -27,7 +28,9 @@ _MAX_PROGRESS, _MAX_SILENT = 20, 6  # nodes
 
 
 class PlainLines(LineReporter):
-    """A reporter that writes ends, retries and log lines of nodes to a stream; with `verbose` also every start.
+    """A reporter that writes ends, retries and log lines of nodes to a stream.
+
+    With `verbose` it also writes starts, and reused nodes, of which there may be thousands beside a few that ran.
 
     Every ten seconds it writes how far the nodes have come that report progress, and every minute which others have
     been running for a minute.
@@ -88,7 +91,9 @@ class PlainLines(LineReporter):
             return f"{escape_controls(self._name)}: {format_count(event.nodes, 'node')}, up to {event.slots} at a time"
         if isinstance(event, NodeStarted) and self._verbose:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
-        if isinstance(event, NodeFinished):
+        if isinstance(event, NodeWaiting) and self._verbose:
+            return f"{event.node} waits for a table that is made again"
+        if isinstance(event, NodeFinished) and (self._verbose or not event.reused):
             rows = sum(ref.rows for ref in event.outputs.values())
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"
             return f"{event.node} {how}" + (f", {format_count(rows, 'row')}" if event.outputs else "")

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import ClassVar
 
 from nfrun.core.events import (
+    STATUSES,
     Event,
     Failure,
     NodeCancelled,
@@ -16,14 +17,13 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     OutputPublished,
     OutputRef,
     RunFinished,
 )
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.values import mutable
-
-_ENDED = ("ok", "reused", "failed", "skipped", "cancelled")  # the statuses that a node ends with
 
 
 @mutable
@@ -116,6 +116,7 @@ class RunRecord:
         NodeFailed,
         NodeSkipped,
         NodeCancelled,
+        NodeWaiting,
         NodeProgressed,
         OutputPublished,
         RunFinished,
@@ -128,7 +129,7 @@ class RunRecord:
     retrying: dict[str, NodeRecord] = field(default_factory=dict)
     failed: dict[str, NodeRecord] = field(default_factory=dict)
     stage_counts: list[StageCounts] = field(init=False)
-    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_ENDED, 0))
+    _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     _open_stage: int = 0
     last: list[str] = field(default_factory=list)
     tolerated: int = 0
@@ -182,6 +183,9 @@ class RunRecord:
     def _node(self, name: str, node: NodeRecord, event: Event) -> None:
         if isinstance(event, NodeProgressed):
             node.progress = (event.done, event.total)
+        elif isinstance(event, NodeWaiting):
+            node.status, node.started, node.attempts = "waiting", None, 0
+            self.running.pop(name, None)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
             node.duration += event.duration

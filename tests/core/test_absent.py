@@ -18,6 +18,7 @@ from nfrun.core.events import (
     NodeFinished,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     Outcome,
     OutputRef,
     OutputReleased,
@@ -195,7 +196,10 @@ def test_a_node_without_an_optional_input_can_run_again() -> None:
     s.begin(0.0)
     s.outcome(1.0, Outcome("a", 1, BROKE))
     s.outcome(2.0, success("b"))
-    assert s.outcome(3.0, Outcome("c", 1, lacking=(ref(OutputId("b")),))) == [NodeStarted(3.0, "b", 2)]
+    assert s.outcome(3.0, Outcome("c", 1, lacking=(ref(OutputId("b")),))) == [
+        NodeWaiting(3.0, "c", 1),
+        NodeStarted(3.0, "b", 2),
+    ]
 
 
 # -- laws --------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from nfrun.core.events import (
     NodeFinished,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     Outcome,
     OutputRef,
     OutputReleased,
@@ -52,7 +53,8 @@ def test_the_maker_runs_again_and_then_the_reader_with_the_new_table() -> None:
     s.begin(0.0)
     s.outcome(1.0, reused("a"))
     assert started(s.outcome(2.0, reused("b"))) == [("c", 1)]
-    assert started(s.outcome(3.0, Outcome("c", 1, lacking=(ref("b"),)))) == [("b", 2)]
+    events = s.outcome(3.0, Outcome("c", 1, lacking=(ref("b"),)))
+    assert (events[0], started(events)) == (NodeWaiting(3.0, "c", 1), [("b", 2)])
     assert (s.state("b"), s.state("c"), s.done) == (State.RUNNING, State.WAITING, False)
     # Its own input is not there either, though it had been released.
     assert started(s.outcome(4.0, Outcome("b", 2, lacking=(ref("a"),)))) == [("a", 2)]
@@ -93,7 +95,12 @@ def test_a_reader_is_skipped_if_the_table_cannot_be_made_again() -> None:
     events = s.outcome(3.0, Outcome("a", 2, BROKE))
     assert [type(event) for event in events] == [NodeFailed, NodeSkipped]
     events = s.outcome(4.0, Outcome("c", 1, lacking=(ref("a"),)))
-    assert events == [NodeSkipped(4.0, "c", "a"), OutputReleased(4.0, "a", ref("a")), NodeSkipped(4.0, "d", "a")]
+    assert events == [
+        NodeWaiting(4.0, "c", 1),
+        NodeSkipped(4.0, "c", "a"),
+        OutputReleased(4.0, "a", ref("a")),
+        NodeSkipped(4.0, "d", "a"),
+    ]
     assert s.done
 
 

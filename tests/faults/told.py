@@ -22,7 +22,7 @@ from tests.faults.rig import MARK, ROOT, Trial
 
 ABOUT = (__doc__ or "").split("\n")[0]
 _FILE = "p.yaml"
-_TOLD = re.compile(r"^ *[\d.]+ s  (\w+) (?:finished in|reused)")
+_TOLD = re.compile(r"^ *[\d.]+ s  (\w+) finished in")
 _STEPS = """
 import pyarrow as pa
 

@@ -134,8 +134,8 @@ def test_nodes_that_are_new_gone_or_failed_are_shown() -> None:
         "gone    old: ok",
         "1 node is the same",
         "",
-        "time            run 1   run 2  slower by",
-        "the whole run  1.00 s  2.00 s    +1.00 s",
+        "time            run 1   run 2   change",
+        "the whole run  1.00 s  2.00 s  +1.00 s",
     ]
 
 
@@ -196,11 +196,11 @@ def test_times_are_those_of_nodes_that_ran_in_both_runs_the_slower_ones_first() 
     )
     lines = shown(diff_runs(before, after))
     assert lines[-5:] == [
-        "time            run 1   run 2  slower by",
-        "the whole run  1.00 s  2.00 s    +1.00 s",
-        "d              1.00 s  4.00 s    +3.00 s",
-        "a              1.00 s  1.50 s    +500 ms",
-        "b              5.00 s  2.00 s    -3.00 s",
+        "time            run 1   run 2   change",
+        "the whole run  1.00 s  2.00 s  +1.00 s",
+        "d              1.00 s  4.00 s  +3.00 s",
+        "a              1.00 s  1.50 s  +500 ms",
+        "b              5.00 s  2.00 s  -3.00 s",
     ]
 
 

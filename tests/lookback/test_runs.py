@@ -60,6 +60,12 @@ def test_killed_and_running_runs_and_those_of_an_older_nfrun_say_so(here: Here, 
     ]
 
 
+def test_a_node_whose_table_was_made_again_is_counted_once(here: Here, tmp_path: Path, kept: Kept) -> None:
+    again = [finished("a", reused=True), finished('b"', reused=True), UnfinishedNode('b"', "failed"), finished("a")]
+    kept.add(1, "", nodes=again)
+    assert lines(here, tmp_path)[1].split()[3:] == ["killed", "1", "0", "1", "-"]
+
+
 def test_a_run_of_today_says_so(here: Here, tmp_path: Path, kept: Kept) -> None:
     kept.add(1, at=(now := time.time()))
     assert time.strftime("today %H:%M:%S", time.gmtime(now)) in lines(here, tmp_path)[1]

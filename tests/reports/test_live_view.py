@@ -20,6 +20,7 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     OutputRef,
     RunStarted,
 )
@@ -260,6 +261,22 @@ def test_a_node_whose_table_is_made_again_is_counted_once() -> None:
     record.event(NodeStarted(2.0, "b", 1))
     record.event(NodeFinished(2.0, "b", 1))
     assert (record.counts()["ok"], record.counts()["reused"], record.open_stage(), record.running) == (2, 0, 2, {})
+
+
+def test_a_reader_that_waits_for_a_table_that_is_made_again_does_not_run() -> None:
+    record = record_of(
+        plan(a="", b="a"),
+        NodeStarted(0.0, "a", 1),
+        NodeFinished(0.0, "a", 1, reused=True),
+        NodeStarted(0.1, "b", 1),
+        NodeWaiting(0.2, "b", 1),
+        NodeStarted(0.2, "a", 2),
+    )
+    assert [*record.running] == ["a"]
+    assert (record.nodes["b"].status, record.nodes["b"].ran) == ("waiting", False)
+    record.event(NodeFinished(1.0, "a", 2))
+    record.event(NodeStarted(1.0, "b", 1))
+    assert (record.nodes["b"].started, [*record.running]) == (1.0, ["b"])
 
 
 @pytest.mark.parametrize("event", [NodeCancelled(2.0, "a", "node 'x' failed"), NodeSkipped(2.0, "a", "x")])

@@ -29,6 +29,7 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     OutputPublished,
     OutputRef,
     RunFinished,
@@ -41,6 +42,7 @@ from nfrun.reports.console import console
 from nfrun.reports.events_file import EventsFile
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.json_document import RunDocument
+from nfrun.reports.last_line import last_line
 from nfrun.reports.plain_lines import PlainLines
 from nfrun.reports.run_record import RunRecord
 from nfrun.reports.summary import Summary, failure_text
@@ -251,6 +253,27 @@ def test_back_pressure_has_room_for_ten_thousand_lines(earlier: int) -> None:
     assert not back_pressure.has_room()
     back_pressure.event(NodeLogged(1.0, "a", "info", "line"))
     assert back_pressure.has_room()
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(False, ["2 reused"]), (True, ["n0 reused", "n1 reused", "2 reused"])])
+def test_plain_lines_show_reused_nodes_when_verbose(verbose: bool, lines: list[str]) -> None:
+    out = io.StringIO()
+    record = RunRecord(plan(n0="", n1="", a=""))
+    report = PlainLines(record, out, "p", verbose=verbose)
+    for event in [*(NodeFinished(0.1, name, 1, reused=True) for name in ("n0", "n1")), NodeFinished(0.2, "a", 1)]:
+        record.event(event)
+        report.event(event)
+    report.close()
+    assert [line[13:] for line in out.getvalue().splitlines()] == [*lines[:-1], "a finished in 0 us"]
+    assert lines[-1] in last_line(record, "p")
+
+
+def test_plain_lines_name_a_node_that_waits_for_a_table_when_verbose() -> None:
+    out = io.StringIO()
+    report = PlainLines(RunRecord(plan(a="")), out, "p", verbose=True)
+    report.event(NodeWaiting(0.5, "b", 1))
+    report.close()
+    assert out.getvalue() == "    0.500 s  b waits for a table that is made again\n"
 
 
 def test_plain_lines_show_starts_when_verbose() -> None:
