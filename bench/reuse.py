@@ -32,7 +32,7 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
 
 
 def _of_rows(nodes: int, bar: str, folder: Path, repeat: int) -> Iterator[Line]:
-    """Measure functions of one line, by wall time: what is left is nfrun's work for each node."""
+    """Measure runs that reuse all nodes, each a function of one line, by wall time: nearly all is nfrun's own work."""
     folder.mkdir()
     lines = (f"def f{i}(): return {{'x': {i}}}\n" for i in range(nodes))
     (folder / "rows.py").write_text("".join(lines), encoding="utf-8")

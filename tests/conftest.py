@@ -202,3 +202,13 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
     for name in set(sys.modules) - modules:
         if name.startswith("steps_"):
             del sys.modules[name]
+
+
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the local time be UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -91,7 +91,7 @@ def missing_at_import(module: str, folder: Path, parse: Callable[[bytes], ast.Mo
 def _missing(
     module: str, folder: Path, imports: Callable[[bytes, str], Iterator[tuple[str, int]]]
 ) -> list[tuple[str, str]]:
-    """Return what `missing_at_import` does. `imports` yields the imports of the text of a module in a package."""
+    """Return the missing packages, each with `file:line`. `imports(text, package)` yields the imports of a module."""
     found: dict[tuple[str, Path], str] = {}
     left, seen = [module], set[str]()
     places: dict[str, str] = {}  # by package, as `_place_of` returns it

@@ -44,7 +44,7 @@ class Ticking(Reporter, Protocol):
     interval: float
 
     def tick(self) -> None:
-        """Show it."""
+        """Show what there is to show now."""
 
 
 class EventDispatcher:

@@ -108,7 +108,7 @@ class FactReader:
         }
 
     def _used_inside(self, group: Sequence[Piece], functions: Set[str]) -> set[str]:
-        """Return those of the functions that are used other than as decorators in these pieces of a module."""
+        """Return the functions that these pieces of a module use, but for use as decorators."""
         module, used = group[0].module, set[str]()
         symbols = self._code.symbols_of(module)
         imported = {name: self._names.resolve(module, name) for name in (symbols.imports if symbols else ())}
@@ -147,7 +147,7 @@ class FactReader:
         return self._users[id(group)]
 
     def _findings(self, group: Sequence[Piece]) -> Sequence[Findings]:
-        """Return what those statements of a group show that have a word which could lead to a fact."""
+        """Read the statements of a group that have a word which could lead to a fact, and return their findings."""
         if id(group) not in self._groups:
             words = self._lines_of(group[0].module).with_words
             self._groups[id(group)] = [

@@ -163,7 +163,7 @@ def inner_scope(function: ast.AST, outer: Scope, module: str, names: Names, pack
 
 
 def _bound_values(node: ast.AST) -> Iterable[tuple[str, ast.expr | None]]:
-    """Yield the names that a statement gives a value, None if it is not the value of an expression."""
+    """Yield the names that a statement binds, each with its value, None if no expression has that value."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
             if isinstance(target, ast.Name):

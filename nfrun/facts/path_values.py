@@ -292,7 +292,7 @@ def _values_by_name(function: ast.AST) -> Mapping[str, list[ast.expr | None]]:
 
 
 def bindings(function: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """Yield the targets in a function with the value that they, or their parts in turn, have."""
+    """Yield the targets of assignments, loops and `with` in a function, each with the value that it gets."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
             for target in node.targets:

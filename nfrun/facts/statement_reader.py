@@ -212,7 +212,7 @@ class StatementReader:
 
 
 def _within(node: ast.expr) -> list[ast.AST]:
-    """Return what is left to read of a name with its attributes and items: indexes, and the expression at its start."""
+    """Return the indexes in `a.b[i].c`, and the expression that it starts with unless that is a name."""
     found: list[ast.AST] = []
     while isinstance(node, ast.Attribute | ast.Subscript):
         if isinstance(node, ast.Subscript):

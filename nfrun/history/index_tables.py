@@ -208,7 +208,7 @@ def add_run(
 
 
 def add_shown(db: sqlite3.Connection, rows: RunRows) -> None:
-    """Add to tables that a run which ended with `ok` shows them."""
+    """Mark the tables that a run shows, if the run ended with `ok`."""
     if rows.status == "ok":
         db.executemany(_SHOW_TABLE, [(rows.number, *table[:2]) for table in rows.tables if table[-1]])
 

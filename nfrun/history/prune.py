@@ -132,7 +132,7 @@ def _is_of(pipeline: str, folder: Path) -> bool:
 
 
 def _result(pipeline: str, finished: FinishedNode) -> object:
-    """Return what tells the results apart that a node had in different runs."""
+    """Return a key that is the same for runs in which a node had the same result."""
     outputs = tuple((output.id, output.digest, output.schema_digest) for output in finished.outputs)
     files = frozenset(finished.reads.items()), frozenset(finished.wrote.items())
     return pipeline, finished.node, finished.key, outputs, files

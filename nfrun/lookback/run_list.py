@@ -93,7 +93,7 @@ def list_runs(work: WorkDir, pipeline: str | None = None) -> Iterator[ListedRun]
 
 
 def count_nodes(run: ListedRun) -> dict[str, int]:
-    """Return the numbers of nodes by status. Without those of the last line, counts the lines of a journal.
+    """Return how many nodes ended with each status, by the last line of a journal, or else by the lines of its nodes.
 
     A status is missing where it is not recorded: an older nfrun wrote lines of finished nodes only.
     """

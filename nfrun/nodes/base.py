@@ -172,7 +172,7 @@ class NodeContext(Protocol):
         """
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the event loop to its end and returns its result."""
+        """Run a coroutine on the event loop to its end and return its result."""
 
     def log(self, level: str, line: str) -> None:
         """Log a line; `level` is a logging level in lower case."""

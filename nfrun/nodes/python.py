@@ -137,7 +137,7 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Import the function, calls it, awaits it if it is `async`, and returns its result as tables."""
+    """Import the function, call it, await it if it is `async`, and return its result as tables."""
     node = context.node
     found = context.memo.get(node.body)
     imported = found is None

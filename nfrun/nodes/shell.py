@@ -44,7 +44,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterable[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Run the script in the pipeline's folder and reads the files that it wrote.
+    """Run the script in the pipeline's folder and read the files that it wrote.
 
     Raises NodeError, with the end of stderr, if the script fails or a signal ends it, and HandoffError if its input
     or output files cannot be written or read.
@@ -138,7 +138,7 @@ def _refused(error: Exception) -> Exception:
 
 
 def _await_end(process: subprocess.Popen[bytes], context: NodeContext) -> None:
-    """Wait for the script, then kills what it left in its group: at once, or after the grace if it was cancelled.
+    """Wait for the script, then kill what it left in its group: at once, or after the grace if it was cancelled.
 
     Signals the group only while the script is not reaped (where the system can do that), or while the group has a
     member: so its id cannot have been reused.

@@ -40,7 +40,7 @@ def check(node: NodeSpec, lookup: FunctionLookup) -> Iterator[NodeDiagnostic]:
 
 
 def run(context: NodeContext) -> Mapping[str, Any]:
-    """Write the input to a temporary file and renames it. The output is one row: path, rows, bytes.
+    """Write the input to a temporary file and rename it. The output is one row: path, rows, bytes.
 
     Raises FormatError, and HandoffError if the file cannot be written.
     """

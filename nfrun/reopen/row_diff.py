@@ -66,9 +66,12 @@ def _by_key(before: pa.Table, after: pa.Table, key: str) -> tuple[tuple[pa.Table
         partner = pc.index_in(keys[1], value_set=keys[0].combine_chunks())
         is_gone = pc.invert(pc.is_in(keys[0], value_set=keys[1].combine_chunks()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        types = [table.schema.field(key).type for table in (before, after)]
+        if types[0] == types[1]:
+            raise KeyColumnError(f"the column '{ellipsize(key)}' is {types[0]}, which is no key") from None
         raise KeyColumnError(
-            f"the column '{ellipsize(key)}' cannot be compared: it is {before.schema.field(key).type} in the earlier"
-            f" run and {after.schema.field(key).type} in the later one"
+            f"the column '{ellipsize(key)}' cannot be compared: it is {types[0]} in the earlier run and {types[1]} in"
+            " the later one"
         ) from None
     has_partner = pc.is_valid(partner)
     both = before.take(pc.drop_null(partner)), after.filter(has_partner)

@@ -171,7 +171,7 @@ class _Binder:
         return values, redacted
 
     def variable(self, value: str, path: tuple[str, ...], names: Names) -> str:
-        """Evaluate one variable and returns it as text. Adds a problem if it cannot be a variable's value."""
+        """Evaluate one variable and return it as text. Adds a problem if it cannot be a variable's value."""
         found = self.value(value, path, names)
         if found is None or isinstance(found, dict | list):
             what = f"variable '{path[-1]}' must be a string, a number or true or false, not {env_text(found)}"

@@ -52,6 +52,6 @@ class Findings:
             self.mark_wrong(path)
 
     def mark_wrong(self, path: Keys) -> None:
-        """Marks the path as wrong, and it and the paths above it as bad."""
+        """Mark the path as wrong, and it and the paths above it as bad."""
         self.wrong.add(path)
         self.bad.update(path[:i] for i in range(1, len(path) + 1))

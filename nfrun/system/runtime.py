@@ -76,7 +76,7 @@ def children_time() -> float:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Turn the garbage collector off while inside, and restores it afterwards.
+    """Turn the garbage collector off while inside, and restore it afterwards.
 
     Building a large graph makes millions of objects, none of them garbage: scanning them again and again takes longer
     than building them.

@@ -223,7 +223,7 @@ def _directory() -> str:
 
 
 def _environ() -> Mapping[bytes, bytes]:
-    """Return the variables as `os.environ` keeps them: to compare these costs a hundredth."""
+    """Return the environment as bytes, as `os.environ` stores it: comparing it takes a hundredth of the time."""
     environ: Any = os.environ
     data: Mapping[bytes, bytes] = environ._data
     return data

@@ -106,7 +106,7 @@ def parse(text: str, file: str) -> Document:
 
 
 def load(path: str | os.PathLike[str], shown: str | None = None) -> Document:
-    """Read and parses the YAML file `path`, called `shown` (the path itself if None) in messages.
+    """Read and parse the YAML file `path`, called `shown` (the path itself if None) in messages.
 
     Raises SpecError if the file cannot be read, and with all its problems.
     """

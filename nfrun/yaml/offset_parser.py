@@ -246,7 +246,7 @@ class _Builder:
         return _Anchor("", 1, 0)
 
     def check_key(self, box: Map, value: Any, offset: Offset) -> str:
-        """Add a problem and returns a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
+        """Add a problem and return a placeholder unlike any key in the file. Returns a quoted "<<" as it is."""
         start, length = offset >> 32, offset & LENGTH
         written, hint = self.text[start : start + min(length, 100)], "put it in quotes if it is text"
         if isinstance(value, str) and value in box:
@@ -286,7 +286,7 @@ class _Builder:
 
 
 def _clean(builder: _Builder, text: str) -> str:
-    """Return `text` with the characters that are not text replaced one by one, and adds them to the problems."""
+    """Return `text` with the characters that are not text replaced one by one, and add them to the problems."""
     if re.fullmatch(TEXT, text):
         return text
     for found in re.finditer(NOT_TEXT, text):
@@ -300,7 +300,7 @@ def _clean(builder: _Builder, text: str) -> str:
 
 
 def parse_with_offsets(source: Source, text: str) -> Seq:
-    """Parse `text` into values with offsets and keeps them in `source`. Raises SpecError with all problems."""
+    """Parse `text` into values with offsets and keep them in `source`. Raises SpecError with all problems."""
     builder = _Builder(source)
     top = Seq()
     with gc_paused(), suppress(_SearchEnded):

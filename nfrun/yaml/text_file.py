@@ -48,7 +48,7 @@ def read_text(path: Path, name: str) -> str:
 
 
 def refuse(file: str, what: str, hint: str) -> NoReturn:
-    """Raises SpecError with one diagnostic for the whole file; no hint if it is ""."""
+    """Raise SpecError with one diagnostic for the whole file; no hint if it is ""."""
     raise SpecError([Diagnostic(SourceSpan(file), what, hint)])
 
 
@@ -64,7 +64,7 @@ def _missing_file_hint(path: Path) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
-    """Decodes UTF-8. Raises SpecError for UTF-16, UTF-32 and binary data."""
+    """Decode UTF-8. Raises SpecError for UTF-16, UTF-32 and binary data."""
     for wide, mark, bare in (
         ("UTF-32", (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), rb"(?:\0\0\0[^\0])+|(?:[^\0]\0\0\0)+"),
         ("UTF-16", (b"\xff\xfe", b"\xfe\xff"), rb"(?:\0[^\0])+|(?:[^\0]\0)+"),

@@ -112,18 +112,33 @@ def test_empty_tables_are_compared() -> None:
     ("key", "message"),
     [
         ("nmae", "the table of the earlier run has no column 'nmae': did you mean 'name'?"),
-        ("zzz", "the table of the earlier run has no column 'zzz': it has id, name, tags, kind"),
+        ("zzz", "the table of the earlier run has no column 'zzz': it has id, name, tags, kind, half"),
         ("name", "the column 'name' is no key: a stands in several rows of the earlier run"),
         ("tags", "the column 'tags' is list<item: int64>, which is no key"),
+        ("half", "the column 'half' is halffloat, which is no key"),
         ("kind", "the column 'kind' cannot be compared: it is int64 in the earlier run and string in the later one"),
     ],
 )
 def test_a_column_that_is_no_key_is_refused(key: str, message: str) -> None:
     table = pa.table({"id": [1, 2], "name": ["a", "a"], "tags": [[1], [2]], "kind": [1, 2]})
+    table = table.append_column("half", pa.array([1.0, 2.0], pa.float16()))
     other = table.set_column(3, "kind", pa.array(["x", "y"]))
     with pytest.raises(KeyColumnError) as error:
         compare_rows(table, other, key=key, most=10)
     assert str(error.value) == message
+
+
+def test_a_key_column_that_is_there_twice_is_refused() -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["k", "k"])
+    with pytest.raises(KeyColumnError) as error:
+        compare_rows(table, table, key="k", most=10)
+    assert str(error.value) == "the table of the earlier run has several columns 'k'"
+
+
+def test_values_that_arrow_does_not_compare_are_compared_as_python_values() -> None:
+    plain, zoned = pa.array([0, 1], pa.timestamp("us")), pa.array([0, 1], pa.timestamp("us", "UTC"))
+    assert [row[0] for row in rows(pa.table({"t": plain}), pa.table({"t": zoned}))] == [0, 1]
+    assert rows(pa.table({"v": [[1], [2], None]}), pa.table({"v": [[1], [3], None]})) == [(1, {"v": [2]}, {"v": [3]})]
 
 
 CELLS = st.one_of(st.none(), st.integers(0, 2), st.just(float("nan")))
