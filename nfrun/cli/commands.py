@@ -222,5 +222,5 @@ def execute(name: str, given: Mapping[str, Any]) -> int:
     assert found is not None
     command, kind, _ = found
     options = kind(**given)
-    with report_errors(as_json=getattr(options, "json", False)) as messages:
+    with report_errors(as_json=getattr(options, "json", False), wait=getattr(options, "wait", None)) as messages:
         return command(options, messages)

@@ -59,11 +59,12 @@ class UsageError(Exception):
 
 
 @contextmanager
-def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
+def report_errors(*, as_json: bool = False, wait: float | None = None) -> Iterator[Messages]:
     """Turn every exception in the `with` block into a message on stderr and SystemExit, except UsageError.
 
-    With `as_json`, also prints a JSON document on stdout. Yields the messages of the command: set their redactor
-    as soon as the secrets are known. On success, flushes stdout.
+    With `as_json`, also prints a JSON document on stdout. `wait` is the value of `--wait`, None where there is no such
+    option. Yields the messages of the command: set their redactor as soon as the secrets are known. On success, flushes
+    stdout.
     """
     messages = Messages()
 
@@ -89,8 +90,13 @@ def report_errors(*, as_json: bool = False) -> Iterator[Messages]:
         discard_stdout()  # its reader has exited, as with `| head`: no error, so no message
         raise SystemExit(EXIT_CLOSED_PIPE) from None
     except WorkDirLocked as error:
-        hint = "wait until it has ended; 'nfrun run' does so with --wait, or keeps its runs elsewhere with --work DIR"
-        leave(EXIT_LOCKED, f"nfrun: {error}\n   {hint}")
+        how = "--wait without a duration" if wait else "--wait"
+        more = (
+            "wait until it has ended"
+            if wait is None
+            else f"{how} waits until it has ended; --work DIR keeps runs elsewhere"
+        )
+        leave(EXIT_LOCKED, f"nfrun: {error}\n   {more}")
     except NotRecorded as error:
         leave(EXIT_USAGE, f"nfrun: {error}")
     except PermissionError as error:

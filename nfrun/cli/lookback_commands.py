@@ -242,7 +242,8 @@ def shell(options: ShellOptions, messages: Messages) -> int:
     gc.enable()
     environ = {**os.environ, **node.env}
     with NodeShell(node, Path(pipeline.folder), run.id, environ, inputs, messages) as session:
-        title = f"node '{node.id}' of {pipeline.file}, with the tables of run {run.number}"
+        tables_of = f", with the tables of run {run.number}" if inputs else ""
+        title = f"node '{node.id}' of {pipeline.file}{tables_of}"
         return run_prompt(session.names, session.banner(title), messages)
 
 

@@ -33,6 +33,8 @@ def find_work(pipeline: Path | None, work: Path | None) -> tuple[WorkDir, str | 
 def _used(work: WorkDir) -> WorkDir:
     if work.is_used():
         return work
+    if work.path.is_file():
+        raise NotRecorded(f"{work.path} is a file: did you mean --pipeline {work.path.name}?")
     if (work.path / WORK_DIR).is_dir():
         raise NotRecorded(f"no run was ever kept in {work.path}: did you mean {work.path / WORK_DIR}?")
     why = "no run was ever kept in" if work.path.is_dir() else "there is no folder"

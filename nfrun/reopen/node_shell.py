@@ -81,7 +81,8 @@ class NodeShell:
             lines.append(f"  {name}{shown}")
         own = [name for name in self.names if not name.startswith("__") and name not in self._given]
         lines.append(f"  {', '.join(own)}")
-        return "\n".join([*lines, "rerun() runs the node with these as they are now, with its code read again"])
+        these = " with these as they are now," if self._given else ","
+        return "\n".join([*lines, f"rerun() runs the node{these} with its code read again"])
 
     def rerun(self, **given: Any) -> Any:
         """Run the node with its inputs and values as they are now. Returns its table, or a dictionary of its tables.

@@ -251,6 +251,7 @@ def test_tables_of_an_older_nfrun_are_opened(tmp_path: Path, here: Here) -> None
         (["double", "--run", "9"], "nfrun: there is no run 9 in "),
         (["double", "--run", "lasst"], "nfrun: there is no run 'lasst' in "),
         (["double", "--work", "nowhere"], "nfrun: there is no folder "),
+        (["double", "--work", "trial.yaml"], "/trial.yaml is a file: did you mean --pipeline trial.yaml?"),
         (["double", "--pipeline", "nothing.yaml"], "nothing.yaml: there is no such file"),
         (["double", "-n", "x"], "'x' is not a number from 1"),
         (["double", "--format", "xlsx"], "xlsx"),

@@ -13,6 +13,9 @@ import pytest
 from conftest import Here
 from project import BROKEN, Project, new_project
 
+from nfrun.core.pipeline import NodeSpec
+from nfrun.reopen.node_shell import NodeShell
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Project:
@@ -234,3 +237,13 @@ def test_a_terminal_gets_a_prompt_and_what_there_is(kept: Project) -> None:
         "  rerun, double",
         "rerun() runs the node with these as they are now, with its code read again",
     ]
+
+
+def test_the_banner_of_a_node_without_inputs_and_values_names_none(tmp_path: Path) -> None:
+    node = NodeSpec("a", "sql", "select 1", (), {}, (), (), {})
+    with NodeShell(node, tmp_path, "1", {}, {}, lambda text: None) as session:
+        assert session.banner("node 'a'").splitlines() == [
+            "node 'a'",
+            "  rerun, query",
+            "rerun() runs the node, with its code read again",
+        ]
