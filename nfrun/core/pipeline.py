@@ -181,7 +181,8 @@ class NodeSpec:
     with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
-    files that it declares. `axes` are those that the node has in the file, in the order in which they are declared.
+    files that it declares. `unbound` has the settings whose expressions are not evaluated yet, as the file has them.
+    `axes` are those that the node has in the file, in the order in which they are declared.
     A cell, which is a node that a matrix made, has the name of the node in the file under `of`, and in `cell` its value
     on each of these axes, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
     `continue_on_error` its failure fails no run. `section` is the key of the file under which it stands: `nodes`, or
@@ -211,6 +212,7 @@ class NodeSpec:
     if_: bool | str = True
     continue_on_error: bool = False
     section: str = "nodes"
+    unbound: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     axes: tuple[str, ...] = ()
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)

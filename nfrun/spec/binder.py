@@ -13,7 +13,7 @@ from typing import Any
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
-from nfrun.core.pipeline import EXPRESSION_START, NodeSpec, Pipeline, has_expression
+from nfrun.core.pipeline import EXPRESSION_START, NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.logs.redaction import MASK
@@ -24,7 +24,9 @@ from nfrun.spec.file_conflicts import file_conflicts
 from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
-from nfrun.yaml.document import Document
+from nfrun.spec.schema import check_setting
+from nfrun.spec.settings import fields_of
+from nfrun.yaml.document import Document, Keys
 
 Names = Mapping[str, Mapping[str, Any]]
 
@@ -92,6 +94,7 @@ class _Binder:
     functions: FunctionLookup
     secrets: Mapping[str, str]
     on_run: Callable[[], object]
+    checked: dict[tuple[Keys, str], dict[str, Any]] = field(default_factory=dict)
     cells: MatrixNames = field(default_factory=lambda: MatrixNames({}))
 
     def node(self, spec: NodeSpec) -> NodeSpec:
@@ -125,15 +128,41 @@ class _Binder:
             )
         with_ = {key: self.value(value, (*path, "with", key)) for key, value in spec.with_.items()}
         files = tuple(self.files(spec, path)) if spec.files else ()
+        settings = self.settings(spec) if spec.unbound else {}
         if_ = self.condition(spec.if_, (*path, "if")) if isinstance(spec.if_, str) else spec.if_
-        if body is spec.body and not env and not with_ and not files and if_ is spec.if_:
+        if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
-        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_)
+        bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
         if kind.is_template and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
             for found in kind.check(bound, self.functions):
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)
         return bound
+
+    def settings(self, spec: NodeSpec) -> dict[str, Any]:
+        """Return the fields of a node for the settings with expressions."""
+        fields: dict[str, Any] = {"unbound": NOTHING}
+        for key, setting in spec.unbound.items():
+            own = key in self.document.root[spec.section][spec.declared]
+            path = (spec.section, spec.declared, key) if own else ("defaults", key)
+            before = len(self.diagnostics)
+            value = self.value(setting, path)
+            if len(self.diagnostics) > before:
+                continue
+            known = (path, repr(value))
+            if known not in self.checked:
+                self.checked[known] = self.setting(key, value, path)
+            fields |= self.checked[known]
+        return fields
+
+    def setting(self, key: str, value: Any, path: Keys) -> dict[str, Any]:
+        """Return the fields of a node for a setting whose expressions are evaluated. Reports a wrong value."""
+        wrong = list(check_setting(key, value))
+        for found in wrong:
+            self.report(self.document.span(*path, *found.path), found.message, found.hint)
+        if wrong:
+            return {}
+        return fields_of({key: value}, lambda steps, what: self.report(self.document.span(*path, *steps[1:]), what))
 
     def condition(self, text: str, path: tuple[str, ...]) -> bool:
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
@@ -145,7 +174,7 @@ class _Binder:
 
     def files(self, spec: NodeSpec, path: tuple[str, ...]) -> Iterator[str]:
         """Yield the names of the files that the node declares; an expression may give a list of them."""
-        for step, file in items(self.document.root["nodes"][spec.declared]["files"]):
+        for step, file in items(self.document.root[spec.section][spec.declared]["files"]):
             value = self.value(file, (*path, "files", *step))
             for name in value if isinstance(value, list) else [value]:
                 if isinstance(name, str) and name.strip() and "\0" not in name:

@@ -18,6 +18,7 @@ from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes
+from nfrun.spec.settings import WITH_EXPRESSIONS
 from nfrun.yaml.document import Document, Keys, entries
 
 _INSTEAD = {
@@ -141,7 +142,10 @@ def may_stand(path: Keys) -> bool:
     if key == "matrix" or path[0] == "matrix":
         inner = path[3:] if key else path[1:]
         return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
-    return _is_env(path) or key in ("with", "files", "if") or (key in KINDS and KINDS[str(key)].is_template)
+    if path[0] == "defaults" and path[1] in WITH_EXPRESSIONS:
+        return True
+    is_template = key in KINDS and KINDS[str(key)].is_template
+    return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)
 
 
 def _makes_graph(path: Keys) -> str:
@@ -158,13 +162,8 @@ def _is_env(path: Keys) -> bool:
 def _hint_at(path: Keys) -> str:
     """Return the hint for an expression in a place where none is evaluated."""
     key = str(path[2] if path[0] in _SECTIONS and len(path) > 2 else path[0])
-    *places, last = [
-        "'with'",
-        "'env'",
-        "'files'",
-        "'if'",
-        *(f"'{name}'" for name, kind in KINDS.items() if kind.is_template),
-    ]
+    names = ("with", "env", "files", "if", *WITH_EXPRESSIONS, *(name for name, of in KINDS.items() if of.is_template))
+    *places, last = [f"'{name}'" for name in names]
     if key == "params":
         return f"a parameter has a plain value; put the expression where it is used: {', '.join(places)} or {last}"
     hint = KINDS[key].expression_hint if key in KINDS else _INSTEAD.get(key)

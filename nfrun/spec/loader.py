@@ -16,18 +16,7 @@ from typing import Any
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import (
-    LAST_SECTIONS,
-    NO_RETRY,
-    NOTHING,
-    Gather,
-    Input,
-    NodeSpec,
-    OutputId,
-    Param,
-    Pipeline,
-    Retry,
-)
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Gather, Input, NodeSpec, OutputId, Param, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
@@ -49,9 +38,9 @@ from nfrun.spec.references import (
     shown_outputs,
 )
 from nfrun.spec.schema import check_schema
+from nfrun.spec.settings import WITH_EXPRESSIONS, fields_of, is_evaluated
 from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, node_keys
 from nfrun.system.runtime import gc_paused
-from nfrun.system.units import LONGEST, to_seconds
 from nfrun.yaml.document import Document, Keys, load
 
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
@@ -222,11 +211,7 @@ class _Reader(Findings):
                 if isinstance(value, str | int | float)
             },
             format=merged.get("format", "arrow"),
-            retry=self.retry(path, merged.get("retries", 0)),
-            timeout=self.seconds((*path, "timeout"), merged["timeout"]) if "timeout" in merged else None,
-            executor=merged.get("executor", ""),
-            cache=merged.get("cache"),
-            cpu=float(self.mapping(merged, "resources").get("cpu", 1.0)),
+            **self.settings(path, {key: merged[key] for key in WITH_EXPRESSIONS if key in merged}),
             description=str(merged.get("description", "")),
             axes=self.axes.of_nodes.get(name, ()),
             tags=tuple(merged.get("tags", ())),
@@ -238,6 +223,17 @@ class _Reader(Findings):
             section=section,
             source=self.document.start_of_entry(section, name),
         )
+
+    def settings(self, path: Keys, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a node for its settings; those with expressions are the field `unbound`."""
+
+        def report(steps: Keys, what: str) -> None:
+            own = steps[0] in self.document.root[path[0]][path[1]]
+            self.report((*(path if own else ("defaults",)), *steps), what)
+
+        unbound = {key: value for key, value in settings.items() if not is_evaluated(value)}
+        fields = fields_of({key: value for key, value in settings.items() if key not in unbound}, report)
+        return {**fields, "unbound": unbound} if unbound else fields
 
     def condition(self, path: Keys, value: bool | str) -> bool | str:
         """Return what is under `if`. Reports a text that cannot be true or false."""
@@ -256,25 +252,6 @@ class _Reader(Findings):
             hint = f"give it one of {', '.join(KINDS if path[0] == 'nodes' else LAST_KINDS)}"
             self.report(path, f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
-
-    def seconds(self, path: Keys, value: str | float) -> float:
-        """Convert a duration to seconds. Rejects one longer than a year."""
-        found = to_seconds(value)
-        if found > LONGEST:
-            inside = self.document.root[path[0]][path[1]]
-            self.report(path if path[2] in inside else ("defaults", *path[2:]), f"'{path[-1]}' is longer than a year")
-        return found
-
-    def retry(self, path: Keys, value: Any) -> Retry:
-        if not isinstance(value, dict):
-            return Retry(max=int(value)) if value else NO_RETRY
-        settings: dict[str, Any] = {"max": int(value["max"])}
-        for key, setting in value.items():
-            if key.endswith("delay"):
-                settings[key] = self.seconds((*path, "retries", key), setting)
-            elif key != "max":
-                settings[key] = float(setting)
-        return Retry(**settings)
 
     def misplaced_settings(self, path: Keys, kind: str, body: Mapping[str, Any]) -> None:
         """Reject the settings that only nodes of other kinds have."""

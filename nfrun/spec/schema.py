@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import nfrun
 from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec import suggestions
 from nfrun.spec.parameters import env_text
+from nfrun.spec.settings import WITH_EXPRESSIONS
 from nfrun.yaml.document import Document, Keys
 
 if TYPE_CHECKING:
@@ -117,6 +119,9 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
         return _inlined(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
     inlined = {key: _inlined(value, definitions) for key, value in schema.items() if key != "$defs"}
+    if (either := schema.get("anyOf")) and either[-1] == {"$ref": "#/$defs/expression"}:
+        del inlined["anyOf"]  # `_is_unevaluated` admits expressions, and messages are about values
+        inlined |= _inlined(either[0], definitions)
     if isinstance(pattern := inlined.get("pattern"), str):
         inlined["pattern"] = re.sub(r"\$\Z", r"\\Z", pattern)
     return inlined
@@ -126,7 +131,8 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
     """Yield each violation of the schema by the document: its path and its diagnostic."""
     if _fast_validator(schema_text()).is_valid(document.root):
         return
-    errors = islice(_validator(schema_text()).iter_errors(document.root), _MAX_ERRORS)
+    all_errors = _validator(schema_text()).iter_errors(document.root)
+    errors = islice((error for error in all_errors if not _is_unevaluated(error)), _MAX_ERRORS)
     violations = [found for error in errors for found in _diagnostics_of(error)]
     cut: set[Keys] = set()  # texts that a comma cuts: each is one mistake
     for found in _merge_unindented(document, violations):
@@ -138,6 +144,21 @@ def check_schema(document: Document) -> Iterator[tuple[Keys, Diagnostic]]:
                 continue
             cut.add(text)
         yield found.path, Diagnostic(where, found.message, hint)
+
+
+def _is_unevaluated(error: ValidationError) -> bool:
+    """Whether the error is about an expression in a setting, which is checked when its value is known."""
+    path, text = list(error.absolute_path), error.instance
+    key = path[1] if path[:1] == ["defaults"] and len(path) > 1 else path[2] if len(path) > 2 else ""
+    return isinstance(text, str) and key in WITH_EXPRESSIONS and has_expression(text)
+
+
+def check_setting(key: str, value: Any) -> Iterator[SchemaDiagnostic]:
+    """Yield each violation of the schema by a setting of a node, with the path from the setting to the value."""
+    whole = {"nodes": {"node": {key: value}}}
+    for error in _validator(schema_text()).iter_errors(whole):
+        for found in _diagnostics_of(error):
+            yield replace(found, path=found.path[3:])
 
 
 def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:

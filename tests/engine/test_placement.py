@@ -78,7 +78,7 @@ def test_any_executor_may_be_one_of_worker_processes(monkeypatch: pytest.MonkeyP
 
 def test_the_schema_has_the_executors_of_the_registry() -> None:
     schema = json.loads((Path(__file__).parents[2] / "schemas" / "pipeline.schema.json").read_text())
-    assert schema["$defs"]["executor"]["enum"] == [*EXECUTORS, "auto"]
+    assert schema["$defs"]["executor"]["anyOf"][0]["enum"] == [*EXECUTORS, "auto"]
     assert DEFAULT_EXECUTOR in EXECUTORS
 
 

@@ -157,7 +157,7 @@ def test_mistakes_are_shown_where_they_are(here: Here, pipeline: Path, old: str,
 
 def test_where_expressions_may_stand_it_is_named_too(here: Here, pipeline: Path) -> None:
     message = validate(here, pipeline, "ending: txt", "ending: '${{ run.id }}'").stderr
-    assert "put the expression where it is used: 'with', 'env', 'files', 'if', 'read', 'write'" in message
+    assert "put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries'," in message
     assert message.endswith(" or 'tail_lines'\n")
 
 

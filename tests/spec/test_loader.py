@@ -576,29 +576,11 @@ p.yaml:4:26: an expression is not evaluated here
 params: {month: 1}
 nodes:
   a: {run: x}
-  b: {run: x, retries: '${{ params.month }}'}
---
-p.yaml:4:25: an expression is not evaluated here
-    4 |   b: {run: x, retries: '${{ params.month }}'}
-      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
-
-params: {month: 1}
-nodes:
-  a: {run: x}
-  b: {run: x, timeout: '${{ params.month }}s'}
---
-p.yaml:4:25: an expression is not evaluated here
-    4 |   b: {run: x, timeout: '${{ params.month }}s'}
-      |                         ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
-
-params: {month: 1}
-nodes:
-  a: {run: x}
   b: {run: x, format: '${{ params.month }}'}
 --
 p.yaml:4:24: an expression is not evaluated here
     4 |   b: {run: x, format: '${{ params.month }}'}
-      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
+      |                        ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -607,16 +589,7 @@ nodes:
 --
 p.yaml:4:32: an expression is not evaluated here
     4 |   b: {run: x, description: 'of ${{ params.month }}'}
-      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
-
-params: {month: 1}
-nodes:
-  a: {run: x}
-  b: {run: x, resources: {cpu: '${{ params.month }}'}}
---
-p.yaml:4:33: an expression is not evaluated here
-    4 |   b: {run: x, resources: {cpu: '${{ params.month }}'}}
-      |                                 ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
+      |                                ^^^^^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
 
 params: {month: 1}
 nodes:
@@ -761,13 +734,13 @@ nodes:
 --
 p.yaml:1:14: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'read' or 'write'
+      |              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' or 'write'
 p.yaml:1:46: an expression is not evaluated here
     1 | params: {x: '${{ env.HOME }}', y: {default: '${{ env.HOME }}'}}
-      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'read' or 'write'
+      |                                              ^^^^^^^^^^^^^^^ a parameter has a plain value; put the expression where it is used: 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' or 'write'
 p.yaml:2:7: an expression is not evaluated here
     2 | name: ${{ params.x }}
-      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
+      |       ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
 
 outputs: {x: '${{ params.y }}'}
 nodes:
@@ -778,7 +751,7 @@ p.yaml:1:15: an expression is not evaluated here
       |               ^^^^^^^^^^^^^^^ what there is to read is fixed
 
 env: {A: '${{ params.y }}', B: '${{ env.C }}'}
-defaults: {env: {D: '${{ prams.y }}'}, timeout: '${{ env.T }}'}
+defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
 nodes:
   a: {run: x}
 --
@@ -786,11 +759,11 @@ p.yaml:1:11: 'params' has no 'y'
     1 | env: {A: '${{ params.y }}', B: '${{ env.C }}'}
       |           ^^^^^^^^^^^^^^^ the file has none
 p.yaml:2:22: there is nothing called 'prams' in expressions
-    2 | defaults: {env: {D: '${{ prams.y }}'}, timeout: '${{ env.T }}'}
+    2 | defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
       |                      ^^^^^^^^^^^^^^ did you mean 'params'?
-p.yaml:2:50: an expression is not evaluated here
-    2 | defaults: {env: {D: '${{ prams.y }}'}, timeout: '${{ env.T }}'}
-      |                                                  ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'read' and 'write'
+p.yaml:2:49: an expression is not evaluated here
+    2 | defaults: {env: {D: '${{ prams.y }}'}, format: '${{ env.T }}'}
+      |                                                 ^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
 
 param: {month: 1}
 nodes:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nfrun.core.errors import SpecError, render_all
 from nfrun.nodes.registry import KINDS
 from nfrun.spec import schema
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.schema import schema_text
+from nfrun.spec.schema import check_setting, schema_text
 from nfrun.spec.suggestions import node_keys
 from nfrun.tables.formats import FORMATS
 from nfrun.yaml.document import load, parse
@@ -1044,7 +1045,26 @@ def test_no_pipeline_at_all(text: str, message: str) -> None:
 
 def test_the_schema_is_valid_and_has_no_alternatives() -> None:
     Draft202012Validator.check_schema(SCHEMA)
-    assert not re.search('"(oneOf|anyOf|allOf|not)"', schema_text())  # nor `if`, which is a key of a node
+    assert not re.search('"(oneOf|allOf|not)"', schema_text())  # nor `if`, which is a key of a node
+    assert set(_alternatives(SCHEMA)) == {'{"$ref": "#/$defs/expression"}'}
+
+
+def _alternatives(part: Any) -> Iterator[str]:
+    """The last of each choice of two schemas: settings have a value, or an expression."""
+    if isinstance(part, dict):
+        if "anyOf" in part:
+            _, last = part["anyOf"]
+            yield json.dumps(last)
+        part = list(part.values())
+    for item in part if isinstance(part, list) else ():
+        yield from _alternatives(item)
+
+
+def test_messages_about_settings_are_about_values_not_about_expressions() -> None:
+    assert {found.message for key in ("cache", "timeout") for found in check_setting(key, "x")} == {
+        "'cache' must be true or false, not 'x'",
+        "'timeout' cannot be 'x'",
+    }
 
 
 def test_every_key_has_a_title_and_a_description() -> None:
@@ -1056,8 +1076,9 @@ def test_every_key_has_a_title_and_a_description() -> None:
         assert schema.get("title"), key
         assert schema.get("description") or key == "node", key
         found.append(key)
-        for inner, part in schema.get("properties", {}).items():
-            check_schema(part, inner)
+        for part in (schema, *schema.get("anyOf", ())):
+            for inner, value in part.get("properties", {}).items():
+                check_schema(value, inner)
 
     check_schema(SCHEMA, "")
     check_schema(SCHEMA["properties"]["params"]["additionalProperties"], "param")

@@ -52,12 +52,13 @@ def matrix_problems(pipeline: Pipeline, document: Document) -> list[Diagnostic]:
     errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in problems]
     if errors:
         raise SpecError(errors)
-    nodes = with_default_paths(expanded.nodes, pipeline.params, MatrixNames(axes).of)
-    clashes = (
-        file_conflicts(nodes, Path(pipeline.folder), document.span) if expanded.nodes is not pipeline.nodes else ()
-    )
-    if clashed := [Diagnostic(document.span(*path), what, hint) for path, what, hint in clashes]:
-        raise SpecError(clashed)
+    if expanded.nodes is not pipeline.nodes:
+        sure = {name: spec if spec.if_ is True else replace(spec, body="") for name, spec in expanded.nodes.items()}
+        nodes = with_default_paths(sure, pipeline.params, MatrixNames(axes).of)
+        clashes = file_conflicts(nodes, Path(pipeline.folder), document.span)
+        errors += [Diagnostic(document.span(*path), what, hint) for path, what, hint in clashes]
+    if errors:
+        raise SpecError(errors)
     return [diagnostic_of(problem, document) for problem in wrong if problem.is_missing]
 
 

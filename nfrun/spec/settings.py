@@ -1,0 +1,61 @@
+"""Turns settings of nodes, as the file has them, into fields of `NodeSpec`.
+
+A setting may hold expressions. Then its field is filled once these are evaluated, and it is checked like a written one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nfrun.core.pipeline import NO_RETRY, Retry, has_expression
+from nfrun.system.units import LONGEST, to_seconds
+from nfrun.yaml.document import Keys, entries
+
+# The settings that may hold expressions; `env` and `files` may, too, and are texts anyway.
+WITH_EXPRESSIONS = ("timeout", "retries", "resources", "executor", "cache")
+
+Report = Callable[[Keys, str], object]  # takes the steps from the node to a value, and what is wrong with it
+
+
+def is_evaluated(value: Any) -> bool:
+    """Whether there is no expression in a nested value."""
+    if isinstance(value, str):
+        return not has_expression(value)
+    return all(is_evaluated(item) for _, item in entries(value))
+
+
+def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Return the fields of a node for these settings, which hold no expressions and match the schema."""
+    fields: dict[str, Any] = {}
+    if "timeout" in settings:
+        fields["timeout"] = _seconds(("timeout",), settings["timeout"], report)
+    if "retries" in settings:
+        fields["retry"] = _retry(settings["retries"], report)
+    if "executor" in settings:
+        fields["executor"] = settings["executor"]
+    if "cache" in settings:
+        fields["cache"] = settings["cache"]
+    if "resources" in settings:
+        fields["cpu"] = float(settings["resources"].get("cpu", 1.0))
+    return fields
+
+
+def _seconds(path: Keys, value: str | float, report: Report) -> float:
+    """Convert a duration to seconds. Rejects one longer than a year."""
+    found = to_seconds(value)
+    if found > LONGEST:
+        report(path, f"'{path[-1]}' is longer than a year")
+    return found
+
+
+def _retry(value: Any, report: Report) -> Retry:
+    if not isinstance(value, dict):
+        return Retry(max=int(value)) if value else NO_RETRY
+    settings: dict[str, Any] = {"max": int(value["max"])}
+    for key, setting in value.items():
+        if key.endswith("delay"):
+            settings[key] = _seconds(("retries", key), setting, report)
+        elif key != "max":
+            settings[key] = float(setting)
+    return Retry(**settings)

@@ -1,0 +1,164 @@
+"""Expansion of a matrix against a slow, plain definition, for random axes, exclusions and references."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nfrun.core.errors import SpecError
+from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.spec.matrix.expansion import Problems, expand
+from nfrun.spec.matrix.literal_values import with_values
+from nfrun.spec.resolve import resolve
+
+AXES = {
+    "unit": [{"id": "a1", "group": "a"}, {"id": "a2", "group": "a"}, {"id": "b1", "group": "b"}],
+    "group": ["a", "b"],  # follows from unit
+    "fold": [0, 1],
+    "day": ["mon", "tue", "wed"],
+}
+GROUP_OF = {"a1": "a", "a2": "a", "b1": "b"}
+OWN = [("fold",), ("day",), ("fold", "day"), ("unit",), ("group",), ("unit", "fold"), ("group", "day"), ()]
+
+
+def axes() -> dict[str, Axis]:
+    found = {name: with_values(Axis(name, values), values) for name, values in AXES.items()}
+    group = found["group"]
+    found["group"] = Axis("group", None, (), "unit", group.values, group.keys, group.ids, follows=(0, 0, 1))
+    return found
+
+
+def keys(axis: str) -> list[Any]:
+    return [value["id"] if isinstance(value, dict) else value for value in AXES[axis]]
+
+
+def seen(cell: dict[str, Any]) -> dict[str, Any]:
+    """The values of a cell on its axes and on the one that follows."""
+    return {**cell, "group": GROUP_OF[cell["unit"]]} if "unit" in cell else cell
+
+
+def cells(own: tuple[str, ...], exclude: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All combinations, the last axis fastest, but those with all the values of an entry."""
+    found = [dict(zip(own, values, strict=True)) for values in product(*[keys(axis) for axis in own])]
+    return [cell for cell in found if not any(entry.items() <= seen(cell).items() for entry in exclude)]
+
+
+def id_of(node: str, cell: dict[str, Any]) -> str:
+    return node + "".join(f"@{value}" for value in cell.values())
+
+
+def node(name: str, own: tuple[str, ...], inputs: tuple[Input, ...] = (), needs: tuple[str, ...] = ()) -> NodeSpec:
+    return NodeSpec(name, "run", "x", inputs, {}, (), needs, {}, axes=own)
+
+
+@st.composite
+def excluded(draw: st.DrawFn) -> list[dict[str, Any]]:
+    entries = draw(st.lists(st.lists(st.sampled_from(sorted(AXES)), min_size=1, max_size=2, unique=True), max_size=3))
+    return [{axis: draw(st.sampled_from(keys(axis))) for axis in entry} for entry in entries]
+
+
+@given(st.sampled_from(OWN), st.sampled_from(OWN), excluded(), st.data())
+def test_a_cell_reads_the_cells_that_agree_with_it(
+    theirs: tuple[str, ...], mine: tuple[str, ...], exclude: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    has = [axis for axis in AXES if axis in seen(dict.fromkeys(theirs, "a1"))] if theirs else []
+    has_mine = [*mine, "group"] if "unit" in mine else [*mine]
+    where: dict[str, Any] = {}
+    for axis in data.draw(st.lists(st.sampled_from(has), unique=True, max_size=2)) if has else []:
+        many = data.draw(st.lists(st.sampled_from(keys(axis)), unique=True, min_size=1))
+        where[axis] = many if axis not in has_mine else many[0]
+    pinned = [axis for axis, value in where.items() if not isinstance(value, list)]
+    gathered = tuple(axis for axis in theirs if axis not in has_mine and axis not in pinned)
+    if not gathered:
+        where = {axis: value for axis, value in where.items() if axis in theirs and axis in pinned}
+    gather = Gather("concat", gathered, {}, gathered) if gathered else None
+    item = Input("x", OutputId("p"), gather=gather, where=where, optional=True)
+    nodes = {"p": node("p", theirs), "r": node("r", mine, (item,), ("p",))}
+    pipeline = Pipeline("", "", "", "", {}, {}, nodes, {}, axes=axes(), excluded=tuple(exclude))
+    problems: Problems = []
+    found = expand(pipeline, problems).nodes
+    readers, written = cells(mine, exclude), cells(theirs, exclude)
+    if not readers or not written:
+        assert problems
+        return
+    assert not problems
+    assert list(found) == [id_of("p", cell) for cell in written] + [id_of("r", cell) for cell in readers]
+    for cell in readers:
+        spec, at = found[id_of("r", cell)], seen(cell)
+        agreeing = [
+            other
+            for other in written
+            if all(seen(other)[a] in (v if isinstance(v, list) else [v]) for a, v in where.items())
+            and all(at[a] == v for a, v in seen(other).items() if a in at and a not in where)
+        ]
+        needed = [other for other in written if all(at[a] == v for a, v in seen(other).items() if a in at)]
+        assert list(spec.needs) == [id_of("p", other) for other in needed]
+        assert spec.cell == cell
+        if not gather:  # an axis that is pinned decides alone
+            agreeing = [o for o in written if all(where[a] == v if a in where else at[a] == v for a, v in o.items())]
+        assert [str(output) for each in spec.inputs for output in each.outputs] == [id_of("p", o) for o in agreeing]
+        if gather and agreeing:
+            assert spec.inputs[0].gather is not None
+            at_axes = [tuple(other[axis] for axis in gathered) for other in agreeing]
+            assert list(spec.inputs[0].gather.cells.values()) == at_axes
+
+
+def planned(folder: Path, text: str) -> Pipeline:
+    (folder / "p.yaml").write_text(text)
+    return resolve(folder / "p.yaml", given={}, params_file=None, environ={}, run_id="r", to_run=False).pipeline
+
+
+def test_ids_are_texts_that_depend_on_the_value_alone(tmp_path: Path) -> None:
+    values = [1, 0.5, True, "ä b", "x" * 50, "end.", ".a", {"id": "own", "x": 1}, "2024-01-01"]
+    text = f"matrix: {{v: {json.dumps(values)}}}\nnodes: {{a: {{matrix: v, run: x}}}}\n"
+    ids = [id.removeprefix("a@") for id in planned(tmp_path, text).nodes]
+    assert ids == [
+        *("1", "0.5", "true", "_b-83ec61", "x" * 33 + "-77cf12", "end.-2e1856", "a-36797c", "own", "2024-01-01"),
+    ]
+    text = f"matrix: {{v: {json.dumps(values[::-1])}}}\nnodes: {{a: {{matrix: v, run: x}}}}\n"
+    assert [id.removeprefix("a@") for id in planned(tmp_path, text).nodes] == ids[::-1]
+
+
+def test_each_cell_of_an_output_is_shown(tmp_path: Path) -> None:
+    text = "matrix: {v: [1, 2]}\nnodes: {a: {matrix: v, run: x, outputs: [o, p]}}\noutputs: {late: a.p}\n"
+    assert planned(tmp_path, text).outputs == {"late@1": "a@1.p", "late@2": "a@2.p"}
+    assert list(planned(tmp_path, text.replace("outputs: {late: a.p}\n", "")).outputs) == [
+        "a@1.o",
+        "a@1.p",
+        "a@2.o",
+        "a@2.p",
+    ]
+
+
+def test_a_node_may_declare_axes_that_others_name(tmp_path: Path) -> None:
+    text = """
+nodes:
+  a: {matrix: {lang: [en, de], size: [1, 2]}, run: "x", with: {l: "${{ matrix.lang }}"}}
+  b: {matrix: lang, run: x, inputs: {all: {from: a, gather: dict}}}
+"""
+    nodes = planned(tmp_path, text).nodes
+    assert list(nodes) == ["a@en@1", "a@en@2", "a@de@1", "a@de@2", "b@en", "b@de"]
+    assert nodes["b@de"].upstream == ("a@de@1", "a@de@2")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ("fit: {matrix: [model, fold], run: x}", "fit: 12,000 cells (model 40 x fold 300), and at most 10,000"),
+        (
+            ", ".join(f"n{i}: {{matrix: big, run: x}}" for i in range(11)),
+            "the pipeline has 109,989 nodes, and at most 100,000: 'n0' has 9,999 (big 9,999)",
+        ),
+    ],
+)
+def test_limits_are_told_with_the_axes_and_their_lengths(tmp_path: Path, nodes: str, told: str) -> None:
+    axes = 'matrix: {model: "${{ 40 | range }}", fold: "${{ 300 | range }}", big: "${{ 9999 | range }}"}'
+    with pytest.raises(SpecError) as caught:
+        planned(tmp_path, f"{axes}\nnodes: {{{nodes}}}\n")
+    assert [found.message for found in caught.value.diagnostics] == [told]
