@@ -17,6 +17,7 @@ from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.cached_attempts import CachedAttempts
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
+from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import Event, RunFinished
@@ -72,6 +73,8 @@ class RunCache:
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
         self.code = self._keys.code
+        if not verify:
+            restore_code(self.code, work.code(pipeline))
         self._checksums = RememberedChecksums(work.path / CHECKSUMS, verify=verify)
         self.watch = RunWatch(Path(pipeline.folder), work.path, FileChecksums(self._checksums))
         self._index = RunIndex(work)
@@ -90,9 +93,7 @@ class RunCache:
                 self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, force=force)
                 again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
                 self._observed.made_again.update(again)
-            for name in pipeline.nodes:  # read the code before the run, as it may change until a node has ended
-                self._keys.definition(name)
-                self._keys.facts(name)
+            self._read_code()
             with name_errors(folder / JOURNAL):
                 journal = Journal(folder, fsync=fsync)
                 on_error.callback(journal.close)
@@ -101,12 +102,22 @@ class RunCache:
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
                     sync(parent)
+            with suppress(OSError):  # the next run reads the code again
+                save_code(self.code, work.code(pipeline))
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
         self._writer.warn = warn
         self._journal = journal
         self._work, self._warn, self._name = work, warn, started.pipeline
         self._has_ended = False
+
+    def _read_code(self) -> None:
+        """Read the code before the run, as it may change until a node has ended."""
+        for name in self._pipeline.nodes:
+            self._keys.definition(name)
+            self._keys.facts(name)
+            if name not in self._decisions or self._decisions[name].hit is None or self._decisions[name].pending:
+                self._keys.pieces(name)
 
     def gate(self, events: list[Event]) -> list[Event]:
         """Write the journal and return the events that may pass. At the end, remove the tables over the budget."""
@@ -220,6 +231,8 @@ def forecast(
 ) -> dict[str, ReuseDecision]:
     """Return what a run would decide for every node now. Changes no files. Raises OSError."""
     keys = CacheKeys(pipeline)
+    if not verify:
+        restore_code(keys.code, work.code(pipeline))
     checksums = FileChecksums(RememberedChecksums(work.path / CHECKSUMS, verify=verify))
     watch = RunWatch(Path(pipeline.folder), work.path, checksums)
     with closing(RunIndex(work, read_only=True)) as index:

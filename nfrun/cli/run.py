@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nfrun.cache.run_cache import RunCache
 from nfrun.cli.options import RunOptions
@@ -30,9 +30,11 @@ from nfrun.history.work_dir import LOGS, SCRATCH
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.run_record import RunRecord
 from nfrun.system.atomic_files import atomic_write
+from nfrun.system.native_threads import arrow_threads
 from nfrun.system.runtime import peak_rss, system_allocator
 from nfrun.system.std_streams import Messages
 from nfrun.tables.handoffs import DEFAULT_HANDOFF, PERSISTENT_HANDOFFS, store_class
+from nfrun.tables.late_store import LateStore
 
 if TYPE_CHECKING:
     from nfrun.reports.end_report import EndReport
@@ -151,7 +153,7 @@ def _run(
             *build_reporters(record, table, executors, *_notes(cache)),
             NodeStatsFile(setup.timings, setup.recorded, executors, lambda: cache.changed_state if cache else None),
         ],
-        make_store=lambda run: _store(setup, executors, run, nullcontext() if import_module else system_allocator()),
+        make_store=lambda run: _store(setup, executors, run, is_program=import_module is not None, reused=reused),
         redactor=setup.redactor,
         on_error=setup.messages,
         report=_end_report(setup, record),
@@ -238,12 +240,13 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
 
 
 def _store(
-    setup: RunSetup, placement: Mapping[str, str], run: Run, allocator: AbstractContextManager[object]
+    setup: RunSetup, placement: Mapping[str, str], run: Run, *, is_program: bool, reused: Collection[str]
 ) -> TableStore:
-    """Make the table store of the run. Inputs that are read as files are written first."""
+    """Make the table store of the run. Inputs that are read as files are written first.
+
+    The store of a run with nothing but `reused` nodes is made when a table is read, if at all.
+    """
     options = setup.options
-    with allocator:  # it imports Arrow
-        make = store_class(options.handoff)
     file_readers = [
         spec for name, spec in setup.pipeline.nodes.items() if name in placement or KINDS[spec.kind].reads_files(spec)
     ]
@@ -252,15 +255,32 @@ def _store(
         spec for spec in setup.pipeline.nodes.values() if KINDS[spec.kind].has_local_source(spec) and not spec.cache
     ]
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
-    return make(
-        setup.folder,
-        mode=options.handoff,
-        retained=setup.plan.retained,
-        write_first=frozenset(output for spec in file_readers for item in spec.inputs for output in item.outputs),
-        budget=options.memory,
-        persistent=options.handoff in PERSISTENT_HANDOFFS,
-        unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
-        fsync=options.fsync,
-        on_published=run.output_published,
-        on_error=run.abort,
-    )
+
+    def make() -> TableStore:
+        store = store_class(options.handoff) if is_program else _store_class(setup)
+        return store(
+            setup.folder,
+            mode=options.handoff,
+            retained=setup.plan.retained,
+            write_first=frozenset(output for spec in file_readers for item in spec.inputs for output in item.outputs),
+            budget=options.memory,
+            persistent=options.handoff in PERSISTENT_HANDOFFS,
+            unwritten=unwritten if options.handoff == DEFAULT_HANDOFF else frozenset(),
+            fsync=options.fsync,
+            on_published=run.output_published,
+            on_error=run.abort,
+        )
+
+    may_run = len(reused) < len(setup.pipeline.nodes)
+    return make() if may_run else cast("TableStore", LateStore(make, fsync=options.fsync))
+
+
+def _store_class(setup: RunSetup) -> type[TableStore]:
+    """Import the class of the store, and with it Arrow, as a command that has this process for itself wants it."""
+    with system_allocator():
+        store = store_class(setup.options.handoff)
+    if threads := arrow_threads(setup.thread_variables):
+        import pyarrow
+
+        pyarrow.set_cpu_count(threads)
+    return store

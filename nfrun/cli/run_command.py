@@ -16,7 +16,6 @@ from nfrun.cli.run_reports import build_reporters
 from nfrun.cli.run_setup import set_up_run
 from nfrun.engine.runner import Run
 from nfrun.logs.print_capture import capture_prints
-from nfrun.system.native_threads import arrow_threads
 from nfrun.system.runtime import collect_rarely
 from nfrun.system.signals import cancel_on_signals
 from nfrun.system.std_streams import Messages, separate_streams
@@ -40,10 +39,6 @@ def run_command(options: RunOptions, messages: Messages, command: Sequence[str] 
 
             @contextmanager
             def around(run: Run) -> Iterator[None]:
-                if threads := arrow_threads(setup.thread_variables):
-                    import pyarrow
-
-                    pyarrow.set_cpu_count(threads)
                 if not gc.isenabled():  # it is off during start-up
                     collect_rarely()
                 with cancel_on_signals(run.cancel) as signals, capture_prints(fallback, lambda: run.detached > 0):

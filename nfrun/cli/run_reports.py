@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from typing import IO, Any
 
-from nfrun.cli.consoles import console_on, is_colored
+from nfrun.cli.consoles import console_on, is_colored, is_plain
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
@@ -44,12 +45,17 @@ def build_reporters(
         yield _progress(options, pipeline.name, record)
     from nfrun.reports.summary import Summary
 
+    with_rich = not options.quiet and not all(is_plain(stream, options.color) for stream in (results, sys.stderr))
+    if with_rich:
+        # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
+        import rich  # noqa: F401
     yield Summary(
         record,
         results,
         sys.stderr,
         pipeline=pipeline.name,
         console=partial(console_on, color=options.color),
+        import_console=partial(import_module, "nfrun.reports.console") if with_rich else lambda: None,
         outputs={} if options.json else pipeline.outputs,
         absent={} if options.json else {name: id.node for name, id in pipeline.absent_outputs.items()},
         table=table,

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from nfrun.code.bindings import Imported, declared
 from nfrun.code.distributions import Distributions
 from nfrun.code.import_effects import changed_names, is_changeable, keeps, registers, run_on_import
+from nfrun.code.known_digests import KnownDigests
 from nfrun.code.module_index import listing_name
 from nfrun.code.sources import Sources, with_packages
 from nfrun.code.symbols import Definition, Symbols, all_imports, dump
@@ -69,11 +70,10 @@ class Fingerprints:
         self.memo: dict[str, Any] = {}
         self._steps: dict[Item, _Step] = {}
         self._changing: dict[Item, bool] = {}
-        self._found: dict[Item, Mapping[str, str]] = {}
         self._items: dict[Item, Mapping[str, tuple[str, ...]]] = {}  # by module, the names in it that are reached
         self._groups: dict[tuple[str, tuple[str, ...]], Sequence[Piece]] = {}
         self._installed: dict[str, bool] = {}  # by module
-        self._lookups: dict[Item, list[str]] = {}  # the modules and lists that were looked up, found or not
+        self.known = KnownDigests(self._sources.index)
 
     def of(self, module: str, function: str) -> Mapping[str, str]:
         """Return the digests (32 hex digits) of the function and of all project code that it may reach, by piece.
@@ -81,14 +81,15 @@ class Fingerprints:
         The result is cached. Files that cannot be read or parsed raise no error; they count as a whole.
         """
         start = module, function
-        if start not in self._found:
+        if (known := self.known.get(start)) is None:
             reached = self._reached_names(start)
             names = dict.fromkeys(name for module in reached for name in with_packages(module))
             lists = (module for module, names in reached.items() if _BELOW in names)
-            self._lookups[start] = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
+            lookups = [*(name for name in names if name in self._sources.read), *map(listing_name, lists)]
             items = ((module, name) for module, names in reached.items() for name in names)
-            self._found[start] = {":".join(item): digest for item in items if (digest := self._steps[item].digest)}
-        return self._found[start]
+            digests = {":".join(item): digest for item in items if (digest := self._steps[item].digest)}
+            known = self.known.add(start, digests, lookups)
+        return known
 
     def reached(self, module: str, function: str) -> Sequence[Sequence[Piece]]:
         """Return the pieces that the function may reach: those of each module, by position.
@@ -139,7 +140,7 @@ class Fingerprints:
         """
         self.of(module, function)
         found: dict[str, str] = {}
-        for name in self._lookups[module, function]:
+        for name in self.known.lookups(module, function):
             file, top = self._sources.index.installed.get(name), name.partition(".")[0]
             if file is not None and top not in sys.stdlib_module_names:
                 owner, version = self._distributions.owner(name, file) or (top, file_checksum(file))
@@ -180,7 +181,7 @@ class Fingerprints:
 
         True if `of` was not called for the function. Each file is checked once after each `refresh`.
         """
-        return self._sources.index.are_unchanged(self._lookups.get((module, function), ()))
+        return self._sources.index.are_unchanged(self.known.lookups(module, function))
 
     def refresh(self) -> None:
         """Make the next `is_current` calls read the files again."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -49,9 +49,12 @@ class ModuleIndex:
         if not self._places:
             self._places[""] = self._ours([str(self._folder), *sys.path])
         package, _, name = module.rpartition(".")
-        # Recorded before the module is found and read, so that a later check sees a change in between.
+        # Recorded before the module is found and read, so that a later check sees a change in between. If it is found
+        # twice, the first states count: what is known about its code may be of that time.
         paths = [f"{place}{os.sep}{name}" for place in self._places.get(package, ())]
-        seen = self._seen[module] = {path: _path_state(path) for path in paths}
+        if module not in self._seen:
+            self._seen[module] = {path: _path_state(path) for path in paths}
+        seen = self._seen[module]
         spec = find_module(module, self._folder)
         if spec is None:
             return None
@@ -60,7 +63,7 @@ class ModuleIndex:
             return None
         self._places[module] = self._ours(spec.submodule_search_locations or ())
         if spec.has_location and spec.origin and _without_ending(spec.origin) not in seen:
-            seen[spec.origin] = _path_state(spec.origin)  # compiled, or of an editable install
+            seen.setdefault(spec.origin, _path_state(spec.origin))  # compiled, or of an editable install
         return spec
 
     def modules_below(self, package: str) -> tuple[list[str], str]:
@@ -74,8 +77,27 @@ class ModuleIndex:
         files = self._files_below(package)
         if len(files) > _MANY:
             return [], text_checksum(os.urandom(16).hex())
-        self._listed[listing_name(package)] = digest = text_checksum("\n".join(files)) if files else ""
+        digest = text_checksum("\n".join(files)) if files else ""
+        self._listed.setdefault(listing_name(package), digest)
         return [file for file in files if " " not in file], digest
+
+    def states(self) -> dict[str, object]:
+        """Return the states of all modules and lists that were found, as JSON. What is equal is the same code."""
+        modules = {module: [seen, self.installed.get(module)] for module, seen in self._seen.items()}
+        return {**modules, **self._listed}
+
+    def find_all(self, states: Mapping[str, object]) -> bool:
+        """Find the modules and lists of another index, in its order. Returns whether their states are the same."""
+        for name in states:
+            if name.endswith(listing_name("")):
+                self.modules_below(name.removesuffix(listing_name("")))
+            else:
+                self.find(name)
+        if self.states() == states:
+            return True
+        for found in (self._places, self._seen, self.installed, self._listed):
+            found.clear()  # what the other index was asked for may be of no interest now
+        return False
 
     def are_unchanged(self, modules: Iterable[str]) -> bool:
         """Return whether these modules, and lists named by `listing_name`, are unchanged since they were found.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import field
+from typing import Any
 
 from nfrun.core.values import frozen
 
@@ -98,3 +99,36 @@ def shared_variables(facts: Mapping[str, CodeFacts]) -> dict[str, SharedVariable
             if others and node not in shared:
                 shared[node] = SharedVariable(read, others[0], facts[others[0]].assigned[variable])
     return shared
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------------
+
+
+def facts_to_json(facts: CodeFacts) -> list[Any]:
+    """Return the facts, but for those about files and `read_variables`, for `facts_from_json`."""
+    lists = [[_to_json(fact) for fact in found] for found in (facts.global_state, facts.warnings, facts.network)]
+    found = [*lists, read_to_json(facts.assigned)]
+    return found if any(found) else []
+
+
+def facts_from_json(found: list[Any], read_variables: Callable[[Set[str]], Mapping[str, CodeFact]]) -> CodeFacts:
+    """Return the facts that `facts_to_json` was given. `read_variables` is theirs."""
+    if not found:
+        return CodeFacts(read_variables=read_variables)
+    global_state, warnings, network = ([CodeFact(*fact) for fact in facts] for facts in found[:3])
+    assigned = read_from_json(found[3])
+    return CodeFacts(global_state, warnings, network, assigned=assigned, read_variables=read_variables)
+
+
+def read_to_json(facts: Mapping[str, CodeFact]) -> dict[str, Any]:
+    """Return facts by variable as JSON."""
+    return {variable: _to_json(fact) for variable, fact in facts.items()}
+
+
+def read_from_json(found: Mapping[str, Any]) -> Mapping[str, CodeFact]:
+    """Return the facts that `read_to_json` was given."""
+    return {variable: CodeFact(*fact) for variable, fact in found.items()}
+
+
+def _to_json(fact: CodeFact) -> list[object]:
+    return [fact.what, fact.where, fact.is_client, fact.memo]

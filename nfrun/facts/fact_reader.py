@@ -72,6 +72,10 @@ class FactReader:
             )
         return self._with_files[key]
 
+    def depends_on_arguments(self, module: str, function: str) -> bool:
+        """Return whether the facts of the function, which `of` has returned, depend on its arguments."""
+        return self._unseen[module, function]
+
     def _merged(self, start: tuple[str, str], found: Sequence[Findings]) -> CodeFacts:
         if not found:
             return CodeFacts(read_variables=lambda variables: self._reads(start, variables))

@@ -30,7 +30,7 @@ class PrunePlan:
     """The paths to remove.
 
     `runs` are the folders of whole runs. `files` are files and folders in the runs that stay, and unfinished files of
-    `timings/`. `size` is how many bytes on disk are freed.
+    `timings/` and `code/`. `size` is how many bytes on disk are freed.
     """
 
     runs: tuple[Path, ...]
@@ -73,7 +73,8 @@ def plan_prune(
         if path.name not in (names or ())
     ]
     if not under_way:
-        files += (path for path in _entries(work.path / "timings") if path.name.endswith(PARTIAL))
+        others = (path for name in ("timings", "code") for path in _entries(work.path / name))
+        files += (path for path in others if path.name.endswith(PARTIAL))
     return PrunePlan(runs, tuple(files), _size((*runs, *files)))
 
 

@@ -42,7 +42,7 @@ LOGS = "logs"
 SCRATCH = "scratch"
 _LOCK = "lock"
 _LOCKS = "locks"
-_TIMINGS = "timings"
+_TIMINGS, _CODE = "timings", "code"
 _RUN = re.compile(r"([1-9]\d{0,15})-\d{8}-\d{6}")
 _OLD_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")  # the ids of older versions, without the number
 _MAX_RUNS = 1 << 53
@@ -79,9 +79,9 @@ class WorkDir:
     """The work folder, created readable only by its owner.
 
     `runs/<id>/` has the journal and the outputs of one run, and a scratch folder for each running attempt.
-    `timings/<pipeline>.json` has the durations of nodes in seconds, and `checksums.json` the checksums of large files
-    outside of the folder. The attribute `above` lists the folders to fsync when the work folder is new: its parent, and
-    the parents of folders made for it.
+    `timings/<pipeline>.json` has the durations of nodes in seconds, `code/<pipeline>.json` the digests and facts of
+    their code, and `checksums.json` the checksums of large files outside of the folder. The attribute `above` lists the
+    folders to fsync when the work folder is new: its parent, and the parents of folders made for it.
 
     A run holds `locks/<pipeline>.lock` alone, and `lock` together with other runs. `nfrun clean` holds `lock` alone,
     and so does a run of an older version. Lock files name their last holder, and `lock` the last run that started. The
@@ -115,6 +115,10 @@ class WorkDir:
     def timings(self, pipeline: Pipeline) -> Path:
         """Return the path of the file with the durations of a pipeline's nodes."""
         return self.path / _TIMINGS / f"{_file_name(self.pipeline_name(pipeline))}.json"
+
+    def code(self, pipeline: Pipeline) -> Path:
+        """Return the path of the file with what is known about the code of a pipeline."""
+        return self.path / _CODE / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
     def is_used(self) -> bool:
         """Return whether a run has ever used the folder. Otherwise it may be any folder of the user."""

@@ -192,10 +192,10 @@ def _key_inputs(node: NodeSpec, code: Fingerprints) -> Mapping[str, str]:
 
 
 def _code_facts(node: NodeSpec, code: Fingerprints) -> CodeFacts:
-    from nfrun.facts.fact_reader import facts_of
+    from nfrun.facts.known_facts import known_facts
 
     module, _, function = node.body.partition(":")
-    facts = facts_of(code).of(module, function, node.with_)
+    facts = known_facts(code).of(module, function, node.with_)
     network = network_of_values(node)
     return replace(facts, network=[*facts.network, *network]) if network else facts
 

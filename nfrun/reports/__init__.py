@@ -2,7 +2,8 @@
 
 `run_record` folds the events of a run into its state. The other reporters (live view, lines, summary, JSON) show that
 state or the events. `plan_view` shows a plan before a run; `bench_stats` and `bench_table` compare finished runs.
-`table_preview` prints the first rows of a table.
+`table_preview` prints the first rows of a table. Tables and lines go to a `console` of rich or, in a pipe, to a
+`plain_console`; `printing` prints on both.
 
 Other packages use:
 
@@ -15,6 +16,7 @@ Other packages use:
 - `json_document`: `run_document`
 - `last_line`: `counts_of_nodes`, `GO_ON`
 - `live_view`: `LiveView`
+- `plain_console`: `PlainConsole`
 - `plain_lines`: `PlainLines`
 - `plan_view`: `plan_view`, `REUSE_FORMATS`
 - `run_record`: `NodeRecord`, `RunRecord`

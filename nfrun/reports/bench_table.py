@@ -9,8 +9,9 @@ from rich.console import Console, JustifyMethod
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.core.values import frozen
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Spread, ratio
-from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
+from nfrun.reports.console import new_table, shrinking_cell
 from nfrun.reports.format_units import format_count, format_seconds, format_size
+from nfrun.reports.printing import fitting_columns, print_line
 
 _BAR_WIDTH = 40  # characters of a terminal for the slowest variant
 _MAX_NAME = 24

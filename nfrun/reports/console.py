@@ -5,7 +5,6 @@ Import this module late, and only to print something: importing rich takes a fif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import IO, NoReturn
 
 from rich import box
@@ -13,9 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# The width of a file or pipe: wide enough for any table, so that each row is one line.
-_PIPE_WIDTH = 2_000
-_GAP = 3  # characters between two columns of a table, and around it
+from nfrun.reports.plain_console import PIPE_WIDTH
 
 
 class _Console(Console):
@@ -32,7 +29,7 @@ def console(stream: IO[str], *, colored: bool) -> Console:
         force_terminal=terminal or colored,
         no_color=not colored,
         color_system=None if not colored else "auto" if terminal else "standard",
-        width=None if terminal else _PIPE_WIDTH,
+        width=None if terminal else PIPE_WIDTH,
         markup=False,
         emoji=False,
         highlight=False,
@@ -45,24 +42,6 @@ def new_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def fitting_columns(columns: Sequence[Sequence[str]], width: int, names: int) -> int:
-    """Return how many of `columns`, from the first, fit in `width` beside a column of `names` characters; at least 1.
-
-    A column is its heading and its cells. Columns are left out rather than cut, because half a number is a wrong one.
-    """
-    left = width - names - _GAP
-    for i, column in enumerate(columns):
-        left -= max(map(len, column)) + _GAP
-        if left < 0:
-            return max(1, i)
-    return len(columns)
-
-
 def shrinking_cell(text: str) -> Text:
     """Return a cell that is cut with an ellipsis, so that its column narrows before any `no_wrap` column does."""
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def print_line(console: Console, text: str, style: str = "") -> None:
-    """Print a line without wrapping it, however wide: a wrapped line cannot be searched or copied."""
-    console.print(text, style=style, soft_wrap=True)

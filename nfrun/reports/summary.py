@@ -10,12 +10,15 @@ from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
+from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
 from nfrun.reports.run_record import NodeRecord, RunRecord, StageRecord
 from nfrun.reports.table_preview import NO_PREVIEW, print_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
+
+    from nfrun.reports.plain_console import PlainConsole
 
 _MAX_STAGES, _MAX_OUTPUTS, _MAX_FAILURES = 40, 6, 5
 _MAX_OBSTACLES = 6
@@ -34,16 +37,17 @@ _FASTER = 1.1  # a speed-up over one node at a time that is worth a line
 class Summary:
     """A reporter that prints the summary when the run has ended: results on `out`, everything else on `err`.
 
-    `console(stream)` makes the console of a stream. `outputs` maps the shown names to output ids, and `absent` the
-    names of outputs that planning has left out to their nodes. `table(id)` opens an output, and returns None if there
-    is nothing to show. `obstacles()` returns why nodes are not reused, by node, "" if an earlier run has told it, and
-    `over_budget()` the bytes that kept tables take and the budget, if that is less. `place(node)` returns the
-    `file:line:column` of a node. `cpu()` returns the CPU seconds that the process has used so far, and `children_cpu()`
-    those of scripts and worker processes. `idle()` returns the seconds for which cores of the machine were idle so far,
-    None if that is unknown. `makespan(durations)` estimates the seconds of a run whose nodes take these seconds.
-    `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no later run moves it to a process.
-    With `quiet` only failures are printed. Text from tables goes through `redact(text)`. `pipeline` is the name of the
-    pipeline. `command()` returns the command that goes on after a failure, "" if there is none.
+    `console(stream)` makes the console of a stream, and `import_console()` imports what that needs. `outputs` maps the
+    shown names to output ids, and `absent` the names of outputs that planning has left out to their nodes. `table(id)`
+    opens an output, and returns None if there is nothing to show. `obstacles()` returns why nodes are not reused, by
+    node, "" if an earlier run has told it, and `over_budget()` the bytes that kept tables take and the budget, if that
+    is less. `place(node)` returns the `file:line:column` of a node. `cpu()` returns the CPU seconds that the process
+    has used so far, and `children_cpu()` those of scripts and worker processes. `idle()` returns the seconds for which
+    cores of the machine were idle so far, None if that is unknown. `makespan(durations)` estimates the seconds of a run
+    whose nodes take these seconds. `kept_on_threads(node)` says whether a node is asked to run on a thread, so that no
+    later run moves it to a process. With `quiet` only failures are printed. Text from tables goes through
+    `redact(text)`. `pipeline` is the name of the pipeline. `command()` returns the command that goes on after a
+    failure, "" if there is none.
     """
 
     name = "on stdout"
@@ -55,7 +59,8 @@ class Summary:
         err: IO[str],
         *,
         pipeline: str,
-        console: Callable[[IO[str]], Console],
+        console: Callable[[IO[str]], Console | PlainConsole],
+        import_console: Callable[[], object] = lambda: None,
         outputs: Mapping[str, str],
         absent: Mapping[str, str] = NOTHING,
         table: Callable[[str], pa.Table | None],
@@ -94,24 +99,21 @@ class Summary:
         self._children_cpu = children_cpu
         self._children_cpu_before = children_cpu()
         self.event_types = () if quiet else (NodeFinished,)
-        self._rich_imported = False
-        if not quiet:
-            # Import only the package for now. After nodes have run, a file rich.py of the user would be found instead.
-            import rich  # noqa: F401
+        self._import_console = import_console
+        self._has_imported = False
 
     def event(self, event: Event) -> None:
-        """Import the rest of rich early, if the nodes leave time for it. The record keeps the state.
+        """Import what the consoles need early, if the nodes leave time for it. The record keeps the state.
 
         The import takes tens of milliseconds of CPU time. It costs nothing while nodes wait for something. If nodes
         compute it would slow them down, so it happens later, at the latest in `close`.
         """
-        if self._rich_imported:
+        if self._has_imported:
             return
         before = self._cpu()
         if before - self._cpu_before < _COMPUTING * event.at:
-            import nfrun.reports.console  # noqa: F401
-
-            self._rich_imported = True
+            self._import_console()
+            self._has_imported = True
             self._cpu_before += self._cpu() - before  # the import is not work of the nodes
 
     def close(self) -> None:
@@ -131,9 +133,7 @@ class Summary:
 
     # -- timings ---------------------------------------------------------------------------------------------------
 
-    def _print_stages(self, err: Console) -> None:
-        from nfrun.reports.console import fitting_columns, new_table, print_line, shrinking_cell
-
+    def _print_stages(self, err: Console | PlainConsole) -> None:
         stages = self._record.stages_that_ran()
         if not stages:
             return
@@ -141,7 +141,7 @@ class Summary:
         figures = [_figures(stage) for stage in shown]
         columns = list(zip(_FIGURES, *figures, strict=True))
         fit = fitting_columns([("stage",), *columns], err.width, _MIN_NAMES) - 1
-        table = new_table()
+        table = new_table(err)
         table.add_column("stage", justify="right", no_wrap=True)
         table.add_column("nodes", max_width=_MAX_NAMES)
         for heading in _FIGURES[: max(1, fit)]:
@@ -150,14 +150,12 @@ class Summary:
             names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
             ran, count = len(stage.names), self._record.stage_counts[stage.index].nodes
             names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if ran > 1 else names
-            table.add_row(str(stage.index + 1), shrinking_cell(names), *cells[: max(1, fit)])
+            table.add_row(str(stage.index + 1), shrinking_cell(err, names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MAX_STAGES:
             print_line(err, f"… and {format_count(len(stages) - _MAX_STAGES, 'more stage')}", "dim")
 
-    def _print_speed(self, err: Console, cpu: float) -> None:
-        from nfrun.reports.console import print_line
-
+    def _print_speed(self, err: Console | PlainConsole, cpu: float) -> None:
         record = self._record
         obstacles = self._obstacles()
         new = [name for name, why in obstacles.items() if why]
@@ -225,7 +223,7 @@ class Summary:
 
     # -- results ---------------------------------------------------------------------------------------------------
 
-    def _print_outputs(self, out: Console) -> None:
+    def _print_outputs(self, out: Console | PlainConsole) -> None:
         found = [(name, id) for name, id in self._outputs.items() if id in self._record.refs]
         for name, id in found[:_MAX_OUTPUTS]:
             table = self._table(id)
@@ -240,10 +238,8 @@ class Summary:
         if len(found) > _MAX_OUTPUTS:
             out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
 
-    def _print_absent(self, err: Console) -> None:
+    def _print_absent(self, err: Console | PlainConsole) -> None:
         """Say which outputs of the file there are not, though the run went well, and why."""
-        from nfrun.reports.console import print_line
-
         why = {name: f"node '{node}' is disabled" for name, node in self._absent.items()}
         for name, id in self._outputs.items():
             node = self._record.nodes.get(getattr(id, "node", id))

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from nfrun.core.text import ellipsize, escape_controls
 from nfrun.reports.format_units import format_count
+from nfrun.reports.printing import new_table, print_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
+
+    from nfrun.reports.plain_console import PlainConsole
 
 NO_PREVIEW = "(cannot be shown)"
 _MAX_COLUMNS = 12
@@ -22,7 +25,7 @@ _MAX_ROWS, _FIRST_ROWS = 25, 10  # a table with more rows than the first is cut 
 
 
 def print_table(
-    out: Console,
+    out: Console | PlainConsole,
     name: str,
     data: pa.Table,
     path: str | None,
@@ -36,16 +39,11 @@ def print_table(
     `rows` is how many; if it is None, all of up to 25 rows, and otherwise 10. With `wide`, all columns are shown,
     however wide the terminal is. Texts go through `redact(text)`.
     """
-    from rich.text import Text
-
-    from nfrun.reports.console import new_table, print_line
-
     head = (
         f"\n{escape_controls(name)}: {format_count(data.num_rows, 'row')}, {format_count(data.num_columns, 'column')}"
     )
-    where = [Text(escape_controls(path), style="dim")] if path else []
-    out.print(Text(head, style="bold"), *where, soft_wrap=True)
-    table = new_table()
+    print_line(out, head, "bold", also=escape_controls(path) if path else "")
+    table = new_table(out)
     if wide:
         column_count = data.num_columns
         out.width = max(out.width, (_WIDEST_CELL + _MIN_CELL) * column_count)

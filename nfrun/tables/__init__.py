@@ -4,9 +4,10 @@
 and `dictionaries.py` give tables the form that readers of their files get. `write_queue.py` orders the writes of
 outputs, `ipc.py` and `output_files.py` write their Arrow files, and `checksum_thread.py` reads those again that have no
 checksum then. `worker_store.py` is the store inside a worker process; `json_store.py` passes JSON, for comparison;
-`handoffs.py` names the store of each handoff. `file_io.py` reads and writes the user's files: Parquet, CSV, JSON lines,
-Arrow; `file_writers.py` has the writer of each format. `digest.py` hashes content. `gathered.py` puts the tables of
-cells together. `remote_versions.py` asks services for the versions of files.
+`handoffs.py` names the store of each handoff, and `late_store.py` makes it when a table is needed. `file_io.py` reads
+and writes the user's files: Parquet, CSV, JSON lines, Arrow; `file_writers.py` has the writer of each format.
+`digest.py` hashes content. `gathered.py` puts the tables of cells together. `remote_versions.py` asks services for the
+versions of files.
 
 Other packages use:
 
@@ -16,6 +17,7 @@ Other packages use:
 - `gathered`: `flattened`, `put_together`
 - `handoffs`: `DEFAULT_HANDOFF`, `HANDOFFS`, `PERSISTENT_HANDOFFS`, `store_class`
 - `ipc`: `open_file`, `write_file`
+- `late_store`: `LateStore`
 - `local_files`: `local_source`, `resolve_files`
 - `output_files`: `hashed`, `in_memory`
 - `remote_versions`: `RemoteVersions`

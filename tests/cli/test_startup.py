@@ -95,15 +95,15 @@ def test_filters_import_jinja_and_a_script_that_does_not_run_imports_nothing(fol
     assert "subprocess" not in found
 
 
-@pytest.mark.parametrize("options", [["--json", "-q"], ["-q", "-j", "2"], ["-q", "--events", "events.jsonl"]])
+@pytest.mark.parametrize("options", [["--json", "-q"], ["-q", "-j", "2"], ["-q", "--events", "events.jsonl"], []])
 def test_a_run_imports_arrow_and_yaml(folder: Path, options: list[str]) -> None:
     found = imported(folder, "run", "hello.yaml", *options)
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash"}
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["-v"]])
-def test_a_run_that_prints_a_summary_imports_rich_too(folder: Path, options: list[str]) -> None:
-    found = imported(folder, "run", "hello.yaml", *options)
+def test_a_run_that_prints_a_summary_in_colours_imports_rich_too(folder: Path, options: list[str]) -> None:
+    found = imported(folder, "run", "hello.yaml", "--color", "always", *options)
     assert found - ASYNCIO - {"subprocess"} == {"pyarrow", "yaml", "xxhash", "rich"}
 
 
@@ -114,13 +114,20 @@ def test_a_run_imports_nothing_that_is_for_comparison(folder: Path, handoff: str
     assert not [name for name in ours if "bench" in name or "json_store" in name]
 
 
+def test_a_run_that_reuses_everything_imports_little(folder: Path) -> None:
+    modules(folder, "run", "hello.yaml", "-q")
+    again = modules(folder, "run", "hello.yaml", "-q")
+    assert HEAVY & again == {"yaml", "xxhash"}
+    assert not {"nfrun.facts.fact_reader", "nfrun.tables.store"} & again
+
+
 def test_the_json_handoff_imports_its_store(folder: Path) -> None:
     assert "nfrun.tables.json_store" in modules(folder, "run", "hello.yaml", "--handoff", "json")
 
 
 def test_a_user_module_named_rich_is_not_imported(folder: Path) -> None:
     (folder / "rich.py").write_text("raise ImportError('a file of the user, found where it must not be')\n")
-    command = [sys.executable, "-m", "nfrun", "run", "hello.yaml"]
+    command = [sys.executable, "-m", "nfrun", "run", "hello.yaml", "--color", "always"]
     done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "critical path" in done.stderr

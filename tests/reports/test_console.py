@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import random
+from typing import Any
 
 import pytest
 
-from nfrun.reports.console import console, new_table, print_line
+from nfrun.reports import printing
+from nfrun.reports.console import console, new_table
+from nfrun.reports.plain_console import PlainConsole
+from nfrun.reports.printing import print_line, shrinking_cell
 
 
 def printed(*, colored: bool = False) -> str:
@@ -62,3 +67,26 @@ def test_a_closed_pipe_raises_broken_pipe_error() -> None:
     os.close(ours)
     with pytest.raises(BrokenPipeError), os.fdopen(theirs, "w") as stream:
         print_line(console(stream, colored=False), "x")
+
+
+CELLS = ["", "x", "a longer cell", "1,234", "日本語", "e\u0301", "…", "🙂", "x" * 80, "with  two spaces", "ï–—"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_plain_tables_and_lines_are_those_of_rich(seed: int) -> None:
+    rng = random.Random(seed)
+    out, plain_out = io.StringIO(), io.StringIO()
+    justify = [rng.choice(("left", "right")) for _ in range(rng.randrange(1, 7))]
+    rows = [[rng.choice(CELLS) for _ in justify] for _ in range(rng.randrange(4))]
+    for target in (console(out, colored=False), PlainConsole(plain_out)):
+        table: Any = printing.new_table(target)
+        table.add_column("cut", max_width=9)
+        for i, side in enumerate(justify):
+            table.add_column(f"c{i}" * (i + 1), justify=side, no_wrap=i % 2 == 0)
+        for row in rows:
+            table.add_row(shrinking_cell(target, row[0]), *row)
+        print_line(target, "\nname: [b]1[/b] row", "bold", also="/a/path with :smile:")
+        target.print(table)
+        print_line(target, "… and 3 more rows", "dim")
+        target.print("\n… and 1 more output")
+    assert plain_out.getvalue() == out.getvalue()

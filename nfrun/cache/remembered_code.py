@@ -1,0 +1,48 @@
+"""Remembers across runs what reading the code of a pipeline has shown: digests and facts of the functions.
+
+Reading all code takes most of the time of a run that reuses everything. What is remembered counts while no file of the
+code has changed, and is computed anew otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import nfrun
+from nfrun.code.fingerprint import Fingerprints
+from nfrun.facts.known_facts import known_facts
+from nfrun.system.atomic_files import atomic_write, read_regular_file
+from nfrun.system.checksums import bytes_checksum, text_checksum
+
+_READERS = ("code", "facts")  # the packages of nfrun that read code
+
+
+def restore_code(code: Fingerprints, path: Path) -> None:
+    """Let `code` know what an earlier run has saved at `path`. A missing, damaged or old file counts as empty."""
+    with suppress(OSError, ValueError, RecursionError):
+        check, _, text = read_regular_file(path).decode().rstrip("\n").partition("\n")
+        if check == text_checksum(text):
+            saved: dict[str, Any] = json.loads(text)
+            if saved["reader"] == _reader() and code.known.restore(saved["code"]):
+                known_facts(code).restore(saved["facts"])
+
+
+def save_code(code: Fingerprints, path: Path) -> None:
+    """Save what `code` has read, if the file does not have it. Raises OSError."""
+    facts = known_facts(code)
+    if (code.known.is_new or facts.is_new) and (known := code.known.as_json()):
+        text = json.dumps({"reader": _reader(), "code": known, "facts": facts.as_json()})
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        with atomic_write(path) as partial:
+            Path(partial).write_text(f"{text_checksum(text)}\n{text}\n", encoding="utf-8")
+
+
+def _reader() -> str:
+    """Return a digest of Python's version and of nfrun's own code that reads code: another one may find more."""
+    folder = Path(nfrun.__file__).parent
+    files = sorted(file for package in _READERS for file in (folder / package).glob("*.py"))
+    return text_checksum(" ".join([sys.version, nfrun.__version__, *(bytes_checksum(f.read_bytes()) for f in files)]))
