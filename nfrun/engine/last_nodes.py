@@ -49,7 +49,10 @@ class LastNodes:
         on_failure = self._pipeline.on_failure if is_failure else NOTHING
         if not on_failure and not self._pipeline.finally_:
             return
-        self.variables |= {"NFRUN_STATUS": end.status, "NFRUN_FAILED": " ".join(failed)}
+        self.variables |= {
+            "NFRUN_STATUS": end.status,
+            "NFRUN_FAILED": " ".join(name for name in self._plan.nodes if name in failed),
+        }
         self._emit(AllNodesEnded(end.at, end))
         if self._report is not None and self._report.written.wait(self._grace):  # not if the disk hangs
             self.variables["NFRUN_REPORT"] = str(self._report.path)

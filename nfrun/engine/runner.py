@@ -81,6 +81,7 @@ class Run:
         self._on_wake = on_wake
         self._last_plans = last_plans
         self._signals = 0  # how often `cancel` was called
+        self._ended: list[Scheduler] = []  # of the plans before the one that runs
         self._is_last = False  # whether the plans of `last_plans` run
         self._lock = threading.Lock()
         self._outcomes: deque[Outcome] = deque()  # for the thread that holds the lock to apply
@@ -184,6 +185,7 @@ class Run:
             with self._locked():
                 self._detach_at = None
                 self._limited.clear()
+                self._ended.append(self._scheduler)
                 self._scheduler = Scheduler(plan, keep_going=True, seed=self._seed, given=main.outputs.held())
                 self._execute(self._scheduler.begin(self.now())[1:])  # without a second start of the run
             while not self._is_done():
@@ -308,6 +310,8 @@ class Run:
         That is `next_start` if given, or else the first attempt on that executor; all others are started here.
         """
         scheduler = self._scheduler
+        if self._ended:  # an attempt that was detached may end while the last nodes run
+            scheduler = next(s for s in (scheduler, *self._ended) if outcome.node in s.plan.nodes)
         events = scheduler.outcome(time.monotonic() - self._began, outcome)
         if not events:  # the attempt was detached before: discard its outputs
             self.detached -= 1

@@ -111,11 +111,6 @@ def _check_arguments(node: NodeSpec, function: str, signature: Signature) -> Ite
     given: dict[str, OutputId | None] = dict.fromkeys(node.with_)
     given |= {item.name: item.output for item in node.inputs}
     missing = [name for name in signature.required if name not in given and name != "context"]
-    for item in node.inputs:
-        if item.optional and item.name in signature.required:
-            what = f"{function}() needs '{item.name}', which is not given where the optional input is absent"
-            hint = f"give it a default: def {function}({item.name}=None)"
-            yield NodeDiagnostic(("inputs", item.name, "optional"), what, hint, at_key=True)
     taken = (*signature.names, *signature.positional_only)
     unknown = [name for name in given if name not in taken and not signature.takes_kwargs]
     free = [name for name in signature.names if name not in given]

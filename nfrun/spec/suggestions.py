@@ -187,8 +187,8 @@ def place_of(path: Keys) -> str:
 
 def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
-    if len(path) == 2 and path[0] in LAST_SECTIONS and (word := meant(key, _NOT_LAST)) and meant(key, known) is None:
-        return _NOT_LAST[word]
+    if len(path) == 2 and path[0] in LAST_SECTIONS and key in _NOT_LAST:
+        return _NOT_LAST[key]
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
