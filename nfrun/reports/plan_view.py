@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, longest_path
 from nfrun.core.text import escape_controls
 from nfrun.reports.format_units import format_count, format_seconds
@@ -56,7 +56,17 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
         | {name: _disabled_json(spec, pipeline.disabled[name]) for name, spec in pipeline.disabled_nodes.items()},
         "edges": [list(edge) for edge in _edges(pipeline)],
         "longest_path": longest_path(plan)[0],
+        **{
+            section: {name: {"kind": spec.kind} for name, spec in nodes.items()}
+            for section, nodes in _last_sections(pipeline).items()
+        },
     }
+
+
+def _last_sections(pipeline: Pipeline) -> dict[str, Mapping[str, NodeSpec]]:
+    """Return the nodes that run when all others have ended, by section; sections without nodes are left out."""
+    sections = zip(LAST_SECTIONS, (pipeline.on_failure, pipeline.finally_), strict=True)
+    return {section: nodes for section, nodes in sections if nodes}
 
 
 def _disabled_json(spec: NodeSpec, reason: str) -> dict[str, object]:
@@ -85,7 +95,7 @@ def _text(
     if pipeline.description:
         yield escape_controls(" ".join(pipeline.description.split()))
     is_first = decisions is not None and _none_has_finished(decisions)
-    width = min(30, max(map(len, [*plan.nodes, *pipeline.disabled])))
+    width = min(30, max(map(len, [*plan.nodes, *pipeline.disabled, *pipeline.last_nodes])))
     kind_width = max([6, *(len(spec.kind) for spec in pipeline.nodes.values())])
     for i, stage in enumerate(plan.stages):
         yield f"\nstage {i + 1}  ({format_count(len(stage), 'node')})"
@@ -103,6 +113,11 @@ def _text(
         for name, reason in pipeline.disabled.items():
             kind = pipeline.disabled_nodes[name].kind
             yield f"  {'' if decisions is None else ' ' * 7}{name:<{width}}  {kind:<{kind_width}}  {reason}"
+    for section, nodes in _last_sections(pipeline).items():
+        yield f"\n{section}  ({format_count(len(nodes), 'node')})"
+        for name, spec in nodes.items():
+            place = "" if decisions is None else " " * 7
+            yield f"  {place}{name:<{width}}  {spec.kind:<{kind_width}}{_reads(spec)}".rstrip()
     if not plan.nodes:
         return
     if decisions is not None:

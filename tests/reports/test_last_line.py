@@ -17,6 +17,7 @@ END: dict[str, Callable[[str], Event]] = {
     "ok": lambda node: NodeFinished(0.0, node, 1),
     "reused": lambda node: NodeFinished(0.0, node, 1, reused=True),
     "failed": lambda node: NodeFailed(0.0, node, 1, FAILURE),
+    "tolerated": lambda node: NodeFailed(0.0, node, 1, FAILURE, tolerated=True),
     "skipped": lambda node: NodeSkipped(0.0, node, "n0"),
     "cancelled": lambda node: NodeCancelled(0.0, node, "Ctrl-C"),
 }
@@ -39,6 +40,8 @@ def record(status: str, seconds: float, **counts: int) -> RunRecord:
         (record("ok", 0.0412, reused=20), "flights: ok, 20 reused, 41.2 ms"),
         (record("failed", 12.3, ok=9, failed=2, skipped=4), "flights: failed, 9 ran, 2 failed, 4 skipped, 12 s"),
         (record("cancelled", 9.96, ok=1200, cancelled=3), "flights: cancelled, 1,200 ran, 3 cancelled, 10 s"),
+        (record("ok", 0.1, ok=3, tolerated=1, skipped=2), "flights: ok, 3 ran, 1 failed (tolerated), 2 skipped, 0.1 s"),
+        (record("failed", 0.1, failed=2, tolerated=1), "flights: failed, 3 failed (1 tolerated), 0.1 s"),
         (record("failed", 250.0, failed=1), "flights: failed, 1 failed, 4 m 10 s"),
     ],
 )

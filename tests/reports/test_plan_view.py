@@ -11,6 +11,7 @@ from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import plan_of
 from nfrun.reports.plan_view import plan_view
 from nfrun.spec.loader import read_pipeline
+from nfrun.spec.resolve import resolve
 
 FILE = """\
 name: etl
@@ -101,3 +102,28 @@ def test_a_plan_as_mermaid_and_dot(pipeline: Pipeline) -> None:
     assert dot[0] == "digraph pipeline {"
     assert '  "join" -> "end";' in dot
     assert dot[-1] == "}"
+
+
+def test_disabled_nodes_and_those_that_run_last_are_shown_with_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "name: p\nnodes:\n  a: {sql: select 1 as n}\n  off: {sql: select 2 as n, if: false}\n"
+        "  gone: {run: x, inputs: off}\non_failure:\n  tell: {run: x}\nfinally:\n  stop: {run: y, inputs: a}\n"
+    )
+    pipeline = resolve(tmp_path / "p.yaml", given={}, params_file=None, environ={}, run_id="r").pipeline
+    text = plan_view(pipeline, plan_of(pipeline), "text", {})
+    assert (
+        "disabled  (2 nodes)\n  off   sql     its 'if' is false\n  gone  run     it reads 'off', which is disabled\n\n"
+        "on_failure  (1 node)\n  tell  run\n\nfinally  (1 node)\n  stop  run     reads a\n"
+    ) in text
+    document = json.loads(plan_view(pipeline, plan_of(pipeline), "json", {}))
+    assert document["nodes"]["off"]["disabled"] == "its 'if' is false"
+    assert (document["on_failure"], document["finally"]) == ({"tell": {"kind": "run"}}, {"stop": {"kind": "run"}})
+
+
+def test_a_plan_without_nodes_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("name: p\nnodes:\n  off: {run: x, if: false}\n")
+    pipeline = resolve(tmp_path / "p.yaml", given={}, params_file=None, environ={}, run_id="r").pipeline
+    text = plan_view(pipeline, plan_of(pipeline), "text", {})
+    assert (
+        text == "p: 0 nodes, 0 stages, 0 edges, at most 0 wide\n\ndisabled  (1 node)\n  off  run     its 'if' is false"
+    )
