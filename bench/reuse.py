@@ -14,11 +14,12 @@ from itertools import count
 from pathlib import Path
 
 from bench.flights import FLIGHTS
-from bench.measure import Line, Sample, interleaved, versus
+from bench.measure import Line, Sample, holds, interleaved, median, spread, versus
 from bench.startup import fresh
 
 # The limits of a run that reuses all one-row nodes, by their number, against reading the file.
 _ROWS = {1_000: "<= 2.7", 10_000: "<= 3.6"}
+_BEYOND_IMPORTS = 0.1  # seconds that flights may take to be reused, beyond its imports
 _NODES = 1_000
 _FUNCTION = "def f{0}(n):\n    total = sum(x * {0} for x in range(n))\n    return {{'n': n, 'total': total}}\n\n\n"
 
@@ -28,7 +29,33 @@ def measure(folder: Path, repeat: int) -> Iterator[Line]:
     for nodes, bar in _ROWS.items():
         yield from _of_rows(nodes, bar, folder / f"rows-{nodes}", min(repeat, 3) if nodes > _NODES else repeat)
     yield from _of_pipeline(f"{_NODES:,} one-row nodes", write_nodes(folder), folder / "many", repeat)
+    yield from _against_imports(folder / "imports", repeat)
     yield from _of_pipeline("flights", FLIGHTS / "flights.yaml", folder / "flights", repeat)
+
+
+def _against_imports(folder: Path, repeat: int) -> Iterator[Line]:
+    """Measure flights run again, by wall time, against the imports that reading its file and its result needs.
+
+    Without numpy and pandas, which Arrow imports where they are installed.
+    """
+    folder.mkdir()
+    for name in ("numpy", "pandas"):
+        (folder / f"{name}.py").write_text("raise ImportError('hidden from the benchmark')\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])])}
+    run = [sys.executable, "-m", "nfrun", "run", str(FLIGHTS / "flights.yaml"), "--work", str(folder / "work")]
+    imports = [sys.executable, "-c", "import pyarrow, yaml"]
+    ways: Mapping[str, Callable[[], Sample]] = {
+        "reused": partial(fresh, run, environ),
+        "imports": partial(fresh, imports, environ),
+    }
+    interleaved(ways, 1)
+    found = interleaved(ways, max(repeat, 9))
+    yield versus("flights: all reused / imports of pyarrow and yaml", found["reused"], found["imports"], by="wall")
+    beyond = [ours.wall - theirs.wall for ours, theirs in zip(found["reused"], found["imports"], strict=True)]
+    ratio = median(beyond) / _BEYOND_IMPORTS
+    bounds = (min(beyond) / _BEYOND_IMPORTS, max(beyond) / _BEYOND_IMPORTS)
+    what, allowed = "flights: all reused, beyond these imports", f"{_BEYOND_IMPORTS * 1e3:.0f} ms"
+    yield Line(what, f"{spread(beyond)} wall", f"{allowed} wall", ratio, "<= 1.0", holds(ratio, "<= 1.0"), *bounds)
 
 
 def _of_rows(nodes: int, bar: str, folder: Path, repeat: int) -> Iterator[Line]:
