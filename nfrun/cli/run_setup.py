@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -113,7 +112,7 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
     """Add to the first line of the journal how the run was started, with secrets masked."""
     redact = resolved.redactor
     words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
-    host, secrets = redact(socket.gethostname()), resolved.pipeline.secrets
+    host, secrets = redact(os.uname().nodename), resolved.pipeline.secrets
     return replace(run, at=time.time(), command=words, params=params, host=host, secrets=secrets)
 
 

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -96,7 +95,7 @@ def read_holder(lock: int) -> dict[str, Any]:
 
 def write_holder(lock: int, **holder: str | int) -> None:
     """Write the holder into a lock file, for the error message of other runs. Raises OSError."""
-    text = json.dumps({**holder, "process": os.getpid(), "host": socket.gethostname()})
+    text = json.dumps({**holder, "process": os.getpid(), "host": os.uname().nodename})
     # One write over the old text: a concurrent reader finds the old or the new holder, never an empty file.
     os.pwrite(lock, text.encode().ljust(_HOLDER_BYTES), 0)
 

@@ -5,6 +5,7 @@ Names and modification times prove nothing: a file is used only if its size and 
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -140,4 +141,4 @@ def table_path(folder: Path | None, output: FinishedOutput) -> Path | None:
 
 
 def _is_plain(name: str) -> bool:
-    return name != ".." and Path(name).name == name
+    return name not in (".", "..") and os.sep not in name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -33,4 +32,6 @@ def id_of(key: Any) -> str:
     if _PLAIN.fullmatch(text) and not text.endswith("."):
         return text
     clean = re.sub("[^A-Za-z0-9._-]+", "_", text).lstrip(".")[:_KEPT] or "_"
+    import hashlib  # few pipelines have such cells
+
     return f"{clean}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:_DIGITS]}"
