@@ -127,7 +127,7 @@ def test_imports_go_up_the_list_only() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    TopologicalSorter({module: inner(module) for module in PATHS}).prepare()
+    TopologicalSorter({module: inner(module) for module in PATHS}).prepare()  # raises CycleError
 
 
 def test_arrows_between_packages_are_few() -> None:

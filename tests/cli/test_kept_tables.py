@@ -259,7 +259,7 @@ def test_a_run_removes_what_is_over_the_budget_also_after_a_failure(trial: Trial
     trial.run("--keep", "--cache-size", "0")
     assert len(trial.files()) == 6
     if ended == "failed":
-        trial.replace("outputs:", "  g: {run: exit 3}\noutputs:")
+        trial.replace("outputs:", "  g: {run: exit 3, needs: [d, e, f]}\noutputs:")
     trial.run("--cache-size", "0", code=ended == "failed")
     assert trial.files() == ["d.1.arrow", "e.1.arrow", "f.1.arrow"]
 
