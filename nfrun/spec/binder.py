@@ -80,7 +80,8 @@ def bind(
         for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), document.span):
             binder.report(document.span(*path), what, hint)
     if diagnostics:
-        raise SpecError(list(dict.fromkeys(diagnostics)))  # a default is evaluated once per node
+        first = {(found.span, found.message): found for found in reversed(diagnostics)}
+        raise SpecError(list(reversed(first.values())))  # a default is evaluated for each node, others for each cell
     return bound
 
 
@@ -95,6 +96,7 @@ class _Binder:
     secrets: Mapping[str, str]
     on_run: Callable[[], object]
     checked: dict[tuple[Keys, str], dict[str, Any]] = field(default_factory=dict)
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     cells: MatrixNames = field(default_factory=lambda: MatrixNames({}))
 
     def node(self, spec: NodeSpec) -> NodeSpec:
@@ -102,7 +104,7 @@ class _Binder:
         if not spec.axes:
             return self.evaluated(spec)
         names = self.names
-        self.names = {**names, "matrix": self.cells.of(spec)}
+        self.names, self.cell = {**names, "matrix": self.cells.of(spec)}, spec.cell
         bound = self.evaluated(spec)
         self.names = names
         return bound
@@ -223,13 +225,22 @@ class _Binder:
             try:
                 return evaluate(value, names or self.names)
             except ExpressionError as error:
-                self.report(self.document.span_within(path, error.start, error.length), str(error))
+                self.report(
+                    self.document.span_within(path, error.start, error.length), str(error), self.hint(str(error))
+                )
                 return ""
         if isinstance(value, dict):
             return {key: self.value(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.value(item, (*path, i)) for i, item in enumerate(value)]
         return value
+
+    def hint(self, message: str) -> str:
+        """Return the hint for an expression that fails: the cell, if it may be that a value lacks an entry."""
+        if "matrix" not in self.names or "matrix." not in message:
+            return ""
+        cell = ", ".join(f"{axis}: {env_text(key)}" for axis, key in self.cell.items())
+        return f"for {cell}; what only some values have stands before | default(…)"
 
     def report(self, where: SourceSpan, what: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(where, what, hint))

@@ -27,6 +27,7 @@ _INSTEAD = {
     "outputs": "what there is to read is fixed",
     "secrets": "write the names of environment variables",
     "tags": "tags are fixed",
+    "matrix": "which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression",
 }
 _SECTIONS = ("nodes", *LAST_SECTIONS)
 _SAME_GRAPH = "the graph is the same in every run"

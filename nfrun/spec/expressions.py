@@ -229,7 +229,7 @@ def _value(code: str, names: Mapping[str, Mapping[str, Any]]) -> Any:
     except ExpressionError:
         raise
     except TemplateError as error:
-        why = (error.message or type(error).__name__).replace("'dict object' has no attribute", "there is no")
+        why = re.sub(r"^'\w+ object' has no attribute", "there is no", error.message or type(error).__name__)
         raise ExpressionError(f"'{ellipsize(code)}': {ellipsize(why, 200)}") from None
     except RecursionError:
         raise ExpressionError(f"'{ellipsize(code)}' is nested too deeply") from None

@@ -44,6 +44,8 @@ _SYNONYMS = {
     "default": ("value",),
     "enum": ("choices", "options", "values", "allowed"),
     "help": ("description", "doc"),
+    "concat": ("concatenate", "union", "table", "append", "merge", "true"),
+    "dict": ("list", "map", "mapping", "files", "folder"),
     "string": ("str", "text", "date", "datetime"),
     "integer": ("int",),
     "number": ("float", "double", "decimal"),
@@ -214,6 +216,8 @@ def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:
         return "write the name of each node, such as 'extract:', where '- ' stands"
     if isinstance(value, list) and len(path) == 2 and path[0] == "nodes":
         return "a node is no list: remove the '- '"
+    if isinstance(value, dict) and "from" in value and path[2:3] == ("inputs",):
+        return f"give it a name: inputs: {{{ellipsize(str(value['from']))}: {ellipsize(_flow(value), 100)}}}"
     are_references = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
     if are_references and len(path) == 4 and path[2] == "inputs":
         return f"did you mean inputs: {ellipsize(_flow(value), 100)}?"

@@ -125,7 +125,8 @@ def _check_of(found: Findings, axis: Axis, above: Mapping[str, Axis]) -> None:
     path, parent = (*axis.path, "of"), above.get(axis.of)
     if parent is None:
         guess = closest_match(axis.of, above)
-        hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(above)}" if above else ""
+        there = f"there is {', '.join(above)}" if above else "it follows from an axis that is declared before it"
+        hint = f"did you mean '{guess}'?" if guess else there
         found.report(path, f"there is no axis '{ellipsize(axis.of)}' above this one", hint)
         return
     values: tuple[Any, ...] = parent.values
@@ -166,6 +167,8 @@ def _node_axes(
                 unclear.add(node)
             elif name not in axes:
                 unclear.add(node)
+                if "matrix" not in found.document.root and any(len(key) == 1 for key in found.bad):
+                    continue  # an unknown key at the top of the file may be a misspelt 'matrix'
                 found.report((*path, *step), f"there is no axis '{ellipsize(name)}'", _hint(name, axes))
             elif name in own:
                 found.report((*path, *step), f"'{node}' has the axis '{name}' twice", "remove one")

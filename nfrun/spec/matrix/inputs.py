@@ -72,6 +72,7 @@ class _Matcher:
         pinned = [axis for axis, value in item.where.items() if not isinstance(value, list)]
         left = [axis for axis in own if axis not in seen and axis not in pinned]
         if item.gather is None:
+            self.no_columns(spec, item)
             if left:
                 self.found.report(self.path(spec, item, "from"), *self.not_gathered(spec, item, left))
             return item
@@ -80,6 +81,13 @@ class _Matcher:
             self.found.report(self.path(spec, item, "gather"), what, "remove 'gather'")
             return item
         return self.gathered(spec, item, left, has)
+
+    def no_columns(self, spec: NodeSpec, item: Input) -> None:
+        """Reject `columns` of an input that gathers nothing."""
+        value = self.found.document.root["nodes"][spec.id]["inputs"]
+        if isinstance(value, dict) and isinstance(value[item.name], dict) and "columns" in value[item.name]:
+            path = self.path(spec, item, "columns")
+            self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
 
     def gathered(self, spec: NodeSpec, item: Input, left: list[str], has: Sequence[str]) -> Input:
         """Return an input with the axes that it gathers and its columns."""
@@ -144,9 +152,11 @@ class _Matcher:
     def not_gathered(self, spec: NodeSpec, item: Input, left: list[str]) -> tuple[str, str]:
         """Return the message and hint for an input with axes that the reader lacks."""
         what = f"{_has(item.output.node, left)}, which '{spec.id}' does not have"
-        pins = ", ".join(f"{axis}: {self.first_value(self.declared.axes[axis])}" for axis in left)
-        gather = f"gather: {{from: {item.output}, gather: concat}}"
-        return what, f"{gather}, or pin: {{from: {item.output}, where: {{{pins}}}}}"
+        pins = [f"{axis}: {_shown(value)}" for axis, value in item.where.items()]
+        where = f", where: {{{', '.join(pins)}}}" if pins else ""
+        pins += [f"{axis}: {self.first_value(self.declared.axes[axis])}" for axis in left]
+        gather = f"gather: {{from: {item.output}{where}, gather: concat}}"
+        return what, f"{gather}, or pin: {{from: {item.output}, where: {{{', '.join(pins)}}}}}"
 
     def first_value(self, axis: Axis) -> str:
         """Return the first value of an axis for an example, as far as the defaults of the parameters tell it."""

@@ -1,0 +1,752 @@
+"""Mistakes in a matrix, in what nodes read along its axes, and in tags: each has one message, at its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nfrun.core.errors import SpecError, render_all
+from nfrun.spec.resolve import resolve
+
+FILES = {"data/A_1.csv": "x\n1\n", "s.csv": "id,x\na,1\na,2\n", "t.csv": "name,x\na,1\n", "empty.csv": "id,x\n"}
+# Each is a file and what is told of it.
+MISTAKES = r"""
+matrix: {v: }
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:10: 'v' is empty
+    1 | matrix: {v: }
+      |          ^ for example v: [0, 1, 2]
+
+matrix: {v: []}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: 'v' is empty
+    1 | matrix: {v: []}
+      |             ^^ for example v: [0, 1, 2]
+
+matrix: {v: [[1]]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: a value of the axis 'v' is a scalar or a mapping, not a list
+    1 | matrix: {v: [[1]]}
+      |              ^^^ write a string, a number, true, false, or {id: a, …}
+
+matrix: {v: [null]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: a value of the axis 'v' is a scalar or a mapping, not null
+    1 | matrix: {v: [null]}
+      |              ^^^^ write a string, a number, true, false, or {id: a, …}
+
+matrix: {v: 3}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: 'v' must be a list, a string or a mapping, not 3
+    1 | matrix: {v: 3}
+      |             ^ for example v: [0, 1, 2]
+
+matrix: {v: abc}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' must be a list of values
+    1 | matrix: {v: abc}
+      |             ^^^ write v: [abc]
+
+matrix: {v: {}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: 'v' is empty
+    1 | matrix: {v: {}}
+      |             ^^ for example v: [0, 1, 2]
+
+matrix: {v: {file: x}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: 'file' is not a key of 'v'
+    1 | matrix: {v: {file: x}}
+      |              ^^^^ did you mean 'files'?
+
+matrix: {v: {files: a, rows: b}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' has files and rows
+    1 | matrix: {v: {files: a, rows: b}}
+      |             ^^^^^^^^^^^^^^^^^^^ give it a list, or one of files, rows, of
+
+matrix: {v: {of: w}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:18: there is no axis 'w' above this one
+    1 | matrix: {v: {of: w}}
+      |                  ^ it follows from an axis that is declared before it
+
+matrix: {v: {files: 'data/{a'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: a brace in this pattern is not closed, or not opened
+    1 | matrix: {v: {files: 'data/{a'}}
+      |                     ^^^^^^^^^ write {name}
+
+matrix: {v: {files: 'data/{id}'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: each file has 'id' anyway, so it cannot be a name in the pattern
+    1 | matrix: {v: {files: 'data/{id}'}}
+      |                     ^^^^^^^^^^^ write {id_}
+
+matrix: {v: {files: 'data/{a-b}'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: '{a-b}' is no name
+    1 | matrix: {v: {files: 'data/{a-b}'}}
+      |                     ^^^^^^^^^^^^ write {name}, with letters, digits and _
+
+matrix: {v: {files: 'data/*.tsv'}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:21: no file matches 'data/*.tsv'
+    1 | matrix: {v: {files: 'data/*.tsv'}}
+      |                     ^^^^^^^^^^^^
+
+matrix: {v: {rows: s.csv}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: two values of the axis 'v' have the id 'a'
+    1 | matrix: {v: {rows: s.csv}}
+      |                    ^^^^^ remove one, or give it an id of its own: {id: …, …}
+
+matrix: {v: {rows: t.csv}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: 't.csv' has no column 'id'
+    1 | matrix: {v: {rows: t.csv}}
+      |                    ^^^^^ it has name, x; say which: id: …
+
+matrix: {v: {rows: t.csv, id: nam}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:31: 't.csv' has no column 'nam'
+    1 | matrix: {v: {rows: t.csv, id: nam}}
+      |                               ^^^ did you mean 'name'?
+
+matrix: {v: {rows: empty.csv}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:20: the axis 'v' has no values: 'empty.csv' has no rows
+    1 | matrix: {v: {rows: empty.csv}}
+      |                    ^^^^^^^^^
+
+matrix: {v: {files: x, id: y}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:24: 'id' names a column of 'rows'
+    1 | matrix: {v: {files: x, id: y}}
+      |                        ^^ remove it
+
+matrix: {v: [{id: ''}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not ''
+    1 | matrix: {v: [{id: ''}]}
+      |                   ^^ it names the cell: {id: a, …}
+
+matrix: {v: [{id: true}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not true
+    1 | matrix: {v: [{id: true}]}
+      |                   ^^^^ it names the cell: {id: a, …}
+
+matrix: {v: [{id: [1]}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:19: an 'id' on the axis 'v' is a string or a whole number, not a list
+    1 | matrix: {v: [{id: [1]}]}
+      |                   ^^^ it names the cell: {id: a, …}
+
+matrix: {v: [a, A]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:17: the values 'a' and 'A' of the axis 'v' differ only in case
+    1 | matrix: {v: [a, A]}
+      |                 ^ remove one, or give it an id of its own: {id: …, …}
+
+matrix: {v: ['${{ params.q }}']}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:15: 'params' has no 'q'
+    1 | matrix: {v: ['${{ params.q }}']}
+      |               ^^^^^^^^^^^^^^^ the file has none
+
+matrix: {v: "${{ run.id }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: 'matrix' does not see 'run.id'
+    1 | matrix: {v: "${{ run.id }}"}
+      |              ^^^^^^^^^^^^^ the graph is the same in every run
+
+matrix: {v: "${{ run.name }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' must be a list of values, and this is 'p'
+    1 | matrix: {v: "${{ run.name }}"}
+      |             ^^^^^^^^^^^^^^^^^
+
+matrix: {v: "${{ 2 * 3 }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' must be a list of values, and this is 6
+    1 | matrix: {v: "${{ 2 * 3 }}"}
+      |             ^^^^^^^^^^^^^^ 3 | range is [0, 1, 2]
+
+matrix: {v: "${{ 0 | range }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' has no values
+    1 | matrix: {v: "${{ 0 | range }}"}
+      |             ^^^^^^^^^^^^^^^^^^ its expression gives an empty list
+
+matrix: {v: "${{ 'x' | range }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: ''x' | range': 'range' takes a whole number, not 'x'
+    1 | matrix: {v: "${{ 'x' | range }}"}
+      |              ^^^^^^^^^^^^^^^^^^
+
+matrix: {v: "${{ [1, 2] | dates }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: '[1, 2] | dates': 'dates' takes two dates: [first, last] | dates
+    1 | matrix: {v: "${{ [1, 2] | dates }}"}
+      |              ^^^^^^^^^^^^^^^^^^^^^
+
+matrix: {v: "${{ ['2024-01-01', '2024-13-01'] | dates }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: '['2024-01-01', '2024-13-01'] | dates': '2024-13-01' is no date such as 2024-01-31
+    1 | matrix: {v: "${{ ['2024-01-01', '2024-13-01'] | dates }}"}
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+matrix: {v: "${{ ['2024-01-02', '2024-01-01'] | dates }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: the axis 'v' has no values
+    1 | matrix: {v: "${{ ['2024-01-02', '2024-01-01'] | dates }}"}
+      |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ its expression gives an empty list
+
+matrix: {v: "${{ ['2024-01-02', '2024-01-01'] | dates('year') }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: '['2024-01-02', '2024-01-01'] | dates('year')': 'dates' goes by 'day', 'week', 'month' or 'hour', not 'year'
+    1 | matrix: {v: "${{ ['2024-01-02', '2024-01-01'] | dates('year') }}"}
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+matrix: {v: "${{ 10000000 | range }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:14: '10000000 | range': this range is too large
+    1 | matrix: {v: "${{ 10000000 | range }}"}
+      |              ^^^^^^^^^^^^^^^^^^^^^^^
+
+matrix: {v: [1.5, '1.5']}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:19: two values of the axis 'v' have the id '1.5'
+    1 | matrix: {v: [1.5, '1.5']}
+      |                   ^^^^^ remove one, or give it an id of its own: {id: …, …}
+
+matrix: {v: "${{ matrix.x }}"}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:13: there is no 'matrix' here
+    1 | matrix: {v: "${{ matrix.x }}"}
+      |             ^^^^^^^^^^^^^^^^^ it is in the nodes that have axes
+
+matrix: {v: [1], exclude: [{v: 1}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:2:21: 'a' has no cells
+    2 | nodes: {a: {matrix: v, run: x}}
+      |                     ^ 'exclude' leaves out all of them
+
+matrix: {v: [1], exclude: [{w: 1}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:29: there is no axis 'w'
+    1 | matrix: {v: [1], exclude: [{w: 1}]}
+      |                             ^ there is v
+
+matrix: {v: [1], exclude: [{v: [1]}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:32: a value of the axis 'v' is named by its value or id
+    1 | matrix: {v: [1], exclude: [{v: [1]}]}
+      |                                ^^^ write v: …
+
+matrix: {v: [1], exclude: {v: 1}}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:27: 'exclude' must be a list, not a mapping
+    1 | matrix: {v: [1], exclude: {v: 1}}
+      |                           ^^^^^^ for example exclude: [{model: knn, fold: 0}]
+
+matrix: {v: [1], exclude: [v]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:28: an item of 'exclude' must be a mapping, not 'v'
+    1 | matrix: {v: [1], exclude: [v]}
+      |                            ^ write {axis: value, …}
+
+matrix: {v: [1], exclude: [{}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:28: an item of 'exclude' is empty
+    1 | matrix: {v: [1], exclude: [{}]}
+      |                            ^^ write {axis: value, …}
+
+matrix: {v: [1], exclude: [{v: '${{ run.name }}'}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:33: an expression is not evaluated here
+    1 | matrix: {v: [1], exclude: [{v: '${{ run.name }}'}]}
+      |                                 ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+
+matrix: {v: [1], include: [{v: 1}]}
+nodes: {a: {matrix: v, run: x}}
+--
+p.yaml:1:18: a matrix has no 'include'
+    1 | matrix: {v: [1], include: [{v: 1}]}
+      |                  ^^^^^^^ combinations that are no product are one axis of mappings: case: [{id: a, …}, {id: b, …}]
+
+matrix: fold
+nodes: {a: {run: x}}
+--
+p.yaml:1:9: 'matrix' must be a mapping, not 'fold'
+    1 | matrix: fold
+      |         ^^^^ for example matrix: {fold: [0, 1, 2]}
+
+matrix: [v]
+nodes: {a: {run: x}}
+--
+p.yaml:1:9: 'matrix' must be a mapping, not a list
+    1 | matrix: [v]
+      |         ^^^ for example matrix: {fold: [0, 1, 2]}
+
+nodes: {a: {run: x, matrix: v}}
+--
+p.yaml:1:29: there is no axis 'v'
+    1 | nodes: {a: {run: x, matrix: v}}
+      |                             ^ declare it at the top of the file: matrix: {name: [a, b]}
+
+nodes: {a: {run: x, matrix: 3}}
+--
+p.yaml:1:29: 'matrix' must be a string, a list or a mapping, not 3
+    1 | nodes: {a: {run: x, matrix: 3}}
+      |                             ^ for example matrix: fold
+
+nodes: {a: {run: x, matrix: []}}
+--
+p.yaml:1:29: 'matrix' is empty
+    1 | nodes: {a: {run: x, matrix: []}}
+      |                             ^^ for example matrix: fold
+
+nodes: {a: {run: x, matrix: 'a b'}}
+--
+p.yaml:1:29: 'matrix' cannot be 'a b'
+    1 | nodes: {a: {run: x, matrix: 'a b'}}
+      |                             ^^^^^ write the name of an axis, or [axis, axis]
+
+nodes: {a: {run: x, matrix: '${{ run.name }}'}}
+--
+p.yaml:1:30: an expression is not evaluated here
+    1 | nodes: {a: {run: x, matrix: '${{ run.name }}'}}
+      |                              ^^^^^^^^^^^^^^^ which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression
+
+nodes: {a: {run: x, matrix: {exclude: [{v: 1}]}}}
+--
+p.yaml:1:41: there is no axis 'v'
+    1 | nodes: {a: {run: x, matrix: {exclude: [{v: 1}]}}}
+      |                                         ^ declare it at the top of the file: matrix: {name: [a, b]}
+
+matrx: {v: [1]}
+nodes: {a: {run: x, matrix: v}}
+--
+p.yaml:1:1: 'matrx' is not a key of a pipeline file
+    1 | matrx: {v: [1]}
+      | ^^^^^ did you mean 'matrix'?
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: [m, m], run: x}
+--
+p.yaml:4:19: 'b' has the axis 'm' twice
+    4 |   b: {matrix: [m, m], run: x}
+      |                   ^ remove one
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: [m, z], run: x}
+--
+p.yaml:4:19: there is no axis 'z'
+    4 |   b: {matrix: [m, z], run: x}
+      |                   ^ there is m, k
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: [{from: a, gather: concat}]}
+--
+p.yaml:4:24: an item of 'inputs' must be a string, not a mapping
+    4 |   b: {run: x, inputs: [{from: a, gather: concat}]}
+      |                        ^^^^^^^^^^^^^^^^^^^^^^^^^ give it a name: inputs: {a: {from: a, gather: concat}}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {form: a}}}
+--
+p.yaml:4:28: 'form' is not a key of 'a'
+    4 |   b: {run: x, inputs: {a: {form: a}}}
+      |                            ^^^^ did you mean 'from'?
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {}}}
+--
+p.yaml:4:27: input 'a' needs 'from'
+    4 |   b: {run: x, inputs: {a: {}}}
+      |                           ^^ write node, or node.output
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: c, gather: concat}}}
+--
+p.yaml:4:34: node 'b' reads 'c', which is not defined
+    4 |   b: {run: x, inputs: {a: {from: c, gather: concat}}}
+      |                                  ^ there is 'a'
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: list}}}
+--
+p.yaml:4:45: 'gather' must be one of concat, dict, not 'list'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: list}}}
+      |                                             ^^^^ did you mean 'dict'?
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: }}}
+--
+p.yaml:4:37: 'gather' is empty
+    4 |   b: {run: x, inputs: {a: {from: a, gather: }}}
+      |                                     ^^^^^^ one of concat, dict
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: m}}}
+--
+p.yaml:4:62: 'columns' must be a list, not 'm'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: m}}}
+      |                                                              ^ for example columns: [fold]
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: [z]}}}
+--
+p.yaml:4:63: 'a' has no axis 'z'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [z]}}}
+      |                                                               ^ there is m, k
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: [m, m]}}}
+--
+p.yaml:4:66: the axis 'm' is there twice
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [m, m]}}}
+      |                                                                  ^ remove one
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, columns: [1]}}}
+--
+p.yaml:4:63: 'a' has no axis '1'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, columns: [1]}}}
+      |                                                               ^ there is m, k
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: dict, columns: [m]}}}
+--
+p.yaml:4:51: only 'gather: concat' has 'columns'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: dict, columns: [m]}}}
+      |                                                   ^^^^^^^ remove it
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: [m, k], run: x, inputs: {a: {from: a, columns: [m]}}}
+--
+p.yaml:4:53: only 'gather: concat' has 'columns'
+    4 |   b: {matrix: [m, k], run: x, inputs: {a: {from: a, columns: [m]}}}
+      |                                                     ^^^^^^^ remove it
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: [m, k], run: x, inputs: {a: {from: a, gather: concat}}}
+--
+p.yaml:4:61: there is nothing to gather: 'a' has no axis that 'b' does not have
+    4 |   b: {matrix: [m, k], run: x, inputs: {a: {from: a, gather: concat}}}
+      |                                                             ^^^^^^ remove 'gather'
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: 1}}}}
+--
+p.yaml:4:34: 'a' has the axis 'k', which 'b' does not have
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: 1}}}}
+      |                                  ^ gather: {from: a, where: {m: 1}, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: 1, k: z}}}}
+--
+p.yaml:4:54: the axis 'k' has no value 'z'
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: 1, k: z}}}}
+      |                                                      ^ there is x, y
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: 3, k: x}}}}
+--
+p.yaml:4:48: the axis 'm' has no value '3'
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: 3, k: x}}}}
+      |                                                ^ there is 1, 2
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: [1], k: x}}}}
+--
+p.yaml:4:48: several cells of 'a' may be left
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: [1], k: x}}}}
+      |                                                ^^^ gather them: {from: a, where: …, gather: concat}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {z: 1}, gather: concat}}}
+--
+p.yaml:4:45: 'a' has no axis 'z'
+    4 |   b: {run: x, inputs: {a: {from: a, where: {z: 1}, gather: concat}}}
+      |                                             ^ it has m, k
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: []}, gather: concat}}}
+--
+p.yaml:4:48: no value of 'm' is left
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: []}, gather: concat}}}
+      |                                                ^^ name at least one
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: [1, 9]}, gather: concat}}}
+--
+p.yaml:4:52: the axis 'm' has no value '9'
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: [1, 9]}, gather: concat}}}
+      |                                                    ^ there is 1, 2
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: m, run: x, inputs: {a: {from: a, where: {m: [1]}, gather: concat}}}
+--
+p.yaml:4:59: each cell of 'b' reads its own 'm', so a list leaves out nothing
+    4 |   b: {matrix: m, run: x, inputs: {a: {from: a, where: {m: [1]}, gather: concat}}}
+      |                                                           ^^^ pin one value: where: {m: 1}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: m, gather: concat}}}
+--
+p.yaml:4:44: 'where' must be a mapping, not 'm'
+    4 |   b: {run: x, inputs: {a: {from: a, where: m, gather: concat}}}
+      |                                            ^ for example where: {fold: 0}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: '${{ run.name }}'}, gather: concat}}}
+--
+p.yaml:4:49: an expression is not evaluated here
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: '${{ run.name }}'}, gather: concat}}}
+      |                                                 ^^^^^^^^^^^^^^^ what a node reads is fixed; put values under 'with'
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, where: {m: {x: 1}}, gather: concat}}}
+--
+p.yaml:4:48: a value of the axis 'm' is named by its value or id
+    4 |   b: {run: x, inputs: {a: {from: a, where: {m: {x: 1}}, gather: concat}}}
+      |                                                ^^^^^^ write m: …
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {a: {from: a, gather: concat, axes: [m]}}}
+--
+p.yaml:4:53: 'axes' is not a key of 'a'
+    4 |   b: {run: x, inputs: {a: {from: a, gather: concat, axes: [m]}}}
+      |                                                     ^^^^ there is from, where, gather, columns, optional, else
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: [a]}
+--
+p.yaml:4:24: 'a' has the axes 'm' and 'k', which 'b' does not have
+    4 |   b: {run: x, inputs: [a]}
+      |                        ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: {p: a}}
+--
+p.yaml:4:27: 'a' has the axes 'm' and 'k', which 'b' does not have
+    4 |   b: {run: x, inputs: {p: a}}
+      |                           ^ gather: {from: a, gather: concat}, or pin: {from: a, where: {m: 1, k: x}}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, gather: concat}
+--
+p.yaml:4:15: 'gather' is not a key of a node
+    4 |   b: {run: x, gather: concat}
+      |               ^^^^^^ it stands in an input: inputs: {name: {from: node, gather: concat}}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, strategy: {matrix: {m: [1]}}}
+--
+p.yaml:4:15: 'strategy' is not a key of a node
+    4 |   b: {run: x, strategy: {matrix: {m: [1]}}}
+      |               ^^^^^^^^ nodes that are there once for each of some values have a 'matrix': matrix: {fold: [0, 1, 2]}
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, tags: nightly}
+--
+p.yaml:4:21: 'tags' must be a list, not 'nightly'
+    4 |   b: {run: x, tags: nightly}
+      |                     ^^^^^^^ for example tags: [nightly]
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, tags: ['a b']}
+--
+p.yaml:4:22: an item of 'tags' cannot be 'a b'
+    4 |   b: {run: x, tags: ['a b']}
+      |                      ^^^^^ a tag has letters, digits, _ and -
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, tags: [3]}
+--
+p.yaml:4:22: an item of 'tags' must be a string, not 3
+    4 |   b: {run: x, tags: [3]}
+      |                      ^ a tag has letters, digits, _ and -
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, tags: ['${{ run.name }}']}
+--
+p.yaml:4:23: an expression is not evaluated here
+    4 |   b: {run: x, tags: ['${{ run.name }}']}
+      |                       ^^^^^^^^^^^^^^^ tags are fixed
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, tag: [a]}
+--
+p.yaml:4:15: 'tag' is not a key of a node
+    4 |   b: {run: x, tag: [a]}
+      |               ^^^ did you mean 'tags'?
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: m, run: x, with: {v: '${{ matrix.m.C }}'}}
+--
+p.yaml:4:37: 'matrix.m.C': there is no 'C'
+    4 |   b: {matrix: m, run: x, with: {v: '${{ matrix.m.C }}'}}
+      |                                     ^^^^^^^^^^^^^^^^^ for m: 1; what only some values have stands before | default(…)
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {matrix: m, run: x, inputs: {a: {from: a, where: {k: x}, else: a}}}
+--
+p.yaml:4:69: 'a' has the axis 'k', which 'b' does not have
+    4 |   b: {matrix: m, run: x, inputs: {a: {from: a, where: {k: x}, else: a}}}
+      |                                                                     ^ name a node without it
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, needs: a@1}
+--
+p.yaml:4:22: 'needs' cannot be 'a@1'
+    4 |   b: {run: x, needs: a@1}
+      |                      ^^^ write the name of a node
+
+matrix: {m: [1, 2], k: [x, y]}
+nodes:
+  a: {matrix: [m, k], run: x}
+  b: {run: x, inputs: a@1@x}
+--
+p.yaml:4:23: 'inputs' cannot be 'a@1@x'
+    4 |   b: {run: x, inputs: a@1@x}
+      |                       ^^^^^ write node, or node.output
+""".strip("\n").split("\n\n")  # noqa: E501
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda text: text.partition("\n--\n")[0].splitlines()[-1][:60])
+def test_a_mistake_is_told_at_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for name, text in FILES.items():
+        Path(name).write_text(text)
+    written, _, told = mistake.partition("\n--\n")
+    Path("p.yaml").write_text(written + "\n")
+    with pytest.raises(SpecError) as caught:
+        resolve(Path("p.yaml"), given={}, params_file=None, environ={}, run_id="r", to_run=False)
+    assert render_all(caught.value.diagnostics) == told
