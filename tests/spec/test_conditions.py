@@ -156,6 +156,58 @@ def test_a_file_that_is_missing_may_be_read_by_a_node_that_may_fail(tmp_path: Pa
     assert "a" in bound(tmp_path, "nodes: {a: {read: data.csv, continue_on_error: true}}").nodes
 
 
+# The text of `evals.yaml` that is replaced, what replaces it, and what is told.
+IN_EVALS = [
+    (
+        '"${{ params.judge }}"',
+        "params.judge",
+        "22:39: 'if' must be true, false or one expression (write ${{ params.judge }})",
+    ),
+    (
+        "judge: true",
+        'judge: "true"',
+        "22:39: 'if' must be true or false, and this is \"true\" (compare it: ${{ … == 'true' }})",
+    ),
+    (
+        "else: answer",
+        "else: anwser",
+        "23:97: node 'scored' reads 'anwser', which is not defined (did you mean 'answer' (line 11)?)",
+    ),
+    (
+        "{from: scored, gather: concat}",
+        "{from: scored, gather: concat, optional: true}",
+        "27:48: a sql node cannot do without a table (say what is read instead: else: NODE)",
+    ),
+]
+
+
+@pytest.fixture
+def evals(tmp_path: Path) -> str:
+    """The text of a pipeline that compares models, with the files that it needs."""
+    (tmp_path / "prompts.csv").write_text("id,template\nplain,Say: {}\ncot,Think: {}\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "questions.jsonl").touch()
+    contract = Path(__file__).parents[1] / "contract"
+    (tmp_path / "evals.py").write_text((contract / "evals.py").read_text())
+    return (contract / "evals.yaml").read_text()
+
+
+@pytest.mark.parametrize(("old", "new", "message"), IN_EVALS)
+def test_mistakes_in_a_comparison_of_models(tmp_path: Path, evals: str, old: str, new: str, message: str) -> None:
+    assert old in evals
+    assert told(tmp_path, evals.replace(old, new, 1)) == message
+
+
+def test_a_judge_can_be_left_out_of_a_comparison(tmp_path: Path, evals: str) -> None:
+    without = bound(tmp_path, evals, judge="false")
+    cells = ["small@plain", "small@cot", "large@plain", "large@cot"]
+    assert without.disabled == {f"judged@{cell}": "its 'if' is false" for cell in cells}
+    assert without.nodes["scored@small@cot"].upstream == ("answer@small@cot",)
+    judged = bound(tmp_path, evals)
+    assert judged.nodes["scored@small@cot"].upstream == ("judged@small@cot", "answer@small@cot")
+    assert (list(judged.on_failure), list(judged.finally_)) == (["tell"], ["stop"])
+
+
 # -- what planning takes out -------------------------------------------------------------------------------------------
 
 
