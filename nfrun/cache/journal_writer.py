@@ -109,7 +109,7 @@ class JournalWriter:
                 self._end(event)
             elif isinstance(event, AllNodesEnded):
                 self._all_ended = event  # passes once all nodes have their lines
-            elif getattr(event, "node", None) in self._last:
+            elif self._last and getattr(event, "node", None) in self._last:
                 self._record_last(event)
                 self._admitted.append(event)
             elif self.error or not isinstance(event, _RECORDED):

@@ -276,7 +276,8 @@ def _confirm(pipeline: Pipeline, options: BenchOptions, messages: Messages) -> N
 
     Raises BenchStopped if the answer is not yes, or if there is no terminal to ask on.
     """
-    nodes = [name for name, spec in pipeline.nodes.items() if KINDS[spec.kind].has_side_effects]
+    specs = {**pipeline.nodes, **pipeline.last_nodes}
+    nodes = [name for name, spec in specs.items() if KINDS[spec.kind].has_side_effects]
     if not nodes or options.yes:
         return
     listed = shortened([f"'{name}'" for name in nodes], 3)

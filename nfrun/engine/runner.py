@@ -126,9 +126,10 @@ class Run:
 
         Safe to call from any thread.
         """
-        if self._plan.nodes[node].timeout is not None:
+        if node in self._plan.nodes and self._plan.nodes[node].timeout is not None:
             with self._locked():
-                self._scheduler.begun(self.now(), node, attempt)
+                if node in self._scheduler.plan.nodes:  # not an attempt that was detached before the last nodes run
+                    self._scheduler.begun(self.now(), node, attempt)
             self._requests.put(lambda: None)  # the main thread waits for an earlier timer now
 
     def go(self, make_executors: Mapping[str, Callable[[OnOutcome], Executor]], store: TableStore) -> RunFinished:

@@ -24,7 +24,7 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
     `validate` warns of these; before a run they are errors. Files that a node before may write need not be there.
     """
     folder, distributions = Path(pipeline.folder), Distributions()
-    for spec in pipeline.nodes.values():
+    for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values()):
         if spec.files:
             steps = {text: step for step, text in items(document.root["nodes"][spec.declared]["files"])}
             for entry, what, hint in missing_files(spec, pipeline.nodes, folder):
@@ -34,7 +34,7 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
             yield from _missing_packages(spec, document, distributions)
         may_appear = partial(is_written_before, spec=spec, nodes=pipeline.nodes, base=folder)
         for found in KINDS[spec.kind].missing(spec, functions, may_appear):
-            span = (document.key_span if found.at_key else document.span)("nodes", spec.declared, *found.path)
+            span = (document.key_span if found.at_key else document.span)(spec.section, spec.declared, *found.path)
             yield Diagnostic(span, found.message, found.hint)
 
 
