@@ -76,9 +76,11 @@ class RunOutputs:
 
     def end_reader(self, now: float, node: Node, events: list[Event]) -> None:
         """Count a node that has ended out of the readers of its inputs, and release those that nobody will read."""
+        readers = self._readers
         for output in node.reads:
-            self._readers[output] -= 1
-            self.release_unread(now, output, events)
+            readers[output] = left = readers[output] - 1
+            if not left:
+                self.release_unread(now, output, events)
 
     def add_reader(self, node: Node) -> None:
         """Count a node again that runs again. What it reads is released again after it."""

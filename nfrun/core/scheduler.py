@@ -323,22 +323,25 @@ class Scheduler:
         if self._nodes[i].barrier:
             self._state[i] = _FINISHED
             ended.append(i)
-        elif self._stop_reason is None and not self._make_ready_or_absent(now, i, events):
+        elif self._stop_reason is not None:
+            return
+        elif i in self._lacks_some and self._is_absent(now, i, events):
             ended.append(i)
+        else:
+            self._make_ready(now, i)
 
-    def _make_ready_or_absent(self, now: float, i: int, events: list[Event]) -> bool:
-        """Make a node ready that waits for nothing, or absent if it lacks an input. Returns whether it is ready.
+    def _is_absent(self, now: float, i: int, events: list[Event]) -> bool:
+        """Make a node absent that waits for nothing, if it lacks an input. Returns whether it does.
 
         Until all that it needs has ended, an absent input decides nothing: a failure counts for more. So what a run
         does is the same in whatever order nodes end.
         """
-        if i in self._lacks_some and (cause := self.outputs.cause_of_absence(self._nodes[i])) is not None:
+        cause = self.outputs.cause_of_absence(self._nodes[i])
+        if cause is not None:
             self._state[i] = State.SKIPPED
             self._absent[self._names[i]] = cause
             events.append(NodeSkipped(now, self._names[i], cause, tolerated=True))
-            return False
-        self._make_ready(now, i)
-        return True
+        return cause is not None
 
     # -- tables that are made again ---------------------------------------------------------------------------------
 
@@ -372,8 +375,11 @@ class Scheduler:
         if failed is not None:
             events.append(NodeSkipped(now, self._names[i], failed))
             self._end(now, i, State.SKIPPED, events, failed)
-        elif not self._missing[i] and not self._make_ready_or_absent(now, i, events):
-            self._end(now, i, State.SKIPPED, events)
+        elif not self._missing[i]:
+            if i in self._lacks_some and self._is_absent(now, i, events):
+                self._end(now, i, State.SKIPPED, events)
+            else:
+                self._make_ready(now, i)
 
     def _stop_starting(self, now: float, why: str, events: list[Event]) -> None:
         if self._stop_reason is not None:
