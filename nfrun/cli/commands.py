@@ -90,7 +90,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
 
         decisions = forecast(spec, planned, folder, messages.warn, force=options.force, verify=options.verify)
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
-    print(plan_view(spec, planned, options.format, recorded, decisions))
+    print(plan_view(spec, planned, options.format, recorded, decisions, verbose=options.verbose))
     return EXIT_OK
 
 

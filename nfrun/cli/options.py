@@ -265,6 +265,7 @@ class PlanOptions(Options):
     fresh: bool = _fresh(help="Show the plan alone, whatever earlier runs have finished.")
     force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
     resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")
+    verbose: bool = _flag("-v", "--verbose", help="Show each cell of a matrix.")
     verify: bool = _verify()
     work: Path | None = _work()
 

@@ -129,7 +129,7 @@ def _run(
     code, reused = (cache.code, cache.reused_nodes) if cache else (Fingerprints(Path(pipeline.folder)), ())
     placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
     executors = placement.executors
-    record = RunRecord(setup.plan)
+    record = RunRecord(setup.plan, {name: spec.of for name, spec in setup.pipeline.nodes.items() if spec.of})
 
     def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nfrun.core.events import Event, RunFinished
-from nfrun.core.pipeline import NOTHING, Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
 
@@ -26,14 +26,16 @@ def run_document(
         logs=logs,
         peak_rss=peak_rss,
         disabled=pipeline.disabled,
+        nodes={**pipeline.nodes, **pipeline.disabled_nodes},
     )
 
 
 class RunDocument:
     """A reporter that writes the document when the run has ended.
 
-    `outputs` maps the shown names to output ids, and `disabled` the nodes that planning has taken out to the reasons.
-    `logs` is the folder with the logs of nodes. `peak_rss()` returns the peak memory of the process in bytes.
+    `nodes` are those of the pipeline, `outputs` maps the shown names to output ids, and `disabled` the nodes that
+    planning has taken out to the reasons. `logs` is the folder with the logs of nodes. `peak_rss()` returns the peak
+    memory of the process in bytes.
     """
 
     name = "on stdout"
@@ -49,11 +51,13 @@ class RunDocument:
         logs: Path,
         peak_rss: Callable[[], int],
         disabled: Mapping[str, str] = NOTHING,
+        nodes: Mapping[str, NodeSpec] = NOTHING,
     ) -> None:
         self._record = record
         self._stream = stream
         self._run = run
         self._name = name
+        self._specs = nodes
         self._outputs = outputs
         self._logs = logs
         self._peak_rss = peak_rss
@@ -109,9 +113,11 @@ class RunDocument:
         return {**self._node(name, NodeRecord(0, "disabled", because=reason)), "stage": None}
 
     def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
+        spec = self._specs.get(name)
         failure = node.failure
         logs = {stream: log_path(self._logs, name, node.attempts, stream) for stream in (*STREAMS, LOG)}
         return {
+            **({"of": spec.of, "matrix": dict(spec.cell)} if spec and spec.of else {}),
             "status": node.status,
             "stage": node.stage,
             "attempts": node.attempts,

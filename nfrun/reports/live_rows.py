@@ -6,13 +6,15 @@ repeat what can be seen without them. The colours are of the 16 that every termi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from nfrun.core.pipeline import OutputId
 from nfrun.core.text import cell_width, fit_cells, on_one_line
 from nfrun.core.values import frozen
+from nfrun.reports.cells import folded
 from nfrun.reports.format_units import format_progress, format_seconds
-from nfrun.reports.run_record import RunRecord, StageCounts
+from nfrun.reports.run_record import MatrixRecord, RunRecord, StageCounts
 
 _STAGES, _RUNNING, _FAILED = 5, 6, 3  # with the head line and one line for the omitted stages, at most 16
 _MAX_LABEL, _MIN_LABEL = 40, 10
@@ -21,6 +23,7 @@ _MIN_TEXT = 8
 _MIN_WIDTH = 30
 FIGURE = 9  # columns of the widest duration
 _NAMES = 8  # of a stage
+_CELLS = 4  # names of running cells of a matrix
 
 DIM = "2"
 _BOLD, _RED, _GREEN, _YELLOW, _CYAN = "1", "31", "32", "33", "36"
@@ -74,10 +77,11 @@ class Look:
 
 @frozen
 class Grid:
-    """The widths of the columns for labels and for figures. They stay the same during a run."""
+    """The widths of the columns for labels and for figures, and the names in each stage. They stay during a run."""
 
     labels: int
     figures: int
+    stages: tuple[str, ...] = ()
 
     def labels_within(self, width: int) -> int:
         """Return the width of the labels in a terminal of this width."""
@@ -100,7 +104,15 @@ def grid_of(record: RunRecord) -> Grid:
     stages = record.plan.stages
     labels = max(len(_stage_label(len(stages))), cell_width(max(record.nodes, key=len, default="")))
     largest = max(map(len, stages), default=0)
-    return Grid(min(labels, _MAX_LABEL), max(FIGURE, 2 * len(f"{largest:,}") + 1))
+    largest = max([largest, *(matrix.counts.nodes for matrix in record.matrices.values())])
+    names = tuple([_names(stage, record) for stage in stages])
+    return Grid(min(labels, _MAX_LABEL), max(FIGURE, 2 * len(f"{largest:,}") + 1), names)
+
+
+def _names(stage: Sequence[str], record: RunRecord) -> str:
+    """Return the names of the first nodes of a stage, with the cells of a matrix as one."""
+    names = folded(stage, record.cells) if record.cells else stage
+    return ", ".join(names[:_NAMES]) + (", …" if len(names) > _NAMES else "")
 
 
 def live_rows(record: RunRecord, name: str, now: float, grid: Grid, width: int, look: Look) -> list[str]:
@@ -111,7 +123,7 @@ def live_rows(record: RunRecord, name: str, now: float, grid: Grid, width: int, 
     if width < _MIN_WIDTH:
         return [look.fit(name, width, middle=True)]
     rows = [_head(record, name, now, width, look)]
-    for row in (*_stages(record), *_running(record, now), *_failures(record)):
+    for row in (*_stages(record, grid), *_running(record, now), *_failures(record)):
         if isinstance(row, str):
             rows.append(look.style(look.fit(f"    {row}", width), DIM))
         else:
@@ -157,14 +169,14 @@ def _line(row: _Row, grid: Grid, width: int, look: Look) -> str:
     return f"{line}  {look.style(text, color if row.state == 'failed' else DIM)}" if text else line
 
 
-def _stages(record: RunRecord) -> Iterator[_Row | str]:
+def _stages(record: RunRecord, grid: Grid) -> Iterator[_Row | str]:
     """Yield the rows of the stages around the first one that has not ended."""
     stages = record.plan.stages
     running = {node.stage for node in record.running.values()}
     first = max(0, min(record.open_stage() - 1, len(stages) - _STAGES))
     for i in range(first, min(first + _STAGES, len(stages))):
         counts = record.stage_counts[i]
-        names = ", ".join(stages[i][:_NAMES]) + (", …" if counts.nodes > _NAMES else "")
+        names = grid.stages[i]
         text = f"{counts.failed:,} failed of {names}" if counts.failed else names
         figure, done = f"{counts.succeeded:,}/{counts.nodes:,}", counts.succeeded / counts.nodes
         yield _Row(_state(counts, i in running), _stage_label(i + 1), figure, done, text)
@@ -185,8 +197,13 @@ def _stage_label(number: int) -> str:
 
 
 def _running(record: RunRecord, now: float) -> Iterator[_Row | str]:
-    more = len(record.running) - _RUNNING
-    for name, node in islice(record.running.items(), _RUNNING - (more > 0)):
+    rows = record.running_rows
+    more = len(rows) - _RUNNING
+    shown = list(islice(rows.items(), _RUNNING - (more > 0)))
+    for name, node in shown:
+        if isinstance(node, MatrixRecord):
+            yield _cells(name, node)
+            continue
         done, total = node.progress or (0.0, None)
         bar = min(1.0, max(0.0, done / total)) if total and total > 0 else None
         text = format_progress(done, total) if node.progress else ""
@@ -194,7 +211,17 @@ def _running(record: RunRecord, now: float) -> Iterator[_Row | str]:
             text = f"attempt {node.attempts}  {text}".rstrip()
         yield _Row("running", name, format_seconds(max(0.0, now - node.since)), bar, text)
     if more > 0:
-        yield f"and {more + 1:,} more running"
+        nodes = (len(node.running) if isinstance(node, MatrixRecord) else 1 for _, node in shown)
+        yield f"and {len(record.running) - sum(nodes):,} more running"
+
+
+def _cells(of: str, matrix: MatrixRecord) -> _Row:
+    """Return the row of a matrix of which cells are running: how many have ended, and which are running."""
+    counts, running = matrix.counts, len(matrix.running)
+    names = ", ".join([OutputId(name).cell("") for name in islice(matrix.running, _CELLS)])
+    failed = f"{counts.failed:,} failed, " if counts.failed else ""
+    text = f"{failed}{running:,} running: {names}{', …' if running > _CELLS else ''}"
+    return _Row("running", of, f"{counts.succeeded:,}/{counts.nodes:,}", counts.succeeded / counts.nodes, text)
 
 
 def _failures(record: RunRecord) -> Iterator[_Row]:

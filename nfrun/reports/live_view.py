@@ -47,7 +47,8 @@ class LiveView(LineReporter):
     """A reporter that prints the lines of nodes, and redraws the state of the run below them until it ends.
 
     `size(stream)` returns the columns and rows of the terminal, which may change during the run. With `verbose` there
-    are also lines for starts, reused and skipped nodes, and for all nodes, however many there are.
+    are also lines for starts, reused and skipped nodes, and for all nodes, however many there are. Without it the cells
+    of a matrix have one line, when the last of them has ended.
     """
 
     interval = 0.125
@@ -75,8 +76,12 @@ class LiveView(LineReporter):
         self._began = clock()
         self._is_shown = False
         self._short = self._failed = 0  # lines of short nodes, and of attempts that failed
-        also = (NodeStarted, NodeSkipped) if verbose else ()
-        self.event_types = (RunStarted, NodeFinished, NodeRetrying, NodeFailed, AttemptStopped, NodeLogged, *also)
+        self._told: set[str] = set()  # matrices that have their line
+        also = (NodeStarted,) if verbose else ()
+        self.event_types = (
+            *(RunStarted, NodeFinished, NodeRetrying, NodeFailed, NodeSkipped, AttemptStopped, NodeLogged),
+            *also,
+        )
 
     def event(self, event: Event) -> None:
         """Add the line of the event, if it has one."""
@@ -89,11 +94,14 @@ class LiveView(LineReporter):
         elif isinstance(event, AttemptStopped):
             self.add(f"{event.node} told to stop: {escape_controls(event.why)}")
         elif isinstance(event, NodeSkipped):
-            self._node("skipped", event.node, "skipped", f"it needs {event.because}")
+            if self._verbose:
+                self._node("skipped", event.node, "skipped", f"it needs {event.because}")
         elif isinstance(event, NodeStarted):
             self._node("running", event.node, "started", f"attempt {event.attempt}" if event.attempt > 1 else "")
         elif isinstance(event, RunStarted):
             self._began = self._clock() - event.at
+        if isinstance(event, NodeFinished | NodeFailed | NodeSkipped) and not self._verbose:
+            self._cell_ended(event)
 
     def tick(self) -> None:
         """Write the lines that were added since the last frame, and draw the view below them."""
@@ -109,17 +117,46 @@ class LiveView(LineReporter):
         super()._write(f"{begin}{''.join(self._lines)}{end}")
 
     def _finished(self, event: NodeFinished) -> None:
-        if not self._verbose:
-            if event.reused:
-                return
-            if event.duration < _LONG_SECONDS:
-                self._short += 1
-                if self._short > _MAX_SHORT:
-                    if self._short == _MAX_SHORT + 1:
-                        self.add(self._look.style(f"  {_SHORT_NOTE}", DIM))
-                    return
+        if not self._verbose and (
+            event.reused or event.node in self._record.cells or self._is_left_out(event.duration)
+        ):
+            return
         rows = format_count(sum(ref.rows for ref in event.outputs.values()), "row") if event.outputs else ""
         self._node("ok", event.node, "reused" if event.reused else format_seconds(event.duration), rows)
+
+    def _is_left_out(self, duration: float) -> bool:
+        """Count a node or a matrix that takes no second, and return whether it is one of too many."""
+        if duration >= _LONG_SECONDS:
+            return False
+        self._short += 1
+        if self._short == _MAX_SHORT + 1:
+            self.add(self._look.style(f"  {_SHORT_NOTE}", DIM))
+        return self._short > _MAX_SHORT
+
+    def _cell_ended(self, event: NodeFinished | NodeFailed | NodeSkipped) -> None:
+        """Add the line of a matrix when its last cell has ended, unless all were reused."""
+        of = self._record.cells.get(event.node)
+        if of is None or of in self._told:
+            return
+        matrix = self._record.matrices[of]
+        counts = matrix.counts
+        if not counts.has_ended:
+            return
+        self._told.add(of)
+        if matrix.started is None:
+            return
+        duration = event.at - matrix.started
+        if counts.succeeded == counts.nodes and self._is_left_out(duration):
+            return
+        without = counts.nodes - counts.succeeded - counts.failed
+        parts = [
+            format_count(counts.nodes, "cell"),
+            *(f"{count:,} {what}" for count, what in ((counts.failed, "failed"), (without, "skipped")) if count),
+            *([f"{matrix.reused:,} reused"] if matrix.reused else []),
+            format_count(matrix.rows, "row"),
+        ]
+        state = "failed" if counts.failed else "skipped" if without else "ok"
+        self._node(state, of, format_seconds(duration), ", ".join(parts))
 
     def _attempt_failed(self, event: NodeFailed | NodeRetrying) -> None:
         self._failed += 1

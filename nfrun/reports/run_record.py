@@ -22,6 +22,7 @@ from nfrun.core.events import (
     OutputRef,
     RunFinished,
 )
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan, longest_path
 from nfrun.core.values import mutable
 
@@ -98,6 +99,21 @@ class StageCounts:
 
 
 @mutable
+class MatrixRecord:
+    """The cells of a matrix: how many there are, have ended and failed, and those that are running.
+
+    `started` is when the first of those that ran started, in seconds since the start of the run. `reused` counts the
+    cells that were reused, and `rows` is the sum over the outputs of all.
+    """
+
+    counts: StageCounts
+    running: dict[str, NodeRecord] = field(default_factory=dict)
+    started: float | None = None
+    reused: int = 0
+    rows: int = 0
+
+
+@mutable
 class RunRecord:
     """A reporter that keeps the state of the run.
 
@@ -107,6 +123,9 @@ class RunRecord:
     in the order in which they did; `tolerated` counts those of them that do not let the run fail. `last` are those
     nodes that run when all others have ended, in the order in which they started. These and the counts are kept up to
     date event by event, so that showing them costs the same however many nodes there are.
+
+    `cells` has the matrix of each node that is a cell, and `matrices` the state of each. `running_rows` has what is
+    `running`, with the cells of a matrix as one, under its name.
     """
 
     event_types: ClassVar[tuple[type, ...]] = (
@@ -123,6 +142,9 @@ class RunRecord:
     )
 
     plan: Plan
+    cells: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    matrices: dict[str, MatrixRecord] = field(default_factory=dict)
+    running_rows: dict[str, NodeRecord | MatrixRecord] = field(default_factory=dict)
     nodes: dict[str, NodeRecord] = field(init=False)
     refs: dict[str, OutputRef] = field(default_factory=dict)
     running: dict[str, NodeRecord] = field(default_factory=dict)
@@ -139,6 +161,8 @@ class RunRecord:
     def __post_init__(self) -> None:
         self.stage_counts = [StageCounts(len(stage)) for stage in self.plan.stages]
         self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
+        for of in self.cells.values():
+            self.matrices.setdefault(of, MatrixRecord(StageCounts(0))).counts.nodes += 1
 
     def event(self, event: Event) -> None:
         """Update the record."""
@@ -150,12 +174,13 @@ class RunRecord:
         elif isinstance(event, NodeStarted):
             node = self.nodes.get(event.node) or self._add_last(event.node)
             if node.ended is not None:
-                self._take_back(node)
+                self._take_back(event.node, node)
             node.status = "running"
             node.attempts = event.attempt
             node.queue_wait += event.queue_wait
             node.since = event.at
             self.running[event.node] = node
+            self._show_running(event.node, node)
             if event.attempt == 1:
                 node.started = event.at
             else:
@@ -185,48 +210,77 @@ class RunRecord:
             node.progress = (event.done, event.total)
         elif isinstance(event, NodeWaiting):
             node.status, node.started, node.attempts = "waiting", None, 0
-            self.running.pop(name, None)
+            self._hide_running(name)
         elif isinstance(event, NodeRetrying):
             node.status = "retrying"
             node.duration += event.duration
             node.failure = event.failure
-            self.running.pop(name, None)
+            self._hide_running(name)
             self.retrying[name] = node
         elif isinstance(event, NodeFailed):
             node.ended, node.failure, node.tolerated = event.at, event.failure, event.tolerated
             self.tolerated += event.tolerated
             node.duration += event.duration
             self.failed[name] = node
-            self.stage_counts[node.stage].failed += 1
+            for counts in self._counts_of(name, node):
+                counts.failed += 1
             self._end(name, node, "failed")
         elif isinstance(event, NodeSkipped):
-            self._take_back(node)
+            self._take_back(name, node)
             node.because, node.tolerated = event.because, event.tolerated
             self._end(name, node, "skipped")
         elif isinstance(event, NodeCancelled):
             if node.status == "running":
                 node.duration += event.at - node.since
-            self._take_back(node)
+            self._take_back(name, node)
             node.ended = event.at if node.started is not None else None
             self._end(name, node, "cancelled")
 
-    def _take_back(self, node: NodeRecord) -> None:
+    def _take_back(self, name: str, node: NodeRecord) -> None:
         """Take back the end of a node of which a table is made again, or was to be."""
         if node.status not in ("ok", "reused"):
             return
         node.ended = None
         self._counts[node.status] -= 1
-        stage = self.stage_counts[node.stage]
-        stage.ended -= 1
-        stage.succeeded -= 1
+        for counts in self._counts_of(name, node):
+            counts.ended -= 1
+            counts.succeeded -= 1
+        if name in self.cells:
+            matrix = self.matrices[self.cells[name]]
+            matrix.rows -= node.rows
+            matrix.reused -= node.status == "reused"
         self._open_stage = min(self._open_stage, node.stage)
 
     def _end(self, name: str, node: NodeRecord, status: str) -> None:
         node.status = status
         self._counts[status] += 1
-        self.stage_counts[node.stage].ended += 1
-        self.running.pop(name, None)
+        for counts in self._counts_of(name, node):
+            counts.ended += 1
+        self._hide_running(name)
         self.retrying.pop(name, None)
+
+    def _counts_of(self, name: str, node: NodeRecord) -> tuple[StageCounts, ...]:
+        """Return the counts in which a node counts: those of its stage, and of its matrix."""
+        stage = self.stage_counts[node.stage]
+        return (stage, self.matrices[self.cells[name]].counts) if name in self.cells else (stage,)
+
+    def _show_running(self, name: str, node: NodeRecord) -> None:
+        if name not in self.cells:
+            self.running_rows[name] = node
+            return
+        of = self.cells[name]
+        matrix = self.running_rows[of] = self.matrices[of]
+        matrix.running[name] = node
+
+    def _hide_running(self, name: str) -> None:
+        self.running.pop(name, None)
+        if name not in self.cells:
+            self.running_rows.pop(name, None)
+            return
+        of = self.cells[name]
+        self.matrices[of].running.pop(name, None)
+        if not self.matrices[of].running:
+            self.running_rows.pop(of, None)
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
         status = node.status = "reused" if event.reused else "ok"
@@ -235,7 +289,7 @@ class RunRecord:
         stage = self.stage_counts[node.stage]
         stage.ended += 1
         stage.succeeded += 1
-        self.running.pop(event.node, None)
+        self._hide_running(event.node)
         node.duration += event.duration
         node.cpu += event.cpu
         node.gil_wait += event.gil_wait
@@ -246,6 +300,17 @@ class RunRecord:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
             node.bytes = sum([ref.bytes for ref in event.outputs.values()])
             self.refs.update(event.outputs)
+        if event.node in self.cells:
+            self._cell_finished(self.matrices[self.cells[event.node]], node)
+
+    def _cell_finished(self, matrix: MatrixRecord, node: NodeRecord) -> None:
+        matrix.counts.ended += 1
+        matrix.counts.succeeded += 1
+        matrix.rows += node.rows
+        if node.status == "reused":
+            matrix.reused += 1
+        elif matrix.started is None or (node.started is not None and node.started < matrix.started):
+            matrix.started = node.started
 
     # -- views -----------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from nfrun.core.events import GIL_WAIT_SECONDS, Event, NodeFinished
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize, escape_controls, shortened
+from nfrun.reports.cells import folded, shortened_cells
 from nfrun.reports.format_units import format_count, format_seconds, format_size
 from nfrun.reports.last_line import last_line
 from nfrun.reports.printing import fitting_columns, new_table, print_line, shrinking_cell
@@ -147,9 +149,10 @@ class Summary:
         for heading in _FIGURES[: max(1, fit)]:
             table.add_column(heading, justify="right", no_wrap=True)
         for stage, cells in zip(shown, figures, strict=True):
-            names = ", ".join(stage.names[:6]) + (", …" if len(stage.names) > 6 else "")
+            folds = folded(stage.names, self._record.cells)
+            names = ", ".join(folds[:6]) + (", …" if len(folds) > 6 else "")
             ran, count = len(stage.names), self._record.stage_counts[stage.index].nodes
-            names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if ran > 1 else names
+            names = f"{ran} of {count}: {names}" if ran < count else f"{ran}: {names}" if len(folds) > 1 else names
             table.add_row(str(stage.index + 1), shrinking_cell(err, names), *cells[: max(1, fit)])
         err.print(table)
         if len(stages) > _MAX_STAGES:
@@ -158,14 +161,19 @@ class Summary:
     def _print_speed(self, err: Console | PlainConsole, cpu: float) -> None:
         record = self._record
         obstacles = self._obstacles()
-        new = [name for name, why in obstacles.items() if why]
-        for name in new[:_MAX_OBSTACLES]:
-            why = escape_controls(obstacles[name])
-            print_line(err, f"node '{name}' is not reused: {why}; say 'cache: true' to reuse it", "dim")
+        new: dict[tuple[str, str], list[str]] = {}  # the cells of a matrix have one line if they have one reason
+        for name, why in obstacles.items():
+            if why:
+                new.setdefault((record.cells.get(name, name), why), []).append(name)
+        for name, why in islice(new, _MAX_OBSTACLES):
+            print_line(
+                err, f"node '{name}' is not reused: {escape_controls(why)}; say 'cache: true' to reuse it", "dim"
+            )
         # One line for all others: what is as it was in the last run does not need to be read every time.
-        if others := [*new[_MAX_OBSTACLES:], *(name for name, why in obstacles.items() if not why)]:
-            also = "also " if new else ""
-            print_line(err, f"{also}not reused: {shortened(others, _MAX_LISTED)} ('nfrun plan' says why)", "dim")
+        more = [name for names in islice(new.values(), _MAX_OBSTACLES, None) for name in names]
+        if others := [*more, *(name for name, why in obstacles.items() if not why)]:
+            also, listed = "also " if new else "", shortened_cells(others, record.cells, _MAX_LISTED)
+            print_line(err, f"{also}not reused: {listed} ('nfrun plan' says why)", "dim")
         if (found := self._over_budget()) is not None:
             kept, budget = map(format_size, found)
             what = f"kept tables take {kept}, more than the budget of {budget}"
@@ -224,19 +232,27 @@ class Summary:
     # -- results ---------------------------------------------------------------------------------------------------
 
     def _print_outputs(self, out: Console | PlainConsole) -> None:
-        found = [(name, id) for name, id in self._outputs.items() if id in self._record.refs]
-        for name, id in found[:_MAX_OUTPUTS]:
-            table = self._table(id)
-            if table is None:
-                continue
-            try:
-                print_table(out, name, table, self._record.refs[id].path, self._redact)
-            except OSError:  # of the stream
-                raise
-            except Exception:
-                out.print(f"\n{escape_controls(name)}: {NO_PREVIEW}")
-        if len(found) > _MAX_OUTPUTS:
-            out.print(f"\n… and {format_count(len(found) - _MAX_OUTPUTS, 'more output')}")
+        groups: dict[str, list[tuple[str, str]]] = {}  # an output of a matrix is one of each cell: `scores@lr@0`, …
+        for name, id in self._outputs.items():
+            if id in self._record.refs:
+                groups.setdefault(name.partition("@")[0], []).append((name, id))
+        for shown, ((name, id), *others) in islice(groups.items(), _MAX_OUTPUTS):
+            self._print_output(out, name, id)
+            if others:
+                out.print(f"… and {format_count(len(others), 'more cell')} of {escape_controls(shown)}")
+        if more := sum(map(len, islice(groups.values(), _MAX_OUTPUTS, None))):
+            out.print(f"\n… and {format_count(more, 'more output')}")
+
+    def _print_output(self, out: Console | PlainConsole, name: str, id: str) -> None:
+        table = self._table(id)
+        if table is None:
+            return
+        try:
+            print_table(out, name, table, self._record.refs[id].path, self._redact)
+        except OSError:  # of the stream
+            raise
+        except Exception:
+            out.print(f"\n{escape_controls(name)}: {NO_PREVIEW}")
 
     def _print_absent(self, err: Console | PlainConsole) -> None:
         """Say which outputs of the file there are not, though the run went well, and why."""
@@ -258,10 +274,12 @@ class Summary:
         if record.end and record.end.error:
             self._print_error(f"nfrun: {escape_controls(record.end.error)}")
         elif cancelled and record.end and record.end.status == "failed":
-            self._print_error(f"not started after the failure: {shortened(cancelled, _MAX_LISTED)}{KEEP_GOING}")
+            listed = shortened_cells(cancelled, record.cells, _MAX_LISTED)
+            self._print_error(f"not started after the failure: {listed}{KEEP_GOING}")
         for name in failed[-_MAX_FAILURES:]:
             skipped = [other for other in record.named("skipped") if record.nodes[other].because == name]
-            self._print_error(failure_text(name, record.nodes[name], self._place(name), skipped))
+            folds = folded(skipped, record.cells)
+            self._print_error(failure_text(name, record.nodes[name], self._place(name), folds))
         if len(failed) > _MAX_FAILURES:
             more = len(failed) - _MAX_FAILURES
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
