@@ -175,7 +175,8 @@ class Input:
 class NodeSpec:
     """One node of a pipeline file, with `defaults` merged in.
 
-    `body` is the text under the kind's key. `with_` and `env` hold expressions until they are bound. `outputs` are the
+    `body` is the text under the kind's key, or that of the file `body_file`
+    if the key names one. `with_` and `env` hold expressions until they are bound. `outputs` are the
     names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
     in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says when a result
     with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
@@ -216,6 +217,7 @@ class NodeSpec:
     axes: tuple[str, ...] = ()
     of: str = ""
     cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    body_file: str = ""
     source: SourceSpan = field(default=SourceSpan(""), compare=False)
 
     @property

@@ -239,6 +239,8 @@ class Kind:
     # Yields what may be meant by a body that does not match the pattern of the schema, the likeliest first.
     corrections: Callable[[str], Iterable[str]] = lambda body: ()
 
+    # A body of one word with this ending is the name of a file that has the text, relative to the folder.
+    file_ending: str = ""
     # Whether the body is a path or URI that may hold expressions (`${{ … }}`). If not, the hint says what to write
     # instead of an expression.
     is_template: bool = False

@@ -90,8 +90,6 @@ def _syntax_error(node: NodeSpec, text: str) -> NodeDiagnostic:
     message = f"DuckDB cannot parse this query: {ellipsize(said.partition(chr(10))[0], 200)}"
     if position is None:
         return NodeDiagnostic(("sql",), message)
-    if re.fullmatch(r"\s*\S+\.sql\s*", node.body):
-        return NodeDiagnostic(("sql",), message, "write the query itself: 'sql' takes no name of a file")
     at = _index(node.body, int(position))
     words = [*_WORD.finditer(node.body)]
     here = next((i for i, word in enumerate(words) if word.start() >= at), len(words) - 1)

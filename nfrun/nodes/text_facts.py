@@ -27,4 +27,5 @@ def _network(node: NodeSpec, text: str) -> list[CodeFact]:
     from nfrun.facts.addresses import network_of_text
 
     values = map(str, node.with_.values())  # also those of lists and mappings
-    return network_of_text(text, values, f"{Path(node.source.file).name}:{node.source.line}")
+    where = node.body_file if text and node.body_file else f"{Path(node.source.file).name}:{node.source.line}"
+    return network_of_text(text, values, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from pathlib import Path
 
-from nfrun.core.errors import Diagnostic
+from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.values import mutable
 from nfrun.yaml.document import Document, Keys
 
@@ -40,10 +40,16 @@ class Findings:
         start: int = 0,
         length: int = 0,
         is_warning: bool = False,
+        span: SourceSpan | None = None,
     ) -> None:
-        """Add a problem with the value at `path`, its key if `at_key`, or `length` characters of it from `start` on."""
+        """Add a problem with the value at `path`, its key if `at_key`, or `length` characters of it from `start` on.
+
+        A `span` is where it stands in another file.
+        """
         where = self.document.key_span(*path) if at_key else self.document.span(*path)
-        if length:
+        if span is not None:
+            where = span
+        elif length:
             where = self.document.span_within(path, start, length)
         if is_warning:
             self.warnings.append(Diagnostic(where, what, hint))

@@ -21,6 +21,7 @@ from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
+from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.conditions import check_condition
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
@@ -95,6 +96,7 @@ class _Reader(Findings):
         params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
         defaults = self.mapping(root, "defaults")
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
+        read_body_files(self, nodes, folder)
         resolve_references(self, nodes)
         match_inputs(
             self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
@@ -327,6 +329,8 @@ class _Reader(Findings):
                     continue
                 where: Keys = (*path, *self.as_written(spec, diagnostic.path))
                 named = diagnostic.at_key and len(where) == len(path) + len(diagnostic.path)
+                in_file = spec.body_file and diagnostic.path == (spec.kind,) and diagnostic.length
+                at, end = diagnostic.start, diagnostic.length
                 self.report(
                     where,
                     diagnostic.message,
@@ -335,6 +339,7 @@ class _Reader(Findings):
                     start=diagnostic.start,
                     length=diagnostic.length,
                     is_warning=diagnostic.is_warning,
+                    span=span_in_body(spec, self.document.file, at, end) if in_file else None,
                 )
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:

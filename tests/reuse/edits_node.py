@@ -41,7 +41,15 @@ def touch(folder: Path) -> None:
 NODE, NEXT = frozenset({"node"}), frozenset({"next"})
 BOTH = NODE | NEXT
 
+QUERY = {"a.sql": "select 1 as n", "b/b.sql": "select 1 as n"}
+IN_FILE = "nodes:\n  node: {sql: a.sql}\n"
+
 ROWS: list[Edit] = [
+    # queries in files
+    row("the query in a file", IN_FILE, "1 as n", "2 as n", files=QUERY, runs_again=True, reason="its text changed"),
+    row("not the file of a query", IN_FILE, "sql: a.sql", "sql: b/b.sql", files=QUERY, runs_again=False),
+    row("not a query that moves into a file", IN_FILE.replace("a.sql", "select 1 as n"), "sql: select 1 as n",
+        "sql: b/b.sql", files=QUERY, runs_again=False),
     # values
     row("a value", ONE % ", with: {v: 1}", "v: 1", "v: 2", runs_again=True, reason="the value 'v' changed"),
     row("an integer and a float", ONE % ", with: {v: 1}", "v: 1", "v: 1.0", runs_again=True),
