@@ -16,7 +16,7 @@ from typing import Any
 from nfrun import __version__
 from nfrun.code.distributions import Distributions
 from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.facts.code_facts import CodeFacts, SharedVariable, shared_variables
 from nfrun.history.journal import FinishedNode
 from nfrun.nodes.registry import KINDS
@@ -59,7 +59,7 @@ class CacheKeys:
         """
         return {
             **self.definition(node),
-            **{f"input {item.name}": _input_digest(item, node, inputs) for item in self._pipeline.nodes[node].inputs},
+            **{f"input {item.name}": _input_digest(item, inputs) for item in self._pipeline.nodes[node].inputs},
             **{f"needs {name}": needs[name] for name in self._pipeline.nodes[node].needs},
         }
 
@@ -115,6 +115,9 @@ class CacheKeys:
         key_inputs |= {
             f"{_PACKAGE}{name}": self._distributions.version(name) or "" for name in (*spec.packages, *kind.packages)
         }
+        for item in spec.inputs:
+            if item.gather:
+                key_inputs[f"cells {item.name}"] = _cells_digest(item.gather, spec.id)
         if kind.uses_environment:
             env = {**self._pipeline.env, **self._pipeline.redacted_env, **spec.env, **spec.redacted_env}
             key_inputs |= {f"variable {name}": text_checksum(value) for name, value in env.items()}
@@ -147,23 +150,25 @@ def _obstacle(spec: NodeSpec, facts: CodeFacts) -> str:
     return ""
 
 
-def _input_digest(item: Input, reader: str, digests: Mapping[OutputId, str]) -> str:
-    """Return what counts of an input for the node `reader`: the content that it reads, and how that is put together.
-
-    Of the cells that are gathered, their order counts, and only the values that the node can see.
-    """
+def _input_digest(item: Input, digests: Mapping[OutputId, str]) -> str:
+    """Return the content of what a node reads as an input, of a gathered one that of each cell that is there."""
     if item.is_plain:
         return digests.get(item.output, ABSENT)
     read = item.read(digests.__contains__)
     gather = item.gathered(read)
     if gather is None:
         return digests[read[0]] if read else ABSENT
+    return text_checksum(_canonical([digests.get(output) for output in gather.cells]))
+
+
+def _cells_digest(gather: Gather, reader: str) -> str:
+    """Return the number of cells, and a digest of their order and of what the node `reader` can see of their values."""
     if gather.form == "dict":
-        seen: Any = [[output.cell(reader), gather.cells[output], digests[output]] for output in read]
-        return text_checksum(_canonical(["dict", seen]))
-    columns = [(axis, *gather.column(axis)) for axis in gather.columns]
-    seen = [[digests[output], *(values[output] for _, _, values in columns)] for output in read]
-    return text_checksum(_canonical(["concat", [(axis, kind) for axis, kind, _ in columns], seen]))
+        seen: Any = [[output.cell(reader), values] for output, values in gather.cells.items()]
+    else:
+        columns = [(axis, *gather.column(axis)) for axis in gather.columns]
+        seen = [[axis, kind, list(values.values())] for axis, kind, values in columns]
+    return f"{len(gather.cells)} {text_checksum(_canonical([gather.form, seen]))}"
 
 
 def cache_key(key_inputs: KeyInputs) -> str:
