@@ -30,7 +30,7 @@ _WORDS = {
     "setting": "the setting '{}'",
     "variable": "the variable {}",
     "cpus": "its number of threads",
-    "cells": "the cells of the input '{}'",
+    "cells": "the list of cells of the input '{}'",
     "input": "the input '{}'",
     "needs": "what '{}' depends on",
     "file": "the file {}",

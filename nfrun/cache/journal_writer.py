@@ -279,6 +279,8 @@ class JournalWriter:
                 started=started,
                 reason="",
                 home=used.home or (used.folder.name if used.folder is not None else ""),
+                of=spec.of,
+                cell=spec.cell,
             )
         outputs = tuple(self._output(self._published[ref.id, ref.attempt]) for ref in end.outputs.values())
         if (before := self._observed.made_again.get(spec.id)) is not None and spec.id not in self._observed.outdated:
@@ -306,6 +308,8 @@ class JournalWriter:
             started=started,
             attempts=end.attempt - (end.node in self._observed.used),
             reason=self._redact(self._reason(end.node)),
+            of=spec.of,
+            cell=spec.cell,
         )
 
     def _unfinished_node(
@@ -313,6 +317,7 @@ class JournalWriter:
     ) -> UnfinishedNode:
         started, last, attempts = self._starts.pop(event.node, (None, event.at, 0))
         self._status[event.node] = status = _UNFINISHED[type(event)]
+        spec = self._specs[event.node]
         return UnfinishedNode(
             event.node,
             status,
@@ -322,8 +327,10 @@ class JournalWriter:
             getattr(event, "duration", event.at - last),
             getattr(event, "because", "") or getattr(event, "why", ""),
             self._redact(self._reason(event.node)) if reason is None else reason,
-            tuple(dict.fromkeys(output for item in self._specs[event.node].inputs for output in item.outputs)),
+            tuple(dict.fromkeys(output for item in spec.inputs for output in item.outputs)),
             getattr(event, "tolerated", False),
+            of=spec.of,
+            cell=spec.cell,
         )
 
     def _write_unfinished(self) -> None:

@@ -48,8 +48,8 @@ class OutdatedResults:
         """Record that this attempt gave a node another table than its readers have had so far."""
         readers: dict[str, list[str]] = {}
         for name, spec in self._nodes.items():
-            for item in spec.inputs:
-                readers.setdefault(item.output.node, []).append(name)
+            for made_by in dict.fromkeys(output.node for item in spec.inputs for output in item.outputs):
+                readers.setdefault(made_by, []).append(name)
         with self._lock:
             self._changes += 1
             self._newest[node] = attempt

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nfrun.history.work_dir import WorkDir
     from nfrun.logs.redaction import Redactor
     from nfrun.lookback.layout import Look
+    from nfrun.lookback.recorded_run import RecordedNode
     from nfrun.lookback.run_diff import OutputDiff, RowDiff
     from nfrun.lookback.run_list import ListedRun
     from nfrun.system.std_streams import Messages
@@ -48,13 +49,15 @@ def runs(options: RunsOptions, messages: Messages) -> int:
 
 def show(options: ShowOptions, messages: Messages) -> int:
     """Print a run with its nodes, or one node of it."""
-    from nfrun.lookback.recorded_run import read_nodes
+    from nfrun.lookback.recorded_run import read_cells, read_nodes
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.run_view import failure_lines, head_lines, node_lines, run_document
     from nfrun.lookback.work_folder import find_work
 
     run = find_run(*find_work(options.pipeline, options.work), options.run)
     if options.node is not None:
+        if cells := read_cells(run, options.node):
+            return _show_cells(run, options.node, cells, options)
         return _show_node(run, options.node, options)
     if options.json:
         print_json(run_document(run, read_nodes(run)))
@@ -65,6 +68,17 @@ def show(options: ShowOptions, messages: Messages) -> int:
     nodes = read_nodes(run)
     _print(node_lines(nodes, shown, all=options.all))
     _print(failure_lines(run, nodes))
+    return EXIT_OK
+
+
+def _show_cells(run: ListedRun, of: str, cells: Sequence[RecordedNode], options: ShowOptions) -> int:
+    from nfrun.lookback.run_view import cell_lines, cells_document, failure_lines
+
+    if options.json:
+        print_json(cells_document(run, of, cells))
+        return EXIT_OK
+    _print(cell_lines(of, run, cells, look(options.color), all=options.all))
+    _print(failure_lines(run, cells))
     return EXIT_OK
 
 
@@ -84,7 +98,7 @@ def _show_node(run: ListedRun, name: str, options: ShowOptions) -> int:
         return EXIT_OK
     shown = look(options.color)
     _print(node_head(run, node, shown))
-    _print(input_lines(inputs, shown))
+    _print(input_lines(node, inputs, shown))
     sys.stdout.flush()  # opening tables imports pyarrow
     tables, missing = open_tables(run, node.outputs)
     _print(output_lines(node, missing, shown))
@@ -237,8 +251,7 @@ def shell(options: ShellOptions, messages: Messages) -> int:
 
     if count := arrow_threads(threads):
         pyarrow.set_cpu_count(count)
-    tables = RunTables(work, run, lambda: pipeline).tables(item.output for item in node.inputs)
-    inputs = {item.name: tables[item.output] for item in node.inputs}
+    inputs = RunTables(work, run, lambda: pipeline).inputs_of(node)
     gc.enable()
     environ = {**os.environ, **node.env}
     with NodeShell(node, Path(pipeline.folder), run.id, environ, inputs, messages) as session:

@@ -64,7 +64,8 @@ class FinishedNode:
 
     `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in
-    which it ran, and `reason` is "". `home` is "" for the run of this journal.
+    which it ran, and `reason` is "". `home` is "" for the run of this journal. A cell has its matrix under `of`, and in
+    `cell` its value on each axis.
 
     Older journals have neither `reads` nor `obstacle`, nor the fields after them.
     """
@@ -84,6 +85,8 @@ class FinishedNode:
     attempts: int = 1
     reason: str = ""
     home: str = ""
+    of: str = ""
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     def output(self, id: str) -> FinishedOutput | None:
         """Return the output with this id, None where the node has none."""
@@ -98,6 +101,7 @@ class UnfinishedNode:
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
     cancelled. `reason` says why it ran or was to run. `inputs` are the ids of the outputs that it may read.
     `tolerated`: that it failed or was skipped does not let the run fail. Older journals have neither of these.
+    `of` and `cell` are as in `FinishedNode`.
     """
 
     node: str
@@ -110,6 +114,8 @@ class UnfinishedNode:
     reason: str = ""
     inputs: tuple[str, ...] = ()
     tolerated: bool = False
+    of: str = ""
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 @frozen
@@ -172,7 +178,7 @@ class JournalContents:
 
 
 # JSON keys that differ from the field names. They stay, so that existing journals remain readable.
-_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits"}
+_JSON_KEYS = {"key_inputs": "parts", "duration": "took", "schema_digest": "traits", "cell": "matrix"}
 
 
 def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
@@ -181,8 +187,9 @@ def _keys(cls: type[Any], *left_out: str) -> dict[str, str]:
 
 
 _OUTPUT = _keys(FinishedOutput)
-_FINISHED = _keys(FinishedNode, "outputs", "folder")
-_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode), _keys(Failure), _keys(Frame)
+_CELL = {"of": "of", "matrix": "cell"}  # only lines of cells have these
+_FINISHED = _keys(FinishedNode, "outputs", "folder", "of", "cell")
+_UNFINISHED, _FAILURE, _FRAME = _keys(UnfinishedNode, "of", "cell"), _keys(Failure), _keys(Frame)
 _STARTED, _ENDED = _keys(RunHeader), _keys(RunEnding)
 
 
@@ -209,7 +216,7 @@ class Journal:
     def finished(self, finished: FinishedNode) -> None:
         """Write the line of a finished node. Raises OSError."""
         outputs = [_as_json(output, _OUTPUT) for output in finished.outputs]
-        self._write([{"event": "finished", **_as_json(finished, _FINISHED), "outputs": outputs}])
+        self._write([{"event": "finished", **_node_json(finished, _FINISHED), "outputs": outputs}])
 
     def is_in_place(self) -> bool:
         """Return whether the journal is the file at its path: its folder may have been removed or renamed."""
@@ -217,7 +224,7 @@ class Journal:
 
     def unfinished(self, nodes: Iterable[UnfinishedNode]) -> None:
         """Write the lines of nodes that did not finish, which may be many, at once. Raises OSError."""
-        lines = [{"event": "unfinished", **_as_json(node, _UNFINISHED)} for node in nodes]
+        lines = [{"event": "unfinished", **_node_json(node, _UNFINISHED)} for node in nodes]
         self._write([{**line, "failure": line["failure"] and asdict(line["failure"])} for line in lines])
 
     def ended(self, status: str, **more: Any) -> None:
@@ -302,7 +309,7 @@ def _contents(folder: Path, lines: Iterable[bytes]) -> JournalContents:
             elif kind == "unfinished":
                 failure = line.get("failure") and _failure(line["failure"])
                 more = {"failure": failure, "inputs": tuple(line.get("inputs", ()))}
-                unfinished.append(UnfinishedNode(**{**_as_fields(line, _UNFINISHED), **more}))
+                unfinished.append(UnfinishedNode(**{**_as_fields(line, {**_UNFINISHED, **_CELL}), **more}))
             elif kind == "ended":
                 ending = ending_of(line)
         except OF_ANOTHER_VERSION:
@@ -343,7 +350,7 @@ def finished_node(data: bytes, folder: Path) -> FinishedNode | None:
 
 def _finished(line: Mapping[str, Any], folder: Path) -> FinishedNode:
     outputs = tuple([_output(line["node"], output) for output in line["outputs"]])
-    return FinishedNode(**_as_fields(line, _FINISHED), outputs=outputs, folder=folder)
+    return FinishedNode(**_as_fields(line, {**_FINISHED, **_CELL}), outputs=outputs, folder=folder)
 
 
 def _output(node: str, found: Mapping[str, Any]) -> FinishedOutput:
@@ -361,6 +368,10 @@ def _failure(found: Mapping[str, Any]) -> Failure:
 def _as_json(value: Any, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields by their JSON keys. Not `asdict`: it copies all values, which takes ten times as long."""
     return {key: getattr(value, name) for key, name in keys.items()}
+
+
+def _node_json(node: FinishedNode | UnfinishedNode, keys: Mapping[str, str]) -> dict[str, Any]:
+    return _as_json(node, {**keys, **_CELL} if node.of else keys)
 
 
 def _as_fields(line: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -179,8 +179,10 @@ def _signed(seconds: float) -> str:
 
 
 def _node_document(node: NodeDiff, rows: Rows) -> dict[str, Any]:
+    end = node.after or node.before
     return {
         "node": node.node,
+        **({"of": end.of, "matrix": dict(end.cell)} if end and end.of else {}),
         "change": change_of(node),
         "status": [*node.status],
         "error": [*node.error],

@@ -59,12 +59,15 @@ def _files(files: Mapping[str, str]) -> str:
     return "\n".join(name.replace("\n", "\\n") for name in (*shown[:_MAX_FILES], *more))
 
 
-def input_lines(inputs: Inputs, look: Look) -> Iterator[str]:
-    """Yield the inputs of a node, each with its size and schema."""
+def input_lines(node: RecordedNode, inputs: Inputs, look: Look) -> Iterator[str]:
+    """Yield the inputs of a node, each with its size and schema, or the number of cells that it gathers."""
     if inputs:
         yield from ("", look.paint("inputs", "bold"))
     for name, output in inputs.items():
-        if output is None:
+        cells = node.finished.key_inputs.get(f"cells {name}") if node.finished else None
+        if cells:
+            yield f"  {name}: {format_count(int(cells.partition(' ')[0]), 'cell')}"
+        elif output is None:
             yield f"  {name}: {NOT_RECORDED}"
         else:
             yield from _output(output, name if output.id == name else f"{name} = {output.id}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field
+from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
@@ -28,7 +31,8 @@ class RecordedNode:
     `status` is `ok`, `reused`, `failed`, `skipped` or `cancelled`. `finished` has its outputs, None unless it is ok or
     reused. `started` is in seconds after the run began, None if it did not start, or if that is not recorded.
     `attempts` is 0 where it is not recorded. `reason` says why it ran, and `because` which failed node it was skipped
-    for. `tolerated`: that it failed or was skipped did not let the run fail.
+    for. `tolerated`: that it failed or was skipped did not let the run fail. A cell has its matrix under `of`,
+    and in `cell` its value on each axis.
     """
 
     node: str
@@ -41,6 +45,8 @@ class RecordedNode:
     failure: Failure | None = None
     finished: FinishedNode | None = None
     tolerated: bool = False
+    of: str = ""
+    cell: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def outputs(self) -> tuple[FinishedOutput, ...]:
@@ -58,7 +64,22 @@ def read_nodes(run: ListedRun) -> list[RecordedNode]:
 
     Each of these is in the order in which they started, or else in that of the journal.
     """
-    nodes = map(_recorded, ends_of(read_journal(run.folder)).values())
+    return _sorted(map(_recorded, ends_of(read_journal(run.folder)).values()))
+
+
+def read_cells(run: ListedRun, of: str) -> list[RecordedNode]:
+    """Return the cells of a matrix in a run by status, and by their values; none if there is no such matrix."""
+    ends = ends_of(read_journal(run.folder, only=[f'"of": {json.dumps(of)}'])).values()
+    cells = [_recorded(end) for end in ends if end.of == of]
+    return sorted(cells, key=lambda node: (_RANKS.get(node.status, 9), [*map(_sort_key, node.cell.values())]))
+
+
+def _sort_key(value: Any) -> tuple[bool, float, str]:
+    is_text = isinstance(value, str)
+    return is_text, 0.0 if is_text else float(value), str(value)
+
+
+def _sorted(nodes: Iterable[RecordedNode]) -> list[RecordedNode]:
     return sorted(nodes, key=lambda node: (_RANKS.get(node.status, 9), node.started or 0.0))
 
 
@@ -103,13 +124,17 @@ def _inputs(node: RecordedNode) -> Mapping[str, str]:
 
 def _recorded(found: Node) -> RecordedNode:
     of_all = (found.duration, found.started, found.attempts, found.reason)
+    cell: dict[str, Any] = {"of": found.of, "cell": found.cell}
     if isinstance(found, FinishedNode):
-        return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found)
-    return RecordedNode(found.node, found.status, *of_all, found.because, found.failure, tolerated=found.tolerated)
+        return RecordedNode(found.node, "reused" if found.reused else "ok", *of_all, finished=found, **cell)
+    return RecordedNode(
+        found.node, found.status, *of_all, found.because, found.failure, tolerated=found.tolerated, **cell
+    )
 
 
 def _no_such_node(run: ListedRun, node: str) -> str:
-    names = [found.node for found in read_nodes(run)]
+    nodes = read_nodes(run)
+    names = [found.node for found in nodes] + [*dict.fromkeys(found.of for found in nodes if found.of)]
     close = closest_match(node, names)
     hint = f"did you mean '{close}'?" if close else _which(names)
     if _REFERENCE.fullmatch(node):

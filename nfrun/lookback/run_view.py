@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -55,23 +56,58 @@ def _end(run: ListedRun) -> str:
 
 
 def node_lines(nodes: Sequence[RecordedNode], look: Look, *, all: bool) -> Iterator[str]:
-    """Yield a line for each node, at most 50 unless `all`: the failed first, then those that ran, the reused last."""
-    shown = nodes if all else nodes[:_MAX_NODES]
+    """Yield a line for each node, at most 50 unless `all`: the failed first, then those that ran, the reused last.
+
+    The cells of a matrix that ended alike have one line, unless `all` or they failed.
+    """
+    groups: dict[tuple[str, str], list[RecordedNode]] = {}
+    for node in nodes:
+        name = node.of if node.of and node.status != "failed" and not all else node.node
+        groups.setdefault((name, node.status), []).append(node)
+    shown = list(groups.values()) if all else list(groups.values())[:_MAX_NODES]
     if not shown:
         return
     yield ""
     headings = ["node", "status", "time", "rows", "why it ran"]
-    yield from look.columns(headings, map(_cells, shown), right={"time", "rows"})
+    yield from look.columns(headings, map(_row, shown), right={"time", "rows"})
+    left = len(nodes) - sum(map(len, shown))
+    if left:
+        yield look.paint(f"… and {format_count(left, 'more node')}: 'nfrun show --all' lists all", "dim")
+
+
+def cell_lines(of: str, run: ListedRun, nodes: Sequence[RecordedNode], look: Look, *, all: bool) -> Iterator[str]:
+    """Yield the cells of a matrix as a table with their values on the axes, at most 50 unless `all`."""
+    counts = ", ".join(counts_of_nodes(Counter(node.status for node in nodes)))
+    yield look.paint(f"node '{of}' in run {run.number}: {format_count(len(nodes), 'cell')}, ", "bold") + counts
+    yield ""
+    shown = nodes if all else nodes[:_MAX_NODES]
+    axes = list(nodes[0].cell)
+    rows = [[*(_value(node.cell.get(axis)) for axis in axes), *_row([node])[1:]] for node in shown]
+    yield from look.columns([*axes, "status", "time", "rows", "why it ran"], rows, right={"time", "rows"})
     if len(nodes) > len(shown):
-        left = format_count(len(nodes) - len(shown), "more node")
-        yield look.paint(f"… and {left}: 'nfrun show --all' lists all", "dim")
+        left = format_count(len(nodes) - len(shown), "more cell")
+        yield look.paint(f"… and {left}: 'nfrun show {of} --all' lists all", "dim")
+    yield look.paint(f"'nfrun show {nodes[0].node}' shows one", "dim")
 
 
-def _cells(node: RecordedNode) -> list[str]:
-    rows = NOT_RECORDED if node.rows is None else f"{node.rows:,}"
-    took = format_seconds(node.duration) if node.status in ("ok", "failed") else NOT_RECORDED
-    attempts = f" ({node.attempts} attempts)" if node.attempts > 1 else ""
-    return [node.node, node.status, took, rows, why(node) + attempts]
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _row(nodes: Sequence[RecordedNode]) -> list[str]:
+    """Return the texts in the line of a node, or of cells that ended alike: sums, and why if all have one reason."""
+    first, rows = nodes[0], [node.rows for node in nodes if node.rows is not None]
+    name = first.node if len(nodes) == 1 else f"{first.of} ({len(nodes):,})"
+    took = sum(node.duration for node in nodes)
+    attempts = f" ({first.attempts} attempts)" if first.attempts > 1 and len(nodes) == 1 else ""
+    reasons = dict.fromkeys(why(node) for node in nodes)
+    return [
+        name,
+        first.status,
+        format_seconds(took) if first.status in ("ok", "failed") else NOT_RECORDED,
+        f"{sum(rows):,}" if rows else NOT_RECORDED,
+        f"{next(iter(reasons))}{attempts}" if len(reasons) == 1 else f"{len(reasons):,} reasons",
+    ]
 
 
 def why(node: RecordedNode) -> str:
@@ -110,9 +146,15 @@ def run_document(run: ListedRun, nodes: Sequence[RecordedNode]) -> dict[str, Any
     }
 
 
+def cells_document(run: ListedRun, of: str, nodes: Sequence[RecordedNode]) -> dict[str, Any]:
+    """Return the cells of a matrix as a JSON document."""
+    return {"run": run_json(run), "node": of, "cells": {node.node: node_json(node) for node in nodes}}
+
+
 def node_json(node: RecordedNode) -> dict[str, Any]:
     """Return a node as JSON values."""
     return {
+        **({"of": node.of, "matrix": dict(node.cell)} if node.of else {}),
         "status": node.status,
         "attempts": node.attempts or None,
         "started_s": None if node.started is None else round(node.started, 6),

@@ -24,6 +24,7 @@ from nfrun.nodes.base import NodeError, output_name, seed_of
 from nfrun.nodes.registry import KINDS
 from nfrun.reopen.rerun_context import RerunContext, whole_table
 from nfrun.reports.format_units import format_count
+from nfrun.tables.gathered import flattened
 from nfrun.watch.process_state import WorkerState
 
 _PACKAGE = str(Path(nfrun.__file__).parent)
@@ -75,9 +76,13 @@ class NodeShell:
     def banner(self, title: str) -> str:
         """Return the names in the shell, for people."""
         lines = [title]
+        gathers = {item.name: item.gather for item in self._node.inputs if item.gather and item.gather.form == "dict"}
         for name, value in self._given.items():
             rows = getattr(value, "num_rows", None)
             shown = f" = {ellipsize(repr(value))}" if rows is None else f"  {format_count(rows, 'row')}"
+            if name in gathers:
+                cells = format_count(len(list(flattened(gathers[name], value))), "cell")
+                shown = f"  {cells}, by {', '.join(gathers[name].axes)}"
             lines.append(f"  {name}{shown}")
         own = [name for name in self.names if not name.startswith("__") and name not in self._given]
         lines.append(f"  {', '.join(own)}")
@@ -131,7 +136,7 @@ class NodeShell:
             self._folder,
             self._run,
             self._environ,
-            {item.name: now[item.name] for item in node.inputs},
+            {item.name: now[item.name] for item in node.inputs if item.name in now},
             logs,
             Path(self._scratch.name) / f"rerun_{self._reruns}",
             lambda: self._state.begin(start),

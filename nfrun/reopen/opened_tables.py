@@ -15,7 +15,7 @@ from typing import Any
 from weakref import finalize
 
 from nfrun.core.errors import HandoffError, NotRecorded
-from nfrun.core.pipeline import OutputId, Pipeline
+from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.history.run_history import reader_digest, table_path
@@ -26,6 +26,7 @@ from nfrun.lookback.recorded_run import Node, ends_of
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
+from nfrun.tables.formats import FormatError
 
 _MAX_LISTED = 6
 _MANY = 20  # entries of so many nodes are not looked for one by one
@@ -104,6 +105,35 @@ class RunTables:
         if missing := [output for output, table in found.items() if table is None]:
             raise self._removed(missing)
         return found
+
+    def inputs_of(self, node: NodeSpec) -> dict[str, Any]:
+        """Return what a node reads, by the names of its inputs: a table, or what is gathered of the cells in this run.
+
+        Cells without a table in this run are left out. An input without any is missing if the node can do without it.
+        """
+        self._load(output.node for item in node.inputs for output in item.outputs)
+        read = {item.name: item.read(self._has) for item in node.inputs}
+        for item in node.inputs:
+            if not read[item.name] and not item.optional:
+                read[item.name] = (item.outputs[0],)  # `tables` says why it is not there
+        tables = self.tables(output for outputs in read.values() for output in outputs)
+        found: dict[str, Any] = {}
+        for item in node.inputs:
+            outputs, gather = read[item.name], item.gathered(read[item.name])
+            if gather is not None:
+                from nfrun.tables.gathered import put_together
+
+                try:
+                    found[item.name] = put_together(gather, {output: tables[output] for output in outputs})
+                except FormatError as error:
+                    raise NotRecorded(f"there is no table '{item.name}' of {self}: {error}") from None
+            elif outputs:
+                found[item.name] = tables[outputs[0]]
+        return found
+
+    def _has(self, output: OutputId) -> bool:
+        end = self._ends.get(output.node)
+        return isinstance(end, FinishedNode) and end.output(output) is not None
 
     def _table(self, output: OutputId) -> Any | None:
         from nfrun.tables.ipc import open_file  # it imports pyarrow

@@ -160,7 +160,8 @@ class PlanRows:
             yield f"\ndisabled  ({format_count(len(self._pipeline.disabled_nodes), 'node')})"
         for (name, why), specs in self._disabled_groups.items():
             cells = f"  {format_count(len(specs), 'cell')}" if len(specs) > 1 else ""
-            yield f"  {self._indent}{name:<{self._width}}  {specs[0].kind:<{self._kind_width}}{cells}  {escape_controls(why)}"
+            head = f"  {self._indent}{name:<{self._width}}  {specs[0].kind:<{self._kind_width}}"
+            yield f"{head}{cells}  {escape_controls(why)}"
 
 
 def last_sections(pipeline: Pipeline) -> dict[str, Mapping[str, NodeSpec]]:

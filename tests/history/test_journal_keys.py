@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from nfrun.core.errors import Cause
@@ -76,3 +77,22 @@ def test_a_journal_without_the_files_that_code_opened_is_read(tmp_path: Path) ->
     (tmp_path / JOURNAL).write_bytes(b"".join(with_checksum(line) for line in older))
     (node,) = read_journal(tmp_path).finished
     assert (node.key, node.wrote, node.reads, node.obstacle) == ("k", {"out.csv": "w"}, {}, "")
+
+
+def test_only_lines_of_cells_have_a_matrix(tmp_path: Path) -> None:
+    cell = {"model": "lr", "fold": 0}
+    nodes = (replace(NODE, of="a", cell=cell), NODE)
+    unfinished = (replace(UNFINISHED, of="b", cell=cell), UNFINISHED)
+    journal = Journal(tmp_path)
+    journal.started(HEADER)
+    for node in nodes:
+        journal.finished(node)
+    journal.unfinished(unfinished)
+    journal.close()
+    lines = [json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines()[1:]]
+    assert [(line.get("of"), line.get("matrix")) for line in lines] == [
+        ("a", cell), (None, None), ("b", cell), (None, None)
+    ]  # fmt: skip
+    found = read_journal(tmp_path)
+    assert [(node.of, node.cell) for node in found.finished] == [("a", cell), ("", {})]
+    assert found.unfinished == unfinished

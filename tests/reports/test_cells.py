@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -249,17 +250,21 @@ def test_the_plan_has_a_line_for_a_matrix() -> None:
 
 
 def test_the_plan_says_what_is_disabled() -> None:
-    from dataclasses import replace
-
     pipeline = grid(3, 4, excluded=2)
-    disabled = {"fit@m2@2": "its 'if' is false", "fit@m2@3": "its 'if' is false", "push": "its 'if' is false"}
-    pipeline = replace(pipeline, disabled=disabled)
+    off = [node(f"fit@m2@{fold}", of="fit", model="m2", fold=fold) for fold in (2, 3)] + [node("push", kind="run")]
+    pipeline = replace(
+        pipeline,
+        disabled={spec.id: "its 'if' is false" for spec in off},
+        disabled_nodes={spec.id: spec for spec in off},
+    )
     text = plan_view(pipeline, plan_of(pipeline), "text", {})
     assert "  fit   python  10 cells: model (3) x fold (4), 2 disabled  reads" in text
-    assert "\n\ndisabled  (3 nodes)\n  fit  2 cells  its 'if' is false\n  push  its 'if' is false\n" in text
+    assert (
+        "\n\ndisabled  (3 nodes)\n  fit   python  2 cells  its 'if' is false\n  push  run     its 'if' is false\n"
+    ) in text
     found = as_json(pipeline, plan_of(pipeline))["nodes"]
     assert isinstance(found, dict)
-    assert found["push"] == {"disabled": "its 'if' is false"}
+    assert (found["fit@m2@3"]["disabled"], found["fit@m2@3"]["of"]) == ("its 'if' is false", "fit")
 
 
 def test_the_json_plan_has_each_cell() -> None:
