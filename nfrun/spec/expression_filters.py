@@ -85,7 +85,14 @@ def dates(ends: Any, step: Any = "day") -> list[str]:
         if len(found) == MAX_DATES:
             raise ValueError(f"'dates' gives at most {MAX_DATES:,} dates")
         found.append(at.isoformat(timespec="hours") if step == "hour" else at.date().isoformat())
-        at = _months_later(first, len(found)) if step == "month" else first + timedelta(hours=len(found) * _HOURS[step])
+        try:
+            at = (
+                _months_later(first, len(found))
+                if step == "month"
+                else first + timedelta(hours=len(found) * _HOURS[step])
+            )
+        except (OverflowError, ValueError):
+            break  # the calendar ends with the year 9999
     return found
 
 

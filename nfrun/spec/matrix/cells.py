@@ -15,6 +15,7 @@ from nfrun.yaml.document import Keys
 
 MAX_CELLS = 10_000  # of a node
 MAX_NODES = 100_000  # of a pipeline
+MAX_READS = 2_000_000  # from the cells of one node to those of another
 
 Cell = tuple[int, ...]  # the index of the cell's value on each of its axes
 
@@ -32,23 +33,33 @@ class Cells:
 
 
 def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
-    """Yield path, message and hint for each node with too many cells, or else for a pipeline with too many nodes."""
-    total, largest = 0, ("", 0)
+    """Yield path, message and hint for each node with too many cells, or else for what is too much in all.
+
+    This takes no time and no memory, however many cells there would be.
+    """
     excluded = _excluded_values(pipeline)
-    too_many = False
-    for name, spec in pipeline.nodes.items():
-        lengths = {axis: len(pipeline.axes[axis].values) - len(excluded.get(axis, ())) for axis in spec.axes}
-        count = prod(lengths.values())
-        total += count
-        largest = max(largest, (name, count), key=lambda pair: pair[1])
+    lengths = {name: len(axis.values) - len(excluded.get(name, ())) for name, axis in pipeline.axes.items()}
+    counts = {name: prod([lengths[axis] for axis in spec.axes]) for name, spec in pipeline.nodes.items()}
+    for name, count in counts.items():
         if count > MAX_CELLS:
-            too_many = True
-            what = f"{name}: {count:,} cells ({_product(lengths)}), and at most {MAX_CELLS:,}"
-            yield ("nodes", name, "matrix"), what, ""
-    if total > MAX_NODES and not too_many and largest[1] > 1:
-        axes = {axis: len(pipeline.axes[axis].values) for axis in pipeline.nodes[largest[0]].axes}
+            product = _product({axis: lengths[axis] for axis in pipeline.nodes[name].axes})
+            yield ("nodes", name, "matrix"), f"{name}: {count:,} cells ({product}), and at most {MAX_CELLS:,}", ""
+    if max(counts.values()) > MAX_CELLS:
+        return
+    largest = max(counts, key=counts.__getitem__)
+    if (total := sum(counts.values())) > MAX_NODES and pipeline.nodes[largest].axes:
+        product = _product({axis: lengths[axis] for axis in pipeline.nodes[largest].axes})
         what = f"the pipeline has {total:,} nodes, and at most {MAX_NODES:,}"
-        yield ("nodes", largest[0], "matrix"), f"{what}: '{largest[0]}' has {largest[1]:,} ({_product(axes)})", ""
+        yield ("nodes", largest, "matrix"), f"{what}: '{largest}' has {counts[largest]:,} ({product})", ""
+    for name, spec in pipeline.nodes.items():
+        has = with_followers(pipeline.axes, spec.axes)
+        read = {item.output.node: [*item.where, *has] for item in spec.inputs if item.gather}
+        for other, fixed in {**dict.fromkeys(spec.needs, has), **read}.items():
+            each = prod([lengths[axis] for axis in pipeline.nodes[other].axes if axis not in fixed])
+            if counts[name] * each > MAX_READS:
+                what = f"{counts[name]:,} cells of '{name}' wait for {each:,} cells of '{other}' each"
+                hint = f"let one node gather them, and read that: '{name}' has other axes than '{other}'"
+                yield ("nodes", name, "matrix"), f"{what}, and at most {MAX_READS:,} in all", hint
 
 
 def _product(lengths: Mapping[str, int]) -> str:

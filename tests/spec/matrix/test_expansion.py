@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfrun.core.errors import SpecError
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.spec.matrix.expansion import Problems, expand
 from nfrun.spec.matrix.literal_values import with_values
 from nfrun.spec.resolve import resolve
+from nfrun.spec.validate import validate_file
 
 AXES = {
     "unit": [{"id": "a1", "group": "a"}, {"id": "a2", "group": "a"}, {"id": "b1", "group": "b"}],
@@ -155,6 +156,10 @@ nodes:
             ", ".join(f"n{i}: {{matrix: big, run: x}}" for i in range(11)),
             "the pipeline has 109,989 nodes, and at most 100,000: 'n0' has 9,999 (big 9,999)",
         ),
+        (
+            "a: {matrix: big, run: x}, b: {matrix: fold, run: x, inputs: {x: {from: a, gather: dict}}}",
+            "300 cells of 'b' wait for 9,999 cells of 'a' each, and at most 2,000,000 in all",
+        ),
     ],
 )
 def test_limits_are_told_with_the_axes_and_their_lengths(tmp_path: Path, nodes: str, told: str) -> None:
@@ -162,3 +167,33 @@ def test_limits_are_told_with_the_axes_and_their_lengths(tmp_path: Path, nodes: 
     with pytest.raises(SpecError) as caught:
         planned(tmp_path, f"{axes}\nnodes: {{{nodes}}}\n")
     assert [found.message for found in caught.value.diagnostics] == [told]
+
+
+def test_keys_that_begin_with_x_are_a_place_for_anchors(tmp_path: Path) -> None:
+    text = """
+x-with: &with {v: "${{ matrix.v }}"}
+matrix: {v: [1]}
+nodes: {a: {matrix: v, run: x, with: *with}}
+"""
+    assert planned(tmp_path, text).nodes["a@1"].with_ == {"v": 1}
+
+
+def test_tags_of_a_node_replace_those_of_the_defaults(tmp_path: Path) -> None:
+    text = "defaults: {tags: [all]}\nnodes: {a: {run: x}, b: {run: x, tags: [one, two]}}\n"
+    assert [spec.tags for spec in planned(tmp_path, text).nodes.values()] == [("all",), ("one", "two")]
+
+
+def test_validate_needs_no_values_of_parameters_and_reads_no_table(tmp_path: Path) -> None:
+    text = """
+params: {n: {type: integer}}
+matrix: {v: "${{ params.n | range }}", r: {rows: s.csv}}
+nodes: {a: {matrix: [v, r], run: x}}
+"""
+    (tmp_path / "p.yaml").write_text(text)
+    (tmp_path / "s.csv").write_bytes(b"\xff no table")
+    warnings: list[Diagnostic] = []
+    assert list(validate_file(tmp_path / "p.yaml", warnings.append).nodes) == ["a"]
+    assert not warnings
+    with pytest.raises(SpecError) as caught:
+        planned(tmp_path, text)
+    assert [found.message for found in caught.value.diagnostics] == ["the parameter 'n' has no value"]
