@@ -28,6 +28,7 @@ from nfrun.core.events import (
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
+    NodeWaiting,
     Outcome,
     OutputPublished,
     OutputRef,
@@ -108,6 +109,7 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
         | {"tolerated": False},
     ),
     (NodeSkipped(1.0, "b", "a"), {"event": "node_skipped", "at": 1.0, "node": "b", "because": "a", "tolerated": False}),
+    (NodeWaiting(1.0, "b", 2), {"event": "node_waiting", "at": 1.0, "node": "b", "attempt": 2}),
     (NodeCancelled(1.0, "b", "why"), {"event": "node_cancelled", "at": 1.0, "node": "b", "why": "why"}),
     (
         AttemptStopped(1.0, "b", 3, "timeout"),
