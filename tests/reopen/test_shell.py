@@ -247,3 +247,35 @@ def test_the_banner_of_a_node_without_inputs_and_values_names_none(tmp_path: Pat
             "  rerun, query",
             "rerun() runs the node, with its code read again",
         ]
+
+
+GATHERING = """
+matrix: {factor: [1, 2, 3]}
+nodes:
+  numbers: {python: "steps:numbers", with: {count: 2}}
+  cell:
+    matrix: factor
+    python: "steps:double"
+    inputs: {table: numbers}
+    with: {factor: "${{ matrix.factor }}"}
+  all: {sql: "select factor, n from cells order by all", inputs: {cells: {from: cell, gather: concat}}}
+  count: {python: "steps:cells", inputs: {cells: {from: cell, gather: dict}}}
+  names:
+    run: (echo name; ls $NFRUN_INPUT_cells) > $NFRUN_OUTPUT
+    inputs: {cells: {from: cell, gather: dict}}
+    format: csv
+"""
+
+
+def test_gathered_inputs_are_as_the_node_had_them(tmp_path: Path) -> None:
+    project = new_project(tmp_path)
+    project.write("trial.yaml", GATHERING)
+    steps = (project.folder / "steps.py").read_text()
+    project.write("steps.py", steps + "\ndef cells(cells):\n    return [{'factor': f} for f in cells]\n")
+    project.run()
+    assert said(project, "all", "print(cells.column_names, rerun()['n'].to_pylist())") == [
+        "['factor', 'n', 'name'] [0, 1, 0, 2, 0, 3]"
+    ]
+    script = "del cells[2]\nprint(list(cells), rerun()['factor'].to_pylist())"
+    assert said(project, "count", script) == ["[1, 3] [1, 3]"]
+    assert said(project, "names", "print(rerun()['name'].to_pylist())") == ["['1.csv', '2.csv', '3.csv']"]
