@@ -85,12 +85,9 @@ def dates(ends: Any, step: Any = "day") -> list[str]:
         if len(found) == MAX_DATES:
             raise ValueError(f"'dates' gives at most {MAX_DATES:,} dates")
         found.append(at.isoformat(timespec="hours") if step == "hour" else at.date().isoformat())
+        count = len(found)
         try:
-            at = (
-                _months_later(first, len(found))
-                if step == "month"
-                else first + timedelta(hours=len(found) * _HOURS[step])
-            )
+            at = _months_later(first, count) if step == "month" else first + timedelta(hours=count * _HOURS[step])
         except (OverflowError, ValueError):
             break  # the calendar ends with the year 9999
     return found
