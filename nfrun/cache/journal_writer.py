@@ -31,14 +31,13 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.history.journal import FinishedNode, FinishedOutput, Journal, UnfinishedNode
+from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.system.checksums import file_checksum
 
 _RECORDED = (NodeFinished, OutputPublished, OutputReleased)
 _UNFINISHED = {NodeFailed: "failed", NodeSkipped: "skipped", NodeCancelled: "cancelled"}
 _Prerequisite = str | tuple[str, int]
-_LAST_REASON = "it runs when all other nodes have ended"
 _NOT_WRITTEN = "its outputs, or those of a node that it depends on, were not written"
 
 
@@ -146,12 +145,12 @@ class JournalWriter:
             first, _, _ = self._starts.get(event.node, (event.at, 0.0, 0))
             self._starts[event.node] = first, event.at, event.attempt
         elif isinstance(event, NodeFailed | NodeCancelled):
-            self._unfinished.append(self._unfinished_node(event, _LAST_REASON))
+            self._unfinished.append(self._unfinished_node(event, RUNS_LAST))
         elif isinstance(event, NodeFinished) and not self.error:
             started, _, attempts = self._starts.pop(event.node)
             self._status[event.node] = "ok"
             line = FinishedNode(
-                event.node, None, {}, (), {}, event.duration, started=started, attempts=attempts, reason=_LAST_REASON
+                event.node, None, {}, (), {}, event.duration, started=started, attempts=attempts, reason=RUNS_LAST
             )
             try:
                 self._journal.finished(line)

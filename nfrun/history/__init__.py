@@ -10,7 +10,7 @@ Other packages use:
 - `run_history`: `LazyList`, `reader_digest`, `RunHistory`, `table_path`
 - `index_tables`: `JournalRows`
 - `journal`: `FinishedNode`, `FinishedOutput`, `Journal`, `JournalContents`, `read_ends`, `read_journal`, `RunEnding`,
-  `RunHeader`, `UnfinishedNode`
+  `RunHeader`, `RUNS_LAST`, `UnfinishedNode`
 - `kept_tables`: `kept_tables`, `may_be_over_budget`, `remove_over_budget`
 - `prune`: `plan_prune`
 - `run_index`: `RunIndex`

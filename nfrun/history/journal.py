@@ -52,15 +52,19 @@ class FinishedOutput:
     shown: bool = False
 
 
+RUNS_LAST = "it runs when all other nodes have ended"  # the reason of the nodes under `on_failure` and `finally`
+
+
 @frozen
 class FinishedNode:
     """A finished node whose outputs are in place.
 
     `key` is the cache key and `key_inputs` what it was computed from; `key` is None where not all key inputs could be
-    determined. `wrote` are the checksums of files that the node wrote outside of the work folder, by their names in the
-    pipeline file, and `reads` those of the files that its code opened, as in `nfrun.core.observation`. `obstacle` says
-    why the entry is reused only with `cache: true`, "" if nothing is against it. `cached`: the pipeline file says
-    `cache: true`. `folder` is the folder of the run; it is not written to the journal.
+    determined, and for nodes that run last. `wrote` are the checksums of files that the node wrote outside of the work
+    folder, by their names in the pipeline file, and `reads` those of the files that its code opened, as in
+    `nfrun.core.observation`. `obstacle` says why the entry is reused only with `cache: true`, "" if nothing is against
+    it. `cached`: the pipeline file says `cache: true`. `folder` is the folder of the run; it is not written to the
+    journal.
 
     `started` is in seconds since the run began. `duration` is that of the last attempt in seconds, and `reason` says
     why the node ran. `reused`: the node was a cache hit. Then `duration` and `attempts` are those of the run `home`, in

@@ -10,7 +10,7 @@ from nfrun.cache.change_text import entry_changes
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
 from nfrun.core.values import frozen
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
+from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.recorded_run import Node, ends_of
@@ -191,7 +191,8 @@ def _node_diff(name: str, before: Node | None, after: Node | None, absent: Pair)
     error = _error(before), _error(after)
     changes, outputs, files = "", [], []
     if isinstance(before, FinishedNode) and isinstance(after, FinishedNode):
-        if before.key is None or before.key != after.key or before.reads != after.reads:
+        both_last = before.reason == after.reason == RUNS_LAST  # they run each time and have no key
+        if not both_last and (before.key is None or before.key != after.key or before.reads != after.reads):
             changes = entry_changes(before, after)
         outputs = [*_output_diffs(before, after)]
         names = dict.fromkeys([*before.wrote, *after.wrote])

@@ -12,7 +12,15 @@ import pytest
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import OutputId
-from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, RunEnding, RunHeader, UnfinishedNode
+from nfrun.history.journal import (
+    RUNS_LAST,
+    FinishedNode,
+    FinishedOutput,
+    JournalContents,
+    RunEnding,
+    RunHeader,
+    UnfinishedNode,
+)
 from nfrun.lookback.diff_text import diff_document, diff_lines
 from nfrun.lookback.layout import Look
 from nfrun.lookback.run_diff import RowDiff, RunDiff, diff_runs, schema_changes
@@ -92,6 +100,13 @@ def test_a_file_that_the_code_reads_counts_though_it_is_not_in_the_key() -> None
 def test_a_node_whose_key_is_unknown_says_why() -> None:
     (found,) = difference(node("a"), node("a", None, key_inputs={})).nodes
     assert found.changes == "its code or inputs changed while it ran"
+
+
+def test_a_node_that_ran_last_in_both_runs_is_the_same() -> None:
+    first, second = (node("stop", None, took, key_inputs={}, outputs=(), reason=RUNS_LAST) for took in (1.0, 2.0))
+    diff = difference(first, second)
+    assert diff.is_equal
+    assert [timing.node for timing in diff.timings] == ["stop"]
 
 
 def test_outputs_that_differ_are_shown_with_rows_and_columns() -> None:
