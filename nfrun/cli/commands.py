@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
-from nfrun.cli.option_values import cache_budget, check_nodes
+from nfrun.cli.option_values import cache_budget, check_nodes, slots_of
 from nfrun.cli.options import (
     BenchOptions,
     CleanOptions,
@@ -66,6 +66,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
             run_id="plan",
             to_run=False,
             set_redactor=messages.set_redactor,
+            profile=options.profile,
         ).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS
@@ -83,7 +84,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
     recorded = read_node_stats(folder.timings(spec)).durations
-    planned = plan_of(spec, slots=options.slots, estimated_durations=recorded)
+    planned = plan_of(spec, slots=slots_of(options.slots, spec), estimated_durations=recorded)
     decisions = None
     if shows_reuse:
         from nfrun.cache.run_cache import forecast

@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
+from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
@@ -56,6 +57,18 @@ def parse_slots(slots: str | int) -> int:
     """Return how many nodes run at once. Raises ValueError."""
     # At least 4, because nodes also wait for disks and services.
     return parse_number(max(4, cores()) if slots == "auto" else slots, 10_000)
+
+
+def slots_of(given: int | None, pipeline: Pipeline) -> int:
+    """Return how many nodes run at once: `given`, or what the profile says, or as many as there are cores."""
+    return given or pipeline.jobs or parse_slots("auto")
+
+
+def parse_profile(name: str) -> str:
+    """Return the name of a profile. Raises ValueError if it is empty."""
+    if not name.strip():
+        raise ValueError("an empty name is no profile")
+    return name
 
 
 def parse_cache_size(size: str | int) -> int:

@@ -23,6 +23,7 @@ from nfrun.cli.option_values import (
     parse_number,
     parse_params,
     parse_path,
+    parse_profile,
     parse_seconds,
     parse_slots,
     parse_wait,
@@ -107,7 +108,14 @@ _slots = partial(
     parse=parse_slots,
     wrong="neither auto nor a number from 1 to 10,000",
     metavar="N|auto",
-    help="How many nodes run at once. auto: as many as cores, at least 4.",
+    help="How many nodes run at once. auto, the default: as many as cores, at least 4.",
+)
+_profile = partial(
+    _option,
+    "--profile",
+    parse=parse_profile,
+    metavar="NAME",
+    help="Lay this profile of the file over it. Default: NFRUN_PROFILE.",
 )
 _work = partial(
     _option,
@@ -163,7 +171,7 @@ def with_bare_values(options: type[Options], words: Sequence[str]) -> list[str]:
 
 @_options
 class RunOptions(Options):
-    """The options of `nfrun run`. `memory` is None for a quarter of the memory.
+    """The options of `nfrun run`. `memory` is None for a quarter of the memory, `slots` for those of the profile.
 
     A `schedule` or a `handoff` that is given is there for comparison. It means `fresh`, unless that is given too, or
     `resume` or `force` says that other nodes are reused.
@@ -172,7 +180,8 @@ class RunOptions(Options):
     pipeline: Path = _pipeline(default=MISSING)
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
-    slots: int = _slots()
+    profile: str | None = _profile()
+    slots: int | None = _slots(default=None)
     schedule: str = _option(
         "--schedule",
         choices=("eager", "staged", "sequential"),  # the keys of SCHEDULES, whose import delays the help
@@ -256,12 +265,13 @@ class PlanOptions(Options):
     """The options of `nfrun plan`."""
 
     pipeline: Path = _pipeline(default=MISSING)
-    slots: int = _slots()
+    slots: int | None = _slots(default=None)
     format: str = _option(
         "--format", default="text", choices=("text", "json", "mermaid", "dot"), help="How to show it."
     )
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
+    profile: str | None = _profile()
     fresh: bool = _fresh(help="Show the plan alone, whatever earlier runs have finished.")
     force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
     resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")

@@ -68,7 +68,7 @@ def build_reporters(
             (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
-        makespan=lambda durations: _makespan(pipeline, options.slots, durations),
+        makespan=lambda durations: _makespan(pipeline, setup.plan.slots, durations),
         quiet=options.quiet,
         redact=setup.redactor,
         command=partial(_command_to_go_on, setup, record),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import cache_budget, check_nodes
+from nfrun.cli.option_values import cache_budget, check_nodes, slots_of
 from nfrun.cli.options import RunOptions
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
@@ -93,7 +93,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             options=options,
             pipeline=pipeline,
             plan=SCHEDULES[options.schedule](
-                plan_of(pipeline, slots=options.slots, estimated_durations=recorded.durations)
+                plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations)
             ),
             work=work,
             folder=work.make_run_folder(start.run),
@@ -113,7 +113,8 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
     redact = resolved.redactor
     words, params = tuple(map(redact, command)), redact_value(resolved.pipeline.values, redact)
     host, secrets = redact(os.uname().nodename), resolved.pipeline.secrets
-    return replace(run, at=time.time(), command=words, params=params, host=host, secrets=secrets)
+    profile = resolved.pipeline.profile
+    return replace(run, at=time.time(), command=words, params=params, host=host, secrets=secrets, profile=profile)
 
 
 def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
@@ -124,6 +125,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         environ=os.environ,
         run_id=run_id,
         set_redactor=messages.set_redactor,
+        profile=options.profile,
     )
     check_nodes(options.force, {**resolved.pipeline.nodes, **resolved.pipeline.disabled})
     return resolved

@@ -253,6 +253,8 @@ class Pipeline:
     are declared, and `excluded` the entries of its `exclude`. `disabled` maps nodes of which planning knows that they
     do not run to the reason. They are not among `nodes`, but in `disabled_nodes`, and what the file names of their
     outputs is in `absent_outputs`. `on_failure` and `finally_` are the nodes that run when all others have ended.
+    `profile` is the name of the profile that is laid over the file, "" for none: it may say how many `jobs` run at
+    once, and in which folder `work` runs are kept.
     """
 
     file: str
@@ -274,6 +276,9 @@ class Pipeline:
     absent_outputs: Mapping[str, OutputId] = field(default_factory=lambda: NOTHING)
     on_failure: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
     finally_: Mapping[str, NodeSpec] = field(default_factory=lambda: NOTHING)
+    profile: str = ""
+    jobs: int | None = None
+    work: str = ""
 
     @property
     def last_nodes(self) -> dict[str, NodeSpec]:

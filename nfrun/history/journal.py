@@ -130,7 +130,8 @@ class RunHeader:
     work folder from 1. `at` is when it began, in seconds since 1970. `command` are the words of the command line, none
     for a run that a Python program made. `params` are the values of the parameters; in both, secrets are masked.
     `versions` has nfrun, Python, pyarrow and the packages that count for the keys of the nodes. `host` is the name of
-    the machine, and `secrets` are the names of the variables with secrets. Older journals have none of these.
+    the machine, and `secrets` are the names of the variables with secrets. `profile` is the one that was
+    laid over the file, "" for none. Older journals have none of these.
     """
 
     run: str
@@ -143,6 +144,7 @@ class RunHeader:
     versions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     host: str = ""
     secrets: tuple[str, ...] = ()
+    profile: str = ""
 
 
 @frozen

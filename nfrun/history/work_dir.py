@@ -94,8 +94,8 @@ class WorkDir:
 
     @classmethod
     def of_pipeline(cls, pipeline: Pipeline, path: Path | None) -> WorkDir:
-        """Return the work folder at `path`, or `.nfrun` beside the pipeline file where `path` is None."""
-        return cls(path.absolute() if path is not None else Path(pipeline.folder) / WORK_DIR)
+        """Return the work folder at `path`. If it is None: the one of the profile, or `.nfrun` beside the file."""
+        return cls(path.absolute() if path is not None else Path(pipeline.folder, pipeline.work or WORK_DIR))
 
     def pipeline_name(self, pipeline: Pipeline) -> str:
         """Return the name by which this work folder identifies the runs of a pipeline: see `name_of_file`."""

@@ -55,7 +55,7 @@ def bind_as_in(
 
     Calls `set_redactor` as soon as the secrets are known. With `to_run=False` these need no values. Raises SpecError.
     """
-    pipeline, document = read_pipeline(file)
+    pipeline, document = read_pipeline(file, profile=run.header.profile)
     set_redactor(Redactor(environ[name] for name in pipeline.secrets if name in environ))
     typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
     return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id, to_run=to_run)

@@ -29,6 +29,7 @@ from nfrun.spec.findings import Findings
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
 from nfrun.spec.parameters import check_param, env_text, param_of
+from nfrun.spec.profiles import check_profiles, with_profile
 from nfrun.spec.references import (
     input_refs,
     items,
@@ -51,16 +52,18 @@ def read_pipeline(
     path: str | os.PathLike[str],
     functions: FunctionLookup | None = None,
     on_warning: Callable[[Diagnostic], object] | None = None,
+    profile: str = "",
 ) -> tuple[Pipeline, Document]:
     """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    `functions` looks up functions beside the file. With `on_warning`, also makes the checks that take longer, and
-    passes their warnings. Raises SpecError with every problem of the file, in file order.
+    `functions` looks up functions beside the file. `profile` is laid over the file. With `on_warning`, also makes the
+    checks that take longer, and passes their warnings. Raises SpecError with every problem of the file, in file order.
     """
     folder = Path(path).absolute().parent
     with gc_paused():
         document = load(path)
-        reader = _Reader(document, functions=functions or FunctionLookup(folder), thorough=on_warning is not None)
+        functions = functions or FunctionLookup(folder)
+        reader = _Reader(document, functions=functions, thorough=on_warning is not None, profile=profile)
         pipeline = reader.read(folder)
     if reader.diagnostics or pipeline is None:
         # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
@@ -68,7 +71,7 @@ def read_pipeline(
     if on_warning is not None:
         for warning in reader.warnings:
             on_warning(warning)
-    return pipeline, document
+    return pipeline, reader.document
 
 
 @mutable
@@ -80,6 +83,7 @@ class _Reader(Findings):
 
     functions: FunctionLookup = field(kw_only=True)
     thorough: bool = False
+    profile: str = ""
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
     distributions: Distributions = field(default_factory=Distributions)
     axes: DeclaredAxes = NO_AXES
@@ -87,10 +91,13 @@ class _Reader(Findings):
 
     def read(self, folder: Path) -> Pipeline | None:
         """Return the pipeline, None if the document is not a mapping."""
-        root = self.document.root
         self.schema_and_expressions()
-        if not isinstance(root, dict):
+        if not isinstance(self.document.root, dict):
             return None
+        check_profiles(self)
+        if self.profile:
+            self.document = with_profile(self, self.profile)
+        root = self.document.root
         bodies = self.mapping(root, "nodes")
         self.names({section: self.mapping(root, section) for section in ("nodes", *LAST_SECTIONS)})
         params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
@@ -123,6 +130,9 @@ class _Reader(Findings):
             excluded=self.excluded,
             on_failure=last["on_failure"],
             finally_=last["finally"],
+            profile=self.profile,
+            jobs=root.get("jobs"),
+            work=root.get("work", ""),
         )
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import expand_matrix
 from nfrun.spec.missing import missing
 from nfrun.spec.parameters import default_names, read_params_file
+from nfrun.spec.profiles import VARIABLE
 
 
 @frozen
@@ -38,17 +39,19 @@ def resolve(
     run_id: str,
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
+    profile: str | None = None,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
-    expressions stay as they are; the matrix is expanded with the defaults of the parameters. `bind` in `binder.py`
+    expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
+    file; if it is None, the one that NFRUN_PROFILE in `environ` names. `bind` in `binder.py`
     describes the others. Calls `set_redactor(redactor)` before it binds, because errors of binding may quote values of
     secrets. Raises SpecError with every problem of the step that found some: reading the pipeline, reading
     `params_file`, binding, looking for what nodes need.
     """
     functions = FunctionLookup(file.absolute().parent)
-    pipeline, document = read_pipeline(file, functions)
+    pipeline, document = read_pipeline(file, functions, profile=profile or environ.get(VARIABLE, ""))
     redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
     set_redactor(redactor)
     uses_run: list[bool] = []

@@ -221,6 +221,8 @@ def _unknown_keys(path: Keys, value: Mapping[str, Any], known: list[str]) -> Ite
         return
     for key in unknown:
         what = f"'{ellipsize(key)}' is not a key of {suggestions.place_of(path)}"
+        if len(path) == 2 and path[0] == "profiles":
+            what = f"a profile has no '{ellipsize(key)}'"
         yield SchemaDiagnostic(
             (*path, key), "additionalProperties", what, suggestions.unknown_key(key, value[key], known, path), True
         )

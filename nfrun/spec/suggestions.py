@@ -36,6 +36,9 @@ _SYNONYMS = {
     "params": ("parameters", "vars", "variables", "args", "inputs"),
     "description": ("desc", "doc", "docs", "help", "comment", "title"),
     "defaults": ("default_args", "config", "settings"),
+    "profiles": ("profile", "environments", "targets"),
+    "jobs": ("slots", "parallelism", "max_parallel", "workers", "threads"),
+    "work": ("work_dir", "workdir", "folder"),
     "env": ("environment", "envs"),
     "secrets": ("secret", "credentials", "sensitive"),
     "resources": ("cpu", "cpus", "slots", "pool_slots"),
@@ -54,7 +57,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "profiles", "schema", "checks", "tests", "model", "http", "pipeline", "use", "dask"),)
+_LATER = (*("include", "schema", "checks", "tests", "model", "http", "pipeline", "use", "dask"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
@@ -115,6 +118,8 @@ _NOT_LAST = {
     "executor": "it runs on a thread or is a process of its own",
 }
 _AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
+_GRAPH = ("nodes", "matrix", "inputs", "outputs", *LAST_SECTIONS, *KINDS)
+_DEFAULTS = ("retries", "timeout", "executor", "cache", "continue_on_error", "resources", "format", "tags")
 _KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
 
 # What to do instead of naming a file here.
@@ -191,6 +196,8 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     """Return the hint for an unknown key of the mapping at `path`, whose keys are `known`."""
     if len(path) == 2 and path[0] in LAST_SECTIONS and key in _NOT_LAST:
         return _NOT_LAST[key]
+    if len(path) == 2 and path[0] == "profiles":
+        return _unknown_in_profile(key, known)
     if len(path) == 2 and path[0] == "nodes" and key.lower() in _AT_THE_END:
         return "nodes that run at the end stand under 'finally' or 'on_failure' at the top of the file"
     of_node_or_file = path[:1] != ("params",) and (path or key not in _KIND_LATER)
@@ -204,6 +211,15 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
     if not path and isinstance(value, dict) and any(kind in value for kind in KINDS):
         return "if this is a node, indent it below 'nodes'"
     return f"there is {', '.join(known)}"
+
+
+def _unknown_in_profile(key: str, known: list[str]) -> str:
+    if key in _GRAPH:
+        return "what differs in the graph is an 'if' over a parameter"
+    if key in _DEFAULTS:
+        return "it stands under 'defaults' of the profile"
+    guess = meant(key, known)
+    return f"did you mean '{guess}'?" if guess else f"there is {', '.join(known)}"
 
 
 def wrong_type(path: Keys, value: Any, schema: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ Keys = tuple[str | int, ...]  # the steps to a value: keys of mappings and indic
 class Document:
     """A parsed YAML file. `file` is its name in messages; `root` is a dict, list, str, int, float or bool.
 
+    `moved` has for values of `root` that the file has elsewhere the path there, by the path in `root`.
     Only messages need spans, and most files cause none: the first request for a span parses a plain file again.
     """
 
     file: str
     root: Any
     _source: Source = field(repr=False, compare=False)
+    moved: Mapping[Keys, Keys] = field(default_factory=dict)
 
     def span(self, *path: str | int) -> SourceSpan:
         """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
@@ -71,6 +73,10 @@ class Document:
         """Return the offset of the key, that of the value, and the value."""
         top = self._source.placed or parse_with_offsets(self._source, self._source.text)
         value, key, offset = top[0], top.offsets[0], top.offsets[0]
+        for i in range(len(path) if self.moved else 0, 0, -1):
+            if path[:i] in self.moved:
+                path = (*self.moved[path[:i]], *path[i:])
+                break
         for step in path:
             if isinstance(value, Map) and isinstance(step, str) and step in value.offsets:
                 key, offset = value.offsets[step]

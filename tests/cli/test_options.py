@@ -12,7 +12,9 @@ import pytest
 import nfrun.cli
 from nfrun.cli.commands import all_commands
 from nfrun.cli.exit_codes import UsageError
+from nfrun.cli.option_values import slots_of
 from nfrun.cli.options import Options, PlanOptions, RunOptions
+from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import SCHEDULES
 from nfrun.engine.executors.registry import EXECUTORS
 
@@ -49,7 +51,11 @@ def test_values_and_texts_make_the_same_options() -> None:
 def test_the_defaults_are_values() -> None:
     options = RunOptions(FILE)
     assert (options.memory, options.grace, options.given, options.executor) == (None, 5.0, {}, "file")
-    assert options.slots >= 4
+    pipeline = Pipeline("p.yaml", "/", "p", "", {}, {}, {}, {})
+    assert options.slots is None
+    assert slots_of(options.slots, pipeline) >= 4
+    assert slots_of(options.slots, replace(pipeline, jobs=17)) == 17
+    assert slots_of(3, replace(pipeline, jobs=17)) == 3
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,9 @@ def test_the_folder_is_next_to_the_file_or_at_the_given_path(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     assert WorkDir.of_pipeline(pipeline(tmp_path), None).path == tmp_path / ".nfrun"
     assert WorkDir.of_pipeline(pipeline(tmp_path / "a"), Path("w")).path == tmp_path / "w"
+    with_profile = replace(pipeline(tmp_path), work="kept")
+    assert WorkDir.of_pipeline(with_profile, None).path == tmp_path / "kept"
+    assert WorkDir.of_pipeline(with_profile, Path("w")).path == tmp_path / "w"
 
 
 def test_the_name_of_a_pipeline_depends_on_its_path_relative_to_the_folder(tmp_path: Path) -> None:

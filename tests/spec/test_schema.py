@@ -782,7 +782,7 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
 
 p.yaml:1:1: 'common' is not a key of a pipeline file
     1 | common: {retries: 1}
-      | ^^^^^^ there is name, description, params, secrets, env, matrix, defaults, nodes, on_failure, finally, outputs
+      | ^^^^^^ there is name, description, params, secrets, env, matrix, defaults, profiles, nodes, on_failure, finally, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -970,7 +970,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, secrets, env, matrix, defaults, nodes, on_failure, finally, outputs
+      | ^^ there is name, description, params, secrets, env, matrix, defaults, profiles, nodes, on_failure, finally, outputs
 """  # noqa: E501
 
 
@@ -1108,7 +1108,7 @@ def test_the_schema_and_the_code_have_the_same_names() -> None:
         assert {key: node[key] for key in (kind.name, *kind.settings)} == {kind.name: kind.schema, **kind.settings}
     assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(KINDS)}.")
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
-    for key, part in SCHEMA["properties"]["defaults"]["properties"].items():
+    for key, part in SCHEMA["$defs"]["defaults"]["properties"].items():
         assert part == node[key]
 
 
