@@ -131,7 +131,7 @@ def test_rows_of_removed_and_of_damaged_tables_are_not_compared(tmp_path: Path, 
     project.table(1, "double").unlink()
     file = project.damage(1, "total")
     text = "\n".join(diffed(project, "--data"))
-    assert "its rows are not compared: the table of 'double' in run 1 was removed: 'nfrun run trial.yaml" in text
+    assert "its rows are not compared: the table of 'double' in run 1 was removed; to make it again: nfrun run" in text
     assert f"its rows are not compared: {file} is damaged and is not used" in text
 
 
