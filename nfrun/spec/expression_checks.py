@@ -144,7 +144,7 @@ def may_stand(path: Keys) -> bool:
     if key == "matrix" or path[0] == "matrix":
         inner = path[3:] if key else path[1:]
         return bool(inner) and isinstance(inner[0], str) and inner[0] != "exclude" and inner[1:2] != ("of",)
-    if path[0] == "defaults" and path[1] in WITH_EXPRESSIONS:
+    if path[0] == "defaults" and len(path) > 1 and path[1] in WITH_EXPRESSIONS:
         return True
     is_template = key in KINDS and KINDS[str(key)].is_template
     return _is_env(path) or is_template or key in ("with", "files", "if", *WITH_EXPRESSIONS)

@@ -908,6 +908,10 @@ p.yaml:1:11: 'defaults' must be a mapping, not a list
     1 | defaults: []
       |           ^^ for example defaults: {retries: 1}
 
+p.yaml:1:12: an expression is not evaluated here
+    1 | defaults: "${{ params.x }}"
+      |            ^^^^^^^^^^^^^^^ expressions stand in 'with', 'env', 'files', 'if', 'timeout', 'retries', 'resources', 'executor', 'cache', 'read' and 'write'
+
 p.yaml:1:21: 'retries' must be at least 0, not -1
     1 | defaults: {retries: -1}
       |                     ^^
