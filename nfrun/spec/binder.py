@@ -21,7 +21,7 @@ from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value, without_disabled
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
-from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix
+from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix, without_run_id
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
 from nfrun.spec.schema import check_setting
@@ -169,7 +169,7 @@ class _Binder:
     def condition(self, text: str, path: tuple[str, ...]) -> bool:
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""
         before = len(self.diagnostics)
-        value = self.value(text, path)
+        value = self.value(text, path, without_run_id(self.names))
         for what, hint in check_value(value) if len(self.diagnostics) == before else ():
             self.report(self.document.span(*path), what, hint)
         return value is True

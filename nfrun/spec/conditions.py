@@ -19,6 +19,7 @@ from nfrun.spec.parameters import env_text
 
 _WRITTEN = {**dict.fromkeys(("yes", "on", "1"), "true"), **dict.fromkeys(("no", "off", "0"), "false")}
 _BRACES = re.compile(r"\$\{\{|\}\}")
+_IF_IS_FALSE = "its 'if' is false"
 
 
 def check_condition(text: str) -> Iterator[tuple[str, str]]:
@@ -70,16 +71,22 @@ def without_disabled(pipeline: Pipeline) -> Pipeline:
     pipeline = _without_inputs(pipeline, disabled)
     specs = {name: nodes[name] for name in disabled}
     return replace(
-        pipeline, nodes=kept, outputs=outputs, absent_outputs=absent, disabled=disabled, disabled_nodes=specs
+        pipeline,
+        nodes=kept,
+        outputs=outputs,
+        absent_outputs=absent,
+        disabled={**disabled, **pipeline.disabled},
+        disabled_nodes={**specs, **pipeline.disabled_nodes},
     )
 
 
 def _without_disabled_last(pipeline: Pipeline) -> Pipeline:
-    sections = (
+    on_failure, finally_ = (
         {n: spec for n, spec in nodes.items() if spec.if_} for nodes in (pipeline.on_failure, pipeline.finally_)
     )
-    on_failure, finally_ = sections
-    return replace(pipeline, on_failure=on_failure, finally_=finally_)
+    specs = {name: spec for name, spec in pipeline.last_nodes.items() if not spec.if_}
+    disabled = dict.fromkeys(specs, _IF_IS_FALSE)
+    return replace(pipeline, on_failure=on_failure, finally_=finally_, disabled=disabled, disabled_nodes=specs)
 
 
 def _without_inputs(pipeline: Pipeline, disabled: Mapping[str, str]) -> Pipeline:
@@ -112,7 +119,7 @@ class _Nodes:
     def add(self, spec: NodeSpec) -> None:
         """Add a node as it is without what is disabled, or as disabled."""
         if spec.if_ is False:
-            self.disabled[spec.id] = "its 'if' is false"
+            self.disabled[spec.id] = _IF_IS_FALSE
             return
         inputs = []
         for item in spec.inputs:

@@ -46,6 +46,7 @@ NODE = "params: {go: true, n: 1, s: 'true', l: [1], m: {type: object, default: {
         ("if: \"${{ params.s == 'true' }}\"", True),
         ("if: '${{ params.n > 1 or run.name != \"p\" }}'", False),
         ("if: '${{ env.CI is defined }}'", False),
+        ("if: '${{ run | list | length == 2 }}'", True),  # without the id
     ],
 )
 def test_a_condition_is_true_or_false(tmp_path: Path, setting: str, enabled: bool) -> None:

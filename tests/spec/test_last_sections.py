@@ -107,6 +107,13 @@ WRONG = {
 }
 
 
+def test_a_node_whose_condition_is_false_is_listed_as_disabled(tmp_path: Path) -> None:
+    text = "params: {p: false}\nnodes: {a: {run: x}}\non_failure: {t: {run: x, if: '${{ params.p }}'}}\nfinally: {s: {run: x, if: false}}\n"
+    pipeline = bound(tmp_path, text)
+    assert (pipeline.last_nodes, list(pipeline.disabled_nodes)) == ({}, ["t", "s"])
+    assert pipeline.disabled == dict.fromkeys("ts", "its 'if' is false")
+
+
 def test_a_module_that_such_a_node_imports_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "ends.py").write_text("import not_there\ndef f(): pass\n")
     with pytest.raises(SpecError) as caught:
