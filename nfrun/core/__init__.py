@@ -12,8 +12,8 @@ Other packages use:
   `NodeStarted`, `NodeWaiting`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`,
   `RunStarted`, `STATUSES`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
-- `pipeline`: `ancestors`, `Axis`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`, `LAST_SECTIONS`, `NOTHING`,
-  `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
+- `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
+  `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
   `slots_of`, `with_executor_slots`
 - `scheduler`: `Scheduler`

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -108,28 +108,35 @@ class Gather:
 
     `form` is `concat` (one table) or `dict` (a mapping by the cells' values). `axes` are the axes that are gathered,
     and `cells` maps the output of each cell to its values on these axes, in cell order; a mapping on an axis counts by
-    its id. `columns` are the axes that become columns of the table. There are no `cells` until the matrix is expanded.
+    its id. `columns` maps the axes that become columns of the table to their Arrow types. There are no `cells`, and the
+    types are "", until the matrix is expanded.
     """
 
     form: str
     axes: tuple[str, ...]
     cells: Mapping[OutputId, tuple[Any, ...]]
-    columns: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
     def column(self, axis: str) -> tuple[str, dict[OutputId, Any]]:
         """Return the Arrow type of the column of an axis, and its value in each cell.
 
-        The type is that of all values of the axis, and otherwise string: then the values are texts as in JSON.
+        In a column of the type string, values that are no strings are texts as in JSON.
         """
-        place = self.axes.index(axis)
+        place, kind = self.axes.index(axis), self.columns[axis]
         values = {output: cell[place] for output, cell in self.cells.items()}
-        kinds = {type(value) for value in values.values()}
-        kind = _COLUMN_TYPES.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
-        if kind == "int64" and not all(-(2**63) <= value < 2**63 for value in values.values()):
-            kind = "string"
         if kind == "string":
             values = {o: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for o, v in values.items()}
         return kind, values
+
+
+def column_type(values: Iterable[Any]) -> str:
+    """Return the Arrow type of a column with the values of an axis: that of all of them, and otherwise string."""
+    values = list(values)
+    kinds = {type(value) for value in values}
+    kind = _COLUMN_TYPES.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
+    if kind == "int64" and not all(-(2**63) <= value < 2**63 for value in values):
+        return "string"
+    return kind
 
 
 @frozen

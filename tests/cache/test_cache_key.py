@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nfrun.cache.cache_key import CacheKeys, cache_key, with_files
-from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline, column_type
 from nfrun.system.checksums import text_checksum
 
 NODE = NodeSpec("a", "run", "make", (Input("t", OutputId("b")),), {"n": 1}, ("x", "y"), ("c",), {"LEVEL": "2"})
@@ -150,7 +150,8 @@ def test_the_keys_of_journals_without_the_files_that_code_opened_match_no_more()
 
 def gathering(form: str, values: dict[str, Any], axis: str = "v", columns: tuple[str, ...] = ("v",)) -> Input:
     cells = {OutputId(f"b@{cell}"): (value,) for cell, value in values.items()}
-    return Input("t", OutputId("b"), gather=Gather(form, (axis,), cells, columns if form == "concat" else ()))
+    types = dict.fromkeys(columns if form == "concat" else (), column_type(values.values()))
+    return Input("t", OutputId("b"), gather=Gather(form, (axis,), cells, types))
 
 
 def input_digest(item: Input, **digests: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ ROWS = [
 
 
 def gathering(form: str, **more: Any) -> Input:
-    columns = ("model", "fold") if form == "concat" else ()
+    columns = {"model": "string", "fold": "int64"} if form == "concat" else {}
     return Input("scores", OutputId("score"), gather=Gather(form, ("model", "fold"), CELLS, columns), **more)
 
 

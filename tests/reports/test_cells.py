@@ -39,7 +39,7 @@ def grid(models: int, folds: int, excluded: int = 0) -> Pipeline:
     nodes += [node(f"fit@{m}@{f}", Input("t", OutputId("data")), of="fit", model=m, fold=f) for m, f in cells]
     for model in dict.fromkeys(m for m, _ in cells):
         own = {OutputId(f"fit@{model}@{f}"): (f,) for m, f in cells if m == model}
-        fits = Input("fits", OutputId("fit"), gather=Gather("concat", ("fold",), own, ("fold",)))
+        fits = Input("fits", OutputId("fit"), gather=Gather("concat", ("fold",), own, {"fold": "int64"}))
         nodes.append(node(f"mean@{model}", fits, kind="sql", of="mean", model=model))
     means = {OutputId(f"mean@{m}"): (m,) for m in dict.fromkeys(m for m, _ in cells)}
     nodes.append(node("best", Input("means", OutputId("mean"), gather=Gather("dict", ("model",), means))))

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from nfrun.core.pipeline import Gather, OutputId
+from nfrun.core.pipeline import Gather, OutputId, column_type
 from nfrun.tables.formats import FormatError
 from nfrun.tables.gathered import flattened, put_together
 
@@ -18,7 +18,10 @@ def gather(
     *cells: tuple[Any, ...], axes: tuple[str, ...] = ("model", "fold"), columns: Any = None, form: str = "concat"
 ) -> Gather:
     ids = (LR, RF, KNN, OutputId("score@x@2"))
-    return Gather(form, axes, dict(zip(ids, cells, strict=False)), axes if columns is None else columns)
+    types = {
+        axis: column_type(cell[axes.index(axis)] for cell in cells) for axis in (axes if columns is None else columns)
+    }
+    return Gather(form, axes, dict(zip(ids, cells, strict=False)), types)
 
 
 THREE = gather(("lr", 0), ("rf", 0), ("knn", 1))
@@ -116,7 +119,7 @@ def test_large_tables_are_not_copied() -> None:
 
 def test_many_small_tables_become_few_chunks() -> None:
     ids = [OutputId(f"score@{i}") for i in range(1000)]
-    many = Gather("concat", ("i",), {id: (i,) for i, id in enumerate(ids)}, ("i",))
+    many = Gather("concat", ("i",), {id: (i,) for i, id in enumerate(ids)}, {"i": "int64"})
     whole = put_together(many, {id: pa.table({"n": [i, i]}) for i, id in enumerate(ids)})
     assert (whole.num_rows, whole.column("n").num_chunks, whole.column("i").num_chunks) == (2000, 1, 1)
     assert whole.column("i").to_pylist() == [i for i in range(1000) for _ in range(2)]

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline, column_type
 from nfrun.core.text import ellipsize
+from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.matrix.cell_ids import MAX_ID, key_of, text_of
 from nfrun.spec.matrix.cells import Cell, Cells, cells_of, count_problems, projection
 from nfrun.spec.matrix.literal_values import indices
@@ -51,6 +52,7 @@ class _Expansion:
         elif len(longest := max(mine.ids.values(), key=len)) > MAX_ID:
             what = f"the id of a cell has {len(longest)} characters, and at most {MAX_ID}: '{ellipsize(longest)}'"
             self.problems.append((("nodes", spec.id, "matrix"), what, "give the values shorter ids: {id: a, …}"))
+        self.report_ambiguous(spec, mine)
         reads = [self.reads(spec, item) for item in spec.inputs]
         needs = [self.needed(mine, need) for need in spec.needs]
         if not spec.axes and all(read is None for read in reads) and not any(needs):
@@ -120,15 +122,14 @@ class _Expansion:
             for axis, value in item.where.items()
         }
         axes = [self.pipeline.axes[axis] for axis in form.axes]
+        columns = {axis: column_type(self.pipeline.axes[axis].keys) for axis in form.columns}
         groups: dict[Cell, dict[OutputId, tuple[object, ...]]] = {}
         for values, cell, left in self.grouped(theirs, shared, [*form.axes, *allowed]):
             if all(left[len(axes) + i] in of for i, of in enumerate(allowed.values())):
                 keys = tuple([axis.keys[left[i]] for i, axis in enumerate(axes)])
                 groups.setdefault(values, {})[OutputId(theirs.ids[cell], name)] = keys
         inputs = {
-            values: Input(
-                item.name, item.output, None, item.optional, Gather(form.form, form.axes, cells, form.columns)
-            )
+            values: Input(item.name, item.output, None, item.optional, Gather(form.form, form.axes, cells, columns))
             for values, cells in groups.items()
         }
         project = projection(self.pipeline.axes, mine.axes, shared)
@@ -168,6 +169,16 @@ class _Expansion:
         """Return the index of a value that `where` names, -1 if the axis does not have it."""
         return self.known[axis].get(text_of(key_of(value)), -1)
 
+    def report_ambiguous(self, spec: NodeSpec, mine: Cells) -> None:
+        """Report an id that is both a cell and an output of another cell: people could not name the output."""
+        ids = dict.fromkeys(mine.ids.values()) if spec.axes and spec.outputs else {}
+        for i, name in enumerate(spec.outputs):
+            if twin := next((id for id in ids if f"{id}.{name}" in ids), None):
+                what = f"'{ellipsize(twin)}.{name}' is a cell, and the output '{name}' of another one"
+                self.problems.append(
+                    (("nodes", spec.id, "outputs", i), what, "rename the output, or give the value an id")
+                )
+
     def report_absent(self, spec: NodeSpec, inputs: Sequence[Input | None], id: str) -> None:
         """Report what a cell reads of cells that do not exist, unless it is optional."""
         for item, found in zip(spec.inputs, inputs, strict=True):
@@ -178,8 +189,7 @@ class _Expansion:
     def shown(self, nodes: Mapping[str, NodeSpec]) -> Iterator[tuple[str, OutputId]]:
         """Yield the names that the run shows, each with its output: those of the file, or all that no node reads."""
         if not self.pipeline.names_outputs:
-            read = {output for spec in nodes.values() for item in spec.inputs for output in item.outputs}
-            yield from [(id, id) for spec in nodes.values() for id in spec.output_ids if id not in read]
+            yield from unread_outputs(nodes).items()
             return
         for name, output in self.pipeline.outputs.items():
             for id in self.cells[output.node].ids.values():

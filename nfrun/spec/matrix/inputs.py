@@ -96,7 +96,9 @@ class _Matcher:
         body = self.found.document.root["nodes"][spec.id]["inputs"][item.name]
         columns = body.get("columns")
         if columns is None:
-            return replace(item, gather=Gather(form, tuple(left), {}, tuple(left) if form == "concat" else ()))
+            return replace(
+                item, gather=Gather(form, tuple(left), {}, dict.fromkeys(left if form == "concat" else (), ""))
+            )
         path = self.path(spec, item, "columns")
         if form != "concat":
             self.found.report(path, "only 'gather: concat' has 'columns'", "remove it", at_key=True)
@@ -110,7 +112,7 @@ class _Matcher:
             elif axis in columns[:i]:
                 self.found.report((*path, i), f"the axis '{axis}' is there twice", "remove one")
         axes = [axis for axis in has if axis in left or axis in named]
-        return replace(item, gather=Gather(form, tuple(axes), {}, tuple(named)))
+        return replace(item, gather=Gather(form, tuple(axes), {}, dict.fromkeys(named, "")))
 
     def wrong_where(
         self, spec: NodeSpec, item: Input, axis: str, value: Any, has: Sequence[str], seen: Sequence[str]

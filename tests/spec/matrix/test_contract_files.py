@@ -57,7 +57,7 @@ def test_grid_has_a_cell_for_each_model_and_fold_but_the_excluded(folder: Path) 
     assert [str(output) for item in fit.inputs for output in item.outputs] == ["fold_of@2.train"]
     gather = pipeline.nodes["per_model@knn"].inputs[0].gather
     assert gather is not None
-    assert (gather.form, gather.axes, gather.columns) == ("concat", ("fold",), ("fold",))
+    assert (gather.form, gather.axes, gather.columns) == ("concat", ("fold",), {"fold": "int64"})
     assert dict(gather.cells) == {"score@knn@1": (1,), "score@knn@2": (2,)}
     assert dict(pipeline.outputs) == {"best": "best"}
 
@@ -114,7 +114,7 @@ def test_the_rows_of_a_sheet_are_an_axis(folder: Path) -> None:
     scores = pipeline.nodes["report"].inputs[0]
     assert scores.gather is not None
     assert dict(scores.gather.cells) == {"by_llm@small": ("small",), "by_llm@large": ("large",)}
-    assert (scores.gather.form, scores.gather.columns) == ("dict", ())
+    assert (scores.gather.form, scores.gather.columns) == ("dict", {})
 
 
 # The file, the text that is replaced at its first place, what replaces it, and all that is told.

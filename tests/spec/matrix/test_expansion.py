@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import nfrun.spec.matrix.cells as cells_module
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.spec.matrix.expansion import Problems, expand
@@ -78,7 +79,7 @@ def test_a_cell_reads_the_cells_that_agree_with_it(
     gathered = tuple(axis for axis in theirs if axis not in has_mine and axis not in pinned)
     if not gathered:
         where = {axis: value for axis, value in where.items() if axis in theirs and axis in pinned}
-    gather = Gather("concat", gathered, {}, gathered) if gathered else None
+    gather = Gather("concat", gathered, {}, dict.fromkeys(gathered, "")) if gathered else None
     item = Input("x", OutputId("p"), gather=gather, where=where, optional=True)
     nodes = {"p": node("p", theirs), "r": node("r", mine, (item,), ("p",))}
     pipeline = Pipeline("", "", "", "", {}, {}, nodes, {}, axes=axes(), excluded=tuple(exclude))
@@ -137,6 +138,19 @@ def test_each_cell_of_an_output_is_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_the_column_of_an_axis_has_the_type_of_all_its_values(tmp_path: Path) -> None:
+    text = """
+matrix: {n: [1, 2, {id: x}], m: [3, 4]}
+nodes:
+  a: {matrix: [n, m], if: "${{ matrix.n == 1 }}", sql: select 1 as v}
+  b: {sql: select * from a, inputs: {a: {from: a, gather: concat}}}
+  c: {sql: select * from a, inputs: {a: {from: a, where: {n: [1, 2]}, gather: concat, columns: [n]}}}
+"""
+    nodes = planned(tmp_path, text).nodes
+    gathered = [nodes[name].inputs[0].gather for name in ("b", "c")]
+    assert [found and found.columns for found in gathered] == [{"n": "string", "m": "int64"}, {"n": "string"}]
+
+
 def test_a_node_may_declare_axes_that_others_name(tmp_path: Path) -> None:
     text = """
 nodes:
@@ -146,6 +160,50 @@ nodes:
     nodes = planned(tmp_path, text).nodes
     assert list(nodes) == ["a@en@1", "a@en@2", "a@de@1", "a@de@2", "b@en", "b@de"]
     assert nodes["b@de"].upstream == ("a@de@1", "a@de@2")
+
+
+def test_as_many_cells_and_nodes_as_the_limits_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells_module, "MAX_CELLS", 6)
+    monkeypatch.setattr(cells_module, "MAX_NODES", 12)
+    text = """
+matrix: {a: [1, 2], b: [1, 2, 3, 4], exclude: [{b: 4}]}
+nodes:
+  x: {matrix: [a, b], run: x}
+  y: {matrix: [a, b], run: x}
+"""
+    assert len(planned(tmp_path, text).nodes) == 12
+    with pytest.raises(SpecError) as caught:
+        planned(tmp_path, text + "  z: {run: x}\n")
+    assert caught.value.diagnostics[0].message.startswith("the pipeline has 13 nodes, and at most 12: ")
+
+
+def test_a_value_is_named_by_itself_or_by_its_text_in_ids(tmp_path: Path) -> None:
+    text = """
+matrix: {a: ["x y", z]}
+nodes:
+  p: {matrix: a, run: x}
+  r: {run: x, inputs: {p: {from: p, where: {a: %s}}}}
+"""
+    first = next(iter(planned(tmp_path, text % "x y").nodes))
+    by_value, by_id = (planned(tmp_path, text % name).nodes["r"] for name in ("x y", first.removeprefix("p@")))
+    assert by_value.upstream == by_id.upstream == (first,)
+
+
+def test_what_is_read_instead_of_a_cell_that_does_not_exist(tmp_path: Path) -> None:
+    text = """
+matrix: {a: [1, 2], b: [1, 2], exclude: [{b: 2, a: 2}]}
+nodes:
+  q: {run: x}
+  o: {matrix: [a, b], run: x}
+  r: {matrix: [a], run: x, inputs: {o: {from: o, where: {b: 2}, else: q}}}
+"""
+    nodes = planned(tmp_path, text).nodes
+    assert [nodes[f"r@{a}"].upstream for a in (1, 2)] == [("o@1@2",), ("q",)]
+
+
+def test_axes_do_not_see_the_id_of_the_run(tmp_path: Path) -> None:
+    nodes = planned(tmp_path, 'matrix: {k: "${{ run | list }}"}\nnodes: {a: {matrix: k, run: x}}\n').nodes
+    assert list(nodes) == ["a@name", "a@folder"]
 
 
 @pytest.mark.parametrize(

@@ -719,6 +719,22 @@ p.yaml:4:69: 'a' has the axis 'k', which 'b' does not have
     4 |   b: {matrix: m, run: x, inputs: {a: {from: a, where: {k: x}, else: a}}}
       |                                                                     ^ name a node without it
 
+matrix: {m: [{id: a, n: {id: x, o: y}}], n: {of: m}, o: {of: n}}
+nodes:
+  a: {matrix: [m, o], run: x}
+--
+p.yaml:3:15: 'o' follows from 'm'
+    3 |   a: {matrix: [m, o], run: x}
+      |               ^^^^^^ leave it out: a cell of 'm' is in one of 'o'
+
+matrix: {m: [a, a.b]}
+nodes:
+  a: {matrix: m, python: math:gcd, outputs: [c, b]}
+--
+p.yaml:3:49: 'a@a.b' is a cell, and the output 'b' of another one
+    3 |   a: {matrix: m, python: math:gcd, outputs: [c, b]}
+      |                                                 ^ rename the output, or give the value an id
+
 matrix: {m: [1, 2], k: [x, y]}
 nodes:
   a: {matrix: [m, k], run: x}
