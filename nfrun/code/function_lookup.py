@@ -53,6 +53,7 @@ class LookupResult:
 class _Module:
     """The names that a module binds at its top: its functions and all `others`.
 
+    `imported` are those of `others` that `import` statements bind: most are modules, so no hint names them.
     `dynamic`: any other name may exist, because of a star import, a module-level `__getattr__`, `globals()`, `vars()`,
     `setattr()` or `exec()`.
     """
@@ -60,6 +61,7 @@ class _Module:
     file: str
     functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = field(default_factory=dict)
     others: dict[str, None] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
     dynamic: bool = False
 
 
@@ -185,6 +187,8 @@ def _module(tree: ast.Module, file: str) -> _Module:
             module.functions.setdefault(statement.name, []).append(statement)
             module.dynamic = module.dynamic or statement.name == "__getattr__"
         else:
+            if isinstance(statement, ast.Import):
+                module.imported.update(_bound(statement))
             module.others.update(dict.fromkeys(_bound(statement)))
             module.dynamic = module.dynamic or any(name.id in _DYNAMIC_CALLS for name in _names_in(statement))
     module.dynamic = module.dynamic or "*" in module.others
@@ -196,7 +200,8 @@ def _look_up(module: _Module, function: str) -> LookupResult:
         return LookupResult()
     functions = module.functions.get(function, [])
     if not functions:
-        public = [name for name in (*module.functions, *module.others) if not name.startswith("_")]
+        names = (*module.functions, *(name for name in module.others if name not in module.imported))
+        public = [name for name in names if not name.startswith("_")]
         guess = closest_match(function, public)
         hint = (
             f"did you mean '{guess}'?" if guess else f"there is {ellipsize(', '.join(public), 100)}" if public else ""

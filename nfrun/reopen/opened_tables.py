@@ -77,7 +77,7 @@ class RunTables:
         named = shown()
         if name in named:
             return self._found(named[name])[1].id
-        raise NotRecorded(self._unknown(name, named))
+        raise NotRecorded(self._unknown(name, [text for text, id in named.items() if self._end(id.node) is not None]))
 
     def path(self, output: OutputId) -> Path | None:
         """Return the path of an intact file with this output, from this run or from any with the same content.

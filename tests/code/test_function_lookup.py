@@ -85,6 +85,7 @@ def test_names_that_only_the_run_can_resolve_are_no_problem(folder: Path, source
             LookupResult("steps.py has no function 'extrat'", "there is one, TWO"),
         ),
         ("", LookupResult("steps.py has no function 'extrat'")),
+        ("import json, extract\ndef f(): ...", LookupResult("steps.py has no function 'extrat'", "there is f")),
         ("def f():\n    def extrat(): ...", LookupResult("steps.py has no function 'extrat'", "there is f")),
         ("class C:\n    def extrat(self): ...", LookupResult("steps.py has no function 'extrat'", "there is C")),
     ],
