@@ -5,6 +5,7 @@ returns events. The simulation runs the same scheduler in virtual time.
 
 Other packages use:
 
+- `budgets`: `Budget`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
@@ -15,7 +16,7 @@ Other packages use:
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
-  `slots_of`, `with_executor_slots`
+  `slots_of`, `with_executor_slots`, `with_lookups`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,

@@ -97,7 +97,7 @@ class Outcome:
     hit: the node did not run, and the outputs are those of an earlier run. `observation` has the files, hosts
     and process state that it used, None if it used none that count. `lacking` are inputs whose tables were removed:
     the node did not run, and starts again once the nodes that make them have run. `absent` are outputs of a node that
-    succeeded, which its readers go without.
+    succeeded, which its readers go without. `missed`: it was only looked up, and no earlier result can be reused.
     """
 
     node: str
@@ -113,6 +113,7 @@ class Outcome:
     observation: Observation | None = None
     lacking: tuple[OutputRef, ...] = ()
     absent: tuple[OutputId, ...] = ()
+    missed: bool = False
 
 
 @frozen
@@ -143,11 +144,14 @@ class _AttemptEvent(_NodeEvent):
 class NodeStarted(_AttemptEvent):
     """An attempt starts. Executors take it as an order, reporters as a fact.
 
-    `inputs` are keyed by output id. `queue_wait` is the seconds between ready and started.
+    `inputs` are keyed by output id. `queue_wait` is the seconds between ready and started. `granted` has the numbers of
+    the units that the attempt holds, by budget. It is None for an attempt that holds nothing of the budgets yet: it may
+    only reuse an earlier result.
     """
 
     inputs: Mapping[str, OutputRef] = field(default_factory=lambda: NOTHING)
     queue_wait: float = 0.0
+    granted: Mapping[str, tuple[int, ...]] | None = field(default_factory=lambda: NOTHING)
 
 
 @frozen
@@ -165,10 +169,31 @@ class NodeFinished(_AttemptEvent):
     gil_wait: float = 0.0
     reused: bool = False
 
+    @staticmethod
+    def of(now: float, outcome: Outcome) -> NodeFinished:
+        """Return the event for the outcome of an attempt that succeeded."""
+        return NodeFinished(
+            now,
+            outcome.node,
+            outcome.attempt,
+            outcome.outputs,
+            outcome.duration,
+            outcome.publish_wait,
+            outcome.input_waits,
+            outcome.cpu,
+            outcome.gil_wait,
+            outcome.reused,
+        )
+
 
 @frozen
 class NodeWaiting(_AttemptEvent):
-    """An attempt did nothing: tables of its inputs were removed. It starts again once they are made again."""
+    """An attempt did nothing, and starts again: once tables of its inputs are made again, which were removed.
+
+    With `for_budget` it found no result to reuse, and starts again once what it takes of the budgets is free.
+    """
+
+    for_budget: bool = False
 
 
 @frozen

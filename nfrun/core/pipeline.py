@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
+from nfrun.core.budgets import Budget
 from nfrun.core.errors import SourceSpan
 from nfrun.core.values import frozen
 
@@ -182,11 +183,11 @@ class Input:
 class NodeSpec:
     """One node of a pipeline file, with `defaults` merged in.
 
-    `body` is the text under the kind's key, or that of the file `body_file`
-    if the key names one. `with_` and `env` hold expressions until they are bound. `outputs` are the
-    names under `outputs:`; if there are none, the node has one unnamed output, whose id is the node's id. `timeout` is
-    in seconds, `cpu` in slots. `executor` is "" if the file leaves the choice to the run. `cache` says when a result
-    with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
+    `body` is the text under the kind's key, or that of the file `body_file` if the key names one. `with_` and `env`
+    hold expressions until they are bound. `outputs` are the names under `outputs:`; if there are none, the node has one
+    unnamed output, whose id is the node's id. `timeout` is in seconds, `cpu` in slots, and `amounts` has what an
+    attempt takes of the budgets of the file. `executor` is "" if the file leaves the choice to the run. `cache` says
+    when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
     `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
     of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
     files that it declares. `unbound` has the settings whose expressions are not evaluated yet, as the file has them.
@@ -211,6 +212,7 @@ class NodeSpec:
     executor: str = ""
     cache: bool | None = None
     cpu: float = 1.0
+    amounts: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     description: str = ""
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
@@ -262,6 +264,7 @@ class Pipeline:
     outputs is in `absent_outputs`. `on_failure` and `finally_` are the nodes that run when all others have ended.
     `profile` is the name of the profile that is laid over the file, "" for none: it may say how many `jobs` run at
     once, and in which folder `work` runs are kept.
+    `budgets` are the `resources` of the file and, once it is bound, the memory of the machine if a node takes of it.
     """
 
     file: str
@@ -286,6 +289,7 @@ class Pipeline:
     profile: str = ""
     jobs: int | None = None
     work: str = ""
+    budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
 
     @property
     def last_nodes(self) -> dict[str, NodeSpec]:

@@ -6,10 +6,11 @@ has no modes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from graphlib import CycleError, TopologicalSorter
 
+from nfrun.core.budgets import Budget
 from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, NodeSpec, OutputId, Pipeline, Retry
 from nfrun.core.values import frozen
 
@@ -45,7 +46,8 @@ class Plan:
     `nodes` are in the order of the file. `stages[i]` holds the nodes whose longest chain of dependencies has i links.
     `priorities[name]` is the estimated duration of the longest path from the start of that node to the end of the run.
     `retained` has the ids of outputs that are kept after their last reader. `budget` has the amount of each resource
-    that running nodes may take together; that of `cpu` is the number of slots.
+    that running nodes may take together; that of `cpu` is the number of slots. `budgets` are those of the file, rates
+    among them. The nodes `looked_up` may turn out to be there already: they first start without taking these.
     """
 
     nodes: Mapping[str, Node]
@@ -53,6 +55,8 @@ class Plan:
     priorities: Mapping[str, float]
     retained: frozenset[OutputId]
     budget: Mapping[str, float]
+    budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
+    looked_up: Collection[str] = ()
 
     @property
     def slots(self) -> int:
@@ -66,26 +70,31 @@ class Plan:
 
 
 def make_plan(
-    nodes: Iterable[Node], retained: Iterable[OutputId] = (), slots: int = 1, budget: Mapping[str, float] = NOTHING
+    nodes: Iterable[Node],
+    retained: Iterable[OutputId] = (),
+    slots: int = 1,
+    budget: Mapping[str, float] = NOTHING,
+    budgets: Mapping[str, Budget] = NOTHING,
 ) -> Plan:
-    """Make the plan of the nodes. `budget` has the amounts of all resources but `cpu`.
+    """Make the plan of the nodes. `budget` has the amounts of all resources but `cpu` and the `budgets` of the file.
 
     A node may ask for more slots than there are: it gets them all. Raises ValueError if it asks for more of another
     resource than its budget, or needs an undefined node, and `graphlib.CycleError` on a cycle.
     """
     by_name = {node.name: node for node in nodes}
-    budget = {**budget, "cpu": slots}
+    budget = {**budget, **{name: found.amount for name, found in budgets.items() if not found.per}, "cpu": slots}
+    most = {**budget, **{name: found.most for name, found in budgets.items()}}
     for resources, node in {node.resources: node.name for node in by_name.values()}.items():
         for name, amount in resources:
-            if name != "cpu" and not 0 <= amount <= budget.get(name, -1):
-                raise ValueError(f"node {node!r} asks for {amount:g} of {name!r}, but there is {budget.get(name, 0):g}")
+            if name != "cpu" and not 0 <= amount <= most.get(name, -1):
+                raise ValueError(f"node {node!r} asks for {amount:g} of {name!r}, but there is {most.get(name, 0):g}")
     graph = {name: node.needs + node.order_only for name, node in by_name.items()}
     for name, needs in graph.items():
         for need in needs:
             if need not in by_name:
                 raise ValueError(f"node {name!r} needs {need!r}, which is not in the plan")
     stages = make_stages(graph)
-    return Plan(by_name, stages, _priorities(by_name, graph, stages), frozenset(retained), budget)
+    return Plan(by_name, stages, _priorities(by_name, graph, stages), frozenset(retained), budget, budgets)
 
 
 def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[str, float] | None = None) -> Plan:
@@ -105,14 +114,14 @@ def plan_of(pipeline: Pipeline, *, slots: int = 1, estimated_durations: Mapping[
             estimated_duration=recorded.get(spec.id, mean),
             retry=spec.retry,
             timeout=spec.timeout,
-            resources=(("cpu", spec.cpu),),
+            resources=(("cpu", spec.cpu), *spec.amounts.items()),
             inputs=() if all(i.is_plain for i in spec.inputs) else spec.inputs,
             continue_on_error=spec.continue_on_error,
         )
         for spec in pipeline.nodes.values()
     ]
     read_last = [output for spec in pipeline.last_nodes.values() for item in spec.inputs for output in item.outputs]
-    return make_plan(nodes, [*pipeline.outputs.values(), *read_last], slots)
+    return make_plan(nodes, [*pipeline.outputs.values(), *read_last], slots, budgets=pipeline.budgets)
 
 
 def last_plan(nodes: Iterable[NodeSpec], main: Plan, longest: float | None = None) -> Plan:
@@ -219,6 +228,12 @@ def with_executor_slots(plan: Plan, placement: Mapping[str, str]) -> Plan:
     return replace(plan, nodes=nodes, budget={**plan.budget, **{slots_of(e): plan.slots for e in placement.values()}})
 
 
+def with_lookups(plan: Plan, nodes: Iterable[str]) -> Plan:
+    """Return the plan in which these nodes, of which results may be there, take of the budgets only where none is."""
+    takes = {name for name in nodes if any(resource in plan.budgets for resource, _ in plan.nodes[name].resources)}
+    return replace(plan, looked_up=frozenset(takes)) if takes else plan
+
+
 def with_barriers(plan: Plan) -> Plan:
     """Return the same nodes with barriers: each stage waits until all nodes of the stage before have ended.
 
@@ -234,7 +249,7 @@ def with_barriers(plan: Plan) -> Plan:
         # If a whole stage was skipped, it may have ended before the barrier in front of it. So this one waits for both.
         nodes[name] = Node(name, order_only=(*stage, *previous), estimated_duration=0.0, barrier=True)
         previous = (name,)
-    staged = make_plan(nodes.values(), plan.retained, plan.slots, plan.budget)
+    staged = make_plan(nodes.values(), plan.retained, plan.slots, plan.budget, plan.budgets)
     # Reporters show the stages of the file, without the barriers.
     return replace(staged, stages=plan.stages)
 

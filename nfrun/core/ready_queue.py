@@ -5,13 +5,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
+from nfrun.core.budgets import Held, Rate, Units
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Node, Plan
 
 Demand = tuple[tuple[str, float], ...]
 
 
 class ReadyQueue:
-    """The ready nodes of a plan by priority, and the resources that are free. Nodes are numbers in the plan's order."""
+    """The ready nodes of a plan by priority, and the resources that are free. Nodes are numbers in the plan's order.
+
+    `wake_at` is the next time at which a node fits because time has passed, None if there is none.
+    """
+
+    wake_at: float | None = None
 
     def __init__(self, plan: Plan) -> None:
         self._budget: Mapping[str, float] = plan.budget
@@ -38,7 +45,7 @@ class ReadyQueue:
         for heap in self._heaps.values():
             heap.clear()
 
-    def take(self) -> int | None:
+    def take(self, now: float) -> int | None:
         """Remove the node of the highest priority that fits, with the resources that it takes; None if none fits.
 
         Smaller nodes overtake a node that does not fit, since idle slots cost more than a late start.
@@ -64,6 +71,13 @@ class ReadyQueue:
         for resource, amount in self._demand[i]:
             self._free[resource] += amount
 
+    def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
+        """Return the numbers of the units that a taken node holds, by budget; None if it is only looked up."""
+        return NOTHING
+
+    def look_up(self, i: int) -> None:
+        """Look a node up again before it takes what it needs, if it was to be looked up at first."""
+
     def set_capacity(self, resource: str, amount: float) -> None:
         """Set how much of a resource there is, at most its budget.
 
@@ -78,4 +92,104 @@ class ReadyQueue:
     def _demand_of(self, node: Node) -> Demand:
         # A demand above the budget would never fit. It is cut to the budget, as with Snakemake's threads. A demand of
         # nothing is left out: it fits even where less than nothing is free, after the capacity became smaller.
-        return tuple(sorted((name, min(amount, self._budget[name])) for name, amount in node.resources if amount))
+        return tuple(
+            sorted((name, min(amount, self._budget.get(name, amount))) for name, amount in node.resources if amount)
+        )
+
+
+class BudgetQueue(ReadyQueue):
+    """The queue of a plan with budgets of its file: rates, numbered units, and nodes that are looked up first.
+
+    A node that is looked up takes no budget until it has been given back once: its result may be there.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._rates = {name: Rate(budget) for name, budget in plan.budgets.items() if budget.per}
+        self._units = {name: Units(int(b.amount)) for name, b in plan.budgets.items() if b.is_numbered}
+        self._held: dict[int, dict[str, Held]] = {}
+        self._demands: dict[
+            int, tuple[Demand, Demand]
+        ] = {}  # of nodes that are looked up: what they take then and after
+        self._unknown: set[int] = set()  # those of them that have not been looked up
+        for i, (name, demand) in enumerate(zip(plan.nodes, list(self._demand), strict=True)):
+            if name in plan.looked_up:
+                self._demands[i] = tuple(item for item in demand if item[0] not in plan.budgets), demand
+                self.look_up(i)
+
+    def clear(self) -> None:
+        super().clear()
+        self.wake_at = None
+
+    def take(self, now: float) -> int | None:
+        """Remove the node of the highest priority that fits, as in the base class.
+
+        Tokens of a rate are kept for the node of the highest priority that waits for nothing else.
+        """
+        self.wake_at = None
+        awaited: set[str] = set()
+        for _, demand in sorted((heap[0], demand) for demand, heap in self._heaps.items() if heap):
+            if not self._fits(demand):
+                continue
+            due = {name: self._rates[name].due_at(amount) for name, amount in demand if name in self._rates}
+            at = max(due.values(), default=now)
+            if at <= now and not awaited.intersection(due):
+                return self._take(now, demand)
+            if at > now and not awaited.intersection(due):
+                self.wake_at = at if self.wake_at is None else min(at, self.wake_at)
+            for name in due:
+                if due[name] == at > now:  # it waits for this rate alone
+                    self._rates[name].wait(now)
+                    awaited.add(name)
+        for name, rate in self._rates.items():
+            if name not in awaited:
+                rate.stop_waiting()
+        return None
+
+    def _fits(self, demand: Demand) -> bool:
+        free, units = self._free, self._units
+        return all(
+            name in self._rates or (amount <= free[name] + 1e-9 and (name not in units or units[name].fits(amount)))
+            for name, amount in demand
+        )
+
+    def _take(self, now: float, demand: Demand) -> int:
+        i = heapq.heappop(self._heaps[demand])[1]
+        held = self._held[i] = {}
+        for name, amount in demand:
+            if name in self._rates:
+                self._rates[name].take(now, amount)
+                continue
+            self._free[name] -= amount
+            if name in self._units:
+                held[name] = self._units[name].take(amount)
+        return i
+
+    def give_back(self, i: int) -> None:
+        for name, amount in self._demand[i]:
+            if name not in self._rates:
+                self._free[name] += amount
+        for name, held in self._held.pop(i).items():
+            self._units[name].give_back(held)
+        if i in self._unknown:
+            self._unknown.remove(i)
+            self._use(i, self._demands[i][1])
+
+    def granted(self, i: int) -> Mapping[str, tuple[int, ...]] | None:
+        if i in self._unknown:
+            return None
+        return {name: tuple(unit for unit, _ in held) for name, held in self._held[i].items()}
+
+    def look_up(self, i: int) -> None:
+        if i in self._demands:
+            self._unknown.add(i)
+            self._use(i, self._demands[i][0])
+
+    def _use(self, i: int, demand: Demand) -> None:
+        """Set what a node takes that is not in the queue."""
+        self._demand[i], self._heap[i] = demand, self._heaps.setdefault(demand, [])
+
+
+def queue_of(plan: Plan) -> ReadyQueue:
+    """Return an empty queue for the nodes of a plan."""
+    return BudgetQueue(plan) if plan.budgets else ReadyQueue(plan)

@@ -30,7 +30,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan
-from nfrun.core.ready_queue import ReadyQueue
+from nfrun.core.ready_queue import queue_of
 from nfrun.core.retries import FINAL, Retries
 from nfrun.core.run_outputs import RunOutputs
 
@@ -88,7 +88,7 @@ class Scheduler:
                 self._needed_by[self._index[name]].append(i)
             for name in node.order_only:
                 self._order_only_dependents[self._index[name]].append(i)
-        self._ready = ReadyQueue(plan)
+        self._ready = queue_of(plan)
         # (time, node, number of its start, whether it ends a back-off; otherwise it is the timeout of the attempt)
         self._timers: list[tuple[float, int, int, bool]] = []
         self._detached: set[tuple[int, int]] = set()
@@ -105,7 +105,11 @@ class Scheduler:
 
     @property
     def wake_at(self) -> float | None:
-        """The time of the next timeout or end of a back-off, when `tick` is due; None if there is none."""
+        """The time when `tick` is due: of a timeout, the end of a back-off, or a node that fits then; or None."""
+        timer, fits = self._next_timer(), self._ready.wake_at
+        return timer if fits is None else fits if timer is None else min(timer, fits)
+
+    def _next_timer(self) -> float | None:
         while self._timers:
             when, i, start, backoff = self._timers[0]
             if self._starts[i] == start and self._state[i] is (State.BACKOFF if backoff else State.RUNNING):
@@ -140,23 +144,10 @@ class Scheduler:
             raise ValueError(f"attempt {outcome.attempt} of node {outcome.node!r} is not under way")
         self._free_resources(i)
         events: list[Event] = []
-        if outcome.lacking:
+        if outcome.lacking or outcome.missed:
             self._make_again(now, i, outcome.lacking, events)
         elif outcome.failure is None:
-            events.append(
-                NodeFinished(
-                    now,
-                    outcome.node,
-                    outcome.attempt,
-                    outcome.outputs,
-                    outcome.duration,
-                    outcome.publish_wait,
-                    outcome.input_waits,
-                    outcome.cpu,
-                    outcome.gil_wait,
-                    outcome.reused,
-                )
-            )
+            events.append(NodeFinished.of(now, outcome))
             if outcome.outputs or outcome.absent:
                 self.outputs.add(outcome.outputs, outcome.absent)
             if outcome.absent:
@@ -190,7 +181,7 @@ class Scheduler:
     def tick(self, now: float) -> list[Event]:
         """End the back-offs and time out the attempts that are due at `now`."""
         events: list[Event] = []
-        while (when := self.wake_at) is not None and when <= now:
+        while (when := self._next_timer()) is not None and when <= now:
             _, i, _, backoff = heapq.heappop(self._timers)
             if backoff:
                 self._make_ready(now, i)
@@ -253,7 +244,8 @@ class Scheduler:
         if node.timeout is not None and node.name not in self._begins_later:
             heapq.heappush(self._timers, (now + node.timeout, i, self._starts[i], False))
         inputs = self.outputs.inputs_of(node)
-        events.append(NodeStarted(now, node.name, self._attempt[i], inputs, now - self._ready_at[i]))
+        wait, granted = now - self._ready_at[i], self._ready.granted(i)
+        events.append(NodeStarted(now, node.name, self._attempt[i], inputs, wait, granted))
 
     def _free_resources(self, i: int) -> None:
         self.running -= 1
@@ -346,14 +338,16 @@ class Scheduler:
     # -- tables that are made again ---------------------------------------------------------------------------------
 
     def _make_again(self, now: float, i: int, lacking: Collection[OutputRef], events: list[Event]) -> None:
-        """Run the nodes again whose tables an attempt lacks. Its own node starts again once they have ended.
+        """Run the nodes again whose tables an attempt lacks, if any. Its own node starts again once they have ended.
 
         An output is released again if it is read again.
         """
         if self._stop_reason is not None:
             self._cancel_node(now, i, events)
             return
-        events.append(NodeWaiting(now, self._names[i], self._attempt[i]))
+        events.append(NodeWaiting(now, self._names[i], self._attempt[i], for_budget=not lacking))
+        if lacking:
+            self._ready.look_up(i)
         self._attempt[i] -= 1  # it did nothing
         for ref in lacking:
             maker = self._index[ref.id.node]
@@ -396,5 +390,5 @@ class Scheduler:
 
     def _dispatch(self, now: float, events: list[Event]) -> None:
         """Start the ready nodes that fit into the free resources, in order of priority."""
-        while self._stop_reason is None and (i := self._ready.take()) is not None:
+        while self._stop_reason is None and (i := self._ready.take(now)) is not None:
             self._start(now, i, events)

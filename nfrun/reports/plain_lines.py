@@ -92,7 +92,7 @@ class PlainLines(LineReporter):
         if isinstance(event, NodeStarted) and self._verbose:
             return f"{event.node} started" + (f" (attempt {event.attempt})" if event.attempt > 1 else "")
         if isinstance(event, NodeWaiting) and self._verbose:
-            return f"{event.node} waits for a table that is made again"
+            return f"{event.node} waits for {'its resources' if event.for_budget else 'a table that is made again'}"
         if isinstance(event, NodeFinished) and (self._verbose or not event.reused):
             rows = sum(ref.rows for ref in event.outputs.values())
             how = "reused" if event.reused else f"finished in {format_seconds(event.duration)}"

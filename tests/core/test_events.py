@@ -76,6 +76,7 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
             "attempt": 1,
             "inputs": {"a.left": REF_JSON},
             "queued": 0.25,
+            "granted": {},
         },
     ),
     (
@@ -109,7 +110,10 @@ PROMISED: list[tuple[Event, dict[str, object]]] = [
         | {"tolerated": False},
     ),
     (NodeSkipped(1.0, "b", "a"), {"event": "node_skipped", "at": 1.0, "node": "b", "because": "a", "tolerated": False}),
-    (NodeWaiting(1.0, "b", 2), {"event": "node_waiting", "at": 1.0, "node": "b", "attempt": 2}),
+    (
+        NodeWaiting(1.0, "b", 2),
+        {"event": "node_waiting", "at": 1.0, "node": "b", "attempt": 2, "for_budget": False},
+    ),
     (NodeCancelled(1.0, "b", "why"), {"event": "node_cancelled", "at": 1.0, "node": "b", "why": "why"}),
     (
         AttemptStopped(1.0, "b", 3, "timeout"),

@@ -187,6 +187,7 @@ def test_the_events_file_has_a_line_for_each_event() -> None:
         "attempt": 1,
         "inputs": {},
         "queued": 0.0,
+        "granted": {},
     }
     assert json.loads(lines[5])["failure"]["frames"] == [
         {"file": "steps.py", "line": 3, "function": "go", "source": "x = 1"}
