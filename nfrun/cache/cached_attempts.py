@@ -61,10 +61,13 @@ class CachedAttempts:
         self._decisions = decisions
         self._observed = observed
         self._again: set[str] = set()  # nodes that run again although they have ended
+        self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
         self._outdated = OutdatedResults(pipeline.nodes)
 
     def __call__(self, start: NodeStarted, cancel_token: CancelToken, run_coroutine: RunCoroutine) -> Outcome:
         """Return the outcome of a cache hit, or run the attempt. Only first attempts can be hits.
+
+        An attempt that holds nothing of the budgets yet does not run: without a hit its outcome is `missed`.
 
         Raises HandoffError if the file of an input, or of an output that the run shows, cannot be taken over.
         """
@@ -75,13 +78,17 @@ class CachedAttempts:
             self._observed.outdated.update(ref.id.node for ref in outdated)
             return self._await(start, outdated, "a table that it had read was made again and is another one now")
         decision = self._decisions.get(start.node)
-        if decision is not None and start.attempt == 1:
+        is_lookup = start.granted is None
+        if decision is not None and start.attempt == 1 and (is_lookup or start.node not in self._missed):
             late = decision.pending or self._outdated.may_differ(start.node)
             hit = self._late_hit(start, decision) if late else decision.hit
             if hit is not None:
                 return self._hit(start, hit)
         if lacking := self._lacking(start):
             return self._await(start, lacking, made_again_for(f"'{start.node}' reads it"))
+        if is_lookup:
+            self._missed.add(start.node)
+            return Outcome(start.node, start.attempt, missed=True)
         return self._miss(start, cancel_token, run_coroutine)
 
     # -- cache miss ------------------------------------------------------------------------------------------------

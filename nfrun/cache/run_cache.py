@@ -169,6 +169,11 @@ class RunCache:
         return frozenset(n for n, decision in self._decisions.items() if decision.hit and n not in may_run)
 
     @property
+    def may_be_reused(self) -> frozenset[str]:
+        """The nodes that are hits, or may turn out to be during the run."""
+        return frozenset(name for name, decision in self._decisions.items() if decision.hit or decision.pending)
+
+    @property
     def changed_state(self) -> Collection[str]:
         """The nodes that changed process-global state, or ran beside one that did."""
         return [name for name, seen in list(self._observed.seen.items()) if seen.state]

@@ -19,6 +19,7 @@ from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.errors import Cause
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
+from nfrun.core.plan import with_lookups
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
 from nfrun.engine.event_dispatch import Reporter
@@ -129,7 +130,8 @@ def _run(
     code, reused = (cache.code, cache.reused_nodes) if cache else (Fingerprints(Path(pipeline.folder)), ())
     placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
     executors = placement.executors
-    record = RunRecord(setup.plan, {name: spec.of for name, spec in setup.pipeline.nodes.items() if spec.of})
+    plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
+    record = RunRecord(plan, {name: spec.of for name, spec in setup.pipeline.nodes.items() if spec.of})
 
     def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
@@ -141,7 +143,7 @@ def _run(
 
     run = PipelineRun(
         pipeline,
-        setup.plan,
+        plan,
         setup.started.run,
         folder=setup.folder,
         logs=setup.folder / LOGS,

@@ -20,6 +20,7 @@ from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipe
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
+from nfrun.engine.granted_units import unit_variables
 from nfrun.logs.node_logs import Logs, StreamLog, throttle_detached
 from nfrun.logs.print_capture import current_attempt
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
@@ -119,7 +120,8 @@ class _Attempt:
 
     __slots__ = (
         "_complete_sent", "_ended", "_folder", "_in_nfrun", "_inputs", "_progress_at", "_read_seconds", "_runner",
-        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "memo", "node", "run", "run_coroutine",
+        "_start_state", "attempt", "cancel_token", "failure", "folder", "grace", "granted", "memo", "node", "run",
+        "run_coroutine",
     )  # fmt: skip
 
     def __init__(
@@ -137,6 +139,7 @@ class _Attempt:
         self.node: NodeSpec = runner.pipeline.spec_of(start.node)
         self._inputs = AttemptInputs(self.node, start.inputs, runner.store)
         self.attempt = start.attempt
+        self.granted = start.granted or NOTHING
         self.run = runner.run_id
         self.folder = runner.folder
         self.grace = runner.grace
@@ -202,11 +205,12 @@ class _Attempt:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The environment of the run, with the node's number of threads and its own variables on top."""
+        """The environment of the run, with the node's threads, its units of budgets and its own variables on top."""
         node, runner = self.node, self._runner
         threads = thread_variables(node.cpus, runner.pipeline.env) if node.cpus > 1 else {}
         at_end = runner.end_variables if node.section in LAST_SECTIONS else {}
-        return {**runner.environ, **threads, **node.env, **at_end}
+        units = unit_variables(self.granted, runner.environ)
+        return {**runner.environ, **threads, **units, **node.env, **at_end}
 
     @property
     def run_scratch(self) -> Path:

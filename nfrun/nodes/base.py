@@ -110,8 +110,9 @@ class CancelToken:
 class NodeContext(Protocol):
     """One attempt at one node, as its kind sees it.
 
-    Paths are relative to `folder`. A child process is killed `grace` seconds after it was told to stop. `memo` is
-    shared by all attempts in this process: a kind keeps there what it can use again.
+    Paths are relative to `folder`. A child process is killed `grace` seconds after it was told to stop. `granted` has
+    the numbers of the units that the attempt holds, by budget. `memo` is shared by all attempts in this process: a kind
+    keeps there what it can use again.
     """
 
     node: NodeSpec
@@ -119,6 +120,7 @@ class NodeContext(Protocol):
     run: str
     folder: Path
     grace: float
+    granted: Mapping[str, tuple[int, ...]]
     memo: dict[Any, Any]
     cancel_token: CancelToken
 

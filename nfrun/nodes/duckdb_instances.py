@@ -22,7 +22,8 @@ class DuckDBInstances:
     """The DuckDB instances of one process. Thread-safe.
 
     `config` has the settings of every instance. The shared one spills to `spill_folder`, which DuckDB makes when it
-    needs it. All instances together may take 80 % of `share` of the memory, and each the same part of it. A query on
+    needs it. All instances together may take 80 % of `share` of the memory, and each the same part of it, but
+    for those with a limit of their own. A query on
     the shared one runs on the thread that asks for it: with several threads DuckDB returns the rows in another order
     each time, and sums that differ in the last bits.
     """
@@ -62,20 +63,21 @@ class DuckDBInstances:
             raise
 
     @contextmanager
-    def own(self, threads: int, spill_folder: Path) -> Iterator[Any]:
-        """Open an instance for one node. Raises `duckdb.Error`."""
+    def own(self, threads: int, spill_folder: Path, memory: float = 0.0) -> Iterator[Any]:
+        """Open an instance for one node, which may take `memory` bytes if given. Raises `duckdb.Error`."""
         instance = None
         try:
             with self._lock:
-                self._share_memory(one_more=1)
-                instance = self._connect(threads, spill_folder)
+                if not memory:
+                    self._share_memory(one_more=1)
+                instance = self._connect(threads, spill_folder, memory)
                 cursor = instance.cursor()
             with cursor:
                 yield cursor
         finally:
             with self._lock:
                 if instance is not None:
-                    del self._limits[instance]
+                    self._limits.pop(instance, None)
                     instance.close()
                 self._share_memory()
 
@@ -101,12 +103,13 @@ class DuckDBInstances:
                     instance.execute(f"set memory_limit = '{self._limit}B'")
                     self._limits[instance] = _memory_limit(instance)
 
-    def _connect(self, threads: int, spill_folder: Path) -> Any:
+    def _connect(self, threads: int, spill_folder: Path, memory: float = 0.0) -> Any:
         import duckdb
 
-        config: dict[str, Any] = {"temp_directory": str(spill_folder), "memory_limit": f"{self._limit}B"}
+        config: dict[str, Any] = {"temp_directory": str(spill_folder), "memory_limit": f"{int(memory or self._limit)}B"}
         instance = duckdb.connect(":memory:", config={**self._config, **config, "threads": threads})
-        self._limits[instance] = _memory_limit(instance)
+        if not memory:  # otherwise its limit stays as it is
+            self._limits[instance] = _memory_limit(instance)
         return instance
 
 

@@ -70,6 +70,11 @@ class Context:
         return self._node_context.node.cpus
 
     @property
+    def granted(self) -> Mapping[str, tuple[int, ...]]:
+        """The numbers of the units that the attempt holds, by budget: `{"gpu": (0,)}`."""
+        return self._node_context.granted
+
+    @property
     def stopped(self) -> bool:
         """Whether the attempt was told to stop. A long loop that checks this ends sooner."""
         return self._node_context.cancel_token.cancelled

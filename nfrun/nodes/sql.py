@@ -130,21 +130,24 @@ def _instances(context: NodeContext) -> DuckDBInstances:
 def _result(context: NodeContext, instances: DuckDBInstances) -> Any:
     """Run the statements on the shared instance if they are queries, else on one of their own.
 
+    A node that says how much memory it takes has an instance of its own with this limit.
+
     Raises NodeError, `duckdb.Error`.
     """
     import duckdb
 
+    memory = context.node.amounts.get("memory", 0.0)
     try:
         with instances.cursor() as cursor:
             statements = cursor.extract_statements(context.node.body)
             only_queries = all(statement.type is duckdb.StatementType.SELECT for statement in statements)
-            if only_queries and context.node.cpus == 1:
+            if only_queries and context.node.cpus == 1 and not memory:
                 return _table(context, cursor, statements)
     except duckdb.FatalException as error:
         if _BROKEN not in str(error):  # then the query of another node broke the instance
             raise
         return _result(context, instances)
-    with instances.own(context.node.cpus, context.scratch()) as connection:
+    with instances.own(context.node.cpus, context.scratch(), memory) as connection:
         return _table(context, connection, statements)
 
 

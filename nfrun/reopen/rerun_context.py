@@ -34,6 +34,7 @@ class RerunContext:
     on_begin: Callable[[], object] = lambda: None
     attempt: int = 1
     grace: float = GRACE_SECONDS
+    granted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
     cancel_token: CancelToken = field(default_factory=CancelToken)
     fsync: bool = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import Any
@@ -25,7 +26,7 @@ from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix, without_run
 from nfrun.spec.parameters import bind_params, env_text
 from nfrun.spec.references import items
 from nfrun.spec.schema import check_setting
-from nfrun.spec.settings import fields_of
+from nfrun.spec.settings import fields_of, setting_path
 from nfrun.yaml.document import Document, Keys
 
 Names = Mapping[str, Mapping[str, Any]]
@@ -145,26 +146,30 @@ class _Binder:
         """Return the fields of a node for the settings with expressions."""
         fields: dict[str, Any] = {"unbound": NOTHING}
         for key, setting in spec.unbound.items():
-            own = key in self.document.root[spec.section][spec.declared]
-            path = (spec.section, spec.declared, key) if own else ("defaults", key)
+            node: Keys = (spec.section, spec.declared)
+            place_of = partial(setting_path, self.document.root, node)
+            path = place_of((key,))
             before = len(self.diagnostics)
-            value = self.value(setting, path)
+            if key == "resources":
+                value: Any = {name: self.value(item, place_of((key, name))) for name, item in setting.items()}
+            else:
+                value = self.value(setting, path)
             if len(self.diagnostics) > before:
                 continue
             known = (path, repr(value))
             if known not in self.checked:
-                self.checked[known] = self.setting(key, value, path)
+                self.checked[known] = self.setting(key, value, place_of)
             fields |= self.checked[known]
         return fields
 
-    def setting(self, key: str, value: Any, path: Keys) -> dict[str, Any]:
+    def setting(self, key: str, value: Any, place_of: Callable[[Keys], Keys]) -> dict[str, Any]:
         """Return the fields of a node for a setting whose expressions are evaluated. Reports a wrong value."""
         wrong = list(check_setting(key, value))
         for found in wrong:
-            self.report(self.document.span(*path, *found.path), found.message, found.hint)
+            self.report(self.document.span(*place_of((key, *found.path))), found.message, found.hint)
         if wrong:
             return {}
-        return fields_of({key: value}, lambda steps, what: self.report(self.document.span(*path, *steps[1:]), what))
+        return fields_of({key: value}, lambda steps, what: self.report(self.document.span(*place_of(steps)), what))
 
     def condition(self, text: str, path: tuple[str, ...]) -> bool:
         """Return whether the expression under `if` is true. Reports a value that is neither true nor false."""

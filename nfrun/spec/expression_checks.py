@@ -28,6 +28,7 @@ _INSTEAD = {
     "outputs": "what there is to read is fixed",
     "secrets": "write the names of environment variables",
     "tags": "tags are fixed",
+    "resources": "what there is stands here as a number, a size or a rate; what a node takes may be an expression",
     "matrix": "which axes there are is fixed, and what 'exclude' names; the values of axes may be an expression",
 }
 _SECTIONS = ("nodes", *LAST_SECTIONS)

@@ -15,6 +15,7 @@ from typing import Any
 
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
+from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Gather, Input, NodeSpec, OutputId, Param, Pipeline
 from nfrun.core.text import ellipsize
@@ -22,6 +23,7 @@ from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.body_files import read_body_files, span_in_body
+from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.conditions import check_condition
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
@@ -40,7 +42,7 @@ from nfrun.spec.references import (
     shown_outputs,
 )
 from nfrun.spec.schema import check_schema
-from nfrun.spec.settings import WITH_EXPRESSIONS, fields_of, is_evaluated
+from nfrun.spec.settings import WITH_EXPRESSIONS, fields_of, is_evaluated, merged_resources, setting_path
 from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_kind, node_keys
 from nfrun.system.runtime import gc_paused
 from nfrun.yaml.document import Document, Keys, load
@@ -110,6 +112,8 @@ class _Reader(Findings):
         )
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
+        budgets = read_budgets(self)
+        self.amounts(nodes, budgets)
         last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
@@ -133,6 +137,7 @@ class _Reader(Findings):
             profile=self.profile,
             jobs=root.get("jobs"),
             work=root.get("work", ""),
+            budgets=budgets,
         )
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -199,6 +204,8 @@ class _Reader(Findings):
         if self.bad:
             merged = {key: value for key, value in defaults.items() if ("defaults", key) not in self.bad}
             merged |= {key: value for key, value in body.items() if (*path, key) not in self.bad}
+        if "resources" in merged and "resources" in defaults and ("defaults", "resources") not in self.bad:
+            merged["resources"] = merged_resources(defaults["resources"], merged["resources"])
         with_ = self.mapping(merged, "with")
         if kind:
             self.misplaced_settings(path, kind, body)
@@ -240,8 +247,7 @@ class _Reader(Findings):
         """Return the fields of a node for its settings; those with expressions are the field `unbound`."""
 
         def report(steps: Keys, what: str) -> None:
-            own = steps[0] in self.document.root[path[0]][path[1]]
-            self.report((*(path if own else ("defaults",)), *steps), what)
+            self.report(setting_path(self.document.root, path, steps), what)
 
         unbound = {key: value for key, value in settings.items() if not is_evaluated(value)}
         fields = fields_of({key: value for key, value in settings.items() if key not in unbound}, report)
@@ -351,6 +357,12 @@ class _Reader(Findings):
                     is_warning=diagnostic.is_warning,
                     span=span_in_body(spec, self.document.file, at, end) if in_file else None,
                 )
+
+    def amounts(self, nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget]) -> None:
+        """Reject amounts of which there is not so much. Those made by expressions are checked once they are known."""
+        if ("resources",) not in self.bad:
+            for path, what, hint, at_key in check_amounts(nodes, budgets, self.document):
+                self.report(path, what, hint, at_key=at_key)
 
     def files(self, nodes: Mapping[str, NodeSpec], params: Mapping[str, Param], folder: Path) -> None:
         """Reject conflicts about files that fixed paths and the defaults of parameters show.

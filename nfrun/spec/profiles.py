@@ -93,8 +93,9 @@ def _replaced(root: Mapping[str, Any], profile: Mapping[str, Any]) -> Iterator[t
         if not isinstance(declared, dict):
             yield ("params", name, "type"), type_of(declared)
         yield ("params", name, "default"), value
-    for name, value in entries(profile.get("env")):
-        yield ("env", name), value
+    for section in ("env", "resources"):
+        for name, value in entries(profile.get(section)):
+            yield (section, name), value
     for key, value in entries(profile.get("defaults")):
         if key in ("env", "resources"):
             yield from ((("defaults", key, name), item) for name, item in entries(value))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
-from nfrun.core.errors import SpecError
+from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
 from nfrun.spec.binder import bind
+from nfrun.spec.budgets import check_amounts, with_memory
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import expand_matrix
 from nfrun.spec.missing import missing
@@ -69,6 +70,11 @@ def resolve(
         )
     else:
         pipeline = expand_matrix(pipeline, document, default_names(pipeline, environ))
+    pipeline = with_memory(pipeline)
+    if refused := list(check_amounts(pipeline.nodes, pipeline.budgets, document)):
+        spans = (document.key_span, document.span)
+        found = [Diagnostic(spans[not at_key](*path), what, hint) for path, what, hint, at_key in refused]
+        raise SpecError(list(dict.fromkeys(found)))
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run))

@@ -5,11 +5,12 @@ A setting may hold expressions. Then its field is filled once these are evaluate
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nfrun.core.pipeline import NO_RETRY, Retry, has_expression
-from nfrun.system.units import LONGEST, to_seconds
+from nfrun.system.units import LONGEST, parse_size, to_seconds
 from nfrun.yaml.document import Keys, entries
 
 # The settings that may hold expressions; `env` and `files` may, too, and are texts anyway.
@@ -37,8 +38,36 @@ def fields_of(settings: Mapping[str, Any], report: Report) -> dict[str, Any]:
     if "cache" in settings:
         fields["cache"] = settings["cache"]
     if "resources" in settings:
-        fields["cpu"] = float(settings["resources"].get("cpu", 1.0))
+        fields |= _resources(settings["resources"], report)
     return fields
+
+
+def setting_path(root: Any, node: Keys, steps: Keys) -> Keys:
+    """Return the path of a value in a setting of a node: in the node itself, or in the defaults of the file.
+
+    `steps` lead from the node to the value. `resources` are merged key by key.
+    """
+    own = root[node[0]][node[1]]
+    is_own = steps[0] in own
+    if is_own and steps[0] == "resources" and len(steps) > 1:
+        is_own = steps[1] in own["resources"]
+    return (*node, *steps) if is_own else ("defaults", *steps)
+
+
+def merged_resources(*parts: Any) -> dict[str, Any]:
+    """Return resources merged key by key, the last ones over the first."""
+    return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
+def _resources(given: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    amounts: dict[str, float] = {}
+    for name, value in given.items():
+        amount = float(parse_size(value) if isinstance(value, str) else value)
+        if not math.isfinite(amount):
+            report(("resources", name), f"'{name}' must be a number or a size, not {amount}")
+        elif name != "cpu" and amount:
+            amounts[name] = amount
+    return {"cpu": float(given.get("cpu", 1.0)), "amounts": amounts}
 
 
 def _seconds(path: Keys, value: str | float, report: Report) -> float:

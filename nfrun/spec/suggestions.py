@@ -80,7 +80,13 @@ KEYS = {
     **dict.fromkeys(
         ("gather", "where", "columns"), "it stands in an input: inputs: {name: {from: node, gather: concat}}"
     ),
-    **dict.fromkeys(("max_parallel", "max-parallel", "concurrency", "pool"), "-j limits how many nodes run at once"),
+    **dict.fromkeys(
+        (
+            *("max_parallel", "max-parallel", "concurrency", "pool", "pools", "queue", "semaphore", "max_concurrency"),
+            *("rate_limit", "rate-limit", "ratelimit", "rate", "throttle", "rps", "max_active_tasks"),
+        ),
+        "'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node",
+    ),
     "uses": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
@@ -90,7 +96,10 @@ KEYS = {
         ("on", "schedule", "schedule_interval", "cron", "start_date", "catchup"),
         "a pipeline starts when somebody runs it; leave that to cron or CI",
     ),
-    **dict.fromkeys(("gpu", "gpus", "memory", "mem", "ram", "disk"), "of resources only cpu is counted so far"),
+    **dict.fromkeys(("gpu", "gpus", "num_gpus"), "it stands under 'resources': {gpu: 1}"),
+    **dict.fromkeys(("memory", "mem", "ram"), "it stands under 'resources': {memory: 4GB}"),
+    "disk": "it stands under 'resources', with a budget at the top: {disk: 20GB}",
+    **dict.fromkeys(("budget", "budgets", "limits"), "did you mean 'resources'?"),
     **dict.fromkeys(
         ("cwd", "wdir", "workdir", "working-directory", "working_dir"),
         "a script starts in the pipeline's folder; use cd in it",
@@ -138,6 +147,7 @@ _THINGS = {
     "params": "a parameter",
     "inputs": "an input",
     "env": "an environment variable",
+    "resources": "a budget",
     "outputs": "an output",
     "with": "a value",
 }
@@ -279,6 +289,11 @@ def _candidates(key: str, value: str) -> Iterator[str]:
         yield from KINDS[key].corrections(value)
     elif key == "needs":
         yield value.partition(".")[0]
+    elif size := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kKmMgGtT])(i?)[bB]?\s*", value):
+        letter = size[2].lower() if size[2] in "kK" and not size[3] else size[2].upper()
+        yield f"{size[1]}{letter}{size[3]}B"
+    elif rate := re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?k?)\s*(?:/|per )\s*(s|m|h)[a-z]*\s*", value):
+        yield f"{rate[1]}/{'min' if rate[2] == 'm' else rate[2]}"
     elif duration := re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*", value):
         unit = duration[2].lower()
         number = duration[1] if duration[1][0] != "." else f"0{duration[1]}"

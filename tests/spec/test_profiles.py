@@ -84,7 +84,7 @@ WRONG = {
     "matrix: {a: [1]}": "3:3: a profile has no 'matrix' (what differs in the graph is an 'if' over a parameter)",
     "retries: 3": "3:3: a profile has no 'retries' (it stands under 'defaults' of the profile)",
     "slots: 3": "3:3: a profile has no 'slots' (did you mean 'jobs'?)",
-    "name: x": "3:3: a profile has no 'name' (there is params, env, defaults, jobs, work)",
+    "name: x": "3:3: a profile has no 'name' (there is params, env, defaults, jobs, work, resources)",
     "jobs: 0": "3:9: 'jobs' must be at least 1, not 0",
     "jobs: auto": "3:9: 'jobs' must be a whole number, not 'auto' (for example jobs: 16)",
     "jobs: 20000": "3:9: 'jobs' must be at most 10000, not 20000",
@@ -119,7 +119,7 @@ def test_a_wrong_value_of_the_profile_that_is_used_is_told_once_where_it_stands(
     evaluated = FILE.replace("timeout: 1h", 'timeout: "${{ params.n }}000d"')
     assert told(tmp_path, evaluated.replace("n: 2", "n: 1"), "prod") == "12:56: 'timeout' is longer than a year"
     failing = FILE.replace("params.source }}/x", "params.source.x }}/x")
-    assert told(tmp_path, failing, "prod") == ("11:19: 'params.source.x': 'str object' has no attribute 'x'")
+    assert told(tmp_path, failing, "prod") == ("11:19: 'params.source.x': there is no 'x'")
 
 
 def test_a_profile_that_is_not_there(tmp_path: Path) -> None:

@@ -521,15 +521,23 @@ p.yaml:5:15: 'format' is empty
     5 |   b: {run: x, format: }
       |               ^^^^^^ one of arrow, csv, jsonl, parquet
 
-p.yaml:5:27: 'gpu' is not a key of 'resources'
+p.yaml:5:27: there is no budget for 'gpu'
     5 |   b: {run: x, resources: {gpu: 1}}
-      |                           ^^^ of resources only cpu is counted so far
+      |                           ^^^ say at the top of the file how much there is: resources: {gpu: 1}
 
-p.yaml:5:27: 'memory' is not a key of 'resources'
-    5 |   b: {run: x, resources: {memory: 2GB}}
-      |                           ^^^^^^ of resources only cpu is counted so far
+p.yaml:5:15: 'gpu' is not a key of a node
+    5 |   b: {run: x, gpu: 1}
+      |               ^^^ it stands under 'resources': {gpu: 1}
 
-p.yaml:5:27: 'cpus' is not a key of 'resources'
+p.yaml:5:15: 'max_parallel' is not a key of a node
+    5 |   b: {run: x, max_parallel: 2}
+      |               ^^^^^^^^^^^^ 'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node
+
+p.yaml:1:1: 'rate_limit' is not a key of a pipeline file
+    1 | rate_limit: 50/s
+      | ^^^^^^^^^^ 'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node
+
+p.yaml:5:27: there is no budget for 'cpus'
     5 |   b: {run: x, resources: {cpus: 1}}
       |                           ^^^^ did you mean 'cpu'?
 
@@ -782,7 +790,7 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
 
 p.yaml:1:1: 'common' is not a key of a pipeline file
     1 | common: {retries: 1}
-      | ^^^^^^ there is name, description, params, secrets, env, matrix, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^^^^^ there is name, description, params, secrets, env, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -974,7 +982,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, secrets, env, matrix, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^ there is name, description, params, secrets, env, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 """  # noqa: E501
 
 

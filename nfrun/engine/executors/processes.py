@@ -24,6 +24,7 @@ from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, 
 from nfrun.engine.executors.fork_server import start_server
 from nfrun.engine.executors.threads import ThreadExecutor
 from nfrun.engine.executors.worker import AttemptOrder, WorkerConfig, serve
+from nfrun.engine.granted_units import unit_variables
 from nfrun.logs.node_logs import STREAMS
 from nfrun.nodes.base import CancelToken
 from nfrun.system.exit_status import describe_exit
@@ -49,7 +50,12 @@ class ProcessExecutor(ThreadExecutor):
     def __init__(self, context: ExecutorContext, on_outcome: OnOutcome) -> None:
         placement = context.placement
         ours = [node for node, name in placement.executors.items() if name == self.name]
-        ahead = min(context.slots, sum(node not in placement.worker_environ for node in ours))
+        pipeline = context.runner.pipeline
+        numbered = {name for name, budget in pipeline.budgets.items() if budget.is_numbered}
+        own = [
+            node for node in ours if node in placement.worker_environ or numbered & pipeline.nodes[node].amounts.keys()
+        ]
+        ahead = min(context.slots, len(ours) - len(own))
         self._workers = ProcessWorkers(
             context.runner, context.store, context.folder, context.on_begun, ahead, placement=placement
         )
@@ -145,7 +151,9 @@ class ProcessWorkers:
         return AttemptOrder(spec, replace(start, inputs=inputs), consumed, unshared)
 
     def _run_in_worker(self, order: AttemptOrder, cancel_token: CancelToken) -> Outcome:
-        worker = self._pool.take(self._take_seconds, self._environ.get(order.node.id, NOTHING))
+        units = unit_variables(order.start.granted, self._runner.environ)  # CUDA reads them once in a process
+        variables = {**self._environ.get(order.node.id, NOTHING), **units}
+        worker = self._pool.take(self._take_seconds, variables)
         if worker is None:
             return Outcome(order.node.id, order.start.attempt, CANCELLED)
         kill = threading.Timer(self._runner.grace, worker.kill)
