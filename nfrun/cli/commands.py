@@ -77,6 +77,8 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         if asked or options.resume or options.force:
             raise
         spec = resolved(None)  # the stages are known without the values of parameters
+        if not any(param.required for param in spec.params.values()):
+            raise  # all values are known: a run has the same problems
         if shows_reuse:
             messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
         shows_reuse = False

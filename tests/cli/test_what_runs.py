@@ -226,6 +226,14 @@ def test_a_plan_without_the_values_of_parameters_shows_the_stages_and_says_what_
     assert trial.nfrun("plan", "p.yaml", "-p", "count=3").stderr == ""
 
 
+def test_a_plan_fails_as_the_run_does_if_all_parameters_have_values(trial: Trial) -> None:
+    trial.replace("p.yaml", "nodes:\n", "nodes:\n  odd: {run: echo, if: '${{ params.count }}'}\n")
+    planned, ran = trial.nfrun("plan", "p.yaml"), trial.nfrun("run", "p.yaml")
+    assert (planned.returncode, planned.stdout) == (2, "")
+    assert "'if' must be true or false, and this is 4" in planned.stderr
+    assert (ran.returncode, ran.stderr) == (2, planned.stderr)
+
+
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 EFFECTS = """\
