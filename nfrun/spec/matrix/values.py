@@ -14,6 +14,7 @@ from nfrun.core.values import frozen
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.spec.matrix.axes import no_entry
 from nfrun.spec.matrix.cell_ids import key_of
+from nfrun.spec.matrix.cells import MAX_NODES
 from nfrun.spec.matrix.file_names import find_files, nearest_folder, pattern_problem
 from nfrun.spec.matrix.literal_values import check_values, with_values
 from nfrun.spec.parameters import env_text
@@ -111,6 +112,9 @@ class _Finder:
         if not values:
             what = f"the axis '{self.axis.name}' has no values"
             raise _Unknown(ValueProblem(path or self.axis.path, what, "its expression gives an empty list"))
+        if len(values) > MAX_NODES:  # to look at each takes long
+            what = f"the axis '{self.axis.name}' has {len(values):,} values, and at most {MAX_NODES:,}"
+            raise _Unknown(ValueProblem(path or self.axis.path, what))
         wrong = list(check_values(self.axis.name, values))
         if wrong:
             raise _Unknown(

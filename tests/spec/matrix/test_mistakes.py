@@ -727,6 +727,14 @@ p.yaml:3:15: 'o' follows from 'm'
     3 |   a: {matrix: [m, o], run: x}
       |               ^^^^^^ leave it out: a cell of 'm' is in one of 'o'
 
+matrix: {m: "${{ 100001 | range }}"}
+nodes:
+  a: {matrix: m, run: x}
+--
+p.yaml:1:13: the axis 'm' has 100,001 values, and at most 100,000
+    1 | matrix: {m: "${{ 100001 | range }}"}
+      |             ^^^^^^^^^^^^^^^^^^^^^^^
+
 matrix: {m: [a, a.b]}
 nodes:
   a: {matrix: m, python: math:gcd, outputs: [c, b]}
