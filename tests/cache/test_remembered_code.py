@@ -10,6 +10,7 @@ import pytest
 
 from nfrun.cache import remembered_code
 from nfrun.cache.remembered_code import restore_code, save_code
+from nfrun.code import module_index
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.code.sources import Sources
 from nfrun.facts.code_facts import shared_variables
@@ -128,6 +129,12 @@ def test_code_that_changes_after_it_was_taken_over_is_not_current(folder: Path) 
     (folder / "helpers.py").write_text(HELPERS.replace("2 * x", "3 * x"))
     code.reached("steps", "a")  # reads the new code
     assert not code.is_current("steps", "a")
+
+
+def test_code_with_too_many_modules_to_compare_is_not_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_index, "_MANY", 0)
+    read_and_saved(folder)
+    assert not (folder / "saved" / "code.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "x\n{}\n", "cut"])

@@ -202,6 +202,35 @@ def test_a_node_without_an_optional_input_can_run_again() -> None:
     ]
 
 
+def test_an_absent_output_that_is_made_again_is_there_then() -> None:
+    there, absent = OutputId("a", "x"), OutputId("a", "y")
+    nodes = [
+        node("a"),
+        Node("b", ("a",), reads=(there,)),
+        Node("c", ("a", "b"), reads=(absent,), inputs=(Input("y", absent, optional=True),)),
+    ]
+    s = Scheduler(make_plan(nodes))
+    s.begin(0.0)
+    s.outcome(1.0, Outcome("a", 1, outputs={there: ref(there)}, absent=(absent,)))
+    s.outcome(2.0, Outcome("b", 1, lacking=(ref(there),)))
+    s.outcome(3.0, Outcome("a", 2, outputs={output: ref(output, 2) for output in (there, absent)}))
+    assert s.outcome(4.0, success("b"))[-1] == NodeStarted(4.0, "c", 1, {absent: ref(absent, 2)})
+
+
+def test_a_node_that_lacks_a_table_which_another_found_to_be_absent_is_skipped() -> None:
+    s = Scheduler(make_plan([node("a", tolerated=True), node("b", "a"), node("c", "a")], slots=2))
+    s.begin(0.0)
+    s.outcome(1.0, success("a"))
+    lacking = (ref(OutputId("a")),)
+    s.outcome(2.0, Outcome("b", 1, lacking=lacking))
+    s.outcome(3.0, Outcome("a", 2, BROKE))
+    assert s.outcome(4.0, Outcome("c", 1, lacking=lacking))[:2] == [
+        NodeWaiting(4.0, "c", 1),
+        NodeSkipped(4.0, "c", "a", tolerated=True),
+    ]
+    assert s.done
+
+
 # -- laws --------------------------------------------------------------------------------------------------------------
 
 

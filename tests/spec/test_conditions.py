@@ -255,6 +255,18 @@ def test_an_alternative_takes_the_place_of_what_is_disabled() -> None:
     assert found.nodes["c"].inputs == (Input("a", OutputId("b")),)
 
 
+def test_an_alternative_is_left_out_where_one_cell_is_there_in_any_case() -> None:
+    failing, well = node("p", continue_on_error=True), node("q")
+    found = planned(failing, well, node("b"), node("c", gathered("p", "q", otherwise="b")))
+    assert found.nodes["c"].inputs == (gathered("p", "q"),)
+
+
+def test_an_alternative_is_left_out_for_a_node_whose_absent_input_is_optional() -> None:
+    failing = node("p", continue_on_error=True)
+    found = planned(failing, node("a", item("p", optional=True)), node("b"), node("c", item("a", otherwise="b")))
+    assert found.nodes["c"].inputs == (Input("a", OutputId("a")),)
+
+
 def test_an_alternative_that_cannot_be_needed_is_left_out() -> None:
     found = planned(node("a"), node("b"), node("c", item("a", otherwise="b")))
     assert found.nodes["c"].inputs == (Input("a", OutputId("a")),)

@@ -201,6 +201,26 @@ nodes:
     assert [nodes[f"r@{a}"].upstream for a in (1, 2)] == [("o@1@2",), ("q",)]
 
 
+def test_a_name_twice_in_a_pattern_is_the_same_text(tmp_path: Path) -> None:
+    for name in ("a_a.csv", "a_b.csv", "b_b.csv"):
+        (tmp_path / name).write_text("x\n")
+    nodes = planned(tmp_path, 'matrix: {f: {files: "{n}_{n}.csv"}}\nnodes: {r: {matrix: f, run: x}}\n').nodes
+    assert list(nodes) == ["r@a", "r@b"]
+
+
+def test_cells_that_are_pinned_do_not_count_towards_the_limit_of_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells_module, "MAX_READS", 8)
+    text = """
+matrix: {a: [1, 2], b: [1, 2, 3], c: [1, 2, 3, 4]}
+nodes:
+  p: {matrix: [b, c], run: x}
+  r: {matrix: a, run: x, inputs: {p: {from: p, where: {b: 1}, gather: dict}}}
+"""
+    assert len(planned(tmp_path, text).nodes["r@1"].upstream) == 4
+
+
 def test_axes_do_not_see_the_id_of_the_run(tmp_path: Path) -> None:
     nodes = planned(tmp_path, 'matrix: {k: "${{ run | list }}"}\nnodes: {a: {matrix: k, run: x}}\n').nodes
     assert list(nodes) == ["a@name", "a@folder"]
