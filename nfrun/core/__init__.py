@@ -15,8 +15,8 @@ Other packages use:
 - `observation`: `Observation`, `SharedObservation`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
-- `plan`: `best_speedup`, `find_cycles`, `last_plan`, `longest_path`, `make_stages`, `Plan`, `plan_of`, `SCHEDULES`,
-  `slots_of`, `with_executor_slots`, `with_lookups`
+- `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,
+  `SCHEDULES`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.plan import Plan, best_speedup, longest_path
+from nfrun.core.plan import Plan, best_speedup, least_times, longest_path
 from nfrun.core.text import escape_controls
 from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.plan_rows import PlanRows, last_sections, none_has_finished
@@ -63,6 +63,7 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
         | {name: _disabled_json(spec, pipeline.disabled[name]) for name, spec in pipeline.disabled_nodes.items()},
         "edges": [list(edge) for edge in _edges(pipeline)],
         "longest_path": longest_path(plan)[0],
+        **({"resources": written} if (written := _budgets_json(pipeline)) else {}),
         **{
             section: {name: {"kind": spec.kind} for name, spec in nodes.items()}
             for section, nodes in last_sections(pipeline).items()
@@ -73,6 +74,12 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
 def _disabled_json(spec: NodeSpec, reason: str) -> dict[str, object]:
     fixed = {"kind": spec.kind, "stage": None, "inputs": _inputs_json(spec), "needs": list(spec.needs)}
     return {**_cell_json(spec), **fixed, "outputs": list(spec.output_ids), "disabled": reason}
+
+
+def _budgets_json(pipeline: Pipeline) -> dict[str, object]:
+    """Return the budgets as the file has them."""
+    written = {name: budget for name, budget in pipeline.budgets.items() if budget.text}
+    return {name: int(b.amount) if b.is_numbered else b.text for name, b in written.items()}
 
 
 def _cell_json(spec: NodeSpec) -> dict[str, object]:
@@ -118,7 +125,9 @@ def _text(
     shown = [*path[:5], "…", *path[-3:]] if len(path) > 10 else path
     yield f"\nlongest path: {' -> '.join(shown)} ({format_count(len(path), 'node')})"
     known = len(recorded.keys() & plan.nodes.keys())
-    ratio = best_speedup(plan.work, longest, plan.slots)
+    limits = least_times(plan, is_recorded=known > 0)
+    bounds = {name: least for name, least in limits.items() if least > max(longest, plan.work / plan.slots) + 1e-9}
+    ratio = best_speedup(plan.work, max([longest, *bounds.values()]), plan.slots)
     if known:
         basis = f"{format_seconds(plan.work)} of work, {format_seconds(longest)} on the longest path, as recorded"
         basis += "" if known == len(plan.nodes) else f" for {known} of {format_count(len(plan.nodes), 'node')}"
@@ -126,6 +135,9 @@ def _text(
         basis = "nothing recorded yet: as if every node took the same time"
     workers = format_count(plan.slots, "worker")
     yield f"best possible with {workers}: {ratio:.1f}x faster than one after the other ({basis})"
+    for name, least in bounds.items():
+        time = format_seconds(least) if known else f"the time of {least:.3g} nodes"
+        yield f"limited by '{name}', of which there is {pipeline.budgets[name].text or 'the memory'}: at least {time}"
 
 
 def _mermaid(pipeline: Pipeline) -> Iterator[str]:
