@@ -67,6 +67,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
             to_run=False,
             set_redactor=messages.set_redactor,
             profile=options.profile,
+            inputs=options.inputs,
         ).pipeline
 
     shows_reuse = not options.fresh and options.format in REUSE_FORMATS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from math import inf
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import Pipeline, has_expression
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
@@ -35,6 +36,20 @@ def parse_params(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
             raise ValueError(f"'{text}' is not UTF-8")
         pairs[name.strip()] = value
     return pairs
+
+
+def parse_inputs(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
+    """Return the files of inputs by name, from texts such as `orders=a.csv`: absolute paths, or URIs.
+
+    Raises ValueError.
+    """
+    files = parse_params(given)
+    for name, file in files.items():
+        if not file.strip():
+            raise ValueError(f"the input '{name}' has no file")
+        if has_expression(file):
+            raise ValueError(f"'{file}' is no name of a file")
+    return {name: file if "://" in file else os.path.abspath(file) for name, file in files.items()}  # noqa: PTH100
 
 
 def parse_names(names: str | Iterable[str]) -> tuple[str, ...]:

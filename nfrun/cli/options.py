@@ -19,6 +19,7 @@ from nfrun.cli.option_values import (
     MAX_DAYS,
     NO_CACHE_SIZE,
     parse_cache_size,
+    parse_inputs,
     parse_names,
     parse_number,
     parse_params,
@@ -110,6 +111,15 @@ _slots = partial(
     metavar="N|auto",
     help="How many nodes run at once. auto, the default: as many as cores, at least 4.",
 )
+_inputs = partial(
+    _option,
+    "--input",
+    kind=list[str],
+    default=(),
+    parse=parse_inputs,
+    metavar="NAME=FILE",
+    help="Read this file for an input of the pipeline.",
+)
 _profile = partial(
     _option,
     "--profile",
@@ -181,6 +191,7 @@ class RunOptions(Options):
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
     profile: str | None = _profile()
+    inputs: Mapping[str, str] = _inputs()
     slots: int | None = _slots(default=None)
     schedule: str = _option(
         "--schedule",
@@ -272,6 +283,7 @@ class PlanOptions(Options):
     given: Mapping[str, str] = _params()
     params_file: Path | None = _params_file()
     profile: str | None = _profile()
+    inputs: Mapping[str, str] = _inputs()
     fresh: bool = _fresh(help="Show the plan alone, whatever earlier runs have finished.")
     force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
     resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")

@@ -254,7 +254,9 @@ def _store(
     ]
     # A source is there to be read again. With `cache: true` and as a result that the run shows, its table is kept.
     reads = [
-        spec for spec in setup.pipeline.nodes.values() if KINDS[spec.kind].has_local_source(spec) and not spec.cache
+        spec
+        for spec in setup.pipeline.nodes.values()
+        if (KINDS[spec.kind].has_local_source(spec) or KINDS[spec.kind].hands_on) and not spec.cache
     ]
     unwritten = frozenset(output for spec in reads for output in spec.output_ids) - setup.plan.retained
 

@@ -126,6 +126,7 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         run_id=run_id,
         set_redactor=messages.set_redactor,
         profile=options.profile,
+        inputs=options.inputs,
     )
     check_nodes(options.force, {**resolved.pipeline.nodes, **resolved.pipeline.disabled})
     return resolved

@@ -19,7 +19,7 @@ Other packages use:
   `SCHEDULES`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `scheduler`: `Scheduler`
 - `simulation`: `makespan`
-- `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `fit_cells`, `GO_ON_HINT`, `on_one_line`,
-  `shortened`
+- `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
+  `on_one_line`, `shortened`
 - `values`: `frozen`, `mutable`
 """

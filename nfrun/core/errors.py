@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from dataclasses import field
 from enum import StrEnum
 
 from nfrun.core.text import cell_width, escape_controls
@@ -39,7 +40,7 @@ class SourceSpan:
 
     `file` is the path; `str` escapes it. `line` and `column` count from 1, columns in characters; a `line` of 0 means
     the whole file, a `column` of 0 the whole line. `length` is the number of characters to underline. `text` is the
-    source line, "" if there is none to show.
+    source line, "" if there is none to show. `included` are the places that include the file, the nearest first.
     """
 
     file: str
@@ -47,6 +48,7 @@ class SourceSpan:
     column: int = 0
     length: int = 1
     text: str = ""
+    included: tuple[SourceSpan, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         file = escape_controls(self.file).replace("\n", "\\n")  # a span is always shown on one line
@@ -94,8 +96,9 @@ def render(diagnostic: Diagnostic) -> str:
     span = diagnostic.span
     head = f"{span}: {escape_controls(diagnostic.message)}"
     hint = escape_controls(diagnostic.hint)
+    tail = "".join(f"\n   included at {place}" for place in span.included)
     if not span.line or not span.text:
-        return f"{head}\n   {hint}" if hint else head
+        return (f"{head}\n   {hint}" if hint else head) + tail
     # Show only a part of a very long line, around the caret.
     start = max(0, span.column - 1 - _LINE_LIMIT // 2) if len(span.text) > _LINE_LIMIT else 0
     before, source = span.text[start : span.column - 1], span.text[start : start + _LINE_LIMIT]
@@ -105,6 +108,7 @@ def render(diagnostic: Diagnostic) -> str:
     number = f"{span.line:>5}"
     return (
         f"{head}\n{number} | {escape_controls(source)}\n{' ' * len(number)} | {lead}{mark}{' ' + hint if hint else ''}"
+        f"{tail}"
     )
 
 

@@ -249,6 +249,11 @@ class NodeSpec:
         """The name under which the file has the node: that of the matrix node for a cell, otherwise its id."""
         return self.of or self.id
 
+    @property
+    def local_name(self) -> str:
+        """The name under which its own file has the node."""
+        return self.declared.rpartition("/")[2]
+
 
 @frozen
 class Pipeline:
@@ -263,7 +268,8 @@ class Pipeline:
     do not run to the reason. They are not among `nodes`, but in `disabled_nodes`, and what the file names of their
     outputs is in `absent_outputs`. `on_failure` and `finally_` are the nodes that run when all others have ended.
     `profile` is the name of the profile that is laid over the file, "" for none: it may say how many `jobs` run at
-    once, and in which folder `work` runs are kept.
+    once, and in which folder `work` runs are kept. `inputs` are the nodes that a caller may give, and `included` the
+    pipelines in other files by the paths that nodes name them by, until their nodes take the place of these.
     `budgets` are the `resources` of the file and, once it is bound, the memory of the machine if a node takes of it.
     """
 
@@ -290,6 +296,8 @@ class Pipeline:
     jobs: int | None = None
     work: str = ""
     budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
+    inputs: tuple[str, ...] = ()
+    included: Mapping[str, Pipeline] = field(default_factory=lambda: NOTHING)
 
     @property
     def last_nodes(self) -> dict[str, NodeSpec]:

@@ -78,3 +78,8 @@ def shortened(words: Sequence[str], most: int) -> str:
     """Return "a, b and 3 more" for a list of words, of which at most `most` are shown."""
     more = f" and {len(words) - most:,} more" if len(words) > most else ""
     return f"{', '.join(words[:most])}{more}"
+
+
+def file_stem(id: str) -> str:
+    """Return the id of a node or an output as a part of the name of a file: with `+`, which no id has, for `/`."""
+    return id.replace("/", "+")

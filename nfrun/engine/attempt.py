@@ -17,6 +17,7 @@ from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
+from nfrun.core.text import file_stem
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
@@ -244,9 +245,7 @@ class _Attempt:
             try:
                 self._runner.scratch.mkdir(exist_ok=True)  # the folder of the run may have been removed
                 self._folder = Path(
-                    tempfile.mkdtemp(
-                        prefix=f"{self.node.id.replace('/', '+')}.{self.attempt}.", dir=self._runner.scratch
-                    )
+                    tempfile.mkdtemp(prefix=f"{file_stem(self.node.id)}.{self.attempt}.", dir=self._runner.scratch)
                 )
             except OSError as error:
                 what = f"cannot make a folder for the node '{self.node.id}' in {self._runner.scratch}"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import HandoffError
+from nfrun.core.text import file_stem
 from nfrun.system.pipes import ByteFilter
 from nfrun.system.threads import start_thread
 
@@ -32,7 +33,7 @@ OnLine = Callable[[str, str, str], object]  # node, stream or level, line
 
 def log_path(folder: Path, node: str, attempt: int, stream: str) -> Path:
     """Return the path of the file for one stream of an attempt."""
-    return folder / f"{node}.{attempt}.{stream}"
+    return folder / f"{file_stem(node)}.{attempt}.{stream}"
 
 
 class Logs:

@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
-from nfrun.core.text import escape_controls
+from nfrun.core.text import escape_controls, file_stem
 from nfrun.core.values import frozen
 from nfrun.history.work_dir import LOGS, is_run_id, run_number
 from nfrun.logs.node_logs import LOG, STREAMS
@@ -56,9 +56,10 @@ def find_logs(run: ListedRun, node: str, attempt: int | None = None) -> FoundLog
 def log_files(run_folder: Path, node: str) -> dict[int, dict[str, Path]]:
     """Return the log files of a node by attempt and stream, in this order. Empty where it printed nothing."""
     found: dict[int, dict[str, Path]] = {}
+    stem = file_stem(node)
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(run_folder / LOGS) as entries:
         for entry in entries:
-            if entry.name.startswith(node) and (match := _NAME.fullmatch(entry.name[len(node) :])):
+            if entry.name.startswith(stem) and (match := _NAME.fullmatch(entry.name[len(stem) :])):
                 found.setdefault(int(match[1]), {})[match[2]] = Path(entry.path)
     return {attempt: {s: found[attempt][s] for s in _STREAMS if s in found[attempt]} for attempt in sorted(found)}
 

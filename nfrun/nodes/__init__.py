@@ -1,4 +1,4 @@
-"""The kinds of node: `python`, `sql`, `run`, `read` and `write`, one module each.
+"""The kinds of node: `python`, `sql`, `run`, `read`, `write` and `pipeline`, one module each.
 
 `base` defines what a kind is (`Kind`) and what it gets for an attempt (`NodeContext`). `registry` lists the kinds.
 `external_files` and `declared_files` find the files outside of a run that nodes read and write. `texts` has what reads
@@ -9,6 +9,8 @@ Other packages use:
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `output_name`, `seed_of`
 - `declared_files`: `is_written_before`, `missing_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
+- `pipeline`: `INPUT`
 - `python`: `to_table`
-- `registry`: `BUILT_IN`, `KINDS`
+- `read`: `READ`
+- `registry`: `BUILT_IN`, `KINDS`, `written_kinds`
 """

@@ -283,6 +283,12 @@ class Kind:
     # a node with another number than the others needs a process of its own.
     loads_libraries: bool = False
 
+    # Whether the nodes of another file take the place of a node of this kind when planning.
+    is_expanded: bool = False
+    # Whether a file may have nodes of this kind; planning makes the others.
+    is_written: bool = True
+    # Whether the output is the input as it is, so that its table is not written to another file.
+    hands_on: bool = False
     # Whether nodes of this kind may stand under `on_failure` and `finally`.
     may_run_last: bool = False
     # Whether each attempt is a process of its own. It needs no worker process and does not wait for the GIL.

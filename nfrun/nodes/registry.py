@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from nfrun.nodes.base import Kind
+from nfrun.nodes.pipeline import INPUT, PIPELINE
 from nfrun.nodes.python import PYTHON
 from nfrun.nodes.read import READ
 from nfrun.nodes.shell import RUN
 from nfrun.nodes.sql import SQL
 from nfrun.nodes.write import WRITE
 
-_kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE)}
+_kinds = {kind.name: kind for kind in (PYTHON, SQL, RUN, READ, WRITE, PIPELINE, INPUT)}
 KINDS: Mapping[str, Kind] = MappingProxyType(_kinds)  # by name; also shows kinds that are registered later
 BUILT_IN = frozenset(_kinds)  # the kinds that worker processes have too
+
+
+def written_kinds() -> dict[str, Kind]:
+    """Return the kinds that nodes in a file may have, by name."""
+    return {name: kind for name, kind in _kinds.items() if kind.is_written}
 
 
 def register(kind: Kind) -> None:

@@ -13,7 +13,7 @@ from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
 from nfrun.lookback.run_list import ListedRun
-from nfrun.spec.binder import bind
+from nfrun.spec.binder import bind, secrets_of
 from nfrun.spec.loader import read_pipeline
 
 _MAX_LISTED = 6
@@ -56,7 +56,7 @@ def bind_as_in(
     Calls `set_redactor` as soon as the secrets are known. With `to_run=False` these need no values. Raises SpecError.
     """
     pipeline, document = read_pipeline(file, profile=run.header.profile)
-    set_redactor(Redactor(environ[name] for name in pipeline.secrets if name in environ))
+    set_redactor(Redactor(environ[name] for name in secrets_of(pipeline) if name in environ))
     typed = {name: value for name, value in run.header.params.items() if name in pipeline.params}
     return bind(pipeline, document, given=given, typed=typed, environ=environ, run_id=run.id, to_run=to_run)
 

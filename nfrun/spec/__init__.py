@@ -1,13 +1,13 @@
 """Turns a YAML file into a checked `Pipeline`.
 
 `loader.py` checks the document that `nfrun.yaml` reads (schema, expressions, references, node kinds) and builds the
-pipeline. `binder.py` then binds the parameters, has the package `matrix` make a node for each cell, and evaluates the
-expressions. `resolve.py` does all of it. Each step raises one SpecError with all the problems it found, as diagnostics
-with source spans.
+pipeline. `binder.py` then binds the parameters, has the package `matrix` make a node for each cell, evaluates the
+expressions, and has `subpipelines.py` put the nodes of other files in the place of those that name them. `resolve.py`
+does all of it. Each step raises one SpecError with all the problems it found, as diagnostics with source spans.
 
 Other packages use:
 
-- `binder`: `bind`
+- `binder`: `bind`, `secrets_of`
 - `loader`: `read_pipeline`
 - `pipeline_warnings`: `warnings_of`
 - `resolve`: `resolve`, `Resolved`

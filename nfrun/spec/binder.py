@@ -16,17 +16,19 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
-from nfrun.core.values import mutable
+from nfrun.core.values import frozen, mutable
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value, without_disabled
 from nfrun.spec.expressions import ExpressionError, evaluate, has_secret
 from nfrun.spec.file_conflicts import file_conflicts
+from nfrun.spec.included_files import value_problem
 from nfrun.spec.matrix.resolution import MatrixNames, expand_matrix, without_run_id
-from nfrun.spec.parameters import bind_params, env_text
+from nfrun.spec.parameters import bind_params, default_names, env_text
 from nfrun.spec.references import items
 from nfrun.spec.schema import check_setting
 from nfrun.spec.settings import fields_of, setting_path
+from nfrun.spec.subpipelines import expand_included, includes
 from nfrun.yaml.document import Document, Keys
 
 Names = Mapping[str, Mapping[str, Any]]
@@ -56,34 +58,139 @@ def bind(
         diagnostics += _missing_secrets(pipeline, document, environ)
     if diagnostics:
         raise SpecError(diagnostics)
-    run = {"id": run_id, "name": pipeline.name, "folder": pipeline.folder}
-    # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
-    secrets = {name: environ[name] if to_run else MASK for name in pipeline.secrets}
-    visible = {key: value for key, value in environ.items() if key not in secrets}
-    names: Names = {"params": params, "env": visible, "run": run}
-    binder = _Binder(document, diagnostics, names, FunctionLookup(Path(pipeline.folder)), secrets, on_run)
-    env, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
-    visible = {key: value for key, value in {**visible, **env}.items() if key not in secrets and key not in redacted}
-    binder.names = {**names, "env": visible}
-    if diagnostics and pipeline.axes:
-        raise SpecError(diagnostics)
-    pipeline = expand_matrix(pipeline, document, binder.names)
-    binder.cells = MatrixNames(pipeline.axes)
-    nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
-    bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
-    on_failure, finally_ = (
-        {name: binder.node(spec) for name, spec in section.items()}
-        for section in (pipeline.on_failure, pipeline.finally_)
-    )
-    bound = replace(bound, on_failure=on_failure, finally_=finally_)
-    if not diagnostics:
-        bound = without_disabled(bound)
-        for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), document.span):
-            binder.report(document.span(*path), what, hint)
+    bound = _Run(environ, run_id, on_run, to_run).bound(pipeline, document, params)
+    span = _spans(bound, document)
+    for name in pipeline.inputs:
+        if name in bound.nodes and not bound.nodes[name].body:
+            where = document.key_span("inputs", name)
+            diagnostics.append(Diagnostic(where, f"the input '{name}' must be given", f"--input {name}=FILE"))
+    bound = without_disabled(bound)
+    for path, what, hint in file_conflicts(bound.nodes, Path(pipeline.folder), span):
+        diagnostics.append(Diagnostic(span(*path), what, hint))
     if diagnostics:
-        first = {(found.span, found.message): found for found in reversed(diagnostics)}
-        raise SpecError(list(reversed(first.values())))  # a default is evaluated for each node, others for each cell
+        raise SpecError(_each_once(diagnostics))
     return bound
+
+
+def expand(pipeline: Pipeline, document: Document, environ: Mapping[str, str]) -> Pipeline:
+    """Return the pipeline with its cells and the nodes of other pipelines, as far as defaults tell them, not bound."""
+    pipeline = expand_matrix(pipeline, document, default_names(pipeline, environ))
+    other = {
+        body: expand(included, document.others[included.file], environ) for body, included in pipeline.included.items()
+    }
+    made = {spec.id: other[spec.body] for spec in pipeline.nodes.values() if includes(spec)}
+    return expand_included(pipeline, made, lambda spec, what, hint: None)
+
+
+def secrets_of(pipeline: Pipeline) -> tuple[str, ...]:
+    """Return the names of the variables with secrets, also of the pipelines in other files."""
+    others = [name for other in pipeline.included.values() for name in secrets_of(other)]
+    return tuple(dict.fromkeys([*pipeline.secrets, *others]))
+
+
+def _each_once(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Return the problems by place and message: a default is evaluated for each node, others for each cell."""
+    first = {(found.span, found.message): found for found in reversed(diagnostics)}
+    return list(reversed(first.values()))
+
+
+def _spans(pipeline: Pipeline, document: Document) -> Callable[..., SourceSpan]:
+    """Return the function from the path of a value of a node, of any file of the pipeline, to its span."""
+    by_name = {spec.declared: spec for spec in pipeline.nodes.values()}
+
+    def span(section: str, node: str, *path: str | int) -> SourceSpan:
+        spec = by_name[node]
+        return document.others.get(spec.source.file, document).span(section, spec.local_name, *path)
+
+    return span
+
+
+@frozen
+class _Run:
+    """What the files of a pipeline are bound with."""
+
+    environ: Mapping[str, str]
+    run_id: str
+    on_run: Callable[[], object]
+    to_run: bool
+
+    def bound(
+        self,
+        pipeline: Pipeline,
+        document: Document,
+        params: Mapping[str, Any],
+        env: Mapping[str, str] = NOTHING,
+        redacted_env: Mapping[str, str] = NOTHING,
+    ) -> Pipeline:
+        """Return the pipeline of one file with its expressions evaluated, and the nodes of others in it.
+
+        `env` is that of the including file, which wins. Raises SpecError.
+        """
+        diagnostics: list[Diagnostic] = []
+        run = {"id": self.run_id, "name": pipeline.name, "folder": pipeline.folder}
+        # Expressions do not see secrets in `env`: their results may end up in cache keys and file names.
+        secrets = {name: self.environ[name] if self.to_run else MASK for name in pipeline.secrets}
+        around = {key: value for key, value in {**self.environ, **env}.items() if key not in redacted_env}
+        visible = {key: value for key, value in around.items() if key not in secrets}
+        names: Names = {"params": params, "env": visible, "run": run}
+        functions = FunctionLookup(Path(pipeline.folder))
+        binder = _Binder(document, diagnostics, names, functions, secrets, self.on_run)
+        own, redacted = binder.variables(pipeline.env, lambda key: ("env", key))
+        env = {**own, **env}
+        redacted = {**{key: value for key, value in redacted.items() if env[key] == own[key]}, **redacted_env}
+        visible = {k: v for k, v in {**visible, **env}.items() if k not in secrets and k not in redacted}
+        binder.names = {**names, "env": visible}
+        if diagnostics and pipeline.axes:
+            raise SpecError(diagnostics)
+        pipeline = expand_matrix(pipeline, document, binder.names)
+        binder.cells = MatrixNames(pipeline.axes)
+        nodes = {name: binder.node(spec) for name, spec in pipeline.nodes.items()}
+        bound = replace(pipeline, env=env, nodes=nodes, redacted_env=redacted, values=params)
+        on_failure, finally_ = (
+            {name: binder.node(spec) for name, spec in section.items()}
+            for section in (pipeline.on_failure, pipeline.finally_)
+        )
+        bound = replace(bound, on_failure=on_failure, finally_=finally_)
+        if pipeline.included and not diagnostics:
+            bound = self.with_included(bound, document, binder)
+        if diagnostics:
+            raise SpecError(_each_once(diagnostics))
+        return bound
+
+    def with_included(self, pipeline: Pipeline, document: Document, binder: _Binder) -> Pipeline:
+        """Return the pipeline with the nodes of those that its nodes name, each bound with the values given to it."""
+        made: dict[str, Pipeline] = {}
+        for spec in filter(includes, pipeline.nodes.values()):
+            other = pipeline.included[spec.body]
+            before = len(binder.diagnostics)
+            for name, value in spec.with_.items():
+                if wrong := value_problem(spec, other, name, value):
+                    binder.report(document.span("nodes", spec.declared, "with", name), *wrong)
+            of = document.others[other.file]
+            binder.diagnostics += _missing_secrets(other, of, self.environ) if self.to_run else ()
+            if len(binder.diagnostics) > before:
+                continue
+            params = {name: param.default for name, param in other.params.items()} | dict(spec.with_)
+            try:
+                made[spec.id] = self.bound(other, of, params, pipeline.env, pipeline.redacted_env)
+            except SpecError as error:
+                binder.diagnostics += error.diagnostics
+        if binder.diagnostics:
+            return pipeline
+        env, redacted = dict(pipeline.env), dict(pipeline.redacted_env)
+        for id, other in made.items():
+            for key, value in other.env.items():
+                if env.setdefault(key, value) != value:
+                    of = document.others[other.file]
+                    what = f"'{key}' has another value in '{ellipsize(id)}' than elsewhere, and a process has one"
+                    hint = f"set it in 'env' of {Path(pipeline.file).name}, or in 'env' of nodes"
+                    binder.report(of.span("env", key), what, hint)
+            redacted |= {key: text for key, text in other.redacted_env.items() if key not in pipeline.env}
+
+        def report(spec: NodeSpec, what: str, hint: str) -> None:
+            binder.report(document.span("nodes", spec.declared, spec.kind), what, hint)
+
+        return expand_included(replace(pipeline, env=env, redacted_env=redacted), made, report)
 
 
 @mutable
@@ -136,7 +243,7 @@ class _Binder:
         if body is spec.body and not env and not with_ and not files and not settings and if_ is spec.if_:
             return spec
         bound = replace(spec, body=body, env=env, with_=with_, redacted_env=redacted, files=files, if_=if_, **settings)
-        if kind.is_template and len(self.diagnostics) == before:
+        if kind.is_template and body and len(self.diagnostics) == before:
             # The loader could not check a file ending or an option that an expression produces.
             for found in kind.check(bound, self.functions):
                 self.report(self.document.span(*path, *found.path), found.message, found.hint)

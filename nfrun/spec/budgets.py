@@ -74,7 +74,7 @@ def check_amounts(
     """Yield what is wrong with the amounts that nodes take: the path, the message, the hint, and whether at the key."""
     for spec in nodes.values():
         for name, amount in spec.amounts.items():
-            path = setting_path(document.root, (spec.section, spec.declared), ("resources", name))
+            path = setting_path(document.root, (spec.section, spec.local_name), ("resources", name))
             budget = budgets.get(name)
             if budget is None and name != _MEMORY:
                 yield path, f"there is no budget for '{ellipsize(name)}'", _no_budget(name, amount, budgets), True

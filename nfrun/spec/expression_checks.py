@@ -17,6 +17,7 @@ from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
 from nfrun.core.text import ellipsize
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
+from nfrun.spec.inputs import as_of_node
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes
 from nfrun.spec.profiles import inside_profile
 from nfrun.spec.settings import WITH_EXPRESSIONS
@@ -61,7 +62,7 @@ def check_expressions(
     for path, value in _strings(root):
         if any(path[:i] in broken for i in range(1, len(path))) or str(path[0]).startswith("x-"):
             continue
-        for diagnostic in islice(_check_string(inside_profile(path), value, names), _MAX_DIAGNOSTICS):
+        for diagnostic in islice(_check_string(as_of_node(inside_profile(path)), value, names), _MAX_DIAGNOSTICS):
             is_whole = diagnostic.name == "matrix"  # the caret of other messages about axes is under whole values, too
             where = (
                 document.span(*path) if is_whole else document.span_within(path, diagnostic.start, diagnostic.length)

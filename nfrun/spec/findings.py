@@ -6,6 +6,7 @@ from dataclasses import field
 from pathlib import Path
 
 from nfrun.core.errors import Diagnostic, SourceSpan
+from nfrun.core.pipeline import OutputId
 from nfrun.core.values import mutable
 from nfrun.yaml.document import Document, Keys
 
@@ -15,7 +16,8 @@ class Findings:
     """The problems found in a document so far. Checks go on after a problem, without the values that have one.
 
     `warnings` prevent nothing. `wrong` holds the paths of problems, `bad` these and all paths above them. `unclear`
-    holds the nodes with an unknown key: a key that seems to be missing there may only be misspelt.
+    holds the nodes with an unknown key: a key that seems to be missing there may only be misspelt. `of_cells` are the
+    outputs of sub-pipelines that are there for each cell of a node.
     """
 
     document: Document
@@ -24,6 +26,7 @@ class Findings:
     wrong: set[Keys] = field(default_factory=set)
     bad: set[Keys] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
+    of_cells: set[OutputId] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:

@@ -16,26 +16,29 @@ from typing import Any
 from nfrun.code.distributions import Distributions, normalized
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.budgets import Budget
-from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Gather, Input, NodeSpec, OutputId, Param, Pipeline
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, Pipeline
 from nfrun.core.text import ellipsize
 from nfrun.core.values import mutable
 from nfrun.nodes.base import Kind
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.conditions import check_condition
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
+from nfrun.spec.included_files import Including, documents_of, read_included, with_place
+from nfrun.spec.inputs import with_inputs
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
+from nfrun.spec.node_names import check_names, output_names
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.profiles import check_profiles, with_profile
 from nfrun.spec.references import (
     input_refs,
     items,
-    parse_reference,
+    long_input,
     report_cycles,
     resolve_last_references,
     resolve_references,
@@ -47,32 +50,49 @@ from nfrun.spec.suggestions import LAST_KINDS, LAST_SETTINGS, SETTINGS, means_ki
 from nfrun.system.runtime import gc_paused
 from nfrun.yaml.document import Document, Keys, load
 
-_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
-
 
 def read_pipeline(
     path: str | os.PathLike[str],
     functions: FunctionLookup | None = None,
     on_warning: Callable[[Diagnostic], object] | None = None,
     profile: str = "",
+    given: Mapping[str, str] = NOTHING,
 ) -> tuple[Pipeline, Document]:
     """Return the pipeline in the file, its expressions not yet evaluated, and the YAML document.
 
-    `functions` looks up functions beside the file. `profile` is laid over the file. With `on_warning`, also makes the
-    checks that take longer, and passes their warnings. Raises SpecError with every problem of the file, in file order.
+    `functions` looks up functions beside the file. `profile` is laid over the file, and `given` has
+    files for its inputs. With `on_warning`, also makes the checks that take longer, and passes their warnings. Raises
+    SpecError with every problem of the file and of those that its nodes name, in file order.
     """
-    folder = Path(path).absolute().parent
+    warnings: list[Diagnostic] = []
+    including = Including(((os.path.realpath(path), Path(path).name),))
+    lookup = functions or FunctionLookup(Path(path).absolute().parent)
     with gc_paused():
-        document = load(path)
-        functions = functions or FunctionLookup(folder)
-        reader = _Reader(document, functions=functions, thorough=on_warning is not None, profile=profile)
-        pipeline = reader.read(folder)
+        reader = _Reader(
+            load(path),
+            functions=lookup,
+            thorough=on_warning is not None,
+            profile=profile,
+            given=given,
+            including=including,
+            warnings=warnings,
+        )
+        pipeline, document = _read(reader)
+    for warning in warnings if on_warning is not None else ():
+        on_warning(warning)  # type: ignore[misc]
+    return pipeline, document
+
+
+def _read(reader: _Reader) -> tuple[Pipeline, Document]:
+    """Return the pipeline of a reader and its document. Raises SpecError."""
+    file = reader.document.file
+    pipeline = reader.read(Path(file).absolute().parent)
     if reader.diagnostics or pipeline is None:
         # Drop duplicates: a problem in an anchor is found at every alias too, one in a default at every node.
-        raise SpecError(sorted(dict.fromkeys(reader.diagnostics), key=lambda p: (p.span.line, p.span.column)))
-    if on_warning is not None:
-        for warning in reader.warnings:
-            on_warning(warning)
+        ordered = sorted(
+            dict.fromkeys(reader.diagnostics), key=lambda p: (p.span.file != file, p.span.line, p.span.column)
+        )
+        raise SpecError(ordered)
     return pipeline, reader.document
 
 
@@ -86,6 +106,8 @@ class _Reader(Findings):
     functions: FunctionLookup = field(kw_only=True)
     thorough: bool = False
     profile: str = ""
+    given: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    including: Including = field(default_factory=Including)
     owners: Mapping[str, Kind] = field(default_factory=lambda: {key: k for k in KINDS.values() for key in k.settings})
     distributions: Distributions = field(default_factory=Distributions)
     axes: DeclaredAxes = NO_AXES
@@ -100,12 +122,16 @@ class _Reader(Findings):
         if self.profile:
             self.document = with_profile(self, self.profile)
         root = self.document.root
+        check_names(self, {section: self.mapping(root, section) for section in ("inputs", "nodes", *LAST_SECTIONS)})
+        self.document = with_inputs(self, self.given)
+        root = self.document.root
         bodies = self.mapping(root, "nodes")
-        self.names({section: self.mapping(root, section) for section in ("nodes", *LAST_SECTIONS)})
         params = {name: self.param(name, value) for name, value in self.mapping(root, "params").items()}
         defaults = self.mapping(root, "defaults")
         nodes = {name: self.node(name, body, defaults) for name, body in bodies.items() if isinstance(body, dict)}
         read_body_files(self, nodes, folder)
+        included = read_included(self, nodes, self.including, self.read_other)
+        self.document = replace(self.document, others=documents_of(included.values()))
         resolve_references(self, nodes)
         match_inputs(
             self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
@@ -113,7 +139,8 @@ class _Reader(Findings):
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
         budgets = read_budgets(self)
-        self.amounts(nodes, budgets)
+        if len(self.including.chain) == 1:  # budgets count in the file that is run only
+            self.amounts(nodes, budgets)
         last = {section: self.last_nodes(section, defaults, nodes) for section in LAST_SECTIONS}
         self.files(nodes, params, folder)
         name = str(root.get("name", Path(self.document.file).stem))
@@ -138,7 +165,25 @@ class _Reader(Findings):
             jobs=root.get("jobs"),
             work=root.get("work", ""),
             budgets=budgets,
+            inputs=tuple(self.mapping(root, "inputs")),
+            included={body: other for body, (other, _) in included.items()},
         )
+
+    def read_other(
+        self, file: Path, shown: str, including: Including, included: tuple[SourceSpan, ...]
+    ) -> tuple[Pipeline, Document]:
+        """Return the pipeline in a file that a node of this one names, and its document. Raises SpecError."""
+        try:
+            reader = _Reader(
+                replace(load(file, shown), included=included),
+                functions=self.functions,
+                thorough=self.thorough,
+                including=including,
+                warnings=self.warnings,
+            )
+            return _read(reader)
+        except SpecError as error:
+            raise with_place(error, included) from None
 
     def mapping(self, value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         """Return the mapping under `key`, {} if there is none or it is not a mapping (then a schema problem)."""
@@ -160,20 +205,6 @@ class _Reader(Findings):
                 self.diagnostics.append(diagnostic)
             told.add(path)
             self.mark_wrong(path)
-
-    def names(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
-        """Reject node names that differ only in case, or not at all, and names of Windows devices."""
-        seen: dict[str, tuple[str, str]] = {}
-        for place in ((section, name) for section, nodes in sections.items() for name in nodes):
-            name, first = place[1], seen.setdefault(place[1].lower(), place)
-            line = "" if first == place else f"(line {self.document.key_span(*first).line})"
-            if first[1] != name:
-                what = f"'{ellipsize(name)}' differs from '{ellipsize(first[1])}' {line} only in case"
-                self.report(place, what, "files would clash on some systems: rename one", at_key=True)
-            elif first != place:
-                self.report(place, f"there is a node '{ellipsize(name)}' already {line}", "rename one", at_key=True)
-            if name.lower() in _DEVICES:
-                self.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
     def param(self, name: str, value: Any) -> Param:
         param = param_of(name, value)
@@ -221,7 +252,7 @@ class _Reader(Findings):
             body=str(merged.get(kind, "")),
             inputs=inputs,
             with_=with_,
-            outputs=self.output_names(path, merged.get("outputs", [])),
+            outputs=output_names(self, path, merged.get("outputs", [])),
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
             env={
                 key: env_text(value)
@@ -262,12 +293,12 @@ class _Reader(Findings):
 
     def kind(self, path: Keys, name: str, body: Mapping[str, Any]) -> str:
         """Return the kind key of a node, "" if it has none or several."""
-        kinds = [key for key in body if key in KINDS]
+        kinds = [key for key in body if key in KINDS and KINDS[key].is_written]
         if len(kinds) > 1:
             what = f"node '{ellipsize(name)}' has {len(kinds)} kinds: {', '.join(kinds)}"
             self.report((*path, kinds[1]), what, "a node is one of them; make it several nodes", at_key=True)
         elif not kinds and not any(means_kind(key) for key in body if key not in node_keys()):
-            hint = f"give it one of {', '.join(KINDS if path[0] == 'nodes' else LAST_KINDS)}"
+            hint = f"give it one of {', '.join(written_kinds() if path[0] == 'nodes' else LAST_KINDS)}"
             self.report(path, f"node '{ellipsize(name)}' has no kind", hint, at_key=True)
         return kinds[0] if len(kinds) == 1 else ""
 
@@ -278,14 +309,6 @@ class _Reader(Findings):
                 usual = (f"only a '{owner.name}' node has '{key}'", "remove it")
                 what, hint = owner.misplaced_settings.get(key, usual)
                 self.report((*path, key), what, KINDS[kind].setting_hints.get(key, hint), at_key=True)
-
-    def output_names(self, path: Keys, names: list[str]) -> tuple[str, ...]:
-        seen: dict[str, str] = {}
-        for i, name in enumerate(names):
-            if seen.setdefault(name.lower(), name) != name:
-                what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
-                self.report((*path, "outputs", i), what, "files would clash on some systems: rename one")
-        return tuple(names)
 
     def packages(self, path: Keys, names: list[str]) -> Iterator[str]:
         """Yield the packages of a node. Rejects those in editable mode, and names given twice."""
@@ -317,24 +340,13 @@ class _Reader(Findings):
                 self.report(where, f"'{ellipsize(name)}' cannot be the name of an input", hint)
             seen.add(name)
             long = value[name] if isinstance(value, dict) else None
-            yield Input(name, ref) if not isinstance(long, dict) else self.long_input(name, ref, long)
-
-    def long_input(self, name: str, ref: OutputId, form: Mapping[str, Any]) -> Input:
-        """Return the input that a mapping with `from` describes."""
-        return Input(
-            name,
-            ref,
-            alternative=parse_reference(form["else"]) if "else" in form else None,
-            optional=form.get("optional", False),
-            gather=Gather(form["gather"], (), {}) if "gather" in form else None,
-            where=form.get("where", NOTHING),
-        )
+            yield Input(name, ref) if not isinstance(long, dict) else long_input(name, ref, long)
 
     def kinds(self, nodes: Mapping[str, NodeSpec], names: Sequence[str]) -> None:
         """Run the checks of each node's kind. `names` are those of all nodes."""
         for name, spec in nodes.items():
             path: Keys = (spec.section, name)
-            if not spec.kind or (*path, spec.kind) in self.bad:
+            if not spec.kind or not spec.body or (*path, spec.kind) in self.bad:
                 continue
             wrong = [key for key in ("inputs", "with", "outputs") if (*path, key) in self.bad]
             kind = KINDS[spec.kind]

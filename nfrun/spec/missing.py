@@ -23,18 +23,19 @@ def missing(pipeline: Pipeline, document: Document, functions: FunctionLookup) -
 
     `validate` warns of these; before a run they are errors. Files that a node before may write need not be there.
     """
-    folder, distributions = Path(pipeline.folder), Distributions()
+    folder, distributions, top = Path(pipeline.folder), Distributions(), document
     for spec in (*pipeline.nodes.values(), *pipeline.last_nodes.values()):
+        document = top.others.get(spec.source.file, top)
         if spec.files:
-            steps = {text: step for step, text in items(document.root["nodes"][spec.declared]["files"])}
+            steps = {text: step for step, text in items(document.root["nodes"][spec.local_name]["files"])}
             for entry, what, hint in missing_files(spec, pipeline.nodes, folder):
-                span = document.span("nodes", spec.declared, "files", *steps.get(entry, ()))
+                span = document.span("nodes", spec.local_name, "files", *steps.get(entry, ()))
                 yield Diagnostic(span, ellipsize(what, 200), hint)
         if spec.packages:
             yield from _missing_packages(spec, document, distributions)
         may_appear = partial(is_written_before, spec=spec, nodes=pipeline.nodes, base=folder)
-        for found in KINDS[spec.kind].missing(spec, functions, may_appear):
-            span = (document.key_span if found.at_key else document.span)(spec.section, spec.declared, *found.path)
+        for found in KINDS[spec.kind].missing(spec, functions, may_appear) if spec.body else ():
+            span = (document.key_span if found.at_key else document.span)(spec.section, spec.local_name, *found.path)
             yield Diagnostic(span, found.message, found.hint)
 
 
@@ -43,5 +44,5 @@ def _missing_packages(spec: NodeSpec, document: Document, distributions: Distrib
         if distributions.version(name) is None:
             guess = closest_match(name, distributions.names())
             hint = install_hint(name) or (f"did you mean '{guess}'?" if guess else "install it, or remove it here")
-            span = document.span("nodes", spec.declared, "packages", i)
+            span = document.span("nodes", spec.local_name, "packages", i)
             yield Diagnostic(span, f"no package '{ellipsize(name)}' is installed", hint)

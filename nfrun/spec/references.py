@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nfrun.core.pipeline import NodeSpec, OutputId
+from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.findings import Findings
+from nfrun.spec.subpipelines import includes
 from nfrun.spec.suggestions import FILE_HINTS, looks_like_file
 from nfrun.yaml.document import Keys, entries
 
@@ -46,10 +47,22 @@ def input_refs(value: Any) -> Iterator[tuple[Keys, str, OutputId]]:
             yield step, str(step[0]) if isinstance(value, dict) else ref.name or ref.node, ref
 
 
+def long_input(name: str, ref: OutputId, form: Mapping[str, Any]) -> Input:
+    """Return the input that a mapping with `from` describes."""
+    return Input(
+        name,
+        ref,
+        alternative=parse_reference(form["else"]) if "else" in form else None,
+        optional=form.get("optional", False),
+        gather=Gather(form["gather"], (), {}) if "gather" in form else None,
+        where=form.get("where", NOTHING),
+    )
+
+
 def resolve_references(found: Findings, nodes: dict[str, NodeSpec]) -> None:
     """Check every reference. Replaces the name of a node that has one named output by that output's id."""
     bodies = found.document.root.get("nodes")
-    one = {name for name, spec in nodes.items() if not spec.outputs}
+    one = {name for name, spec in nodes.items() if not spec.outputs and not includes(spec)}
     for name, spec in list(nodes.items()):
         # Most nodes end here. The full check of every reference of 100,000 nodes takes a second.
         if not spec.needs and all(
@@ -145,6 +158,13 @@ def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
     if node not in nodes or node in found.unclear or ("nodes", node, "outputs") in found.bad:
         return ref  # the problem of that node is reported already, so accept the input
     named = nodes[node].outputs
+    other = f"'{nodes[node].body}'" if includes(nodes[node]) else f"node '{node}'"
+    if includes(nodes[node]) and not named:
+        found.report(path, f"{other} has no outputs", "name in it what others may read: outputs: {name: node}")
+        return None
+    if OutputId(node, ref.name or named[0] if named else "") in found.of_cells:
+        found.report(path, f"{other} has this output for each of its cells", "gather them there, and show that")
+        return None
     if not ref.name and len(named) > 1:
         listed = " or ".join(f"'{node}.{n}'" for n in named[:5])
         found.report(path, f"node '{node}' has {len(named)} outputs", f"say which: {listed}")
@@ -153,7 +173,7 @@ def _resolve(found: Findings, name: str, ref: OutputId, nodes: Mapping[str, Node
         guess = closest_match(ref.name, named)
         hint = f"did you mean '{node}.{guess or named[0]}'?" if named and (guess or len(named) == 1) else ""
         hint = hint or (f"there is {_listed(f'{node}.{n}' for n in named)}" if named else f"did you mean '{node}'?")
-        found.report(path, f"node '{node}' has no output '{ellipsize(ref.name)}'", hint)
+        found.report(path, f"{other} has no output '{ellipsize(ref.name)}'", hint)
         return None
     return OutputId(node, named[0]) if named and not ref.name else ref
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SpecError
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.core.values import frozen
 from nfrun.logs.redaction import Redactor
-from nfrun.spec.binder import bind
+from nfrun.spec.binder import bind, expand, secrets_of
 from nfrun.spec.budgets import check_amounts, with_memory
 from nfrun.spec.loader import read_pipeline
-from nfrun.spec.matrix.resolution import expand_matrix
 from nfrun.spec.missing import missing
-from nfrun.spec.parameters import default_names, read_params_file
+from nfrun.spec.parameters import read_params_file
 from nfrun.spec.profiles import VARIABLE
+from nfrun.yaml.document import Document
 
 
 @frozen
@@ -41,6 +41,7 @@ def resolve(
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
     profile: str | None = None,
+    inputs: Mapping[str, str] = NOTHING,
 ) -> Resolved:
     """Read, check and bind the pipeline in `file`.
 
@@ -52,8 +53,8 @@ def resolve(
     `params_file`, binding, looking for what nodes need.
     """
     functions = FunctionLookup(file.absolute().parent)
-    pipeline, document = read_pipeline(file, functions, profile=profile or environ.get(VARIABLE, ""))
-    redactor = Redactor(environ[name] for name in pipeline.secrets if name in environ)
+    pipeline, document = read_pipeline(file, functions, profile=profile or environ.get(VARIABLE, ""), given=inputs)
+    redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)
     uses_run: list[bool] = []
     if given is not None:
@@ -69,12 +70,22 @@ def resolve(
             to_run=to_run,
         )
     else:
-        pipeline = expand_matrix(pipeline, document, default_names(pipeline, environ))
+        pipeline = expand(pipeline, document, environ)
     pipeline = with_memory(pipeline)
-    if refused := list(check_amounts(pipeline.nodes, pipeline.budgets, document)):
-        spans = (document.key_span, document.span)
-        found = [Diagnostic(spans[not at_key](*path), what, hint) for path, what, hint, at_key in refused]
-        raise SpecError(list(dict.fromkeys(found)))
+    if refused := list(dict.fromkeys(_refused_amounts(pipeline, document))):
+        raise SpecError(refused)
     if absent := list(missing(pipeline, document, functions)):
         raise SpecError(absent)
     return Resolved(pipeline, redactor, uses_run=bool(uses_run))
+
+
+def _refused_amounts(pipeline: Pipeline, document: Document) -> Iterator[Diagnostic]:
+    """Yield what is wrong with the amounts that nodes take of the budgets, in all files of the pipeline."""
+    nodes: dict[str, dict[str, NodeSpec]] = {}
+    for name, spec in pipeline.nodes.items():
+        if spec.amounts:
+            nodes.setdefault(spec.source.file, {})[name] = spec
+    for file, specs in nodes.items():
+        own = document.others.get(file, document)
+        for path, what, hint, at_key in check_amounts(specs, pipeline.budgets, own):
+            yield Diagnostic((own.key_span if at_key else own.span)(*path), what, hint)

@@ -20,7 +20,7 @@ from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import frozen
 from nfrun.nodes.base import Kind
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import written_kinds
 from nfrun.spec import suggestions
 from nfrun.spec.parameters import env_text
 from nfrun.spec.settings import WITH_EXPRESSIONS
@@ -60,7 +60,7 @@ def schema_text() -> str:
 
     This is the text of `pipeline.schema.json` unless kinds are registered that are not in it.
     """
-    return _schema_with(*KINDS.values())
+    return _schema_with(*written_kinds().values())
 
 
 @cache

@@ -11,13 +11,13 @@ from typing import Any
 
 from nfrun.core.pipeline import LAST_SECTIONS
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.tables.formats import format_of
 from nfrun.yaml.document import Keys
 
 # For each word of nfrun, the words that other tools use for it. Kinds of node have theirs in `Kind.synonyms`.
 _SYNONYMS = {
-    "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops", "pipeline"),
+    "nodes": ("steps", "tasks", "jobs", "stages", "models", "flow", "dag", "ops"),
     "needs": ("depends_on", "depends", "dependencies", "dependency", "requires", "after", "upstream", "wait_for"),
     "inputs": ("input", "in"),
     "outputs": ("output", "outs", "out", "returns", "artifacts"),
@@ -57,7 +57,7 @@ _SYNONYMS = {
     "object": ("dict", "map", "mapping"),
 }
 
-_LATER = (*("include", "schema", "checks", "tests", "model", "http", "pipeline", "use", "dask"),)
+_LATER = (*("include", "schema", "checks", "tests", "model", "http", "use", "dask"),)
 KEYS = {
     **dict.fromkeys(_LATER, "nfrun cannot do that yet"),
     **dict.fromkeys(
@@ -87,7 +87,7 @@ KEYS = {
         ),
         "'resources' limits what runs at once: {api: 4} or {api: 50/s} at the top, and {api: 1} in a node",
     ),
-    "uses": "a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run",
+    "uses": "another pipeline is 'pipeline: other.yaml'; of actions there is none",
     "deps": "did you mean 'files'? nodes that it waits for go under 'needs'",
     **dict.fromkeys(("image", "container", "docker"), "nfrun starts no containers; a 'run' node can call docker run"),
     "trigger_rule": "an input says what happens without it: 'else' or 'optional'; what runs in any case stands under "
@@ -110,14 +110,14 @@ KEYS = {
     "if": "a node says it",
     "required": "a parameter without a default must be given",
     "version": "files of nfrun have no version",
-    **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(KINDS)}"),
+    **dict.fromkeys(("kind", "type", "operator", "task"), f"the kind is a key: {', '.join(written_kinds())}"),
     "stage": "stages follow from 'inputs' and 'needs'",
 }
 # What nodes can have that run when all others have ended.
 LAST_KINDS = [name for name, kind in KINDS.items() if kind.may_run_last]
 LAST_SETTINGS = ("if", "continue_on_error", "format", "retries", "timeout", "env", "description")
 _NOT_LAST = {
-    **dict.fromkeys(KINDS, f"only {' and '.join(LAST_KINDS)} nodes run at the end"),
+    **dict.fromkeys(written_kinds(), f"only {' and '.join(LAST_KINDS)} nodes run at the end"),
     "needs": "it runs when all else has ended, beside the others of its section",
     "outputs": "nobody can read it: let it write a file",
     "matrix": "it runs once",
@@ -127,9 +127,9 @@ _NOT_LAST = {
     "executor": "it runs on a thread or is a process of its own",
 }
 _AT_THE_END = frozenset(word for key in ("on_failure", "finally") for word in (key, *_SYNONYMS[key]))
-_GRAPH = ("nodes", "matrix", "inputs", "outputs", *LAST_SECTIONS, *KINDS)
+_GRAPH = ("nodes", "matrix", "inputs", "outputs", *LAST_SECTIONS, *written_kinds())
 _DEFAULTS = ("retries", "timeout", "executor", "cache", "continue_on_error", "resources", "format", "tags")
-_KIND_LATER = ("model", "http", "pipeline", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
+_KIND_LATER = ("model", "http", "use", "uses", "image", "container", "docker", "task", "operator", "kind")
 
 # What to do instead of naming a file here.
 FILE_HINTS = {
@@ -155,8 +155,10 @@ _THINGS = {
 
 def node_keys() -> list[str]:
     """Return the keys that a node may have: a kind, what all nodes have, and settings of single kinds."""
-    of_kinds = [key for kind in KINDS.values() for key in kind.settings]
-    return list(dict.fromkeys([*KINDS, "inputs", "with", "outputs", "needs", "files", "matrix", *SETTINGS, *of_kinds]))
+    of_kinds = [key for kind in written_kinds().values() for key in kind.settings]
+    return list(
+        dict.fromkeys([*written_kinds(), "inputs", "with", "outputs", "needs", "files", "matrix", *SETTINGS, *of_kinds])
+    )
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
@@ -168,7 +170,7 @@ def meant(word: str, known: Iterable[str]) -> str | None:
 
 def means_kind(key: str) -> bool:
     """Whether an unknown key of a node was probably meant as its kind."""
-    return key in _KIND_LATER or meant(key, node_keys()) in KINDS
+    return key in _KIND_LATER or meant(key, node_keys()) in written_kinds()
 
 
 def name_of(path: Keys) -> str:
@@ -218,7 +220,7 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
         return f"write a space after the ':', as in '{word}: {ellipsize(rest.strip() or '…')}'"
     if guess := meant(key, known):
         return f"did you mean '{guess}'?"
-    if not path and isinstance(value, dict) and any(kind in value for kind in KINDS):
+    if not path and isinstance(value, dict) and any(kind in value for kind in written_kinds()):
         return "if this is a node, indent it below 'nodes'"
     return f"there is {', '.join(known)}"
 
@@ -309,7 +311,9 @@ def is_node_key(path: Keys) -> bool:
 def is_stray_node(path: Keys, value: Mapping[str, Any], key: str) -> bool:
     """Whether `key` is a node at the top level of a file that has no 'nodes'."""
     body = value[key]
-    return not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in KINDS)
+    return (
+        not path and "nodes" not in value and isinstance(body, dict) and any(kind in body for kind in written_kinds())
+    )
 
 
 def _flow(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nfrun.code.function_lookup import FunctionLookup
@@ -12,6 +12,7 @@ from nfrun.spec.loader import read_pipeline
 from nfrun.spec.matrix.resolution import matrix_problems
 from nfrun.spec.missing import missing
 from nfrun.spec.pipeline_warnings import code_warnings, warnings_of
+from nfrun.yaml.document import Document
 
 
 def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pipeline:
@@ -19,13 +20,24 @@ def validate_file(file: Path, on_warning: Callable[[Diagnostic], object]) -> Pip
     functions = FunctionLookup(file.absolute().parent)
     found: list[Diagnostic] = []
     pipeline, document = read_pipeline(file, functions, found.append)
-    found += matrix_problems(pipeline, document)
-    found += [*missing(pipeline, document, functions), *warnings_of(pipeline)]
-    told = {warning.message for warning in found}
-    for warning in code_warnings(pipeline):
-        if warning.message not in told:  # an import is one mistake, however many nodes reach it
-            found.append(warning)
-            told.add(warning.message)
-    for warning in found:
+    for one, its in _with_included(pipeline, document):
+        found += matrix_problems(one, its)
+        found += [*missing(one, its, functions), *warnings_of(one)]
+        told = {warning.message for warning in found}
+        for warning in code_warnings(one):
+            if warning.message not in told:  # an import is one mistake, however many nodes reach it
+                found.append(warning)
+                told.add(warning.message)
+    for warning in dict.fromkeys(found):
         on_warning(warning)
     return pipeline
+
+
+def _with_included(pipeline: Pipeline, document: Document) -> Iterator[tuple[Pipeline, Document]]:
+    """Yield the pipeline and all that it includes, each file once."""
+    left, seen = [pipeline], {pipeline.file}
+    for one in left:
+        yield one, document.others.get(one.file, document)
+        new = [other for other in one.included.values() if other.file not in seen]
+        seen.update(other.file for other in new)
+        left += new

@@ -13,6 +13,7 @@ import pyarrow as pa
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
+from nfrun.core.text import file_stem
 from nfrun.core.values import frozen, mutable
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
@@ -43,7 +44,7 @@ class StoredOutput:
 
 def output_path(folder: Path, output: str, attempt: int) -> str:
     """Return the path of an output's Arrow file in the folder of its run: `<folder>/<output>.<attempt>.arrow`."""
-    return f"{folder!s}{os.sep}{output}.{attempt}.arrow"
+    return f"{folder!s}{os.sep}{file_stem(output)}.{attempt}.arrow"
 
 
 def in_memory(output: OutputId, attempt: int, value: pa.Table | pa.RecordBatchReader, path: str | None) -> StoredOutput:

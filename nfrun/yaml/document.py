@@ -28,6 +28,8 @@ class Document:
     """A parsed YAML file. `file` is its name in messages; `root` is a dict, list, str, int, float or bool.
 
     `moved` has for values of `root` that the file has elsewhere the path there, by the path in `root`.
+    `others` are the documents of pipelines that nodes name, by their files. `included` are the places that include the
+    file, the nearest first.
     Only messages need spans, and most files cause none: the first request for a span parses a plain file again.
     """
 
@@ -35,6 +37,8 @@ class Document:
     root: Any
     _source: Source = field(repr=False, compare=False)
     moved: Mapping[Keys, Keys] = field(default_factory=dict)
+    others: Mapping[str, Document] = field(default_factory=dict)
+    included: tuple[SourceSpan, ...] = ()
 
     def span(self, *path: str | int) -> SourceSpan:
         """Return the span of the value at `path`, as in `span("nodes", "join", "inputs", 0)`.
@@ -42,11 +46,11 @@ class Document:
         An empty value (`key:`) has the span of its key. A value given by an alias has the span of the alias; the values
         inside it have theirs at the anchor. A path that does not exist gives the span of its last existing step.
         """
-        return self._source.span(self._find(path)[1])
+        return self._placed(self._source.span(self._find(path)[1]))
 
     def key_span(self, *path: str | int) -> SourceSpan:
         """Return the span of the key that the last step of `path` names, of the value if that step is an index."""
-        return self._source.span(self._find(path)[0])
+        return self._placed(self._source.span(self._find(path)[0]))
 
     def span_within(self, path: Keys, start: int, length: int) -> SourceSpan:
         """Return the span of `length` characters from the index `start` in the string at `path`.
@@ -57,17 +61,21 @@ class Document:
         written = self._source.text[offset >> 32 : (offset >> 32) + (offset & LENGTH)]
         place = place_in_scalar(written, value, start, length) if isinstance(value, str) else None
         if place is None:
-            return self._source.span(offset)
-        return self._source.span(((offset >> 32) + place[0]) << 32 | place[1])
+            return self._placed(self._source.span(offset))
+        return self._placed(self._source.span(((offset >> 32) + place[0]) << 32 | place[1]))
 
     def start_of_entry(self, section: str, key: str) -> SourceSpan:
         """Return where the entry `key` of the top-level mapping `section` starts: a span without the line's text.
 
         If its value is a mapping or a list, this takes no second parse of the file.
         """
-        if mark := self._source.marks.get((section, key)):
-            return SourceSpan(self.file, mark.line + 1, mark.column + 1)
+        place = self.moved.get((section, key), (section, key))
+        if mark := self._source.marks.get((str(place[0]), str(place[1]))):
+            return self._placed(SourceSpan(self.file, mark.line + 1, mark.column + 1))
         return replace(self.key_span(section, key), length=1, text="")
+
+    def _placed(self, span: SourceSpan) -> SourceSpan:
+        return replace(span, included=self.included) if self.included else span
 
     def _find(self, path: Keys) -> tuple[Offset, Offset, Any]:
         """Return the offset of the key, that of the value, and the value."""

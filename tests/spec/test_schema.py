@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nfrun.core.errors import SpecError, render_all
-from nfrun.nodes.registry import KINDS
+from nfrun.nodes.registry import written_kinds
 from nfrun.spec import schema
 from nfrun.spec.loader import read_pipeline
 from nfrun.spec.schema import check_setting, schema_text
@@ -49,11 +49,11 @@ p.yaml:5:3: node 'b' is empty
 
 p.yaml:5:3: node 'b' has no kind
     5 |   b: {}
-      |   ^ give it one of python, sql, run, read, write
+      |   ^ give it one of python, sql, run, read, write, pipeline
 
 p.yaml:5:3: node 'b' has no kind
     5 |   b: {description: x}
-      |   ^ give it one of python, sql, run, read, write
+      |   ^ give it one of python, sql, run, read, write, pipeline
 
 p.yaml:5:7: 'command' is not a key of a node
     5 |   b: {command: x}
@@ -75,7 +75,7 @@ p.yaml:5:7: 'RUN' is not a key of a node
 
 p.yaml:5:7: 'uses' is not a key of a node
     5 |   b: {uses: actions/checkout@v4}
-      |       ^^^^ a node cannot be another pipeline or an action yet; a 'run' node can call nfrun run
+      |       ^^^^ another pipeline is 'pipeline: other.yaml'; of actions there is none
 
 p.yaml:5:7: 'model' is not a key of a node
     5 |   b: {model: gpt}
@@ -85,9 +85,9 @@ p.yaml:5:7: 'http' is not a key of a node
     5 |   b: {http: https://x}
       |       ^^^^ nfrun cannot do that yet
 
-p.yaml:5:7: 'pipeline' is not a key of a node
+p.yaml:5:17: there is no file 'x.yaml'
     5 |   b: {pipeline: x.yaml}
-      |       ^^^^^^^^ nfrun cannot do that yet
+      |                 ^^^^^^ did you mean 'p.yaml'?
 
 p.yaml:5:15: node 'b' has 2 kinds: run, python
     5 |   b: {run: x, python: m:f}
@@ -727,14 +727,14 @@ p.yaml:5:15: 'schedule' is not a key of a node
 
 p.yaml:5:15: 'zzz' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |               ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 p.yaml:5:23: 'qqq' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |                       ^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |                       ^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 
 p.yaml:5:15: 'k\u202ey' is not a key of a node
     5 |   b: {run: x, "k\u202ey": 1}
-      |               ^^^^^^^^^^ there is python, sql, run, read, write, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^^^^^^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
 
 p.yaml:1:7: 'name' must be a string, not 3
     1 | name: 3
@@ -790,7 +790,7 @@ p.yaml:1:1: 'schedule' is not a key of a pipeline file
 
 p.yaml:1:1: 'common' is not a key of a pipeline file
     1 | common: {retries: 1}
-      | ^^^^^^ there is name, description, params, secrets, env, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^^^^^ there is name, description, params, secrets, env, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 
 p.yaml:1:1: 'params' is empty
     1 | params:
@@ -982,7 +982,7 @@ p.yaml:1:1: 'b' is not a key of a pipeline file
 
 p.yaml:1:1: '' is not a key of a pipeline file
     1 | '': 1
-      | ^^ there is name, description, params, secrets, env, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
+      | ^^ there is name, description, params, secrets, env, inputs, matrix, resources, defaults, profiles, nodes, on_failure, finally, outputs
 """  # noqa: E501
 
 
@@ -1116,9 +1116,9 @@ def test_examples_are_valid() -> None:
 def test_the_schema_and_the_code_have_the_same_names() -> None:
     node = SCHEMA["$defs"]["node"]["properties"]
     assert set(node) == set(node_keys())
-    for kind in KINDS.values():  # editors read the file, which therefore has the schemas of all kinds
+    for kind in written_kinds().values():  # editors read the file, which therefore has the schemas of all kinds
         assert {key: node[key] for key in (kind.name, *kind.settings)} == {kind.name: kind.schema, **kind.settings}
-    assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(KINDS)}.")
+    assert SCHEMA["properties"]["nodes"]["description"].endswith(f" exactly one of {', '.join(written_kinds())}.")
     assert SCHEMA["$defs"]["format"]["enum"] == list(FORMATS)
     for key, part in SCHEMA["$defs"]["defaults"]["properties"].items():
         assert part == node[key]

@@ -1,0 +1,54 @@
+"""Makes nodes of the inputs at the top of a pipeline file: alone, each reads its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
+from nfrun.core.text import closest_match, ellipsize
+from nfrun.nodes.read import READ
+from nfrun.spec.findings import Findings
+from nfrun.yaml.document import Document, Keys, entries
+
+
+def with_inputs(found: Findings, given: Mapping[str, str]) -> Document:
+    """Return the document of a file with a `read` node for each of its inputs, before the other nodes.
+
+    One that must be given reads no file, \"\". `given` has files to read instead, as absolute paths or URIs. Raises
+    SpecError if there is no such input.
+    """
+    document = found.document
+    inputs = document.root.get("inputs")
+    inputs = inputs if isinstance(inputs, dict) else {}
+    for name in given:
+        if name not in inputs:
+            guess = closest_match(name, inputs)
+            hint = f"did you mean '{guess}'?" if guess else f"its inputs: {', '.join(inputs) or 'none'}"
+            what = f"the pipeline has no input '{ellipsize(name)}'"
+            raise SpecError([Diagnostic(SourceSpan(document.file), what, hint)])
+    if not inputs:
+        return document
+    nodes: dict[str, Any] = {}
+    moved: dict[Keys, Keys] = {}
+    for name, value in inputs.items():
+        if isinstance(value, str | dict) and ("inputs", name) not in found.wrong:
+            body = value if isinstance(value, dict) else {}
+            file = given.get(name, body.get(READ.name, "") if isinstance(value, dict) else value)
+            nodes[name] = {**body, READ.name: file}
+            moved["nodes", name] = ("inputs", name)
+            if READ.name not in body:
+                moved["nodes", name, READ.name] = ("inputs", name)
+            found.bad |= {("nodes", *path[1:]) for path in found.bad if path[:2] == ("inputs", name)}
+            found.wrong |= {("nodes", *path[1:]) for path in found.wrong if path[:2] == ("inputs", name)}
+    own = document.root.get("nodes")
+    root = {**document.root, "nodes": {**nodes, **dict(entries(own) if isinstance(own, dict) else ())}}
+    return replace(document, root=root, moved={**document.moved, **moved})
+
+
+def as_of_node(path: Keys) -> Keys:
+    """Return the path of a value of an input as that in the node that is made of it; other paths as they are."""
+    if path[:1] != ("inputs",):
+        return path
+    return ("nodes", *path[1:]) if len(path) > 2 else ("nodes", *path[1:], READ.name)

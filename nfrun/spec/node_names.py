@@ -1,0 +1,37 @@
+"""Checks that the names of nodes and outputs, and with them those of their files, do not clash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nfrun.core.text import ellipsize
+from nfrun.spec.findings import Findings
+from nfrun.yaml.document import Keys
+
+_DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
+
+
+def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> None:
+    """Reject node names that differ only in case, or not at all, and names of Windows devices."""
+    seen: dict[str, tuple[str, str]] = {}
+    for place in ((section, name) for section, nodes in sections.items() for name in nodes):
+        name, first = place[1], seen.setdefault(place[1].lower(), place)
+        line = "" if first == place else f"(line {found.document.key_span(*first).line})"
+        if first[1] != name:
+            what = f"'{ellipsize(name)}' differs from '{ellipsize(first[1])}' {line} only in case"
+            found.report(place, what, "files would clash on some systems: rename one", at_key=True)
+        elif first != place:
+            found.report(place, f"there is a node '{ellipsize(name)}' already {line}", "rename one", at_key=True)
+        if name.lower() in _DEVICES:
+            found.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
+
+
+def output_names(found: Findings, path: Keys, names: list[str]) -> tuple[str, ...]:
+    """Return the names of the outputs of the node at `path`. Rejects those that differ only in case."""
+    seen: dict[str, str] = {}
+    for i, name in enumerate(names):
+        if seen.setdefault(name.lower(), name) != name:
+            what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
+            found.report((*path, "outputs", i), what, "files would clash on some systems: rename one")
+    return tuple(names)
