@@ -3,7 +3,8 @@
 `run_cache.py` joins the parts for one run. `cache_key.py` computes cache keys, and `remembered_code.py` takes over what
 earlier runs have read of the code for them. `observed_files.py` keeps which files nodes read and wrote in this run, and
 `written_files.py` which they wrote in earlier ones too. Before the run, `reuse_decision.py` compares keys and files
-with those in the journals of earlier runs, and `change_text.py` describes what changed; during the run,
+with those in the journals of earlier runs, `change_text.py` describes what changed, and `selected_inputs.py` finds what
+selected nodes read of the others; during the run,
 `cached_attempts.py` serves the hits, and `outdated_results.py` finds those that were made of a table that is another
 one now. `journal_writer.py` writes into the journal how each node ended.
 
@@ -12,4 +13,5 @@ Other packages use:
 - `change_text`: `entry_changes`
 - `reuse_decision`: `NEVER_FINISHED`, `ReuseDecision`
 - `run_cache`: `forecast`, `RunCache`
+- `selected_inputs`: `plan_without_results`
 """

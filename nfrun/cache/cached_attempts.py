@@ -9,7 +9,7 @@ cannot be found out afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ class CachedAttempts:
     """Serves cache hits, and calls `run_attempt` for all other attempts.
 
     Reused journal entries and file checksums are recorded in `observed`. Without a `history`, pending nodes are misses.
+    Nodes that are `given` have results in earlier runs and are not in this one: nothing makes these again.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class CachedAttempts:
         *,
         history: RunHistory | None,
         decisions: Mapping[str, ReuseDecision],
+        given: Collection[str] = (),
     ) -> None:
         self._run_attempt = run_attempt
         self._nodes = pipeline.nodes
@@ -59,6 +61,7 @@ class CachedAttempts:
         self._keys = keys
         self._history = history
         self._decisions = decisions
+        self._given = given
         self._observed = observed
         self._again: set[str] = set()  # nodes that run again although they have ended
         self._missed: set[str] = set()  # nodes that were looked up, without a result to reuse
@@ -134,6 +137,10 @@ class CachedAttempts:
     def _await(self, start: NodeStarted, lacking: tuple[OutputRef, ...], reason: str) -> Outcome:
         """Return the outcome of an attempt that needs other nodes to run again first, for this reason."""
         for maker in dict.fromkeys(ref.id.node for ref in lacking):
+            if maker in self._given:
+                what = f"a table of '{maker}' was removed, or is out of date, since the run began"
+                failure = Failure(Cause.IO, "", f"{what}: '{maker}' is not selected (--until {start.node})")
+                return Outcome(start.node, start.attempt, failure)
             if maker in self._observed.used:
                 self._observed.made_again[maker] = self._observed.used[maker]
             self._observed.reasons[maker] = reason
@@ -205,18 +212,7 @@ class CachedAttempts:
         for output in outputs:
             shown = output.id in self._shown
             path = table_path(finished.folder, output) if shown or self._store.fsync else None
-            refs[output.id] = OutputRef(
-                output.id,
-                output.rows,
-                output.bytes,
-                output.schema,
-                None if path is None else str(path),
-                output.digest,
-                start.attempt,
-                output.size,
-                output.checksum,
-                output.schema_digest,
-            )
+            refs[output.id] = reused_ref(output, path, start.attempt)
             if path is not None and self._store.fsync:
                 self._sync(path, f"the output '{output.id}' ({output.size:,} bytes)")
         for name in finished.wrote if self._store.fsync else ():
@@ -240,3 +236,19 @@ class CachedAttempts:
                 sync(path.parent.parent)
         except OSError as error:
             raise HandoffError(f"cannot reuse {what}: {error.strerror}", error) from None
+
+
+def reused_ref(output: FinishedOutput, path: Path | None = None, attempt: int = 1) -> OutputRef:
+    """Return the reference to an output of an earlier run. `path` is its file, if it is known already."""
+    return OutputRef(
+        output.id,
+        output.rows,
+        output.bytes,
+        output.schema,
+        None if path is None else str(path),
+        output.digest,
+        attempt,
+        output.size,
+        output.checksum,
+        output.schema_digest,
+    )

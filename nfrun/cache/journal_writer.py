@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, depen
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import (
+    NOT_SELECTED,
     STATUSES,
     AllNodesEnded,
     Event,
@@ -95,6 +96,14 @@ class JournalWriter:
         self.error: Exception | None = None
         self.end: RunFinished | None = None
 
+    def leave_out(self, nodes: Collection[str], results: Mapping[str, FinishedNode]) -> None:
+        """Write no more lines about nodes that are not selected; of some of them, earlier `results` are used.
+
+        Nodes that read files again for others may be among them.
+        """
+        self._status.update(dict.fromkeys(nodes, NOT_SELECTED))
+        self._written_keys.update((name, dependency_digest(end)) for name, end in results.items())
+
     def admit(self, events: list[Event]) -> list[Event]:
         """Write the lines that these events complete. Returns the events that the reporters get now."""
         self._admitted = []
@@ -158,6 +167,9 @@ class JournalWriter:
                 self._fail(error)
 
     def _record(self, event: NodeFinished | OutputPublished | OutputReleased) -> None:
+        if isinstance(event, NodeFinished) and self._status.get(event.node) == NOT_SELECTED:
+            self._admitted.append(event)
+            return
         if isinstance(event, NodeFinished):
             self._ended[event.node] = event
             self._shown_refs |= {ref.id: ref for ref in event.outputs.values() if ref.id in self._shown}
@@ -189,6 +201,7 @@ class JournalWriter:
                         raise LookupError(f"it lacks {', '.join(lacking)}")
                     at, found = time.time(), list(self._status.values())
                     counts = {status: found.count(status) for status in STATUSES}
+                    counts |= {status: found.count(status) for status in (NOT_SELECTED,) if status in found}
                     self._journal.ended(event.status, at=at, duration=event.at, counts=counts, error=event.error)
         except Exception as error:
             self._fail(error)

@@ -36,6 +36,11 @@ class ReuseDecision:
     pending: bool = False
     made_again: FinishedNode | None = None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the node is surely reused, whatever other nodes give."""
+        return self.hit is not None and not self.pending
+
 
 def runs_for_effect(spec: NodeSpec, found: FinishedNode) -> bool:
     """Return whether a node exists for its effect: it gave no output, such as a script that uploads a file.
@@ -53,9 +58,14 @@ def decide_reuse(
     observed: ObservedFiles,
     *,
     force: Collection[str] = (),
+    selected: Collection[str] | None = None,
 ) -> dict[str, ReuseDecision]:
-    """Decide for every node, in the order of the stages, whether it is reused. The nodes in `force` run."""
-    return _ReuseDecider(pipeline, plan, keys, history, observed, force).decide()
+    """Decide for every node, in the order of the stages, whether it is reused. The nodes in `force` run.
+
+    If only some nodes are `selected`, no table of another one is made again. Of the others, the decisions say what they
+    would do if they were selected: only the results of those that are surely reused are those of the present pipeline.
+    """
+    return _ReuseDecider(pipeline, plan, keys, history, observed, force, selected).decide()
 
 
 class _ReuseDecider:
@@ -67,8 +77,10 @@ class _ReuseDecider:
         history: RunHistory,
         observed: ObservedFiles,
         force: Collection[str],
+        selected: Collection[str] | None,
     ) -> None:
         self._nodes = pipeline.nodes
+        self._selected = pipeline.nodes if selected is None else selected
         self._shown = pipeline.outputs
         self._last = pipeline.last_nodes.values()
         self._order = [name for stage in plan.stages for name in stage]
@@ -166,10 +178,11 @@ class _ReuseDecider:
                     left.append(dependent)
 
     def _upstream_reason(self, name: str, runs: str) -> str:
+        what = "which runs" if runs in self._selected else "which is out of date"
         if runs in self._nodes[name].needs:
-            return f"it needs '{runs}', which runs"
+            return f"it needs '{runs}', {what}"
         self._pending.add(name)
-        return f"it reads '{runs}', which runs"
+        return f"it reads '{runs}', {what}"
 
     # -- tables that were removed ------------------------------------------------------------------------------------
 
@@ -178,7 +191,8 @@ class _ReuseDecider:
 
         If a pending node turns out to run, its attempt reports the tables that it lacks, see `cached_attempts.py`.
         """
-        left = [name for name in self._order if name in self._reasons and not self._may_be_hit(name)]
+        runs = [name for name in self._order if name in self._reasons and name in self._selected]
+        left = [name for name in runs if not self._may_be_hit(name)]
         left += [output.node for output in self._shown.values() if self._require_output(output, "the run shows it")]
         left += [
             output.node
@@ -205,7 +219,9 @@ class _ReuseDecider:
         A node that had no such output then would not have it now.
         """
         name = output.node
-        if name in self._reasons or name in self._made_again or self._match[name].output(output) is None:
+        if name not in self._selected or name in self._reasons or name in self._made_again:
+            return False
+        if self._match[name].output(output) is None:
             return False
         if self._history.find_file(self._match[name], output) is not None:
             return False

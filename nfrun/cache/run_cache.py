@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from nfrun.cache.cache_key import CacheKeys
-from nfrun.cache.cached_attempts import CachedAttempts
+from nfrun.cache.cached_attempts import CachedAttempts, reused_ref
 from nfrun.cache.journal_writer import JournalWriter
 from nfrun.cache.observed_files import ObservedFiles
 from nfrun.cache.remembered_code import restore_code, save_code
 from nfrun.cache.reuse_decision import ReuseDecision, decide_reuse
+from nfrun.cache.selected_inputs import SelectedInputs, find_selected_inputs
 from nfrun.core.errors import HandoffError
-from nfrun.core.events import Event, RunFinished
+from nfrun.core.events import NOT_SELECTED, Event, OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.plan import Plan
+from nfrun.core.plan import Plan, selected_plan
 from nfrun.engine.attempt import RunAttempt
 from nfrun.history.index_tables import JournalRows
-from nfrun.history.journal import Journal, RunHeader
+from nfrun.history.journal import Journal, RunHeader, UnfinishedNode
 from nfrun.history.kept_tables import kept_tables, may_be_over_budget, remove_over_budget
 from nfrun.history.run_history import RunHistory
 from nfrun.history.run_index import RunIndex
@@ -44,7 +45,9 @@ class RunCache:
     """The journal of one run and its cache lookups.
 
     Making it decides which nodes are reused, and begins the journal in `folder`, that of the run. That raises OSError.
-    With `fresh` all nodes run, otherwise those in `force` and those whose result is not there.
+    With `fresh` all nodes run, otherwise those in `force` and those whose result is not there. If only some nodes are
+    `selected`, this is about them, and SelectionError is raised if what they read of the others is not there. `plan` is
+    the plan of the nodes that run, and `given` are the outputs that they read of nodes that do not.
     Unless `keep`, tables of earlier runs and of this one are removed at its end if they take more than `budget` bytes,
     None for the default; `over_budget` has the bytes that stay and the budget, if these are more. With `fsync`, its
     lines survive a power loss. `warn` is called with warnings about damaged files. Errors of the journal go through
@@ -67,8 +70,9 @@ class RunCache:
         warn: Callable[[str], None],
         redact: Callable[[str], str] = str,
         verify: bool = False,
+        selected: Collection[str] | None = None,
     ) -> None:
-        self._pipeline, self._folder = pipeline, folder
+        self._pipeline, self._folder, self._fresh = pipeline, folder, fresh
         self._keep, self._budget = keep, budget
         self.over_budget: tuple[int, int] | None = None
         self._keys = CacheKeys(pipeline)
@@ -88,17 +92,12 @@ class RunCache:
         self._observed = ObservedFiles.of_run(pipeline, self._keys, self.watch, lambda: self._history or read_history())
         with ExitStack() as on_error:
             on_error.callback(self._index.close)
-            if not fresh:
+            self._inputs, self.plan = SelectedInputs(), plan
+            if not fresh or selected is not None:
                 self._history = read_history()
-                self._decisions = decide_reuse(pipeline, plan, self._keys, self._history, self._observed, force=force)
-                again = {name: found.made_again for name, found in self._decisions.items() if found.made_again}
-                self._observed.made_again.update(again)
+                self._decide(plan, self._history, force, selected)
             self._read_code()
-            with name_errors(folder / JOURNAL):
-                journal = Journal(folder, fsync=fsync)
-                on_error.callback(journal.close)
-                journal.on_line = self._rows.add
-                journal.started(replace(started, versions=self._keys.versions()))
+            journal = self._begin_journal(replace(started, versions=self._keys.versions()), on_error, fsync=fsync)
             if fsync:  # else a power loss could lose the names of the new folders and with them all their files
                 for parent in (folder, folder.parent, work.path, *work.above):
                     sync(parent)
@@ -106,16 +105,51 @@ class RunCache:
                 save_code(self.code, work.code(pipeline))
             on_error.pop_all()
         self._writer = JournalWriter(journal, pipeline, self._keys, self._observed, redact, self._reason)
+        self._writer.leave_out(self.plan.not_selected, {**self._inputs.given, **self._inputs.sources})
         self._writer.warn = warn
         self._journal = journal
         self._work, self._warn, self._name = work, warn, started.pipeline
         self._has_ended = False
+
+    def _decide(
+        self, plan: Plan, history: RunHistory, force: Collection[str], selected: Collection[str] | None
+    ) -> None:
+        """Decide which nodes are reused, and what selected nodes read of the others."""
+        observed = self._observed
+        if self._fresh and selected is not None:
+            force = selected
+        found = decide_reuse(self._pipeline, plan, self._keys, history, observed, force=force, selected=selected)
+        if selected is not None:
+            self._inputs = inputs = find_selected_inputs(self._pipeline, selected, found, history)
+            self.plan = selected_plan(plan, selected, inputs.sources)
+            observed.used.update(inputs.given)
+            found = {name: decision for name, decision in found.items() if name in self.plan.nodes}
+            found.update((name, ReuseDecision("", made_again=entry)) for name, entry in inputs.sources.items())
+        self._decisions = found
+        again = {name: decision.made_again for name, decision in found.items() if decision.made_again}
+        observed.made_again.update(again)
+
+    def _begin_journal(self, started: RunHeader, on_error: ExitStack, *, fsync: bool) -> Journal:
+        with name_errors(self._folder / JOURNAL):
+            journal = Journal(self._folder, fsync=fsync)
+            on_error.callback(journal.close)
+            journal.on_line = self._rows.add
+            journal.started(started)
+            if self.plan.not_selected:
+                journal.unfinished(map(self._not_selected, self.plan.not_selected))
+        return journal
+
+    def _not_selected(self, name: str) -> UnfinishedNode:
+        spec = self._pipeline.nodes[name]
+        return UnfinishedNode(name, NOT_SELECTED, of=spec.of, cell=spec.cell)
 
     def _read_code(self) -> None:
         """Read the code before the run, as it may change until a node has ended."""
         for name in self._pipeline.nodes:
             self._keys.definition(name)
             self._keys.facts(name)
+            if name not in self.plan.nodes:
+                continue
             if name not in self._decisions or self._decisions[name].hit is None or self._decisions[name].pending:
                 self._keys.pieces(name)
 
@@ -155,18 +189,22 @@ class RunCache:
             self._checksums.save()
 
     def _reason(self, node: str) -> str:
-        if self._history is None:
+        if self._fresh:
             return "--fresh"
         return self._observed.reasons.get(node) or self._decisions[node].reason
 
     @property
     def reused_nodes(self) -> frozenset[str]:
-        """The nodes that certainly do not run: hits that no pending node depends on, which may lack their tables."""
+        """The nodes that certainly do not run: those that are not selected, and hits.
+
+        Hits that a pending node depends on may lack their tables, and are not among them.
+        """
         may_run: set[str] = set()
         for name, decision in reversed([*self._decisions.items()]):
             if decision.pending or name in may_run:
                 may_run.update((name, *self._pipeline.nodes[name].upstream))
-        return frozenset(n for n, decision in self._decisions.items() if decision.hit and n not in may_run)
+        left_out = frozenset(self._pipeline.nodes.keys() - self.plan.nodes.keys())
+        return left_out.union(n for n, decision in self._decisions.items() if decision.hit and n not in may_run)
 
     @property
     def may_be_reused(self) -> frozenset[str]:
@@ -222,7 +260,13 @@ class RunCache:
             self._observed,
             history=self._history,
             decisions=self._decisions,
+            given=self._inputs.given,
         )
+
+    @property
+    def given(self) -> Mapping[str, OutputRef]:
+        """The outputs of nodes that are not selected, by id, which selected nodes may read."""
+        return {output.id: reused_ref(output) for end in self._inputs.given.values() for output in end.outputs}
 
 
 def forecast(
@@ -233,8 +277,12 @@ def forecast(
     *,
     force: Collection[str] = (),
     verify: bool = False,
+    selected: Collection[str] | None = None,
 ) -> dict[str, ReuseDecision]:
-    """Return what a run would decide for every node now. Changes no files. Raises OSError."""
+    """Return what a run would decide now for every node, or for those that are `selected`. Changes no files.
+
+    Raises OSError, and SelectionError if what the selected nodes read of the others is not there.
+    """
     keys = CacheKeys(pipeline)
     if not verify:
         restore_code(keys.code, work.code(pipeline))
@@ -243,4 +291,7 @@ def forecast(
     with closing(RunIndex(work, read_only=True)) as index:
         history = RunHistory(index, work.pipeline_name(pipeline), warn=warn, keep_bad=False)
         observed = ObservedFiles.of_run(pipeline, keys, watch, lambda: history)
-        return decide_reuse(pipeline, plan, keys, history, observed, force=force)
+        found = decide_reuse(pipeline, plan, keys, history, observed, force=force, selected=selected)
+        if selected is not None:
+            find_selected_inputs(pipeline, selected, found, history)
+        return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nfrun.cli.exit_codes import EXIT_OK, EXIT_USAGE, UsageError, diagnostic_json, print_json, report_errors
-from nfrun.cli.option_values import cache_budget, check_nodes, slots_of
+from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import (
     BenchOptions,
     CleanOptions,
@@ -49,8 +49,9 @@ def run(options: RunOptions, messages: Messages) -> int:
 
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
+    from nfrun.cli.selection import selection_of
     from nfrun.core.errors import SpecError, one_line, render_all
-    from nfrun.core.plan import plan_of
+    from nfrun.core.plan import plan_of, selected_plan
     from nfrun.engine.node_stats import read_node_stats
     from nfrun.history.work_dir import WorkDir
     from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
@@ -75,7 +76,7 @@ def plan(options: PlanOptions, messages: Messages) -> int:
     try:
         spec = resolved(options.given)  # the values of parameters may disable nodes
     except SpecError as error:
-        if asked or options.resume or options.force:
+        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
             raise
         spec = resolved(None)  # the stages are known without the values of parameters
         if not any(param.required for param in spec.params.values()):
@@ -83,17 +84,27 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         if shows_reuse:
             messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
         shows_reuse = False
-    check_nodes(options.force, {**spec.nodes, **spec.disabled})
-    messages.warn_all(map(one_line, warnings_of(spec)))
     folder = WorkDir.of_pipeline(spec, options.work)
+    selection = selection_of(options, spec, folder)
+    messages.warn_all(map(one_line, warnings_of(spec)))
     recorded = read_node_stats(folder.timings(spec)).durations
     planned = plan_of(spec, slots=slots_of(options.slots, spec), estimated_durations=recorded)
     decisions = None
     if shows_reuse:
         from nfrun.cache.run_cache import forecast
 
-        decisions = forecast(spec, planned, folder, messages.warn, force=options.force, verify=options.verify)
+        decisions = forecast(
+            spec,
+            planned,
+            folder,
+            messages.warn,
+            force=selection.force,
+            verify=options.verify,
+            selected=selection.nodes,
+        )
         gc.enable()  # so that `main` does not wait at exit for a file service that has not answered
+    if selection.nodes is not None:
+        planned = selected_plan(planned, selection.nodes)
     print(plan_view(spec, planned, options.format, recorded, decisions, verbose=options.verbose))
     return EXIT_OK
 

@@ -16,6 +16,7 @@ from nfrun.core.errors import (
     Diagnostic,
     HandoffError,
     NotRecorded,
+    SelectionError,
     SpecError,
     WorkDirLocked,
     cause_of,
@@ -97,7 +98,7 @@ def report_errors(*, as_json: bool = False, wait: float | None = None) -> Iterat
             else f"{how} waits until it has ended; --work DIR keeps runs elsewhere"
         )
         leave(EXIT_LOCKED, f"nfrun: {error}\n   {more}")
-    except NotRecorded as error:
+    except (NotRecorded, SelectionError) as error:
         leave(EXIT_USAGE, f"nfrun: {error}")
     except PermissionError as error:
         leave(EXIT_CODES[cause_of(error)], f"nfrun: no permission: {error.filename or error}")

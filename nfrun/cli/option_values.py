@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
 from nfrun.core.pipeline import Pipeline, has_expression
-from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.selection import parse_selector
 from nfrun.system.runtime import cores
 from nfrun.system.units import LONGEST, parse_duration, parse_size
 
 _CACHE_SIZE = "NFRUN_CACHE_SIZE"
 NO_CACHE_SIZE = "not a size such as 10GB, 500MiB or 0"
-_MAX_LISTED = 6
 FOREVER = "forever"
 MAX_DAYS = f"{LONGEST / 86400:.0f}"
 
@@ -52,11 +51,11 @@ def parse_inputs(given: Mapping[str, str] | Iterable[str]) -> Mapping[str, str]:
     return {name: file if "://" in file else os.path.abspath(file) for name, file in files.items()}  # noqa: PTH100
 
 
-def parse_names(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of nodes without repetitions. Raises ValueError if one is empty."""
-    found = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
-    if not all(map(str.strip, found)):
-        raise ValueError("an empty name is no node")
+def parse_selectors(selectors: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the selectors of nodes without repetitions. Raises ValueError if one cannot be understood."""
+    found = tuple(dict.fromkeys([selectors] if isinstance(selectors, str) else selectors))
+    for selector in found:
+        parse_selector(selector)
     return found
 
 
@@ -120,12 +119,3 @@ def parse_path(path: str | Path, what: str = "file") -> Path:
     if path == "":  # as from an unset variable; an empty Path is the working directory
         raise ValueError(f"an empty name is no {what}")
     return Path(path)
-
-
-def check_nodes(force: Iterable[str], nodes: Collection[str]) -> None:
-    """Raise UsageError if `--force` names a node that the pipeline does not have."""
-    for name in force:
-        if name not in nodes:
-            guess = closest_match(name, nodes)
-            hint = f"did you mean '{guess}'?" if guess else f"the nodes are {shortened([*nodes], _MAX_LISTED)}"
-            raise UsageError(f"no node matches '{ellipsize(name)}'; {hint}", "--force")

@@ -20,12 +20,12 @@ from nfrun.cli.option_values import (
     NO_CACHE_SIZE,
     parse_cache_size,
     parse_inputs,
-    parse_names,
     parse_number,
     parse_params,
     parse_path,
     parse_profile,
     parse_seconds,
+    parse_selectors,
     parse_slots,
     parse_wait,
 )
@@ -146,15 +146,20 @@ _cache_size = partial(
 _fresh = partial(
     _option, "--fresh", kind=bool, default=False, help="Run all nodes, whatever earlier runs have finished."
 )
+_selectors = partial(_option, kind=list[str], default=(), parse=parse_selectors, metavar="NODES")
 _force = partial(
-    _option,
+    _selectors,
     "--force",
-    kind=list[str],
-    default=(),
-    parse=parse_names,
-    metavar="NODE",
-    help="Run this node, whatever earlier runs have finished. May be given more than once.",
+    help="Run these nodes, whatever earlier runs have finished, if they are selected. May be given more than once.",
 )
+_only = partial(
+    _selectors,
+    "--only",
+    help="Select these nodes alone: ids, tag:, kind:, file:, status:, with * and ?. May be given more than once.",
+)
+_from = partial(_selectors, "--from", help="Select these nodes and what needs them. May be given more than once.")
+_until = partial(_selectors, "--until", help="Select these nodes and what they need. May be given more than once.")
+_exclude = partial(_selectors, "--exclude", help="Do not select these nodes. May be given more than once.")
 _resume = partial(
     _option, "--resume", kind=bool, default=False, help="Reuse what earlier runs have finished. This is the default."
 )
@@ -240,6 +245,10 @@ class RunOptions(Options):
     verbose: bool = _flag("-v", "--verbose", help="Also show when nodes start, and every node, reused ones too.")
     fresh: bool = _fresh(default=None)
     force: Sequence[str] = _force()
+    only: Sequence[str] = _only()
+    from_: Sequence[str] = _from()
+    until: Sequence[str] = _until()
+    exclude: Sequence[str] = _exclude()
     resume: bool = _resume()
     keep: bool = _flag("--keep", help="Remove no tables at the end of this run, however much they take.")
     cache_size: int | None = _cache_size()
@@ -285,7 +294,11 @@ class PlanOptions(Options):
     profile: str | None = _profile()
     inputs: Mapping[str, str] = _inputs()
     fresh: bool = _fresh(help="Show the plan alone, whatever earlier runs have finished.")
-    force: Sequence[str] = _force(help="Show what would run if this node did. May be given more than once.")
+    force: Sequence[str] = _force(help="Show what would run if these nodes did. May be given more than once.")
+    only: Sequence[str] = _only()
+    from_: Sequence[str] = _from()
+    until: Sequence[str] = _until()
+    exclude: Sequence[str] = _exclude()
     resume: bool = _resume(help="Show which nodes would run, and why. This is the default.")
     verbose: bool = _flag("-v", "--verbose", help="Show each cell of a matrix.")
     verify: bool = _verify()

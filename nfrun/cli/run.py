@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nfrun.cache.run_cache import RunCache
+from nfrun.cache.selected_inputs import plan_without_results
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup, set_up_run
 from nfrun.code.fingerprint import Fingerprints
-from nfrun.core.errors import Cause
+from nfrun.core.errors import Cause, SelectionError
 from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
-from nfrun.core.plan import with_lookups
+from nfrun.core.plan import SCHEDULES, Plan, with_lookups
 from nfrun.core.text import shortened
 from nfrun.core.values import frozen
 from nfrun.engine.event_dispatch import Reporter
@@ -77,7 +79,7 @@ def run_pipeline(
     are those of the command's reports: they do nothing here. Nodes run inside of `around(run)`: a program can keep
     `run`, and call its `cancel` from any thread. On the main thread, `lambda run: cancel_on_signals(run.cancel)`
     cancels the run on Ctrl-C. A node that fails is no error of this function. Raises UsageError, SpecError,
-    WorkDirLocked, HandoffError and OSError.
+    SelectionError, WorkDirLocked, HandoffError and OSError.
 
     Nothing of the process changes for good, but for an audit hook, which Python cannot remove: it does nothing while no
     run is under way. While runs are under way, and until a print after the end of detached
@@ -116,7 +118,28 @@ def run_prepared(
     with _open_cache(setup) as cache:
         if cache is not None and import_module is not None:
             cache.is_in_program()
-        return _run(setup, cache, build_reporters, around, import_module)
+        return _run(replace(setup, plan=_plan(setup, cache)), cache, build_reporters, around, import_module)
+
+
+def _plan(setup: RunSetup, cache: RunCache | None) -> Plan:
+    """Return the plan of the nodes that the run is about. Raises SelectionError."""
+    options, plan, selected = setup.options, cache.plan if cache else setup.plan, setup.selection.nodes
+    if cache is None and selected is not None:
+        why = f"--handoff {options.handoff} uses no results of earlier runs"
+        with _without_folder(setup.folder):
+            plan = plan_without_results(setup.pipeline, plan, selected, why)
+    return SCHEDULES[options.schedule](plan)
+
+
+@contextmanager
+def _without_folder(folder: Path) -> Iterator[None]:
+    """Remove the empty folder of a run that cannot run what is selected."""
+    try:
+        yield
+    except SelectionError:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _run(
@@ -131,7 +154,7 @@ def _run(
     placement = place_nodes(pipeline, options.executor, setup.recorded, code, reused, setup.thread_variables)
     executors = placement.executors
     plan = with_lookups(setup.plan, cache.may_be_reused) if cache else setup.plan
-    record = RunRecord(plan, {name: spec.of for name, spec in setup.pipeline.nodes.items() if spec.of})
+    record = RunRecord(plan, {name: spec.of for name, spec in pipeline.nodes.items() if spec.of and name in plan.nodes})
 
     def table(output: OutputId) -> Any:
         with suppress(Exception):  # a failed preview must not fail the run
@@ -164,6 +187,7 @@ def _run(
         import_module=import_module,
         keep_going=options.keep_going,
         grace=options.grace,
+        given=cache.given if cache else {},
     )
     tables: dict[str, Any] = {}
     returned = pipeline.outputs if import_module else {}  # a command shows the first tables only, and returns none
@@ -211,7 +235,10 @@ def _events_file(setup: RunSetup) -> Iterator[Reporter]:
 
 @contextmanager
 def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
-    """Open the cache of the run; None if its handoff leaves no files for a later run. Raises OSError."""
+    """Open the cache of the run; None if its handoff leaves no files for a later run.
+
+    Raises OSError and SelectionError.
+    """
     options = setup.options
     if options.handoff not in PERSISTENT_HANDOFFS:
         if ignored := [name for name, spec in setup.pipeline.nodes.items() if spec.cache]:
@@ -220,21 +247,23 @@ def _open_cache(setup: RunSetup) -> Iterator[RunCache | None]:
             setup.messages.warn(f"{what} 'cache: true', but --handoff {options.handoff} keeps nothing")
         yield None
         return
-    cache = RunCache(
-        setup.pipeline,
-        setup.plan,
-        setup.work,
-        setup.folder,
-        setup.started,
-        fresh=options.fresh,
-        force=options.force,
-        keep=options.keep,
-        budget=setup.budget,
-        fsync=options.fsync,
-        verify=options.verify,
-        warn=setup.messages.warn,
-        redact=setup.redactor,
-    )
+    with _without_folder(setup.folder):
+        cache = RunCache(
+            setup.pipeline,
+            setup.plan,
+            setup.work,
+            setup.folder,
+            setup.started,
+            fresh=options.fresh,
+            force=setup.selection.force,
+            keep=options.keep,
+            budget=setup.budget,
+            fsync=options.fsync,
+            verify=options.verify,
+            warn=setup.messages.warn,
+            redact=setup.redactor,
+            selected=setup.selection.nodes,
+        )
     try:
         yield cache
     finally:

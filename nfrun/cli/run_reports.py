@@ -17,7 +17,7 @@ from nfrun.cli.consoles import console_on, is_colored, is_plain
 from nfrun.cli.options import RunOptions
 from nfrun.cli.run_setup import RunSetup
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.plan import plan_of
+from nfrun.core.plan import plan_of, selected_plan
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.history.work_dir import LOGS
 from nfrun.reports.run_record import RunRecord
@@ -68,7 +68,7 @@ def build_reporters(
             (pipeline.spec_of(node).executor if options.executor == "file" else options.executor) == "thread"
         ),
         children_cpu=lambda: children_time() + sum(record.nodes[name].cpu for name in placement),
-        makespan=lambda durations: _makespan(pipeline, setup.plan.slots, durations),
+        makespan=lambda durations: _makespan(pipeline, record, durations),
         quiet=options.quiet,
         redact=setup.redactor,
         command=partial(_command_to_go_on, setup, record),
@@ -97,15 +97,17 @@ def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
     options, counts = setup.options, record.counts()
     if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
         return ""
-    again = [name for name in options.force if name in record.nodes and record.nodes[name].status != "ok"]
+    left = {name for name, node in record.nodes.items() if node.status != "ok"}
+    again = [selector for selector, names in setup.selection.forced.items() if not left.isdisjoint(names)]
     return command_again(setup.started.command, again)
 
 
-def _makespan(pipeline: Pipeline, slots: int, durations: Mapping[str, float]) -> float:
+def _makespan(pipeline: Pipeline, record: RunRecord, durations: Mapping[str, float]) -> float:
     """Estimate the seconds of a run on this machine's cores from the seconds of its nodes."""
     from nfrun.core.simulation import makespan
 
-    return makespan(plan_of(pipeline, slots=min(slots, cores()), estimated_durations=durations))
+    plan = plan_of(pipeline, slots=min(record.plan.slots, cores()), estimated_durations=durations)
+    return makespan(selected_plan(plan, record.nodes))
 
 
 def _is_live(stream: IO[str]) -> bool:

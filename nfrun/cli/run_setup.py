@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from nfrun.cli.exit_codes import UsageError
-from nfrun.cli.option_values import cache_budget, check_nodes, slots_of
+from nfrun.cli.option_values import cache_budget, slots_of
 from nfrun.cli.options import RunOptions
+from nfrun.cli.selection import Selection, selection_of
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
-from nfrun.core.plan import SCHEDULES, Plan, plan_of
+from nfrun.core.plan import Plan, plan_of
 from nfrun.core.values import frozen
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.journal import RunHeader
@@ -38,7 +39,8 @@ _NO_RUN = 0  # the number in `run.id` while mistakes are looked for, before the 
 class RunSetup:
     """A prepared run.
 
-    `pipeline` is bound: its parameters and expressions are evaluated. `folder` is the run folder in the work folder
+    `pipeline` is bound: its parameters and expressions are evaluated. `plan` is that of all nodes, and `selection` says
+    which of them the run is about. `folder` is the run folder in the work folder
     `work`, and `started` the first line of the journal. `recorded` has the statistics of nodes in earlier runs, which
     are in the file `timings`.
     `thread_variables` are those that nfrun adds to the environment, so that each native library has one thread.
@@ -49,6 +51,7 @@ class RunSetup:
     options: RunOptions
     pipeline: Pipeline
     plan: Plan
+    selection: Selection
     work: WorkDir
     folder: Path
     started: RunHeader
@@ -74,6 +77,9 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
     pipeline, warned = resolved.pipeline, [*map(one_line, warnings_of(resolved.pipeline))]
     messages.warn_all(warned)
     work = WorkDir.of_pipeline(pipeline, options.work)
+    selection = selection_of(options, pipeline, work)
+    if options.force and not selection.force:
+        messages.warn("--force has no effect: no node that it names is selected")
 
     def on_wait(why: str) -> None:
         if not options.quiet:
@@ -84,6 +90,7 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
             resolved = _resolve(options, start.run, messages)
             pipeline = resolved.pipeline
             messages.warn_all(text for text in map(one_line, warnings_of(pipeline)) if text not in warned)
+            selection = selection_of(options, pipeline, work)
         # Not before the lock is held: another run may be writing this file.
         events = options.events.open("w", encoding="utf-8") if options.events else None
         stack.callback(_close, events)
@@ -92,9 +99,8 @@ def set_up_run(options: RunOptions, messages: Messages, command: Sequence[str] =
         yield RunSetup(
             options=options,
             pipeline=pipeline,
-            plan=SCHEDULES[options.schedule](
-                plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations)
-            ),
+            plan=plan_of(pipeline, slots=slots_of(options.slots, pipeline), estimated_durations=recorded.durations),
+            selection=selection,
             work=work,
             folder=work.make_run_folder(start.run),
             started=_header(RunHeader(start.run, work.pipeline_name(pipeline), start.number), resolved, command),
@@ -118,7 +124,7 @@ def _header(run: RunHeader, resolved: Resolved, command: Sequence[str]) -> RunHe
 
 
 def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
-    resolved = resolve(
+    return resolve(
         options.pipeline,
         given=options.given,
         params_file=options.params_file,
@@ -128,8 +134,6 @@ def _resolve(options: RunOptions, run_id: str, messages: Messages) -> Resolved:
         profile=options.profile,
         inputs=options.inputs,
     )
-    check_nodes(options.force, {**resolved.pipeline.nodes, **resolved.pipeline.disabled})
-    return resolved
 
 
 def _close(events: IO[str] | None) -> None:

@@ -7,17 +7,18 @@ Other packages use:
 
 - `budgets`: `Budget`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
-  `SourceSpan`, `SpecError`, `WorkDirLocked`
+  `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
   `NodeCancelled`, `NodeFailed`, `NodeFinished`, `NodeLogged`, `NodeProgressed`, `NodeRetrying`, `NodeSkipped`,
-  `NodeStarted`, `NodeWaiting`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`, `RunFinished`,
-  `RunStarted`, `STATUSES`, `to_json`
+  `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
+  `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,
-  `SCHEDULES`, `slots_of`, `with_executor_slots`, `with_lookups`
+  `SCHEDULES`, `selected_plan`, `slots_of`, `with_executor_slots`, `with_lookups`
 - `scheduler`: `Scheduler`
+- `selection`: `NodeGraph`, `parse_selector`, `select`
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
   `on_one_line`, `shortened`

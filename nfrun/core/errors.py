@@ -91,6 +91,10 @@ class NotRecorded(Exception):
     """The user names a run, a node or a table that does not exist. The message also says which ones exist."""
 
 
+class SelectionError(Exception):
+    """What is selected cannot run: it needs results of other nodes that are not there."""
+
+
 def render(diagnostic: Diagnostic) -> str:
     """Render a diagnostic as text: `file:line:column: message`, then the source line, a caret and the hint."""
     span = diagnostic.span

@@ -326,6 +326,8 @@ Event = (
 
 STATUSES = ("ok", "reused", "failed", "skipped", "cancelled")  # that a node ends with
 
+NOT_SELECTED = "not_selected"  # the status of a node that a selection leaves out
+
 # JSON keys that differ from the name of the field. Users rely on them.
 JSON_KEYS = {
     "cause": "kind",

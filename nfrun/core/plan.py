@@ -48,6 +48,8 @@ class Plan:
     `retained` has the ids of outputs that are kept after their last reader. `budget` has the amount of each resource
     that running nodes may take together; that of `cpu` is the number of slots. `budgets` are those of the file, rates
     among them. The nodes `looked_up` may turn out to be there already: they first start without taking these.
+    `not_selected` are the nodes that a selection leaves out. Of these, only those are in `nodes` that read their files
+    again for others.
     """
 
     nodes: Mapping[str, Node]
@@ -57,6 +59,7 @@ class Plan:
     budget: Mapping[str, float]
     budgets: Mapping[str, Budget] = field(default_factory=lambda: NOTHING)
     looked_up: Collection[str] = ()
+    not_selected: tuple[str, ...] = ()
 
     @property
     def slots(self) -> int:
@@ -223,6 +226,18 @@ def best_speedup(work: float, longest: float, slots: int) -> float:
     return work / max(longest, work / slots) if work else 1.0
 
 
+def selected_plan(plan: Plan, selected: Collection[str], sources: Collection[str] = ()) -> Plan:
+    """Return the plan of the nodes that are `selected`, and of those in `sources`, which are not, but run for them.
+
+    What they read of all others must be there when the run begins.
+    """
+    kept = {name: node for name, node in plan.nodes.items() if name in selected or name in sources}
+    nodes = [replace(node, needs=tuple([need for need in node.needs if need in kept])) for node in kept.values()]
+    budget = {name: amount for name, amount in plan.budget.items() if name != "cpu"}
+    left_out = tuple([name for name in plan.nodes if name not in selected])
+    return replace(make_plan(nodes, plan.retained, plan.slots, budget, plan.budgets), not_selected=left_out)
+
+
 def sequential(plan: Plan) -> Plan:
     """Return the same plan with one slot, so that its nodes run one at a time."""
     return replace(plan, budget={**plan.budget, "cpu": 1})
@@ -268,7 +283,7 @@ def with_barriers(plan: Plan) -> Plan:
         previous = (name,)
     staged = make_plan(nodes.values(), plan.retained, plan.slots, plan.budget, plan.budgets)
     # Reporters show the stages of the file, without the barriers.
-    return replace(staged, stages=plan.stages)
+    return replace(staged, stages=plan.stages, not_selected=plan.not_selected)
 
 
 # The variations, by the values of `--schedule`.

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nfrun.core.events import NodeLogged, NodeProgressed, RunFinished
-from nfrun.core.pipeline import Pipeline
+from nfrun.core.events import NodeLogged, NodeProgressed, OutputRef, RunFinished
+from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
@@ -45,7 +45,8 @@ class PipelineRun:
     Outputs are in `folder`, log files in `logs`, and scratch folders in `scratch`. `environ` is the whole environment
     of the nodes; in this process, only `context.env` shows it. `placement` says where nodes run. Events pass through
     `gate` before the reporters get them. `import_module` imports the user's modules; None if this process has only
-    one run. `make_store(run)` makes the store. `on_error` is that of `EventDispatcher`.
+    one run. `make_store(run)` makes the store. `given` are outputs of earlier runs that nodes read.
+    `on_error` is that of `EventDispatcher`.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class PipelineRun:
         keep_going: bool = False,
         grace: float = GRACE_SECONDS,
         report: EndReport | None = None,
+        given: Mapping[str, OutputRef] = NOTHING,
     ) -> None:
         self._makers = _executor_makers(placement, environ)
         self._folder, self._placement, self._slots = folder, placement, plan.slots
@@ -89,6 +91,7 @@ class PipelineRun:
             on_timeout=self._logs.detach,
             on_wake=contention.look,
             last_plans=last.plans,
+            given=given,
         )
         self.store = self._made(make_store)
         self._runner = AttemptRunner(

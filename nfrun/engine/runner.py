@@ -52,9 +52,10 @@ class Run:
     `emit(event)` must not block; it is called in the order of the events, on any thread. `placement` has the executors
     by node, without those on threads. After `cancel`, running attempts have `grace` seconds to end.
     `on_timeout(node, attempt)` is called when an attempt is detached because it timed out. `on_wake(late)` is called on
-    the main thread several times a second, with the seconds by which it woke up too late. `keep_going` and `seed` go to
-    the `Scheduler`. When all nodes have ended, `last_plans(end, failed, longest)` yields plans that run one after the
-    other. It gets the end of the run so far, the nodes that failed, and what returns the seconds that a node may take.
+    the main thread several times a second, with the seconds by which it woke up too late. `keep_going`, `seed` and
+    the outputs that are `given` go to the `Scheduler`. When all nodes have ended, `last_plans(end, failed, longest)`
+    yields plans that run one after the other. It gets the end of the run so far, the nodes that failed, and what
+    returns the seconds that a node may take.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Run:
         on_timeout: Callable[[str, int], None] = lambda node, attempt: None,
         on_wake: Callable[[float], None] = lambda late: None,
         last_plans: LastPlans = lambda end, failed, longest: (),
+        given: Mapping[str, OutputRef] = NOTHING,
     ) -> None:
         self._plan = plan
         self._placement = placement
@@ -80,6 +82,7 @@ class Run:
         self._on_timeout = on_timeout
         self._on_wake = on_wake
         self._last_plans = last_plans
+        self._given = given
         self._signals = 0  # how often `cancel` was called
         self._ended: list[Scheduler] = []  # of the plans before the one that runs
         self._is_last = False  # whether the plans of `last_plans` run
@@ -209,7 +212,9 @@ class Run:
             placement = {node: self._placement.get(node, DEFAULT_EXECUTOR) for node in plan.nodes}
             plan = with_executor_slots(plan, {n: name for n, name in placement.items() if name in self._limited})
             begins_later = [node for node, name in placement.items() if name in later]
-        return Scheduler(plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later)
+        return Scheduler(
+            plan, keep_going=self._keep_going, seed=self._seed, begins_later=begins_later, given=self._given
+        )
 
     # -- on the main thread ----------------------------------------------------------------------------------------
 

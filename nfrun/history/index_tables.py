@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nfrun.core.events import NOT_SELECTED
 from nfrun.core.values import frozen
 from nfrun.history.journal import OF_ANOTHER_VERSION, VERSION, RunHeader, header_of, journal_lines
 
@@ -137,6 +138,7 @@ class JournalRows:
         self._id = id
         self._header: RunHeader | None = None
         self._status = ""
+        self._is_whole = True
         self._entries: list[tuple[str, str, int, int]] = []
         self._tables: list[tuple[Any, ...]] = []
         self._needed: set[str] = set()  # the outputs that unfinished nodes read
@@ -148,13 +150,17 @@ class JournalRows:
             if outputs := line["outputs"]:
                 self._tables += self._tables_of(line, outputs)
             self._entries.append((line["node"], line.get("home") or self._id, start, length))
+        elif kind == "unfinished" and line["status"] == NOT_SELECTED:
+            self._is_whole = False
         elif kind == "unfinished" and not (line["status"] == "skipped" and line.get("tolerated")):
             # Without those that a condition left out: the next run goes on without them, too.
             self._needed.update(line.get("inputs", ()))
         elif kind == "started":
             self._header = header_of(line)
         elif kind == "ended":
-            self._status = str(line["status"])
+            status = str(line["status"])
+            # The outputs of the last good run of all nodes are kept: a run of some shows only some of them.
+            self._status = status if self._is_whole or status != "ok" else "part"
 
     def rows(self, size: int) -> RunRows:
         """Return the rows of the journal, which has `size` bytes."""

@@ -99,7 +99,7 @@ class FinishedNode:
 
 @frozen
 class UnfinishedNode:
-    """A node that did not finish: its `status` is `failed`, `skipped` or `cancelled`.
+    """A node that did not finish: its `status` is `failed`, `skipped`, `cancelled` or `not_selected`.
 
     `failure` is None unless it failed. `started` is in seconds since the run began, None if it never started, and
     `duration` the seconds of the last attempt. `because` is the failed node that a skipped one needs, or why a node was
@@ -152,8 +152,9 @@ class RunEnding:
     """The last line of a journal. `status` is `ok`, `failed` or `cancelled`.
 
     `at` is when it ended, in seconds since 1970, and `duration` the seconds between the first and the last event.
-    `counts` has the number of nodes by status: ok, reused, failed, skipped, cancelled. `error` is the message of an
-    error outside of any node, "" if there was none. Older journals have only the status.
+    `counts` has the number of nodes by status: ok, reused, failed, skipped, cancelled and, in a run with a selection,
+    not_selected. `error` is the message of an error outside of any node, "" if there was none. Older journals have
+    only the status.
     """
 
     status: str

@@ -14,6 +14,7 @@ from nfrun.lookback.run_list import ListedRun
 # Options that run every node, leave no tables, or only change what is shown.
 _LEFT_OUT = ("--fresh", "--json", "-q", "--quiet", "-v", "--verbose")
 _LEFT_OUT_WITH_VALUE = ("--force", "--schedule", "--handoff", "--events", "--color")
+_SELECTING = ("--only", "--from", "--until", "--exclude")
 _WITH_SECRET = ("-p", "--param", "--params-file", "--work")  # options whose value may be a secret
 
 
@@ -59,7 +60,19 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
         words[given] = _as_given(words[given], work)
     elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
         more += ["--work", os.path.relpath(work)]
-    return command_again(words, nodes, more)
+    return command_again(_without_selection(words), nodes, more)
+
+
+def _without_selection(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without a selection, which may leave out the nodes that it is for."""
+    found: list[str] = []
+    left = iter(words)
+    for word in left:
+        if word in _SELECTING:
+            next(left, "")
+        elif word.partition("=")[0] not in _SELECTING:
+            found.append(word)
+    return found
 
 
 def _as_given(word: str, path: Path) -> str:

@@ -7,7 +7,7 @@ scripts and queries for the names of files.
 Other packages use:
 
 - `base`: `CancelToken`, `GRACE_SECONDS`, `Kind`, `NodeError`, `output_name`, `seed_of`
-- `declared_files`: `is_written_before`, `missing_files`
+- `declared_files`: `is_written_before`, `missing_files`, `used_files`
 - `external_files`: `external_outputs`, `ExternalInputs`
 - `pipeline`: `INPUT`
 - `python`: `to_table`

@@ -26,6 +26,14 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
     return found
 
 
+def used_files(spec: NodeSpec, base: Path) -> set[str]:
+    """Return the names of files that the pipeline file says a node reads or writes, and those that patterns find."""
+    kind = KINDS[spec.kind]
+    named = {*kind.named_files(spec), *kind.external_outputs(spec, base), *declared_files(spec, base)}
+    found = (kind.external_inputs(spec, base) or {}, *declared_files(spec, base).values())
+    return {os.path.normpath(name) for name in named.union(*found)}
+
+
 def missing_files(
     spec: NodeSpec, nodes: Mapping[str, NodeSpec], base: Path, skipped: Collection[str] = ()
 ) -> Iterator[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from nfrun.core.events import Event, RunFinished
+from nfrun.core.events import NOT_SELECTED, Event, RunFinished
 from nfrun.core.pipeline import NOTHING, NodeSpec, Pipeline
 from nfrun.logs.node_logs import LOG, STREAMS, log_path
 from nfrun.reports.run_record import NodeRecord, RunRecord
@@ -101,7 +101,15 @@ class RunDocument:
             ],
             "nodes": {
                 **{name: self._node(name, record.nodes[name]) for name in record.names},
-                **{name: self._disabled_node(name, reason) for name, reason in self._disabled.items()},
+                **{
+                    name: self._absent_node(name, NodeRecord(0, NOT_SELECTED))
+                    for name in record.plan.not_selected
+                    if name not in record.nodes
+                },
+                **{
+                    name: self._absent_node(name, NodeRecord(0, "disabled", because=reason))
+                    for name, reason in self._disabled.items()
+                },
             },
             "outputs": {
                 name: {"path": ref.path, "rows": ref.rows, "bytes": ref.bytes, "digest": ref.digest}
@@ -109,8 +117,8 @@ class RunDocument:
             },
         }
 
-    def _disabled_node(self, name: str, reason: str) -> dict[str, Any]:
-        return {**self._node(name, NodeRecord(0, "disabled", because=reason)), "stage": None}
+    def _absent_node(self, name: str, node: NodeRecord) -> dict[str, Any]:
+        return {**self._node(name, node), "stage": None}
 
     def _node(self, name: str, node: NodeRecord) -> dict[str, Any]:
         spec = self._specs.get(name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nfrun.core.events import STATUSES
+from nfrun.core.events import NOT_SELECTED, STATUSES
 from nfrun.core.text import escape_controls
 from nfrun.reports.format_units import format_seconds
 from nfrun.reports.run_record import RunRecord
 
 GO_ON = "to go on from here: "  # begins the line with the command
-_RAN = "ran"  # what people read instead of `ok`
+_WORDS = {"ok": "ran", NOT_SELECTED: "not selected"}  # what people read instead of the status
 
 
 def last_line(record: RunRecord, name: str, command: str = "") -> str:
@@ -31,7 +31,7 @@ def last_line(record: RunRecord, name: str, command: str = "") -> str:
 
 def counts_of_nodes(counts: Mapping[str, int]) -> list[str]:
     """Return the numbers of nodes by status as people read them: `3 ran`, `17 reused`."""
-    return [f"{counts[s]:,} {_RAN if s == 'ok' else s}" for s in STATUSES if counts.get(s)]
+    return [f"{counts[s]:,} {_WORDS.get(s, s)}" for s in (*STATUSES, NOT_SELECTED) if counts.get(s)]
 
 
 def _seconds(value: float) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, least_times, longest_path
-from nfrun.core.text import escape_controls
+from nfrun.core.text import escape_controls, shortened
 from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.plan_rows import PlanRows, last_sections, none_has_finished
 
 if TYPE_CHECKING:
     from nfrun.cache.reuse_decision import ReuseDecision
 
+_MAX_LEFT_OUT = 12  # names of nodes that are not selected
 REUSE_FORMATS = ("text", "json")  # those that show what would be reused
 
 
@@ -31,12 +33,20 @@ def plan_view(
     """Return the plan as `text`, `json`, `mermaid` or `dot`.
 
     `recorded` has the seconds that nodes took in earlier runs. `decisions` has the reuse decision of each node, which
-    the formats in `REUSE_FORMATS` show. All formats but JSON show the cells of a matrix as one node; with `verbose` the
-    text has a line for each.
+    the formats in `REUSE_FORMATS` show. Of nodes that are not selected, the text has the names, and JSON says that they
+    are not; the other formats leave them out. All formats but JSON show the cells of a matrix as one node; with
+    `verbose` the text has a line for each.
     """
     if format == "json":
         return json.dumps(as_json(pipeline, plan, decisions), indent=2)
-    text = _text(pipeline, plan, recorded, decisions, verbose=verbose)
+    left_out = list(dict.fromkeys(pipeline.nodes[name].declared for name in plan.not_selected))
+    if plan.not_selected:
+        pipeline = replace(
+            pipeline, nodes={name: pipeline.nodes[name] for name in pipeline.nodes if name in plan.nodes}
+        )
+        if decisions is not None:
+            decisions = {name: decisions[name] for name in pipeline.nodes}
+    text = _text(pipeline, plan, recorded, decisions, left_out, verbose=verbose)
     lines = {"text": text, "mermaid": _mermaid(pipeline), "dot": _dot(pipeline)}
     return "\n".join(lines[format])  # these are generators: only this one runs
 
@@ -51,17 +61,18 @@ def as_json(pipeline: Pipeline, plan: Plan, decisions: Mapping[str, ReuseDecisio
             name: {
                 **_cell_json(spec),
                 "kind": spec.kind,
-                "stage": stage_of[name],
+                "stage": stage_of.get(name),
                 "inputs": _inputs_json(spec),
                 "needs": list(spec.needs),
                 "outputs": list(spec.output_ids),
                 **({"tags": list(spec.tags)} if spec.tags else {}),
-                **({} if decisions is None else _reuse_json(decisions[name])),
+                **({} if name in stage_of else {"not_selected": True}),
+                **({} if decisions is None or name not in stage_of else _reuse_json(decisions[name])),
             }
             for name, spec in pipeline.nodes.items()
         }
         | {name: _disabled_json(spec, pipeline.disabled[name]) for name, spec in pipeline.disabled_nodes.items()},
-        "edges": [list(edge) for edge in _edges(pipeline)],
+        "edges": [[need, name] for name, spec in pipeline.nodes.items() for need in spec.upstream],
         "longest_path": longest_path(plan)[0],
         **({"resources": written} if (written := _budgets_json(pipeline)) else {}),
         **{
@@ -97,7 +108,8 @@ def _reuse_json(decision: ReuseDecision) -> dict[str, object]:
 def _edges(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for name, spec in pipeline.nodes.items():
         for need in spec.upstream:
-            yield need, name
+            if need in pipeline.nodes:  # else it is not selected
+                yield need, name
 
 
 def _text(
@@ -105,16 +117,19 @@ def _text(
     plan: Plan,
     recorded: Mapping[str, float],
     decisions: Mapping[str, ReuseDecision] | None,
+    left_out: Sequence[str],
     *,
     verbose: bool,
 ) -> Iterator[str]:
-    edges = sum(len(spec.upstream) for spec in pipeline.nodes.values())
-    counts = {"node": len(plan.nodes), "stage": len(plan.stages), "edge": edges}
+    counts = {"node": len(plan.nodes), "stage": len(plan.stages), "edge": sum(1 for _ in _edges(pipeline))}
     sizes = ", ".join(format_count(number, thing) for thing, number in counts.items())
     yield f"{escape_controls(pipeline.name)}: {sizes}, at most {max(map(len, plan.stages), default=0)} wide"
     if pipeline.description:
         yield escape_controls(" ".join(pipeline.description.split()))
     yield from PlanRows(pipeline, plan, recorded, decisions, verbose=verbose).lines()
+    if left_out:
+        yield f"\nnot selected  ({format_count(len(plan.not_selected), 'node')})"
+        yield f"  {shortened(left_out, _MAX_LEFT_OUT)}"
     if not plan.nodes:
         return
     if decisions is not None:

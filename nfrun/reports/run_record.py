@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from typing import ClassVar
 
 from nfrun.core.events import (
+    NOT_SELECTED,
     STATUSES,
     Event,
     Failure,
@@ -153,6 +154,7 @@ class RunRecord:
     stage_counts: list[StageCounts] = field(init=False)
     _counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATUSES, 0))
     _open_stage: int = 0
+    _left_out: Collection[str] = field(init=False)
     last: list[str] = field(default_factory=list)
     tolerated: int = 0
     end: RunFinished | None = None
@@ -161,6 +163,9 @@ class RunRecord:
     def __post_init__(self) -> None:
         self.stage_counts = [StageCounts(len(stage)) for stage in self.plan.stages]
         self.nodes = {name: NodeRecord(i) for i, stage in enumerate(self.plan.stages) for name in stage}
+        self._left_out = frozenset(self.plan.not_selected)
+        if self._left_out:
+            self._counts[NOT_SELECTED] = len(self._left_out - self.nodes.keys())
         for of in self.cells.values():
             self.matrices.setdefault(of, MatrixRecord(StageCounts(0))).counts.nodes += 1
 
@@ -238,7 +243,7 @@ class RunRecord:
 
     def _take_back(self, name: str, node: NodeRecord) -> None:
         """Take back the end of a node of which a table is made again, or was to be."""
-        if node.status not in ("ok", "reused"):
+        if node.status not in ("ok", "reused", NOT_SELECTED):
             return
         node.ended = None
         self._counts[node.status] -= 1
@@ -283,7 +288,10 @@ class RunRecord:
             self.running_rows.pop(of, None)
 
     def _finished(self, node: NodeRecord, event: NodeFinished) -> None:
-        status = node.status = "reused" if event.reused else "ok"
+        status = "reused" if event.reused else "ok"
+        if self._left_out and event.node in self._left_out:  # it has read its files again for others
+            status = NOT_SELECTED
+        node.status = status
         node.ended, node.failure = event.at, None
         self._counts[status] += 1
         stage = self.stage_counts[node.stage]
@@ -295,7 +303,8 @@ class RunRecord:
         node.gil_wait += event.gil_wait
         node.handoff += event.publish_wait
         for output, waited in event.input_waits.items():
-            self.nodes[output.node].handoff += waited
+            if output.node in self.nodes:  # else it is not selected
+                self.nodes[output.node].handoff += waited
         if event.outputs:
             node.rows = sum([ref.rows for ref in event.outputs.values()])
             node.bytes = sum([ref.bytes for ref in event.outputs.values()])

@@ -29,6 +29,10 @@ VALUES: dict[str, Any] = {
     "grace": 0.1 + 0.2,
     "wait": 600.0,
     "force": ("a", "b"),
+    "only": ("a+",),
+    "from_": ("tag:a",),
+    "until": ("a", "b"),
+    "exclude": ("a*",),
 }
 TEXTS: dict[str, Any] = {
     "given": ["a=1"],
@@ -40,6 +44,10 @@ TEXTS: dict[str, Any] = {
     "grace": "300ms",
     "wait": "10m",
     "force": ["a", "b", "a"],
+    "only": ["a+", "a+"],
+    "from_": "tag:a",
+    "until": ["a", "b"],
+    "exclude": ["a*"],
 }
 
 

@@ -22,6 +22,7 @@ from nfrun.core.plan import (
     make_plan,
     make_stages,
     plan_of,
+    selected_plan,
     sequential,
     with_barriers,
 )
@@ -340,3 +341,11 @@ def test_every_cycle_found_is_a_cycle_and_breaking_all_of_them_leaves_none() -> 
         assert len(broken) == len(set(broken)), seed
         rest = {name: [n for n in needs if n not in broken] for name, needs in graph.items() if name not in broken}
         make_stages(rest)
+
+
+def test_a_plan_of_selected_nodes_waits_for_these_alone() -> None:
+    plan = make_plan([Node("a"), Node("b", needs=("a",)), Node("c", needs=("a", "b")), Node("d")], slots=2)
+    found = selected_plan(plan, {"c", "b"}, ["d"])
+    assert {name: node.needs for name, node in found.nodes.items()} == {"b": (), "c": ("b",), "d": ()}
+    assert (found.stages, found.not_selected, found.slots) == ((("b", "d"), ("c",)), ("a", "d"), 2)
+    assert with_barriers(found).not_selected == ("a", "d")

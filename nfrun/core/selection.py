@@ -1,0 +1,221 @@
+"""Selects nodes of a pipeline: parses selectors such as `2+fit@lr+,tag:nightly`, and finds the nodes that they name.
+
+Kinds, tags, files and statuses of nodes come in as texts. All errors are ValueErrors with a message for the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import field
+from posixpath import normpath
+
+from nfrun.core.pipeline import NOTHING
+from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import frozen
+
+METHODS = ("tag", "kind", "file", "status")
+STATUSES = ("failed", "skipped", "ok")  # what `status:` may name
+_TERM = re.compile(r"(?:(?P<up>[0-9]{0,9})\+)?(?P<what>.*?)(?:\+(?P<down>[0-9]{0,9}))?", re.DOTALL)
+_ALL = -1  # steps: as many as there are
+_MAX_LISTED = 6
+
+
+@frozen
+class Term:
+    """One part of a selector. `pattern` is compared with ids, or with what `method` names if it is not "".
+
+    `up` is how many steps of what these nodes need are selected too, and `down` how many of what needs them; -1 is all.
+    """
+
+    method: str
+    pattern: str
+    up: int = 0
+    down: int = 0
+
+
+def parse_selector(text: str) -> tuple[Term, ...]:
+    """Return the parts of a selector, all of which a node must match. Raises ValueError."""
+    parts = [part.strip() for part in text.split(",")]
+    if not any(parts):
+        raise ValueError("an empty name is no node")
+    if not all(parts):
+        raise ValueError(f"'{ellipsize(text)}' has nothing before or after a comma")
+    return tuple(map(_term, parts))
+
+
+def _term(text: str) -> Term:
+    found = _TERM.fullmatch(text)
+    assert found is not None
+    up, down = (0 if steps is None else int(steps or _ALL) for steps in (found["up"], found["down"]))
+    method, colon, pattern = found["what"].partition(":")
+    if not colon:
+        method, pattern = "", found["what"]
+    elif method not in METHODS:
+        guess = closest_match(method, METHODS)
+        there = "there is tag:, kind:, file: and status:"
+        hint = f"did you mean '{guess}:{ellipsize(pattern)}'?" if guess else there
+        raise ValueError(f"'{ellipsize(text)}' begins with no kind of selector; {hint}")
+    if not pattern:
+        raise ValueError(f"'{ellipsize(text)}' names no {method or 'node'}")
+    if not method and pattern.startswith("@"):
+        raise ValueError(
+            f"'{ellipsize(text)}' begins with '@'; write --until NODE+ for what needs NODE, with its needs"
+        )
+    if not method and "+" in pattern:
+        raise ValueError(f"'{ellipsize(text)}' has a '+' where none may be; write N+NODE or NODE+N, N is a number")
+    if method == "status" and not any(map(_of_text(pattern), STATUSES)):
+        guess = closest_match(pattern, STATUSES)
+        hint = f"did you mean '{guess}'?" if guess else f"there is {', '.join(STATUSES)}"
+        raise ValueError(f"no node can have the status '{ellipsize(pattern)}'; {hint}")
+    return Term(method, pattern, up, down)
+
+
+@frozen
+class NodeGraph:
+    """The nodes of a pipeline, for selectors.
+
+    `upstream` has, of each node, those for which it waits; only names of nodes count. `tags`, `kinds`, `files()` and
+    `statuses()` have the texts that `tag:` and the like are compared with, by node. The last two are called when they
+    are needed; `statuses` returns None if there was no run before. `last` are nodes that cannot be selected.
+    """
+
+    upstream: Mapping[str, Sequence[str]]
+    kinds: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    tags: Mapping[str, Sequence[str]] = field(default_factory=lambda: NOTHING)
+    files: Callable[[], Mapping[str, Collection[str]]] = dict
+    statuses: Callable[[], Mapping[str, Collection[str]] | None] = dict
+    last: Collection[str] = ()
+
+    def find(self, selectors: Iterable[str]) -> set[str]:
+        """Return the nodes that any of the selectors matches. Raises ValueError if one of them matches none."""
+        return {name for selector in selectors for name in self._of_selector(selector)}
+
+    def with_needed(self, names: Iterable[str], steps: int = _ALL) -> set[str]:
+        """Return these nodes and what they need, at most so many `steps` away."""
+        return _reached(names, self.upstream, steps)
+
+    def with_dependents(self, names: Iterable[str], steps: int = _ALL) -> set[str]:
+        """Return these nodes and what needs them, at most so many `steps` away."""
+        dependents: dict[str, list[str]] = {name: [] for name in self.upstream}
+        for name, needs in self.upstream.items():
+            for need in needs:
+                if need in dependents:
+                    dependents[need].append(name)
+        return _reached(names, dependents, steps)
+
+    def _of_selector(self, selector: str) -> set[str]:
+        found: set[str] | None = None
+        for term in parse_selector(selector):
+            matched = self._of_term(term)
+            found = matched if found is None else found & matched
+        if not found:
+            raise ValueError(f"no node matches all of '{ellipsize(selector)}'; each part matches some")
+        return found
+
+    def _of_term(self, term: Term) -> set[str]:
+        found = self._named(term.pattern) if not term.method else self._having(term.method, term.pattern)
+        needed = self.with_needed(found, term.up) if term.up else found
+        dependents = self.with_dependents(found, term.down) if term.down else found
+        return needed | dependents
+
+    def _named(self, pattern: str) -> set[str]:
+        is_match = _of_id(pattern)
+        found = {name for name in self.upstream if is_match(name)}
+        if not found:
+            if any(map(is_match, self.last)):
+                raise ValueError(f"'{ellipsize(pattern)}' cannot be selected; it runs at the end of every run")
+            shown = list(dict.fromkeys(name.split("@")[0] for name in self.upstream))
+            guess = closest_match(pattern, self.upstream if "@" in pattern or "/" in pattern else shown)
+            raise ValueError(f"no node matches '{ellipsize(pattern)}'; {_hint(guess, 'nodes', shown)}")
+        return found
+
+    def _having(self, method: str, pattern: str) -> set[str]:
+        values: Mapping[str, Collection[str]]
+        if method == "status":
+            return self._with_status(pattern)
+        if method == "file":
+            values, is_match = self.files(), _of_text(normpath(pattern))
+        elif method == "tag":
+            values, is_match = self.tags, _of_text(pattern)
+        else:
+            values, is_match = {name: (kind,) for name, kind in self.kinds.items()}, _of_text(pattern)
+        known = dict.fromkeys(value for found in values.values() for value in found)
+        matched = {value for value in known if is_match(value)}
+        found = {name for name in self.upstream if not matched.isdisjoint(values.get(name, ()))}
+        if not found:
+            what = {"tag": "has the tag", "kind": "has the kind", "file": "reads or writes the file"}[method]
+            hint = _hint(closest_match(pattern, known), f"{method}s", list(known))
+            raise ValueError(f"no node {what} '{ellipsize(pattern)}'; {hint}")
+        return found
+
+    def _with_status(self, pattern: str) -> set[str]:
+        statuses = self.statuses()
+        if statuses is None:
+            raise ValueError(f"no node has the status '{ellipsize(pattern)}'; there is no earlier run")
+        is_match = _of_text(pattern)
+        found = {name for name in self.upstream if any(map(is_match, statuses.get(name, ())))}
+        if not found:
+            known = {status for name in self.upstream for status in statuses.get(name, ())}
+            hint = f"there is {', '.join(s for s in STATUSES if s in known)}" if known else "no node that is left ran"
+            raise ValueError(f"no node has the status '{ellipsize(pattern)}' in the last run; {hint}")
+        return found
+
+
+def select(
+    graph: NodeGraph,
+    only: Collection[str] = (),
+    from_: Collection[str] = (),
+    until: Collection[str] = (),
+    exclude: Collection[str] = (),
+) -> set[str]:
+    """Return the nodes in `only` (all by default) and in `from_` and in `until`, less `exclude`: nodes by name.
+
+    `from_` counts with all that needs it, and `until` with all that it needs; without any, they leave nothing out.
+    """
+    found = set(only) if only else set(graph.upstream)
+    if from_:
+        found &= graph.with_dependents(from_)
+    if until:
+        found &= graph.with_needed(until)
+    return found.difference(exclude)
+
+
+def _reached(names: Iterable[str], edges: Mapping[str, Sequence[str]], steps: int) -> set[str]:
+    found = set(names)
+    ends = list(found)
+    while ends and steps:
+        ends = [
+            name for name in dict.fromkeys(n for end in ends for n in edges[end]) if name in edges and name not in found
+        ]
+        found.update(ends)
+        steps -= 1
+    return found
+
+
+def _hint(guess: str | None, what: str, known: Sequence[str]) -> str:
+    if guess:
+        return f"did you mean '{ellipsize(guess)}'?"
+    if not known:
+        return f"there are no {what}"
+    return f"the {what} are {shortened([ellipsize(name) for name in known], _MAX_LISTED)}"
+
+
+def _of_text(pattern: str) -> Callable[[str], object]:
+    """Return what compares texts with a pattern, in which `*` and `?` stand for any characters."""
+    return re.compile(_as_regex(pattern, re.escape), re.DOTALL).fullmatch
+
+
+def _of_id(pattern: str) -> Callable[[str], object]:
+    """Return what compares ids with a pattern: cells may be left out, and a group stands for all that is in it."""
+
+    def regex(text: str) -> str:
+        return re.escape(text).replace("/", "(?:@[^/]*)?/")
+
+    return re.compile(f"{_as_regex(pattern, regex)}(?:[@/].*)?", re.DOTALL).fullmatch
+
+
+def _as_regex(pattern: str, regex: Callable[[str], str]) -> str:
+    first, *others = [".".join(map(regex, part.split("?"))) for part in re.split(r"\*+", pattern)]
+    # What stands between two `*` is taken where it is found first, so that no text takes long.
+    return "".join([first, *(f"(?>.*?{part})" for part in others[:-1]), *(f".*{part}" for part in others[-1:])])
