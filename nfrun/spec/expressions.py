@@ -326,7 +326,8 @@ def _environment() -> SandboxedEnvironment:
 
             return bounded
 
-    environment = Bounded(undefined=StrictUndefined, autoescape=False)
+    # An optimized one writes the values of constant expressions, such as long ranges, into the code that it compiles.
+    environment = Bounded(undefined=StrictUndefined, autoescape=False, optimized=False)
     environment.globals.clear()
     known = {**environment.filters, **new_filters(environment.filters)}
     environment.filters = {name: known[name] for name in FILTERS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import pytest
 
@@ -60,3 +61,13 @@ def test_range_counts_from_zero() -> None:
 def test_range_takes_a_whole_number_that_is_not_too_large(value: str) -> None:
     with pytest.raises(ExpressionError, match=r"takes a whole number|too large"):
         evaluate(f"${{{{ {value} | range }}}}", {})
+
+
+def test_a_long_range_takes_the_memory_of_its_values() -> None:
+    tracemalloc.start()
+    try:
+        assert len(evaluate("${{ 100001 | range }}", {})) == 100_001
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16_000_000, "the values are not in the compiled code, too"
