@@ -150,6 +150,21 @@ def test_outputs_of_the_last_good_run_of_all_nodes_stay(project: Project) -> Non
     assert kept == ["other.1.arrow", "score.1.arrow"]
 
 
+def test_a_result_of_a_table_that_is_made_again_does_not_count(tmp_path: Path) -> None:
+    reads = "  {0}: {{sql: select x from {1}, inputs: {1}}}\n"
+    text = "nodes:\n  a: {sql: select random() as x}\n" + reads.format("b", "a") + reads.format("c", "b")
+    project = Project(tmp_path, text + reads.format("d", "a") + "outputs: {c: c, d: d}\n")
+    project.run()
+    project.lose_tables("a")
+    project.edit("d: {sql: select x", "d: {sql: select x + 1 as x")
+    why = "a table that it reads is made again"
+    told = f"'b' is not selected, and has no result that is up to date ({why}): select it too (--until c)"
+    assert project.why_not(exclude="b") == told
+    assert project.statuses(exclude="b", until="d") == {
+        **{"a": "ok", "b": "not_selected", "c": "not_selected", "d": "ok"}
+    }
+
+
 def test_a_table_that_is_removed_during_the_run_fails_its_reader(project: Project) -> None:
     project.run()
     project.edit("select x * 2", "select x * 3")
