@@ -234,7 +234,8 @@ def test_nodes_that_print_a_lot_do_not_make_the_run_grow(folder: Folder) -> None
     words = ("run", "p.yaml", "--json", "-j", "1", "-p")
     little, much = (json.loads(folder.nfrun(*words, f"count={count}").stdout) for count in (0, 30_000_000))
     assert {node["status"] for node in much["nodes"].values()} == {"ok"}
-    assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 20_000_000
+    # The ends of the logs take 14 to 21 MB; the nodes print 210.
+    assert much["peak_rss_bytes"] - little["peak_rss_bytes"] < 40_000_000
 
 
 def test_every_event_is_a_line_of_json(folder: Folder) -> None:
