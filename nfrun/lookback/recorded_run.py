@@ -16,6 +16,7 @@ from nfrun.core.values import frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.history.run_history import reader_digest
 from nfrun.lookback.run_list import RUNNING, ListedRun
+from nfrun.reports.format_units import format_count
 
 Node = FinishedNode | UnfinishedNode
 _RANKS = {"failed": 0, "ok": 1, "cancelled": 2, "skipped": 3, "reused": 4}
@@ -134,6 +135,8 @@ def _recorded(found: Node) -> RecordedNode:
 
 def _no_such_node(run: ListedRun, node: str) -> str:
     nodes = read_nodes(run)
+    if which := which_cell(node, {found.node: found.of for found in nodes}):
+        return which
     names = [found.node for found in nodes] + [*dict.fromkeys(found.of for found in nodes if found.of)]
     close = closest_match(node, names)
     hint = f"did you mean '{close}'?" if close else _which(names)
@@ -141,6 +144,15 @@ def _no_such_node(run: ListedRun, node: str) -> str:
         hint = f"did you mean --run {node}?"
     not_yet = " has not ended" if run.status == RUNNING else " is not recorded"
     return f"the node '{ellipsize(node)}'{not_yet} in run {run.number}: {hint}"
+
+
+def which_cell(name: str, matrices: Mapping[str, str]) -> str:
+    """Return the message for the name of a matrix where a cell must be named, "" if no cell is of this matrix.
+
+    `matrices` has the matrix of each cell.
+    """
+    cells = [cell for cell, of in matrices.items() if of and of == name]
+    return f"'{name}' has {format_count(len(cells), 'cell')}: say which, such as '{cells[0]}'" if cells else ""
 
 
 def _which(names: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
+from nfrun.lookback.recorded_run import which_cell
 from nfrun.lookback.run_list import ListedRun
 from nfrun.spec.binder import bind, secrets_of
 from nfrun.spec.loader import read_pipeline
@@ -65,6 +66,8 @@ def node_of(pipeline: Pipeline, name: str) -> NodeSpec:
     """Return a node of the pipeline file. Raises NotRecorded if there is none of this name."""
     found = pipeline.nodes.get(name)
     if found is None:
+        if which := which_cell(name, {id: spec.of for id, spec in pipeline.nodes.items()}):
+            raise NotRecorded(which)
         close = closest_match(name, pipeline.nodes)
         hint = f"did you mean '{close}'?" if close else f"its nodes are {shortened([*pipeline.nodes], _MAX_LISTED)}"
         raise NotRecorded(f"{pipeline.file} has no node '{ellipsize(name)}': {hint}")

@@ -22,7 +22,7 @@ from nfrun.history.run_history import reader_digest, table_path
 from nfrun.history.run_index import RunIndex
 from nfrun.history.work_dir import WorkDir
 from nfrun.lookback.command_again import command_for_tables
-from nfrun.lookback.recorded_run import Node, ends_of
+from nfrun.lookback.recorded_run import Node, ends_of, which_cell
 from nfrun.lookback.run_list import ListedRun
 from nfrun.reopen.source_tables import has_source, read_source
 from nfrun.system.checksums import file_checksum
@@ -235,7 +235,10 @@ class RunTables:
 
     def _unknown(self, name: str, shown: Iterable[str] = ()) -> str:
         ids = [output.id for end in self.journal.finished for output in end.outputs]
-        known = dict.fromkeys([*ids, *ends_of(self.journal), *shown])
+        ends = ends_of(self.journal)
+        if which := which_cell(name, {id: end.of for id, end in ends.items()}):
+            return which
+        known = dict.fromkeys([*ids, *ends, *shown])
         close = closest_match(name, known)
         if close:
             return f"{self} has no output '{ellipsize(name)}': did you mean '{close}'?"

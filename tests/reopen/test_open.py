@@ -338,3 +338,19 @@ def test_a_table_without_columns_is_no_csv(tmp_path: Path, here: Here) -> None:
     done = project.look("open", "double", "--format", "csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "nfrun: the table cannot be written as csv: it has no columns\n"
+
+
+CELLS = """
+  fin: {python: "steps:numbers", with: {count: 1}}
+  fit: {matrix: {fold: [0, 1], model: [lr, gb]}, python: "steps:double", inputs: {table: numbers}}
+outputs:"""
+
+
+@pytest.mark.parametrize("command", ["open", "logs", "shell"])
+def test_the_name_of_a_matrix_leads_to_its_cells(tmp_path: Path, here: Here, command: str) -> None:
+    project = new_project(tmp_path, here)
+    project.edit("trial.yaml", "\noutputs:", CELLS)
+    project.run()
+    done = project.look(command, "fit")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch("nfrun: 'fit' has 4 cells: say which, such as 'fit@[01]@(lr|gb)'\n", done.stderr)
