@@ -184,7 +184,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     """Print the first rows of a table that a run has left, or write it to stdout or into a file."""
     from nfrun.lookback.run_reference import find_run
     from nfrun.lookback.work_folder import find_work
-    from nfrun.reopen.current_pipeline import bound_pipeline, shown_outputs
+    from nfrun.reopen.current_pipeline import bound_pipeline
     from nfrun.reopen.opened_tables import RunTables
 
     if options.format in ("arrow", "parquet") and options.file is None and sys.stdout.isatty():
@@ -194,7 +194,7 @@ def open_table(options: OpenOptions, messages: Messages) -> int:
     work, pipeline = find_work(options.pipeline, options.work)
     run = find_run(work, pipeline, options.run)
     tables = RunTables(work, run, partial(bound_pipeline, options.pipeline, work, run))
-    output = tables.output_id(options.output, lambda: shown_outputs(options.pipeline, work, run))
+    output = tables.output_id(options.output)
     if options.format == "path":
         print(tables.file(output))
         return EXIT_OK

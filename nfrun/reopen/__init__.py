@@ -7,7 +7,7 @@ it. Nothing here takes a lock or changes the work folder.
 
 Other packages use:
 
-- `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`, `shown_outputs`
+- `current_pipeline`: `bind_as_in`, `bound_pipeline`, `node_of`, `pipeline_file`
 - `first_rows`: `open_tables`
 - `node_shell`: `NodeShell`
 - `opened_tables`: `RunTables`

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded, SpecError
-from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
+from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize, shortened
 from nfrun.history.work_dir import WorkDir
 from nfrun.logs.redaction import Redactor
@@ -27,13 +27,6 @@ def pipeline_file(given: Path | None, work: WorkDir, run: ListedRun) -> Path:
         what = f"the pipeline file {ellipsize(run.file)} is not beside {work.path}"
         raise NotRecorded(f"{what}: name it with --pipeline FILE")
     return file
-
-
-def shown_outputs(given: Path | None, work: WorkDir, run: ListedRun) -> Mapping[str, OutputId]:
-    """Return the outputs that the pipeline file names; none if there is no such file, or it is not valid."""
-    with suppress(NotRecorded, SpecError):
-        return read_pipeline(pipeline_file(given, work, run))[0].outputs
-    return {}
 
 
 def bound_pipeline(given: Path | None, work: WorkDir, run: ListedRun) -> Pipeline | None:

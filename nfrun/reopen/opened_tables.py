@@ -38,7 +38,8 @@ class RunTables:
     def __init__(self, work: WorkDir, run: ListedRun, pipeline: Callable[[], Pipeline | None] = lambda: None) -> None:
         """Look for the tables of a run in its work folder.
 
-        `pipeline` returns the bound pipeline, None if there is none. It is called if nfrun has not written a table.
+        `pipeline` returns the bound pipeline, None if there is none. It is called where the journal is not enough: for
+        outputs by their shown names, and for tables that nfrun has not written.
         """
         self._work = work
         self.run = run
@@ -57,10 +58,10 @@ class RunTables:
         """The whole journal of the run. Of a long one, the entries of a few nodes take a tenth of the time."""
         return read_journal(self.run.folder)
 
-    def output_id(self, name: str, shown: Callable[[], Mapping[str, OutputId]] = dict) -> OutputId:
-        """Return the id of the output that a user names: by its id, or by the id of a node with one output.
+    def output_id(self, name: str) -> OutputId:
+        """Return the id of the output that a user names: by its id, by the id of a node with one output, or as shown.
 
-        `shown` returns the outputs that the pipeline file names. It is called if the journal does not have the name.
+        The bound pipeline has the shown names. It is asked for if the journal does not have the name.
         """
         end = self._end(name)
         if isinstance(end, FinishedNode):
@@ -74,7 +75,8 @@ class RunTables:
         for failed in self.journal.unfinished:
             if name.startswith(f"{failed.node}."):
                 raise NotRecorded(self._unfinished(failed))
-        named = shown()
+        pipeline = self._pipeline()
+        named: Mapping[str, OutputId] = pipeline.outputs if pipeline else {}
         if name in named:
             return self._found(named[name])[1].id
         raise NotRecorded(self._unknown(name, [text for text, id in named.items() if self._end(id.node) is not None]))

@@ -354,3 +354,24 @@ def test_the_name_of_a_matrix_leads_to_its_cells(tmp_path: Path, here: Here, com
     done = project.look(command, "fit")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch("nfrun: 'fit' has 4 cells: say which, such as 'fit@[01]@(lr|gb)'\n", done.stderr)
+
+
+def test_outputs_of_cells_and_of_other_files_are_opened_by_the_names_that_the_run_shows(
+    tmp_path: Path, here: Here
+) -> None:
+    (tmp_path / "steps.py").write_text("def fit(k): return {'k': k}\n")
+    (tmp_path / "other.yaml").write_text(
+        "nodes: {mine: {python: 'steps:fit', with: {k: 7}}, more: {python: 'steps:fit', with: {k: 8}}}\n"
+        "outputs: {mine: mine, more: more}\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "matrix: {k: [1, 2]}\n"
+        "nodes:\n"
+        "  fit: {matrix: k, python: 'steps:fit', with: {k: '${{ matrix.k }}'}}\n"
+        "  sub: {pipeline: other.yaml}\n"
+        "outputs: {model: fit, seven: sub.mine}\n"
+    )
+    assert here(tmp_path, "run", "p.yaml").returncode == 0
+    for name, k in (("model@2", 2), ("seven", 7), ("fit@1", 1), ("sub/mine", 7)):
+        done = here(tmp_path, "open", name, "--format", "csv")
+        assert (done.returncode, done.stdout, done.stderr) == (0, f'"k"\n{k}\n', "")
