@@ -182,7 +182,7 @@ def print_line(line: Line) -> None:
 
 
 def touch_pages(folder: Path, size: int) -> None:
-    """Write a file of `size` bytes and remove it, so that what is measured next finds memory for its files.
+    """Write and remove a file of `size` bytes, so that the kernel has free pages for the next measurement.
 
     A virtual machine may give free memory back to its host. To get it again took six times as long as to write the
     file, and whichever variant came first paid for it.

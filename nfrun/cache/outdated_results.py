@@ -41,7 +41,7 @@ class OutdatedResults:
         return ref.attempt < self._newest.get(node, 0) or self._begun.get(node, 0) < self._after.get(node, 0)
 
     def may_differ(self, node: str) -> bool:
-        """Return whether the node depends on a table that has become another one, so that it may give another too."""
+        """Return whether the node depends on a table whose content has changed in this run."""
         return node in self._after
 
     def replaced(self, node: str, attempt: int) -> None:

@@ -122,7 +122,7 @@ def run_prepared(
 
 
 def _plan(setup: RunSetup, cache: RunCache | None) -> Plan:
-    """Return the plan of the nodes that the run is about. Raises SelectionError."""
+    """Return the plan of the nodes that take part in the run. Raises SelectionError."""
     options, plan, selected = setup.options, cache.plan if cache else setup.plan, setup.selection.nodes
     if cache is None and selected is not None:
         why = f"--handoff {options.handoff} uses no results of earlier runs"
@@ -133,7 +133,7 @@ def _plan(setup: RunSetup, cache: RunCache | None) -> Plan:
 
 @contextmanager
 def _without_folder(folder: Path) -> Iterator[None]:
-    """Remove the empty folder of a run that cannot run what is selected."""
+    """Remove the folder of a run, which is empty, if the selected nodes cannot run."""
     try:
         yield
     except SelectionError:
@@ -309,7 +309,7 @@ def _store(
 
 
 def _store_class(setup: RunSetup) -> type[TableStore]:
-    """Import the class of the store, and with it Arrow, as a command that has this process for itself wants it."""
+    """Import the class of the store, and with it Arrow, with the settings of a command that owns its process."""
     with system_allocator():
         store = store_class(setup.options.handoff)
     if threads := arrow_threads(setup.thread_variables):

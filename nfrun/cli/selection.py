@@ -22,7 +22,7 @@ _GOOD = ("ok", "reused")
 
 @frozen
 class Selection:
-    """The nodes that a run is about, None if all are, and those that it is to run in any case, by selector."""
+    """The selected nodes, None for all nodes, and the nodes that `--force` names, by selector."""
 
     nodes: frozenset[str] | None
     forced: Mapping[str, frozenset[str]]

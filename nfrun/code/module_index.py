@@ -82,7 +82,7 @@ class ModuleIndex:
         return [file for file in files if " " not in file], digest
 
     def states(self) -> dict[str, object]:
-        """Return the states of all modules and lists that were found, as JSON. What is equal is the same code."""
+        """Return the states of all modules and lists found so far, as JSON values. Equal states mean equal code."""
         modules = {module: [seen, self.installed.get(module)] for module, seen in self._seen.items()}
         return {**modules, **self._listed}
 

@@ -71,7 +71,7 @@ class Rate:
             self._waiting_since = now
 
     def stop_waiting(self) -> None:
-        """Record that nobody waits for tokens."""
+        """Record that no node waits for tokens."""
         self._waiting_since = None
 
     def take(self, now: float, tokens: float) -> None:

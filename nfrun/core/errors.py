@@ -92,7 +92,7 @@ class NotRecorded(Exception):
 
 
 class SelectionError(Exception):
-    """What is selected cannot run: it needs results of other nodes that are not there."""
+    """Raised if selected nodes need results of other nodes that no earlier run has left."""
 
 
 def render(diagnostic: Diagnostic) -> str:

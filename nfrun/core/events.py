@@ -207,7 +207,7 @@ class NodeRetrying(_AttemptEvent):
 
 @frozen
 class NodeFailed(_AttemptEvent):
-    """The last attempt of a node failed, and with it the node. `tolerated`: this does not let the run fail."""
+    """The last attempt of a node failed, and with it the node. A `tolerated` failure does not fail the run."""
 
     failure: Failure
     duration: float = 0.0
@@ -287,7 +287,7 @@ class RunFinished:
     cause: Cause | None = None
 
     def with_last(self, other: RunFinished) -> RunFinished:
-        """Return the end of a run whose last nodes ended like this: what fails then lets a good run fail."""
+        """Return the end of the run after its last nodes have ended. If one of them failed, a good run has failed."""
         causes = [cause for cause in (self.cause, other.cause) if cause is not None]
         status = other.status if self.status == "ok" else self.status
         return replace(self, at=other.at, status=status, cause=max(causes, key=list(Cause).index, default=None))

@@ -175,7 +175,7 @@ class Input:
         return self.alternative is None and not self.optional and self.gather is None
 
     def gathered(self, read: tuple[OutputId, ...]) -> Gather | None:
-        """How what is `read` is put together, None if it is one table as it is."""
+        """Return how the outputs in `read` are put together, None for a single output."""
         return self.gather if self.gather and read and read[0] in self.gather.cells else None
 
 

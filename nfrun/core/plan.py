@@ -261,7 +261,7 @@ def with_executor_slots(plan: Plan, placement: Mapping[str, str]) -> Plan:
 
 
 def with_lookups(plan: Plan, nodes: Iterable[str]) -> Plan:
-    """Return the plan in which these nodes, of which results may be there, take of the budgets only where none is."""
+    """Return the plan in which these nodes look for an earlier result before they take from the budgets."""
     takes = {name for name in nodes if any(resource in plan.budgets for resource, _ in plan.nodes[name].resources)}
     return replace(plan, looked_up=frozenset(takes)) if takes else plan
 

@@ -57,7 +57,7 @@ class RunOutputs:
         return {output: self._held[output] for output in read if output in self._held}
 
     def cause_of_absence(self, node: Node) -> str | None:
-        """Return because of which node this one is absent, None if it has all the inputs that it needs.
+        """Return the node that makes this one absent, None if all inputs that it needs are there.
 
         Call it when all nodes that it needs have ended.
         """
@@ -75,7 +75,7 @@ class RunOutputs:
         return self.absent_nodes.get(output.node) or self._absent_outputs.get(output)
 
     def end_reader(self, now: float, node: Node, events: list[Event]) -> None:
-        """Count a node that has ended out of the readers of its inputs, and release those that nobody will read."""
+        """Record that a reader has ended, and release its inputs that have no reader left."""
         readers = self._readers
         for output in node.reads:
             readers[output] = left = readers[output] - 1
@@ -83,14 +83,14 @@ class RunOutputs:
                 self.release_unread(now, output, events)
 
     def add_reader(self, node: Node) -> None:
-        """Count a node again that runs again. What it reads is released again after it."""
+        """Count a node that runs again as a reader of its inputs."""
         for output in node.reads:
             self._readers[output] += 1
             if output in self._released:
                 self._held[output] = self._released.pop(output)
 
     def release_unread(self, now: float, output: str, events: list[Event]) -> None:
-        """Release an output if nobody will read it and it is not retained."""
+        """Release an output that has no reader left and is not retained."""
         if output in self._held and not self._readers.get(output) and output not in self._retained:
             ref = self._released[output] = self._held.pop(output)
             events.append(OutputReleased(now, output, ref))

@@ -1,4 +1,4 @@
-"""Opens what an attempt reads: the table or the file of an input, put together of cells if it is gathered."""
+"""Opens the inputs of an attempt as tables or files, and puts the cells of gathered inputs together."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class AttemptInputs:
         raise NodeError(f"the node has no input '{name}'")
 
     def _gathered(self, name: str) -> tuple[Gather | None, tuple[OutputId, ...]]:
-        """Return what is read under this name, and how it is put together if that is more than one table as it is."""
+        """Return the outputs that the input reads, and how they are put together, None for a single output."""
         item = self._input(name)
         outputs = item.read(self._given.__contains__)
         if not outputs:

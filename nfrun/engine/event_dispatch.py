@@ -44,7 +44,7 @@ class Ticking(Reporter, Protocol):
     interval: float
 
     def tick(self) -> None:
-        """Show what there is to show now."""
+        """Show what has changed since the last call."""
 
 
 class EventDispatcher:

@@ -1,4 +1,4 @@
-"""Plans the nodes of `on_failure` and `finally`, which run when all others have ended, and tells them how these did."""
+"""Plans the nodes of `on_failure` and `finally`, which run when all others have ended, with the status of the run."""
 
 from __future__ import annotations
 

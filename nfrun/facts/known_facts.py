@@ -26,8 +26,8 @@ def known_facts(code: Fingerprints) -> KnownFacts:
 class KnownFacts:
     """Returns facts of functions, and reads code only for those that it does not know.
 
-    Not known are those of functions that read or write files unseen: they depend on the arguments. `is_new`: some are
-    not of an earlier run.
+    It keeps no facts of functions that read or write files unseen, since these depend on the arguments. `is_new` is
+    whether it has read any code.
     """
 
     def __init__(self, code: Fingerprints) -> None:

@@ -1,4 +1,4 @@
-"""Opens the file of the index, and the file with its checksum, which tells whether the index is as nfrun left it.
+"""Opens the file of the index, and the file with its checksum, by which damage is found.
 
 The file with the checksum is locked while the index changes. SQLite has locks of its own; this one covers both files.
 """

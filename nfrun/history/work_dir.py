@@ -117,7 +117,7 @@ class WorkDir:
         return self.path / _TIMINGS / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
     def code(self, pipeline: Pipeline) -> Path:
-        """Return the path of the file with what is known about the code of a pipeline."""
+        """Return the path of the file that keeps the digests and facts of a pipeline's code."""
         return self.path / _CODE / f"{_file_name(self.pipeline_name(pipeline))}.json"
 
     def is_used(self) -> bool:

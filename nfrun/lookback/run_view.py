@@ -25,7 +25,7 @@ _MAX_NODES = 50
 
 
 def head_lines(run: ListedRun, look: Look) -> Iterator[str]:
-    """Yield what is known of a run without its nodes: its end, when and how it was started, and with what."""
+    """Yield the lines about a run as a whole: its status, start, duration, command line and parameters."""
     yield look.paint(f"run {run.number} of {escape_controls(run.file)}: ", "bold") + look.paint(_end(run), run.status)
     header = run.header
     versions = ", ".join(f"{package} {version}" for package, version in header.versions.items())
@@ -95,7 +95,7 @@ def _value(value: object) -> str:
 
 
 def _row(nodes: Sequence[RecordedNode]) -> list[str]:
-    """Return the texts in the line of a node, or of cells that ended alike: sums, and why if all have one reason."""
+    """Return the texts in the line of a node, or of cells with one status: sums, and the reason if all share it."""
     first, rows = nodes[0], [node.rows for node in nodes if node.rows is not None]
     name = first.node if len(nodes) == 1 else f"{first.of} ({len(nodes):,})"
     took = sum(node.duration for node in nodes)

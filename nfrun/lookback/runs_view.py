@@ -80,7 +80,7 @@ def runs_json(rows: list[RunRow]) -> dict[str, Any]:
 
 
 def run_json(run: ListedRun) -> dict[str, Any]:
-    """Return a run as JSON values. What is not recorded is null."""
+    """Return a run as JSON values, null for values that are not recorded."""
     return {
         "run": run.id,
         "number": run.number,

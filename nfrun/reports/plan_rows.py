@@ -100,7 +100,7 @@ class PlanRows:
         return "reuse  " if all(self._decisions[spec.id].hit for spec in specs) else "run    "
 
     def _matrix(self, specs: Sequence[NodeSpec]) -> str:
-        """Return the number of cells, the lengths of the axes, and how many of their product there are not."""
+        """Return the number of cells, the lengths of the axes, and the number of excluded cells."""
         of = specs[0].of
         disabled = self._disabled_cells[of]
         cells, lengths = self._cells[of], {axis: len(values) for axis, values in self._axes[of].items()}
@@ -171,7 +171,7 @@ def last_sections(pipeline: Pipeline) -> dict[str, Mapping[str, NodeSpec]]:
 
 
 def none_has_finished(decisions: Mapping[str, ReuseDecision]) -> bool:
-    """Return whether no node has finished in any run that is kept: then this is no reason to be told for each."""
+    """Return whether no node has finished in any kept run. The reason is then left out of the rows."""
     from nfrun.cache.reuse_decision import NEVER_FINISHED  # not at the top: `plan --fresh` goes without it
 
     reasons: Iterable[str] = (decision.reason for decision in decisions.values())

@@ -177,7 +177,7 @@ def _dot(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _drawn(pipeline: Pipeline) -> dict[str, str]:
-    """Return the kind of each node as the file has it, and how many cells it has: people cannot read 200 boxes."""
+    """Return the kind and the number of cells of each node of the file: people cannot read 200 boxes."""
     cells = Counter(spec.of for spec in pipeline.nodes.values() if spec.of)
     return {
         spec.declared: spec.kind + (f", {format_count(cells[spec.of], 'cell')}" if spec.of else "")

@@ -1,4 +1,4 @@
-"""Prints on a plain console or on one of rich, which only the latter imports."""
+"""Prints on a plain console or on a rich console, and imports rich only for the latter."""
 
 from __future__ import annotations
 

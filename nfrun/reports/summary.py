@@ -255,7 +255,7 @@ class Summary:
             out.print(f"\n{escape_controls(name)}: {NO_PREVIEW}")
 
     def _print_absent(self, err: Console | PlainConsole) -> None:
-        """Say which outputs of the file there are not, though the run went well, and why."""
+        """Say which outputs of the file are absent after a good run, and why."""
         why = {name: f"node '{node}' is disabled" for name, node in self._absent.items()}
         for name, id in self._outputs.items():
             node = self._record.nodes.get(getattr(id, "node", id))

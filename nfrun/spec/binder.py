@@ -107,7 +107,7 @@ def _spans(pipeline: Pipeline, document: Document) -> Callable[..., SourceSpan]:
 
 @frozen
 class _Run:
-    """What the files of a pipeline are bound with."""
+    """The values that all files of a pipeline are bound with."""
 
     environ: Mapping[str, str]
     run_id: str

@@ -18,7 +18,7 @@ _MAX_BYTES = 1 << 24  # 16 MiB
 
 
 class _Unreadable(Exception):
-    """A file has no text to take. `hint` says what to do."""
+    """Raised for a file whose text cannot be used. `hint` says what to do."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)

@@ -107,7 +107,7 @@ def _shown(budget: Budget, amount: float) -> str:
 
 
 def with_memory(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline with the memory of the machine as a budget, if nodes take of it and the file has none."""
+    """Return the pipeline with the machine's memory as a budget, if nodes take memory and the file gives no budget."""
     if _MEMORY in pipeline.budgets or not any(_MEMORY in spec.amounts for spec in pipeline.nodes.values()):
         return pipeline
     return replace(pipeline, budgets={**pipeline.budgets, _MEMORY: Budget(float(available_memory()), is_size=True)})

@@ -1,4 +1,4 @@
-"""Checks the values of `if`, and takes the nodes out of a pipeline that do not run for it.
+"""Checks the values of `if`, and takes disabled nodes out of a pipeline.
 
 These are the nodes whose `if` is false, and those that lack their outputs.
 """

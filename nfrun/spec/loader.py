@@ -191,7 +191,7 @@ class _Reader(Findings):
         return found if isinstance(found, dict) else {}
 
     def schema_and_expressions(self) -> None:
-        """Add the problems that the schema, the axes and the expression checks find; at one path one's only."""
+        """Add the problems that the schema, the axes and the expression checks find, from one of them at each path."""
         broken = dict(check_schema(self.document))
         for path in broken:
             self.mark_wrong(path)
@@ -219,7 +219,7 @@ class _Reader(Findings):
     def last_nodes(
         self, section: str, defaults: Mapping[str, Any], nodes: Mapping[str, NodeSpec]
     ) -> dict[str, NodeSpec]:
-        """Return the nodes of a section that run when all others have ended: they read what is there."""
+        """Return the nodes of `on_failure` or `finally`; all their inputs are optional."""
         usual = {key: value for key, value in defaults.items() if key in LAST_SETTINGS}
         bodies = self.mapping(self.document.root, section).items()
         found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
@@ -371,7 +371,7 @@ class _Reader(Findings):
                 )
 
     def amounts(self, nodes: Mapping[str, NodeSpec], budgets: Mapping[str, Budget]) -> None:
-        """Reject amounts of which there is not so much. Those made by expressions are checked once they are known."""
+        """Reject amounts above their budgets. Those made by expressions are checked once they are known."""
         if ("resources",) not in self.bad:
             for path, what, hint, at_key in check_amounts(nodes, budgets, self.document):
                 self.report(path, what, hint, at_key=at_key)

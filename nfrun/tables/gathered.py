@@ -52,7 +52,7 @@ def _nested(gather: Gather, tables: Tables) -> dict[Any, Any]:
 
 
 def _concatenated(gather: Gather, tables: Tables) -> pa.Table:
-    """Return one table: chunks of the tables, behind a column for each axis that shall be one.
+    """Return one table: a column for each axis in `columns`, then the columns of the tables.
 
     Columns are matched by name, in the order of their first appearance. What a table lacks is null. A column without
     any values, of the type null, fits each type.
