@@ -30,7 +30,6 @@ from nfrun.system.checksums import file_checksum, text_checksum
 _WHOLE = "*"
 _ON_IMPORT = "import"  # a keyword, so no definition has this name
 _BELOW = "**"
-
 _PATH = re.compile(r"[^\W\d]\w*([.:][^\W\d]\w*)+")  # the path of something in a module
 
 Item = tuple[str, str]  # a module, and a name in it with its attributes: "clean", "helpers.clean", _WHOLE, …
