@@ -50,9 +50,11 @@ def test_the_next_writer_removes_the_partial_file_of_a_killed_one(tmp_path: Path
 
 def test_the_next_writer_removes_the_partial_files_of_several_killed_ones(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    processes = [writer(path, "time.sleep(1000)") for _ in range(2)]
-    for process in processes:
+    processes = []
+    for _ in range(2):  # one after the other: writers that begin at once may leave a number out
+        process = writer(path, "time.sleep(1000)")
         assert process.stdout is not None and process.stdout.readline()
+        processes.append(process)
     assert len(names(tmp_path)) == 2
     for process in processes:
         process.kill()
