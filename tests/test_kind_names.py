@@ -24,6 +24,8 @@ OTHER_MEANINGS = {
     ("cli/commands.py", "dict key", "run"): "a command",
     ("cache/change_text.py", "dict key", "input"): "a key input that is the content of an input",
     ("cache/reuse_decision.py", "tuple", "input"): "a key input that is the content of an input",
+    ("core/contracts.py", "tuple", "sql"): "a check whose query gives the rows that fail",
+    ("core/contracts.py", "tuple", "python"): "a check that is a function",
     ("history/lock_files.py", "tuple", "pipeline"): "the name of the pipeline of a run",
     ("lookback/runs_view.py", "list", "pipeline"): "the heading of a column",
     ("lookback/runs_view.py", "dict key", "pipeline"): "the name of the pipeline of a run",

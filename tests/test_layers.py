@@ -21,7 +21,7 @@ core
 system
 yaml
 tables code logs
-facts watch
+facts watch contracts
 nodes
 spec engine
 history
@@ -31,7 +31,7 @@ lookback
 reopen
 cli
 """
-MOST_ARROWS = 86  # from a package to another, `__main__` counted as a package
+MOST_ARROWS = 93  # from a package to another, `__main__` counted as a package
 MOST_LINES = 400  # of a file
 MOST_FUNCTION_LINES = 60
 

@@ -6,6 +6,7 @@ returns events. The simulation runs the same scheduler in virtual time.
 Other packages use:
 
 - `budgets`: `Budget`
+- `contracts`: `Check`
 - `errors`: `Cause`, `cause_of`, `Diagnostic`, `error_text`, `HandoffError`, `NotRecorded`, `one_line`, `render_all`,
   `SelectionError`, `SourceSpan`, `SpecError`, `WorkDirLocked`
 - `events`: `AllNodesEnded`, `AttemptStopped`, `Event`, `Failure`, `Frame`, `GIL_WAIT_SECONDS`, `nfrun_failure`,
