@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice
 from math import prod
 
-from nfrun.core.pipeline import Axis, NodeSpec, Pipeline
+from nfrun.core.pipeline import Axis, Pipeline
 from nfrun.core.values import frozen
 from nfrun.spec.matrix.axes import with_followers
 from nfrun.spec.matrix.cell_ids import key_of, text_of
@@ -18,6 +18,7 @@ MAX_NODES = 100_000  # of a pipeline
 MAX_READS = 2_000_000  # from the cells of one node to those of another
 
 Cell = tuple[int, ...]  # the index of the cell's value on each of its axes
+_Excluded = Mapping[tuple[str, ...], set[Cell]]  # the combinations of indices on these axes
 
 
 @frozen
@@ -35,20 +36,24 @@ class Cells:
 def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
     """Yield path, message and hint for each node with too many cells, or else for what is too much in all.
 
-    This takes no time and no memory, however many cells there would be.
+    This takes little time and memory, however many cells there would be.
     """
-    excluded = _excluded_values(pipeline)
-    lengths = {name: len(axis.values) - len(excluded.get(name, ())) for name, axis in pipeline.axes.items()}
-    counts = {name: prod([lengths[axis] for axis in spec.axes]) for name, spec in pipeline.nodes.items()}
+    excluded = _combinations(pipeline)
+    alone = {on[0]: cells for on, cells in excluded.items() if len(on) == 1}
+    lengths = {name: len(axis.values) - len(alone.get(name, ())) for name, axis in pipeline.axes.items()}
+    counted = {own: _count(pipeline.axes, own, lengths, excluded) for own in {s.axes for s in pipeline.nodes.values()}}
+    counts = {name: counted[spec.axes] for name, spec in pipeline.nodes.items()}
     for name, count in counts.items():
         if count > MAX_CELLS:
-            product = _product({axis: lengths[axis] for axis in pipeline.nodes[name].axes})
-            yield ("nodes", name, "matrix"), f"{name}: {count:,} cells ({product}), and at most {MAX_CELLS:,}", ""
+            own = pipeline.nodes[name].axes
+            cells = f"{prod([lengths[axis] for axis in own]):,} cells ({_product(own, lengths)})"
+            less = " less those excluded" if _applying(pipeline.axes, own, excluded) else ""
+            yield ("nodes", name, "matrix"), f"{name}: {cells}{less}, and at most {MAX_CELLS:,}", ""
     if max(counts.values()) > MAX_CELLS:
         return
     largest = max(counts, key=counts.__getitem__)
     if (total := sum(counts.values())) > MAX_NODES and pipeline.nodes[largest].axes:
-        product = _product({axis: lengths[axis] for axis in pipeline.nodes[largest].axes})
+        product = _product(pipeline.nodes[largest].axes, lengths)
         what = f"the pipeline has {total:,} nodes, and at most {MAX_NODES:,}"
         yield ("nodes", largest, "matrix"), f"{what}: '{largest}' has {counts[largest]:,} ({product})", ""
     for name, spec in pipeline.nodes.items():
@@ -62,20 +67,19 @@ def count_problems(pipeline: Pipeline) -> Iterator[tuple[Keys, str, str]]:
                 yield ("nodes", name, "matrix"), f"{what}, and at most {MAX_READS:,} in all", hint
 
 
-def _product(lengths: Mapping[str, int]) -> str:
-    return " x ".join(f"{axis} {length:,}" for axis, length in lengths.items())
+def _count(axes: Mapping[str, Axis], own: tuple[str, ...], lengths: Mapping[str, int], excluded: _Excluded) -> int:
+    """Return how many cells a node with these axes has, or a number above the limit if there are more."""
+    most = prod([lengths[name] for name in own])
+    if most <= MAX_CELLS or not _applying(axes, own, excluded):
+        return most
+    return sum(1 for _ in islice(_cells(axes, own, excluded), MAX_CELLS + 1))
 
 
-def _excluded_values(pipeline: Pipeline) -> dict[str, set[int]]:
-    """Return the indices of values that `exclude` names alone, by axis."""
-    found: dict[str, set[int]] = {}
-    for axes, combinations in _combinations(pipeline).items():
-        if len(axes) == 1:
-            found[axes[0]] = {cell[0] for cell in combinations}
-    return found
+def _product(own: Sequence[str], lengths: Mapping[str, int]) -> str:
+    return " x ".join(f"{axis} {lengths[axis]:,}" for axis in own)
 
 
-def _combinations(pipeline: Pipeline) -> dict[tuple[str, ...], set[Cell]]:
+def _combinations(pipeline: Pipeline) -> _Excluded:
     """Return the excluded combinations of indices of values, by the axes that their entries name."""
     known = {name: indices(axis) for name, axis in pipeline.axes.items()} if pipeline.excluded else {}
     found: dict[tuple[str, ...], set[Cell]] = {}
@@ -87,29 +91,45 @@ def _combinations(pipeline: Pipeline) -> dict[tuple[str, ...], set[Cell]]:
     return found
 
 
+def _applying(axes: Mapping[str, Axis], own: tuple[str, ...], excluded: _Excluded) -> bool:
+    """Whether combinations are excluded that a node with these axes may have, beside single values of these axes."""
+    has = set(with_followers(axes, own))
+    return any(has.issuperset(on) and not (len(on) == 1 and on[0] in own) for on in excluded)
+
+
 def cells_of(pipeline: Pipeline) -> dict[str, Cells]:
     """Return the cells of each node, without those that are excluded. The last axis varies fastest."""
     excluded = _combinations(pipeline)
     cells: dict[tuple[str, ...], list[tuple[Cell, str]]] = {}  # with what is behind the name of the node in the id
     found: dict[str, Cells] = {}
     for name, spec in pipeline.nodes.items():
-        has = with_followers(pipeline.axes, spec.axes)
         if spec.axes not in cells:
-            cells[spec.axes] = list(_cells(pipeline.axes, spec, has, excluded))
+            cells[spec.axes] = list(_cells(pipeline.axes, spec.axes, excluded))
+        has = with_followers(pipeline.axes, spec.axes)
         found[name] = Cells(spec.axes, has, {cell: name + suffix for cell, suffix in cells[spec.axes]})
     return found
 
 
-def _cells(
-    axes: Mapping[str, Axis], spec: NodeSpec, has: Sequence[str], excluded: Mapping[tuple[str, ...], set[Cell]]
-) -> Iterator[tuple[Cell, str]]:
+def _cells(axes: Mapping[str, Axis], own: tuple[str, ...], excluded: _Excluded) -> Iterator[tuple[Cell, str]]:
     """Yield the cells that a node with these axes has, each with the end of its id."""
-    rules = [(projection(axes, spec.axes, on), cells) for on, cells in excluded.items() if set(on) <= set(has)]
-    values = [range(len(axes[name].values)) for name in spec.axes]
-    texts = [[f"@{id}" for id in axes[name].ids] for name in spec.axes]
-    for cell in product(*values):
-        if not any(project(cell) in without for project, without in rules):
-            yield cell, "".join([texts[i][index] for i, index in enumerate(cell)])
+    cells: Iterator[tuple[Cell, str]] = iter([((), "")])
+    rules = dict(excluded)
+    for i, name in enumerate(own):
+        has = set(with_followers(axes, own[: i + 1]))
+        known = [on for on in rules if has.issuperset(on)]  # on these axes, the values are known from here on
+        cells = _with_axis(cells, axes[name].ids, [(projection(axes, own[: i + 1], on), rules.pop(on)) for on in known])
+    return cells
+
+
+def _with_axis(
+    cells: Iterator[tuple[Cell, str]], ids: Sequence[str], rules: Sequence[tuple[Callable[[Cell], Cell], set[Cell]]]
+) -> Iterator[tuple[Cell, str]]:
+    """Yield the cells with each value of one more axis, without those that are excluded."""
+    for cell, text in cells:
+        for i, id in enumerate(ids):
+            longer = (*cell, i)
+            if not any(project(longer) in without for project, without in rules):
+                yield longer, f"{text}@{id}"
 
 
 def projection(axes: Mapping[str, Axis], own: Sequence[str], on: Iterable[str]) -> Callable[[Cell], Cell]:

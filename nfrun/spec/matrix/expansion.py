@@ -87,8 +87,8 @@ class _Expansion:
 
         def with_alternative(cell: Cell) -> Input | None:
             found, other = find(cell), instead(cell)
-            if found is None:
-                return Input(item.name, other) if other else None
+            if found is None:  # `where` names a cell that does not exist
+                return Input(item.name, other, optional=item.optional)
             return replace(found, alternative=other)
 
         return with_alternative
@@ -142,16 +142,14 @@ class _Expansion:
         for cell in theirs.ids:
             yield on_shared(cell), cell, on_wanted(cell)
 
-    def alternative(self, mine: Cells, output: OutputId) -> Callable[[Cell], OutputId | None]:
-        """Return the function from a cell to the output that it reads instead of an absent one."""
+    def alternative(self, mine: Cells, output: OutputId) -> Callable[[Cell], OutputId]:
+        """Return the function from a cell to the output that it reads instead of an absent one.
+
+        That cell exists: it has no axis that the reader lacks, and `exclude` takes cells of all nodes.
+        """
         theirs = self.cells[output.node]
         project = projection(self.pipeline.axes, mine.axes, theirs.axes)
-
-        def find(cell: Cell) -> OutputId | None:
-            id = theirs.ids.get(project(cell))
-            return OutputId(id, output.name) if id else None
-
-        return find
+        return lambda cell: OutputId(theirs.ids[project(cell)], output.name)
 
     def needed(self, mine: Cells, need: str) -> Callable[[Cell], Sequence[str]] | None:
         """Return the function from a cell to the cells of `need` that it waits for, None if that has no axes."""

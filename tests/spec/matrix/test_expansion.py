@@ -177,6 +177,30 @@ nodes:
     assert caught.value.diagnostics[0].message.startswith("the pipeline has 13 nodes, and at most 12: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("matrix: {a: [1, 2], b: [1, 2, 3, 4], exclude: [{a: 1, b: 4}, {a: 2, b: 1}]}", ""),
+        ("matrix: {a: [{id: x, g: 1}, {id: y, g: 2}], g: {of: a}, b: [1, 2, 3, 4, 5, 6], exclude: [{g: 1}]}", ""),
+        (
+            "matrix: {a: [1, 2], b: [1, 2, 3, 4, 5], exclude: [{b: 5}, {a: 1, b: 4}]}",
+            "x: 8 cells (a 2 x b 4) less those excluded, and at most 6",
+        ),
+    ],
+)
+def test_excluded_combinations_do_not_count_towards_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    monkeypatch.setattr(cells_module, "MAX_CELLS", 6)
+    text = f"{text}\nnodes: {{x: {{matrix: [a, b], run: x}}}}\n"
+    if not told:
+        assert len(planned(tmp_path, text).nodes) == 6
+        return
+    with pytest.raises(SpecError) as caught:
+        planned(tmp_path, text)
+    assert [found.message for found in caught.value.diagnostics] == [told]
+
+
 def test_a_value_is_named_by_itself_or_by_its_text_in_ids(tmp_path: Path) -> None:
     text = """
 matrix: {a: ["x y", z]}
@@ -199,6 +223,10 @@ nodes:
 """
     nodes = planned(tmp_path, text).nodes
     assert [nodes[f"r@{a}"].upstream for a in (1, 2)] == [("o@1@2",), ("q",)]
+    nodes = planned(tmp_path, text.replace("q: {run: x}", "q: {run: x, if: false}")).nodes
+    assert list(nodes) == ["o@1@1", "o@1@2", "o@2@1", "r@1"]
+    optional = text.replace("else: q", "else: q, optional: true").replace("q: {run: x}", "q: {run: x, if: false}")
+    assert planned(tmp_path, optional).nodes["r@2"].inputs == ()
 
 
 def test_a_name_twice_in_a_pattern_is_the_same_text(tmp_path: Path) -> None:
