@@ -107,24 +107,16 @@ def _written_out(a: int, b: int) -> str:
 
 def _limits(folder: Path, repeat: int) -> Iterator[Line]:
     """Measure the error for a matrix with far too many cells: the seconds and the memory of the whole process."""
-    pipeline = folder / "limit.yaml"
-    pipeline.write_text(_matrix(3_000, 4_000), encoding="utf-8")
-    seconds, peaks = [], []
-    for _ in range(repeat):
-        cpu, peak = _refused([*_NFRUN, "plan", str(pipeline)])
-        seconds.append(cpu)
-        peaks.append(peak)
-    ratio, full = median(seconds) / _LIMIT_SECONDS, median(peaks) / _LIMIT_BYTES
-    what = "12,000,000 cells: the error"
-    yield Line(what, f"{spread(seconds)} CPU", f"{_LIMIT_SECONDS:.0f} s", ratio, "<= 1", holds(ratio, "<= 1"))
-    yield Line(
-        f"{what}: memory",
-        f"{median(peaks) / 1e6:.0f} MB",
-        f"{_LIMIT_BYTES / 1e6:.0f} MB",
-        full,
-        "<= 1",
-        holds(full, "<= 1"),
-    )
+    for what, a, b in (("12,000,000 cells", 3_000, 4_000), ("an axis of 100,000 values", 100_000, 1)):
+        pipeline = folder / "limit.yaml"
+        pipeline.write_text(_matrix(a, b), encoding="utf-8")
+        found = [_refused([*_NFRUN, "plan", str(pipeline)]) for _ in range(repeat)]
+        seconds = [cpu for cpu, _ in found]
+        ratio, full = median(seconds) / _LIMIT_SECONDS, median([peak for _, peak in found]) / _LIMIT_BYTES
+        limit, memory = f"{_LIMIT_SECONDS:.0f} s", f"{_LIMIT_BYTES / 1e6:.0f} MB"
+        yield Line(f"{what}: the error", f"{spread(seconds)} CPU", limit, ratio, "<= 1", holds(ratio, "<= 1"))
+        peak = f"{full * _LIMIT_BYTES / 1e6:.0f} MB"
+        yield Line(f"{what}: the error: memory", peak, memory, full, "<= 1", holds(full, "<= 1"))
 
 
 def _refused(command: list[str]) -> tuple[float, float]:

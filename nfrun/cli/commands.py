@@ -50,40 +50,14 @@ def run(options: RunOptions, messages: Messages) -> int:
 def plan(options: PlanOptions, messages: Messages) -> int:
     """Print the plan of a pipeline, and unless `fresh` which nodes would run and why."""
     from nfrun.cli.selection import selection_of
-    from nfrun.core.errors import SpecError, one_line, render_all
+    from nfrun.core.errors import one_line
     from nfrun.core.plan import plan_of, selected_plan
     from nfrun.engine.node_stats import read_node_stats
     from nfrun.history.work_dir import WorkDir
-    from nfrun.reports.plan_view import REUSE_FORMATS, plan_view
+    from nfrun.reports.plan_view import plan_view
     from nfrun.spec.pipeline_warnings import warnings_of
-    from nfrun.spec.resolve import resolve
 
-    def resolved(given: Mapping[str, str] | None) -> Pipeline:
-        return resolve(
-            options.pipeline,
-            given=given,
-            params_file=options.params_file,
-            environ=os.environ,
-            run_id="plan",
-            to_run=False,
-            set_redactor=messages.set_redactor,
-            profile=options.profile,
-            inputs=options.inputs,
-        ).pipeline
-
-    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
-    asked = bool(options.given or options.params_file)
-    try:
-        spec = resolved(options.given)  # the values of parameters may disable nodes
-    except SpecError as error:
-        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
-            raise
-        spec = resolved(None)  # the stages are known without the values of parameters
-        if not any(param.required for param in spec.params.values()):
-            raise  # all values are known: a run has the same problems
-        if shows_reuse:
-            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
-        shows_reuse = False
+    spec, shows_reuse = _to_plan(options, messages)
     folder = WorkDir.of_pipeline(spec, options.work)
     selection = selection_of(options, spec, folder)
     messages.warn_all(map(one_line, warnings_of(spec)))
@@ -107,6 +81,47 @@ def plan(options: PlanOptions, messages: Messages) -> int:
         planned = selected_plan(planned, selection.nodes)
     print(plan_view(spec, planned, options.format, recorded, decisions, verbose=options.verbose))
     return EXIT_OK
+
+
+def _to_plan(options: PlanOptions, messages: Messages) -> tuple[Pipeline, bool]:
+    """Return the pipeline that `plan` shows, and whether it can say what would run.
+
+    Where a parameter has no value, these are the nodes as far as the defaults tell them. Raises SpecError.
+    """
+    from nfrun.core.errors import SpecError, render_all
+    from nfrun.reports.plan_view import REUSE_FORMATS
+    from nfrun.spec.resolve import resolve
+
+    read: list[Pipeline] = []
+
+    def resolved(given: Mapping[str, str] | None) -> Pipeline:
+        return resolve(
+            options.pipeline,
+            given=given,
+            params_file=options.params_file,
+            environ=os.environ,
+            run_id="plan",
+            to_run=False,
+            set_redactor=messages.set_redactor,
+            on_read=read.append,
+            profile=options.profile,
+            inputs=options.inputs,
+        ).pipeline
+
+    shows_reuse = not options.fresh and options.format in REUSE_FORMATS
+    asked = bool(options.given or options.params_file)
+    try:
+        spec = resolved(options.given)  # the values of parameters may disable nodes
+    except SpecError as error:
+        if asked or options.resume or any((options.force, options.only, options.from_, options.until, options.exclude)):
+            raise
+        if not any(param.required for one in read for param in one.params.values()):
+            raise  # all values are known: a run has the same problems
+        spec = resolved(None)  # the stages are known without the values of parameters
+        if shows_reuse:
+            messages.warn(f"what would run is not known:\n{render_all(error.diagnostics)}")
+        shows_reuse = False
+    return spec, shows_reuse
 
 
 def clean(options: CleanOptions, messages: Messages) -> int:

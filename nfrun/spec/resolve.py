@@ -40,6 +40,7 @@ def resolve(
     run_id: str,
     to_run: bool = True,
     set_redactor: Callable[[Redactor], None] = lambda redactor: None,
+    on_read: Callable[[Pipeline], object] = lambda pipeline: None,
     profile: str | None = None,
     inputs: Mapping[str, str] = NOTHING,
 ) -> Resolved:
@@ -47,13 +48,14 @@ def resolve(
 
     `given` holds parameters as text, and wins over those in `params_file`. If it is None, nothing is bound, and the
     expressions stay as they are; the matrix is expanded with the defaults of the parameters. `profile` is laid over the
-    file; if it is None, the one that NFRUN_PROFILE in `environ` names. `bind` in `binder.py`
-    describes the others. Calls `set_redactor(redactor)` before it binds, because errors of binding may quote values of
-    secrets. Raises SpecError with every problem of the step that found some: reading the pipeline, reading
-    `params_file`, binding, looking for what nodes need.
+    file; if it is None, the one that NFRUN_PROFILE in `environ` names. `bind` in `binder.py` describes the others.
+    Calls `on_read(pipeline)` when the file is read, and then `set_redactor(redactor)`, because errors of binding may
+    quote values of secrets. Raises SpecError with every problem of the step that found some: reading the pipeline,
+    reading `params_file`, binding, looking for what nodes need.
     """
     functions = FunctionLookup(file.absolute().parent)
     pipeline, document = read_pipeline(file, functions, profile=profile or environ.get(VARIABLE, ""), given=inputs)
+    on_read(pipeline)
     redactor = Redactor(environ[name] for name in secrets_of(pipeline) if name in environ)
     set_redactor(redactor)
     uses_run: list[bool] = []
