@@ -14,6 +14,7 @@ Other packages use:
   `NodeStarted`, `NodeWaiting`, `NOT_SELECTED`, `Outcome`, `OutputPublished`, `OutputRef`, `OutputReleased`,
   `RunFinished`, `RunStarted`, `STATUSES`, `to_json`
 - `observation`: `Observation`, `SharedObservation`
+- `output_types`: `FILE`, `FOLDER`, `TABLE`, `form_of`
 - `pipeline`: `ancestors`, `Axis`, `column_type`, `EXPRESSION_START`, `Gather`, `has_expression`, `Input`,
   `LAST_SECTIONS`, `NOTHING`, `NO_RETRY`, `NodeSpec`, `OutputId`, `Param`, `Pipeline`, `Retry`
 - `plan`: `best_speedup`, `find_cycles`, `last_plan`, `least_times`, `longest_path`, `make_stages`, `Plan`, `plan_of`,

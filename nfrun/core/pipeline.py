@@ -12,6 +12,7 @@ from typing import Any
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import SourceSpan
+from nfrun.core.output_types import TABLE
 from nfrun.core.values import frozen
 
 EXPRESSION_START = "${{"
@@ -146,7 +147,8 @@ class Input:
 
     Where that is absent, the node reads `alternative` (`else` in the file) or, if the input is `optional`, goes without
     it. With `gather` it reads the outputs of several cells, and `output` is what the file names. `where` maps axes to
-    the value, or the list of values, that the file allows on them; it is used when the matrix is expanded.
+    the value, or the list of values, that the file allows on them; it is used when the matrix is expanded. `type` is
+    that of what is read: `table`, `file`, `folder`, or the ending of a file.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Input:
     optional: bool = False
     gather: Gather | None = None
     where: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    type: str = TABLE
 
     @property
     def outputs(self) -> tuple[OutputId, ...]:
@@ -185,17 +188,18 @@ class NodeSpec:
 
     `body` is the text under the kind's key, or that of the file `body_file` if the key names one. `with_` and `env`
     hold expressions until they are bound. `outputs` are the names under `outputs:`; if there are none, the node has one
-    unnamed output, whose id is the node's id. `timeout` is in seconds, `cpu` in slots, and `amounts` has what an
-    attempt takes of the budgets of the file. `executor` is "" if the file leaves the choice to the run. `cache` says
-    when a result with the same cache key is reused: unless there is an obstacle (None), always (True) or never (False).
-    `redacted_env` is as in `Pipeline`, for the node's own `env`. `settings` has the values of the keys that only nodes
-    of its kind have. `packages` are installed packages whose versions count, and `files` the paths and patterns of the
-    files that it declares. `unbound` has the settings whose expressions are not evaluated yet, as the file has them.
-    `axes` are those that the node has in the file, in the order in which they are declared.
-    A cell, which is a node that a matrix made, has the name of the node in the file under `of`, and in `cell` its value
-    on each of these axes, of a mapping the id. `if_` is true, false or, until it is bound, an expression. With
-    `continue_on_error` its failure fails no run. `section` is the key of the file under which it stands: `nodes`, or
-    one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the text of the line.
+    unnamed output, whose id is the node's id. `types` has the types of those outputs that are no tables. `timeout` is
+    in seconds, `cpu` in slots, and `amounts` has what an attempt takes of the budgets of the file. `executor` is "" if
+    the file leaves the choice to the run. `cache` says when a result with the same cache key is reused: unless there is
+    an obstacle (None), always (True) or never (False). `redacted_env` is as in `Pipeline`, for the node's own `env`.
+    `settings` has the values of the keys that only nodes of its kind have. `packages` are installed packages whose
+    versions count, and `files` the paths and patterns of the files that it declares. `unbound` has the settings whose
+    expressions are not evaluated yet, as the file has them. `axes` are those that the node has in the file, in the
+    order in which they are declared. A cell, which is a node that a matrix made, has the name of the node in the file
+    under `of`, and in `cell` its value on each of these axes, of a mapping the id. `if_` is true, false or, until it is
+    bound, an expression. With `continue_on_error` its failure fails no run. `section` is the key of the file under
+    which it stands: `nodes`, or one of LAST_SECTIONS. `source` is where the node's name stands in its file, without the
+    text of the line.
     """
 
     id: str
@@ -215,6 +219,7 @@ class NodeSpec:
     amounts: Mapping[str, float] = field(default_factory=lambda: NOTHING)
     description: str = ""
     redacted_env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    types: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     settings: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     packages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -233,6 +238,10 @@ class NodeSpec:
     def output_ids(self) -> tuple[OutputId, ...]:
         """The ids of all outputs of the node."""
         return tuple([OutputId(self.id, name) for name in self.outputs or ("",)])
+
+    def type_of(self, output: str) -> str:
+        """Return the type of the output of this name: `table`, `file`, `folder`, or the ending of its file."""
+        return self.types.get(output, TABLE)
 
     @property
     def cpus(self) -> int:

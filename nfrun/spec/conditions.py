@@ -146,7 +146,9 @@ class _Nodes:
         else:
             first = None if item.output.node in self.disabled else replace(item, alternative=None)
         if first is None:
-            return None if alternative is None else Input(item.name, alternative, optional=item.optional)
+            if alternative is None:
+                return None
+            return replace(item, output=alternative, alternative=None, gather=None)
         if alternative is not None and self._may_be_absent(first):
             return replace(first, alternative=alternative)
         return first

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan, SpecError
+from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.core.values import mutable
@@ -56,7 +57,12 @@ def read_included(
             continue
         others[spec.body] = other
         pipeline = other[0]
-        nodes[name] = replace(spec, outputs=tuple(pipeline.outputs) if pipeline.names_outputs else ())
+        types = {
+            shown: kind
+            for shown, output in pipeline.outputs.items()
+            if output.node in pipeline.nodes and (kind := pipeline.nodes[output.node].type_of(output.name)) != TABLE
+        }
+        nodes[name] = replace(spec, outputs=tuple(pipeline.outputs) if pipeline.names_outputs else (), types=types)
         found.of_cells.update(
             OutputId(name, shown)
             for shown, output in pipeline.outputs.items()

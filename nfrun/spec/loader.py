@@ -25,6 +25,7 @@ from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body
 from nfrun.spec.budgets import check_amounts, read_budgets
 from nfrun.spec.conditions import check_condition
+from nfrun.spec.edge_types import type_inputs
 from nfrun.spec.expression_checks import check_expressions
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.findings import Findings
@@ -32,7 +33,7 @@ from nfrun.spec.included_files import Including, documents_of, read_included, wi
 from nfrun.spec.inputs import with_inputs
 from nfrun.spec.matrix.axes import NO_AXES, DeclaredAxes, read_axes
 from nfrun.spec.matrix.inputs import long_form_inside_out, match_inputs
-from nfrun.spec.node_names import check_names, output_names
+from nfrun.spec.node_names import check_names, read_outputs
 from nfrun.spec.parameters import check_param, env_text, param_of
 from nfrun.spec.profiles import check_profiles, with_profile
 from nfrun.spec.references import (
@@ -136,6 +137,7 @@ class _Reader(Findings):
         match_inputs(
             self, nodes, self.axes, {name: param.default for name, param in params.items() if not param.required}
         )
+        type_inputs(self, nodes, {body: other for body, (other, _) in included.items()})
         report_cycles(self, nodes)
         self.kinds(nodes, list(bodies))
         budgets = read_budgets(self)
@@ -224,6 +226,7 @@ class _Reader(Findings):
         bodies = self.mapping(self.document.root, section).items()
         found = {name: self.node(name, body, usual, section) for name, body in bodies if isinstance(body, dict)}
         resolve_last_references(self, found, nodes)
+        type_inputs(self, found, {}, nodes)
         self.kinds(found, list(nodes))
         return found
 
@@ -246,13 +249,15 @@ class _Reader(Findings):
             if key in given:
                 self.report((*path, "with", key), f"'{key}' is both an input and a value", "rename one", at_key=True)
         needs = [] if (*path, "needs") in self.wrong else items(body.get("needs"))
+        outputs, types = read_outputs(self, path, merged.get("outputs", []))
         return NodeSpec(
             id=name,
             kind=kind,
             body=str(merged.get(kind, "")),
             inputs=inputs,
             with_=with_,
-            outputs=output_names(self, path, merged.get("outputs", [])),
+            outputs=outputs,
+            types=types,
             needs=tuple(need for step, need in needs if (*path, "needs", *step) not in self.wrong),
             env={
                 key: env_text(value)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nfrun.core.output_types import TABLE
+from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import ellipsize
 from nfrun.spec.findings import Findings
+from nfrun.system.atomic_files import PARTIAL
 from nfrun.yaml.document import Keys
 
 _DEVICES = frozenset(["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))])
+_OWN_ENDINGS = (PARTIAL, ".bad")
 
 
 def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> None:
@@ -27,11 +31,24 @@ def check_names(found: Findings, sections: Mapping[str, Mapping[str, Any]]) -> N
             found.report(place, f"'{name}' is the name of a device on Windows", "rename it", at_key=True)
 
 
-def output_names(found: Findings, path: Keys, names: list[str]) -> tuple[str, ...]:
-    """Return the names of the outputs of the node at `path`. Rejects those that differ only in case."""
+def read_outputs(found: Findings, path: Keys, value: Any) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return the names of the outputs of the node at `path`, and the types of those that are no tables.
+
+    Rejects names that differ only in case, and endings that mark files of nfrun.
+    """
     seen: dict[str, str] = {}
-    for i, name in enumerate(names):
+    for step, name in enumerate(value):
         if seen.setdefault(name.lower(), name) != name:
             what = f"'{name}' differs from '{seen[name.lower()]}' only in case"
-            found.report((*path, "outputs", i), what, "files would clash on some systems: rename one")
-    return tuple(names)
+            at: Keys = (*path, "outputs", name if isinstance(value, dict) else step)
+            hint = "files would clash on some systems: rename one"
+            found.report(at, what, hint, at_key=isinstance(value, dict))
+    types: dict[str, str] = {}
+    for name, form in value.items() if isinstance(value, dict) else ():
+        kind = form.get("type", TABLE) if isinstance(form, dict) else form
+        if kind.endswith(_OWN_ENDINGS):
+            what = f"'{kind}' is the ending of files that nfrun has not finished or does not use"
+            found.report((*path, "outputs", name, "type"), what, "name another")
+        elif kind != TABLE:
+            types[name] = kind
+    return tuple(value), types or NOTHING

@@ -199,7 +199,8 @@ def _diagnostics_of(error: ValidationError) -> Iterator[SchemaDiagnostic]:
     elif rule in ("minProperties", "minItems") or (rule == "pattern" and not value.strip()):
         yield SchemaDiagnostic(path, "empty", f"{name} is empty", suggestions.example(path, schema))
     elif rule == "pattern":
-        yield SchemaDiagnostic(path, rule, f"{name} cannot be {_shown(value)}", suggestions.repair(path, value, schema))
+        what = schema.get("patternErrorWhat", "").format(ellipsize(value)) or f"{name} cannot be {_shown(value)}"
+        yield SchemaDiagnostic(path, rule, what, suggestions.repair(path, value, schema))
     elif rule in _BOUNDS:
         yield SchemaDiagnostic(path, rule, f"{name} must be {_BOUNDS[rule]} {expected}, not {_shown(value)}")
     elif rule == "uniqueItems":

@@ -117,9 +117,10 @@ def _given(spec: NodeSpec, item: Input) -> NodeSpec:
         body="",
         inputs=(item,),
         with_={},
-        outputs=(),
+        outputs=spec.outputs,
         needs=(),
         env={},
+        types=spec.types,
         description=spec.description,
         source=spec.source,
     )

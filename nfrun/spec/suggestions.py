@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from nfrun.core.output_types import FILE, FOLDER, TABLE
 from nfrun.core.pipeline import LAST_SECTIONS
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.registry import KINDS, written_kinds
@@ -49,6 +50,9 @@ _SYNONYMS = {
     "help": ("description", "doc"),
     "concat": ("concatenate", "union", "table", "append", "merge", "true"),
     "dict": ("list", "map", "mapping", "files", "folder"),
+    "folder": ("dir", "directory", "dirs", "tree"),
+    "file": ("path", "binary", "blob", "bytes", "model", "artifact"),
+    "table": ("dataframe", "frame", "arrow", "df"),
     "string": ("str", "text", "date", "datetime"),
     "integer": ("int",),
     "number": ("float", "double", "decimal"),
@@ -134,7 +138,7 @@ _KIND_LATER = ("model", "http", "use", "uses", "image", "container", "docker", "
 # What to do instead of naming a file here.
 FILE_HINTS = {
     "inputs": "a file is read by a node of its own, as in 'read: data.csv', or stands under 'files'",
-    "outputs": "these are names of tables; a 'write' node writes a file",
+    "outputs": "these are names; 'outputs: {name: file}' hands a file on, and a 'write' node writes one",
     "needs": "these are names of nodes; a file stands under 'files'",
 }
 SETTINGS = (
@@ -266,6 +270,9 @@ def example(path: Keys, schema: Mapping[str, Any]) -> str:
 def repair(path: Keys, value: str, schema: Mapping[str, Any]) -> str:
     """Return the hint for a text that does not match the schema's pattern: a correction, or else its message."""
     pattern = re.compile(schema["pattern"])
+    if len(path) > 3 and path[2] == "outputs" and isinstance(path[3], str):  # a type
+        guess = meant(value, (TABLE, FILE, FOLDER))
+        return f"did you mean '{guess}'?" if guess else str(schema["patternErrorMessage"])
     key = str(path[-2] if isinstance(path[-1], int) and len(path) > 1 else path[-1])
     fits = next((text for text in _candidates(key, value) if text != value and pattern.search(text)), None)
     instead = FILE_HINTS.get(str(path[2])) if len(path) > 2 and looks_like_file(value) else None

@@ -277,7 +277,7 @@ p.yaml:5:22: 'a\n' cannot be the name of a value
     5 |   b: {run: x, with: {"a\n": 3}}
       |                      ^^^^^ a name has letters, digits and _, and does not start with a digit
 
-p.yaml:5:24: 'outputs' must be a list, not 'x'
+p.yaml:5:24: 'outputs' must be a list or a mapping, not 'x'
     5 |   b: {run: x, outputs: x}
       |                        ^ for example outputs: [early, late]
 
@@ -297,9 +297,41 @@ p.yaml:5:25: an item of 'outputs' cannot be 'a-b'
     5 |   b: {run: x, outputs: [a-b]}
       |                         ^^^ a name has letters, digits and _, and does not start with a digit
 
-p.yaml:5:24: 'outputs' must be a list, not a mapping
+p.yaml:5:28: 'q' is no type of output
     5 |   b: {run: x, outputs: {p: q}}
-      |                        ^^^^^^ for example outputs: [early, late]
+      |                            ^ there is table, file, folder, or an ending such as .pkl
+
+p.yaml:5:28: 'dir' is no type of output
+    5 |   b: {run: x, outputs: {p: dir}}
+      |                            ^^^ did you mean 'folder'?
+
+p.yaml:5:35: 'out/x.csv' is no type of output
+    5 |   b: {run: x, outputs: {p: {type: out/x.csv}}}
+      |                                   ^^^^^^^^^ there is table, file, folder, or an ending such as .pkl
+
+p.yaml:5:29: 'typ' is not a key of 'p'
+    5 |   b: {run: x, outputs: {p: {typ: file}}}
+      |                             ^^^ did you mean 'type'?
+
+p.yaml:5:24: 'outputs' is empty
+    5 |   b: {run: x, outputs: {}}
+      |                        ^^ for example outputs: [early, late]
+
+p.yaml:5:28: output 'p' must be a string or a mapping, not 3
+    5 |   b: {run: x, outputs: {p: 3}}
+      |                            ^ for example p: .pkl
+
+p.yaml:5:25: 'a-b' cannot be the name of an output
+    5 |   b: {run: x, outputs: {a-b: file}}
+      |                         ^^^ a name has letters, digits and _, and does not start with a digit
+
+p.yaml:5:28: '.x.partial' is the ending of files that nfrun has not finished or does not use
+    5 |   b: {run: x, outputs: {p: .x.partial}}
+      |                            ^^^^^^^^^^ name another
+
+p.yaml:5:34: 'P' differs from 'p' only in case
+    5 |   b: {run: x, outputs: {p: file, P: .pkl}}
+      |                                  ^ files would clash on some systems: rename one
 
 p.yaml:5:25: an item of 'outputs' must be a string, not 1
     5 |   b: {run: x, outputs: [1]}

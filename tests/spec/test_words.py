@@ -51,7 +51,9 @@ HINTS = {
     "run: x, inputs: data/x.csv": FILE,
     "run: x, inputs: [x.csv]": FILE,
     "run: x, inputs: {t: out/x.csv}": FILE,
-    "run: x, outputs: [out/x.csv]": "these are names of tables; a 'write' node writes a file",
+    "run: x, outputs: [out/x.csv]": (
+        "these are names; 'outputs: {name: file}' hands a file on, and a 'write' node writes one"
+    ),
     "run: x, needs: steps.py": "these are names of nodes; a file stands under 'files'",
     "run: x, needs: a.t": "did you mean 'a'?",
     "run: x, inputs: a.t": "did you mean 'a'?",

@@ -88,7 +88,7 @@ class _Expansion:
         def with_alternative(cell: Cell) -> Input | None:
             found, other = find(cell), instead(cell)
             if found is None:  # `where` names a cell that does not exist
-                return Input(item.name, other, optional=item.optional)
+                return replace(item, output=other, alternative=None, gather=None, where=NOTHING)
             return replace(found, alternative=other)
 
         return with_alternative
@@ -129,7 +129,7 @@ class _Expansion:
                 keys = tuple([axis.keys[left[i]] for i, axis in enumerate(axes)])
                 groups.setdefault(values, {})[OutputId(theirs.ids[cell], name)] = keys
         inputs = {
-            values: Input(item.name, item.output, None, item.optional, Gather(form.form, form.axes, cells, columns))
+            values: replace(item, alternative=None, gather=Gather(form.form, form.axes, cells, columns), where=NOTHING)
             for values, cells in groups.items()
         }
         project = projection(self.pipeline.axes, mine.axes, shared)
