@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from nfrun.cache.reuse_decision import ReuseDecision, has_outputs, made_again_fo
 from nfrun.core.errors import Cause, HandoffError
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt, RunCoroutine
 from nfrun.history.journal import FinishedNode, FinishedOutput
 from nfrun.history.run_history import RunHistory, reader_digest, table_path

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
 
 from nfrun.cache.cache_key import ABSENT, CacheKeys, KeyInputs, cache_key, dependency_digest, with_files
 from nfrun.cache.observed_files import ObservedFiles
@@ -32,6 +31,7 @@ from nfrun.core.events import (
     RunFinished,
 )
 from nfrun.core.pipeline import NodeSpec, Pipeline
+from nfrun.core.values import replace
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, Journal, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.system.checksums import file_checksum

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
 from pathlib import Path
 
 from nfrun.cache.cache_key import CacheKeys
 from nfrun.cache.written_files import WrittenFiles
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, Pipeline
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.external_files import ExternalInputs

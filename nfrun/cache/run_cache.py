@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -24,6 +23,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import NOT_SELECTED, Event, OutputRef, RunFinished
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan, selected_plan
+from nfrun.core.values import replace
 from nfrun.engine.attempt import RunAttempt
 from nfrun.history.index_tables import JournalRows
 from nfrun.history.journal import Journal, RunHeader, UnfinishedNode

@@ -6,13 +6,12 @@ Only a result counts that a run of all nodes would reuse for sure. So nothing is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field
 
 from nfrun.cache.reuse_decision import ReuseDecision
 from nfrun.core.errors import SelectionError
 from nfrun.core.pipeline import NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.plan import Plan, selected_plan
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.history.journal import FinishedNode
 from nfrun.history.run_history import RunHistory
 from nfrun.nodes.registry import KINDS

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -37,6 +36,7 @@ from nfrun.cli.option_values import parse_slots
 from nfrun.cli.options import BenchOptions
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.text import ellipsize, shortened
+from nfrun.core.values import mutable
 from nfrun.nodes.registry import KINDS
 from nfrun.reports.bench_stats import VARIANTS, Comparison, Document, Variant, as_json, compare, interleave
 from nfrun.reports.format_units import format_seconds
@@ -77,7 +77,7 @@ class BenchStopped(Exception):
         self.code = code
 
 
-@dataclass
+@mutable
 class Child:
     """Runs child processes, one at a time, and passes signals on to the one that is running.
 
@@ -162,7 +162,7 @@ def bench(options: BenchOptions, messages: Messages) -> int:
     return EXIT_OK
 
 
-@dataclass
+@mutable
 class _BenchRuns:
     """Makes the runs of one pipeline. They share the work folder `work`, so that later runs have recorded durations."""
 

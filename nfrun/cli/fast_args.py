@@ -7,13 +7,13 @@ only a file and a few options. Typer handles help, errors and unusual forms (see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nfrun.cli.commands import execute, find_command
 from nfrun.cli.options import with_bare_values
+from nfrun.core.values import MISSING, fields
 
 
 def parse_plain(words: Sequence[str]) -> Callable[[], int] | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING
 from functools import partial
 from pathlib import Path
 
 from nfrun.cli.exit_codes import UsageError
 from nfrun.cli.option_values import parse_number, parse_path
 from nfrun.cli.options import Options, _color, _flag, _json, _option, _options, _params
+from nfrun.core.values import MISSING
 from nfrun.tables.formats import format_of
 
 _RUN = "a number, an id, last, last-ok, or last~2 for the second before the last"

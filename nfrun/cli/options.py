@@ -1,14 +1,13 @@
 """Declares the options of all commands: their flags, help and defaults. `option_values.py` makes values of texts.
 
-An option is one field of a dataclass. `fast_args.py` parses the command line by these declarations, and `typer_app.py`
-makes the help of them. Both make the dataclass from texts; other callers make it from values. The checks are the same.
+An option is one field of a value. `fast_args.py` parses the command line by these declarations, and `typer_app.py`
+makes the help of them. Both make the options from texts, other callers make them from values. The checks are the same.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
@@ -29,6 +28,7 @@ from nfrun.cli.option_values import (
     parse_slots,
     parse_wait,
 )
+from nfrun.core.values import MISSING, field, fields, mutable
 from nfrun.engine.executors.registry import EXECUTORS
 from nfrun.system.units import parse_size
 from nfrun.tables.handoffs import HANDOFFS, PERSISTENT_HANDOFFS
@@ -61,11 +61,8 @@ def _option(
 
 @dataclass_transform(frozen_default=True)
 def _options(cls: type[_Command]) -> type[_Command]:
-    """Make a dataclass that is frozen for the type checker only, with fewer generated methods.
-
-    What Python generates for a frozen dataclass with slots, `repr` and `==` delays every command by 2 ms.
-    """
-    return dataclass(repr=False, eq=False)(cls)
+    """Make a class of values that is frozen for the type checker only, and has the `==` of `Options`."""
+    return mutable(cls)
 
 
 @_options
@@ -85,7 +82,8 @@ class Options:  # noqa: PLW1641  (they hold mappings, which have no hash)
                 raise UsageError(f"'{value}' is {wrong}" if wrong else str(error), name) from None
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        names = [option.name for option in fields(self)]
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 _flag = partial(_option, kind=bool, default=False)
@@ -268,8 +266,9 @@ class RunOptions(Options):
         _refuse_both(self.fresh, self.resume)
         compares = self.schedule is not None or self.handoff is not None
         implied = compares and not self.resume and not self.force
-        schedule, handoff, fresh = self.schedule or "eager", self.handoff or "auto", self.fresh
-        vars(self).update(schedule=schedule, handoff=handoff, fresh=implied if fresh is None else fresh)
+        chosen = {"schedule": self.schedule or "eager", "handoff": self.handoff or "auto"}
+        for name, value in {**chosen, "fresh": implied if self.fresh is None else self.fresh}.items():
+            setattr(self, name, value)
         for option, needs_files in (
             ("--resume", self.resume),
             ("--force", self.force),

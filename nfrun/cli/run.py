@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +22,7 @@ from nfrun.core.events import RunFinished
 from nfrun.core.pipeline import OutputId
 from nfrun.core.plan import SCHEDULES, Plan, with_lookups
 from nfrun.core.text import shortened
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.engine.event_dispatch import Reporter
 from nfrun.engine.node_stats import NodeStatsFile
 from nfrun.engine.pipeline_run import PipelineRun

@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +19,7 @@ from nfrun.cli.selection import Selection, selection_of
 from nfrun.core.errors import one_line
 from nfrun.core.pipeline import Pipeline
 from nfrun.core.plan import Plan, plan_of
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.engine.node_stats import NodeStats, read_node_stats
 from nfrun.history.journal import RunHeader
 from nfrun.history.work_dir import WorkDir, new_run_id

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, fields
 from functools import partial
 from inspect import Parameter, Signature
 from typing import Annotated, Any, NoReturn
@@ -21,6 +20,7 @@ from nfrun.cli.commands import all_commands, execute, find_command
 from nfrun.cli.exit_codes import EXIT_FAILED, EXIT_OK, UsageError, print_json, report_errors
 from nfrun.cli.options import Options, with_bare_values
 from nfrun.core.text import escape_controls
+from nfrun.core.values import MISSING, Field, fields
 from nfrun.system.std_streams import prepare_std_streams
 
 app = typer.Typer(

@@ -12,7 +12,6 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from nfrun.code.module_index import listing_name
 from nfrun.code.sources import Sources, with_packages
 from nfrun.code.symbols import Definition, Symbols, all_imports, dump
 from nfrun.code.uses import Uses, is_by_name, is_query, uses
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.system.checksums import file_checksum, text_checksum
 
 _WHOLE = "*"

@@ -9,13 +9,12 @@ import tokenize
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import field
 from pathlib import Path
 
 from nfrun.code.missing_imports import missing_at_import, shown_file
 from nfrun.code.module_finder import OURS, find_module
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import field, frozen, mutable
 
 _DYNAMIC_CALLS = ("globals", "vars", "exec", "setattr")
 _FILTERING = threading.Lock()  # the warnings of this process

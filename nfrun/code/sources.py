@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 from nfrun.code.function_lookup import ignored_warnings
 from nfrun.code.module_index import ModuleIndex
 from nfrun.code.symbols import Symbols, all_imports, symbols_of
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.system.checksums import file_checksum, text_checksum
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import field
 from typing import TypeGuard
 
 from nfrun.code.bindings import FUNCTIONS, Imported, binds, declared, imports_of, scope
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import field, frozen, mutable
 
 _SILENT = {"kind", "type_comment", "type_ignores", "ctx"}  # fields that do not change how the code runs
 _FIELDS: dict[type[ast.AST], list[str]] = {}  # by class: the other fields, the last one first

@@ -9,7 +9,6 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
 from typing import TypeAlias
 
 from nfrun.code.bindings import (
@@ -28,7 +27,7 @@ from nfrun.code.bindings import (
     parts_of,
     scope,
 )
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 
 _QUERIES = {"query", "eval", "sql", "execute", "from_query", "read_sql", "read_sql_query", "evaluate", "sqldf"}
 _QUERIES |= {"executemany"}

@@ -24,5 +24,5 @@ Other packages use:
 - `simulation`: `makespan`
 - `text`: `cell_width`, `closest_match`, `ellipsize`, `escape_controls`, `file_stem`, `fit_cells`, `GO_ON_HINT`,
   `on_one_line`, `shortened`
-- `values`: `frozen`, `mutable`
+- `values`: `asdict`, `field`, `Field`, `fields`, `frozen`, `KW_ONLY`, `MISSING`, `mutable`, `replace`
 """

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
 from nfrun.core.text import ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 BUILT_IN_CHECKS = ("rows", "unique", "not_null", "enum", "range", "match", "references", "fresh")
 CHECKS = (*BUILT_IN_CHECKS, "sql", "python")

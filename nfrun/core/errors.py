@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from dataclasses import field
 from enum import StrEnum
 
 from nfrun.core.text import cell_width, escape_controls
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 _MARK_LIMIT = 40
 _LINE_LIMIT = 160

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, fields, is_dataclass, replace
 from typing import Any
 
 from nfrun.core.errors import Cause, HandoffError, cause_of, error_text
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import frozen
+from nfrun.core.values import field, fields, frozen, is_value, replace
 
 GIL_WAIT_SECONDS = 0.05  # a node with a shorter GIL wait gains nothing from a process
 
@@ -352,7 +351,7 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
+    if is_value(value):
         return {JSON_KEYS.get(f.name, f.name): _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 
 @frozen

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from typing import Any
 
 from nfrun.core.budgets import Budget
 from nfrun.core.errors import SourceSpan
 from nfrun.core.output_types import TABLE
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 EXPRESSION_START = "${{"
 

@@ -7,12 +7,11 @@ has no modes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from nfrun.core.budgets import Budget
 from nfrun.core.pipeline import NO_RETRY, NOTHING, Input, NodeSpec, OutputId, Pipeline, Retry
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen, replace
 
 
 @frozen

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
 from posixpath import normpath
 
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 METHODS = ("tag", "kind", "file", "status")
 STATUSES = ("failed", "skipped", "ok")  # what `status:` may name

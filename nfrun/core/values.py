@@ -1,31 +1,90 @@
-"""Defines the classes of values: `frozen` and `mutable` make a dataclass in less time than `dataclass`.
+"""Defines the classes of values: `frozen` and `mutable` make from a class what `dataclass` makes, in less time.
 
-A dataclass compiles up to six methods and looks into all annotations when its module is imported. There are a hundred
-of them in a run, so this would delay every command by 20 ms. Here only `__init__` is compiled, when the first value is
-made: few commands use all.
+`field`, `fields`, `replace` and `asdict` are those of `dataclasses`, whose functions take these values too. The module
+`dataclasses` itself imports `inspect`, which imports `ast`, and compiles up to six methods of each class. There are a
+hundred classes in a run, so it would delay every command by 40 ms. Here only `__init__` is compiled, when the first
+value is made: few commands use all.
 """
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from operator import attrgetter
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY, MISSING, Field, asdict, field, fields, replace
+
+__all__ = ["KW_ONLY", "MISSING", "Field", "asdict", "field", "fields", "frozen", "is_value", "mutable", "replace"]
 
 _Value = TypeVar("_Value")
 _OF_INSTANCES = ("__dict__", "__weakref__")  # of a class without slots
+_NOTHING: Mapping[str, Any] = {}
+
+if not TYPE_CHECKING:
+
+    class _Missing:
+        def __repr__(self) -> str:
+            return "MISSING"
+
+    MISSING = _Missing()
+
+    class KW_ONLY:
+        """The annotation before the fields that are given by name only."""
+
+    class Field:
+        """A field of a value, with those attributes of `dataclasses.Field` that are used here."""
+
+        __slots__ = ("compare", "default", "default_factory", "init", "kw_only", "metadata", "name", "repr", "type")
+
+        def __init__(self, default, default_factory, init, repr, compare, metadata=_NOTHING, kw_only=False) -> None:
+            self.name = self.type = ""
+            self.default, self.default_factory = default, default_factory
+            self.init, self.repr, self.compare = init, repr, compare
+            self.metadata, self.kw_only = metadata, kw_only
+
+        @property
+        def _field_type(self):
+            """The mark that the functions of `dataclasses` look for: a field that is neither ClassVar nor InitVar."""
+            from dataclasses import _FIELD
+
+            return _FIELD
+
+    def field(*, default=MISSING, default_factory=MISSING, init=True, repr=True, compare=True, **more):
+        """Declare a field. `more` may have `kw_only` and `metadata`."""
+        return Field(default, default_factory, init, repr, compare, **more)
+
+    def fields(value):
+        """Return the fields of a value, or of a class of values."""
+        return tuple(value.__dataclass_fields__.values())
+
+    def replace(value, /, **changes):
+        """Return a copy of a value with other fields."""
+        for each in value.__dataclass_fields__.values():
+            if each.init and each.name not in changes:
+                changes[each.name] = getattr(value, each.name)
+        return type(value)(**changes)
+
+    def asdict(value):
+        """Return a value as a dict, and so the values in its fields, in lists, tuples and mappings."""
+        if is_value(value):
+            return {each.name: asdict(getattr(value, each.name)) for each in fields(value)}
+        if isinstance(value, list | tuple):
+            return type(value)([asdict(item) for item in value])
+        if isinstance(value, Mapping):
+            return {key: asdict(item) for key, item in value.items()}
+        return value
 
 
-@dataclass
-class _Plain:
-    field: int
-
-
-_PLAIN = fields(_Plain)[0]._field_type  # type: ignore[attr-defined]  # neither of a class nor of `__init__` alone
+def is_value(found: object) -> bool:
+    """Return whether this is a value of such a class."""
+    return hasattr(type(found), "__dataclass_fields__")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[_Value]) -> type[_Value]:
-    """Make a dataclass with slots, `==`, a hash and a repr, that is frozen for the type checker only.
+    """Make a class of values with slots, `==`, a hash and a repr, that is frozen for the type checker only.
 
     At run time a frozen dataclass sets each field by a call: creating one takes 0.9 us instead of 0.3, several times a
     node.
@@ -38,7 +97,7 @@ def frozen(cls: type[_Value]) -> type[_Value]:
 
 @dataclass_transform(field_specifiers=(field,))
 def mutable(cls: type[_Value]) -> type[_Value]:
-    """Make a dataclass with slots and a repr, whose fields may change. It is equal to itself only."""
+    """Make a class of values with slots and a repr, whose fields may change. A value is equal to itself only."""
     made: Any = _with_slots(cls)
 
     def __init__(self: Any, *args: Any, **values: Any) -> None:
@@ -51,24 +110,22 @@ def mutable(cls: type[_Value]) -> type[_Value]:
 
 
 def _with_slots(cls: Any) -> Any:
-    """Return the class with slots for its fields, which `dataclasses` finds: those of its base first."""
+    """Return the class with slots for its fields: those of its base first."""
+    body = {name: value for name, value in vars(cls).items() if name not in _OF_INSTANCES}
     inherited: dict[str, Field[Any]] = getattr(cls, "__dataclass_fields__", {})
     own: dict[str, Field[Any]] = {}
     kw_only = False
-    for name, kind in vars(cls).get("__annotations__", {}).items():
-        if kind is KW_ONLY or kind == "KW_ONLY":
+    for name, kind in body.get("__annotations__", {}).items():
+        if "KW_ONLY" in str(kind):
             kw_only = True
-            continue
-        if "ClassVar" in str(kind):
-            continue
-        default = vars(cls).get(name, MISSING)
-        each: Any = default if isinstance(default, Field) else field(default=default)
-        own[name] = each
-        each.name, each.type = name, kind
-        each.kw_only = kw_only if each.kw_only is MISSING else each.kw_only
-        each._field_type = _PLAIN
-    body = {name: value for name, value in vars(cls).items() if name not in own and name not in _OF_INSTANCES}
+        elif "ClassVar" not in str(kind):
+            default = body.pop(name, MISSING)
+            each: Any = default if isinstance(default, Field) else field(default=default)
+            each.name, each.type, each.kw_only = name, kind, each.kw_only or kw_only
+            own[name] = each
     body["__slots__"] = tuple(name for name in own if name not in inherited)
+    if any(isinstance(value, cached_property) for value in body.values()):
+        body["__slots__"] += ("__dict__",)
     body["__dataclass_fields__"] = both = {**inherited, **own}
     body["__match_args__"] = tuple(each.name for each in both.values() if each.init and not each.kw_only)
     made = type(cls)(cls.__name__, cls.__bases__, body)
@@ -76,15 +133,33 @@ def _with_slots(cls: Any) -> Any:
     return made
 
 
-def _compiled_init(cls: Any) -> Any:
-    """Return the `__init__` of a class: that of a dataclass with the same fields."""
-    body: dict[str, Any] = {each.name: each for each in fields(cls)}
-    body["__annotations__"] = {each.name: each.type for each in fields(cls)}
+def _compiled_init(cls: Any) -> Callable[..., None]:
+    """Return the `__init__` of a class: it takes the fields in their order, those by name only at the end."""
+    by_place: list[str] = ["self"]
+    by_name: list[str] = []
+    lines: list[str] = []
+    names: dict[str, Any] = {"_missing": MISSING}
+    for each in fields(cls):
+        value, default = each.name, f"_default_{each.name}"
+        if each.default_factory is not MISSING:
+            names[default] = each.default_factory
+            value = f"{default}() if {each.name} is _missing else {each.name}" if each.init else f"{default}()"
+        elif each.default is not MISSING:
+            names[default] = each.default
+            value = each.name if each.init else default
+        elif not each.init:
+            continue
+        lines.append(f"self.{each.name} = {value}")
+        if each.init:
+            given = "" if default not in names else " = _missing" if "if" in value.split() else f" = {default}"
+            (by_name if each.kw_only else by_place).append(each.name + given)
     if hasattr(cls, "__post_init__"):
-        body["__post_init__"] = cls.__post_init__
-    same = type(cls.__name__, (), {"__doc__": cls.__doc__, "__module__": cls.__module__, **body})
-    made: Any = dataclass(repr=False, eq=False, match_args=False)(same)
-    return made.__init__
+        lines.append("self.__post_init__()")
+    parameters = ", ".join([*by_place, *["*"] * bool(by_name), *by_name])
+    exec(f"def __init__({parameters}):\n " + "\n ".join(lines or ["pass"]), names)
+    made: Callable[..., None] = names["__init__"]
+    made.__qualname__ = f"{cls.__qualname__}.__init__"
+    return made
 
 
 def _equal(self: Any, other: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef, nfrun_fa
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import file_stem
+from nfrun.core.values import field, frozen, replace
 from nfrun.engine.attempt_inputs import AttemptInputs, OutputStore
 from nfrun.engine.context_variables import keep_imported, run_apart
 from nfrun.engine.gil_contention import GilContention
@@ -45,7 +45,7 @@ Progress = Callable[[str, float, float | None], None]
 _PROGRESS_SECONDS = 0.1  # at least, between two progress events of an attempt
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@frozen
 class AttemptRunner:
     """Makes attempts. Holds what all attempts of a run share; safe to call from several threads.
 

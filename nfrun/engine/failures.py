@@ -9,7 +9,6 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import nfrun
@@ -17,6 +16,7 @@ from nfrun.code.module_space import with_short_names
 from nfrun.core.errors import Cause, HandoffError, error_text
 from nfrun.core.events import Failure, Frame, nfrun_failure
 from nfrun.core.pipeline import NodeSpec
+from nfrun.core.values import replace
 from nfrun.nodes.base import NodeError
 from nfrun.nodes.registry import KINDS
 from nfrun.tables.formats import FormatError

@@ -11,7 +11,6 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nfrun.core.events import NodeLogged, NodeProgressed, OutputRef, RunFinished
 from nfrun.core.pipeline import NOTHING, Pipeline
 from nfrun.core.plan import Plan
+from nfrun.core.values import replace
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 from nfrun.engine.event_dispatch import BackPressure, EventDispatcher, EventGate, Reporter
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, MakeExecutor, Placement, Preparation

@@ -6,13 +6,12 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import field
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 from nfrun.code.bindings import FUNCTIONS, argument_names
 from nfrun.code.fingerprint import Fingerprints, Piece
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 from nfrun.facts.names import Names, Place, inner_scope
 from nfrun.facts.path_values import bindings
 

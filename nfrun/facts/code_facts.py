@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import field
 from typing import Any
 
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 
 
 @frozen

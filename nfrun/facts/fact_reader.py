@@ -9,13 +9,13 @@ import ast
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from nfrun.code.bindings import FUNCTIONS
 from nfrun.code.fingerprint import Fingerprints, Piece
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import replace
 from nfrun.facts import global_state, unseen_calls
 from nfrun.facts.addresses import CLIENT_WORDS, client_of
 from nfrun.facts.code_facts import CodeFact, CodeFacts

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nfrun.code.fingerprint import Fingerprints
 from nfrun.core.pipeline import NOTHING
+from nfrun.core.values import replace
 from nfrun.facts.code_facts import CodeFact, CodeFacts, facts_from_json, facts_to_json, read_from_json, read_to_json
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import field, replace
 
 from nfrun.code.bindings import parts_of
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.facts import global_state
 from nfrun.facts.addresses import client_of, hosts_in
 from nfrun.facts.code_facts import CodeFact

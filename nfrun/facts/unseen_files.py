@@ -6,11 +6,11 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
 from nfrun.code.fingerprint import Fingerprints, Piece
+from nfrun.core.values import replace
 from nfrun.facts.class_attributes import ClassAttributes
 from nfrun.facts.code_facts import CodeFact, CodeFacts, Command
 from nfrun.facts.names import Names, Place

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Cause
 from nfrun.core.events import Failure, Frame
 from nfrun.core.pipeline import NOTHING, OutputId
-from nfrun.core.values import frozen
+from nfrun.core.values import asdict, field, fields, frozen
 from nfrun.history.work_dir import JOURNAL
 from nfrun.system.atomic_files import is_same_file, open_regular_file, read_regular_file
 from nfrun.system.checksums import line_checksum

@@ -13,10 +13,10 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nfrun.core.values import replace
 from nfrun.history.index_file import connect, is_file, is_intact, open_checksum, require_sqlite, uri, write_checksum
 from nfrun.history.index_tables import (
     APPLICATION,

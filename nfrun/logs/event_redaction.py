@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.errors import Diagnostic
@@ -27,6 +26,7 @@ from nfrun.core.events import (
     OutputReleased,
     RunFinished,
 )
+from nfrun.core.values import replace
 from nfrun.logs.redaction import Redactor
 
 

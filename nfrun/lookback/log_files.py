@@ -6,12 +6,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field
 from pathlib import Path
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.text import escape_controls, file_stem
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.history.work_dir import LOGS, is_run_id, run_number
 from nfrun.logs.node_logs import LOG, STREAMS
 from nfrun.lookback.recorded_run import read_node

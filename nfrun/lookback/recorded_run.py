@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from nfrun.core.errors import NotRecorded
 from nfrun.core.events import Failure
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.text import closest_match, ellipsize, shortened
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.history.journal import FinishedNode, FinishedOutput, JournalContents, UnfinishedNode, read_journal
 from nfrun.history.run_history import reader_digest
 from nfrun.lookback.run_list import RUNNING, ListedRun

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 
 from nfrun.cache.change_text import entry_changes
 from nfrun.core.errors import NotRecorded
 from nfrun.core.pipeline import OutputId
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.history.journal import RUNS_LAST, FinishedNode, FinishedOutput, JournalContents, UnfinishedNode
 from nfrun.history.run_history import reader_digest
 from nfrun.history.work_dir import WorkDir

@@ -6,11 +6,11 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from nfrun.core.events import Failure
 from nfrun.core.text import escape_controls
+from nfrun.core.values import asdict
 from nfrun.history.journal import RunHeader
 from nfrun.lookback.layout import NOT_RECORDED, Look, local_time
 from nfrun.lookback.recorded_run import RecordedNode

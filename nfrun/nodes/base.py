@@ -6,13 +6,12 @@ import json
 import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.pipeline import NOTHING, NodeSpec
-from nfrun.core.values import frozen
+from nfrun.core.values import KW_ONLY, field, frozen, mutable
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 
 if TYPE_CHECKING:
@@ -203,13 +202,15 @@ class NamedFiles(dict[str, Path]):
         self.obstacle = obstacle
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@mutable  # equal to itself only
 class Kind:
     """A kind of node: what it is, how it is checked, and how it runs. `nodes/registry.py` lists the kinds.
 
     A kind states only what differs from the defaults. Its module is imported by every command that reads a pipeline.
     So it imports what takes long (pyarrow, duckdb, subprocess) inside of the functions that use it.
     """
+
+    _: KW_ONLY
 
     # The key of a node of this kind, and the JSON Schema of the value under it, which is the node's body: a text.
     name: str

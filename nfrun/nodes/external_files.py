@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.pipeline import NOTHING, NodeSpec
+from nfrun.core.values import replace
 from nfrun.facts.code_facts import NO_FACTS, CodeFacts
 from nfrun.nodes.base import NamedFiles
 from nfrun.nodes.declared_files import declared_files

@@ -9,7 +9,6 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from nfrun.code.module_finder import find_module, hidden_files
 from nfrun.code.source_import import import_for_process
 from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec, OutputId
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind, NodeContext, NodeDiagnostic, NodeError, output_name
 from nfrun.nodes.text_facts import network_of_values
 

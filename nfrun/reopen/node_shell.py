@@ -9,7 +9,6 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +18,7 @@ from nfrun.code.source_import import forget_imported
 from nfrun.core.errors import error_text
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.logs.node_logs import STREAMS, Logs
 from nfrun.nodes.base import NodeError, output_name, seed_of
 from nfrun.nodes.registry import KINDS

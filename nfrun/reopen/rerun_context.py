@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.pipeline import Gather, NodeSpec
+from nfrun.core.values import field, mutable
 from nfrun.logs.node_logs import Logs, StreamLog
 from nfrun.nodes.base import GRACE_SECONDS, CancelToken, NodeError
 from nfrun.nodes.python import to_table
 from nfrun.tables.gathered import flattened, put_together
 
 
-@dataclass
+@mutable
 class RerunContext:
     """One attempt at a node outside of a run, as its kind sees it: a `NodeContext` whose inputs are given.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.plan import Plan, best_speedup, least_times, longest_path
 from nfrun.core.text import escape_controls, shortened
+from nfrun.core.values import replace
 from nfrun.reports.format_units import format_count, format_seconds
 from nfrun.reports.plan_rows import PlanRows, last_sections, none_has_finished
 

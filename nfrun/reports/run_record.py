@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
 from typing import ClassVar
 
 from nfrun.core.events import (
@@ -25,7 +24,7 @@ from nfrun.core.events import (
 )
 from nfrun.core.pipeline import NOTHING
 from nfrun.core.plan import Plan, longest_path
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 
 
 @mutable

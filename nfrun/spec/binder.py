@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
@@ -16,7 +15,7 @@ from nfrun.code.function_lookup import FunctionLookup
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import EXPRESSION_START, NOTHING, NodeSpec, Pipeline, has_expression
 from nfrun.core.text import ellipsize
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import field, frozen, mutable, replace
 from nfrun.logs.redaction import MASK
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import check_value, without_disabled

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec
 from nfrun.core.text import closest_match
+from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.findings import Findings
 from nfrun.system.os_errors import reason

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from nfrun.core.budgets import Budget
 from nfrun.core.pipeline import NodeSpec, Pipeline
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import env_text
 from nfrun.spec.settings import setting_path

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline, has_expression
 from nfrun.core.plan import make_stages
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.expressions import is_one_expression
 from nfrun.spec.parameters import env_text
 

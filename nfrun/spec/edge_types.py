@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from nfrun.core.output_types import TABLE, form_of
 from nfrun.core.pipeline import Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.findings import Findings
 from nfrun.spec.references import input_refs
 from nfrun.spec.subpipelines import includes

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from nfrun.core.errors import Diagnostic
 from nfrun.core.pipeline import EXPRESSION_START, LAST_SECTIONS, has_expression
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import SECRET_INSTEAD, ExpressionDiagnostic, check, has_secret
 from nfrun.spec.inputs import as_of_node

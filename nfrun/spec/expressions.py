@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import field
 from functools import cache, lru_cache
 from string import Formatter
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nfrun.core.pipeline import EXPRESSION_START
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.spec.expression_filters import FILTERS, MAX_SIZE, SIZED, new_filters, result_size, size_of
 from nfrun.spec.parameters import env_text
 

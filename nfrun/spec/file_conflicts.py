@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from glob import has_magic
@@ -19,6 +18,7 @@ from typing import Any
 from nfrun.core.errors import SourceSpan
 from nfrun.core.pipeline import NodeSpec, Param, ancestors, has_expression
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.yaml.document import Keys

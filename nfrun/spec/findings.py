@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
 from pathlib import Path
 
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import OutputId
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 from nfrun.yaml.document import Document, Keys
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from nfrun.core.errors import SourceSpan, SpecError
 from nfrun.core.output_types import TABLE
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable, replace
 from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import env_text, has_type, type_of
 from nfrun.spec.references import input_refs

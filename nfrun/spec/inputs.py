@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.read import READ
 from nfrun.spec.findings import Findings
 from nfrun.yaml.document import Document, Keys, entries

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from nfrun.core.budgets import Budget
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.pipeline import LAST_SECTIONS, NOTHING, Input, NodeSpec, Param, Pipeline
 from nfrun.core.text import ellipsize
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable, replace
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import KINDS, written_kinds
 from nfrun.spec.body_files import read_body_files, span_in_body

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.errors import Diagnostic, SourceSpan, SpecError
 from nfrun.core.text import closest_match, ellipsize, shortened
+from nfrun.core.values import replace
 from nfrun.spec.findings import Findings
 from nfrun.spec.parameters import env_text, has_type, param_of, type_of
 from nfrun.spec.settings import fields_of, is_evaluated

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId
 from nfrun.core.plan import find_cycles
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.findings import Findings
 from nfrun.spec.subpipelines import includes

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ import nfrun
 from nfrun.core.errors import Diagnostic, SourceSpan
 from nfrun.core.pipeline import has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.nodes.base import Kind
 from nfrun.nodes.registry import written_kinds
 from nfrun.spec import suggestions

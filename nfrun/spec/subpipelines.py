@@ -6,10 +6,10 @@ Nothing behind this knows of sub-pipelines, except by `/` in ids and the files i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from nfrun.core.pipeline import Gather, Input, NodeSpec, OutputId, Pipeline
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.nodes.pipeline import INPUT
 from nfrun.nodes.registry import KINDS
 from nfrun.spec.conditions import unread_outputs

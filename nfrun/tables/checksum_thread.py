@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from queue import SimpleQueue
 from threading import Condition
 
+from nfrun.core.values import replace
 from nfrun.system.checksums import file_checksum
 from nfrun.system.threads import start_thread
 from nfrun.tables.output_files import StoredOutput

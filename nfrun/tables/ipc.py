@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.system.atomic_files import atomic_write
 from nfrun.system.checksums import HashedFile, bytes_checksum
 from nfrun.system.os_errors import reason

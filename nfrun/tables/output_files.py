@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from nfrun.core.errors import HandoffError
 from nfrun.core.events import OutputRef
 from nfrun.core.pipeline import OutputId
 from nfrun.core.text import file_stem
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import frozen, mutable, replace
 from nfrun.system.os_errors import reason
 from nfrun.tables.dictionaries import has_dictionary
 from nfrun.tables.ipc import described, schema_line, size_of, write_file

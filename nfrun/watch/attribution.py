@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from nfrun.code.fingerprint import Piece
 from nfrun.core.observation import Observation, SharedObservation
 from nfrun.core.text import ellipsize
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable, replace
 from nfrun.watch.seen_files import MOST_SHOWN
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

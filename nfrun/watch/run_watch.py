@@ -12,12 +12,12 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from nfrun.core.observation import Observation, SharedObservation
+from nfrun.core.values import replace
 from nfrun.logs.node_logs import Logs
 from nfrun.logs.print_capture import current_attempt
 from nfrun.system.checksums import FileChecksums

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import SourceSpan
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen, replace
 from nfrun.system.runtime import gc_paused
 from nfrun.yaml.fast_parser import plain_values
 from nfrun.yaml.offset_parser import LENGTH, Map, Offset, Seq, Source, parse_with_offsets

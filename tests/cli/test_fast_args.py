@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import MISSING, Field, fields
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from nfrun.cli.options import (
     with_bare_values,
 )
 from nfrun.cli.typer_app import _words, app
+from nfrun.core.values import MISSING, Field, fields
 
 COMMANDS = all_commands()
 

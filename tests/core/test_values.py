@@ -1,11 +1,12 @@
 """What `frozen` and `mutable` make is used like a dataclass."""
 
+import dataclasses
 import pickle
-from dataclasses import KW_ONLY, field, fields, replace
+from functools import cached_property
 
 import pytest
 
-from nfrun.core.values import frozen, mutable
+from nfrun.core.values import KW_ONLY, asdict, field, fields, frozen, mutable, replace
 
 
 @frozen
@@ -46,6 +47,10 @@ def test_what_else_dataclasses_have() -> None:
     assert repr(Point(1, 2, "a")) == "Point(x=1, y=2)"
     assert replace(Point(1), y=3) == Point(1, 3)
     assert [f.name for f in fields(Point)] == ["x", "y", "name"]
+    assert asdict(Other([Point(1)], {"a": (Other(2),)})) == {  # type: ignore[arg-type]
+        "x": [{"x": 1, "y": 0, "name": ""}],
+        "y": {"a": ({"x": 2, "y": 0},)},
+    }
     assert pickle.loads(pickle.dumps(Point(1, 2, "a"))).name == "a"
     with pytest.raises(AttributeError):
         Point(1).z = 1  # type: ignore[attr-defined]
@@ -80,3 +85,29 @@ def test_a_class_that_extends_another_takes_its_fields_first() -> None:
 
     assert Named(1, 2, "a", "b").label == "b"
     assert Point(1, 2, "a").name == "a"
+
+
+def test_the_functions_of_dataclasses_take_values() -> None:
+    assert dataclasses.is_dataclass(Point)
+    assert dataclasses.replace(Point(1), y=3) == Point(1, 3)  # type: ignore[type-var]
+    assert [f.name for f in dataclasses.fields(Other)] == ["x", "y"]  # type: ignore[arg-type]
+    assert dataclasses.asdict(Other(1)) == {"x": 1, "y": 0}  # type: ignore[call-overload]
+
+
+def test_a_missing_argument_is_named_with_its_class() -> None:
+    Point(1)
+    with pytest.raises(TypeError, match=r"Point\.__init__\(\) missing 1 required positional argument: 'x'"):
+        Point()  # type: ignore[call-arg]
+
+
+def test_a_cached_property_keeps_its_value() -> None:
+    @frozen
+    class Doubled:
+        x: int
+
+        @cached_property
+        def doubled(self) -> list[int]:
+            return [self.x, self.x]
+
+    value = Doubled(2)
+    assert value.doubled is value.doubled == [2, 2]

@@ -6,13 +6,12 @@ An executor starts attempts and reports each outcome to a callback. The runner o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nfrun.core.events import NodeStarted, Outcome
 from nfrun.core.pipeline import NOTHING
-from nfrun.core.values import frozen
+from nfrun.core.values import field, frozen
 from nfrun.engine.attempt import AttemptRunner, RunAttempt
 
 if TYPE_CHECKING:

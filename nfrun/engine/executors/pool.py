@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
+from nfrun.core.values import frozen
 from nfrun.engine.executors.fork_server import NO_VARIABLES, Serve, make_process
 from nfrun.system.pipes import Feed, read_chunk, read_left
 from nfrun.system.process_tree import wait_group_exit
@@ -26,7 +26,7 @@ from nfrun.system.threads import start_thread
 _END_SECONDS = 5.0  # for a process that was killed or has closed its pipe to exit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """What a worker sends before its reply: a call to make in this process, with `arguments`."""
 

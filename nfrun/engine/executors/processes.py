@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from nfrun.core.errors import Cause, HandoffError, cause_of
 from nfrun.core.events import Failure, NodeStarted, Outcome, OutputRef
 from nfrun.core.pipeline import NOTHING, OutputId
+from nfrun.core.values import replace
 from nfrun.engine.attempt import CANCELLED, AttemptRunner, RunCoroutine
 from nfrun.engine.executors import pool
 from nfrun.engine.executors.base import ON_THREADS, ExecutorContext, OnOutcome, Placement

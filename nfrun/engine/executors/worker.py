@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -22,7 +21,7 @@ from typing import Any, TextIO
 from nfrun.core.events import NodeStarted, Outcome, nfrun_failure
 from nfrun.core.observation import Observation
 from nfrun.core.pipeline import NodeSpec, OutputId, Pipeline
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.engine.attempt import AttemptRunner
 from nfrun.engine.executors import preload
 from nfrun.engine.executors.pool import Message

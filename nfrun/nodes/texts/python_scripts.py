@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import field
 
 from nfrun.code.function_lookup import ignored_warnings
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 
 _PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-+#0]*\d*(?:\.\d+)?[sdifr]|\{\w*[^{}]*\}")  # of `%` and `format`
 _LOGS = frozenset({"FileHandler", "basicConfig"})  # of `logging`

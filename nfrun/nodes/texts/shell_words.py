@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from itertools import product
 
-from nfrun.core.values import mutable
+from nfrun.core.values import field, mutable
 
 _TOKEN = re.compile(
     r"""(?P<comment>(?:(?<=[\s;|&()])|\A)\#[^\n]*) | (?P<blank>[ \t\r]+ | \\\n)

@@ -6,10 +6,10 @@ Nothing behind this knows of axes, except by `NodeSpec.of` and `cell` and `Input
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from nfrun.core.pipeline import NOTHING, Gather, Input, NodeSpec, OutputId, Pipeline, column_type
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.conditions import unread_outputs
 from nfrun.spec.matrix.cell_ids import MAX_ID, key_of, text_of
 from nfrun.spec.matrix.cells import Cell, Cells, cells_of, count_problems, projection

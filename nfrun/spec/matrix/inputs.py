@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.pipeline import Axis, Gather, Input, NodeSpec, has_expression
 from nfrun.core.text import closest_match, ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.spec.findings import Findings
 from nfrun.spec.matrix.axes import DeclaredAxes, value_problem, with_followers

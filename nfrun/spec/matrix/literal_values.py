@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from nfrun.core.pipeline import Axis, has_expression
 from nfrun.core.text import ellipsize
+from nfrun.core.values import replace
 from nfrun.spec.matrix.cell_ids import id_of, key_of, text_of
 from nfrun.spec.parameters import env_text
 from nfrun.yaml.document import Keys

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.errors import Diagnostic, SpecError
 from nfrun.core.pipeline import Axis, NodeSpec, Pipeline
+from nfrun.core.values import replace
 from nfrun.spec.file_conflicts import file_conflicts, with_default_paths
 from nfrun.spec.matrix.axes import with_followers
 from nfrun.spec.matrix.cell_ids import text_of

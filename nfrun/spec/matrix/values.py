@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nfrun.core.pipeline import Axis, Pipeline, has_expression
 from nfrun.core.text import closest_match, ellipsize
-from nfrun.core.values import frozen
+from nfrun.core.values import frozen, replace
 from nfrun.spec.expressions import ExpressionError, evaluate
 from nfrun.spec.matrix.axes import no_entry
 from nfrun.spec.matrix.cell_ids import key_of
