@@ -145,6 +145,7 @@ SETTINGS = (
     *("if", "continue_on_error", "format", "retries", "timeout", "executor", "cache", "resources", "env", "packages"),
     *("tags", "description"),
 )
+_MOST_KEYS, _MAX_LISTED = 16, 6  # of more keys, a message names a few
 _NAMED = {"inputs": "input", "with": "value", "env": "variable", "outputs": "output"}
 _THINGS = {
     **dict.fromkeys(("nodes", *LAST_SECTIONS), "a node"),
@@ -226,7 +227,10 @@ def unknown_key(key: str, value: Any, known: list[str], path: Keys) -> str:
         return f"did you mean '{guess}'?"
     if not path and isinstance(value, dict) and any(kind in value for kind in written_kinds()):
         return "if this is a node, indent it below 'nodes'"
-    return f"there is {', '.join(known)}"
+    if len(known) <= _MOST_KEYS:
+        return f"there is {', '.join(known)}"
+    others = [name for name in known if name not in KINDS]
+    return f"there is {', '.join(others[:_MAX_LISTED])}, …: 'nfrun schema' has all"
 
 
 def _unknown_in_profile(key: str, known: list[str]) -> str:

@@ -759,14 +759,14 @@ p.yaml:5:15: 'schedule' is not a key of a node
 
 p.yaml:5:15: 'zzz' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |               ^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
 p.yaml:5:23: 'qqq' is not a key of a node
     5 |   b: {run: x, zzz: 1, qqq: 2}
-      |                       ^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |                       ^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
 
 p.yaml:5:15: 'k\u202ey' is not a key of a node
     5 |   b: {run: x, "k\u202ey": 1}
-      |               ^^^^^^^^^^ there is python, sql, run, read, write, pipeline, inputs, with, outputs, needs, files, matrix, if, continue_on_error, tags, format, retries, timeout, executor, cache, resources, env, packages, description
+      |               ^^^^^^^^^^ there is inputs, with, outputs, needs, files, matrix, …: 'nfrun schema' has all
 
 p.yaml:1:7: 'name' must be a string, not 3
     1 | name: 3
