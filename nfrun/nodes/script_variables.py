@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from nfrun.core.pipeline import NodeSpec
+from nfrun.core.pipeline import LAST_SECTIONS, NodeSpec
 from nfrun.core.text import closest_match, ellipsize
 from nfrun.nodes.base import NodeDiagnostic
 
 _OURS = ("NFRUN_RUN", "NFRUN_NODE", "NFRUN_ATTEMPT")
+_AT_THE_END = ("NFRUN_STATUS", "NFRUN_FAILED", "NFRUN_REPORT")  # of nodes under `on_failure` and `finally`
 _GIVEN = ("NFRUN_INPUT_", "NFRUN_WITH_", "NFRUN_OUTPUT_")
 # `$NAME`, `${NAME…}`, `ENVIRON["NAME"]`, `os.environ['NAME']`, `getenv("NAME")` and the like, without a default.
 _READ = re.compile(
@@ -35,26 +36,30 @@ def check_variables(node: NodeSpec) -> Iterator[NodeDiagnostic]:
     values = [f"NFRUN_WITH_{name}" for name in node.with_]
     known = [*inputs, *values, *outputs, *(["NFRUN_OUTPUT"] if len(outputs) < 2 else [])]
     code = "".join(map(_without_comment, node.body.splitlines(keepends=True)))
-    has = {*known, *_OURS, *_SET.findall(code)}
+    units = [f"NFRUN_{name.upper()}" for name in node.amounts]
+    ours = [*_OURS, *units, *(_AT_THE_END if node.section in LAST_SECTIONS else ())]
+    has = {*known, *ours, *_SET.findall(code)}
     for found in _READ.finditer(code):
         kind = str(found.lastgroup)
         name = found[kind]
         if name in has or name.endswith("_"):  # more of the name follows, as in `eval`
             continue
-        guess = _meant(name, known)
-        if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT")):
+        guess = _meant(name, known, ours)
+        if not guess and not name.startswith(("NFRUN_INPUT", "NFRUN_WITH", "NFRUN_OUTPUT", *_AT_THE_END)):
             continue  # a variable of the user's
         message = f"the script reads ${ellipsize(name)}, which is not set for this node"
         hint = f"did you mean ${guess}?" if guess else f"there is {ellipsize(', '.join(f'${n}' for n in known), 200)}"
+        if name in _AT_THE_END:
+            hint = f"nodes under {' and '.join(LAST_SECTIONS)} have it"
         yield NodeDiagnostic(("run",), message, hint, counts=True, start=found.start(kind), length=len(name))
 
 
-def _meant(name: str, known: Sequence[str]) -> str | None:
-    """Return the known name that is meant, if one is likely."""
+def _meant(name: str, known: Sequence[str], ours: Sequence[str]) -> str | None:
+    """Return the name of those that the node has that is meant, if one is likely."""
     prefix = next((prefix for prefix in _GIVEN if name.startswith(prefix)), "NFRUN_")
     rest = name.removeprefix(prefix)
     for others in ([prefix], _GIVEN):  # of the same sort; then the same name of another sort
-        names = {n.removeprefix(p): n for p in others for n in (*known, *_OURS) if n.startswith(p)}
+        names = {n.removeprefix(p): n for p in others for n in (*known, *ours) if n.startswith(p)}
         guess = rest if rest in names else closest_match(rest, names) if others == [prefix] else None
         if guess and name != "NFRUN_OUTPUT":
             return names[guess]

@@ -46,6 +46,7 @@ def of_script(script: str, folder: Path) -> list[str]:
         ("cat '#' \"#\" $NFRUN_INPUT_other", "NFRUN_INPUT_other", ALL),
         ("cp x $NFRUN_OUTPUTS", "NFRUN_OUTPUTS", "did you mean $NFRUN_OUTPUT?"),
         ("cp x $NFRUN_OUTPUT_x", "NFRUN_OUTPUT_x", ALL),
+        ("echo $NFRUN_STATUS", "NFRUN_STATUS", "nodes under on_failure and finally have it"),
         ("echo $NFRUN_ATEMPT", "NFRUN_ATEMPT", "did you mean $NFRUN_ATTEMPT?"),
         ("bash -c 'cat $NFRUN_INPUT_row'", "NFRUN_INPUT_row", "did you mean $NFRUN_INPUT_rows?"),
         ("""awk '{ print ENVIRON["NFRUN_WITH_x"] }'""", "NFRUN_WITH_x", ALL),
@@ -106,3 +107,25 @@ def test_each_place_is_named(tmp_path: Path) -> None:
 def test_a_wrong_input_is_not_reported_twice(tmp_path: Path) -> None:
     text = "nodes:\n  a: {inputs: [nothing], run: 'cat $NFRUN_INPUT_nothing > $NFRUN_OUTPUT'}\n"
     assert len(diagnostics(text, tmp_path)) == 1
+
+
+def test_a_node_that_runs_at_the_end_knows_how_the_run_ended(tmp_path: Path) -> None:
+    names = "$NFRUN_STATUS $NFRUN_FAILED $NFRUN_REPORT"
+    end = "nodes: {a: {run: x}}\nfinally:\n  stop: {run: echo %s}\n"
+    assert diagnostics(end % names, tmp_path) == []
+    found = diagnostics(end % "$NFRUN_FAILD $NFRUN_STATUSES $NFRUN_MINE", tmp_path)
+    assert [text.split(": ", 1)[1].partition("\n")[0] for text in found] == [
+        "the script reads $NFRUN_FAILD, which is not set for this node",
+        "the script reads $NFRUN_STATUSES, which is not set for this node",
+    ]
+    assert [text.rpartition("^ ")[2] for text in found] == [
+        "did you mean $NFRUN_FAILED?",
+        "did you mean $NFRUN_STATUS?",
+    ]
+
+
+def test_units_of_a_budget_are_variables(tmp_path: Path) -> None:
+    text = "resources: {gpu: 2}\nnodes:\n  a: {resources: {gpu: 1}, run: echo %s}\n"
+    assert diagnostics(text % "$NFRUN_GPU", tmp_path) == []
+    (found,) = diagnostics(text % "$NFRUN_GPUS", tmp_path)
+    assert found.endswith("^ did you mean $NFRUN_GPU?")
