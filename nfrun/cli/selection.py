@@ -81,6 +81,7 @@ def _graph(pipeline: Pipeline, work: WorkDir) -> NodeGraph:
         files=files,
         statuses=lambda: _last_statuses(pipeline, work),
         last=pipeline.last_nodes,
+        folder=pipeline.folder,
     )
 
 

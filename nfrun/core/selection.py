@@ -76,7 +76,8 @@ class NodeGraph:
 
     `upstream` has, of each node, those for which it waits; only names of nodes count. `tags`, `kinds`, `files()` and
     `statuses()` have the texts that `tag:` and the like are compared with, by node. The last two are called when they
-    are needed; `statuses` returns None if there was no run before. `last` are nodes that cannot be selected.
+    are needed; `statuses` returns None if there was no run before. `last` are nodes that cannot be selected. Names of
+    files below `folder` are relative to it.
     """
 
     upstream: Mapping[str, Sequence[str]]
@@ -85,6 +86,7 @@ class NodeGraph:
     files: Callable[[], Mapping[str, Collection[str]]] = dict
     statuses: Callable[[], Mapping[str, Collection[str]] | None] = dict
     last: Collection[str] = ()
+    folder: str = ""
 
     def find(self, selectors: Iterable[str]) -> set[str]:
         """Return the nodes that any of the selectors matches. Raises ValueError if one of them matches none."""
@@ -134,7 +136,7 @@ class NodeGraph:
         if method == "status":
             return self._with_status(pattern)
         if method == "file":
-            values, is_match = self.files(), _of_text(normpath(pattern))
+            values, is_match = self.files(), _of_text(normpath(pattern).removeprefix(f"{self.folder}/"))
         elif method == "tag":
             values, is_match = self.tags, _of_text(pattern)
         else:

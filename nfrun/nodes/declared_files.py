@@ -27,11 +27,14 @@ def declared_files(spec: NodeSpec, base: Path, skipped: Collection[str] = ()) ->
 
 
 def used_files(spec: NodeSpec, base: Path) -> set[str]:
-    """Return the names of files that the pipeline file says a node reads or writes, and those that patterns find."""
+    """Return the names of files that the pipeline file says a node reads or writes, and those that patterns find.
+
+    Names below `base` are relative to it.
+    """
     kind = KINDS[spec.kind]
     named = {*kind.named_files(spec), *kind.external_outputs(spec, base), *declared_files(spec, base)}
     found = (kind.external_inputs(spec, base) or {}, *declared_files(spec, base).values())
-    return {os.path.normpath(name) for name in named.union(*found)}
+    return {os.path.normpath(name).removeprefix(f"{base}{os.sep}") for name in named.union(*found)}
 
 
 def missing_files(

@@ -53,6 +53,12 @@ class Project:
     def run(self, **options: Any) -> RunResult:
         return run_pipeline(RunOptions(self.file, slots=2, **options))
 
+    def selected(self, **options: str) -> list[str]:
+        """Return the nodes that `plan` selects, in order of their names."""
+        pipeline = resolve(self.file, given={}, params_file=None, environ={}, run_id="plan").pipeline
+        plan = PlanOptions(self.file, **{name: [selector] for name, selector in options.items()})
+        return sorted(selection_of(plan, pipeline, WorkDir.of_pipeline(pipeline, None)).nodes or ())
+
     def statuses(self, **options: Any) -> dict[str, str]:
         """Return the statuses of a run, as its journal and its record have them: they are the same."""
         result = self.run(**options)
@@ -233,14 +239,9 @@ def test_the_status_of_the_last_run_selects_nodes(tmp_path: Path) -> None:
         project.run(only="status:failed")
     project.run(keep_going=True)
 
-    def selected(selector: str) -> list[str]:
-        pipeline = resolve(project.file, given={}, params_file=None, environ={}, run_id="plan").pipeline
-        options = PlanOptions(project.file, only=[selector])
-        return sorted(selection_of(options, pipeline, WorkDir.of_pipeline(pipeline, None)).nodes or ())
-
-    assert selected("status:failed") == ["bad", "weak"]
-    assert selected("status:skipped") == ["behind"]
-    assert selected("status:ok") == ["good", "weak"]
+    assert project.selected(only="status:failed") == ["bad", "weak"]
+    assert project.selected(only="status:skipped") == ["behind"]
+    assert project.selected(only="status:ok") == ["good", "weak"]
     project.edit("run: exit 1, cache", "sql: select 3 as x, cache")
     assert project.statuses(only=["status:failed", "status:skipped"], exclude="weak") == {
         **{"good": "not_selected", "weak": "not_selected", "bad": "ok", "behind": "ok"}
@@ -275,6 +276,20 @@ def test_a_wrong_selection_is_an_error_of_its_option(
     with pytest.raises(UsageError) as error:
         project.run(**options)
     assert (str(error.value), error.value.option) == (what, flag)
+
+
+def test_a_file_is_named_as_in_the_pipeline_or_by_its_whole_path(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("x\n1\n")
+    project = Project(
+        tmp_path,
+        f"nodes:\n  a: {{read: rows.csv}}\n  b: {{read: {rows}}}\n  c: {{write: out/./c.csv, inputs: a}}\n",
+    )
+    assert project.selected(only="file:rows.csv") == ["a", "b"]
+    assert project.selected(only=f"file:{rows}") == ["a", "b"]
+    assert project.selected(only=f"file:{tmp_path}/out/*") == ["c"]
+    with pytest.raises(UsageError, match=r"^no node reads or writes the file '/rows.csv'; did you mean 'rows.csv'\?$"):
+        project.selected(only="file:/rows.csv")
 
 
 def test_a_disabled_node_is_told_when_nothing_else_is_selected(tmp_path: Path) -> None:
