@@ -92,14 +92,15 @@ def _progress(options: RunOptions, name: str, record: RunRecord) -> Reporter:
 
 def _command_to_go_on(setup: RunSetup, record: RunRecord) -> str:
     """Return the command line that reuses what a run has finished, "" if it has finished nothing that stays."""
-    from nfrun.lookback.command_again import command_again
+    from nfrun.lookback.command_again import command_to_go_on
 
     options, counts = setup.options, record.counts()
     if options.handoff not in PERSISTENT_HANDOFFS or not counts["ok"] + counts["reused"]:
         return ""
     left = {name for name, node in record.nodes.items() if node.status != "ok"}
     again = [selector for selector, names in setup.selection.forced.items() if not left.isdisjoint(names)]
-    return command_again(setup.started.command, again)
+    unfinished = {"failed": counts["failed"], "skipped": counts["skipped"] + counts["cancelled"]}
+    return command_to_go_on(setup.started.command, again, [status for status, count in unfinished.items() if count])
 
 
 def _makespan(pipeline: Pipeline, record: RunRecord, durations: Mapping[str, float]) -> float:

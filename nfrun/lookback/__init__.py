@@ -10,7 +10,7 @@ so that it works beside a run, on a copy of a work folder, and on one that canno
 
 Other packages use:
 
-- `command_again`: `command_again`, `command_for_tables`
+- `command_again`: `command_for_tables`, `command_to_go_on`
 - `diff_text`: `diff_document`, `diff_lines`
 - `layout`: `Look`
 - `log_files`: `find_logs`, `log_lines`

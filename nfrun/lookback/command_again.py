@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from nfrun.history.work_dir import WORK_DIR
@@ -42,6 +43,19 @@ def command_again(command: Sequence[str], force: Iterable[str] = (), more: Seque
     return f"{text} (add {' '.join(secret)}: {'a secret' if len(secret) == 1 else 'secrets'})" if secret else text
 
 
+def command_to_go_on(command: Sequence[str], force: Iterable[str], unfinished: Sequence[str]) -> str:
+    """Return a command line that goes on from what the run of `command` has finished, and forces what `force` selects.
+
+    A selection by `status:` would mean this run from now on. In its place the command selects the nodes that this run
+    was to run and has not finished, by their statuses `unfinished`.
+    """
+    by_status = [f"status:{status}" for status in unfinished]
+    if any("status:" in value for value in _selectors(command)):
+        command = [*_without_selection(command), *(word for selector in by_status for word in ("--only", selector))]
+    again = [text for selector in force for text in (by_status if "status:" in selector else [selector])]
+    return command_again(command, dict.fromkeys(again))
+
+
 def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     """Return the command that makes the tables of these nodes again, and keeps them, without running all others.
 
@@ -61,6 +75,12 @@ def command_for_tables(run: ListedRun, nodes: Iterable[str]) -> str:
     elif named is not None and not _is_same(Path(words[named]).parent / WORK_DIR, work):
         more += ["--work", os.path.relpath(work)]
     return command_again(_without_selection(words), nodes, more)
+
+
+def _selectors(words: Sequence[str]) -> list[str]:
+    """Return the values of the options of a command that select nodes."""
+    after = [value for flag, value in pairwise(words) if flag in _SELECTING]
+    return [*after, *(word.partition("=")[2] for word in words if word.partition("=")[0] in _SELECTING)]
 
 
 def _without_selection(words: Sequence[str]) -> list[str]:

@@ -1,0 +1,86 @@
+"""The commands that reports suggest: they go on from a run, or make its tables again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nfrun.history.journal import RunHeader
+from nfrun.lookback.command_again import command_again, command_for_tables, command_to_go_on
+from nfrun.lookback.run_list import ListedRun
+
+RUN = ["nfrun", "run", "p.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "nfrun run p.yaml"),
+        (["-p", "name=a b", "-j", "4"], "nfrun run p.yaml -p 'name=a b' -j 4"),
+        (["--fresh", "--json", "-q", "-v", "--quiet", "--verbose"], "nfrun run p.yaml"),
+        (["--events", "e.jsonl", "--color=never", "--schedule", "staged", "-k"], "nfrun run p.yaml -k"),
+        (["--force", "a", "--force=b"], "nfrun run p.yaml"),
+        (["--only", "a", "--exclude=b"], "nfrun run p.yaml --only a --exclude=b"),
+        (["-p", "token=***"], "nfrun run p.yaml (add -p token=…: a secret)"),
+        (
+            ["-p", "a=1", "--param", "token=***", "-p=b=***"],
+            "nfrun run p.yaml -p a=1 (add --param token=… -p=…: secrets)",
+        ),
+    ],
+)
+def test_options_that_run_every_node_or_only_show_something_are_left_out(words: list[str], expected: str) -> None:
+    assert command_again([*RUN, *words]) == expected
+
+
+def test_words_are_added_before_what_is_no_option() -> None:
+    again = command_again(["nfrun", "run", "--fresh", "--", "-p.yaml"], ["fit@lr", "a b"], ["--keep"])
+    assert again == "nfrun run --keep --force fit@lr --force 'a b' -- -p.yaml"
+
+
+@pytest.mark.parametrize(
+    ("words", "force", "unfinished", "expected"),
+    [
+        (["--only", "fit"], [], ["failed"], "--only fit"),
+        (["--only", "status:failed"], [], ["failed"], "--only status:failed"),
+        (["--only", "status:failed"], [], ["failed", "skipped"], "--only status:failed --only status:skipped"),
+        (["--from=status:failed,kind:sql", "--exclude", "x"], [], ["skipped"], "--only status:skipped"),
+        (["--until", "+status:s*", "-j", "2"], [], ["failed"], "-j 2 --only status:failed"),
+        (["--force", "fit"], ["fit"], ["failed"], "--force fit"),
+        (["--force", "status:ok"], ["status:ok"], ["skipped"], "--force status:skipped"),
+        (["-p", "a=status:ok"], [], ["failed"], "-p a=status:ok"),
+    ],
+)
+def test_a_selection_by_status_becomes_one_of_what_has_not_finished(
+    words: list[str], force: list[str], unfinished: list[str], expected: str
+) -> None:
+    assert command_to_go_on([*RUN, *words], force, unfinished) == f"nfrun run p.yaml {expected}"
+
+
+def listed(folder: Path, *words: str) -> ListedRun:
+    run = folder / ".nfrun" / "runs" / "1"
+    run.mkdir(parents=True, exist_ok=True)
+    return ListedRun(RunHeader("1", "p.yaml", 1, command=words), run, "ok", 0.0, None)
+
+
+def test_tables_are_made_again_from_the_folder_where_people_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert command_for_tables(listed(tmp_path, *RUN), ["a"]) == "nfrun run p.yaml --keep --force a"
+    assert command_for_tables(listed(tmp_path, *RUN, "--keep", "--only", "b", "--until=c"), ["a"]) == (
+        "nfrun run p.yaml --keep --force a"
+    )
+    monkeypatch.chdir("/")
+    again = command_for_tables(listed(tmp_path, *RUN), ["a"])
+    assert again == f"nfrun run {str(tmp_path / 'p.yaml')[1:]} --keep --force a"
+
+
+def test_a_work_folder_that_is_elsewhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = listed(tmp_path / "copy", *RUN)
+    (tmp_path / "p.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert command_for_tables(run, []) == "nfrun run p.yaml --keep --work copy/.nfrun"
+    given = listed(tmp_path / "copy", *RUN, "--work", "/gone/.nfrun")
+    assert command_for_tables(given, []) == "nfrun run p.yaml --work copy/.nfrun --keep"
