@@ -18,12 +18,16 @@ Rows = Callable[[OutputDiff], RowDiff | str | None]
 _MAX_NODES, _MAX_TIMES = 50, 10
 _MAX_COLUMNS, _MAX_CELLS = 8, 6  # of a schema, and of a row
 _MAX_FILES = 4
+_ALL = ": --all shows all that differ"
 _NO_ROW = "no row differs in the columns that both have"
 _SECONDS = 0.001  # a smaller difference of times is not shown
 
 
 def diff_lines(diff: RunDiff, runs: Runs, rows: Rows, look: Look, *, all: bool) -> Iterator[str]:
-    """Yield the lines that show the difference between two runs. With `all`, all nodes, however many."""
+    """Yield the lines that show the difference between two runs.
+
+    The cells of a matrix that differ alike have one line. With `all`, all nodes have lines, however many.
+    """
     wall = [run.duration for run in runs]
     if diff.is_equal:
         took = "" if None in wall else f"; {' -> '.join(format_seconds(second or 0.0) for second in wall)}"
@@ -38,13 +42,13 @@ def diff_lines(diff: RunDiff, runs: Runs, rows: Rows, look: Look, *, all: bool) 
     for name, pair in diff.versions.items():
         yield f"version of {escape_controls(name)}: {_arrow(pair)}"
     yield ""
-    shown = diff.nodes if all else diff.nodes[:_MAX_NODES]
-    width = max((len(change_of(node)) for node in shown), default=0)
-    for node in shown:
-        yield from _node_lines(node, width, rows, look)
-    if len(shown) < len(diff.nodes):
-        more = format_count(len(diff.nodes) - len(shown), "more node")
-        yield look.paint(f"… and {more}: --all shows all that differ", "dim")
+    groups = [[node] for node in diff.nodes] if all else _alike(diff.nodes)
+    shown = groups if all else groups[:_MAX_NODES]
+    width = max((len(change_of(alike[0])) for alike in shown), default=0)
+    for alike in shown:
+        yield from _node_lines(alike, width, rows, look)
+    if left := sum(map(len, groups[len(shown) :])):
+        yield look.paint(f"… and {format_count(left, 'more node')}{_ALL}", "dim")
     if diff.same:
         yield look.paint(f"{format_count(diff.same, 'node')} {'is' if diff.same == 1 else 'are'} the same", "dim")
     yield from _time_lines(diff.timings, runs, wall, look)
@@ -79,19 +83,36 @@ def _arrow(pair: Pair) -> str:
     return " -> ".join(ellipsize(text, 80) or "nothing" for text in pair)
 
 
-def _node_lines(node: NodeDiff, width: int, rows: Rows, look: Look) -> Iterator[str]:
+def _alike(nodes: Sequence[NodeDiff]) -> list[list[NodeDiff]]:
+    """Return the nodes in groups: the cells of a matrix of which the same is told, and each other node."""
+    groups: dict[tuple[str, str, str], list[NodeDiff]] = {}
+    for node in nodes:
+        end = node.after or node.before
+        of = end.of if end else ""
+        key = (of, change_of(node), "; ".join(_facts(node))) if of else (node.node, "", "")
+        groups.setdefault(key, []).append(node)
+    return list(groups.values())
+
+
+def _node_lines(nodes: Sequence[NodeDiff], width: int, rows: Rows, look: Look) -> Iterator[str]:
+    """Yield the lines of a node, or of cells that differ alike: with the outputs of the first one."""
+    node, *others = nodes
+    end = node.after or node.before
+    name = f"{end.of} ({len(nodes):,} cells)" if others and end else node.node
     word, facts = change_of(node), "; ".join(_facts(node))
-    yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{node.node}: {facts}')}"
+    yield f"{look.paint(word.ljust(width), word)}  {escape_controls(f'{name}: {facts}')}"
     indent = " " * (width + 4)
     for output in node.outputs:
         if node.files and output.describes_a_file:
             continue  # that the file differs is said already
-        head = f"{escape_controls(output.id)}: " if output.id != node.node else ""
+        head = f"{escape_controls(output.id)}: " if output.id != name else ""
         yield f"{indent}{head}{_output_text(output)}"
         for column in [*output.columns[:_MAX_COLUMNS], *_more(output.columns, _MAX_COLUMNS, "column")]:
             yield f"{indent}  {ellipsize(column, 200)}"
         for line in _row_lines(rows(output)):
             yield f"{indent}  {line}"
+    if others and node.outputs:
+        yield look.paint(f"{indent}… and {format_count(len(others), 'more cell')}{_ALL}", "dim")
 
 
 def _facts(node: NodeDiff) -> Iterator[str]:

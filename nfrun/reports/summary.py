@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
@@ -276,13 +276,25 @@ class Summary:
         elif cancelled and record.end and record.end.status == "failed":
             listed = shortened_cells(cancelled, record.cells, _MAX_LISTED)
             self._print_error(f"not started after the failure: {listed}{KEEP_GOING}")
-        for name in failed[-_MAX_FAILURES:]:
-            skipped = [other for other in record.named("skipped") if record.nodes[other].because == name]
+        groups = self._alike(failed)
+        shown = groups[-_MAX_FAILURES:]
+        for name, *others in shown:
+            behind = (name, *others)
+            skipped = [other for other in record.named("skipped") if record.nodes[other].because in behind]
             folds = folded(skipped, record.cells)
-            self._print_error(failure_text(name, record.nodes[name], self._place(name), folds))
-        if len(failed) > _MAX_FAILURES:
-            more = len(failed) - _MAX_FAILURES
+            self._print_error(failure_text(name, record.nodes[name], self._place(name), folds, others))
+        if more := sum(map(len, groups[: -len(shown)] if shown else [])):
             self._print_error(f"\n… and {format_count(more, 'more node')} failed: 'nfrun show' lists them all")
+
+    def _alike(self, failed: Sequence[str]) -> list[list[str]]:
+        """Return the failed nodes in groups: the cells of a matrix with one error, and each other node."""
+        groups: dict[object, list[str]] = {}
+        for name in failed:
+            node, of = self._record.nodes[name], self._record.cells.get(name)
+            frames = [(frame.file, frame.line) for frame in node.failure.frames] if node.failure else []
+            error = node.failure.error if node.failure else ""
+            groups.setdefault((of, error, *frames, node.tolerated) if of else name, []).append(name)
+        return list(groups.values())
 
     def _print_error(self, text: str) -> None:
         print(text, file=self._err, flush=True)
@@ -301,14 +313,19 @@ def _figures(stage: StageRecord) -> list[str]:
     ]
 
 
-def failure_text(name: str, node: NodeRecord, place: str, skipped: list[str]) -> str:
-    """Format the failure of a node: place, exception, the user's stack frames, inputs, and the nodes skipped for it."""
+def failure_text(name: str, node: NodeRecord, place: str, skipped: Sequence[str], others: Sequence[str] = ()) -> str:
+    """Format the failure of a node: place, exception, the user's stack frames, inputs, and the nodes skipped for it.
+
+    `others` are cells of the same matrix that failed with the same error.
+    """
     failure = node.failure
     if failure is None:
         return f"node '{name}' failed"
     attempts = f" after {node.attempts} attempts" if node.attempts > 1 else ""
     tolerated = " (tolerated)" if node.tolerated else ""
     lines = [f"\n{place}: node '{name}' failed{attempts}{tolerated}: {failure.error}"]
+    if others:
+        lines.append(f"  the same in {shortened(others, _MAX_LISTED)}")
     for frame in failure.frames:
         lines += [
             f"  {frame.file}:{frame.line} in {frame.function}",

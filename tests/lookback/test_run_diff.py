@@ -79,6 +79,37 @@ def test_equal_runs_take_one_line() -> None:
     assert shown(diff) == ["run 2 equals run 1: 1 node, the same code, inputs and outputs; 1.00 s -> 2.00 s"]
 
 
+def cells(values: str, *folds: int) -> list[FinishedNode]:
+    """Cells of `fit` with these values, each with an output of its own."""
+    changed = {**INPUTS, "value limit": values}
+    return [
+        node(
+            f"fit@{fold}",
+            f"k{values}{fold}",
+            key_inputs=changed,
+            outputs=(output(OutputId(f"fit@{fold}"), digest=values),),
+            of="fit",
+            cell={"fold": fold},
+        )
+        for fold in folds
+    ]
+
+
+def test_cells_that_differ_alike_have_one_line() -> None:
+    diff = diff_runs(run(1, *cells("5", 0, 1, 2), *cells("7", 3)), run(2, *cells("6", 0, 1, 2, 3, 4)))
+    lines = shown(diff)[2:7]
+    assert lines == [
+        "changed  fit (4 cells): the value 'limit' changed",
+        "           fit@0: other content, 2 rows",
+        "           … and 3 more cells: --all shows all that differ",
+        "new      fit@4: ok",
+        "",
+    ]
+    assert [line for line in shown(diff, all=True) if line.startswith("changed")] == [
+        f"changed  fit@{fold}: the value 'limit' changed" for fold in range(4)
+    ]
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

@@ -210,6 +210,15 @@ def test_the_summary_folds_names() -> None:
     assert "g.yaml:4:3: node 'fit@m0@1' failed: ValueError: no convergence\n  skipped mean@m0, best\n" in err
 
 
+def test_cells_with_one_error_are_told_once() -> None:
+    failing = [f"fit@m{model}@{fold}" for model in (0, 1) for fold in range(4)]
+    _, err = summary_of(Run(grid(3, 4), failing=["best", *failing]).end(), {})
+    assert err.count("no convergence") == 1
+    assert "failed: ValueError: no convergence\n  the same in fit@m0@1, fit@m0@2, " in err
+    assert "more failed" not in err
+    assert "  skipped mean (2), best\n" in err
+
+
 def test_the_summary_says_once_why_cells_are_not_reused() -> None:
     run = Run(grid(2, 3)).end()
     cells = dict.fromkeys(run.record.cells, "it may connect")
